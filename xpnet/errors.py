@@ -1,0 +1,16 @@
+"""Errors that a user can mend.
+
+Every message is one line and contains the fix; the command lines print it and exit with status 2.
+"""
+
+
+class XpnetError(Exception):
+    """Base of all errors that xpnet raises on purpose."""
+
+
+class InputError(XpnetError, ValueError):
+    """Data, files or settings that cannot be used as they are."""
+
+
+class DeviceError(XpnetError, RuntimeError):
+    """A device that was asked for and cannot be used."""

@@ -1,0 +1,22 @@
+"""Names for the types that the maths passes around.
+
+The Python Array API has no static type for "an array of whichever library", so `Array` and `Namespace`
+stand for ``Any``; they tell the reader what is meant.
+"""
+
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Array: TypeAlias = Any
+"""An array of the namespace in use: NumPy, CuPy or another library that conforms."""
+
+Namespace: TypeAlias = Any
+"""An Array API namespace, called ``xp`` throughout."""
+
+Params: TypeAlias = dict[str, Array]
+"""Parameters, gradients or solver state by name: ``W1``, ``b1``, ``W2``, …"""
+
+Random: TypeAlias = Union["np.random.Generator", "np.random.RandomState"]
+"""A source of randomness on the host. In quotes because NumPy loads its random module on first use."""
