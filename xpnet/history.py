@@ -1,0 +1,35 @@
+"""What a training run measured."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["History", "Row"]
+
+
+class Row(NamedTuple):
+    """One epoch of a history; for a stack, the measured values are arrays over the networks.
+
+    Losses include the penalty. ``train_loss`` is the mean over the epoch's batches, each before its
+    update; ``train_accuracy`` is that of the last batch, after its update; ``seconds`` count from the
+    start of training. Without validation rows the two ``val_`` values are NaN.
+    """
+
+    step: int
+    epoch: int
+    learning_rate: Any
+    train_loss: Any
+    train_accuracy: Any
+    val_loss: Any
+    val_accuracy: Any
+    seconds: float
+
+
+@dataclass
+class History:
+    """What a training run measured: a `Row` an epoch, and the loss of each step ``(steps, *nets)``."""
+
+    rows: list[Row] = field(default_factory=list)
+    losses: list[NDArray[np.floating[Any]]] = field(default_factory=list)

@@ -1,0 +1,240 @@
+"""The original two-layer network as a class, a thin face over the rooms below."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xpnet import network
+from xpnet.device import Device, get_device
+from xpnet.errors import InputError
+from xpnet.history import History
+from xpnet.network import MLP
+from xpnet.training import Hyper, fit
+from xpnet.typing import Params, Random
+
+__all__ = ["TwoLayerNet"]
+
+VERBOSE_EVERY = 100
+
+
+class TwoLayerNet:
+    """A two-layer network, affine – ReLU – affine – softmax, trained by SGD with L2 regularisation.
+
+    The class of the CIFAR-10 exercise with its conventions: the same random draws give the same numbers.
+
+    Parameters
+    ----------
+    input_size, hidden_size, output_size
+        Number of features D, of hidden units H, of classes C.
+    std
+        Standard deviation of the initial weights.
+    device
+        ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+    dtype
+        ``"float32"`` or ``"float64"``. By default the class computes in float64 until it is given float32
+        data, which it follows.
+    rng
+        Source of the initial weights, then of the batches: a seed, a `numpy.random.Generator` or a
+        `numpy.random.RandomState`; by default NumPy's global one, which ``numpy.random.seed`` sets.
+
+    Attributes
+    ----------
+    params : dict
+        ``W1`` (D, H), ``b1`` (H,), ``W2`` (H, C), ``b2`` (C,), on the device. They may be changed in
+        place, as a numerical gradient check does.
+
+    Raises
+    ------
+    InputError
+        A size below 1, or another dtype.
+    DeviceError
+        The device cannot be used.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        std: float = 1e-4,
+        *,
+        device: str | Device = "cpu",
+        dtype: Any = None,
+        rng: int | Random | None = None,
+    ) -> None:
+        self._mlp = MLP((input_size, hidden_size, output_size))
+        self._device = get_device(device)
+        self._follows_data = dtype is None
+        self._dtype = np.dtype(dtype or np.float64).name
+        if self._dtype not in ("float32", "float64"):
+            raise InputError(f"dtype is float32 or float64, not {self._dtype}")
+        if rng is None:
+            rng = np.random.mtrand._rand  # the state that numpy.random.seed sets
+        elif not isinstance(rng, np.random.Generator | np.random.RandomState):
+            rng = np.random.default_rng(rng)
+        self._rng = rng
+        drawn = network.init(self._mlp, rng, std)
+        self.params: Params = {k: self._device.put(v, self._dtype) for k, v in drawn.items()}
+
+    def loss(
+        self, X: ArrayLike, y: ArrayLike | None = None, reg: float = 0.0
+    ) -> NDArray[Any] | tuple[float, dict[str, NDArray[Any]]]:
+        """Return the scores, or with ``y`` the loss and the gradients of all parameters.
+
+        Parameters
+        ----------
+        X
+            ``(N, D)``.
+        y
+            Labels ``0 .. C - 1``, ``(N,)``.
+        reg
+            The loss includes ``0.5 * reg * (ΣW1² + ΣW2²)``.
+
+        Returns
+        -------
+        scores : ndarray
+            ``(N, C)``, when ``y`` is None.
+        loss, grads : float, dict
+            Otherwise; ``grads`` has the keys and shapes of ``params``, as NumPy arrays.
+
+        Raises
+        ------
+        InputError
+            Wrong shapes, or labels out of range.
+        """
+        device = self._device
+        with device.active():
+            x = self._put_rows(X)
+            if y is None:
+                return device.to_host(network.scores(device.xp, self._mlp, self.params, x))
+            target = self._put_labels(y, len(x))
+            loss, grads = network.loss_and_grads(device.xp, self._mlp, self.params, x, target, float(reg))
+            return float(loss), {name: device.to_host(grad) for name, grad in grads.items()}
+
+    def train(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        X_val: ArrayLike,
+        y_val: ArrayLike,
+        learning_rate: float = 1e-3,
+        learning_rate_decay: float = 0.95,
+        reg: float = 1e-5,
+        num_iters: int = 100,
+        batch_size: int = 200,
+        verbose: bool = False,
+    ) -> dict[str, list[float]]:
+        """Train by SGD on batches drawn with replacement.
+
+        An epoch is ``N // batch_size`` iterations, at least 1. Accuracies are taken and the learning
+        rate decays after every iteration ``it`` with ``it % epoch == 0``, so also after the first.
+
+        Parameters
+        ----------
+        X, y
+            Training rows ``(N, D)`` and labels ``(N,)``.
+        X_val, y_val
+            Validation rows and labels.
+        learning_rate, learning_rate_decay
+            Step size, and its factor after each epoch.
+        reg
+            Strength of the regularisation, as for `loss`.
+        num_iters
+            Number of iterations.
+        batch_size
+            Rows drawn in each.
+        verbose
+            Print the loss of every hundredth iteration.
+
+        Returns
+        -------
+        dict
+            ``loss_history`` (of each iteration), ``train_acc_history`` (of the current batch) and
+            ``val_acc_history`` (of each epoch).
+
+        Warns
+        -----
+        RuntimeWarning
+            The loss overflowed: training stopped there, at the last finite parameters.
+
+        Raises
+        ------
+        InputError
+            Wrong shapes, or labels out of range.
+        """
+        printed = 0
+
+        def print_losses(history: History) -> None:
+            nonlocal printed
+            for it in range(printed, len(history.losses), VERBOSE_EVERY):
+                print(f"iteration {it} / {num_iters}: loss {float(history.losses[it]):f}")
+                printed = it + VERBOSE_EVERY
+
+        with self._device.active():
+            rows, rows_val = self._put_rows(X), self._put_rows(X_val)
+            result = fit(
+                self._mlp,
+                self.params,
+                rows,
+                self._put_labels(y, len(rows)),
+                rows_val,
+                self._put_labels(y_val, len(rows_val)),
+                device=self._device,
+                hyper=Hyper(learning_rate, learning_rate_decay, reg),
+                num_steps=num_iters,
+                batch_size=batch_size,
+                sampling="replacement",
+                rng=lambda _epoch: self._rng,
+                on_epoch=print_losses if verbose else None,
+            )
+        self.params = result.params
+        if result.diverged_at:
+            warnings.warn(
+                f"the loss overflowed: training diverged at iteration {result.diverged_at - 1} and stopped; "
+                "the last finite parameters are kept: lower the learning rate",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        # The original takes no accuracy after the last iteration unless an epoch ends there.
+        epoch = max(len(rows) // batch_size, 1)
+        epochs = [row for row in result.history.rows if (row.step - 1) % epoch == 0]
+        return {
+            "loss_history": [float(loss) for loss in result.history.losses],
+            "train_acc_history": [row.train_accuracy for row in epochs],
+            "val_acc_history": [row.val_accuracy for row in epochs],
+        }
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return the most probable class ``(N,)`` of each row of ``X`` ``(N, D)``."""
+        device = self._device
+        with device.active():
+            x = self._put_rows(X)
+            return device.to_host(network.predict(device.xp, self._mlp, self.params, x))
+
+    def _put_rows(self, X: ArrayLike) -> Any:
+        """Rows on the device, the parameters brought to the same dtype."""
+        shape = np.shape(X)
+        if len(shape) != 2 or shape[1] != self._mlp.sizes[0] or not shape[0]:
+            raise InputError(f"X has the shape {shape}; it must be (rows, {self._mlp.sizes[0]})")
+        if self._follows_data:
+            self._dtype = "float32" if str(getattr(X, "dtype", "")) == "float32" else "float64"
+            self.params = {k: self._device.put(v, self._dtype) for k, v in self.params.items()}
+        return self._device.put(X, self._dtype)
+
+    def _put_labels(self, y: ArrayLike, rows: int) -> Any:
+        labels = self._device.to_host(self._device.put(y))
+        classes = self._mlp.sizes[-1]
+        if labels.shape != (rows,):
+            raise InputError(f"y has the shape {labels.shape}; it must be ({rows},), a label a row of X")
+        if labels.dtype.kind not in "iu":
+            raise InputError(f"labels are integers, not {labels.dtype}: convert with y.astype(int)")
+        bad = (labels < 0) | (labels >= classes)
+        if bad.any():
+            row = int(bad.argmax())
+            raise InputError(
+                f"label {labels[row]} in row {row} is outside 0 … {classes - 1}: "
+                "number the classes from 0, or give the network more outputs"
+            )
+        return self._device.put(labels, "int64")
