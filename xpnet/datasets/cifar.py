@@ -1,0 +1,99 @@
+"""CIFAR-10: find the official files or download them."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from xpnet.datasets import cifar_files
+from xpnet.datasets.base import Dataset
+from xpnet.datasets.download import cache_folder, fetch
+from xpnet.errors import InputError
+
+URL = f"https://www.cs.toronto.edu/~kriz/{cifar_files.PYTHON.archive}"
+SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+CLASS_NAMES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+_ENVIRONMENT = "XPNET_DATA_DIR"
+
+
+def cifar10(data_dir: str | os.PathLike[str] | None = None, progress: bool = False) -> Dataset:
+    """Load CIFAR-10: 60,000 colour images of 32 by 32 pixels in ten classes.
+
+    The official files are looked for in ``data_dir``, in the folder that the environment variable
+    ``XPNET_DATA_DIR`` names, and in the user's cache folder; then the official archive is
+    downloaded to the cache. The first place that has any of them is used. What counts are the
+    folders ``cifar-10-batches-py`` and ``cifar-10-batches-bin`` and the archives
+    ``cifar-10-python.tar.gz`` and ``cifar-10-binary.tar.gz``; one of the two folders may also be
+    named itself. The downloaded archive is verified by its checksum, each time it is used; files
+    that a user placed are taken as they are, since good copies exist with other checksums.
+
+    Parameters
+    ----------
+    data_dir : str or path-like, optional
+        The first folder to look in.
+    progress : bool, default False
+        Announce a download, with a progress bar when standard error is a terminal.
+
+    Returns
+    -------
+    Dataset
+        X is ``uint8`` of shape (n, 3072), each row in height, width, channel order. The 50,000
+        training images stay in the order of the files: the last 1,000 are the validation set (the
+        last tenth of fewer than 10,000, in smaller data of this format), the others the training
+        set, both as views of one array.
+
+    Raises
+    ------
+    InputError
+        If ``data_dir`` or ``$XPNET_DATA_DIR`` is no folder, files are missing or damaged, or there
+        are none and the archive cannot be downloaded.
+    """
+    X, y, X_test, y_test = cifar_files.read(_locate(data_dir, progress))
+    num_val = max(1, min(1000, len(X) // 10))
+    return Dataset(
+        name="cifar10",
+        X_train=X[:-num_val],
+        y_train=y[:-num_val],
+        X_val=X[-num_val:],
+        y_val=y[-num_val:],
+        X_test=X_test,
+        y_test=y_test,
+        class_names=CLASS_NAMES,
+        image_shape=cifar_files.IMAGE_SHAPE,
+    )
+
+
+def _locate(data_dir: str | os.PathLike[str] | None, progress: bool) -> cifar_files.Source:
+    """Return the first copy of CIFAR-10 in the order that `cifar10` promises."""
+    looked_in: list[Path] = []
+    for folder in _user_folders(data_dir):
+        if source := cifar_files.find(folder):
+            return source
+        looked_in.append(folder)
+    if cache := cache_folder():
+        looked_in.append(cache)
+        source = cifar_files.find(cache)
+        # The archive that a download leaves there is for fetch to return, which verifies it.
+        if source and source.path.name != cifar_files.PYTHON.archive:
+            return source
+    try:
+        return cifar_files.Source(fetch(URL, SHA256, progress), cifar_files.PYTHON)
+    except InputError as error:
+        places = ", ".join(map(str, looked_in)) or "no folder"
+        raise InputError(
+            f"found no CIFAR-10 files (looked in {places}) and {error}; or name the folder that "
+            f"has {cifar_files.PYTHON.archive} with --data-dir"
+        ) from error
+
+
+def _user_folders(data_dir: str | os.PathLike[str] | None) -> Iterator[Path]:
+    """Yield the folders that a user named, which must exist."""
+    for name, given in (("data_dir", data_dir), (f"${_ENVIRONMENT}", os.environ.get(_ENVIRONMENT))):
+        if given:
+            if not Path(given).is_dir():
+                raise InputError(
+                    f"{name} is no folder: {given}; name the one that has the CIFAR-10 files, or "
+                    "leave it out to have them downloaded"
+                )
+            yield Path(given)
