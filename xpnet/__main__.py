@@ -1,0 +1,58 @@
+"""The ``xpnet`` command: one subcommand for each job."""
+
+import importlib
+import sys
+from argparse import REMAINDER, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+
+from xpnet import __version__
+from xpnet.console import run_command
+from xpnet.flags import Parser
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = {
+    "train": ("xpnet.train", "train a network and leave a run folder"),
+    "sweep": ("xpnet.sweep.__main__", "train a grid of networks at once and rank them"),
+}
+"""The module of each subcommand, imported when it is asked for, and what its help says."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the subcommand that the arguments name.
+
+    Parameters
+    ----------
+    argv
+        Arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        Exit status: that of the subcommand, 2 if there is no such.
+    """
+    return run_command("xpnet", lambda _: _dispatch(argv))
+
+
+def _dispatch(argv: Sequence[str] | None) -> int:
+    width = max(map(len, COMMANDS))
+    parser = Parser(
+        "xpnet",
+        description="Fully-connected neural networks on a CPU or a GPU.",
+        epilog="commands, each with its own --help:\n"
+        + "\n".join(f"  {name:{width}}  {help}" for name, (_, help) in COMMANDS.items()),
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"xpnet {__version__}")
+    parser.add_argument("command", choices=COMMANDS, metavar="command", help="one of those below")
+    parser.add_argument("arguments", nargs=REMAINDER, help="what the command takes")
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments:
+        parser.error(f"give a command: {', '.join(COMMANDS)}")
+    given = parser.parse_args(arguments)
+    module, _ = COMMANDS[given.command]
+    return int(importlib.import_module(module).main(given.arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

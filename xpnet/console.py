@@ -1,0 +1,111 @@
+"""What every command line does around its work: signals, errors in one line, exit statuses."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from xpnet.errors import XpnetError
+
+__all__ = ["USER_ERROR", "StopSignals", "complain", "run_command"]
+
+USER_ERROR = 2
+"""Exit status of what a user can mend."""
+
+
+class StopSignals:
+    """Ctrl-C and SIGTERM while a command runs.
+
+    They raise `KeyboardInterrupt`, but for the first one within `listening`: that only sets
+    `received`, so that a loop which looks at it can end with what it has.
+
+    Attributes
+    ----------
+    received
+        Number of the last signal, or None.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._listening = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "StopSignals":
+        # Python leaves signals to its main thread. One that is ignored, as Ctrl-C is by what a
+        # script runs in the background, stays so.
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Let the first signal only set `received`."""
+        self._listening = True
+        try:
+            yield
+        finally:
+            self._listening = False
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        is_first, self.received = self.received is None, signal.Signals(number)
+        if not (self._listening and is_first):
+            raise KeyboardInterrupt
+
+    @property
+    def exit_status(self) -> int:
+        """What a shell reports of a process that such a signal ended."""
+        return 128 + (self.received or signal.SIGINT)
+
+
+def run_command(name: str, work: Callable[[StopSignals], int]) -> int:
+    """Do the work of a command; turn what stops it into one line and an exit status.
+
+    Parameters
+    ----------
+    name
+        Of the command, which the line begins with.
+    work
+        Given the signals to look at, returns the exit status.
+
+    Returns
+    -------
+    int
+        That of ``work``; 2 for an error that a user can mend; 130 after Ctrl-C.
+    """
+    with StopSignals() as signals:
+        try:
+            status = work(signals)
+            sys.stdout.flush()  # here, where a broken pipe is seen to
+        except KeyboardInterrupt as stop:
+            complain(name, str(stop) or "interrupted")
+            return signals.exit_status
+        except BrokenPipeError:
+            # Who read the output has gone, as `head` does: whatever is still buffered would fail
+            # again when Python exits.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for stream in (sys.stdout, sys.stderr):
+                os.dup2(nowhere, stream.fileno())
+            return 128 + getattr(signal, "SIGPIPE", 13)
+        except MemoryError as error:
+            reason = str(error) or "an array is too large"
+            complain(name, f"error: out of memory ({reason}): use less data or smaller settings")
+        except (XpnetError, OSError) as error:
+            complain(name, f"error: {error}")
+        else:
+            return status
+        return USER_ERROR
+
+
+def complain(name: str, message: str) -> None:
+    """Write one line to standard error, whatever line breaks a path or a library put in it."""
+    sys.stderr.write(f"{name}: {' '.join(message.splitlines())}\n")

@@ -1,0 +1,41 @@
+"""Writing files so that whoever opens one finds all of it, or the one before."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["replacing"]
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to; when that is done, the file there becomes ``path``.
+
+    Whatever goes wrong before, a full disk or Ctrl-C, leaves ``path`` as it was and nothing beside.
+
+    Parameters
+    ----------
+    path
+        The file to make or to replace; its folder exists.
+
+    Yields
+    ------
+    Path
+        In the same folder, since only within a file system is a renaming atomic.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written, or not be put in place.
+    """
+    # Not tempfile: its files are for nobody else to read, whatever the umask says.
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())  # a renamed file without its content would be worse than none
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
