@@ -13,8 +13,9 @@ import os
 import platform
 import resource
 import statistics
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib import metadata, util
@@ -34,10 +35,7 @@ class Contender:
 
     make: Callable[..., Block]
     needs: tuple[str, ...] = ()
-
-    def missing(self) -> str | None:
-        """Return the name of a package it needs that is not installed."""
-        return next((name for name in self.needs if util.find_spec(name) is None), None)
+    cpu_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,10 @@ class Timing:
 
     seconds: list[float]
     peak_mib: float
+
+    def median(self) -> float:
+        """Return the median of the seconds per step."""
+        return statistics.median(self.seconds)
 
 
 def limit_threads(threads: int) -> None:
@@ -57,6 +59,21 @@ def limit_threads(threads: int) -> None:
     os.environ["XPNET_BENCHMARK_THREADS"] = str(threads)
     if hasattr(os, "sched_setaffinity"):  # JAX has no setting for the number of threads
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
+def installed(
+    contenders: Mapping[str, Contender], only: Sequence[str] | None, always: str, cpu: bool
+) -> dict[str, Contender]:
+    """Return the contenders that can run here; say which of those asked for can't, and why."""
+    chosen = {}
+    for name, contender in contenders.items():
+        if only and name not in only and name != always:
+            continue
+        if missing := [need for need in contender.needs if util.find_spec(need) is None]:
+            print(f"left out: {name}, {missing[0]} is not installed", file=sys.stderr)
+        elif cpu or not contender.cpu_only:
+            chosen[name] = contender
+    return chosen
 
 
 def time_side_by_side(
@@ -76,7 +93,10 @@ def time_side_by_side(
         theirs.close()
         processes.append(process)
         pipes[name] = ours
-        ours.recv()  # made and warm
+        try:
+            ours.recv()  # made and warm
+        except EOFError:
+            raise SystemExit(f"{name} could not start: its own error is printed above") from None
     steps = {name: max(1, round(seconds_per_turn / _turn(pipe, 3)[0])) for name, pipe in pipes.items()}
     turns: dict[str, list[tuple[float, float]]] = {name: [] for name in pipes}
     for _ in range(rounds):
@@ -150,6 +170,11 @@ def environment() -> dict[str, str]:
         "threads": os.environ.get("XPNET_BENCHMARK_THREADS", "default"),
         **versions,
     }
+
+
+def environment_line() -> str:
+    """Return `environment` in one line."""
+    return "; ".join(f"{key} {value}" for key, value in environment().items())
 
 
 def _processor() -> str:

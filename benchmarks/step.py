@@ -7,14 +7,15 @@ cache holds. The floor is the five matrix products of the step into preallocated
 """
 
 import argparse
+import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 # Before NumPy is imported anywhere, also by the processes this one starts: see limit_threads.
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tests")]
+sys.path.append(str(Path(__file__).parents[1]))  # where xpnet is not installed
 import interleave
 from interleave import Block, Contender
 
@@ -111,15 +112,20 @@ def xpnet_step(sizes: Sizes) -> Block:
     return block
 
 
+def original_net(sizes: Sizes, dtype: str) -> Any:
+    """Return the exercise's own class with parameters of that dtype."""
+    import numpy as np
+    from original import TwoLayerNet
+
+    rng = np.random.RandomState(1)
+    return TwoLayerNet(sizes.features, sizes.hidden, sizes.classes, STD, dtype=dtype, rng=rng)
+
+
 def original(sizes: Sizes, dtype: str) -> Block:
     """The exercise's own loop in plain NumPy."""
-    import numpy as np
-    from original import OriginalTwoLayerNet
-
     X, y, draw = data(sizes)
     X = X.astype(dtype)
-    net = OriginalTwoLayerNet(sizes.features, sizes.hidden, sizes.classes, STD, rng=np.random.RandomState(1))
-    net.params = {name: value.astype(dtype) for name, value in net.params.items()}
+    net = original_net(sizes, dtype)
 
     def block(steps: int) -> None:
         for _ in range(steps):
@@ -141,27 +147,33 @@ def original_float32(sizes: Sizes) -> Block:
     return original(sizes, "float32")
 
 
-def torch_eager(sizes: Sizes) -> Block:
-    """What a PyTorch user writes: `nn.Sequential`, autograd, `torch.optim.SGD`."""
-    import os
-
+def torch_net(sizes: Sizes, learning_rate: float, reg: float) -> tuple[Any, Any]:
+    """Return what a PyTorch user writes: an `nn.Sequential` and its `torch.optim.SGD`."""
     import torch
     from torch import nn
 
     if threads := os.environ.get("XPNET_BENCHMARK_THREADS"):
         torch.set_num_threads(int(threads))
-    X_host, y_host, draw = data(sizes)
-    X, y = torch.from_numpy(X_host).to(sizes.device), torch.from_numpy(y_host).to(sizes.device)
     first, last = nn.Linear(sizes.features, sizes.hidden), nn.Linear(sizes.hidden, sizes.classes)
     for layer in (first, last):
         nn.init.normal_(layer.weight, std=STD)
         nn.init.zeros_(layer.bias)
     net = nn.Sequential(first, nn.ReLU(), last).to(sizes.device)
     groups = [
-        {"params": [first.weight, last.weight], "weight_decay": REG},
+        {"params": [first.weight, last.weight], "weight_decay": reg},
         {"params": [first.bias, last.bias]},
     ]
-    optimizer = torch.optim.SGD(groups, lr=LEARNING_RATE)
+    return net, torch.optim.SGD(groups, lr=learning_rate)
+
+
+def torch_eager(sizes: Sizes) -> Block:
+    """PyTorch with autograd."""
+    import torch
+    from torch import nn
+
+    X_host, y_host, draw = data(sizes)
+    X, y = torch.from_numpy(X_host).to(sizes.device), torch.from_numpy(y_host).to(sizes.device)
+    net, optimizer = torch_net(sizes, LEARNING_RATE, REG)
 
     def block(steps: int) -> None:
         for _ in range(steps):
@@ -176,24 +188,28 @@ def torch_eager(sizes: Sizes) -> Block:
     return block
 
 
+def jax_objective(p: dict[str, Any], x: Any, target: Any, reg: Any) -> Any:
+    """Return the regularised loss in JAX."""
+    import jax
+    import jax.numpy as jnp
+
+    scores = jnp.maximum(x @ p["W1"] + p["b1"], 0) @ p["W2"] + p["b2"]
+    log_p = jax.nn.log_softmax(scores)
+    data_loss = -jnp.take_along_axis(log_p, target[:, None], axis=1).mean()
+    return data_loss + 0.5 * reg * ((p["W1"] ** 2).sum() + (p["W2"] ** 2).sum())
+
+
 def jax_jit(sizes: Sizes) -> Block:
     """A JAX step by `jax.value_and_grad`, compiled, with donated parameters."""
     import jax
-    import jax.numpy as jnp
 
     device = jax.devices("cpu" if sizes.device == "cpu" else "gpu")[0]
     X_host, y_host, draw = data(sizes)
     X, y = jax.device_put(X_host, device), jax.device_put(y_host, device)
     params = jax.device_put(weights(sizes), device)
 
-    def objective(p: dict[str, Any], x: Any, target: Any) -> Any:
-        scores = jnp.maximum(x @ p["W1"] + p["b1"], 0) @ p["W2"] + p["b2"]
-        log_p = jax.nn.log_softmax(scores)
-        data_loss = -jnp.take_along_axis(log_p, target[:, None], axis=1).mean()
-        return data_loss + 0.5 * REG * ((p["W1"] ** 2).sum() + (p["W2"] ** 2).sum())
-
     def step(p: dict[str, Any], X: Any, y: Any, index: Any) -> tuple[dict[str, Any], Any]:
-        loss, grads = jax.value_and_grad(objective)(p, X[index], y[index])
+        loss, grads = jax.value_and_grad(jax_objective)(p, X[index], y[index], REG)
         return jax.tree.map(lambda value, grad: value - LEARNING_RATE * grad, p, grads), loss
 
     compiled = jax.jit(step, donate_argnums=0)
@@ -226,7 +242,7 @@ def sklearn_partial_fit(sizes: Sizes) -> Block:
     def block(steps: int) -> None:
         for _ in range(steps):
             index = draw()
-            net.partial_fit(X[index], y[index], classes)
+            net.partial_fit(X[index], y[index], classes=classes)
 
     return block
 
@@ -236,13 +252,12 @@ CONTENDERS: dict[str, Contender] = {
     FLOOR: Contender(products),
     "products + gather": Contender(products_and_gather),
     "xpnet": Contender(xpnet_step),
-    "original float64": Contender(original_float64),
-    "original float32": Contender(original_float32),
+    "original float64": Contender(original_float64, cpu_only=True),
+    "original float32": Contender(original_float32, cpu_only=True),
     "PyTorch eager": Contender(torch_eager, needs=("torch",)),
     "JAX jit": Contender(jax_jit, needs=("jax",)),
-    "scikit-learn": Contender(sklearn_partial_fit, needs=("sklearn",)),
+    "scikit-learn": Contender(sklearn_partial_fit, needs=("sklearn",), cpu_only=True),
 }
-CPU_ONLY: set[Callable[..., Block]] = {original_float64, original_float32, sklearn_partial_fit}
 
 
 def main() -> None:
@@ -252,19 +267,9 @@ def main() -> None:
     flags = parser.parse_args()
     interleave.limit_threads(flags.threads)
     sizes = Sizes(device=flags.device)
-    chosen = {}
-    for name, contender in CONTENDERS.items():
-        if flags.only and name not in flags.only and name != FLOOR:
-            continue
-        if sizes.device != "cpu" and contender.make in CPU_ONLY:
-            continue
-        if missing := contender.missing():
-            print(f"left out: {name}, {missing} is not installed", file=sys.stderr)
-            continue
-        chosen[name] = contender
+    chosen = interleave.installed(CONTENDERS, flags.only, always=FLOOR, cpu=flags.device == "cpu")
     timings = interleave.time_side_by_side(chosen, sizes, flags.rounds, flags.seconds)
-    print("; ".join(f"{key} {value}" for key, value in interleave.environment().items()))
-    print(f"\n{sizes}\n\n{interleave.markdown_table(timings, FLOOR)}")
+    print(f"{interleave.environment_line()}\n\n{sizes}\n\n{interleave.markdown_table(timings, FLOOR)}")
     if flags.json:
         interleave.write_json(flags.json, vars(sizes), timings)
 

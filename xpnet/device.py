@@ -8,7 +8,8 @@ with.
 import importlib.util
 import os
 import re
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from xpnet.errors import DeviceError
 from xpnet.typing import Array, Namespace
 
-__all__ = ["CudaDevice", "Device", "dtype_name", "get_device", "to_numpy"]
+__all__ = ["CudaDevice", "Device", "dtype_name", "get_device", "one_blas_thread", "to_numpy"]
 
 
 class Device:
@@ -102,12 +103,14 @@ class CudaDevice(Device):
         self._cupy = _import_cupy()
         try:
             # Asked for directly: is_available() would hide why there is none.
-            count = self._cupy.cuda.runtime.getDeviceCount()
+            count, reason = self._cupy.cuda.runtime.getDeviceCount(), "the driver lists none"
         except self._cupy.cuda.runtime.CUDARuntimeError as error:
+            count, reason = 0, _one_line(error)
+        if count == 0:
             raise DeviceError(
-                f"CuPy is installed but finds no usable GPU ({_one_line(error)}): install or update the "
+                f"CuPy is installed but finds no usable GPU ({reason}): install or update the "
                 "NVIDIA driver until `nvidia-smi` lists a GPU, or use device cpu"
-            ) from error
+            )
         if index >= count:
             raise DeviceError(
                 f"there is no GPU cuda:{index}: this machine has {count}, from cuda:0 to cuda:{count - 1}"
@@ -170,6 +173,21 @@ def get_device(spec: "str | Device") -> Device:
     if match is None:
         raise DeviceError(f"unknown device {spec!r}: use cpu, cuda or cuda:N")
     return CudaDevice(int(match[1] or 0))
+
+
+@contextmanager
+def one_blas_thread(wanted: bool = True) -> Iterator[None]:
+    """Keep NumPy's products to one thread each, where ``wanted``.
+
+    For products too small to share out, and for networks that are trained on threads of their own.
+    """
+    if not wanted:
+        yield
+        return
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        yield
 
 
 def dtype_name(array: Array) -> str:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from xpnet import network, transforms
 from xpnet.config import Config
 from xpnet.datasets import Dataset
-from xpnet.device import Device
+from xpnet.device import Device, one_blas_thread
 from xpnet.history import History
 from xpnet.network import MLP
 from xpnet.training import Fit, Hyper, evaluate, fit
@@ -31,6 +32,11 @@ __all__ = [
     "test_accuracy",
     "train",
 ]
+
+
+SHARED_FROM = 4_000_000
+"""Operations of a step's largest product from which a second BLAS thread begins to pay. With smaller ones
+it gains nothing, and on a busy machine threads that wait for each other cost many times the product."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,8 @@ def train(
     config = configs[0]
     hyper = {f.name: [getattr(c, f.name) for c in configs] for f in fields(Hyper)}
     alone = len(configs) == 1
-    with device.active():
+    products = [2 * config.batch_size * a * b * len(configs) for a, b in pairwise(mlp.sizes)]
+    with device.active(), one_blas_thread(device.is_host and max(products) < SHARED_FROM):
         return fit(
             mlp,
             initial(configs, mlp, device, params),

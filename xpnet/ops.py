@@ -132,7 +132,7 @@ def softmax_cross_entropy(xp: Namespace, scores: Array, y: Array) -> tuple[Array
     n, classes = scores.shape[-2:]
     # Tracers of compiled steps have no device; there is only one to choose from then.
     device = getattr(scores, "device", None)
-    is_label = xp.arange(classes, dtype=y.dtype, device=device) == y[..., None]
+    is_label = xp.arange(classes, dtype=xp.int64, device=device) == y[..., None]
     shifted = scores - xp.max(scores, axis=-1, keepdims=True)
     P = xp.exp(shifted)
     total = xp.sum(P, axis=-1, keepdims=True)

@@ -204,11 +204,12 @@ def fit(
             val_loss = val_accuracy = after * float("nan")
             if X_val is not None:
                 val_loss, val_accuracy = evaluate(xp, mlp, params, X_val, y_val, reg)
-                after = after + val_loss  # finite only if both are
             # The one reading back of the epoch.
             measured = device.to_host(xp.stack([*losses, after, train_accuracy, val_loss, val_accuracy]))
             of_steps, (after, train_accuracy, val_loss, val_accuracy) = measured[:done], measured[done:]
 
+            if X_val is not None:  # what follows the last update must be finite on both
+                measured[done] = np.where(np.isfinite(val_loss), after, val_loss)
             first_bad = _first_bad(measured[: done + 1])
             new = (first_bad > 0) & (diverged_at == 0)
             if new.any():
@@ -265,7 +266,7 @@ def evaluate(
     loss: Array | float = 0.0
     correct: Array | float = 0.0
     for start in range(0, rows, EVALUATION_ROWS):
-        part = slice(start, start + EVALUATION_ROWS)
+        part = slice(start, min(start + EVALUATION_ROWS, rows))
         scores, target = network.scores(xp, mlp, params, X[..., part, :]), y[..., part]
         mean_loss, _ = ops.softmax_cross_entropy(xp, scores, target)
         hits = xp.astype(xp.argmax(scores, axis=-1) == target, scores.dtype)

@@ -106,10 +106,11 @@ class TwoLayerNet:
         """
         device = self._device
         with device.active():
+            self._follow(X)
             x = self._put_rows(X)
             if y is None:
                 return device.to_host(network.scores(device.xp, self._mlp, self.params, x))
-            target = self._put_labels(y, len(x))
+            target = self._put_labels(y, x.shape[0])
             loss, grads = network.loss_and_grads(device.xp, self._mlp, self.params, x, target, float(reg))
             return float(loss), {name: device.to_host(grad) for name, grad in grads.items()}
 
@@ -173,14 +174,15 @@ class TwoLayerNet:
                 printed = it + VERBOSE_EVERY
 
         with self._device.active():
+            self._follow(X)
             rows, rows_val = self._put_rows(X), self._put_rows(X_val)
             result = fit(
                 self._mlp,
                 self.params,
                 rows,
-                self._put_labels(y, len(rows)),
+                self._put_labels(y, rows.shape[0]),
                 rows_val,
-                self._put_labels(y_val, len(rows_val)),
+                self._put_labels(y_val, rows_val.shape[0]),
                 device=self._device,
                 hyper=Hyper(learning_rate, learning_rate_decay, reg),
                 num_steps=num_iters,
@@ -198,7 +200,7 @@ class TwoLayerNet:
                 stacklevel=2,
             )
         # The original takes no accuracy after the last iteration unless an epoch ends there.
-        epoch = max(len(rows) // batch_size, 1)
+        epoch = max(rows.shape[0] // batch_size, 1)
         epochs = [row for row in result.history.rows if (row.step - 1) % epoch == 0]
         return {
             "loss_history": [float(loss) for loss in result.history.losses],
@@ -210,17 +212,20 @@ class TwoLayerNet:
         """Return the most probable class ``(N,)`` of each row of ``X`` ``(N, D)``."""
         device = self._device
         with device.active():
+            self._follow(X)
             x = self._put_rows(X)
             return device.to_host(network.predict(device.xp, self._mlp, self.params, x))
 
+    def _follow(self, X: ArrayLike) -> None:
+        """Bring the parameters to the dtype of the rows, unless the user has chosen one."""
+        if self._follows_data:
+            self._dtype = "float32" if str(getattr(X, "dtype", "")).endswith("float32") else "float64"
+            self.params = {k: self._device.put(v, self._dtype) for k, v in self.params.items()}
+
     def _put_rows(self, X: ArrayLike) -> Any:
-        """Rows on the device, the parameters brought to the same dtype."""
         shape = np.shape(X)
         if len(shape) != 2 or shape[1] != self._mlp.sizes[0] or not shape[0]:
             raise InputError(f"X has the shape {shape}; it must be (rows, {self._mlp.sizes[0]})")
-        if self._follows_data:
-            self._dtype = "float32" if str(getattr(X, "dtype", "")) == "float32" else "float64"
-            self.params = {k: self._device.put(v, self._dtype) for k, v in self.params.items()}
         return self._device.put(X, self._dtype)
 
     def _put_labels(self, y: ArrayLike, rows: int) -> Any:
