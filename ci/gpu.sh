@@ -2,12 +2,13 @@
 # Usage: ci/gpu.sh
 #
 # Everything a GPU can tell, in one command: which GPU and libraries these are, the test suite with
-# CuPy demanded instead of skipped, and the step benchmark. Installs nothing: CuPy, pytest and the
+# CuPy demanded instead of skipped, and the benchmarks. Installs nothing: CuPy, pytest and the
 # other packages of the test group have to be importable; xpnet itself is the one of this checkout.
 # A stage that fails does not stop the others; the exit status tells whether one did.
 #
 # Settings: PYTHON (default python3) runs it; OUT (default gpu-results) receives
-#   device.txt tests.txt tests.xml step.txt step.json    each stage's output
+#   device.txt tests.txt tests.xml                       each stage's output
+#   step.txt step.json sweep.txt sweep.json
 #   summary.json                                         the exit status and seconds of each stage
 set -euo pipefail
 
@@ -39,6 +40,7 @@ describe() {
 stage device describe
 stage tests "$python" -m pytest tests --xp cupy --junitxml="$out/tests.xml"
 stage step "$python" benchmarks/step.py --device cuda --json "$out/step.json"
+stage sweep "$python" benchmarks/sweep.py --device cuda --rounds 7 --json "$out/sweep.json"
 
 printf '{%s}\n' "$summary" >"$out/summary.json"
 printf '\n== results in %s: %s\n' "$out" "$(cat "$out/summary.json")"

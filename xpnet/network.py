@@ -224,6 +224,7 @@ def penalty(xp: Namespace, mlp: MLP, params: Params, reg: Array | float) -> Arra
         ``(*nets,)``.
     """
     total = 0.0
+    reg = _plain(reg)
     for name in mlp.weights:
         W = params[name]
         total = total + xp.sum(xp.vecdot(W, W), axis=-1)
@@ -251,6 +252,7 @@ def loss_and_grads(
     """
     value, pullback = loss(xp, mlp, params, x, y)
     grads = pullback(None)
+    reg = _plain(reg)
     per_network = reg if isinstance(reg, float) else reg[..., None, None]
     for name in mlp.weights:
         grads[name] += per_network * params[name]
@@ -265,3 +267,8 @@ def scores(xp: Namespace, mlp: MLP, params: Params, x: Array) -> Array:
 def predict(xp: Namespace, mlp: MLP, params: Params, x: Array) -> Array:
     """Return the most probable class ``(*nets, batch)`` of each row of ``x``."""
     return xp.argmax(scores(xp, mlp, params, x), axis=-1)
+
+
+def _plain(value: Array | float) -> Array | float:
+    """A number as a Python float, also if it is NumPy's, which would turn float32 arrays into float64."""
+    return float(value) if isinstance(value, int | float) else value

@@ -4,6 +4,7 @@ Everything works on one network or on a stack of them (leading axes, see `xpnet.
 that vary by network are arrays over the networks.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from xpnet import network, ops, optimizers, schedules
 from xpnet.batches import Sampling, draw_batches, epoch_ends
 from xpnet.device import Device, dtype_name
+from xpnet.errors import InputError
 from xpnet.history import History, Row
 from xpnet.network import MLP
 from xpnet.typing import Array, Namespace, Params, Random
@@ -158,6 +160,11 @@ def fit(
     Fit
         Parameters, history, and what became of the run. A network whose loss stops being finite is
         frozen at its last finite parameters; the run ends early when no other is left.
+
+    Raises
+    ------
+    InputError
+        Not as many sources of batches as networks.
     """
     xp = device.xp
     nets = tuple(params["W1"].shape[:-2])
@@ -179,21 +186,18 @@ def fit(
     with device.active():
         for epoch in range(len(ends)) if epochs is None else epochs:
             start = ends[epoch - 1] if epoch else 0
-            count = ends[epoch] - start
-            indices = device.put(draw_batches(rng(epoch), X.shape[0], batch_size, count, sampling))
+            sources = rng(epoch)
+            batches = draw_batches(sources, X.shape[0], batch_size, ends[epoch] - start, sampling)
+            if isinstance(sources, Sequence):
+                if len(sources) != math.prod(nets):
+                    raise InputError(f"{len(sources)} sources of batches for networks {nets}: give one each")
+                batches = batches.reshape(-1, *nets, batch_size)
+            indices = device.put(batches)
             rate = schedules.exponential(epoch, hyper.learning_rate, hyper.learning_rate_decay)
             learning_rate = per_network(rate)
             before = {name: xp.asarray(value, copy=True) for name, value in params.items()}
 
-            losses: list[Array] = []
-            for i in range(count):
-                if should_stop is not None and should_stop():
-                    interrupted = True
-                    break
-                params, loss = step(params, indices[i, ...], learning_rate)
-                losses.append(loss)
-                if device.is_host and not np.isfinite(loss).any():
-                    break
+            params, losses, interrupted = _run(device, step, params, indices, learning_rate, should_stop)
             if not losses:
                 break
             done = len(losses)
@@ -239,6 +243,27 @@ def fit(
         if last_finite:
             params = _choose(device, diverged_at > 0, last_finite, params)
     return Fit(params, history, diverged_at, interrupted)
+
+
+def _run(
+    device: Device,
+    step: Step,
+    params: Params,
+    indices: Array,
+    learning_rate: Array,
+    should_stop: Callable[[], bool] | None,
+) -> tuple[Params, list[Array], bool]:
+    """Take the steps of an epoch; return parameters, the loss of each step, and whether to end here."""
+    losses: list[Array] = []
+    for i in range(indices.shape[0]):
+        if should_stop is not None and should_stop():
+            return params, losses, True
+        params, loss = step(params, indices[i, ...], learning_rate)
+        losses.append(loss)
+        # Where looking costs nothing, a run in which nothing is left to save ends at once.
+        if device.is_host and not np.isfinite(loss).any():
+            break
+    return params, losses, False
 
 
 def evaluate(

@@ -67,13 +67,21 @@ class TwoLayerNet:
         self._mlp = MLP((input_size, hidden_size, output_size))
         self._device = get_device(device)
         self._follows_data = dtype is None
-        self._dtype = np.dtype(dtype or np.float64).name
+        try:
+            self._dtype = np.dtype(dtype or np.float64).name
+        except TypeError:
+            self._dtype = str(dtype)
         if self._dtype not in ("float32", "float64"):
             raise InputError(f"dtype is float32 or float64, not {self._dtype}")
         if rng is None:
             rng = np.random.mtrand._rand  # the state that numpy.random.seed sets
         elif not isinstance(rng, np.random.Generator | np.random.RandomState):
-            rng = np.random.default_rng(rng)
+            try:
+                rng = np.random.default_rng(rng)
+            except (TypeError, ValueError) as error:
+                raise InputError(
+                    f"rng is a seed, a numpy.random.Generator or a RandomState, not {rng!r}"
+                ) from error
         self._rng = rng
         drawn = network.init(self._mlp, rng, std)
         self.params: Params = {k: self._device.put(v, self._dtype) for k, v in drawn.items()}
@@ -165,6 +173,10 @@ class TwoLayerNet:
         InputError
             Wrong shapes, or labels out of range.
         """
+        if batch_size < 1 or num_iters < 0:
+            raise InputError(
+                f"batch_size {batch_size} must be at least 1 and num_iters {num_iters} at least 0"
+            )
         printed = 0
 
         def print_losses(history: History) -> None:

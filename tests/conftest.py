@@ -1,0 +1,191 @@
+"""The devices that tests run on, and what tests of arrays on any of them share.
+
+A test that takes the fixture ``device`` runs on each of `DEVICES`; one that takes ``dtype`` too, with
+each floating dtype the device has. ``--xp numpy,cupy`` demands devices by name: only those run, and
+one that this machine lacks is an error instead of a skip.
+"""
+
+import functools
+
+import hypothesis
+import numpy as np
+import pytest
+
+from xpnet.device import CudaDevice, Device, dtype_name
+from xpnet.errors import DeviceError
+
+# The examples are the same in every run, and none is kept for the next.
+hypothesis.settings.register_profile("xpnet", deadline=None, derandomize=True, database=None, max_examples=60)
+hypothesis.settings.load_profile("xpnet")
+
+
+class ReadOnlyDevice(Device):
+    """NumPy whose `put` returns arrays that raise when they are written to.
+
+    Parameters and solver state are consumed by a training step, so tests hand them over by the fixture
+    ``put_params``, which copies. Everything else that code is given here can only be read.
+    """
+
+    name = "read-only"
+
+    def put(self, array, dtype=None):
+        view = super().put(array, dtype).view()
+        view.flags.writeable = False
+        return view
+
+
+class StrictDevice(Device):
+    """array-api-strict on a device from which nothing converts to NumPy unasked."""
+
+    is_host = False
+
+    def __init__(self, name):
+        import array_api_strict
+
+        self.xp = array_api_strict
+        self.name = name
+        self.backend = f"array-api-strict {array_api_strict.__version__}"
+        self.place = array_api_strict.Device(name)
+
+    def put(self, array, dtype=None):
+        if isinstance(array, type(self.xp.empty(0))):
+            array = self.to_host(array)
+        return self.xp.asarray(np.asarray(array, dtype=dtype), device=self.place)
+
+    def to_host(self, array):
+        return np.asarray(array.to_device(self.xp.Device("CPU_DEVICE")))
+
+
+class MissingError(Exception):
+    """Why this machine cannot offer a device."""
+
+
+def strict(name):
+    """Return array-api-strict's device of that name."""
+    try:
+        return StrictDevice(name)
+    except ModuleNotFoundError as error:
+        raise MissingError("array-api-strict is not installed") from error
+
+
+def cupy():
+    """Return the first GPU."""
+    try:
+        return CudaDevice(0)
+    except DeviceError as error:
+        raise MissingError(str(error)) from error
+
+
+BOTH = ("float32", "float64")
+DEVICES = {
+    "numpy": (Device, BOTH),
+    "numpy-read-only": (ReadOnlyDevice, BOTH),
+    "strict": (functools.partial(strict, "device1"), BOTH),
+    "strict-no-float64": (functools.partial(strict, "no_float64"), ("float32",)),
+    "cupy": (cupy, BOTH),
+}
+
+
+@functools.cache
+def make(name):
+    """Return the device ``name``, or the `MissingError` that says why there is none."""
+    try:
+        return DEVICES[name][0]()
+    except MissingError as error:
+        return error
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--xp",
+        metavar="NAME[,NAME]",
+        help=f"demand these devices and run on no others: {', '.join(DEVICES)}",
+    )
+
+
+def demanded(config):
+    """Return the names given with ``--xp``, an empty list without it."""
+    names = [name.strip() for name in (config.getoption("--xp") or "").split(",") if name.strip()]
+    for name in names:
+        if name not in DEVICES:
+            raise pytest.UsageError(f"--xp: no device {name!r}; there are {', '.join(DEVICES)}")
+    return names
+
+
+def pytest_configure(config):
+    demanded(config)
+
+
+def pytest_generate_tests(metafunc):
+    if "device" not in metafunc.fixturenames:
+        return
+    names = demanded(metafunc.config)
+    takes_dtype = "dtype" in metafunc.fixturenames
+    values = []
+    for name in names or DEVICES:
+        # A mark rather than a skip in the fixture: pytest's summary then folds many into one line.
+        missing = not names and isinstance(make(name), MissingError)
+        marks = [pytest.mark.skip(reason=str(make(name)))] if missing else []
+        each = [(name, dtype) for dtype in DEVICES[name][1]] if takes_dtype else [(name,)]
+        values += [pytest.param(*given, marks=marks) for given in each]
+    arguments = ("device", "dtype") if takes_dtype else ("device",)
+    metafunc.parametrize(arguments, values, indirect=["device"], scope="session")
+
+
+@pytest.fixture(scope="session")
+def device(request):
+    """One of `DEVICES`."""
+    found = make(request.param)
+    if isinstance(found, MissingError):  # demanded, or the test would have been skipped
+        pytest.fail(f"--xp {request.param}: {found}", pytrace=False)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _computing(request):
+    """Put a test that takes ``device`` into the device's context."""
+    if "device" not in request.fixturenames:
+        yield
+        return
+    with request.getfixturevalue("device").active():
+        yield
+
+
+@pytest.fixture(scope="session")
+def put_params(device, dtype):
+    """Return the function that copies parameters to the device in ``dtype``, free to be consumed."""
+    xp = device.xp
+
+    def put_params(params):
+        return {k: xp.asarray(device.put(value, dtype), copy=True) for k, value in params.items()}
+
+    return put_params
+
+
+@pytest.fixture(scope="session")
+def assert_close(device, dtype):
+    """Return the function that compares a result on the device with what it should be.
+
+    The result must be an array of the device's library, on it, of the dtype. Tolerances are relative
+    to the largest number expected: 1e-12 in float64, 1e-5 in float32.
+    """
+
+    def assert_close(actual, expected, rtol=None):
+        if isinstance(expected, dict):
+            assert sorted(actual) == sorted(expected)
+            for name in expected:
+                assert_close(actual[name], expected[name], rtol)
+            return
+        expected = np.asarray(expected)
+        like = device.put(expected, dtype)
+        assert dtype_name(actual) == dtype
+        assert type(actual + 0.0) is type(like + 0.0)
+        assert getattr(actual, "device", "cpu") == like.device  # the scalars of NumPy 2.0 have none
+        assert tuple(actual.shape) == expected.shape
+        rtol = rtol or {"float32": 1e-5, "float64": 1e-12}[dtype]
+        scale = np.max(np.abs(expected), initial=0.0)
+        np.testing.assert_allclose(
+            device.to_host(actual).astype(np.float64), expected, rtol=0, atol=rtol * scale
+        )
+
+    return assert_close

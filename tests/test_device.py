@@ -1,0 +1,249 @@
+"""Devices: looking them up, the ways in and out, and an error with its remedy for each that fails."""
+
+import importlib.util
+import os
+import sys
+import types
+from importlib import metadata
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xpnet
+from xpnet.device import CudaDevice, Device, dtype_name, get_device, to_numpy
+from xpnet.errors import DeviceError, XpnetError
+
+# Any device
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int32", "int64", "float32", "bool"])
+def test_put_and_to_host_return_what_went_in(device, kind):
+    host = np.array([[1, 0, 3], [4, 5, 0]]).astype(kind)
+    array = device.put(host)
+    assert dtype_name(array) == kind
+    back = device.to_host(array)
+    assert type(back) is np.ndarray
+    assert back.dtype == host.dtype
+    np.testing.assert_array_equal(back, host)
+
+
+def test_put_converts(device, dtype):
+    array = device.put(np.array([1, 2, 3], np.uint8), dtype)
+    assert dtype_name(array) == dtype
+    np.testing.assert_array_equal(device.to_host(array), [1, 2, 3])
+
+
+def test_put_takes_what_is_on_the_device_already(device, dtype):
+    array = device.put(np.array([1.5, 2.5]), dtype)
+    again = device.put(array, dtype)
+    assert again.device == array.device
+    assert dtype_name(again) == dtype
+    np.testing.assert_array_equal(device.to_host(again), [1.5, 2.5])
+
+
+def test_describes_itself(device):
+    assert device.name
+    assert "." in device.backend  # library and version
+    assert device.free_memory() > 2**20
+    device.synchronize()
+    with device.active(), device.active():
+        pass
+
+
+# The CPU
+
+
+def test_cpu_is_numpy():
+    device = get_device("cpu")
+    assert (device.name, device.xp, device.is_host) == ("cpu", np, True)
+    assert device.backend == f"numpy {np.__version__}"
+    assert repr(device) == f"<Device cpu: numpy {np.__version__}>"
+
+
+def test_cpu_copies_nothing_that_is_right_already():
+    device, array = get_device("cpu"), np.ones(3, np.float32)
+    assert device.put(array) is array
+    assert device.put(array, "float32") is array
+    assert device.to_host(array) is array
+    assert not np.shares_memory(device.put(array, "float64"), array)
+
+
+def test_cpu_computes_without_warnings_of_overflow():
+    with get_device("cpu").active():
+        np.array([1e300]) * 1e300
+        np.log(np.array([-1.0, 0.0]))
+
+
+def test_a_device_is_its_own_name():
+    device = Device()
+    assert get_device(device) is device
+
+
+def test_free_memory_of_the_cpu_without_proc(monkeypatch):
+    """As on macOS, which has no ``/proc``, and on Windows, which has no ``sysconf`` either."""
+
+    def missing(*_args, **_kwargs):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert Device().free_memory() > 2**20
+    monkeypatch.delattr(os, "sysconf", raising=False)
+    assert Device().free_memory() > 2**20
+
+
+@pytest.mark.parametrize("array", [[1.0, 2.0], (1.0, 2.0), np.array([1.0, 2.0]), range(1, 3)])
+def test_to_numpy_takes_sequences(array):
+    result = to_numpy(array)
+    assert type(result) is np.ndarray
+    np.testing.assert_array_equal(result, [1.0, 2.0])
+
+
+def test_to_numpy_leaves_numpy_alone():
+    array = np.ones(3)
+    assert to_numpy(array) is array
+
+
+def test_arrays_of_pytorch_come_in():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    for array in (torch.arange(3), torch.arange(3.0, dtype=torch.float32)):
+        for result in (to_numpy(array), Device().put(array)):
+            assert type(result) is np.ndarray
+            assert result.dtype.name == dtype_name(array)
+            np.testing.assert_array_equal(result, [0, 1, 2])
+
+
+def test_dtype_names():
+    assert dtype_name(np.ones(1, np.float32)) == "float32"
+    assert dtype_name(np.float64(1)) == "float64"
+    assert dtype_name(np.arange(2)) == "int64"
+
+
+# Devices that cannot be had
+
+
+def error_of(spec):
+    with pytest.raises(DeviceError) as caught:
+        get_device(spec)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert isinstance(caught.value, XpnetError)
+    return message
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["gpu", "", "CPU", "cpu:0", "cuda:", "cuda:-1", "cuda:x", "cuda:0 ", "cuda:1:2", "cuda\n"],
+)
+def test_unknown_device(spec):
+    assert error_of(spec) == f"unknown device {spec!r}: use cpu, cuda or cuda:N"
+
+
+def installed(monkeypatch, *names):
+    """Let exactly these CuPy packages be installed."""
+    kept = [d for d in metadata.distributions() if not (d.name or "").lower().startswith("cupy")]
+    new = [types.SimpleNamespace(name=name) for name in names]
+    monkeypatch.setattr(metadata, "distributions", lambda: [*kept, *new])
+
+
+def fake_cupy(monkeypatch, get_device_count):
+    """Put a module in the place of CuPy that knows how many GPUs there are."""
+    error = type("CUDARuntimeError", (RuntimeError,), {})
+    cupy = types.ModuleType("cupy")
+    cupy.__spec__ = ModuleSpec("cupy", None)
+    cupy.__version__ = "0.0"
+    runtime = types.SimpleNamespace(getDeviceCount=lambda: get_device_count(error), CUDARuntimeError=error)
+    cupy.cuda = types.SimpleNamespace(runtime=runtime)
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    installed(monkeypatch, "cupy-cuda13x")
+
+
+@pytest.mark.parametrize("spec", ["cuda", "cuda:0", "cuda:3"])
+def test_cupy_is_not_installed(monkeypatch, spec):
+    installed(monkeypatch)
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *a: None if name == "cupy" else find_spec(name, *a),
+    )
+    message = error_of(spec)
+    assert "not installed" in message
+    assert 'pip install "xpnet[cuda13]"' in message
+    assert '"xpnet[cuda12]"' in message
+
+
+def test_two_cupy_packages(monkeypatch):
+    installed(monkeypatch, "cupy-cuda13x", "cupy-cuda12x")
+    message = error_of("cuda")
+    assert "cupy-cuda12x and cupy-cuda13x conflict" in message
+    assert "pip uninstall cupy-cuda12x cupy-cuda13x" in message
+
+
+def test_one_cupy_package_found_twice_is_one(monkeypatch):
+    """As on a path that lists a folder twice."""
+    fake_cupy(monkeypatch, lambda _error: 0)
+    installed(monkeypatch, "cupy-cuda12x", "cupy-cuda12x")
+    assert "conflict" not in error_of("cuda")
+
+
+def test_other_packages_named_after_cupy_are_no_conflict(monkeypatch):
+    fake_cupy(monkeypatch, lambda _error: 0)
+    installed(monkeypatch, "cupy-cuda12x", "cupyx-tools", "pytest-cupy", None)
+    assert "conflict" not in error_of("cuda")
+
+
+def test_cupy_that_cannot_be_imported(monkeypatch, tmp_path):
+    (tmp_path / "cupy.py").write_text("raise ImportError('libcudart.so:\\n  no such file')\n")
+    installed(monkeypatch, "cupy-cuda12x")
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    message = error_of("cuda")
+    assert "cannot be imported (libcudart.so: no such file)" in message
+    assert "install the CuPy package" in message
+
+
+def test_cupy_without_a_driver(monkeypatch):
+    def no_driver(error):
+        raise error("cudaErrorInsufficientDriver: CUDA driver version\nis insufficient")
+
+    fake_cupy(monkeypatch, no_driver)
+    message = error_of("cuda")
+    assert "no usable GPU (cudaErrorInsufficientDriver: CUDA driver version is insuff" in message
+    assert "NVIDIA driver" in message
+
+
+@pytest.mark.parametrize(("spec", "count"), [("cuda:1", 1), ("cuda:7", 2)])
+def test_no_gpu_of_that_number(monkeypatch, spec, count):
+    fake_cupy(monkeypatch, lambda _error: count)
+    message = error_of(spec)
+    assert f"there is no GPU {spec}" in message
+    assert f"has {count}" in message
+    assert f"cuda:{count - 1}" in message
+
+
+def test_a_driver_without_a_gpu(monkeypatch):
+    """What an empty ``CUDA_VISIBLE_DEVICES`` makes some drivers say."""
+    fake_cupy(monkeypatch, lambda _error: 0)
+    message = error_of("cuda")
+    assert "cuda:-1" not in message
+    assert "nvidia-smi" in message
+
+
+def test_the_cupy_of_this_machine():
+    """No stand-in: what CuPy itself does where there is no GPU, and where there is."""
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed", exc_type=ImportError)
+    if cupy.cuda.is_available():
+        device = get_device("cuda")
+        assert (device.name, device.is_host) == ("cuda:0", False)
+        assert device.backend == f"cupy {cupy.__version__}"
+        assert "there is no GPU" in error_of("cuda:99")
+    else:
+        message = error_of("cuda")
+        assert "finds no usable GPU" in message
+        assert "nvidia-smi" in message
+        with pytest.raises(DeviceError, match="no usable GPU"):
+            CudaDevice(1)
+        with pytest.raises(DeviceError, match="no usable GPU"):
+            xpnet.TwoLayerNet(4, 3, 2, device="cuda")

@@ -1,0 +1,259 @@
+"""The house of DESIGN section 2, read from the source: who imports, names and prints what."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xpnet
+
+PACKAGE = Path(xpnet.__file__).parent
+
+FLOORS = {
+    # A module imports from the floors below its own; a folder that is named here is one room. Rooms
+    # that DESIGN plans are here, too.
+    "errors": 0,
+    "typing": 0,
+    "history": 0,
+    "files": 0,
+    "schedules": 0,
+    "datasets": 0,
+    "batches": 1,
+    "device": 1,
+    "flags": 1,
+    "ops": 1,
+    "optimizers": 1,
+    "transforms": 1,
+    "network": 2,
+    "checkpoint": 3,
+    "cuda": 3,
+    "config": 4,
+    "training": 4,
+    "console": 5,
+    "estimator": 5,
+    "experiment": 5,
+    "plots": 5,
+    "progress": 5,
+    "run_folder": 5,
+    "sweep": 5,
+    "two_layer_net": 5,
+    "__init__": 5,
+    "sweep.__main__": 6,
+    "train": 6,
+    "__main__": 6,
+}
+
+SIDEWAYS = {
+    # The only imports within a floor, each by its reader and what it reads.
+    ("datasets", "errors"),
+    ("run_folder", "experiment"),
+    ("run_folder", "plots"),
+    ("sweep", "experiment"),
+    ("sweep", "__init__"),  # the version, in its records
+    ("__init__", "two_layer_net"),
+}
+
+PRINTING = {"two_layer_net", "train", "sweep.__main__", "__main__"}
+"""The command lines, and the class whose ``verbose=True`` prints as the original's."""
+
+ARRAY_LIBRARIES = {"cupy", "cupyx", "array_api_compat", "array_api_strict", "torch", "jax"}
+NAMES_THEM = {"device", "cuda"}
+
+
+def name_of(path):
+    """``xpnet/sweep/plan.py`` to ``sweep.plan``, ``xpnet/sweep/__init__.py`` to ``sweep``."""
+    name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+def room_of(name):
+    """The entry of `FLOORS` for a module: its own, or that of its folder."""
+    return name if name in FLOORS else name.partition(".")[0]
+
+
+MODULES = {name_of(path): ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
+modules = pytest.mark.parametrize("name", sorted(MODULES))
+
+
+def imports_of(tree):
+    """Every module of xpnet that ``tree`` imports, anywhere in it, and every outside name."""
+    inside, outside = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            sources = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            sources = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for source in sources:
+            root, _, rest = source.partition(".")
+            if root == "xpnet":
+                # The longest part of `a.b.c` that is a module; `from xpnet import __version__` is
+                # of `__init__`.
+                parts = rest.split(".")
+                candidates = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
+                inside.add(next((c for c in candidates if c in MODULES), "__init__"))
+            else:
+                outside.add(root)
+    return inside, outside
+
+
+def test_the_reader_of_imports_sees_them_all():
+    tree = ast.parse(
+        "import xpnet\nfrom xpnet import ops, __version__\nfrom xpnet.network import MLP\n"
+        "import xpnet.device as d\nimport numpy as np\n"
+        "def f():\n    if True:\n        from xpnet.sweep.plan import Cut\n        import cupy.cuda\n"
+    )
+    assert imports_of(tree) == (
+        {"__init__", "ops", "network", "device", "sweep.plan"},
+        {"numpy", "cupy"},
+    )
+
+
+def test_every_module_has_a_floor():
+    assert {room_of(name) for name in MODULES} <= set(FLOORS), "put the new module on a floor"
+
+
+@modules
+def test_imports_go_only_downwards(name):
+    room = room_of(name)
+    inside, _ = imports_of(MODULES[name])
+    for other in sorted({room_of(module) for module in inside} - {room}):
+        lower = FLOORS[other] < FLOORS[room]
+        assert lower or (room, other) in SIDEWAYS, f"{name} on {FLOORS[room]} imports {other}"
+
+
+def test_sideways_imports_are_needed_and_on_one_floor():
+    used = {
+        (room_of(name), room_of(other)) for name, tree in MODULES.items() for other in imports_of(tree)[0]
+    }
+    rooms = {room for pair in used for room in pair}
+    assert {(a, b) for a, b in SIDEWAYS if {a, b} <= rooms} <= used
+    assert all(FLOORS[a] == FLOORS[b] for a, b in SIDEWAYS)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    TopologicalSorter({name: imports_of(tree)[0] for name, tree in MODULES.items()}).prepare()
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - NAMES_THEM))
+def test_only_the_devices_name_an_array_library(name):
+    tree = MODULES[name]
+    named = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    named |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    named |= {  # import_module("cupy")
+        node.value.partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    named |= imports_of(tree)[1]
+    assert not named & ARRAY_LIBRARIES
+
+
+@pytest.mark.parametrize("name", ["ops", "optimizers"])
+def test_the_maths_does_not_know_numpy(name):
+    assert not imports_of(MODULES[name])[1] - {"collections", "typing"}
+
+
+def names_asked_of_xp():
+    """Every ``name`` of ``xp.name`` and ``anything.xp.name`` in the package."""
+    return {
+        node.attr
+        for tree in MODULES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and "xp" in (getattr(node.value, "id", None), getattr(node.value, "attr", None))
+    }
+
+
+def test_what_is_asked_of_a_namespace_is_found_at_all():
+    assert {"matmul", "permute_dims", "vecdot", "matrix_transpose"} <= names_asked_of_xp()
+
+
+@pytest.mark.parametrize("library", ["numpy", "array_api_strict", "array_api_compat.cupy"])
+def test_every_namespace_has_what_is_asked_of_it(library):
+    namespace = pytest.importorskip(library, exc_type=ImportError)
+    assert not {name for name in names_asked_of_xp() if not hasattr(namespace, name)}
+
+
+def printing(tree):
+    return any(
+        isinstance(node, ast.Call) and getattr(node.func, "id", None) == "print" for node in ast.walk(tree)
+    )
+
+
+def test_only_command_lines_print():
+    assert {name for name, tree in MODULES.items() if printing(tree)} <= PRINTING
+
+
+def public(body):
+    """The public functions and classes of a module or a class, with the methods of the classes."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            if node.name.startswith("_"):
+                continue
+            yield node
+            if isinstance(node, ast.ClassDef):
+                yield from public(node.body)
+
+
+@modules
+def test_everything_public_says_what_it_is(name):
+    tree = MODULES[name]
+    assert ast.get_docstring(tree), "the module"
+    for node in public(tree.body):
+        assert ast.get_docstring(node), node.name
+
+
+def test_public_names():
+    names = ["DeviceError", "InputError", "MLP", "TwoLayerNet", "XpnetError", "get_device"]
+    assert sorted(xpnet.__all__) == names
+    star = {}
+    exec("from xpnet import *", star)
+    assert set(names) == set(star) - {"__builtins__"}
+    assert issubclass(xpnet.InputError, xpnet.XpnetError)
+    assert issubclass(xpnet.DeviceError, xpnet.XpnetError)
+
+
+@modules
+def test_all_lists_what_there_is(name):
+    """``__all__`` of each module: no name twice, none that the module doesn't have."""
+    lists = [
+        ast.literal_eval(node.value)
+        for node in MODULES[name].body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "__all__"
+    ]
+    for names in lists:
+        assert len(set(names)) == len(names)
+        module = importlib.import_module(f"xpnet.{name}".removesuffix(".__init__"))
+        assert not {n for n in names if not hasattr(module, n)}
+
+
+HEAVY = {
+    *("array_api_compat", "array_api_strict", "cupy", "jax", "torch"),
+    *("matplotlib", "pooch", "requests", "rich", "safetensors", "scipy", "sklearn", "tqdm"),
+}
+
+
+def loaded_by(statement):
+    """The top-level modules of a new process after ``statement``."""
+    code = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); {statement}; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in run.stdout.split()}
+
+
+def test_import_loads_numpy_and_nothing_else():
+    loaded = loaded_by("import xpnet")
+    assert "xpnet" in loaded
+    assert not HEAVY & loaded
+    assert loaded - loaded_by("import numpy") - sys.stdlib_module_names == {"xpnet"}
+
+
+def test_the_namespace_of_the_cpu_is_numpy_itself():
+    assert xpnet.get_device("cpu").xp is np
