@@ -1,0 +1,16 @@
+"""Sweeps: many networks trained at once, as one network with a leading axis.
+
+``grid`` and ``random`` make the points, ``configs`` the settings of each network, ``run`` trains them::
+
+    from xpnet import sweep
+    from xpnet.config import Config
+
+    points = sweep.grid({"learning_rate": [1e-2, 2e-2], "reg": [1e-3, 1e-2]})
+    result = sweep.run(sweep.configs(points, Config()))
+    result.rows[0]["val_accuracy"]
+"""
+
+from xpnet.sweep.runner import Sweep, run
+from xpnet.sweep.space import Choice, LogUniform, Uniform, configs, grid, random
+
+__all__ = ["Choice", "LogUniform", "Sweep", "Uniform", "configs", "grid", "random", "run"]

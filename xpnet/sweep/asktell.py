@@ -1,0 +1,166 @@
+"""Optuna chooses what to try: a stack of trials is asked for, trained at once, and told.
+
+::
+
+    import optuna
+    from xpnet.config import Config
+    from xpnet.sweep import LogUniform
+    from xpnet.sweep.asktell import config_for, optimize
+
+    sampler = optuna.samplers.TPESampler(constant_liar=True)  # or the trials of a stack are much alike
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    space = {"learning_rate": LogUniform(1e-3, 1e-1)}
+    optimize(study, space, Config(), trials=64)
+    config_for(study.best_trial, space, Config())
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from xpnet import datasets
+from xpnet.config import Config
+from xpnet.datasets import Dataset
+from xpnet.device import Device
+from xpnet.errors import InputError
+from xpnet.sweep.runner import run
+from xpnet.sweep.space import Choice, LogUniform, Uniform, configs
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.trial import FrozenTrial
+
+__all__ = ["config_for", "optimize"]
+
+
+def optimize(
+    study: "Study",
+    space: Mapping[str, Any],
+    base: Config,
+    data: Dataset | None = None,
+    *,
+    trials: int,
+    stack: int = 16,
+    share_batches: bool = True,
+    device: Device | str | None = None,
+    max_nets: int | None = None,
+    executor: Executor | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> None:
+    """Add trials to a study, whose value is the validation accuracy.
+
+    A trial whose network diverges fails, and so does one that an error, Ctrl-C or ``should_stop``
+    leaves unfinished: none is left running unless the process is killed.
+
+    Parameters
+    ----------
+    study
+        Maximizes one value. Its sampler has to cope with being asked for many trials before it is
+        told of the first.
+    space
+        As for `xpnet.sweep.random`.
+    base
+        All other settings.
+    data
+        As for `xpnet.sweep.run`.
+    trials
+        How many to add.
+    stack
+        How many to ask for at a time: more train faster, fewer learn more from each other.
+    share_batches
+        Give all networks the same batches in the same order, those of ``base``, whatever their seeds.
+    device, max_nets, executor, should_stop
+        As for `xpnet.sweep.run`.
+
+    Raises
+    ------
+    InputError
+        The study does anything but maximize one value, or knows a hyper-parameter by another
+        distribution; settings that can't be swept over or don't fit the data.
+    """
+    if [direction.name for direction in study.directions] != ["MAXIMIZE"]:
+        raise InputError(
+            "the study has to maximize one value, the validation accuracy: "
+            'create it with direction="maximize"'
+        )
+    if min(trials, stack) < 1:
+        raise InputError(f"trials and stack must be at least 1, not {trials} and {stack}")
+    if executor is None:
+        data = data or datasets.load(base.dataset, base.data_dir)  # once for all stacks
+    for begin in range(0, trials, stack):
+        with _asked(study, min(stack, trials - begin), space, base, share_batches) as asked:
+            found = run(
+                list(asked.values()),
+                data,
+                device=device,
+                max_nets=max_nets,
+                executor=executor,
+                should_stop=should_stop,
+            )
+            numbered = list(asked)
+            for row in found.rows:
+                if row["status"] == "finished":
+                    study.tell(numbered[row["network"]], row["val_accuracy"])
+        if not found.complete:
+            return
+
+
+def config_for(
+    trial: "Trial | FrozenTrial", space: Mapping[str, Any], base: Config, share_batches: bool = True
+) -> Config:
+    """Return the settings of a trial's network, such as those of ``study.best_trial``.
+
+    Parameters
+    ----------
+    trial
+        Of a study that `optimize` has worked on, or one that was just asked for.
+    space, base, share_batches
+        As for `optimize`.
+    """
+    if share_batches and base.batch_seed is None:
+        base = replace(base, batch_seed=base.seed)
+    point = {name: _suggest(trial, name, given) for name, given in space.items()}
+    return configs([point], base, share_batches=False)[0]
+
+
+@contextmanager
+def _asked(
+    study: "Study", count: int, space: Mapping[str, Any], base: Config, share_batches: bool
+) -> Iterator[dict["Trial", Config]]:
+    """Ask for trials; those that nothing has been told of in the end fail, whatever ended it."""
+    from optuna.trial import TrialState
+
+    asked: list[Trial] = []
+    made: dict[Trial, Config] = {}
+    try:
+        for _ in range(count):
+            # One after the other, so that a sampler sees what it has suggested before.
+            asked.append(study.ask())
+            made[asked[-1]] = config_for(asked[-1], space, base, share_batches)
+        yield made
+    finally:
+        for trial in asked:
+            study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+
+
+def _suggest(trial: "Trial | FrozenTrial", name: str, given: Any) -> Any:
+    """The trial's value of a hyper-parameter; of a trial that has none yet, a new one."""
+    try:
+        match given:
+            case LogUniform(low, high):
+                return trial.suggest_float(name, low, high, log=True)
+            case Uniform(low, high):
+                return trial.suggest_float(name, low, high)
+            case Choice(values):
+                # Optuna stores numbers, text and None; of layers (300, 100) it is given the text.
+                stored = [v if isinstance(v, int | float | str | None) else str(v) for v in values]
+                return values[stored.index(trial.suggest_categorical(name, stored))]
+            case _:
+                return given
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"the study knows {name} by another distribution ({reason}): begin another study"
+        ) from error

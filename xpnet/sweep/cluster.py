@@ -1,0 +1,149 @@
+"""Sweeps on more than one machine: the workers of a Dask scheduler as an executor."""
+
+import asyncio
+import logging
+import platform
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+import xpnet
+from xpnet.errors import DeviceError
+
+__all__ = ["connect"]
+
+PATIENCE = 10.0
+"""Seconds in which a scheduler has to answer, and to have a worker."""
+
+
+@contextmanager
+def connect(address: str) -> Iterator[Executor]:
+    """Give the workers of a Dask cluster as an executor for `xpnet.sweep.run`.
+
+    A chunk whose worker is lost is trained again by another; each worker takes the device that the
+    settings name on its own machine.
+
+    Parameters
+    ----------
+    address
+        Of the scheduler, such as ``"tcp://10.0.0.1:8786"``.
+
+    Yields
+    ------
+    Executor
+        Its workers, those that join later included.
+
+    Raises
+    ------
+    DeviceError
+        Dask is not installed; no scheduler answers there, or it has no workers; a worker has other
+        versions than this machine; so many workers were lost that the scheduler has given up.
+    """
+    distributed = _import()
+    with _quiet(distributed):
+        _await_answer(distributed, address)
+        with distributed.Client(address, timeout=PATIENCE, set_as_default=False) as client:
+            _await_worker(client, address)
+            _check_versions(client)
+            try:
+                # Not pure: nobody asks twice for the same, so what is asked need not be hashed.
+                yield client.get_executor(pure=False)
+            except distributed.KilledWorker as error:
+                raise DeviceError(
+                    f"the scheduler {address} gave up on a stack that ended {error.allowed_failures + 1} of "
+                    "its workers: give them more memory, or make --max-nets smaller"
+                ) from error
+
+
+def _import() -> Any:
+    """Dask's package, of which mypy sees as little as there is annotated."""
+    try:
+        import distributed
+    except ModuleNotFoundError as error:
+        raise DeviceError(
+            '--scheduler needs Dask, which is not installed: run `pip install "xpnet[dask]"`'
+        ) from error
+    return distributed
+
+
+def _await_answer(distributed: Any, address: str) -> None:
+    """See that a scheduler answers, without a `Client`, which leaves a thread behind where none does."""
+
+    async def ask() -> None:
+        comm = await distributed.comm.connect(address, timeout=PATIENCE)
+        await comm.close()
+
+    try:
+        # On a thread because the caller's may have an event loop that runs, as in a notebook.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, ask()).result()
+    except Exception as error:  # as many kinds as there are answers that no scheduler gives
+        known = isinstance(error, OSError | ValueError)
+        reason = " ".join(str(error).split()) if known else "something else answers there"
+        raise DeviceError(
+            f"no Dask scheduler answers at {address!r} ({reason}): start one with `dask scheduler` and "
+            "give the address that it prints"
+        ) from error
+
+
+def _await_worker(client: Any, address: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError as error:
+        raise DeviceError(
+            f"the scheduler {address} has no workers: start some with `dask worker {address}`"
+        ) from error
+
+
+def _check_versions(client: Any) -> None:
+    """See that the workers have what decides on the numbers, and what stacks are sent with, in common."""
+    try:
+        versions = client.run(_versions)
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DeviceError(
+            f"a worker cannot run xpnet {xpnet.__version__} ({reason}): install it there as it is here"
+        ) from error
+    here = _versions()
+    for worker, there in versions.items():
+        if there != here:
+            raise DeviceError(
+                f"the worker {worker} has {_listed(there, here)} and this machine "
+                f"{_listed(here, there)}: install the same versions"
+            )
+
+
+def _versions() -> dict[str, str]:
+    """Versions here; called on each worker too."""
+    return {
+        "Python": ".".join(platform.python_version_tuple()[:2]),
+        "xpnet": xpnet.__version__,
+        "NumPy": np.__version__,
+        "Dask": _import().__version__,
+    }
+
+
+def _listed(versions: dict[str, str], others: dict[str, str]) -> str:
+    """The versions that differ from the others."""
+    return ", ".join(f"{name} {v}" for name, v in versions.items() if v != others.get(name))
+
+
+@contextmanager
+def _quiet(distributed: Any) -> Iterator[None]:
+    """Keep Dask from telling what is raised as an error, or is no concern of who runs a sweep."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", distributed.versions.VersionMismatchWarning)
+            warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,137 @@
+"""The state of a sweep while it runs, on standard error: the best so far and the time left."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from xpnet.config import Config
+from xpnet.history import Row
+from xpnet.sweep.chunk import Outcome, Task
+from xpnet.sweep.table import as_text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+__all__ = ["Display", "start"]
+
+SHOWN = 10
+"""Networks in the live table."""
+
+
+class Display:
+    """Shows nothing; the base of what does. A context manager, for the time of the sweep.
+
+    Parameters
+    ----------
+    configs
+        Settings of each network.
+    total
+        Steps to train, summed over the networks.
+    """
+
+    def __init__(self, configs: Sequence[Config], total: int) -> None:
+        self.configs = configs
+        self.total = total
+        self.rows: dict[int, dict[str, Any]] = {}
+        self.ended = 0
+        self._done: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._began = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def on_epoch(self, task: Task, row: Row) -> None:
+        """Note what an epoch of a stack has measured; called from the threads that train."""
+        train, val = np.atleast_1d(row.train_accuracy), np.atleast_1d(row.val_accuracy)
+        begun = next(iter(task.before.values())).history.rows[-1].step if task.before else 0
+        with self._lock:
+            self._done[task.key] = (row.step - begun) * len(task.configs)
+            for place, number in enumerate(task.configs):
+                self.rows[number] = {
+                    "network": number,
+                    "train_accuracy": float(train[place]),
+                    "val_accuracy": float(val[place]),
+                    "status": f"step {row.step}",
+                }
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        """Note what became of a stack."""
+        with self._lock:
+            self.ended += 1
+            self.rows |= {row["network"]: row for row in outcome.rows}
+
+    def best(self, count: int) -> list[dict[str, Any]]:
+        """Return the rows of the best networks so far."""
+        with self._lock:
+            rows = list(self.rows.values())
+        return sorted(rows, key=lambda row: (-row["val_accuracy"], row["network"]))[:count]
+
+    def state(self) -> str:
+        """Return how much is done and how long the rest will take."""
+        with self._lock:
+            done = sum(self._done.values())
+        text = f"{len(self.rows)}/{len(self.configs)} networks begun, {self.ended} stacks done"
+        if not done:
+            return text
+        seconds = (time.perf_counter() - self._began) * max(self.total - done, 0) / done
+        return f"{text}, {timedelta(seconds=round(seconds))} left"
+
+
+class Lines(Display):
+    """A line as each stack ends, at most one a second."""
+
+    _written_at = -1.0
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        """Write a line if it is time to."""
+        super().on_outcome(outcome)
+        if time.perf_counter() - self._written_at >= 1:
+            self._written_at = time.perf_counter()
+            best = self.best(1)[0]
+            sys.stderr.write(
+                f"{self.state()}; best so far: network {best['network']}, "
+                f"val {100 * best['val_accuracy']:.2f} %\n"
+            )
+
+
+class LiveTable(Display):
+    """A table that moves: the best networks so far; needs rich and a terminal."""
+
+    def __enter__(self) -> Self:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._live: Any = Live(
+            console=Console(stderr=True), get_renderable=self._render, refresh_per_second=4
+        )
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def _render(self) -> "RenderableType":
+        from rich.text import Text
+
+        table = as_text(self.configs, self.best(SHOWN))
+        return Text(f"{table}\n{self.state()}", no_wrap=True)
+
+
+def start(configs: Sequence[Config], total: int, quiet: bool) -> Display:
+    """Return the way to show a sweep that suits where standard error leads."""
+    if quiet:
+        return Display(configs, total)
+    is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    way = LiveTable if is_terminal and find_spec("rich") is not None else Lines
+    return way(configs, total)

@@ -1,0 +1,182 @@
+"""How a sweep is cut up: one stack per shape, stacks into chunks that fit memory and cache, rungs."""
+
+import itertools
+import os
+import time
+from bisect import bisect_left
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from xpnet.batches import draw_batches, epoch_ends
+from xpnet.config import Config
+from xpnet.device import Device, one_blas_thread
+from xpnet.experiment import Prepared, initial, network_for, rng_for
+from xpnet.network import MLP
+from xpnet.training import EVALUATION_ROWS, make_step
+
+__all__ = [
+    "Cut",
+    "choose_cut",
+    "count_halvings",
+    "epochs_of_rung",
+    "fits_in_memory",
+    "groups",
+    "total_steps",
+]
+
+MEMORY_SHARE = 0.6
+"""Part of the free memory that the stacks in work may take: estimates err, and others need some too."""
+
+CALIBRATION_SHARE = 0.03
+"""Part of a sweep's time that may go into trying out ways to cut it."""
+
+CALIBRATION_SECONDS = 0.01
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How the networks of one shape are trained: ``size`` to a stack, ``workers`` stacks at a time.
+
+    With more than one worker each has a thread of its own and one BLAS thread.
+    """
+
+    size: int
+    workers: int = 1
+
+    def chunks(self, numbers: Sequence[int]) -> list[list[int]]:
+        """Cut the networks into stacks of even size, none larger than ``size``, a round for all workers."""
+        count = -(-len(numbers) // self.size)
+        count = min(len(numbers), -(-count // self.workers) * self.workers)
+        return [part.tolist() for part in np.array_split(np.asarray(numbers), count)]
+
+
+def groups(configs: Sequence[Config]) -> list[list[int]]:
+    """Return the numbers of the networks that can share a stack, group by group.
+
+    Networks share a stack when they differ only in settings marked ``stackable``.
+    """
+    shape = [f.name for f in fields(Config) if not f.metadata.get("stackable")]
+    found: dict[tuple[object, ...], list[int]] = {}
+    for number, config in enumerate(configs):
+        found.setdefault(tuple(getattr(config, name) for name in shape), []).append(number)
+    return list(found.values())
+
+
+def count_halvings(configs: Sequence[Config], num_rows: int) -> int:
+    """Return how often a sweep is halved: until one network is left, or a first rung is an epoch long."""
+    shortest = min(c.num_steps(num_rows) // (num_rows // c.batch_size) for c in configs)
+    return min((len(configs) - 1).bit_length(), max(shortest, 1).bit_length() - 1)
+
+
+def epochs_of_rung(config: Config, num_rows: int, rung: int, halvings: int) -> tuple[int, int]:
+    """Return the epochs of a rung, first and one past the last.
+
+    The steps done double from rung to rung while the networks halve, and the last rung ends where
+    training ends: successive halving with a factor of 2 (Jamieson and Talwalkar 2016,
+    https://arxiv.org/abs/1502.07943). A rung ends where an epoch does.
+    """
+    steps = config.num_steps(num_rows)
+    ends = epoch_ends(steps, num_rows // config.batch_size, config.sampling)
+
+    def epochs_until(rung: int) -> int:
+        return 0 if rung < 0 else bisect_left(ends, steps / 2 ** (halvings - rung)) + 1
+
+    return epochs_until(rung - 1), epochs_until(rung)
+
+
+def total_steps(configs: Sequence[Config], num_rows: int, halvings: int) -> int:
+    """Return the steps of a sweep summed over its networks; with halving about, as each is as likely kept."""
+    steps = [config.num_steps(num_rows) for config in configs]
+    # A rung's share of a network's steps, times the share of the networks that reach it.
+    shares = [2.0**-halvings] + [2.0 ** (rung - 1 - halvings - rung) for rung in range(1, halvings + 1)]
+    return round(sum(steps) * sum(shares))
+
+
+def network_bytes(mlp: MLP, config: Config) -> int:
+    """Estimate the memory that one network takes in a stack while it trains."""
+    itemsize = 4 if config.dtype == "float32" else 8
+    parameters = sum(a * b + b for a, b in itertools.pairwise(mlp.sizes))
+    units = sum(mlp.sizes[1:])
+    # Parameters, gradients, the epoch's first parameters, and one more while the stack is made; of each
+    # unit its value before and after the ReLU and two gradients, in training or in an evaluation; of its
+    # own batches, this one and the last of the epoch before.
+    rows = max(config.batch_size, EVALUATION_ROWS)
+    return itemsize * (4 * parameters + 4 * units * rows + 2 * mlp.sizes[0] * config.batch_size)
+
+
+def fits_in_memory(mlp: MLP, config: Config, device: Device) -> int:
+    """Return how many networks fit the device's free memory at a time, at least 1."""
+    return max(1, int(MEMORY_SHARE * device.free_memory()) // network_bytes(mlp, config))
+
+
+def choose_cut(
+    configs: Sequence[Config], prepared: Prepared, device: Device, classes: int, max_nets: int | None
+) -> Cut:
+    """Choose how to cut the networks of one shape.
+
+    A GPU takes as many as fit its memory. On a CPU a stack saves calls but loses when it falls out of
+    the cache, and stacks on several threads save what a small product can't share out: which way wins
+    depends on sizes and machine, so a few ways are tried for some steps each and the fastest is taken.
+
+    Parameters
+    ----------
+    configs
+        Settings of the networks, of one shape.
+    prepared, device, classes
+        The data, where they are, and the number of classes.
+    max_nets
+        The most networks in a stack; no limit but memory by default.
+    """
+    mlp = network_for(configs[0], prepared.X.shape[1], classes)
+    most = min(len(configs), max_nets or len(configs), fits_in_memory(mlp, configs[0], device))
+    if not device.is_host or len(configs) == 1:
+        return Cut(most)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    steps = configs[0].num_steps(prepared.X.shape[0])
+    ways = {
+        Cut(size, workers)
+        for size in [*(2**i for i in range(most.bit_length())), most]
+        for workers in {1, min(cores, -(-len(configs) // size), max(1, most // size))}
+    }
+    began = time.perf_counter()
+    best, best_seconds = Cut(1), float("inf")
+    # From the middle outwards: a stack of 16 is seldom far from the best, should time be short.
+    for cut in sorted(ways, key=lambda way: (abs(way.size.bit_length() - 5), -way.workers)):
+        rounds = -(-len(configs) // (cut.size * cut.workers))
+        seconds = rounds * steps * _seconds_per_step(cut, configs, mlp, prepared, device)
+        if seconds < best_seconds:
+            best, best_seconds = cut, seconds
+        if time.perf_counter() - began > CALIBRATION_SHARE * best_seconds:
+            break
+    return best
+
+
+def _seconds_per_step(
+    cut: Cut, configs: Sequence[Config], mlp: MLP, prepared: Prepared, device: Device
+) -> float:
+    """Time some steps of as many stacks at once as the cut has workers."""
+    in_stack = configs[: cut.size]
+    batches = rng_for(in_stack)(0)
+    config = in_stack[0]
+    index = draw_batches(batches, prepared.X.shape[0], config.batch_size, 1, config.sampling)[0]
+    still = device.put(np.zeros(() if cut.size == 1 else cut.size), config.dtype)
+    step = make_step(device.xp, mlp, prepared.X, prepared.y, still)
+    stacks = [initial(in_stack, mlp, device) for _ in range(cut.workers)]
+
+    def run(worker: int, steps: int) -> None:
+        with device.active():
+            for _ in range(steps):
+                stacks[worker], _loss = step(stacks[worker], index, still)
+
+    def seconds(steps: int) -> float:
+        began = time.perf_counter()
+        list(threads.map(run, range(cut.workers), [steps] * cut.workers))
+        return (time.perf_counter() - began) / steps
+
+    with one_blas_thread(cut.workers > 1), ThreadPoolExecutor(cut.workers) as threads:
+        first = seconds(1)
+        steps = min(50, max(2, round(CALIBRATION_SECONDS / first)))
+        return min(seconds(steps) for _ in range(3))

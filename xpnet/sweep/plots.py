@@ -1,0 +1,100 @@
+"""Pictures of a sweep: a heat map where two settings vary, and the curves of all networks."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xpnet.config import Config
+from xpnet.sweep.table import show, varied
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["curves", "heatmap"]
+
+LABELLED = 12
+"""Curves that get a line in the legend: the best."""
+
+
+def heatmap(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> "Figure | None":
+    """Draw validation accuracy over the two settings that vary; None if it isn't two in a grid.
+
+    Parameters
+    ----------
+    configs
+        Settings by network.
+    rows
+        As in `xpnet.sweep.Sweep`. Networks that diverged leave a white field.
+    """
+    names = varied(configs)
+    if len(names) != 2:
+        return None
+    axis = [sorted({getattr(c, name) for c in configs}, key=_order) for name in names]
+    if len(axis[0]) * len(axis[1]) != len(configs):
+        return None
+    from matplotlib.figure import Figure
+
+    values = np.full((len(axis[0]), len(axis[1])), np.nan)
+    for row in rows:
+        if row["status"] != "diverged":
+            place = [a.index(getattr(configs[row["network"]], n)) for a, n in zip(axis, names, strict=True)]
+            values[tuple(place)] = 100 * row["val_accuracy"]
+    figure = Figure(
+        figsize=(2.2 + 0.9 * len(axis[1]), 1.6 + 0.6 * len(axis[0])), dpi=130, layout="constrained"
+    )
+    axes = figure.subplots()
+    image = axes.imshow(values, cmap="viridis", aspect="auto")
+    middle = np.nanmean([np.nanmin(values), np.nanmax(values)]) if np.isfinite(values).any() else 0.0
+    for i, j in np.ndindex(values.shape):
+        finite = np.isfinite(values[i, j])
+        text = f"{values[i, j]:.1f}" if finite else "diverged"
+        colour = "white" if finite and values[i, j] < middle else "black"
+        axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=9)
+    axes.set_xticks(range(len(axis[1])), [show(v) for v in axis[1]])
+    axes.set_yticks(range(len(axis[0])), [show(v) for v in axis[0]])
+    axes.set_xlabel(names[1].replace("_", " "))
+    axes.set_ylabel(names[0].replace("_", " "))
+    figure.colorbar(image, ax=axes, label="validation accuracy in %")
+    return figure
+
+
+def curves(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> "Figure":
+    """Draw the validation accuracy of every network against the steps, the best in colour.
+
+    Parameters
+    ----------
+    configs, rows
+        As for `heatmap`; rows best first.
+    """
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    names = varied(configs)
+    figure = Figure(figsize=(10, 5), dpi=130, layout="constrained")
+    axes = figure.subplots()
+    colours = colormaps["viridis"](np.linspace(0, 0.92, min(len(rows), LABELLED)))
+    # From the worst to the best, so that the best lie on top; the legend is then turned round.
+    for rank in reversed(range(len(rows))):
+        row = rows[rank]
+        steps, accuracies = np.array(row["curve"], np.float64).reshape(-1, 2).T
+        style: dict[str, Any] = {"color": "0.8", "linewidth": 0.7}
+        if rank < LABELLED:
+            config = configs[row["network"]]
+            settings = ", ".join(f"{n.replace('_', ' ')} {show(getattr(config, n))}" for n in names)
+            label = f"{100 * row['val_accuracy']:.1f} %  {settings}"
+            style = {"color": colours[rank], "linewidth": 1.3, "label": label}
+        axes.plot(steps, 100 * accuracies, **style)
+    handles, labels = axes.get_legend_handles_labels()
+    axes.legend(handles[::-1], labels[::-1], frameon=False, fontsize=7, loc="center left",
+                bbox_to_anchor=(1.0, 0.5))  # fmt: skip
+    axes.set_xlabel("step")
+    axes.set_ylabel("validation accuracy in %")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _order(value: Any) -> tuple[bool, Any]:
+    """Sort None, which a setting may be, before everything else."""
+    return (value is not None, value if value is not None else 0)

@@ -1,0 +1,177 @@
+"""Run a sweep: chunks to threads or an executor, rung by rung, and the table that comes of it."""
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xpnet import datasets
+from xpnet.config import Config
+from xpnet.datasets import Dataset
+from xpnet.device import Device
+from xpnet.history import Row
+from xpnet.sweep.chunk import Outcome, Task, Trained, merit
+from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung, groups
+from xpnet.sweep.store import Memory, Store, recorded
+from xpnet.sweep.workers import Here, There
+
+__all__ = ["Sweep", "run"]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep found.
+
+    Attributes
+    ----------
+    configs
+        Settings of each network.
+    rows
+        A row a network, the best by validation accuracy first: ``network`` (its number),
+        ``train_accuracy``, ``val_accuracy``, ``status`` (``"finished"``, ``"dropped"`` by halving, or
+        ``"diverged"``), ``steps``, ``seconds`` (its share of its stack's), ``curve`` (steps and
+        validation accuracies).
+    best
+        The trained network of the first row; None if all diverged.
+    complete
+        Whether the sweep came to its end; if ``should_stop`` ended it, the rows are those it got to.
+    """
+
+    configs: Sequence[Config]
+    rows: list[dict[str, Any]]
+    best: Trained | None
+    complete: bool
+
+
+def run(
+    configs: Sequence[Config],
+    data: Dataset | None = None,
+    *,
+    device: Device | str | None = None,
+    halving: bool = False,
+    max_nets: int | None = None,
+    out: Path | None = None,
+    executor: Executor | None = None,
+    on_epoch: Callable[[Task, Row], None] | None = None,
+    on_outcome: Callable[[Outcome], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Sweep:
+    """Train many networks as stacks and rank them by validation accuracy.
+
+    Parameters
+    ----------
+    configs
+        Settings of each network, from `xpnet.sweep.configs`.
+    data
+        The data set; by default the one that the settings name is loaded, by each worker for itself.
+    device
+        Where to train; by default the one that the settings name.
+    halving
+        Successive halving: after each rung only the better half goes on.
+    max_nets
+        The most networks in a stack; by default as many as fit memory and cache.
+    out
+        Folder in which to keep what is done, so that the same call takes up a killed sweep.
+    executor
+        Where to train chunks instead of here: any `concurrent.futures.Executor` whose workers can
+        import xpnet. A chunk whose worker is lost is the executor's to run again.
+    on_epoch
+        Called with a task and the newest row of its history, in the thread that trains; not with an
+        executor.
+    on_outcome
+        Called as each chunk ends.
+    should_stop
+        Asked before each step, and while chunks are waited for.
+
+    Raises
+    ------
+    InputError
+        Settings that don't fit the data, or ``out`` holds another sweep.
+    """
+    stop = should_stop or (lambda: False)
+    shipped, data = data, data or datasets.load(configs[0].dataset, configs[0].data_dir)
+    num_rows = len(data.X_train)
+    for config in configs:
+        config.num_steps(num_rows)  # complains before any work is done
+    store = Memory() if out is None else Store(out, _description(configs, halving, data))
+    recorded_rows = store.done()
+    workers = (
+        Here(configs[0], data, device, max_nets, on_epoch, stop)
+        if executor is None
+        else There(executor, configs[0], shipped, device, max_nets, stop)
+    )
+
+    halvings = count_halvings(configs, num_rows) if halving else 0
+    members = dict(enumerate(groups(configs)))
+    rows: dict[int, dict[str, Any]] = {}
+    survivors = set(range(len(configs)))
+    for rung in range(halvings + 1):
+        prefix = f"rung{rung}-"
+        done = {row["network"]: row for row in recorded_rows if row["task"].startswith(prefix)}
+        rows |= done
+        work: list[tuple[Cut, list[Task]]] = []
+        for group, numbers in members.items():
+            alive = [k for k in numbers if k in survivors]
+            if not alive:
+                continue
+            cut = store.cuts.get(group)
+            if cut is None or cut.size > (max_nets or cut.size):
+                # Noted at once: taken up again, the sweep is cut the same way, unless it was that
+                # which killed it and smaller stacks are asked for.
+                cut = workers.cut([configs[k] for k in alive])
+                store.note_cut(group, cut)
+            span = epochs_of_rung(configs[alive[0]], num_rows, rung, halvings)
+            tasks = []
+            for chunk in cut.chunks(alive):
+                missing = [k for k in chunk if k not in done]
+                if missing:
+                    before = {k: store.load(rows[k]["task"], k) for k in missing} if rung else {}
+                    chosen = {k: configs[k] for k in missing}
+                    key = f"{prefix}network{missing[0]}"
+                    tasks.append(Task(key, chosen, span, before, keep_all=rung < halvings))
+            work.append((cut, tasks))
+        left = {task.key for _, tasks in work for task in tasks}
+        with closing(workers.train(work)) as outcomes:
+            for outcome in outcomes:
+                store.save(outcome)
+                left.remove(outcome.key)
+                rows |= {row["network"]: row for row in outcome.rows}
+                if on_outcome is not None:
+                    on_outcome(outcome)
+        if left:
+            return Sweep(configs, _ranked(rows, survivors), None, complete=False)
+        if rung < halvings:
+            # A network that diverged never goes on, even if fewer than half are left.
+            healthy = [k for k in survivors if rows[k]["status"] != "diverged"]
+            healthy.sort(key=lambda k: merit(rows[k]), reverse=True)
+            survivors = set(healthy[: -(-len(survivors) // 2)])
+    table = _ranked(rows, survivors)
+    first = table[0]
+    best = None if first["status"] == "diverged" else store.load(first["task"], first["network"])
+    store.forget(keep={row["task"] for row in table if row["network"] in survivors})
+    return Sweep(configs, table, best, complete=True)
+
+
+def _ranked(rows: Mapping[int, dict[str, Any]], survivors: set[int]) -> list[dict[str, Any]]:
+    """The table: networks that halving kept, those that it dropped, those that diverged."""
+    marked = [
+        row | {"status": "dropped"} if row["status"] == "finished" and number not in survivors else row
+        for number, row in rows.items()
+    ]
+    return sorted(marked, key=lambda row: (row["status"] == "finished", *merit(row)), reverse=True)
+
+
+def _description(configs: Sequence[Config], halving: bool, data: Dataset) -> dict[str, Any]:
+    checksum = 0
+    for rows in (data.X_train, data.y_train, data.X_val, data.y_val):
+        checksum = zlib.crc32(np.ascontiguousarray(rows).data, checksum)
+    return {
+        "data": {"name": data.name, "rows": len(data.X_train), "crc32": checksum},
+        "halving": halving,
+        "networks": [recorded(config) for config in configs],
+    }

@@ -1,0 +1,155 @@
+"""Which settings to try: grids and random draws of hyper-parameters, as lists of settings."""
+
+import difflib
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from xpnet.config import Config
+from xpnet.errors import InputError
+
+__all__ = ["Choice", "Distribution", "LogUniform", "Point", "Uniform", "configs", "grid", "random"]
+
+Point = dict[str, Any]
+"""Hyper-parameters of one network by the name of the setting."""
+
+SAME_FOR_ALL = ("dataset", "data_dir", "device", "dtype")
+"""Settings that a sweep shares: its networks are compared on one data set, which is loaded once."""
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Uniform between ``low`` and ``high``."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not (self.low <= self.high and math.isfinite(self.high - self.low)):
+            raise InputError(f"a uniform draw needs finite low <= high, not {self.low} and {self.high}")
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """Draw one value."""
+        return float(rng.uniform(self.low, self.high))
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """Uniform in the logarithm between ``low`` and ``high``, both above 0."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not (0 < self.low <= self.high < math.inf):
+            raise InputError(f"a log-uniform draw needs 0 < low <= high, not {self.low} and {self.high}")
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """Draw one value."""
+        value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+        return float(min(max(value, self.low), self.high))  # rounding may lead past an end
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of ``values``, each as likely."""
+
+    values: tuple[Any, ...]
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        object.__setattr__(self, "values", tuple(values))
+        if not self.values:
+            raise InputError("a choice needs at least one value")
+
+    def draw(self, rng: np.random.Generator) -> Any:
+        """Draw one value."""
+        return self.values[int(rng.integers(len(self.values)))]
+
+
+Distribution = Uniform | LogUniform | Choice
+
+
+def grid(space: Mapping[str, Sequence[Any]]) -> list[Point]:
+    """Return every combination of the values, the last setting varying fastest.
+
+    Parameters
+    ----------
+    space
+        Values to try by the name of the setting, such as ``{"learning_rate": [1e-3, 2e-3]}``.
+    """
+    return [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
+
+
+def random(space: Mapping[str, Any], n: int, seed: int = 0) -> list[Point]:
+    """Draw ``n`` points.
+
+    Parameters
+    ----------
+    space
+        A distribution (`Uniform`, `LogUniform`, `Choice`) by the name of the setting; any other value
+        is the same in all points.
+    n
+        Number of points, at least 1.
+    seed
+        Of the draws; the first points do not depend on ``n``.
+    """
+    if n < 1:
+        raise InputError(f"a random sweep needs at least 1 point, not {n}")
+    rng = np.random.default_rng(seed)
+    return [
+        {name: d.draw(rng) if isinstance(d, Distribution) else d for name, d in space.items()}
+        for _ in range(n)
+    ]
+
+
+def configs(points: Iterable[Point], base: Config, share_batches: bool = True) -> list[Config]:
+    """Return the settings of each point's network: those of ``base`` with the point's in their place.
+
+    Parameters
+    ----------
+    points
+        From `grid` or `random`, or made by hand.
+    base
+        All other settings.
+    share_batches
+        Give all networks the same batches in the same order, whatever their seeds, so that their
+        comparison is paired: each gets the first network's ``batch_seed`` unless the point names one.
+
+    Raises
+    ------
+    InputError
+        No point; an unknown setting, one that a sweep can't vary, or a value out of its range.
+    """
+    known = {f.name for f in fields(Config)}
+    same = {*SAME_FOR_ALL, *(f.name for f in fields(Config) if not f.metadata.get("recorded", True))}
+    made = []
+    for point in points:
+        for name in point:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f": did you mean {near[0]}?" if near else ""
+                raise InputError(f"there is no setting {name!r} to sweep over{hint}")
+            if name in same:
+                raise InputError(f"{name} is the same for a whole sweep: run one sweep for each value")
+        length: Point = {}  # iterations or epochs: naming one takes the place of the other
+        if {"iterations", "epochs"} & point.keys():
+            length = {"iterations": None, "epochs": None}
+        values = {name: _plain(value) for name, value in point.items()}
+        made.append(replace(base, **(length | values)))
+    if not made:
+        raise InputError("a sweep needs at least one point")
+    if share_batches:
+        first = made[0].seed if made[0].batch_seed is None else made[0].batch_seed
+        made = [c if c.batch_seed is not None else replace(c, batch_seed=first) for c in made]
+    return made
+
+
+def _plain(value: Any) -> Any:
+    """A value as `Config` has it: points are often made with `numpy.logspace`, or read from JSON."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,173 @@
+"""What a sweep keeps on disk, so that it can be killed at any moment and taken up again."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.config import Config
+from xpnet.errors import InputError
+from xpnet.files import replacing
+from xpnet.history import History, Row
+from xpnet.sweep.chunk import Outcome, Trained
+from xpnet.sweep.plan import Cut
+
+__all__ = ["Memory", "Store", "recorded"]
+
+
+class Memory:
+    """What a sweep without a folder keeps: everything, as long as it runs."""
+
+    def __init__(self) -> None:
+        self.cuts: dict[int, Cut] = {}
+        self._trained: dict[str, dict[int, Trained]] = {}
+
+    def note_cut(self, group: int, cut: Cut) -> None:
+        """Note how a group of networks is cut."""
+        self.cuts[group] = cut
+
+    def done(self) -> list[dict[str, Any]]:
+        """Return the rows of all tasks that are complete: none as yet."""
+        return []
+
+    def save(self, outcome: Outcome) -> None:
+        """Keep what became of a task."""
+        self._trained[outcome.key] = outcome.trained
+
+    def load(self, task: str, network: int) -> Trained:
+        """Return a network that a complete task left."""
+        return self._trained[task][network]
+
+    def forget(self, keep: set[str]) -> None:
+        """Drop the networks of all tasks but those to keep."""
+        self._trained = {task: self._trained[task] for task in keep if task in self._trained}
+
+
+class Store(Memory):
+    """The folder of a sweep.
+
+    ``sweep.json`` says which networks and how they are cut into chunks. ``results.jsonl`` gets a line a
+    network as each chunk ends. ``chunks/`` holds the trained networks that the next rung needs, and in
+    the end the best of each chunk.
+
+    A chunk's networks are written before its lines: a chunk whose lines are there is done, one whose
+    lines are missing or cut short is trained again, with the same result.
+
+    Parameters
+    ----------
+    folder
+        Made where it is missing.
+    description
+        What makes this sweep: plain data.
+
+    Raises
+    ------
+    InputError
+        The folder holds another sweep.
+    """
+
+    def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.folder = folder
+        self._results = folder / "results.jsonl"
+        self._chunks = folder / "chunks"
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = json.loads(json.dumps(description))
+        path = folder / "sweep.json"
+        if path.exists():
+            try:
+                found = json.loads(path.read_text())
+                cuts = found.pop("cuts")
+                self.cuts = {int(group): Cut(*cut) for group, cut in cuts.items()}
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise InputError(f"{path} holds no sweep: choose another --out") from error
+            if found != wanted:
+                raise InputError(f"{folder} holds another sweep: choose another --out, or delete that folder")
+        elif self._results.exists():
+            raise InputError(f"{self._results} is of no known sweep: choose another --out, or delete it")
+        self._description = wanted
+
+    def note_cut(self, group: int, cut: Cut) -> None:
+        """Note how a group of networks is cut: taken up again, it must be cut the same way."""
+        super().note_cut(group, cut)
+        cuts = {str(number): [cut.size, cut.workers] for number, cut in self.cuts.items()}
+        with replacing(self.folder / "sweep.json") as path:
+            path.write_text(json.dumps({**self._description, "cuts": cuts}, indent=1) + "\n")
+
+    def done(self) -> list[dict[str, Any]]:
+        """Return the rows of all tasks that are complete, and drop what a kill left of others."""
+        if not self._results.exists():
+            return []
+        tasks: dict[str, dict[int, dict[str, Any]]] = {}
+        for line in self._results.read_text(encoding="ascii", errors="replace").splitlines():
+            try:
+                row = json.loads(line)
+                tasks.setdefault(row["task"], {})[row["network"]] = row
+            except (ValueError, KeyError, TypeError):
+                continue  # the last line, cut short
+        rows = [row for task in tasks.values() for row in task.values() if len(task) == row["networks"]]
+        with replacing(self._results) as path:
+            path.write_text("".join(map(_line, rows)), encoding="ascii")
+        return rows
+
+    def save(self, outcome: Outcome) -> None:
+        """Keep what became of a task: first its networks, then its lines."""
+        from safetensors.numpy import save
+
+        self._chunks.mkdir(exist_ok=True)
+        tensors: dict[str, NDArray[Any]] = {}
+        for number, trained in outcome.trained.items():
+            rows = np.array(trained.history.rows, np.float64)
+            arrays = trained.params | {"rows": rows, "losses": np.array(trained.history.losses)}
+            # Their memory may be a view's; safetensors writes it as it lies.
+            tensors |= {f"{number}/{name}": np.ascontiguousarray(a) for name, a in arrays.items()}
+        with replacing(self._chunk(outcome.key)) as path:
+            path.write_bytes(save(tensors))  # its own writing raises no OSError on a full disk
+        lines = "".join(_line(row) for row in outcome.rows)
+        with self._results.open("a") as file:
+            file.write(lines)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def load(self, task: str, network: int) -> Trained:
+        """Return a network that a complete task left."""
+        from safetensors import SafetensorError, safe_open
+
+        path = self._chunk(task)
+        prefix = f"{network}/"
+        try:
+            with safe_open(path, framework="numpy") as file:
+                names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+                arrays = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+            rows, losses = arrays.pop("rows"), arrays.pop("losses")
+        except (OSError, KeyError, SafetensorError) as error:
+            raise InputError(
+                f"{path} cannot be read: delete {self.folder} and run the sweep again"
+            ) from error
+        history = History([Row(int(r[0]), int(r[1]), *r[2:]) for r in rows.tolist()], list(losses))
+        return Trained(arrays, history)
+
+    def forget(self, keep: set[str]) -> None:
+        """Remove the networks of all tasks but those to keep, and what a kill left half written."""
+        kept = {self._chunk(key) for key in keep}
+        for path in self._chunks.glob("*"):
+            if path not in kept:
+                path.unlink()
+
+    def _chunk(self, key: str) -> Path:
+        return self._chunks / f"{key}.safetensors"
+
+
+def recorded(config: Config) -> dict[str, Any]:
+    """Return the settings that make a run what it is."""
+    values = asdict(config)
+    return {f.name: values[f.name] for f in fields(Config) if f.metadata.get("recorded", True)}
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row) + "\n"

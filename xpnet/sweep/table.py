@@ -1,0 +1,66 @@
+"""The table of a sweep: a row a network, as text and as a file."""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from xpnet.config import Config
+from xpnet.files import replacing
+
+__all__ = ["as_text", "show", "varied", "write_csv"]
+
+
+def varied(configs: Sequence[Config]) -> list[str]:
+    """Return the names of the settings in which the networks differ."""
+    return [f.name for f in fields(Config) if len({getattr(c, f.name) for c in configs}) > 1]
+
+
+def write_csv(path: Path, configs: Sequence[Config], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write ``results.csv``: number, settings, accuracies and status of each network, best first.
+
+    Parameters
+    ----------
+    path
+        The file, replaced as a whole.
+    configs
+        Settings by network.
+    rows
+        As in `xpnet.sweep.Sweep`.
+    """
+    settings = [f.name for f in fields(Config) if f.metadata.get("recorded", True)]
+    measured = ["train_accuracy", "val_accuracy", "status", "steps", "seconds"]
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["network", *settings, *measured])
+        for row in rows:
+            config = configs[row["network"]]
+            values = [
+                show(value) if isinstance(value := getattr(config, name), tuple) else value
+                for name in settings
+            ]
+            writer.writerow([row["network"], *values, *(row[name] for name in measured)])
+
+
+def as_text(configs: Sequence[Config], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return the settings that vary and the accuracies, in aligned columns."""
+    names = varied(configs)
+    lines = [["network", *names, "train", "val", "status"]]
+    for row in rows:
+        settings = [show(getattr(configs[row["network"]], name)) for name in names]
+        accuracies = [f"{100 * row[part]:.2f} %" for part in ("train_accuracy", "val_accuracy")]
+        lines.append([str(row["network"]), *settings, *accuracies, row["status"]])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
+    )
+
+
+def show(value: Any) -> str:
+    """Return a setting's value as a person writes it: ``300 100`` for layers, ``0.0016``."""
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,147 @@
+"""Where chunks are trained: on threads of this process, or by an executor's workers."""
+
+import threading
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+    as_completed,
+    wait,
+)
+from functools import lru_cache
+
+from xpnet import datasets
+from xpnet.config import Config
+from xpnet.datasets import Dataset
+from xpnet.device import Device, get_device, one_blas_thread
+from xpnet.errors import DeviceError
+from xpnet.experiment import Prepared, prepare
+from xpnet.history import Row
+from xpnet.sweep.chunk import Outcome, Task, train_chunk
+from xpnet.sweep.plan import Cut, choose_cut
+
+__all__ = ["Here", "There", "train_on_worker"]
+
+REMOTE_SIZE = 16
+"""Networks to a stack on an executor's workers, whose memory and caches can't be seen from here."""
+
+
+class Here:
+    """Trains chunks in this process, on as many threads as their cut says."""
+
+    def __init__(
+        self,
+        config: Config,
+        data: Dataset,
+        device: Device | str | None,
+        max_nets: int | None,
+        on_epoch: Callable[[Task, Row], None] | None,
+        stop: Callable[[], bool],
+    ) -> None:
+        self._device = get_device(device or config.device)
+        self._classes = data.num_classes
+        self._prepared = prepare(data, self._device, config.dtype)
+        self._max_nets = max_nets
+        self._on_epoch = on_epoch
+        self._stop = stop
+
+    def cut(self, configs: Sequence[Config]) -> Cut:
+        """Choose how to cut the networks of one shape."""
+        return choose_cut(configs, self._prepared, self._device, self._classes, self._max_nets)
+
+    def train(self, work: Sequence[tuple[Cut, Sequence[Task]]]) -> Generator[Outcome, None, None]:
+        """Train the tasks of each cut; yield what becomes of them in the order in which they end."""
+        for cut, tasks in work:
+            yield from self._train(cut, tasks)
+
+    def _train(self, cut: Cut, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
+        left = threading.Event()
+
+        def stop() -> bool:
+            return left.is_set() or self._stop()
+
+        def train(task: Task) -> Outcome | None:
+            return train_chunk(task, self._prepared, self._device, self._classes, self._on_epoch, stop)
+
+        with one_blas_thread(cut.workers > 1), ThreadPoolExecutor(cut.workers) as threads:
+            try:
+                # No list of the futures is kept: each holds networks.
+                for future in as_completed([threads.submit(train, task) for task in tasks]):
+                    outcome = future.result()
+                    if outcome is not None:
+                        yield outcome
+            finally:
+                # After an error or Ctrl-C nobody waits for the rest.
+                left.set()
+                threads.shutdown(wait=False, cancel_futures=True)
+
+
+class There:
+    """Trains chunks on the workers of an executor."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        config: Config,
+        data: Dataset | None,
+        device: Device | str | None,
+        max_nets: int | None,
+        stop: Callable[[], bool],
+    ) -> None:
+        self._executor = executor
+        self._source = data or (config.dataset, config.data_dir)
+        self._device = config.device if device is None else str(getattr(device, "name", device))
+        self._dtype = config.dtype
+        self._size = max_nets or REMOTE_SIZE
+        self._stop = stop
+
+    def cut(self, configs: Sequence[Config]) -> Cut:
+        """Choose how to cut the networks of one shape."""
+        return Cut(min(self._size, len(configs)))
+
+    def train(self, work: Sequence[tuple[Cut, Sequence[Task]]]) -> Generator[Outcome, None, None]:
+        """Train the tasks of all cuts; yield what becomes of them in the order in which they end."""
+        waiting: set[Future[Outcome]] = set()
+        try:
+            for _, tasks in work:
+                for task in tasks:
+                    arguments = (task, self._source, self._device, self._dtype)
+                    waiting.add(self._executor.submit(train_on_worker, *arguments))
+            while waiting and not self._stop():
+                ended, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    yield future.result()
+        except (BrokenExecutor, CancelledError) as error:
+            raise DeviceError(
+                f"the workers were lost ({type(error).__name__}), perhaps for want of memory: start "
+                "them again and run the same sweep again, with smaller stacks if they run out of memory"
+            ) from error
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def train_on_worker(task: Task, source: Dataset | tuple[str, str | None], device: str, dtype: str) -> Outcome:
+    """Train a chunk in a worker's process; it loads the data and takes its own device, once."""
+    prepared, classes = (
+        _prepare(source, device, dtype)
+        if isinstance(source, Dataset)
+        else _load_and_prepare(*source, device, dtype)
+    )
+    outcome = train_chunk(task, prepared, get_device(device), classes)
+    if outcome is None:  # only a should_stop makes it so, and there is none
+        raise AssertionError(task.key)
+    return outcome
+
+
+def _prepare(data: Dataset, device: str, dtype: str) -> tuple[Prepared, int]:
+    return prepare(data, get_device(device), dtype), data.num_classes
+
+
+@lru_cache(maxsize=1)
+def _load_and_prepare(name: str, data_dir: str | None, device: str, dtype: str) -> tuple[Prepared, int]:
+    return _prepare(datasets.load(name, data_dir), device, dtype)
