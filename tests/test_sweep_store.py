@@ -129,6 +129,17 @@ def test_rubbish_among_the_results_is_dropped(finished, tmp_path, rubbish):
     assert (folder / "results.jsonl").read_bytes() == (original / "results.jsonl").read_bytes()
 
 
+@pytest.mark.usefixtures("_cut_of_three")
+def test_a_stack_of_which_a_line_is_missing_is_trained_as_a_whole(tmp_path):
+    """Another stack would be other products, and in float32 other numbers."""
+    configs = rates(*[0.1] * 6)
+    run(configs, tmp_path)
+    kept = "".join(line + "\n" for line in lines(tmp_path)[:-1])
+    (tmp_path / "results.jsonl").write_text(kept)
+    _, sizes = run(configs, tmp_path)
+    assert sizes == [3]
+
+
 def test_a_line_that_is_there_twice_counts_once(finished, tmp_path):
     configs, original, expected = finished
     folder = tmp_path / "copy"
