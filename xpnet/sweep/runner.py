@@ -34,8 +34,8 @@ class Sweep:
     rows
         A row a network, the best by validation accuracy first: ``network`` (its number),
         ``train_accuracy``, ``val_accuracy``, ``status`` (``"finished"``, ``"dropped"`` by halving, or
-        ``"diverged"``), ``steps``, ``seconds`` (its share of its stack's), ``curve`` (steps and
-        validation accuracies).
+        ``"diverged"``), ``steps`` (those of finite loss), ``seconds`` (its share of its stack's),
+        ``curve`` (steps and validation accuracies).
     best
         The trained network of the first row; None if all diverged.
     complete
