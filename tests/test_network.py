@@ -75,7 +75,7 @@ def test_init_draws_the_weights_in_order_and_leaves_biases_zero(source):
 # Stacks
 
 
-def test_stack_and_select(device, dtype, assert_close):
+def test_stack(device, dtype, assert_close):
     rng = np.random.default_rng(0)
     mlp = MLP((5, 4, 3))
     networks = [random_params(mlp, rng) for _ in range(4)]
@@ -84,19 +84,6 @@ def test_stack_and_select(device, dtype, assert_close):
     stacked = network.stack(device.xp, on_device)
     assert_close(stacked, {k: np.stack([p[k] for p in networks]) for k in networks[0]})
     assert list(stacked) == list(mlp.shapes)
-
-    kept = network.select(device.xp, stacked, device.put(np.array([3, 1])))
-    assert_close(kept, {k: np.stack([networks[3][k], networks[1][k]]) for k in networks[0]})
-    assert list(kept) == list(mlp.shapes)
-
-
-def test_first_weights_of_a_stack_are_laid_out_for_the_wide_product():
-    rng = np.random.default_rng(1)
-    mlp = MLP((5, 4, 3))
-    stacked = network.stack(np, [random_params(mlp, rng) for _ in range(3)])
-    for params in (stacked, network.select(np, stacked, np.array([2, 0]))):
-        assert np.moveaxis(params["W1"], 0, 1).flags.c_contiguous
-        assert params["W2"].flags.c_contiguous
 
 
 # Scores, loss, gradients
@@ -255,7 +242,6 @@ def test_no_input_is_written_to(device, dtype):
     network.predict(device.xp, mlp, params, a["x"])
     _, pullback = network.loss(device.xp, mlp, params, a["x"], a["y"])
     pullback(a["reg"])
-    network.select(device.xp, params, device.put(np.array([1])))
     network.stack(device.xp, [{k: v[i, ...] for k, v in params.items()} for i in range(2)])
 
     for name, value in values.items():

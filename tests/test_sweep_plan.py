@@ -154,16 +154,20 @@ def choose(monkeypatch, seconds, count=12, device=DEVICE, max_nets=None, cores=2
 
 
 def test_a_stack_takes_all_where_it_costs_no_more(monkeypatch):
-    assert choose(monkeypatch, lambda _: 100.0)[0] == Cut(12)
+    assert choose(monkeypatch, lambda _: 100.0, cores=1)[0] == Cut(12)
 
 
 def test_networks_go_one_by_one_where_a_stack_costs_more(monkeypatch):
-    assert choose(monkeypatch, lambda cut: 100.0 * (cut.size * cut.workers) ** 2)[0] == Cut(1)
+    assert choose(monkeypatch, lambda cut: 100.0 * (cut.size * cut.workers) ** 2)[0].size == 1
 
 
-def test_stacks_go_on_threads_where_that_is_faster(monkeypatch):
-    best, _ = choose(monkeypatch, lambda cut: 100.0 * cut.size / cut.workers**0.9)
-    assert best.workers == 2
+@pytest.mark.parametrize("cores", [1, 2, 5])
+def test_every_core_has_a_stack_where_there_are_enough(monkeypatch, cores):
+    """Whatever is faster: the last bits of a result may not depend on what the clock says."""
+    _, tried = choose(monkeypatch, lambda _: 100.0, cores=cores)
+    assert len(tried) > 3
+    for cut in tried:
+        assert cut.workers == min(cores, -(-12 // cut.size))
 
 
 @pytest.mark.parametrize("limit", ["max_nets", "memory"])
@@ -171,12 +175,12 @@ def test_no_way_is_tried_that_goes_past_a_limit(monkeypatch, limit):
     if limit == "memory":
         free = 5.5 * plan.network_bytes(MLP((5, 7, 3)), BASE) / plan.MEMORY_SHARE
         _, tried = choose(monkeypatch, lambda _: 100.0, device=SmallDevice(free))
-        assert max(cut.size * cut.workers for cut in tried) == 5
+        assert max(cut.size * cut.workers for cut in tried) <= 5
+        assert max(cut.size for cut in tried) == 5
     else:
         _, tried = choose(monkeypatch, lambda _: 100.0, max_nets=5)
         assert max(cut.size for cut in tried) == 5
-    assert {cut.workers for cut in tried} == {1, 2}
-    assert Cut(1) in tried
+    assert {cut.size for cut in tried} >= {1, 2, 4}
 
 
 def test_trying_stops_when_it_takes_a_part_of_the_sweep(monkeypatch):
@@ -189,7 +193,7 @@ def test_the_ways_are_tried_with_real_steps():
     data = blobs()
     prepared = experiment.prepare(data, DEVICE, "float64")
     for share_batches in (True, False):
-        configs = rates(*[0.1] * 3, share_batches=share_batches, iterations=10**9)
+        configs = rates(*[0.1] * 3, share_batches=share_batches, iterations=10**8)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(plan, "CALIBRATION_SECONDS", 1e-4)
             cut = plan.choose_cut(configs, prepared, DEVICE, data.num_classes, None)

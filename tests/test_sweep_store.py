@@ -210,12 +210,11 @@ def test_smaller_stacks_can_be_asked_for_in_the_middle(tmp_path):
 
 @pytest.mark.parametrize("size", [1, 3])
 def test_networks_come_back_to_the_bit(tmp_path, size):
-    """Those of a stack too, whose first weights are views in an order of their own."""
     outcome = stacked(rates(0.1, 1e300, 0.3)[:size], blobs())
-    first = Store(tmp_path, {"networks": size})
+    first = Store(tmp_path, {"networks": [{}] * size})
     first.note_cut(0, Cut(size))
     first.save(outcome)
-    again = Store(tmp_path, {"networks": size})
+    again = Store(tmp_path, {"networks": [{}] * size})
     assert again.cuts == {0: Cut(size)}
     assert again.done() == outcome.rows
     for number, trained in outcome.trained.items():

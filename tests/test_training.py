@@ -301,14 +301,13 @@ def test_a_stack_trains_as_each_network_alone(data):
 
 
 def test_training_keeps_the_memory_of_its_parameters():
-    """In place on NumPy, the first weights of a stack in the layout that makes their product wide."""
+    """In place on NumPy."""
     rng = np.random.default_rng(12)
     params = network.stack(np, [random_params(rng) for _ in range(3)])
-    given, strides = dict(params), params["W1"].strides
+    given = dict(params)
     X, y = rng.standard_normal((30, 5)), rng.integers(3, size=30)
     settings = {"num_steps": 9, "batch_size": 6, "sampling": "shuffle", "rng": lambda _epoch: rng}
     result = fit(MLP_543, params, X, y, None, None, device=Device(), hyper=Hyper(), **settings)
-    assert result.params["W1"].strides == strides
     for name, array in given.items():
         assert np.shares_memory(result.params[name], array)
 

@@ -1,6 +1,7 @@
 """Saved models: one safetensors file that holds the arrays and describes what they make up."""
 
 import json
+import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -152,7 +153,7 @@ def save_model(
         temporary.write_bytes(content)
 
 
-def load_model(path: Path) -> Model:
+def load_model(path: str | os.PathLike[str]) -> Model:
     """Load what `save_model` saved.
 
     Parameters
@@ -172,6 +173,7 @@ def load_model(path: Path) -> Model:
     """
     from safetensors import SafetensorError, safe_open
 
+    path = Path(path)
     if not path.is_file():
         raise InputError(f"there is no file {path}: give the model.safetensors of a run")
     try:

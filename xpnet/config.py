@@ -14,8 +14,8 @@ __all__ = ["DATASET_DEFAULTS", "Config", "defaults_for"]
 # What lies above has no use, and libraries fail on it in ways of their own.
 _BOUNDS = (
     ("hidden", 1, 10**7),
-    ("iterations", 1, 10**9),
-    ("epochs", 1, 10**9),
+    ("iterations", 1, 10**8),
+    ("epochs", 1, 10**6),
     ("batch_size", 1, 10**9),
     ("seed", 0, 2**64 - 1),
     ("batch_seed", 0, 2**64 - 1),
@@ -78,6 +78,8 @@ class Config:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(f"{flag(name)} must be a finite number, 0 or more, not {value}")
+        if self.init_std > 1e30:
+            raise InputError(f"{flag('init_std')} must be at most 1e30, not {self.init_std}")
         if (self.iterations is None) == (self.epochs is None):
             raise InputError("give either --iterations or --epochs")
 

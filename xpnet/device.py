@@ -8,6 +8,7 @@ with.
 import importlib.util
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -169,7 +170,7 @@ def get_device(spec: "str | Device") -> Device:
         return spec
     if spec == "cpu":
         return Device()
-    match = re.fullmatch(r"cuda(?::(\d+))?", spec)
+    match = re.fullmatch(r"cuda(?::(\d+))?", str(spec))
     if match is None:
         raise DeviceError(f"unknown device {spec!r}: use cpu, cuda or cuda:N")
     return CudaDevice(int(match[1] or 0))
@@ -179,15 +180,44 @@ def get_device(spec: "str | Device") -> Device:
 def one_blas_thread(wanted: bool = True) -> Iterator[None]:
     """Keep NumPy's products to one thread each, where ``wanted``.
 
-    For products too small to share out, and for networks that are trained on threads of their own.
+    For products too small to share out, and for stacks that are trained on threads of their own. The
+    setting is one of the whole process, so with several users at a time the first makes it and the
+    last takes it back.
     """
     if not wanted:
         yield
         return
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):
+    _one_thread.enter()
+    try:
         yield
+    finally:
+        _one_thread.leave()
+
+
+class _OneThread:
+    """Counts who wants BLAS kept to one thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._limits: Any = None
+
+    def enter(self) -> None:
+        from threadpoolctl import threadpool_limits
+
+        with self._lock:
+            if self._users == 0:
+                self._limits = threadpool_limits(1)
+            self._users += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._limits.restore_original_limits()
+
+
+_one_thread = _OneThread()
 
 
 def dtype_name(array: Array) -> str:

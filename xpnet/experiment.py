@@ -13,6 +13,7 @@ from xpnet import network, transforms
 from xpnet.config import Config
 from xpnet.datasets import Dataset
 from xpnet.device import Device, one_blas_thread
+from xpnet.errors import InputError
 from xpnet.history import History
 from xpnet.network import MLP
 from xpnet.training import Fit, Hyper, evaluate, fit
@@ -67,15 +68,25 @@ class Experiment:
 
 
 def prepare(data: Dataset, device: Device, dtype: str) -> Prepared:
-    """Fit the preprocessing on the training rows and put the training and validation rows on the device."""
-    mean = transforms.fit_mean(data.X_train)
-    on_device = device.put(mean, dtype)
+    """Fit the preprocessing on the training rows and put the training and validation rows on the device.
+
+    Raises
+    ------
+    InputError
+        A value is too large for ``dtype``.
+    """
+    xp = device.xp
     with device.active():
+        mean = transforms.fit_mean(data.X_train)
+        on_device = device.put(mean, dtype)
         X, X_val = (
-            transforms.subtract_mean(device.xp, device.put(rows), on_device)
-            for rows in (data.X_train, data.X_val)
+            transforms.subtract_mean(xp, device.put(rows), on_device) for rows in (data.X_train, data.X_val)
         )
         y, y_val = device.put(data.y_train), device.put(data.y_val)
+        if data.X_train.dtype.kind == "f":  # integers fit
+            ends = [end for rows in (X, X_val) for end in (xp.min(rows), xp.max(rows))]
+            if not np.isfinite(device.to_host(xp.stack(ends))).all():
+                raise InputError(f"X has values too large for {dtype}: divide it by its largest value")
     return Prepared(X, y, X_val, y_val, mean)
 
 
@@ -116,8 +127,7 @@ def train(
     config = configs[0]
     hyper = {f.name: [getattr(c, f.name) for c in configs] for f in fields(Hyper)}
     alone = len(configs) == 1
-    products = [2 * config.batch_size * a * b * len(configs) for a, b in pairwise(mlp.sizes)]
-    with device.active(), one_blas_thread(device.is_host and max(products) < SHARED_FROM):
+    with device.active():
         return fit(
             mlp,
             initial(configs, mlp, device, params),
@@ -148,7 +158,12 @@ def initial(
         params = [network.init(mlp, _rng(c.seed, 0), c.init_std) for c in configs]
     with device.active():
         on_device = [
-            {name: device.put(value, configs[0].dtype) for name, value in one.items()} for one in params
+            {
+                # A copy: training consumes it, and what the caller has is the caller's.
+                name: device.xp.asarray(device.put(value, configs[0].dtype), copy=True)
+                for name, value in one.items()
+            }
+            for one in params
         ]
         return on_device[0] if len(on_device) == 1 else network.stack(device.xp, on_device)
 
@@ -226,7 +241,9 @@ def run(
     mlp = network_for(config, data.num_features, data.num_classes)
     began = time.perf_counter()
     prepared = prepare(data, device, config.dtype)
-    result = train([config], mlp, prepared, device, on_epoch=on_epoch, should_stop=should_stop)
+    largest_product = max(2 * config.batch_size * a * b for a, b in pairwise(mlp.sizes))
+    with one_blas_thread(device.is_host and largest_product < SHARED_FROM):
+        result = train([config], mlp, prepared, device, on_epoch=on_epoch, should_stop=should_stop)
     device.synchronize()
     seconds = time.perf_counter() - began
     measured = accuracies(mlp, result.params, prepared, device)

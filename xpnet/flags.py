@@ -134,7 +134,7 @@ def read_file(path: Path, settings: type[Any], several: Collection[str] = ()) ->
         The file cannot be read, or has an unknown key or a value of the wrong type.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise InputError(

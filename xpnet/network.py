@@ -22,7 +22,6 @@ __all__ = [
     "penalty",
     "predict",
     "scores",
-    "select",
     "stack",
 ]
 
@@ -97,9 +96,6 @@ def init(mlp: MLP, rng: Random, std: float) -> Params:
 def stack(xp: Namespace, networks: Sequence[Params]) -> Params:
     """Join the parameters of several networks along a new first axis.
 
-    The first weights come as a ``(nets, in, out)`` view of memory laid out ``(in, nets, out)``, which
-    lets `xpnet.ops.affine` treat a batch that all networks share as one wide product without a copy.
-
     Parameters
     ----------
     xp
@@ -112,31 +108,7 @@ def stack(xp: Namespace, networks: Sequence[Params]) -> Params:
     Params
         ``(nets, …)`` arrays.
     """
-    stacked = {name: xp.stack([p[name] for p in networks]) for name in networks[0] if name != "W1"}
-    W1 = xp.stack([p["W1"] for p in networks], axis=1)
-    return {"W1": xp.permute_dims(W1, (1, 0, 2)), **stacked}
-
-
-def select(xp: Namespace, params: Params, index: Array) -> Params:
-    """Return the networks ``index`` of a stack, as a stack in the memory layout of `stack`.
-
-    Parameters
-    ----------
-    xp
-        Array API namespace of the arrays.
-    params
-        ``(nets, …)`` arrays.
-    index
-        Integers ``(kept,)``.
-
-    Returns
-    -------
-    Params
-        ``(kept, …)`` arrays: copies.
-    """
-    selected = {name: xp.take(value, index, axis=0) for name, value in params.items() if name != "W1"}
-    W1 = xp.take(xp.permute_dims(params["W1"], (1, 0, 2)), index, axis=1)
-    return {"W1": xp.permute_dims(W1, (1, 0, 2)), **selected}
+    return {name: xp.stack([one[name] for one in networks]) for name in networks[0]}
 
 
 def forward(xp: Namespace, mlp: MLP, params: Params, x: Array) -> tuple[Array, Callable[[Array], Params]]:

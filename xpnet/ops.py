@@ -22,9 +22,10 @@ def affine(
 ) -> tuple[Array, Callable[..., tuple[Array, Array, Array]]]:
     """Return ``x W + b`` and its pullback, equations (1) and (3).
 
-    When every network sees the same ``x``, one product ``(batch, in) x (in, nets * out)`` does the
-    work of all. It costs no copy when the memory of ``W`` is laid out ``(in, *nets, out)``, as
-    `xpnet.network.stack` does; the gradient comes back in the same layout.
+    Each network has products of its own, also where all see the same ``x``. One wide product
+    ``(batch, in) x (in, nets * out)`` would do the same work and is no faster on a CPU but for the
+    smallest networks; what a BLAS makes of a column would then depend on how many stand beside it. So
+    a network of a stack has the same bits as alone.
 
     Parameters
     ----------
@@ -45,23 +46,16 @@ def affine(
         ``pullback(dy, need_dx=True)`` returns ``(dx, dW, db)`` in the shapes of ``x``, ``W`` and
         ``b``; ``dx`` is None, and a third of the work is saved, with ``need_dx=False``.
     """
-    shared = x.ndim == 2 and W.ndim > 2
-    nets = W.shape[:-2]
-    y = _split_nets(xp, xp.matmul(x, _join_nets(xp, W)), nets) if shared else xp.matmul(x, W)
+    y = xp.matmul(x, W)
     y += b[..., None, :]
 
     def pullback(dy: Array, need_dx: bool = True) -> tuple[Array, Array, Array]:
-        x_t = xp.matrix_transpose(x)
         dx = None
-        if shared:
-            dy_wide = _join_nets(xp, dy)
-            dW = _split_nets(xp, xp.matmul(x_t, dy_wide), nets)
-            if need_dx:  # the product over nets * out also sums over the networks that share x
-                dx = xp.matmul(dy_wide, xp.matrix_transpose(_join_nets(xp, W)))
-        else:
-            dW = xp.matmul(x_t, dy)  # (6), (9)
-            if need_dx:
-                dx = xp.matmul(dy, xp.matrix_transpose(W))  # (8), first half
+        if need_dx:
+            dx = xp.matmul(dy, xp.matrix_transpose(W))  # (8), first half
+            if dx.ndim > x.ndim:  # a shared x gets the sum over the networks that share it
+                dx = xp.sum(dx, axis=tuple(range(dx.ndim - x.ndim)))
+        dW = xp.matmul(xp.matrix_transpose(x), dy)  # (6), (9)
         return dx, dW, xp.sum(dy, axis=-2)  # (7), (10)
 
     return y, pullback
@@ -90,8 +84,6 @@ def relu(xp: Namespace, x: Array) -> tuple[Array, Callable[[Array], Array]]:
 
     def pullback(dy: Array) -> Array:
         # Multiplying by the mask is ten times as fast in NumPy as `where` or assignment by the mask.
-        # The product goes into the mask because that has the memory layout of x, which keeps the
-        # wide product of `affine` free of copies.
         mask = xp.astype(y > 0, dy.dtype)
         mask *= dy
         return mask
@@ -142,17 +134,3 @@ def softmax_cross_entropy(xp: Namespace, scores: Array, y: Array) -> tuple[Array
     P -= xp.astype(is_label, P.dtype)
     P /= n  # (5)
     return loss, P
-
-
-def _join_nets(xp: Namespace, a: Array) -> Array:
-    """``(*nets, rows, columns)`` to ``(rows, nets * columns)``."""
-    axes = range(a.ndim)
-    a = xp.permute_dims(a, (axes[-2], *axes[:-2], axes[-1]))
-    return xp.reshape(a, (a.shape[0], -1))
-
-
-def _split_nets(xp: Namespace, a: Array, nets: tuple[int, ...]) -> Array:
-    """``(rows, nets * columns)`` to a ``(*nets, rows, columns)`` view: the inverse of `_join_nets`."""
-    a = xp.reshape(a, (a.shape[0], *nets, -1))
-    axes = range(a.ndim)
-    return xp.permute_dims(a, (*axes[1:-1], 0, axes[-1]))

@@ -107,6 +107,11 @@ def write(folder: Path, experiment: Experiment, data: Dataset, pictures: bool) -
         data.image_shape,
     )
     settings = {f.name: getattr(config, f.name) for f in fields(config) if f.metadata.get("recorded", True)}
+    # Repeating the run must find its data from any folder.
+    if Path(config.dataset).suffix:
+        settings["dataset"] = str(Path(config.dataset).resolve())
+    if config.data_dir is not None:
+        settings["data_dir"] = str(Path(config.data_dir).resolve())
     _write_text(folder / "config.json", json.dumps(settings, indent=2) + "\n")
     lines = [",".join(Row._fields)]
     lines += [_csv(row, config) for row in experiment.result.history.rows]

@@ -95,11 +95,15 @@ def _report(experiment: Experiment, folder: Path, signals: StopSignals) -> int:
     match summary["status"]:
         case "diverged":
             step = int(experiment.result.diverged_at)
-            remedy = (
-                f"--learning-rate, which is {config.learning_rate}"
-                if step > 1
-                else f"--init-std, which is {config.init_std}, or scale the data"
-            )
+            name = "learning_rate"
+            if step == 1:
+                name = "init_std"
+            elif config.learning_rate_decay > 1:
+                name = "learning_rate_decay"
+            elif config.learning_rate * config.reg > 1 and config.reg > 1:
+                name = "reg"
+            remedy = f"{flags.flag(name)}, which is {getattr(config, name)}"
+            remedy += ", or scale the data" if step == 1 else ""
             complain(
                 NAME,
                 f"error: the loss overflowed at step {step}: lower {remedy}; "

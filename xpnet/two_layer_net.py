@@ -188,6 +188,10 @@ class TwoLayerNet:
         with self._device.active():
             self._follow(X)
             rows, rows_val = self._put_rows(X), self._put_rows(X_val)
+            xp = self._device.xp
+            for name, values in (("X", rows), ("X_val", rows_val)):
+                if not np.isfinite(float(xp.min(values)) + float(xp.max(values))):
+                    raise InputError(f"{name} has a value that is no number or is infinite: drop such rows")
             result = fit(
                 self._mlp,
                 self.params,
@@ -238,6 +242,9 @@ class TwoLayerNet:
         shape = np.shape(X)
         if len(shape) != 2 or shape[1] != self._mlp.sizes[0] or not shape[0]:
             raise InputError(f"X has the shape {shape}; it must be (rows, {self._mlp.sizes[0]})")
+        kind = getattr(X, "dtype", np.dtype(float))
+        if str(kind).startswith(("complex", "object", "<U", "|S")):
+            raise InputError(f"X holds {kind}: give real numbers")
         return self._device.put(X, self._dtype)
 
     def _put_labels(self, y: ArrayLike, rows: int) -> Any:

@@ -43,6 +43,12 @@ def from_npz(path: str | os.PathLike[str]) -> Dataset:
     path = Path(path)
     arrays = _read(path)
     image_shape = _image_shape(arrays["X"])
+    for key in ("X_val", "X_test"):
+        if key in arrays and arrays[key].ndim > 2 and arrays[key].shape[1:] != arrays["X"].shape[1:]:
+            raise InputError(
+                f"{path}: a row of {key} has the shape {arrays[key].shape[1:]} and one of X "
+                f"{arrays['X'].shape[1:]}: give all the same"
+            )
     for key, array in arrays.items():
         tidy = _rows if key.startswith("X") else _labels
         arrays[key] = tidy(f"{path}: {key}", array)
@@ -132,6 +138,8 @@ def _labels(name: str, y: NDArray[Any]) -> NDArray[np.int64]:
         )
     if y.dtype.kind not in "biu":
         raise InputError(f"{name} has dtype {y.dtype}: give class numbers, as y.astype(np.int64)")
+    if y.size and y.max() > np.iinfo(np.int64).max:
+        raise InputError(f"{name} has the label {y.max()}: number the classes from 0")
     return y.astype(np.int64)
 
 

@@ -105,6 +105,8 @@ def _configs(settings: dict[str, Any]) -> list[Config]:
     if settings["random"] is None:
         points = space.grid(lists)
     else:
+        if not lists:
+            raise InputError("--random needs a setting with several values to draw from, as --reg 1e-4 1e-1")
         draws = {name: _distribution(given) for name, given in lists.items()}
         points = space.random(draws, settings["random"], settings["random_seed"])
     return space.configs(points, first, share_batches=not settings["own_batches"])
@@ -153,6 +155,7 @@ def _sweep(settings: dict[str, Any], signals: StopSignals) -> int:
                 executor=executor,
                 on_epoch=shown.on_epoch,
                 on_outcome=shown.on_outcome,
+                on_recorded=shown.on_recorded,
                 should_stop=lambda: signals.received is not None,
             )
         if not found.complete:

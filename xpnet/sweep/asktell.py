@@ -157,6 +157,8 @@ def _suggest(trial: "Trial | FrozenTrial", name: str, given: Any) -> Any:
                 # Optuna stores numbers, text and None; of layers (300, 100) it is given the text.
                 stored = [v if isinstance(v, int | float | str | None) else str(v) for v in values]
                 return values[stored.index(trial.suggest_categorical(name, stored))]
+            case list() | set():
+                raise InputError(f"{name} is a plain list: give Choice({given!r})")
             case _:
                 return given
     except ValueError as error:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.config import Config
-from xpnet.device import Device
+from xpnet.device import Device, one_blas_thread
 from xpnet.experiment import Prepared, accuracies, network_for, train
 from xpnet.history import History, Row
 
@@ -88,21 +88,22 @@ def train_chunk(
     configs = [task.configs[k] for k in numbers]
     mlp = network_for(configs[0], prepared.X.shape[1], classes)
     began = time.perf_counter()
-    result = train(
-        configs,
-        mlp,
-        prepared,
-        device,
-        params=[task.before[k].params for k in numbers] if task.before else None,
-        epochs=range(*task.epochs),
-        on_epoch=None if on_epoch is None else lambda history: on_epoch(task, history.rows[-1]),
-        should_stop=should_stop,
-    )
-    if result.interrupted:
-        return None
-    measured = {
-        name: np.atleast_1d(value) for name, value in accuracies(mlp, result.params, prepared, device).items()
-    }
+    # One BLAS thread however many stacks train at a time: the last bits depend on their number.
+    with one_blas_thread(device.is_host):
+        result = train(
+            configs,
+            mlp,
+            prepared,
+            device,
+            params=[task.before[k].params for k in numbers] if task.before else None,
+            epochs=range(*task.epochs),
+            on_epoch=None if on_epoch is None else lambda history: on_epoch(task, history.rows[-1]),
+            should_stop=should_stop,
+        )
+        if result.interrupted:
+            return None
+        measured = accuracies(mlp, result.params, prepared, device)
+    measured = {name: np.atleast_1d(value) for name, value in measured.items()}
     seconds = (time.perf_counter() - began) / len(numbers)
     diverged_at = np.atleast_1d(result.diverged_at)
     histories = _split_history(result.history, len(numbers))

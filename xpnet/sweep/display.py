@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
@@ -13,7 +13,7 @@ import numpy as np
 
 from xpnet.config import Config
 from xpnet.history import Row
-from xpnet.sweep.chunk import Outcome, Task
+from xpnet.sweep.chunk import Outcome, Task, merit
 from xpnet.sweep.table import as_text
 
 if TYPE_CHECKING:
@@ -69,13 +69,23 @@ class Display:
         """Note what became of a stack."""
         with self._lock:
             self.ended += 1
+            if outcome.key not in self._done:  # an executor's workers tell of no epochs
+                before = (self.rows.get(row["network"], {}).get("steps", 0) for row in outcome.rows)
+                self._done[outcome.key] = sum(row["steps"] for row in outcome.rows) - sum(before)
             self.rows |= {row["network"]: row for row in outcome.rows}
+
+    def on_recorded(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Note what an earlier call of the same sweep has done."""
+        for row in rows:
+            known = self.rows.get(row["network"], {}).get("steps", 0)
+            self.total -= max(row["steps"] - known, 0)
+            self.rows[row["network"]] = row
 
     def best(self, count: int) -> list[dict[str, Any]]:
         """Return the rows of the best networks so far."""
         with self._lock:
             rows = list(self.rows.values())
-        return sorted(rows, key=lambda row: (-row["val_accuracy"], row["network"]))[:count]
+        return sorted(rows, key=merit, reverse=True)[:count]
 
     def state(self) -> str:
         """Return how much is done and how long the rest will take."""

@@ -20,6 +20,7 @@ from xpnet.training import EVALUATION_ROWS, make_step
 __all__ = [
     "Cut",
     "choose_cut",
+    "cores",
     "count_halvings",
     "epochs_of_rung",
     "fits_in_memory",
@@ -40,7 +41,7 @@ CALIBRATION_SECONDS = 0.01
 class Cut:
     """How the networks of one shape are trained: ``size`` to a stack, ``workers`` stacks at a time.
 
-    With more than one worker each has a thread of its own and one BLAS thread.
+    On a CPU each worker is a thread with one BLAS thread.
     """
 
     size: int
@@ -117,9 +118,9 @@ def choose_cut(
 ) -> Cut:
     """Choose how to cut the networks of one shape.
 
-    A GPU takes as many as fit its memory. On a CPU a stack saves calls but loses when it falls out of
-    the cache, and stacks on several threads save what a small product can't share out: which way wins
-    depends on sizes and machine, so a few ways are tried for some steps each and the fastest is taken.
+    A GPU takes as many as fit its memory. A CPU trains a stack on each core: a stack saves calls but
+    loses when it falls out of the cache, so a few sizes are tried for some steps each and the fastest
+    is taken. The choice changes no result, not a bit of it.
 
     Parameters
     ----------
@@ -131,20 +132,19 @@ def choose_cut(
         The most networks in a stack; no limit but memory by default.
     """
     mlp = network_for(configs[0], prepared.X.shape[1], classes)
-    most = min(len(configs), max_nets or len(configs), fits_in_memory(mlp, configs[0], device))
-    if not device.is_host or len(configs) == 1:
+    fit = fits_in_memory(mlp, configs[0], device)
+    most = min(len(configs), max_nets or len(configs), fit)
+    if not device.is_host:
         return Cut(most)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     steps = configs[0].num_steps(prepared.X.shape[0])
-    ways = {
-        Cut(size, workers)
-        for size in [*(2**i for i in range(most.bit_length())), most]
-        for workers in {1, min(cores, -(-len(configs) // size), max(1, most // size))}
-    }
+    sizes = {2**i for i in range(most.bit_length())} | {most, min(most, -(-len(configs) // cores()))}
+    ways = [Cut(size, min(cores(), -(-len(configs) // size), max(1, fit // size))) for size in sorted(sizes)]
+    if len(ways) == 1:
+        return ways[0]
     began = time.perf_counter()
-    best, best_seconds = Cut(1), float("inf")
+    best, best_seconds = ways[0], float("inf")
     # From the middle outwards: a stack of 16 is seldom far from the best, should time be short.
-    for cut in sorted(ways, key=lambda way: (abs(way.size.bit_length() - 5), -way.workers)):
+    for cut in sorted(ways, key=lambda way: abs(way.size.bit_length() - 5)):
         rounds = -(-len(configs) // (cut.size * cut.workers))
         seconds = rounds * steps * _seconds_per_step(cut, configs, mlp, prepared, device)
         if seconds < best_seconds:
@@ -152,6 +152,11 @@ def choose_cut(
         if time.perf_counter() - began > CALIBRATION_SHARE * best_seconds:
             break
     return best
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _seconds_per_step(
@@ -176,7 +181,7 @@ def _seconds_per_step(
         list(threads.map(run, range(cut.workers), [steps] * cut.workers))
         return (time.perf_counter() - began) / steps
 
-    with one_blas_thread(cut.workers > 1), ThreadPoolExecutor(cut.workers) as threads:
+    with one_blas_thread(), ThreadPoolExecutor(cut.workers) as threads:
         first = seconds(1)
         steps = min(50, max(2, round(CALIBRATION_SECONDS / first)))
         return min(seconds(steps) for _ in range(3))

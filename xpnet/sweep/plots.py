@@ -31,7 +31,8 @@ def heatmap(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> "Fi
     if len(names) != 2:
         return None
     axis = [sorted({getattr(c, name) for c in configs}, key=_order) for name in names]
-    if len(axis[0]) * len(axis[1]) != len(configs):
+    fields = {tuple(getattr(c, name) for name in names) for c in configs}
+    if not len(fields) == len(configs) == len(axis[0]) * len(axis[1]):
         return None
     from matplotlib.figure import Figure
 

@@ -59,6 +59,7 @@ def run(
     executor: Executor | None = None,
     on_epoch: Callable[[Task, Row], None] | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
+    on_recorded: Callable[[list[dict[str, Any]]], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Sweep:
     """Train many networks as stacks and rank them by validation accuracy.
@@ -85,6 +86,8 @@ def run(
         executor.
     on_outcome
         Called as each chunk ends.
+    on_recorded
+        Called once with the rows that ``out`` holds of an earlier call.
     should_stop
         Asked before each step, and while chunks are waited for.
 
@@ -100,6 +103,8 @@ def run(
         config.num_steps(num_rows)  # complains before any work is done
     store = Memory() if out is None else Store(out, _description(configs, halving, data))
     recorded_rows = store.done()
+    if on_recorded is not None:
+        on_recorded(recorded_rows)
     workers = (
         Here(configs[0], data, device, max_nets, on_epoch, stop)
         if executor is None

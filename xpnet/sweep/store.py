@@ -83,9 +83,13 @@ class Store(Memory):
             try:
                 found = json.loads(path.read_text())
                 cuts = found.pop("cuts")
-                self.cuts = {int(group): Cut(*cut) for group, cut in cuts.items()}
+                self.cuts = {int(k): Cut(int(size), int(workers)) for k, (size, workers) in cuts.items()}
+                if not all(min(cut.size, cut.workers) >= 1 for cut in self.cuts.values()):
+                    raise ValueError("a cut into nothing")
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise InputError(f"{path} holds no sweep: choose another --out") from error
+                raise InputError(
+                    f"{path} holds no sweep: choose another --out, or delete that folder"
+                ) from error
             if found != wanted:
                 raise InputError(f"{folder} holds another sweep: choose another --out, or delete that folder")
         elif self._results.exists():
@@ -107,7 +111,8 @@ class Store(Memory):
         for line in self._results.read_text(encoding="ascii", errors="replace").splitlines():
             try:
                 row = json.loads(line)
-                tasks.setdefault(row["task"], {})[row["network"]] = row
+                if _is_row(row, len(self._description["networks"])):
+                    tasks.setdefault(row["task"], {})[row["network"]] = row
             except (ValueError, KeyError, TypeError):
                 continue  # the last line, cut short
         rows = [row for task in tasks.values() for row in task.values() if len(task) == row["networks"]]
@@ -167,6 +172,18 @@ def recorded(config: Config) -> dict[str, Any]:
     """Return the settings that make a run what it is."""
     values = asdict(config)
     return {f.name: values[f.name] for f in fields(Config) if f.metadata.get("recorded", True)}
+
+
+def _is_row(row: Mapping[str, Any], networks: int) -> bool:
+    """Whether a line is one that a sweep of so many networks wrote; KeyError or TypeError if not at all."""
+    numbers = (row["train_accuracy"], row["val_accuracy"], row["steps"], row["seconds"], row["networks"])
+    return (
+        isinstance(row["task"], str)
+        and isinstance(row["status"], str)
+        and isinstance(row["curve"], list)
+        and row["network"] in range(networks)
+        and all(isinstance(number, int | float) for number in numbers)
+    )
 
 
 def _line(row: Mapping[str, Any]) -> str:

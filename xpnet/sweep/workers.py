@@ -17,12 +17,12 @@ from functools import lru_cache
 from xpnet import datasets
 from xpnet.config import Config
 from xpnet.datasets import Dataset
-from xpnet.device import Device, get_device, one_blas_thread
+from xpnet.device import Device, get_device
 from xpnet.errors import DeviceError
 from xpnet.experiment import Prepared, prepare
 from xpnet.history import Row
 from xpnet.sweep.chunk import Outcome, Task, train_chunk
-from xpnet.sweep.plan import Cut, choose_cut
+from xpnet.sweep.plan import Cut, choose_cut, cores
 
 __all__ = ["Here", "There", "train_on_worker"]
 
@@ -55,10 +55,11 @@ class Here:
 
     def train(self, work: Sequence[tuple[Cut, Sequence[Task]]]) -> Generator[Outcome, None, None]:
         """Train the tasks of each cut; yield what becomes of them in the order in which they end."""
-        for cut, tasks in work:
-            yield from self._train(cut, tasks)
-
-    def _train(self, cut: Cut, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
+        tasks = [task for _, some in work for task in some]
+        # Small groups share the cores: each alone would leave some idle.
+        workers = max((cut.workers for cut, _ in work), default=1)
+        if self._device.is_host and len(work) > 1:
+            workers = cores()
         left = threading.Event()
 
         def stop() -> bool:
@@ -67,7 +68,7 @@ class Here:
         def train(task: Task) -> Outcome | None:
             return train_chunk(task, self._prepared, self._device, self._classes, self._on_epoch, stop)
 
-        with one_blas_thread(cut.workers > 1), ThreadPoolExecutor(cut.workers) as threads:
+        with ThreadPoolExecutor(workers) as threads:
             try:
                 # No list of the futures is kept: each holds networks.
                 for future in as_completed([threads.submit(train, task) for task in tasks]):
