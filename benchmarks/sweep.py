@@ -21,7 +21,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tes
 sys.path.append(str(Path(__file__).parents[1]))  # where xpnet is not installed
 import interleave
 from interleave import Block, Contender, Timing
-from step import Sizes, data, original_net, products, torch_net
+from step import Sizes, data, original_net, products_and_gather, torch_net
 
 LEARNING_RATES = (1.0e-3, 1.2e-3, 1.4e-3, 1.6e-3, 1.8e-3)
 REGS = (1e-4, 1e-3, 1e-2)
@@ -53,7 +53,7 @@ def stacked(grid: Grid, size: int | None = None) -> Block:
     import numpy as np
 
     from xpnet.device import get_device, one_blas_thread
-    from xpnet.experiment import Prepared, initial, network_for
+    from xpnet.experiment import SHARED_FROM, Prepared, initial, network_for
     from xpnet.sweep.plan import Cut, choose_cut
     from xpnet.training import make_step
 
@@ -83,10 +83,12 @@ def stacked(grid: Grid, size: int | None = None) -> Block:
         stack[0] = params
 
     threads = ThreadPoolExecutor(cut.workers)
+    # As the commands do: a sweep always, a network alone where its products are small.
+    one_thread = size is None or 2 * grid.batch * grid.features * grid.hidden < SHARED_FROM
 
     def block(steps: int) -> None:
         indices = [draw() for _ in range(steps)]
-        with one_blas_thread(cut.workers > 1):
+        with one_blas_thread(one_thread):
             list(threads.map(train, stacks, [indices] * len(stacks)))
         device.synchronize()
 
@@ -206,12 +208,12 @@ def jax_vmap(grid: Grid) -> Block:
 
 
 def floor(grid: Grid) -> Block:
-    """Only the five matrix products of each network's step: the floor of step.py, as often."""
-    block = products(grid)
+    """Five matrix products and a gathered batch for each network: the floor of step.py, as often."""
+    block = products_and_gather(grid)
     return lambda steps: block(steps * grid.nets)
 
 
-FLOOR = "floor: five products each"
+FLOOR = "floor: step.py's, 15 times"
 CONTENDERS = {
     FLOOR: Contender(floor),
     "xpnet stacked": Contender(stacked),
