@@ -262,3 +262,14 @@ def test_only_a_grid_of_two_settings_has_a_heat_map():
     assert not drawn(two, left_out=1)
     assert not drawn({"reg": [0.1, 1.0]})
     assert not drawn(two | {"seed": [0, 1]})
+
+
+def test_an_unstable_network_is_the_same_in_any_stack_and_alone(run):
+    """At these rates a last bit that differs makes another network within a few hundred steps."""
+    argv = "--hidden 13 --batch-size 7 --iterations 400 --learning-rate 0.15 0.2 --seed 0 1 2 --quiet"
+    for size in (1, 6):
+        assert run(f"{argv} --max-nets {size} --out s{size}")[0] == 0
+    assert table("s1") == table("s6")
+    assert train.main(["--config", "s6/best/config.json", "--out", "alone", "--quiet"]) == 0
+    models = [Path(folder, "model.safetensors").read_bytes() for folder in ("s1/best", "s6/best", "alone")]
+    assert models[0] == models[1] == models[2]
