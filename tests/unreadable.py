@@ -78,10 +78,11 @@ for _name in (
     setattr(Unreadable, _name, _refuse(_name))
 
 # Not `@`: a device may put a product of its own in the place of `xp.matmul`.
-for _name in ("add", "sub", "mul", "truediv", "pow"):
-    setattr(Unreadable, f"__{_name}__", _operate(getattr(operator, _name)))
-    setattr(Unreadable, f"__r{_name}__", _operate(getattr(operator, _name), reflected=True))
-    setattr(Unreadable, f"__i{_name}__", _operate(getattr(operator, f"i{_name}"), in_place=True))
+for _name in ("add", "sub", "mul", "truediv", "pow", "and", "xor", "rshift"):
+    _operation = getattr(operator, f"__{_name}__")
+    setattr(Unreadable, f"__{_name}__", _operate(_operation))
+    setattr(Unreadable, f"__r{_name}__", _operate(_operation, reflected=True))
+    setattr(Unreadable, f"__i{_name}__", _operate(getattr(operator, f"__i{_name}__"), in_place=True))
 
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
     setattr(Unreadable, f"__{_name}__", _operate(getattr(operator, _name)))
@@ -95,7 +96,7 @@ class _Namespace:
 
         def call(*args, **kwargs):
             result = function(*map(_unwrap, args), **{k: _unwrap(v) for k, v in kwargs.items()})
-            return Unreadable(result)
+            return result if isinstance(result, bool) else Unreadable(result)  # `isdtype` tells a bool
 
         return call
 

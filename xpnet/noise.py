@@ -1,0 +1,152 @@
+"""Random numbers made from a key and a counter, in the array namespace itself.
+
+Element ``i`` of the numbers of a key is a hash of the key and ``i``. So a training step that draws is a
+pure function of arrays, the numbers are the same to the bit in every library and on every device, and
+each network of a stack gets what its own key gives it alone. Keys are drawn on the host: one for each
+network and step, and `fold_in` makes of it one for each use within the step.
+
+The hash does with int32, all that some libraries have: where it overflows it wraps, and a logical shift is
+an arithmetic one with its sign bits masked off. It is for noise, not for secrets.
+"""
+
+import math
+
+from xpnet.errors import InputError
+from xpnet.typing import Array, Namespace
+
+__all__ = ["fold_in", "random_bits", "uniform"]
+
+# Odd 32-bit constants as int32. The golden ratio's is 2^32 / 1.618…, the two others are lowbias32's.
+GOLDEN = 0x9E3779B9 - 2**32
+FIRST = 0x7FEB352D
+SECOND = 0x846CA68B - 2**32
+
+
+def fold_in(key: Array, number: int) -> Array:
+    """Return another key for each key: the same keys and number give the same, others others.
+
+    Parameters
+    ----------
+    key
+        ``(*nets,)``, int32.
+    number
+        What the key is for, such as the number of a layer: any int32.
+
+    Returns
+    -------
+    Array
+        ``(*nets,)``, int32. Different keys stay different: for one number this is a permutation.
+    """
+    return _mix(_mix(key[..., None] + GOLDEN) + number)[..., 0]
+
+
+def random_bits(xp: Namespace, key: Array, shape: tuple[int, ...]) -> Array:
+    """Return integers of 16 random bits: each uniform in 0 … 65535.
+
+    Two of them are made of each hash, which halves the cost.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the keys.
+    key
+        ``(*nets,)``, int32.
+    shape
+        Of the numbers of one key.
+
+    Returns
+    -------
+    Array
+        ``(*nets, *shape)``, int32.
+
+    Raises
+    ------
+    InputError
+        Keys that are not int32.
+    """
+    size = math.prod(shape)
+    x = _hash(xp, key, (size + 1) // 2)
+    high = x >> 16
+    high &= 0xFFFF
+    x &= 0xFFFF
+    # One half after the other: interleaved they would take several times as long to write.
+    both = xp.concat([x, high], axis=-1)
+    return xp.reshape(both[..., :size], (*key.shape, *shape))
+
+
+def uniform(xp: Namespace, key: Array, shape: tuple[int, ...], dtype: object) -> Array:
+    """Return floats uniform in [0, 1): multiples of 2^-24, the same in every dtype.
+
+    The numbers of a longer ``shape`` begin with those of a shorter one.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the keys.
+    key
+        ``(*nets,)``, int32.
+    shape
+        Of the numbers of one key.
+    dtype
+        Floating dtype of the namespace, of 24 bits of precision or more.
+
+    Returns
+    -------
+    Array
+        ``(*nets, *shape)``.
+
+    Raises
+    ------
+    InputError
+        Keys that are not int32.
+    """
+    x = _hash(xp, key, math.prod(shape))
+    x >>= 8  # the high bits
+    x &= 0xFFFFFF
+    values = xp.astype(x, dtype)
+    values *= 2.0**-24
+    return xp.reshape(values, (*key.shape, *shape))
+
+
+def _hash(xp: Namespace, key: Array, count: int) -> Array:
+    """Return ``count`` hashes of 32 bits per key, ``(*nets, count)``.
+
+    The key enters twice, each time between rounds of the hash: added to the bare counter, or to a multiple
+    of it, it would only choose where in one long sequence the numbers of the key begin.
+
+    Raises
+    ------
+    InputError
+        Keys of another dtype, in which the hash would not wrap where it has to.
+    """
+    if key.dtype != xp.int32:
+        raise InputError(f"the keys of random numbers are {key.dtype}: draw them as int32")
+    # Tracers of compiled steps have no device; there is only one to choose from then.
+    device = getattr(key, "device", None)
+    x = xp.arange(1, count + 1, dtype=xp.int32, device=device)
+    x *= GOLDEN
+    x ^= (x >> 16) & 0xFFFF  # so far the same for all keys
+    # At least 1-D, as NumPy warns of a scalar that overflows.
+    key = key[..., None]
+    x = x + _mix(key + 1)
+    x ^= (x >> 16) & 0xFFFF  # from here on lowbias32, the second word of the key in its midst
+    x *= FIRST
+    x ^= (x >> 15) & 0x1FFFF
+    x += _mix(key + GOLDEN)
+    x *= SECOND
+    x ^= (x >> 16) & 0xFFFF
+    return x
+
+
+def _mix(x: Array) -> Array:
+    """Return ``x`` hashed by lowbias32, a permutation of the int32; ``x`` is consumed.
+
+    Source: Chris Wellons, https://nullprogram.com/blog/2018/07/31/. Each bit of the input changes each bit
+    of the output with a probability near 1/2.
+    """
+    x ^= (x >> 16) & 0xFFFF
+    x *= FIRST
+    x ^= (x >> 15) & 0x1FFFF
+    x *= SECOND
+    x ^= (x >> 16) & 0xFFFF
+    return x
