@@ -1,0 +1,148 @@
+"""Losses: the mean over a batch and its gradient with respect to the scores, in one function each.
+
+Every loss takes ``(xp, scores, target)``: scores ``(*nets, batch, classes)`` and as target either integer
+labels ``0 .. classes - 1``, ``(*nets, batch)`` or ``(batch,)`` shared by all networks, or soft targets, the
+probability of each class: ``(*nets, batch, classes)`` or ``(batch, classes)``, rows that sum to 1. It
+returns ``(loss, dscores)`` of shapes ``(*nets,)`` and of ``scores``. Labels are not checked here; one out of
+range matches no class.
+"""
+
+from collections.abc import Callable, Mapping
+
+from xpnet.typing import Array, Namespace
+
+__all__ = ["LOSSES", "multiclass_hinge", "one_hot", "smooth", "softmax", "softmax_cross_entropy"]
+
+
+def softmax(xp: Namespace, scores: Array) -> Array:
+    """Return the probabilities ``P`` (4) of scores ``(…, classes)``."""
+    P = xp.exp(scores - xp.max(scores, axis=-1, keepdims=True))
+    P /= xp.sum(P, axis=-1, keepdims=True)
+    return P
+
+
+def one_hot(xp: Namespace, y: Array, like: Array) -> Array:
+    """Return ``Y``, the one-hot "mask matrix" of labels ``(…, batch)``: ``(…, batch, classes)``.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the arrays.
+    y
+        Integer labels.
+    like
+        An array with as many columns as there are classes, of the dtype and on the device of the result.
+    """
+    # Tracers of compiled steps have no device; there is only one to choose from then.
+    device = getattr(like, "device", None)
+    return xp.astype(xp.arange(like.shape[-1], dtype=xp.int64, device=device) == y[..., None], like.dtype)
+
+
+def smooth(Y: Array, strength: Array) -> Array:
+    """Return targets with label smoothing: ``(1 - strength) Y + strength / classes``.
+
+    From Szegedy et al. (2016, https://arxiv.org/abs/1512.00567).
+
+    Parameters
+    ----------
+    Y
+        ``(batch, classes)`` or ``(*nets, batch, classes)``.
+    strength
+        In [0, 1), ``(*nets,)``; 0 leaves the targets to the bit.
+
+    Returns
+    -------
+    Array
+        ``(*nets, batch, classes)``.
+    """
+    strength = strength[..., None, None]
+    return Y * (1.0 - strength) + strength / Y.shape[-1]
+
+
+def softmax_cross_entropy(xp: Namespace, scores: Array, target: Array) -> tuple[Array, Array]:
+    r"""Return the mean cross-entropy of softmax probabilities, and its gradient.
+
+    With ``P = softmax(scores)`` (4) the loss of one row of target ``Y`` is ``-Σ_j Y_j log P_j``, which is
+    ``log(sum_j exp(s_j)) - Σ_j Y_j s_j``; for a label ``y`` the sum is ``s_y``. Its derivative by ``s_k``
+    is ``P_k - Y_k``: the derivative of the logarithm of the sum is the softmax itself. Hence for the mean
+    over ``N`` rows
+
+    .. math:: \partial L / \partial scores = (P - Y) / N
+
+    (5). Taken as one function neither the division by a small ``P_y`` nor the logarithm of a vanished one
+    ever happens. Subtracting each row's largest score first changes nothing but keeps every exponential at
+    or below 1.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the arrays.
+    scores
+        ``(*nets, batch, classes)``.
+    target
+        Labels or soft targets, see above.
+
+    Returns
+    -------
+    loss : Array
+        ``(*nets,)``.
+    dscores : Array
+        Gradient of each network's loss, shape of ``scores``.
+    """
+    Y = _as_matrix(xp, target, scores)
+    shifted = scores - xp.max(scores, axis=-1, keepdims=True)
+    P = xp.exp(shifted)
+    total = xp.sum(P, axis=-1, keepdims=True)
+    # Not the product where Y is 0: a score of minus infinity, of which 0 is left, would make it NaN.
+    target_score = xp.sum(xp.where(Y != 0, Y * shifted, 0.0), axis=-1, keepdims=True)
+    n = scores.shape[-2]
+    loss = xp.sum(xp.log(total) - target_score, axis=(-2, -1)) / n
+    P /= total  # (4)
+    P -= Y
+    P /= n  # (5)
+    return loss, P
+
+
+def multiclass_hinge(xp: Namespace, scores: Array, target: Array) -> tuple[Array, Array]:
+    """Return the mean multi-class hinge loss and its gradient.
+
+    The loss of one row of label ``y`` is ``Σ_{j ≠ y} max(0, s_j - s_y + 1)`` (Weston and Watkins 1999).
+    Its derivative by ``s_j`` is 1 for every class within the margin, and by ``s_y`` minus their number.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the arrays.
+    scores
+        ``(*nets, batch, classes)``.
+    target
+        Labels, or soft targets of which each row names one class.
+
+    Returns
+    -------
+    loss : Array
+        ``(*nets,)``.
+    dscores : Array
+        Gradient of each network's loss, shape of ``scores``.
+    """
+    Y = _as_matrix(xp, target, scores)
+    n = scores.shape[-2]
+    margins = scores - xp.sum(scores * Y, axis=-1, keepdims=True)
+    margins += 1.0 - Y  # 1 for all but the label itself, which then has none
+    margins = xp.maximum(margins, 0.0)
+    loss = xp.sum(margins, axis=(-2, -1)) / n
+    dscores = xp.astype(margins > 0, scores.dtype)
+    dscores -= Y * xp.sum(dscores, axis=-1, keepdims=True)
+    dscores /= n
+    return loss, dscores
+
+
+def _as_matrix(xp: Namespace, target: Array, scores: Array) -> Array:
+    return one_hot(xp, target, scores) if xp.isdtype(target.dtype, "integral") else target
+
+
+LOSSES: Mapping[str, Callable[[Namespace, Array, Array], tuple[Array, Array]]] = {
+    "cross-entropy": softmax_cross_entropy,
+    "hinge": multiclass_hinge,
+}
+"""Every loss by its name."""
