@@ -6,7 +6,7 @@ import pytest
 from gradcheck import GradientError, KinkError, check_gradient, numerical_gradient
 
 from xpnet import network
-from xpnet.network import MLP
+from xpnet.mlp import MLP, init
 
 
 def smooth(params):
@@ -34,7 +34,7 @@ def point(rng):
 def net(rng):
     """The loss of a two-layer network, a point, its gradient there, and the pattern of its units."""
     mlp = MLP((6, 8, 4))
-    params = network.init(mlp, rng, 0.5)
+    params = init(mlp, rng, 0.5)
     params = {name: p + 0.1 * rng.standard_normal(p.shape) for name, p in params.items()}
     x, y = rng.standard_normal((7, 6)), rng.integers(4, size=7)
 

@@ -1,75 +1,195 @@
-"""The network: its description, initial weights, stacks, gradients, and one step by hand."""
+"""The network: scores layer by layer, gradients of every kind, stacks, dropout, and one step by hand."""
 
+import itertools
 import math
+from typing import get_args
+from unittest import mock
 
 import numpy as np
 import pytest
 from gradcheck import check_gradient, numerical_gradient
 from hypothesis import given
 from hypothesis import strategies as st
+from layers import NETS, each, nets_shapes, seeds
+from networks import (
+    NETWORKS,
+    learnt,
+    of_net,
+    pattern_of,
+    random_params,
+    random_training,
+    scores_by_definition,
+    training_of,
+)
+from unreadable import Unreadable
+from unreadable import xp as unreadable_xp
 
-from xpnet import network
-from xpnet.errors import InputError
-from xpnet.network import MLP
+from xpnet import losses, network, ops
+from xpnet.activations import ACTIVATIONS
+from xpnet.mlp import MLP, Norm, init
+from xpnet.network import Training
 
-NETS = [(), (3,), (2, 3)]
-DEPTHS = [(5, 3), (5, 4, 3), (5, 6, 4, 3)]
-
-
-def random_params(mlp, rng, nets=(), std=0.5):
-    """Weights and biases of every network, none of them zero."""
-    return {name: std * rng.standard_normal((*nets, *shape)) for name, shape in mlp.shapes.items()}
-
-
-def of_net(params, net):
-    return {name: value[net] for name, value in params.items()}
-
-
-def pattern_of(mlp, x):
-    """Which hidden units are active on which rows: changes where the loss has a kink."""
-
-    def pattern(params):
-        h, active = x, []
-        for i in range(1, mlp.depth):
-            h = h @ params[f"W{i}"] + params[f"b{i}"][..., None, :]
-            active.append(h > 0)
-            h = np.maximum(h, 0)
-        return active
-
-    return pattern
+every_network = pytest.mark.parametrize("mlp", NETWORKS, ids=str)
+every_nets = pytest.mark.parametrize("nets", NETS)
 
 
-# The description
+def assert_gradients_close(assert_close, xp, actual, expected):
+    """Relative to the largest number of all: the bias in front of a batch norm has a gradient of 0."""
+    assert {k: tuple(g.shape) for k, g in actual.items()} == {k: g.shape for k, g in expected.items()}
+    flat = xp.concat([xp.reshape(actual[name], (-1,)) for name in expected])
+    assert_close(flat, np.concatenate([g.ravel() for g in expected.values()]))
 
 
-def test_description_of_the_two_layer_network():
-    mlp = MLP((3072, 300, 10))
-    assert mlp.depth == 2
-    assert mlp.shapes == {"W1": (3072, 300), "b1": (300,), "W2": (300, 10), "b2": (10,)}
-    assert list(mlp.shapes) == ["W1", "b1", "W2", "b2"]
-    assert mlp.weights == ("W1", "W2")
+# Scores, loss, gradients
 
 
-@pytest.mark.parametrize("sizes", [(), (4,), (4, 0), (4, -1, 3), (0, 3)])
-def test_description_that_is_no_network(sizes):
-    with pytest.raises(InputError, match="sizes") as caught:
-        MLP(sizes)
-    assert "\n" not in str(caught.value)
+@every_network
+def test_scores_and_predictions_layer_by_layer(device, dtype, put_params, assert_close, mlp):
+    rng = np.random.default_rng(2)
+    params, x = random_params(mlp, rng), rng.standard_normal((7, 5))
+    on_device, rows = put_params(params), device.put(x, dtype)
+    expected = scores_by_definition(mlp, params, x)
+    assert_close(network.scores(device.xp, mlp, on_device, rows), expected)
+    predicted = device.to_host(network.predict(device.xp, mlp, on_device, rows))
+    np.testing.assert_array_equal(predicted, expected.argmax(axis=1))
+    in_training = network.forward(device.xp, mlp, on_device, rows, Training())[0]
+    assert_close(in_training, scores_by_definition(mlp, params, x, in_training=True))
 
 
-# Initial parameters
+def test_prediction_uses_the_last_bias():
+    mlp = MLP((2, 3, 2))
+    params = init(mlp, np.random.default_rng(0), 1e-4)
+    params["b2"][:] = [0.0, 1.0]
+    np.testing.assert_array_equal(network.predict(np, mlp, params, np.ones((4, 2))), [1, 1, 1, 1])
 
 
-@pytest.mark.parametrize("source", [np.random.default_rng, np.random.RandomState])
-def test_init_draws_the_weights_in_order_and_leaves_biases_zero(source):
-    params = network.init(MLP((4, 3, 2)), source(5), 0.01)
-    rng = source(5)
-    assert list(params) == ["W1", "b1", "W2", "b2"]
-    np.testing.assert_array_equal(params["W1"], 0.01 * rng.standard_normal((4, 3)))
-    np.testing.assert_array_equal(params["W2"], 0.01 * rng.standard_normal((3, 2)))
-    np.testing.assert_array_equal(params["b1"], np.zeros(3))
-    np.testing.assert_array_equal(params["b2"], np.zeros(2))
-    assert {p.dtype for p in params.values()} == {np.dtype("float64")}
+@every_network
+def test_whatever_parameter_is_not_a_number_shows_in_the_loss(device, dtype, put_params, mlp):
+    rng = np.random.default_rng(8)
+    params = random_params(mlp, rng)
+    x, y = device.put(rng.standard_normal((7, 5)), dtype), device.put(rng.integers(3, size=7))
+    assert np.isfinite(device.to_host(network.loss(device.xp, mlp, put_params(params), x, y)[0]))
+    for name, value in params.items():
+        bad = value.copy()
+        bad[(-1,) * bad.ndim] = np.nan
+        value, _ = network.loss(device.xp, mlp, put_params(params | {name: bad}), x, y)
+        assert np.isnan(device.to_host(value)), name
+
+
+def test_penalty_is_half_the_strength_times_the_squared_weights(device, put_params, assert_close):
+    mlp = MLP((2, 2, 1), norm="batch")
+    params = {
+        "W1": np.array([[1.0, 2.0], [3.0, 4.0]]),  # squares: 30
+        **{name: np.array([100.0, 100.0]) for name in ("b1", "g1", "s1", "m1", "v1")},  # free
+        "W2": np.array([[5.0], [6.0]]),  # squares: 61
+        "b2": np.array([100.0]),
+    }
+    assert_close(network.penalty(device.xp, mlp, put_params(params), 0.5), 0.5 * 0.5 * 91)
+
+
+@every_nets
+@pytest.mark.parametrize("mlp", [NETWORKS[1], NETWORKS[6]], ids=str)
+def test_pullback_multiplies_the_gradients_by_its_factor(device, dtype, put_params, assert_close, nets, mlp):
+    """But not what the running statistics are off by, which is no gradient."""
+    rng = np.random.default_rng(4)
+    params = random_params(mlp, rng, nets)
+    x, y, factor = rng.standard_normal((7, 5)), rng.integers(3, size=7), rng.uniform(1, 2, nets)
+    plain = network.loss(np, mlp, params, x, y, Training())[1]()
+
+    rows, labels = device.put(x, dtype), device.put(y)
+    _, pullback = network.loss(device.xp, mlp, put_params(params), rows, labels, Training())
+    expected = {}
+    for name, g in plain.items():
+        by = factor.reshape(factor.shape + (1,) * (g.ndim - factor.ndim))
+        expected[name] = g if name in mlp.statistics else by * g
+    assert_gradients_close(assert_close, device.xp, pullback(device.put(factor, dtype)), expected)
+
+
+@every_network
+@every_nets
+def test_gradients_along_random_directions(nets, mlp):
+    """A stack's losses, each with a weight of its own, as one number of all parameters."""
+    rng = np.random.default_rng(5)
+    params = random_params(mlp, rng, nets)
+    x, y = rng.standard_normal((7, 5)), rng.integers(3, size=7)
+    reg, weight = rng.uniform(0.1, 1.0, nets), rng.uniform(0.5, 1.5, nets)
+
+    def loss(p):
+        return float(np.sum(weight * network.loss_and_grads(np, mlp, params | p, x, y, reg)[0]))
+
+    grads = learnt(mlp, network.loss_and_grads(np, mlp, params, x, y, reg)[1])
+    for name, g in grads.items():
+        grads[name] = weight.reshape(nets + (1,) * (g.ndim - len(nets))) * g
+    pattern = pattern_of(mlp, x)
+    check_gradient(
+        loss,
+        learnt(mlp, params),
+        grads,
+        rng,
+        pattern=pattern and (lambda p: pattern(params | p)),
+    )
+
+
+@pytest.mark.parametrize("activation", list(ACTIVATIONS))
+@pytest.mark.parametrize("norm", get_args(Norm))
+@pytest.mark.parametrize("residual", [False, True])
+def test_gradients_in_training_of_every_kind(activation, norm, residual):
+    """With dropout of the input and of every hidden layer, its key fixed, and soft targets."""
+    rng = np.random.default_rng(9)
+    mlp = MLP((4, 5, 5, 2), activation, norm, residual)
+    params, training = random_params(mlp, rng, (2,)), random_training(rng, (2,))
+    x, target = rng.standard_normal((6, 4)), rng.dirichlet((1.0, 1.0), size=(2, 6))
+
+    def loss(p):
+        return float(np.sum(network.loss(np, mlp, params | p, x, target, training)[0]))
+
+    grads = network.loss(np, mlp, params, x, target, training)[1]()
+    assert sorted(grads) == sorted(mlp.shapes)
+    pattern = pattern_of(mlp, x, training)
+    check_gradient(
+        loss,
+        learnt(mlp, params),
+        learnt(mlp, grads),
+        rng,
+        pattern=pattern and (lambda p: pattern(params | p)),
+    )
+
+
+def test_every_number_of_a_tiny_networks_gradient():
+    rng = np.random.default_rng(6)
+    for mlp in (MLP((3, 4, 2)), MLP((3, 2, 2, 2), norm="layer", residual=True)):
+        params = random_params(mlp, rng)
+        x, y = rng.standard_normal((5, 3)), rng.integers(2, size=5)
+
+        def loss(p, mlp=mlp, x=x, y=y):
+            return float(network.loss_and_grads(np, mlp, p, x, y, 0.3)[0])
+
+        measured = numerical_gradient(loss, params, pattern=pattern_of(mlp, x))
+        for name, g in network.loss_and_grads(np, mlp, params, x, y, 0.3)[1].items():
+            np.testing.assert_allclose(g, measured[name], rtol=0, atol=1e-10)
+
+
+def test_nobody_computes_the_gradient_of_the_input(monkeypatch):
+    """A two-layer network has five products: a sixth would be a third of the work."""
+    rng = np.random.default_rng(15)
+    mlp, products = MLP((5, 4, 3)), mock.Mock(wraps=np.matmul)
+    monkeypatch.setattr(np, "matmul", products)
+    network.loss_and_grads(np, mlp, random_params(mlp, rng), np.ones((7, 5)), np.zeros(7, int))
+    assert products.call_count == 5
+
+
+@pytest.mark.parametrize("kind", list(losses.LOSSES))
+@every_nets
+def test_the_loss_is_that_of_the_scores(device, dtype, put_params, assert_close, kind, nets):
+    rng = np.random.default_rng(10)
+    mlp = MLP((5, 4, 3))
+    params, x, y = random_params(mlp, rng, nets), rng.standard_normal((7, 5)), rng.integers(3, size=7)
+    s, pullback = network.forward(np, mlp, params, x)
+    expected, dscores = losses.LOSSES[kind](np, s, y)
+    rows, labels = device.put(x, dtype), device.put(y)
+    value, pull_back = network.loss(device.xp, mlp, put_params(params), rows, labels, kind=kind)
+    assert_close(value, expected)
+    assert_close(pull_back(None), pullback(dscores))
 
 
 # Stacks
@@ -86,150 +206,170 @@ def test_stack(device, dtype, assert_close):
     assert list(stacked) == list(mlp.shapes)
 
 
-# Scores, loss, gradients
-
-
-@pytest.mark.parametrize("sizes", DEPTHS)
-def test_scores_and_predictions_layer_by_layer(device, dtype, put_params, assert_close, sizes):
-    rng = np.random.default_rng(2)
-    mlp = MLP(sizes)
-    params, x = random_params(mlp, rng), rng.standard_normal((7, 5))
-    expected = x
-    for i in range(1, mlp.depth + 1):
-        expected = expected @ params[f"W{i}"] + params[f"b{i}"]
-        expected = np.maximum(expected, 0) if i < mlp.depth else expected
-
-    on_device, rows = put_params(params), device.put(x, dtype)
-    assert_close(network.scores(device.xp, mlp, on_device, rows), expected)
-    predicted = device.to_host(network.predict(device.xp, mlp, on_device, rows))
-    np.testing.assert_array_equal(predicted, expected.argmax(axis=1))
-
-
-def test_prediction_uses_the_last_bias():
-    mlp = MLP((2, 3, 2))
-    params = network.init(mlp, np.random.default_rng(0), 1e-4)
-    params["b2"][:] = [0.0, 1.0]
-    np.testing.assert_array_equal(network.predict(np, mlp, params, np.ones((4, 2))), [1, 1, 1, 1])
-
-
-@pytest.mark.parametrize("nets", NETS)
+@every_nets
 @pytest.mark.parametrize("shared", [False, True])
-@pytest.mark.parametrize("sizes", DEPTHS)
-def test_a_stack_is_each_network_alone(device, dtype, put_params, assert_close, nets, shared, sizes):
+@every_network
+def test_a_stack_is_each_network_alone(device, dtype, put_params, assert_close, nets, shared, mlp):
     """Every function, on every device, against each network alone in float64."""
     rng = np.random.default_rng(3)
-    mlp = MLP(sizes)
-    params = random_params(mlp, rng, nets)
+    params, training = random_params(mlp, rng, nets), random_training(rng, nets)
     x = rng.standard_normal((7, 5) if shared else (*nets, 7, 5))
     y = rng.integers(3, size=(7,) if shared else (*nets, 7))
     reg = rng.uniform(0.1, 1.0, nets)
-    at = list(np.ndindex(nets))
-    alone = [(of_net(params, n), x if shared else x[n], y if shared else y[n], float(reg[n])) for n in at]
+    alone = [(of_net(params, n), x if shared else x[n], y if shared else y[n]) for n in each(nets)]
+    strengths = [float(reg[n]) for n in each(nets)]
 
     xp, p = device.xp, put_params(params)
     rows, labels, strength = device.put(x, dtype), device.put(y), device.put(reg, dtype)
-    loss, grads = network.loss_and_grads(xp, mlp, p, rows, labels, strength)
+    results = network.loss_and_grads(xp, mlp, p, rows, labels, strength)
     s, predicted = network.scores(xp, mlp, p, rows), network.predict(xp, mlp, p, rows)
 
-    expected = [network.loss_and_grads(np, mlp, *args) for args in alone]
-    assert_close(loss, np.reshape([value for value, _ in expected], nets))
-    for name in params:
-        assert_close(grads[name], np.reshape([g[name] for _, g in expected], params[name].shape))
+    def assert_all_close(results, expected):
+        assert_close(results[0], np.reshape([value for value, _ in expected], nets))
+        grads = {name: np.reshape([g[name] for _, g in expected], p.shape) for name, p in params.items()}
+        assert_gradients_close(assert_close, xp, results[1], grads)
+
+    expected = [network.loss_and_grads(np, mlp, *a, r) for a, r in zip(alone, strengths, strict=True)]
+    assert_all_close(results, expected)
     expected_scores = np.reshape([network.scores(np, mlp, *a[:2]) for a in alone], (*nets, 7, 3))
     assert_close(s, expected_scores)
     np.testing.assert_array_equal(device.to_host(predicted), expected_scores.argmax(axis=-1))
-    penalties = [network.penalty(np, mlp, a[0], a[3]) for a in alone]
+    penalties = [network.penalty(np, mlp, a[0], r) for a, r in zip(alone, strengths, strict=True)]
     assert_close(network.penalty(xp, mlp, p, strength), np.reshape(penalties, nets))
+
+    put = Training(*(device.put(rate, dtype) for rate in training[:2]), device.put(training.key))
+    value, pullback = network.loss(xp, mlp, p, rows, labels, put)
+    expected = []
+    for a, net in zip(alone, each(nets), strict=True):
+        value_alone, pullback_alone = network.loss(np, mlp, *a, training_of(training, net))
+        expected.append((value_alone, pullback_alone()))
+    assert_all_close((value, pullback()), expected)
 
 
 @given(
-    nets=st.lists(st.integers(1, 3), max_size=2).map(tuple),
-    sizes=st.lists(st.integers(1, 5), min_size=2, max_size=4).map(tuple),
-    n=st.integers(1, 5),
+    nets=nets_shapes,
+    hidden=st.integers(1, 5).flatmap(lambda width: st.lists(st.just(width), max_size=3)),
+    widths=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    activation=st.sampled_from(list(ACTIVATIONS)),
+    norm=st.sampled_from(get_args(Norm)),
+    residual=st.booleans(),
+    n=st.integers(1, 12),
     shared=st.booleans(),
-    seed=st.integers(0, 2**32 - 1),
+    seed=seeds,
 )
-def test_a_stack_of_any_shape_is_each_network_alone(nets, sizes, n, shared, seed):
+def test_a_stack_of_any_kind_is_each_network_alone(
+    nets, hidden, widths, activation, norm, residual, n, shared, seed
+):
+    """In training: the gradients to the bit, and the loss but for the order of its sum."""
     rng = np.random.default_rng(seed)
-    mlp = MLP(sizes)
-    params = random_params(mlp, rng, nets)
-    x = rng.standard_normal((n, sizes[0]) if shared else (*nets, n, sizes[0]))
-    y = rng.integers(sizes[-1], size=(n,) if shared else (*nets, n))
-    reg = rng.uniform(0.1, 1.0, nets)
-    loss, grads = network.loss_and_grads(np, mlp, params, x, y, reg)
-    for net in np.ndindex(nets):
+    mlp = MLP((widths[0], *hidden, widths[1]), activation, norm, residual and bool(hidden))
+    params, training = random_params(mlp, rng, nets), random_training(rng, nets)
+    x = rng.standard_normal((n, widths[0]) if shared else (*nets, n, widths[0]))
+    y = rng.integers(widths[1], size=(n,) if shared else (*nets, n))
+    value, pullback = network.loss(np, mlp, params, x, y, training)
+    grads = pullback()
+    for net in each(nets):
         args = (of_net(params, net), x if shared else x[net], y if shared else y[net])
-        loss_alone, alone = network.loss_and_grads(np, mlp, *args, float(reg[net]))
-        np.testing.assert_allclose(loss[net], loss_alone, rtol=1e-12)
-        for name in params:
-            np.testing.assert_allclose(grads[name][net], alone[name], rtol=0, atol=1e-12)
+        alone, pullback_alone = network.loss(np, mlp, *args, training_of(training, net))
+        np.testing.assert_allclose(value[net], alone, rtol=1e-14)
+        for name, g in pullback_alone().items():
+            np.testing.assert_array_equal(grads[name][net], g, err_msg=name)
 
 
-def test_penalty_is_half_the_strength_times_the_squared_weights(device, put_params, assert_close):
-    mlp = MLP((2, 2, 1))
-    params = {
-        "W1": np.array([[1.0, 2.0], [3.0, 4.0]]),  # squares: 30
-        "b1": np.array([100.0, 100.0]),  # free
-        "W2": np.array([[5.0], [6.0]]),  # squares: 61
-        "b2": np.array([100.0]),
-    }
-    assert_close(network.penalty(device.xp, mlp, put_params(params), 0.5), 0.5 * 0.5 * 91)
+# Dropout
 
 
-@pytest.mark.parametrize("nets", NETS)
-def test_pullback_multiplies_the_gradients_by_its_factor(device, dtype, put_params, assert_close, nets):
-    rng = np.random.default_rng(4)
+@pytest.fixture
+def drops(monkeypatch):
+    """Every use of dropout: its rate, and which of the units it keeps."""
+    seen, dropout = [], ops.dropout
+
+    def spy(xp, x, key, rate):
+        y, pullback = dropout(xp, x, key, rate)
+        seen.append((rate, dropout(xp, np.ones_like(y), key, rate)[0] != 0))
+        return y, pullback
+
+    monkeypatch.setattr(ops, "dropout", spy)
+    return seen
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_input_and_hidden_layers_drop_their_own_units_at_their_rates(drops, residual):
+    """In a residual network inside the blocks; everywhere each network and each layer others."""
+    rng = np.random.default_rng(11)
+    mlp = MLP((64, 64, 64, 64, 3), residual=residual)
+    hidden, inputs, key = np.array([0.4, 0.5]), np.array([0.2, 0.3]), np.array([5, 6], np.int32)
+    network.forward(np, mlp, random_params(mlp, rng, (2,)), np.ones((40, 64)), Training(hidden, inputs, key))
+
+    rates, masks = zip(*drops, strict=True)
+    assert [rate is hidden for rate in rates] == [False] + [True] * (2 if residual else 3)
+    assert rates[0] is inputs
+    assert {mask.shape[-1] for mask in masks[1:]} == {256 if residual else 64}
+    for rate, mask in drops:
+        np.testing.assert_allclose(1 - mask.mean(axis=(1, 2)), rate, atol=0.05)
+    each_mask = [one.ravel()[:1280] for mask in masks for one in mask]  # equal keys begin alike
+    for a, b in itertools.combinations(each_mask, 2):
+        assert 0.4 < np.mean(a == b) < 0.7  # independent ones agree on 0.5 to 0.62, of one key on 0.8 or more
+
+
+def test_no_dropout_at_evaluation_nor_without_rates(drops):
+    rng = np.random.default_rng(12)
     mlp = MLP((5, 4, 3))
-    params = random_params(mlp, rng, nets)
-    x, y, factor = rng.standard_normal((7, 5)), rng.integers(3, size=7), rng.uniform(1, 2, nets)
-    plain = network.loss(np, mlp, params, x, y)[1]()
-
-    rows, labels = device.put(x, dtype), device.put(y)
-    _, pullback = network.loss(device.xp, mlp, put_params(params), rows, labels)
-    grads = pullback(device.put(factor, dtype))
-    for name, g in plain.items():
-        inner = (1,) * (g.ndim - factor.ndim)
-        assert_close(grads[name], factor.reshape(factor.shape + inner) * g)
+    params, x = random_params(mlp, rng), rng.standard_normal((7, 5))
+    network.scores(np, mlp, params, x)
+    network.loss_and_grads(np, mlp, params, x, np.zeros(7, int))
+    network.forward(np, mlp, params, x, Training())
+    assert drops == []
 
 
-@pytest.mark.parametrize("sizes", DEPTHS)
-@pytest.mark.parametrize("nets", NETS)
-def test_gradients_along_random_directions(nets, sizes):
-    """A stack's losses, each with a weight of its own, as one number of all parameters."""
-    rng = np.random.default_rng(5)
-    mlp = MLP(sizes)
-    params = random_params(mlp, rng, nets)
-    x, y = rng.standard_normal((7, 5)), rng.integers(3, size=7)
-    reg, weight = rng.uniform(0.1, 1.0, nets), rng.uniform(0.5, 1.5, nets)
-
-    def loss(p):
-        return float(np.sum(weight * network.loss_and_grads(np, mlp, p, x, y, reg)[0]))
-
-    grads = network.loss_and_grads(np, mlp, params, x, y, reg)[1]
-    for name, g in grads.items():
-        grads[name] = weight.reshape(nets + (1,) * (g.ndim - len(nets))) * g
-    check_gradient(loss, params, grads, rng, pattern=pattern_of(mlp, x))
+@pytest.mark.parametrize("mlp", NETWORKS, ids=str)
+def test_rates_of_zero_change_no_bit(mlp):
+    rng = np.random.default_rng(13)
+    params, x, y = random_params(mlp, rng, (2,)), rng.standard_normal((7, 5)), rng.integers(3, size=7)
+    none, key = np.zeros(2), np.array([1, 2], np.int32)
+    value, pullback = network.loss(np, mlp, params, x, y, Training(none, none, key))
+    expected, expected_pullback = network.loss(np, mlp, params, x, y, Training())
+    np.testing.assert_array_equal(value, expected)
+    for name, g in expected_pullback().items():
+        np.testing.assert_array_equal(pullback()[name], g)
 
 
-def test_every_number_of_a_tiny_networks_gradient():
-    rng = np.random.default_rng(6)
-    mlp = MLP((3, 4, 2))
-    params = random_params(mlp, rng)
-    x, y = rng.standard_normal((5, 3)), rng.integers(2, size=5)
-
-    def loss(p):
-        return float(network.loss_and_grads(np, mlp, p, x, y, 0.3)[0])
-
-    measured = numerical_gradient(loss, params, pattern=pattern_of(mlp, x))
-    for name, g in network.loss_and_grads(np, mlp, params, x, y, 0.3)[1].items():
-        np.testing.assert_allclose(g, measured[name], rtol=0, atol=1e-10)
+# What is read and written
 
 
-def test_no_input_is_written_to(device, dtype):
+@every_network
+@pytest.mark.parametrize("kind", list(losses.LOSSES))
+def test_nothing_is_read_back_to_the_host(mlp, kind):
+    """Arrays that cannot be read give what NumPy's give (`xpnet.step` is tested so in test_training)."""
+    rng = np.random.default_rng(14)
+    params, training = random_params(mlp, rng, (2,)), random_training(rng, (2,))
+    x, y, strength = rng.standard_normal((7, 5)), rng.integers(3, size=7), np.array([0.1, 0.2])
+
+    def run(xp, wrap):
+        p = {name: wrap(value) for name, value in params.items()}
+        target = wrap(y)
+        if kind == "cross-entropy":
+            target = losses.smooth(losses.one_hot(xp, target, p[f"b{mlp.depth}"]), wrap(strength))
+        value, pullback = network.loss(
+            xp, mlp, p, wrap(x), target, Training(*(wrap(a) for a in training)), kind
+        )
+        grads = pullback(wrap(strength))
+        value_at_evaluation, more_grads = network.loss_and_grads(xp, mlp, p, wrap(x), wrap(y), wrap(strength))
+        predicted = network.predict(xp, mlp, p, wrap(x))
+        return [value, *grads.values(), value_at_evaluation, *more_grads.values(), predicted]
+
+    for actual, expected in zip(run(unreadable_xp, Unreadable), run(np, np.array), strict=True):
+        assert isinstance(actual, Unreadable)
+        np.testing.assert_array_equal(actual._array, expected)
+
+
+@every_network
+def test_no_input_is_written_to(device, dtype, mlp):
     """On ``numpy-read-only`` a write would raise; elsewhere the values are compared afterwards."""
     rng = np.random.default_rng(7)
-    mlp = MLP((5, 4, 3))
     values = {k: v.astype(dtype) for k, v in random_params(mlp, rng, (2,)).items()}
+    rates_and_key = dict(zip(Training._fields, random_training(rng, (2,)), strict=True))
+    values |= {k: v if k == "key" else v.astype(dtype) for k, v in rates_and_key.items()}
     values |= {
         "x": rng.standard_normal((7, 5)).astype(dtype),
         "y": rng.integers(3, size=7),
@@ -240,10 +380,13 @@ def test_no_input_is_written_to(device, dtype):
 
     network.loss_and_grads(device.xp, mlp, params, a["x"], a["y"], a["reg"])
     network.predict(device.xp, mlp, params, a["x"])
-    _, pullback = network.loss(device.xp, mlp, params, a["x"], a["y"])
-    pullback(a["reg"])
+    for kind in losses.LOSSES:
+        training = Training(*(a[name] for name in Training._fields))
+        _, pullback = network.loss(device.xp, mlp, params, a["x"], a["y"], training, kind)
+        pullback(a["reg"])
     network.stack(device.xp, [{k: v[i, ...] for k, v in params.items()} for i in range(2)])
 
+    assert list(params) == list(mlp.shapes)
     for name, value in values.items():
         np.testing.assert_array_equal(device.to_host(a[name]), value)
 
@@ -293,7 +436,7 @@ def test_one_evaluation_by_hand(device, dtype, put_params, assert_close):
 def test_any_number_regularises_without_a_change_of_dtype(reg):
     mlp = MLP((5, 4, 3))
     rng = np.random.default_rng(31)
-    params = {n: v.astype(np.float32) for n, v in network.init(mlp, rng, 0.3).items()}
+    params = {n: v.astype(np.float32) for n, v in init(mlp, rng, 0.3).items()}
     x, y = rng.standard_normal((6, 5), dtype=np.float32), rng.integers(0, 3, 6)
     loss, grads = network.loss_and_grads(np, mlp, params, x, y, reg)
     expected, _ = network.loss_and_grads(np, mlp, params, x, y, np.array(reg, np.float32))

@@ -1,4 +1,4 @@
-"""The layers: values, gradients, leading network axes, memory, and scores at the edge of float."""
+"""Affine and dropout, and how layers are composed: values, gradients, leading network axes, memory."""
 
 import itertools
 
@@ -7,22 +7,27 @@ import pytest
 from gradcheck import check_gradient
 from hypothesis import given
 from hypothesis import strategies as st
+from layers import (
+    NETS,
+    assert_each_alone,
+    assert_writes_nothing,
+    check_layer,
+    each,
+    nets_shapes,
+    seeds,
+    sizes,
+)
 
-from xpnet import ops
-
-NETS = [(), (3,), (2, 3)]
-sizes = st.integers(1, 5)
-nets_shapes = st.lists(st.integers(1, 3), max_size=2).map(tuple)
-seeds = st.integers(0, 2**32 - 1)
+from xpnet import noise, ops
+from xpnet.activations import relu, tanh
 
 
 def normal(rng, *shape):
     return rng.standard_normal(shape)
 
 
-def each(nets):
-    """Every index of the leading axes."""
-    return list(np.ndindex(nets))
+def some_keys(rng, nets=()):
+    return rng.integers(-(2**31), 2**31, nets, dtype=np.int32)
 
 
 # Affine
@@ -50,27 +55,22 @@ def test_affine_values_and_gradients(device, dtype, assert_close, nets, shared):
 def test_affine_without_dx(device, dtype, nets, shared):
     rng = np.random.default_rng(1)
     x = normal(rng, 5, 4) if shared else normal(rng, *nets, 5, 4)
-    arrays = (x, normal(rng, *nets, 4, 3), normal(rng, *nets, 3))
-    _, pullback = ops.affine(device.xp, *(device.put(a, dtype) for a in arrays))
+    arrays = [device.put(a, dtype) for a in (x, normal(rng, *nets, 4, 3), normal(rng, *nets, 3))]
     dy = device.put(normal(rng, *nets, 5, 3), dtype)
-    with_dx, without_dx = pullback(dy), pullback(dy, need_dx=False)
+    y, pullback = ops.affine(device.xp, *arrays)
+    y_without, pullback_without = ops.affine(device.xp, *arrays, need_dx=False)
+    with_dx, without_dx = pullback(dy), pullback_without(dy)
     assert with_dx[0] is not None
     assert without_dx[0] is None
-    for a, b in zip(with_dx[1:], without_dx[1:], strict=True):
+    for a, b in zip((y, *with_dx[1:]), (y_without, *without_dx[1:]), strict=True):
         np.testing.assert_array_equal(device.to_host(a), device.to_host(b))
 
 
 @given(nets=nets_shapes, n=sizes, i=sizes, o=sizes, seed=seeds)
 def test_affine_of_a_stack_is_each_network_alone(nets, n, i, o, seed):
     rng = np.random.default_rng(seed)
-    x, W, b = normal(rng, *nets, n, i), normal(rng, *nets, i, o), normal(rng, *nets, o)
-    dy = normal(rng, *nets, n, o)
-    y, pullback = ops.affine(np, x, W, b)
-    together = (y, *pullback(dy))
-    for net in each(nets):
-        alone_y, alone_pullback = ops.affine(np, x[net], W[net], b[net])
-        for a, alone in zip(together, (alone_y, *alone_pullback(dy[net])), strict=True):
-            np.testing.assert_array_equal(a[net], alone)  # the same products: equal to the bit
+    arrays = [normal(rng, *nets, n, i), normal(rng, *nets, i, o), normal(rng, *nets, o)]
+    assert_each_alone(ops.affine, nets, arrays, rng)  # the same products: equal to the bit
 
 
 @given(nets=nets_shapes, n=sizes, i=sizes, o=sizes, seed=seeds)
@@ -108,198 +108,221 @@ def test_a_network_has_the_same_bits_in_any_stack(dtype_of_all):
                 np.testing.assert_array_equal(actual, expected)
 
 
-# ReLU
-
-
 @pytest.mark.parametrize("nets", NETS)
-def test_relu_values_and_gradients(device, dtype, assert_close, nets):
-    rng = np.random.default_rng(3)
-    x, dy = normal(rng, *nets, 5, 4), normal(rng, *nets, 5, 4)
-    x[..., 0, :] = [0.0, -0.0, -1.0, 1.0]  # the kink itself has slope 0
-    y, pullback = ops.relu(device.xp, device.put(x, dtype))
-    assert_close(y, np.where(x > 0, x, 0.0))
-    assert_close(pullback(device.put(dy, dtype)), np.where(x > 0, dy, 0.0))
+def test_affine_gradients_by_finite_differences(nets):
+    rng = np.random.default_rng(7)
+    at = {"x": normal(rng, 5, 4), "W": normal(rng, *nets, 4, 3), "b": normal(rng, *nets, 3)}
+    check_layer(ops.affine, at, rng)
+    check_layer(ops.affine, at | {"x": normal(rng, *nets, 5, 4)}, rng)
 
 
-def test_relu_does_not_hide_what_is_not_a_number(device, dtype):
-    y, _ = ops.relu(device.xp, device.put(np.array([np.nan, -np.inf, np.inf]), dtype))
-    np.testing.assert_array_equal(device.to_host(y), [np.nan, 0.0, np.inf])
-
-
-@given(nets=nets_shapes, n=sizes, i=sizes, seed=seeds)
-def test_relu_of_a_stack_is_each_network_alone(nets, n, i, seed):
-    rng = np.random.default_rng(seed)
-    x, dy = normal(rng, *nets, n, i), normal(rng, *nets, n, i)
-    y, pullback = ops.relu(np, x)
-    dx = pullback(dy)
-    for net in each(nets):
-        alone_y, alone_pullback = ops.relu(np, x[net])
-        np.testing.assert_array_equal(y[net], alone_y)
-        np.testing.assert_array_equal(dx[net], alone_pullback(dy[net]))
-
-
-# Softmax cross-entropy
-
-
-def cross_entropy(scores, y):
-    """Loss and gradient of one network by the definitions (4) and (5), with P_y divided out."""
-    P = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    Y = np.eye(scores.shape[1])[y]
-    return -np.log(P[Y == 1]).mean(), (P - Y) / len(y)
+# Dropout
 
 
 @pytest.mark.parametrize("nets", NETS)
 @pytest.mark.parametrize("shared", [False, True])
-def test_softmax_cross_entropy_by_its_definition(device, dtype, assert_close, nets, shared):
+def test_dropout_by_its_definition(device, dtype, assert_close, nets, shared):
+    """Which units stay follows from the noise, on every device the same."""
+    rng = np.random.default_rng(3)
+    x = normal(rng, 6, 5) if shared else normal(rng, *nets, 6, 5)
+    key, rate, dy = some_keys(rng, nets), rng.integers(10, 50, nets) / 64, normal(rng, *nets, 6, 5)
+    y, pullback = ops.dropout(device.xp, device.put(x, dtype), device.put(key), device.put(rate, dtype))
+    (dx,) = pullback(device.put(dy, dtype))
+
+    share = (1 - rate)[..., None, None]  # a multiple of 1/64, exact in every dtype
+    mask = (noise.random_bits(np, key, (6, 5)) < 65536 * share) / share
+    assert 0 < np.count_nonzero(mask) < mask.size
+    assert_close(y, x * mask)
+    assert_close(dx, dy * mask)
+
+
+@pytest.mark.parametrize("nets", NETS)
+def test_dropout_gradients_by_finite_differences(nets):
     rng = np.random.default_rng(4)
-    scores = normal(rng, *nets, 6, 4)
-    y = rng.integers(4, size=(6,) if shared else (*nets, 6))
-    y_of = np.broadcast_to(y, (*nets, 6))
-    loss, dscores = ops.softmax_cross_entropy(device.xp, device.put(scores, dtype), device.put(y))
-    by_definition = [cross_entropy(scores[net], y_of[net]) for net in each(nets)]
-    assert_close(loss, np.reshape([value for value, _ in by_definition], nets))
-    assert_close(dscores, np.reshape([d for _, d in by_definition], scores.shape))
+    key, rate = some_keys(rng, nets), rng.uniform(0.2, 0.8, nets)
+    check_layer(lambda xp, x: ops.dropout(xp, x, key, rate), {"x": normal(rng, *nets, 5, 4)}, rng)
 
 
-@given(nets=nets_shapes, n=sizes, c=sizes, seed=seeds, shared=st.booleans())
-def test_softmax_cross_entropy_of_a_stack_is_each_network_alone(nets, n, c, seed, shared):
+@pytest.mark.parametrize("dtype_of_all", ["float32", "float64"])
+def test_dropout_drops_its_rate_and_keeps_the_mean(dtype_of_all):
+    """Of 60,000 units; the bound is 4.5 standard deviations."""
+    rates = np.array([0.05, 0.3, 0.5, 0.9])
+    key, n = np.full(4, 5, np.int32), 60_000
+    y, _ = ops.dropout(np, np.ones((4, 200, 300), dtype_of_all), key, rates.astype(dtype_of_all))
+    deviation = np.sqrt(rates * (1 - rates) / n)
+    assert np.all(np.abs((y == 0).mean(axis=(1, 2)) - rates) < 4.5 * deviation)
+    mean = y.mean(axis=(1, 2), dtype="float64")
+    assert np.all(np.abs(mean - 1.0) < 4.5 * deviation / (1 - rates))
+
+
+def test_dropout_of_no_rate_changes_no_bit(device, dtype):
+    """In a stack with a network that drops; neither NaN nor the sign of zero is lost."""
+    x = np.array([[1 / 3, -0.0, np.nan], [np.inf, -np.inf, 1e-42]], dtype)
+    arrays = (device.put(x), device.put(np.array([1, 1], np.int32)), device.put(np.array([0.0, 0.9]), dtype))
+    y, pullback = ops.dropout(device.xp, *arrays)
+    (dx,) = pullback(device.put(np.stack([x, x])))
+    for result in (y, dx):
+        assert device.to_host(result)[0].tobytes() == x.tobytes()
+        assert device.to_host(result)[1].tobytes() != x.tobytes()
+
+
+def test_every_network_and_every_key_drop_their_own():
+    """Also of equal rates and of one shared batch; equal keys drop the same."""
+    x, rate, keys = np.ones((20, 30)), np.full(4, 0.5), np.array([7, 8, -8, 7], np.int32)
+    y, _ = ops.dropout(np, x, keys, rate)
+    assert len({one.tobytes() for one in y}) == 3
+    np.testing.assert_array_equal(y[0], y[3])
+    rows, columns = {row.tobytes() for row in y[0]}, {column.tobytes() for column in y[0].T}
+    assert (len(rows), len(columns)) == (20, 30)
+
+
+@pytest.mark.parametrize("dtype_of_all", ["float32", "float64"])
+def test_a_rate_close_to_one_leaves_numbers(dtype_of_all):
+    rate = np.array(1.0 - 1e-9, dtype_of_all)  # 1 itself in float32
+    key = np.array(1, np.int32)
+    y, _ = ops.dropout(np, np.ones((400, 1000), dtype_of_all), key, rate)
+    assert set(np.unique(y)) == {0.0, 65536.0}
+    np.testing.assert_array_equal(y > 0, noise.random_bits(np, key, (400, 1000)) == 0)
+
+
+@given(nets=nets_shapes, n=sizes, units=sizes, seed=seeds)
+def test_dropout_of_a_stack_is_each_network_alone(nets, n, units, seed):
     rng = np.random.default_rng(seed)
-    scores = 3.0 * normal(rng, *nets, n, c)
-    y = rng.integers(c, size=(n,) if shared else (*nets, n))
-    loss, dscores = ops.softmax_cross_entropy(np, scores, y)
-    assert loss.shape == nets
+    arrays = [normal(rng, *nets, n, units), some_keys(rng, nets), rng.uniform(0.0, 0.9, nets)]
+
+    def layer(xp, x, key, rate):
+        return ops.dropout(xp, x, key, rate)
+
+    assert_each_alone(layer, nets, arrays, rng)
+    shared, pullback = ops.dropout(np, arrays[0][(0,) * len(nets)], *arrays[1:])
+    (dx,) = pullback(shared)
     for net in each(nets):
-        alone = ops.softmax_cross_entropy(np, scores[net], y if shared else y[net])
-        np.testing.assert_allclose(loss[net], alone[0], rtol=1e-14, atol=0)
-        np.testing.assert_array_equal(dscores[net], alone[1])
+        alone, pullback = ops.dropout(np, arrays[0][(0,) * len(nets)], arrays[1][net], arrays[2][net])
+        np.testing.assert_array_equal(shared[net], alone)
+        np.testing.assert_array_equal(dx[net], pullback(alone)[0])
 
 
-@pytest.mark.parametrize("kind", ["int8", "uint8", "int32", "int64"])
-def test_softmax_cross_entropy_takes_any_integer_labels(device, dtype, assert_close, kind):
-    scores = np.random.default_rng(5).standard_normal((4, 3))
-    y = np.array([2, 0, 1, 1], kind)
-    loss, dscores = ops.softmax_cross_entropy(device.xp, device.put(scores, dtype), device.put(y))
-    expected = cross_entropy(scores, y)
-    assert_close(loss, expected[0])
-    assert_close(dscores, expected[1])
+# Composition. Layers of dicts: every one takes all parameters by name
 
 
-@pytest.mark.parametrize("kind", [np.int8, np.uint8])
-def test_more_classes_than_the_labels_integers_can_count(kind):
-    scores = np.random.default_rng(6).standard_normal((2, 300))
-    expected = ops.softmax_cross_entropy(np, scores, np.array([3, 100]))
-    actual = ops.softmax_cross_entropy(np, scores, np.array([3, 100], kind))
-    np.testing.assert_array_equal(actual[0], expected[0])
-    np.testing.assert_array_equal(actual[1], expected[1])
+def affine(i):
+    return ops.named(lambda x, W, b: ops.affine(np, x, W, b), f"W{i}", f"b{i}")
 
 
-def test_scores_of_ten_thousand_overflow_nothing(device, dtype, assert_close):
-    scores = np.array([[1e4, 0.0, -1e4], [-1e4, 1e4, 1e4]])
-    y = np.array([2, 1])
-    loss, dscores = ops.softmax_cross_entropy(device.xp, device.put(scores, dtype), device.put(y))
-    # Row by row: 20000 below the winner; one of two equal winners, log 2.
-    assert_close(loss, (2e4 + np.log(2.0)) / 2)
-    assert_close(dscores, [[0.5, 0.0, -0.5], [0.0, -0.25, 0.25]])
+def activate(function):
+    return ops.named(lambda x: function(np, x))
 
 
-def test_scores_without_a_chance(device, dtype, assert_close):
-    scores = np.array([[0.0, -np.inf, 0.0], [-np.inf, 1.0, -np.inf]])
-    y = np.array([0, 1])
-    loss, dscores = ops.softmax_cross_entropy(device.xp, device.put(scores, dtype), device.put(y))
-    assert_close(loss, np.log(2.0) / 2)
-    assert_close(dscores, [[-0.25, 0.0, 0.25], [0.0, 0.0, 0.0]])
+def some_params(rng, *widths, nets=()):
+    params = {}
+    for i, (inputs, outputs) in enumerate(itertools.pairwise(widths), 1):
+        params |= {f"W{i}": normal(rng, *nets, inputs, outputs), f"b{i}": normal(rng, *nets, outputs)}
+    return params
 
 
-def test_a_label_without_a_chance_costs_infinitely_much(device, dtype):
-    scores = device.put(np.array([[0.0, -np.inf]]), dtype)
-    loss, dscores = ops.softmax_cross_entropy(device.xp, scores, device.put(np.array([1])))
-    assert device.to_host(loss) == np.inf
-    np.testing.assert_array_equal(device.to_host(dscores), [[1.0, -1.0]])
+def check_composed(layer, params, x, rng, names):
+    """Gradients by finite differences, of the parameters in ``names`` and of ``x``."""
+    y, pullback = layer(params, x)
+    dy = normal(rng, *y.shape)
+    dx, grads = pullback(dy)
+    assert sorted(grads) == sorted(names)
+
+    def loss(p):
+        return float(np.sum(layer(params | p, p["x"])[0] * dy))
+
+    at = {"x": x} | {name: params[name] for name in names}
+    check_gradient(loss, at, {"x": dx} | grads, rng)
 
 
-def test_scores_that_are_no_numbers_show_in_the_loss(device, dtype):
-    scores = device.put(np.array([[0.0, np.nan], [0.0, 1.0]]), dtype)
-    loss, _ = ops.softmax_cross_entropy(device.xp, scores, device.put(np.array([0, 1])))
-    assert np.isnan(device.to_host(loss))
+def test_named_takes_and_returns_parameters_by_their_names():
+    rng = np.random.default_rng(5)
+    params, x = some_params(rng, 4, 3, 2), normal(rng, 5, 4)
+    y, pullback = affine(1)(params, x)
+    dx, grads = pullback(y)
+    expected_y, expected = ops.affine(np, x, params["W1"], params["b1"])
+    expected_dx, dW, db = expected(y)
+    for actual, right in ((y, expected_y), (dx, expected_dx), (grads["W1"], dW), (grads["b1"], db)):
+        np.testing.assert_array_equal(actual, right)
+    assert list(grads) == ["W1", "b1"]
+    assert activate(tanh)(params, x)[1](x)[1] == {}
 
 
-def test_one_class_is_always_right(device, dtype, assert_close):
-    scores = device.put(np.array([[3.0], [-2.0]]), dtype)
-    loss, dscores = ops.softmax_cross_entropy(device.xp, scores, device.put(np.array([0, 0])))
-    assert_close(loss, 0.0)
-    assert_close(dscores, [[0.0], [0.0]])
+def test_named_refuses_as_many_names_as_do_not_fit_the_gradients():
+    layer = ops.named(lambda x, W: ops.affine(np, x, W, np.zeros(2)), "W")
+    y, pullback = layer({"W": np.ones((3, 2))}, np.ones((4, 3)))
+    with pytest.raises(ValueError, match="zip"):
+        pullback(y)
 
 
-@given(n=sizes, c=sizes, seed=seeds)
-def test_renaming_the_classes_changes_nothing(n, c, seed):
-    rng = np.random.default_rng(seed)
-    scores, y = normal(rng, n, c), rng.integers(c, size=n)
-    new_name = rng.permutation(c)
-    renamed = np.empty_like(scores)
-    renamed[:, new_name] = scores
-    loss, dscores = ops.softmax_cross_entropy(np, scores, y)
-    renamed_loss, renamed_dscores = ops.softmax_cross_entropy(np, renamed, new_name[y])
-    np.testing.assert_allclose(renamed_loss, loss, rtol=1e-13, atol=1e-15)
-    np.testing.assert_allclose(renamed_dscores[:, new_name], dscores, rtol=0, atol=1e-15)
+@pytest.mark.parametrize("nets", NETS)
+def test_chain_applies_in_turn_and_pulls_back_in_reverse(nets):
+    rng = np.random.default_rng(6)
+    params, x = some_params(rng, 4, 3, 2, nets=nets), normal(rng, *nets, 5, 4)
+    layer = ops.chain(affine(1), activate(tanh), affine(2))
+    by_hand = np.tanh(x @ params["W1"] + params["b1"][..., None, :]) @ params["W2"]
+    np.testing.assert_allclose(layer(params, x)[0], by_hand + params["b2"][..., None, :], rtol=1e-12)
+    check_composed(layer, params, x, rng, list(params))
+    check_composed(ops.chain(affine(1)), params, x, rng, ["W1", "b1"])  # nothing of the others
 
 
-@given(n=sizes, c=sizes, seed=seeds, shift=st.floats(-1e6, 1e6))
-def test_the_gradient_of_each_row_sums_to_zero_and_no_shift_changes_it(n, c, seed, shift):
-    rng = np.random.default_rng(seed)
-    scores, y = normal(rng, n, c), rng.integers(c, size=n)
-    loss, dscores = ops.softmax_cross_entropy(np, scores, y)
-    np.testing.assert_allclose(dscores.sum(axis=1), 0.0, atol=1e-15)
-    shifted_loss, shifted_dscores = ops.softmax_cross_entropy(np, scores + shift, y)
-    np.testing.assert_allclose(shifted_loss, loss, rtol=0, atol=1e-9)  # scores of 1e6 keep 10 digits
-    np.testing.assert_allclose(shifted_dscores, dscores, rtol=0, atol=1e-9)
+def test_a_chain_of_chains_is_one_chain_and_an_empty_one_does_nothing():
+    rng = np.random.default_rng(8)
+    params, x = some_params(rng, 4, 3, 2), normal(rng, 5, 4)
+    layers = [affine(1), activate(relu), affine(2)]
+    y, pullback = ops.chain(*layers)(params, x)
+    nested, pullback_nested = ops.chain(layers[0], ops.chain(), ops.chain(*layers[1:]))(params, x)
+    np.testing.assert_array_equal(nested, y)
+    (dx, grads), (dx_nested, grads_nested) = pullback(y), pullback_nested(y)
+    np.testing.assert_array_equal(dx_nested, dx)
+    for name in params:
+        np.testing.assert_array_equal(grads_nested[name], grads[name])
+    nothing, pullback = ops.chain()(params, x)
+    assert nothing is x
+    assert pullback(x) == (x, {})
+
+
+@pytest.mark.parametrize("nets", NETS)
+def test_residual_adds_its_input_and_both_gradients(nets):
+    rng = np.random.default_rng(9)
+    params, x = some_params(rng, 4, 6, 4, nets=nets), normal(rng, *nets, 5, 4)
+    inside = ops.chain(affine(1), activate(tanh), affine(2))
+    y, pullback = ops.residual(inside)(params, x)
+    inside_y, inside_pullback = inside(params, x)
+    np.testing.assert_array_equal(y, x + inside_y)
+    np.testing.assert_array_equal(pullback(y)[0], inside_pullback(y)[0] + y)
+    check_composed(ops.residual(inside), params, x, rng, list(params))
+    twice = ops.chain(ops.residual(inside), ops.residual(activate(tanh)))
+    check_composed(twice, params, x, rng, list(params))
 
 
 # All of them
 
 
-@pytest.mark.parametrize("nets", NETS)
-def test_gradients_by_finite_differences(nets):
-    """A stack's losses, each with a weight of its own, as one number of all inputs."""
-    rng = np.random.default_rng(7)
-    x, dy = normal(rng, 5, 4), normal(rng, *nets, 5, 3)
-    scores, y = normal(rng, *nets, 5, 3), rng.integers(3, size=(*nets, 5))
-    weight = rng.uniform(0.5, 1.5, nets)
-
-    def affine(p):
-        return float(np.sum(ops.affine(np, p["x"], p["W"], p["b"])[0] * dy))
-
-    at = {"x": x, "W": normal(rng, *nets, 4, 3), "b": normal(rng, *nets, 3)}
-    gradients = dict(zip(at, ops.affine(np, *at.values())[1](dy), strict=True))
-    check_gradient(affine, at, gradients, rng)
-
-    def relu(p):
-        return float(np.sum(ops.relu(np, p["x"])[0] * dy))
-
-    at = {"x": normal(rng, *nets, 5, 3)}
-    gradients = {"x": ops.relu(np, at["x"])[1](dy)}
-    check_gradient(relu, at, gradients, rng, pattern=lambda p: [p["x"] > 0])
-
-    def softmax_cross_entropy(p):
-        return float(np.sum(weight * ops.softmax_cross_entropy(np, p["scores"], y)[0]))
-
-    dscores = ops.softmax_cross_entropy(np, scores, y)[1]
-    gradients = {"scores": weight[..., None, None] * dscores}
-    check_gradient(softmax_cross_entropy, {"scores": scores}, gradients, rng)
+@given(nets=nets_shapes, shared=st.booleans(), seed=seeds)
+def test_composed_layers_of_a_stack_are_each_network_alone(nets, shared, seed):
+    rng = np.random.default_rng(seed)
+    params = some_params(rng, 4, 6, 4, nets=nets)
+    x = normal(rng, 5, 4) if shared else normal(rng, *nets, 5, 4)
+    layer = ops.chain(affine(1), activate(tanh), ops.residual(activate(relu)), affine(2))
+    y, pullback = layer(params, x)
+    _, grads = pullback(y)
+    for net in each(nets):
+        alone, pullback_alone = layer({k: v[net] for k, v in params.items()}, x if shared else x[net])
+        np.testing.assert_array_equal(y[net], alone)
+        for name, g in pullback_alone(alone)[1].items():
+            np.testing.assert_array_equal(grads[name][net], g)
 
 
 def test_no_input_is_written_to(device, dtype):
-    """On ``numpy-read-only`` a write would raise; elsewhere the values are compared afterwards."""
-    rng = np.random.default_rng(8)
-    shapes = {"x": (5, 4), "W": (2, 4, 3), "b": (2, 3), "dy": (2, 5, 3), "scores": (2, 5, 3)}
-    given_values = {name: normal(rng, *shape).astype(dtype) for name, shape in shapes.items()}
-    given_values["y"] = rng.integers(3, size=5)
-    a = {name: device.put(value.copy()) for name, value in given_values.items()}
+    rng = np.random.default_rng(10)
+    x, W, b = (normal(rng, *shape).astype(dtype) for shape in ((5, 4), (2, 4, 3), (2, 3)))
+    assert_writes_nothing(device, ops.affine, [x, W, b], rng)
+    assert_writes_nothing(device, ops.dropout, [x, some_keys(rng, 2), np.array([0.3, 0.5], dtype)], rng)
 
-    _, pullback = ops.affine(device.xp, a["x"], a["W"], a["b"])
-    pullback(a["dy"])
-    _, pullback = ops.relu(device.xp, a["scores"])
-    pullback(a["dy"])
-    ops.softmax_cross_entropy(device.xp, a["scores"], a["y"])
+    def composed(xp, x, W, b):
+        layer = ops.named(lambda x, W, b: ops.affine(xp, x, W, b), "W", "b")
+        y, pullback = ops.residual(ops.chain(layer, ops.residual(ops.chain())))({"W": W, "b": b}, x)
+        return y, lambda dy: (pullback(dy)[0], *pullback(dy)[1].values())
 
-    for name, value in given_values.items():
-        np.testing.assert_array_equal(device.to_host(a[name]), value)
+    square = [normal(rng, *shape).astype(dtype) for shape in ((2, 5, 4), (2, 4, 4), (2, 4))]
+    assert_writes_nothing(device, composed, square, rng)

@@ -1,22 +1,22 @@
-"""The multi-layer perceptron: affine – ReLU – … – affine – softmax, by matrix-form backprop.
+"""A network's scores, its loss and the gradients of all parameters: matrix-form backprop on one page.
 
-Parameters are plain data: a flat dict ``{"W1": …, "b1": …, "W2": …}`` that goes in and out of functions.
-Leading axes of the parameters are independent networks (see `xpnet.ops`); one network has none.
+Parameters are plain data, a flat dict (see `xpnet.mlp`), that goes in and out of functions. Leading axes of
+the parameters are independent networks (see `xpnet.ops`); one network has none.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
-import numpy as np
-
-from xpnet import ops
-from xpnet.errors import InputError
-from xpnet.typing import Array, Namespace, Params, Random
+from xpnet import noise, norms, ops
+from xpnet.activations import ACTIVATIONS
+from xpnet.losses import find
+from xpnet.mlp import MLP
+from xpnet.typing import Array, Layer, Namespace, Params
 
 __all__ = [
-    "MLP",
+    "Training",
     "forward",
-    "init",
     "loss",
     "loss_and_grads",
     "penalty",
@@ -26,92 +26,25 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class MLP:
-    """Description of a multi-layer perceptron.
+class Training(NamedTuple):
+    """What is different about a forward pass in training: noise, and statistics taken from the batch.
 
-    Parameters
+    Attributes
     ----------
-    sizes
-        Number of features, of units in each hidden layer, of classes. ``(3072, 300, 10)`` is the
-        two-layer network for CIFAR-10.
-
-    Raises
-    ------
-    InputError
-        Fewer than two sizes, or one below 1.
+    dropout, input_dropout
+        Rates of the hidden layers and of the input, ``(*nets,)``; None for no dropout.
+    key
+        Key of the noise (`xpnet.noise`), int32 ``(*nets,)``; each layer makes its own of it.
     """
 
-    sizes: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.sizes) < 2 or min(self.sizes) < 1:
-            raise InputError(
-                f"a network needs sizes (features, hidden…, classes), each at least 1; got {self.sizes}"
-            )
-
-    @property
-    def depth(self) -> int:
-        """Number of affine layers."""
-        return len(self.sizes) - 1
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of each parameter of one network, in the order of the layers."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        for i in range(1, self.depth + 1):
-            shapes[f"W{i}"] = (self.sizes[i - 1], self.sizes[i])
-            shapes[f"b{i}"] = (self.sizes[i],)
-        return shapes
-
-    @property
-    def weights(self) -> tuple[str, ...]:
-        """Names of the parameters that regularisation applies to: the weights, not the biases."""
-        return tuple(f"W{i}" for i in range(1, self.depth + 1))
+    dropout: Array | None = None
+    input_dropout: Array | None = None
+    key: Array | None = None
 
 
-def init(mlp: MLP, rng: Random, std: float) -> Params:
-    """Draw the parameters of one network: weights normal with deviation ``std``, biases zero.
-
-    Parameters
-    ----------
-    mlp
-        The network.
-    rng
-        Source of randomness on the host; weights are drawn in the order ``W1``, ``W2``, ….
-    std
-        Standard deviation of the weights.
-
-    Returns
-    -------
-    Params
-        NumPy float64 arrays in the shapes of ``mlp.shapes``.
-    """
-    return {
-        name: std * rng.standard_normal(shape) if name in mlp.weights else np.zeros(shape)
-        for name, shape in mlp.shapes.items()
-    }
-
-
-def stack(xp: Namespace, networks: Sequence[Params]) -> Params:
-    """Join the parameters of several networks along a new first axis.
-
-    Parameters
-    ----------
-    xp
-        Array API namespace of the arrays.
-    networks
-        Parameters of one network each, of the same shapes and dtypes.
-
-    Returns
-    -------
-    Params
-        ``(nets, …)`` arrays.
-    """
-    return {name: xp.stack([one[name] for one in networks]) for name in networks[0]}
-
-
-def forward(xp: Namespace, mlp: MLP, params: Params, x: Array) -> tuple[Array, Callable[[Array], Params]]:
+def forward(
+    xp: Namespace, mlp: MLP, params: Params, x: Array, training: Training | None = None
+) -> tuple[Array, Callable[[Array], Params]]:
     """Return the scores of ``x`` and their pullback.
 
     Parameters
@@ -122,45 +55,78 @@ def forward(xp: Namespace, mlp: MLP, params: Params, x: Array) -> tuple[Array, C
         The network; parameters may have leading axes ``*nets``.
     x
         ``(batch, features)``, or ``(*nets, batch, features)``.
+    training
+        None at evaluation.
 
     Returns
     -------
     scores : Array
         ``(*nets, batch, classes)``.
     pullback : callable
-        ``pullback(dscores)`` returns the gradients of all parameters.
+        ``pullback(dscores)`` returns the gradients of all parameters; for the running statistics what
+        `xpnet.norms.batch_norm` says.
     """
-    affine_pullbacks, relu_pullbacks = [], []
-    for i in range(1, mlp.depth + 1):
-        x, pullback = ops.affine(xp, x, params[f"W{i}"], params[f"b{i}"])  # (1), (3)
-        affine_pullbacks.append(pullback)
-        if i < mlp.depth:
-            x, pullback_relu = ops.relu(xp, x)  # (2)
-            relu_pullbacks.append(pullback_relu)
+    if training is not None and training.input_dropout is not None:
+        x, _ = ops.dropout(xp, x, noise.fold_in(training.key, 0), training.input_dropout)
+    s, pullback = ops.chain(*_layers(xp, mlp, training))(params, x)
+    return s, lambda dscores: pullback(dscores)[1]
 
-    def pull_back(d: Array) -> Params:
-        grads: Params = {}
-        for i in range(mlp.depth, 0, -1):
-            # (6) (7) and (9) (10); nobody asks for the gradient of the images
-            d, grads[f"W{i}"], grads[f"b{i}"] = affine_pullbacks[i - 1](d, need_dx=i > 1)
-            if i > 1:
-                d = relu_pullbacks[i - 2](d)  # (8)
-        return grads
 
-    return x, pull_back
+def _layers(xp: Namespace, mlp: MLP, training: Training | None) -> list[Layer]:
+    """The layers in the order in which they are applied."""
+
+    def affine(name: str, need_dx: bool = True) -> list[Layer]:  # (1), (3); back: (6) to (10)
+        return [ops.named(partial(ops.affine, xp, need_dx=need_dx), f"W{name}", f"b{name}")]
+
+    def norm(i: int) -> list[Layer]:
+        function = {
+            "none": None,
+            "layer": norms.layer_norm,
+            "batch": norms.batch_norm_fixed if training is None else norms.batch_norm,
+        }[mlp.norm]
+        return [ops.named(partial(function, xp), *mlp.norm_names(i))] if function else []
+
+    def activate(i: int) -> list[Layer]:  # (2); back: (8)
+        found = [ops.named(partial(ACTIVATIONS[mlp.activation], xp))]
+        if training is not None and training.dropout is not None:
+            key = noise.fold_in(training.key, i)
+            found.append(ops.named(partial(ops.dropout, xp, key=key, rate=training.dropout)))
+        return found
+
+    last = mlp.depth
+    layers = affine("1", need_dx=False)
+    if mlp.residual:
+        for i in range(2, last):
+            block = [*norm(i), *affine(f"{i}a"), *activate(i), *affine(f"{i}b")]
+            layers.append(ops.residual(ops.chain(*block)))
+        return [*layers, *norm(last), *affine(f"{last}")]
+    for i in range(1, last):
+        layers += [*norm(i), *activate(i), *affine(f"{i + 1}")]
+    return layers
 
 
 def loss(
-    xp: Namespace, mlp: MLP, params: Params, x: Array, y: Array
+    xp: Namespace,
+    mlp: MLP,
+    params: Params,
+    x: Array,
+    target: Array,
+    training: Training | None = None,
+    kind: str = "cross-entropy",
+    weight: Array | None = None,
 ) -> tuple[Array, Callable[[Array | None], Params]]:
-    """Return the cross-entropy of a batch, without the penalty on the weights, and its pullback.
+    """Return the loss of a batch, without the penalty on the weights, and its pullback.
 
     Parameters
     ----------
-    xp, mlp, params, x
+    xp, mlp, params, x, training
         As for `forward`.
-    y
-        Labels ``(batch,)`` or ``(*nets, batch)``.
+    target
+        Labels ``(batch,)`` or ``(*nets, batch)``, or soft targets (`xpnet.losses`).
+    kind
+        Name of the loss, see `xpnet.losses.find`.
+    weight
+        Weights of the rows, ``(batch,)`` or ``(*nets, batch)``; None for all the same.
 
     Returns
     -------
@@ -169,10 +135,10 @@ def loss(
     pullback : callable
         ``pullback(factor)`` returns the gradients of ``factor * loss`` by all parameters; ``factor``
         is ``(*nets,)``, or None for 1. It multiplies the few scores instead of the many weights,
-        which is why a training step hands its learning rate in here.
+        which is why a step of plain gradient descent hands its learning rate in here.
     """
-    s, pullback = forward(xp, mlp, params, x)
-    value, dscores = ops.softmax_cross_entropy(xp, s, y)
+    s, pullback = forward(xp, mlp, params, x, training)
+    value, dscores = find(kind)(xp, s, target, weight)
 
     def pull_back(factor: Array | None = None) -> Params:
         return pullback(dscores if factor is None else dscores * factor[..., None, None])
@@ -206,12 +172,14 @@ def penalty(xp: Namespace, mlp: MLP, params: Params, reg: Array | float) -> Arra
 def loss_and_grads(
     xp: Namespace, mlp: MLP, params: Params, x: Array, y: Array, reg: Array | float = 0.0
 ) -> tuple[Array, Params]:
-    """Return the regularised loss of a batch and its gradients by all parameters.
+    """Return the regularised cross-entropy of a batch, as at evaluation, and its gradients.
 
     Parameters
     ----------
-    xp, mlp, params, x, y
-        As for `loss`.
+    xp, mlp, params, x
+        As for `forward`.
+    y
+        As ``target`` for `loss`.
     reg
         Strength of the L2 penalty (`penalty`), a float or ``(*nets,)``.
 
@@ -239,6 +207,24 @@ def scores(xp: Namespace, mlp: MLP, params: Params, x: Array) -> Array:
 def predict(xp: Namespace, mlp: MLP, params: Params, x: Array) -> Array:
     """Return the most probable class ``(*nets, batch)`` of each row of ``x``."""
     return xp.argmax(scores(xp, mlp, params, x), axis=-1)
+
+
+def stack(xp: Namespace, networks: Sequence[Params]) -> Params:
+    """Join the parameters of several networks along a new first axis.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the arrays.
+    networks
+        Parameters of one network each, of the same shapes and dtypes.
+
+    Returns
+    -------
+    Params
+        ``(nets, …)`` arrays.
+    """
+    return {name: xp.stack([one[name] for one in networks]) for name in networks[0]}
 
 
 def _plain(value: Array | float) -> Array | float:

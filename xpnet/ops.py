@@ -1,8 +1,9 @@
-"""The layers of a network, each with its gradient.
+"""The layers that join units, each with its gradient: affine and dropout; and how layers are composed.
 
 A layer returns its value and its *pullback*: the function that takes the gradient of the loss with
-respect to the value and returns the gradients with respect to the layer's inputs. What the gradient
-needs stays in the closure, so forward and backward stand side by side.
+respect to the value and returns a tuple of gradients, one for each input. What the gradient needs stays
+in the closure, so forward and backward stand side by side. The rooms beside this one hold more of them:
+`xpnet.activations`, `xpnet.norms` and, with the gradient instead of a pullback, `xpnet.losses`.
 
 Shapes: rows are samples, and any leading axes (``*nets``) are independent networks. ``x`` is
 ``(*nets, batch, in)``, or ``(batch, in)`` when all networks see the same batch; ``W`` is
@@ -12,14 +13,16 @@ the README.
 
 from collections.abc import Callable
 
-from xpnet.typing import Array, Namespace
+from xpnet import noise
+from xpnet.typing import Array, Layer, Namespace, Params, Pullback
 
-__all__ = ["affine", "relu", "softmax_cross_entropy"]
+__all__ = ["affine", "chain", "dropout", "named", "residual"]
+
+VALUES_OF_BITS = 65536
+"""Numbers that `xpnet.noise.random_bits` draws from."""
 
 
-def affine(
-    xp: Namespace, x: Array, W: Array, b: Array
-) -> tuple[Array, Callable[..., tuple[Array, Array, Array]]]:
+def affine(xp: Namespace, x: Array, W: Array, b: Array, need_dx: bool = True) -> tuple[Array, Pullback]:
     """Return ``x W + b`` and its pullback, equations (1) and (3).
 
     Each network has products of its own, also where all see the same ``x``. One wide product
@@ -37,19 +40,22 @@ def affine(
         ``(*nets, in, out)``.
     b
         ``(*nets, out)``.
+    need_dx
+        Whether the gradient with respect to ``x`` is wanted. Nobody asks for that of the first layer's
+        input, and it is a third of the work.
 
     Returns
     -------
     y : Array
         ``(*nets, batch, out)``.
     pullback : callable
-        ``pullback(dy, need_dx=True)`` returns ``(dx, dW, db)`` in the shapes of ``x``, ``W`` and
-        ``b``; ``dx`` is None, and a third of the work is saved, with ``need_dx=False``.
+        ``pullback(dy)`` returns ``(dx, dW, db)`` in the shapes of ``x``, ``W`` and ``b``; ``dx`` is None
+        without ``need_dx``.
     """
     y = xp.matmul(x, W)
     y += b[..., None, :]
 
-    def pullback(dy: Array, need_dx: bool = True) -> tuple[Array, Array, Array]:
+    def pullback(dy: Array) -> tuple[Array, Array, Array]:
         dx = None
         if need_dx:
             dx = xp.matmul(dy, xp.matrix_transpose(W))  # (8), first half
@@ -61,76 +67,92 @@ def affine(
     return y, pullback
 
 
-def relu(xp: Namespace, x: Array) -> tuple[Array, Callable[[Array], Array]]:
-    """Return ``max(0, x)``, equation (2), and its pullback, the second half of (8).
+def dropout(xp: Namespace, x: Array, key: Array, rate: Array) -> tuple[Array, Pullback]:
+    """Set units to 0 with probability ``rate`` and scale the others so that the mean stays; and the pullback.
 
-    At the kink, where ``x`` is 0, the gradient is taken as 0.
-
-    Parameters
-    ----------
-    xp
-        Array API namespace of the array.
-    x
-        Any shape.
-
-    Returns
-    -------
-    y : Array
-        Shape of ``x``.
-    pullback : callable
-        ``pullback(dy)`` returns ``dy`` where ``x > 0``, else 0.
-    """
-    y = xp.maximum(x, 0.0)
-
-    def pullback(dy: Array) -> Array:
-        # Multiplying by the mask is ten times as fast in NumPy as `where` or assignment by the mask.
-        mask = xp.astype(y > 0, dy.dtype)
-        mask *= dy
-        return mask
-
-    return y, pullback
-
-
-def softmax_cross_entropy(xp: Namespace, scores: Array, y: Array) -> tuple[Array, Array]:
-    r"""Return the mean cross-entropy of softmax probabilities, and its gradient.
-
-    With ``P = softmax(scores)`` (4) the loss of one row of label ``y`` is ``-log P_y``, which is
-    ``log(sum_j exp(s_j)) - s_y``. Its derivative by ``s_k`` is ``P_k - [k = y]``: the derivative of the
-    logarithm of the sum is the softmax itself. Hence for the mean over ``N`` rows
-
-    .. math:: \partial L / \partial scores = (P - Y) / N
-
-    (5) where ``Y`` is the one-hot matrix of the labels. Taken as one function neither the division by
-    a small ``P_y`` nor the logarithm of a vanished one ever happens. Subtracting each row's largest
-    score first changes nothing but keeps every exponential at or below 1.
+    "Inverted" dropout (Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html): with a
+    mask ``m`` that is 1 with probability ``1 - rate``, ``y = x ⊙ m / (1 - rate)`` and
+    ``dx = dy ⊙ m / (1 - rate)``, so that nothing is left to do at evaluation.
 
     Parameters
     ----------
     xp
         Array API namespace of the arrays.
-    scores
-        ``(*nets, batch, classes)``.
-    y
-        Integer labels ``0 .. classes - 1``: ``(*nets, batch)``, or ``(batch,)`` shared by all
-        networks. The range is not checked here; a label outside it matches no class.
+    x
+        ``(*nets, batch, units)``, or ``(batch, units)`` when all networks see the same: each drops its own.
+    key
+        Key of the noise (`xpnet.noise`), int32 ``(*nets,)``.
+    rate
+        Probability in [0, 1), ``(*nets,)``; kept to the nearest 1/65536.
 
     Returns
     -------
-    loss : Array
-        ``(*nets,)``.
-    dscores : Array
-        Gradient of each network's loss, shape of ``scores``.
+    y : Array
+        ``(*nets, batch, units)``. With a rate of 0, ``x`` to the bit.
+    pullback : callable
+        ``pullback(dy)`` returns ``(dx,)`` in the shape of ``y``.
     """
-    n, classes = scores.shape[-2:]
-    # Tracers of compiled steps have no device; there is only one to choose from then.
-    device = getattr(scores, "device", None)
-    is_label = xp.arange(classes, dtype=xp.int64, device=device) == y[..., None]
-    shifted = scores - xp.max(scores, axis=-1, keepdims=True)
-    P = xp.exp(shifted)
-    total = xp.sum(P, axis=-1, keepdims=True)
-    label_score = xp.sum(xp.where(is_label, shifted, 0.0), axis=-1, keepdims=True)
-    loss = xp.sum(xp.log(total) - label_score, axis=(-2, -1)) / n
-    P /= total  # (4)
-    P -= xp.astype(is_label, P.dtype)
-    P /= n  # (5)
-    return loss, P
+    kept = xp.maximum(xp.round((1.0 - rate) * VALUES_OF_BITS), 1.0)[..., None, None]
+    bits = noise.random_bits(xp, key, x.shape[-2:])
+    mask = xp.astype(bits < xp.astype(kept, bits.dtype), x.dtype)
+    mask *= VALUES_OF_BITS / kept
+    return x * mask, lambda dy: (dy * mask,)
+
+
+def named(layer: Callable[..., tuple[Array, Pullback]], *names: str) -> Layer:
+    """Return the layer that takes its parameters by these names and returns their gradients so.
+
+    Parameters
+    ----------
+    layer
+        ``layer(x, *parameters)`` returns its value and a pullback to ``(dx, *gradients)``.
+    names
+        Of the parameters, in the order in which ``layer`` takes them.
+    """
+
+    def apply(params: Params, x: Array) -> tuple[Array, Callable[[Array], tuple[Array, Params]]]:
+        y, pullback = layer(x, *[params[name] for name in names])
+
+        def pull_back(dy: Array) -> tuple[Array, Params]:
+            dx, *grads = pullback(dy)
+            return dx, dict(zip(names, grads, strict=True))
+
+        return y, pull_back
+
+    return apply
+
+
+def chain(*layers: Layer) -> Layer:
+    """Return the layer that applies ``layers`` in turn; its pullback runs theirs in reverse (chain rule)."""
+
+    def apply(params: Params, x: Array) -> tuple[Array, Callable[[Array], tuple[Array, Params]]]:
+        pullbacks = []
+        for layer in layers:
+            x, pullback = layer(params, x)
+            pullbacks.append(pullback)
+
+        def pull_back(dy: Array) -> tuple[Array, Params]:
+            grads: Params = {}
+            for pullback in reversed(pullbacks):
+                dy, of_layer = pullback(dy)
+                grads |= of_layer
+            return dy, grads
+
+        return x, pull_back
+
+    return apply
+
+
+def residual(layer: Layer) -> Layer:
+    """Return the layer ``x + layer(x)``; the gradient goes both ways, and the two are added."""
+
+    def apply(params: Params, x: Array) -> tuple[Array, Callable[[Array], tuple[Array, Params]]]:
+        y, pullback = layer(params, x)
+
+        def pull_back(dy: Array) -> tuple[Array, Params]:
+            dx, grads = pullback(dy)
+            return dx + dy, grads
+
+        return x + y, pull_back
+
+    return apply

@@ -4,6 +4,7 @@ The Python Array API has no static type for "an array of whichever library", so 
 stand for ``Any``; they tell the reader what is meant.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 if TYPE_CHECKING:
@@ -17,6 +18,15 @@ Namespace: TypeAlias = Any
 
 Params: TypeAlias = dict[str, Array]
 """Parameters, gradients or solver state by name: ``W1``, ``b1``, ``W2``, …"""
+
+Pullback: TypeAlias = Callable[[Array], tuple[Array, ...]]
+"""From the gradient of the loss by a value to those by each input the value was made of."""
+
+Layer: TypeAlias = Callable[[Params, Array], tuple[Array, Callable[[Array], tuple[Array, Params]]]]
+"""Parameters and input to the value and its pullback, which returns ``dx`` and gradients by name."""
+
+State: TypeAlias = dict[str, Params]
+"""All that a training step consumes and returns: ``"params"``, and what solver and averaging keep."""
 
 Random: TypeAlias = Union["np.random.Generator", "np.random.RandomState"]
 """A source of randomness on the host. In quotes because NumPy loads its random module on first use."""
