@@ -1,26 +1,157 @@
-"""Learning-rate schedules: an epoch's number in, its learning rate out."""
+"""Learning-rate schedules: the numbers of a run's steps in, the learning rate of each out.
+
+Host NumPy in float64. A schedule is a factor on the learning rate, one of `SCHEDULES`; a linear warm-up may
+stand in front of any.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["exponential"]
+__all__ = ["SCHEDULES", "learning_rates"]
+
+Floats = NDArray[np.float64]
 
 
-def exponential(epoch: int, learning_rate: ArrayLike, decay: ArrayLike) -> NDArray[np.float64]:
-    """Return ``learning_rate * decay ** epoch``.
+class Run(NamedTuple):
+    """What a schedule may look at.
+
+    Attributes
+    ----------
+    steps, epochs
+        ``(n,)``: the numbers, from 0, of the steps asked for and of the epochs they are in.
+    num_steps
+        Of the whole run.
+    decay
+        Per network, ``(*nets,)`` in number of axes, some perhaps of length 1.
+    step_epochs, peak
+        See `learning_rates`.
+    """
+
+    steps: NDArray[Any]
+    epochs: NDArray[Any]
+    num_steps: int
+    decay: Floats
+    step_epochs: int
+    peak: float
+
+
+def constant(run: Run) -> Floats:
+    """Return 1 throughout."""
+    return _per_step(np.ones(len(run.steps)), run)
+
+
+def exponential(run: Run) -> Floats:
+    """``decay ** epoch``."""
+    return _powers(run.decay, run.epochs)
+
+
+def step(run: Run) -> Floats:
+    """``decay ** (epoch // step_epochs)``."""
+    return _powers(run.decay, run.epochs // run.step_epochs)
+
+
+def cosine(run: Run) -> Floats:
+    """Half a cosine from 1 to 0, which it would reach one step after the last.
+
+    Loshchilov & Hutter 2017 (https://arxiv.org/abs/1608.03983), without restarts.
+    """
+    return _per_step(_half_cosine(run.steps / run.num_steps), run)
+
+
+def one_cycle(run: Run) -> Floats:
+    """A straight line from 1/25 up to 1, then half a cosine down to 1/250000 at the last step.
+
+    Smith & Topin 2018 (https://arxiv.org/abs/1708.07120), with the figures of PyTorch's ``OneCycleLR``: the
+    highest rate is that of step ``peak * num_steps - 1``.
+    """
+    low, lowest = 1 / 25, 1 / 25e4
+    last = run.num_steps - 1
+    top = min(max(run.peak * run.num_steps - 1, 0.0), last)
+    rise = low + (1 - low) * run.steps / (top or 1.0)
+    fall = lowest + (1 - lowest) * _half_cosine((run.steps - top) / ((last - top) or 1.0))
+    return _per_step(np.where(run.steps < top, rise, fall), run)
+
+
+SCHEDULES: Mapping[str, Callable[[Run], Floats]] = {
+    "constant": constant,
+    "exponential": exponential,
+    "step": step,
+    "cosine": cosine,
+    "one-cycle": one_cycle,
+}
+"""Every schedule by its name: the factor on the learning rate, ``(n, *nets)`` or broadcast to it."""
+
+
+def learning_rates(
+    schedule: str,
+    steps: ArrayLike,
+    *,
+    num_steps: int,
+    epochs: ArrayLike,
+    learning_rate: ArrayLike,
+    decay: ArrayLike = 1.0,
+    step_epochs: int = 1,
+    warmup_steps: int = 0,
+    peak: float = 0.3,
+) -> Floats:
+    """Return the learning rate of each of some steps of a run.
 
     Parameters
     ----------
-    epoch
-        Number of the epoch, from 0.
+    schedule
+        One of `SCHEDULES`.
+    steps
+        ``(n,)``: the numbers of the steps, from 0.
+    num_steps
+        Of the whole run.
+    epochs
+        The number, from 0, of the epoch of each step: ``(n,)``, or one for all.
     learning_rate
-        At epoch 0, a float or one per network.
+        That the schedule is a factor on: a float, or one per network.
     decay
-        Factor from one epoch to the next, a float or one per network; 1 keeps the rate constant.
+        Of ``exponential`` and ``step``: the factor from one epoch, or ``step_epochs`` of them, to the next; a
+        float, or one per network.
+    step_epochs
+        Of ``step``: after how many epochs the rate falls.
+    warmup_steps
+        In the first so many steps the rate is that of the schedule times ``(step + 1) / warmup_steps``.
+    peak
+        Of ``one-cycle``: the fraction of the run in which the rate rises.
 
     Returns
     -------
     ndarray
-        float64, in the broadcast shape of ``learning_rate`` and ``decay``.
+        ``(n, *nets)``, float64, where ``nets`` is the broadcast shape of ``learning_rate`` and ``decay``.
     """
-    return np.asarray(learning_rate, np.float64) * np.asarray(decay, np.float64) ** epoch
+    rate, factor = np.asarray(learning_rate, np.float64), np.asarray(decay, np.float64)
+    nets = np.broadcast_shapes(rate.shape, factor.shape)
+    rate = np.broadcast_to(rate, nets)
+    factor = factor.reshape((1,) * (len(nets) - factor.ndim) + factor.shape)
+    steps = np.asarray(steps)
+    epochs = np.broadcast_to(np.asarray(epochs), steps.shape)
+    run = Run(steps, epochs, num_steps, factor, step_epochs, peak)
+    rates: Floats = rate * SCHEDULES[schedule](run)
+    if warmup_steps:
+        rates *= _per_step(np.minimum((steps + 1) / warmup_steps, 1.0), run)
+    return rates
+
+
+def _half_cosine(x: NDArray[Any]) -> Floats:
+    """From 1 at ``x = 0`` down to 0 at ``x = 1``."""
+    return np.asarray(0.5 * (1.0 + np.cos(np.pi * x)), np.float64)
+
+
+def _per_step(factor: NDArray[Any], run: Run) -> Floats:
+    """The same factor for all networks."""
+    return factor.reshape(-1, *(1,) * run.decay.ndim)
+
+
+def _powers(base: Floats, exponents: NDArray[Any]) -> Floats:
+    """``base ** exponent``, ``(n, *base.shape)``, of each of ``n`` exponents, most of which are equal."""
+    each, where = np.unique(exponents, return_inverse=True)
+    # By Python's integers: NumPy takes another path for an array of exponents, with other last bits.
+    powers = [base ** int(exponent) for exponent in each]
+    return np.stack(powers)[where] if powers else np.ones((0, *base.shape))
