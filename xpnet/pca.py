@@ -1,0 +1,238 @@
+"""Moments, principal components and whitening of rows that are seen chunk by chunk.
+
+So a data set of small integers never stands in memory as floats. Products are in the dtype of the
+chunks; what is summed over chunks, and every decomposition, is in the widest dtype that the device has.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from xpnet.typing import Array, Namespace
+
+__all__ = ["Chunks", "Standardized", "inverse_deviation", "moments", "principal", "projection"]
+
+Chunks: TypeAlias = Callable[[], Iterable[Array]]
+"""Returns the rows anew at each call, ``(some rows, features)`` of floats at a time."""
+
+POWERS = 2
+"""How often the covariance is applied to the random start. On 2,000 images of CIFAR-10 the 150 components
+found hold 99.8 % of the variance of the 150 best; with one it is 98.9 %, at 3/5 of the cost."""
+
+
+@dataclass(frozen=True, eq=False)
+class Standardized:
+    """Rows that are to be analysed as if they were standardised.
+
+    The scale is applied to the thin matrices around the rows, which is cheaper than to the rows: with
+    ``S = diag(scale)`` their covariance is ``C = S (Σ cᵀ c) S / count``, summed over the chunks ``c``.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the arrays.
+    chunks
+        The rows less their mean.
+    count
+        Number of rows.
+    scale
+        ``(features,)``: what makes a feature's variance 1, or 0 to leave the feature out.
+    dtype
+        That of the chunks.
+    """
+
+    xp: Namespace
+    chunks: Chunks
+    count: int
+    scale: Array
+    dtype: Any
+
+    def average(self, term: Callable[[Array], Array]) -> Array:
+        """Return the sum of ``term(chunk)`` over the chunks divided by the number of rows."""
+        wide, total = _widest(self.xp, self.scale), 0.0
+        for chunk in self.chunks():
+            total = total + self.xp.astype(term(chunk), wide)
+        return total / self.count
+
+
+def moments(xp: Namespace, chunks: Chunks, need_variance: bool = True) -> tuple[Array, Array]:
+    """Return the mean and the variance ``(features,)`` of the rows.
+
+    The squares of each chunk are summed about the chunk's own mean and put together by the formulas of
+    Chan, Golub and LeVeque (1983, doi:10.1080/00031305.1983.10483115), so that nothing is lost where a
+    mean is large against the deviation.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the arrays.
+    chunks
+        The rows, at least one; floats, which are overwritten, or integers if the mean is all that is
+        needed.
+    need_variance
+        Whether to take the time for the variance, which else comes out as 0.
+    """
+    count, mean, squares = 0, 0.0, 0.0
+    for rows in chunks():
+        n, wide = rows.shape[0], _widest(xp, rows)
+        if need_variance:
+            shift = xp.mean(rows, axis=0)  # the chunk's mean but for rounding, which `rest` makes good
+            rows -= shift
+            rest = xp.sum(rows, axis=0, dtype=wide) / n
+            own_mean = xp.astype(shift, wide) + rest
+            rows *= rows
+            squares = squares + (xp.sum(rows, axis=0, dtype=wide) - n * xp.square(rest))
+            squares += (count * n / (count + n)) * xp.square(own_mean - mean)
+        else:
+            own_mean = xp.sum(rows, axis=0, dtype=wide) / n
+        mean = mean + (own_mean - mean) * (n / (count + n))
+        count += n
+    if not need_variance:
+        return mean, xp.zeros_like(mean)
+    return mean, xp.maximum(squares / count, 0.0 * mean)
+
+
+def inverse_deviation(xp: Namespace, mean: Array, variance: Array, dtype: Any) -> Array:
+    """Return 1 over each feature's standard deviation, 0 if that is no more than rounding of its mean.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the arrays.
+    mean, variance
+        ``(features,)``, as `moments` returns them.
+    dtype
+        That of the rows.
+    """
+    deviation = xp.sqrt(variance)
+    varies = deviation > 8 * float(xp.finfo(dtype).eps) * xp.abs(mean)
+    return xp.where(varies, 1.0 / xp.where(varies, deviation, 1.0), 0.0)
+
+
+def projection(
+    rows: Standardized, num_components: int, *, ridge: float | None = None, rotate_back: bool = False
+) -> Array:
+    """Return the matrix ``(features, outputs)`` that takes centred rows to their principal components.
+
+    With the eigenvectors ``U`` of the covariance of the standardised rows and its eigenvalues ``λ``, it
+    is ``S U D`` or, rotated back, ``S U D Uᵀ``, where ``D`` is diagonal: ``1 / sqrt(λ + ridge)`` to
+    whiten, or else ``1 / sqrt(mean(λ))``, which makes the variance of the outputs 1 on average.
+
+    Parameters
+    ----------
+    rows
+        The rows.
+    num_components
+        How many components to keep.
+    ridge
+        Added to the variances before whitening; None leaves them in proportion.
+    rotate_back
+        Whether the outputs are features again.
+    """
+    xp = rows.xp
+    variances, components = principal(rows, num_components)
+    variances = xp.maximum(variances, 0.0 * variances)
+    divided_by = xp.mean(variances) + 0.0 * variances if ridge is None else variances + ridge
+    # A direction in which the rows vary by no more than rounding is left out, not blown up.
+    varies = divided_by > float(xp.finfo(rows.dtype).eps) * variances[0]
+    matrix = components * xp.where(varies, 1.0 / xp.sqrt(xp.where(varies, divided_by, 1.0)), 0.0)
+    if rotate_back:
+        matrix = xp.matmul(matrix, xp.matrix_transpose(components))
+        matrix *= xp.astype(rows.scale > 0, matrix.dtype)  # what is left out is 0, without rounding
+    return xp.astype(rows.scale[:, None], matrix.dtype) * matrix
+
+
+def principal(rows: Standardized, num_components: int) -> tuple[Array, Array]:
+    """Return the largest eigenvalues of the covariance, and their eigenvectors.
+
+    They are exact where many of them are wanted, which takes time by the cube of the number of features,
+    and else from a random projection, which is the same in every fit.
+
+    Parameters
+    ----------
+    rows
+        The rows.
+    num_components
+        Number of pairs wanted.
+
+    Returns
+    -------
+    eigenvalues : Array
+        ``(num_components,)``, the largest first: in either case the variances of the rows along the
+        eigenvectors.
+    eigenvectors : Array
+        ``(features, num_components)``. Either sign would be right; the largest number is positive.
+    """
+    xp, num_features = rows.xp, rows.scale.shape[0]
+    size = num_components + 10 + num_components // 5  # some directions more than are wanted
+    if 4 * size < min(num_features, rows.count):
+        start = np.random.default_rng(0).standard_normal((num_features, size))
+        found = _randomised(rows, xp.asarray(start, dtype=rows.dtype, device=rows.scale.device))
+    else:
+        found = _exact(rows)
+    eigenvalues, eigenvectors = found[0][:num_components], found[1][:, :num_components]
+    turned = xp.max(eigenvectors, axis=0) + xp.min(eigenvectors, axis=0) < 0
+    return eigenvalues, xp.where(turned, -eigenvectors, eigenvectors)
+
+
+def _exact(rows: Standardized) -> tuple[Array, Array]:
+    """Return all eigenpairs of the covariance."""
+    xp = rows.xp
+    covariance = rows.average(lambda c: xp.matmul(xp.matrix_transpose(c), c))
+    scale = xp.astype(rows.scale, covariance.dtype)
+    covariance *= scale
+    covariance *= scale[:, None]
+    return _largest_first(xp, covariance)
+
+
+def _randomised(rows: Standardized, start: Array) -> tuple[Array, Array]:
+    """Return about the largest eigenpairs of the covariance, as many as ``start`` has columns.
+
+    Subspace iteration, then the eigenvectors within the subspace found: Halko, Martinsson and Tropp
+    (2011), algorithms 4.4 and 5.3, doi:10.1137/090771806. The covariance itself is never made; its
+    product with ``Q`` is ``S cᵀ (c (S Q)) / count``.
+    """
+    xp = rows.xp
+    scale = xp.astype(rows.scale[:, None], rows.dtype)
+
+    def product(SQ: Array, c: Array) -> Array:
+        return xp.matmul(xp.matrix_transpose(c), xp.matmul(c, SQ))
+
+    def within(SQ: Array, c: Array) -> Array:
+        projected = xp.matmul(c, SQ)
+        return xp.matmul(xp.matrix_transpose(projected), projected)
+
+    Q = start
+    for _ in range(POWERS):
+        Z = rows.average(partial(product, scale * Q))
+        Z *= xp.astype(scale, Z.dtype)
+        Q = xp.astype(_orthonormal(xp, Z), start.dtype)
+    eigenvalues, U = _largest_first(xp, rows.average(partial(within, scale * Q)))
+    return eigenvalues, xp.matmul(xp.astype(Q, U.dtype), U)
+
+
+def _orthonormal(xp: Namespace, Z: Array) -> Array:
+    """Return an orthonormal basis of the columns of ``Z``.
+
+    By way of the small matrix ``Zᵀ Z = U Λ Uᵀ``: the columns of ``Z U Λ^(-1/2)`` are orthonormal. This
+    takes a fraction of the time of a QR decomposition of the tall ``Z``. Directions that are lost in
+    rounding come out shorter than 1, and so count for less in what follows.
+    """
+    eigenvalues, U = _largest_first(xp, xp.matmul(xp.matrix_transpose(Z), Z))
+    limits = xp.finfo(Z.dtype)
+    floor = 10 * float(limits.eps) * eigenvalues[0] + float(limits.smallest_normal)
+    return xp.matmul(Z, U / xp.sqrt(xp.maximum(eigenvalues, floor)))
+
+
+def _largest_first(xp: Namespace, symmetric: Array) -> tuple[Array, Array]:
+    eigenvalues, eigenvectors = xp.linalg.eigh(symmetric)
+    return xp.flip(eigenvalues), xp.flip(eigenvectors, axis=-1)
+
+
+def _widest(xp: Namespace, like: Array) -> Array:
+    """Return the widest floating dtype of an array's device: float64, but for devices without."""
+    dtypes = xp.__array_namespace_info__().dtypes(device=like.device, kind="real floating")
+    return dtypes.get("float64", dtypes["float32"])
