@@ -50,10 +50,10 @@ def weights(sizes: Sizes) -> dict[str, Any]:
     """Return initial parameters as float32 NumPy arrays."""
     import numpy as np
 
-    from xpnet import MLP, network
+    from xpnet.mlp import MLP, init
 
     mlp = MLP((sizes.features, sizes.hidden, sizes.classes))
-    drawn = network.init(mlp, np.random.default_rng(1), STD)
+    drawn = init(mlp, np.random.default_rng(1), STD)
     return {name: value.astype(np.float32) for name, value in drawn.items()}
 
 
@@ -93,21 +93,23 @@ def products_and_gather(sizes: Sizes) -> Block:
 def xpnet_step(sizes: Sizes) -> Block:
     """xpnet's step, as `xpnet.training.fit` runs it."""
     from xpnet import MLP, get_device
-    from xpnet.training import make_step
+    from xpnet.feeding import Feed
+    from xpnet.step import Hyper, Regime, initial_state, make_step
 
     device = get_device(sizes.device)
     X, y, draw = data(sizes)
-    X, y = device.put(X), device.put(y)
     mlp = MLP((sizes.features, sizes.hidden, sizes.classes))
     params = {name: device.put(value) for name, value in weights(sizes).items()}
-    learning_rate, reg = device.put(LEARNING_RATE, "float32"), device.put(REG, "float32")
-    step = make_step(device.xp, mlp, X, y, reg)
+    regime, hyper = Regime(1, sizes.batch), Hyper(reg=REG)
+    step = make_step(device, mlp, Feed(device.put(X), device.put(y)), regime, hyper, params)
+    state = initial_state(device, params, regime, hyper)
+    fixed = {"rate": device.put(LEARNING_RATE, "float32"), "count": device.put(1.0, "float32")}
 
     def block(steps: int) -> None:
-        nonlocal params
+        nonlocal state
         with device.active():
             for _ in range(steps):
-                params, _ = step(params, device.put(draw()), learning_rate)
+                state, _ = step(state, {"index": device.put(draw()), **fixed})
             device.synchronize()
 
     return block

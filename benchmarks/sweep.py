@@ -50,37 +50,37 @@ def configs(grid: Grid) -> list[Any]:
 
 def stacked(grid: Grid, size: int | None = None) -> Block:
     """xpnet: the grid cut into stacks as `xpnet.sweep` cuts it, or into stacks of ``size``."""
-    import numpy as np
-
+    from xpnet.datasets import Dataset
     from xpnet.device import get_device, one_blas_thread
-    from xpnet.experiment import SHARED_FROM, Prepared, initial, network_for
+    from xpnet.experiment import SHARED_FROM, hyper_of, initial, prepare
+    from xpnet.step import initial_state, make_step
     from xpnet.sweep.plan import Cut, choose_cut
-    from xpnet.training import make_step
 
     device = get_device(grid.device)
     X, y, draw = data(grid)
-    X, y = device.put(X), device.put(y)
-    prepared = Prepared(X, y, X[:1000], y[:1000], np.zeros(grid.features))
+    names = tuple(map(str, range(grid.classes)))
     networks = configs(grid)
-    cut = Cut(size) if size else choose_cut(networks, prepared, device, grid.classes, None)
-    mlp = network_for(networks[0], grid.features, grid.classes)
+    prepared = prepare(networks[0], Dataset("", X, y, X[:1000], y[:1000], None, None, names), device)
+    cut = Cut(size) if size else choose_cut(networks, prepared, device, None)
+    mlp = networks[0].mlp(grid.features, grid.classes)
+    regime = networks[0].regime(len(X))
     stacks = []
     for numbers in cut.chunks(range(grid.nets)):
         chosen = [networks[k] for k in numbers]
-        alone = len(chosen) == 1
-        rate, reg = (
-            device.put(values[0] if alone else np.array(values), "float32")
-            for values in zip(*((c.learning_rate, c.reg) for c in chosen), strict=True)
-        )
-        step = make_step(device.xp, mlp, X, y, reg)
-        stacks.append([initial(chosen, mlp, device), step, rate])
+        params, hyper = initial(chosen, mlp, device), hyper_of(chosen)
+        step = make_step(device, mlp, prepared.feed, regime, hyper, params)
+        fixed = {
+            "rate": device.put(hyper.learning_rate, "float32"),
+            "count": device.put(1.0, "float32"),
+        }
+        stacks.append([initial_state(device, params, regime, hyper), step, fixed])
 
     def train(stack: list[Any], indices: Sequence[Any]) -> None:
-        params, step, rate = stack
+        state, step, fixed = stack
         with device.active():
             for index in indices:
-                params, _ = step(params, device.put(index), rate)
-        stack[0] = params
+                state, _ = step(state, {"index": device.put(index), **fixed})
+        stack[0] = state
 
     threads = ThreadPoolExecutor(cut.workers)
     # As the commands do: a sweep always, a network alone where its products are small.

@@ -70,8 +70,8 @@ def stacked(configs, data, device=DEVICE, prepared=None):
     """Train networks as one stack; return its `Outcome` with all of them."""
     span = epochs_of_rung(configs[0], len(data.X_train), 0, 0)
     task = Task("stack", dict(enumerate(configs)), span, {}, keep_all=True)
-    prepared = prepared or experiment.prepare(data, device, configs[0].dtype)
-    return train_chunk(task, prepared, device, data.num_classes)
+    prepared = prepared or experiment.prepare(configs[0], data, device)
+    return train_chunk(task, prepared, device)
 
 
 def stop_after(steps):

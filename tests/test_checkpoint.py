@@ -1,31 +1,19 @@
 """Saved models come back as they were, or not at all."""
 
 import json
-import re
 
 import numpy as np
 import pytest
+from models import EVERY_KIND, PREPROCESSINGS, make, rows
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from xpnet import network
-from xpnet.checkpoint import Model, load_model, save_model
+from xpnet.checkpoint import load_model, save_model
 from xpnet.errors import InputError
-from xpnet.network import MLP
-
-SIZES = (12, 5, 3)
-NAMES = ("cat", "dog", "ünïcode\n")
 
 
-def model(dtype="float32", image_shape=(2, 2, 3)):
-    mlp = MLP(SIZES)
-    rng = np.random.default_rng(0)
-    params = {k: v.astype(dtype) for k, v in network.init(mlp, rng, 1.0).items()}
-    return Model(mlp, params, rng.uniform(0, 255, 12), NAMES, image_shape)
-
-
-def save(path, m):
-    save_model(path, m.mlp, m.params, m.mean, m.class_names, m.image_shape)
+def save(path, model):
+    save_model(path, model)
     return path
 
 
@@ -36,10 +24,13 @@ def contents(path):
 
 
 def assert_same(a, b):
-    assert (a.mlp, a.class_names, a.image_shape) == (b.mlp, b.class_names, b.image_shape)
-    for x, y in [(a.mean, b.mean), *((a.params[k], b.params[k]) for k in a.params | b.params)]:
-        assert x.dtype == y.dtype
-        np.testing.assert_array_equal(x, y)
+    for name in ("mlp", "preprocessing", "class_names", "image_shape", "averaging", "networks"):
+        assert getattr(a, name) == getattr(b, name), name
+    for of_a, of_b in ((a.params, b.params), (a.fitted, b.fitted)):
+        assert of_a.keys() == of_b.keys()
+        for name, value in of_a.items():
+            assert value.dtype == of_b[name].dtype, name
+            np.testing.assert_array_equal(value, of_b[name], err_msg=name)
 
 
 def message(path):
@@ -51,47 +42,43 @@ def message(path):
     return text
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("image_shape", [(2, 2, 3), None])
-def test_a_model_comes_back_bit_for_bit(tmp_path, dtype, image_shape):
-    saved = model(dtype, image_shape)
-    assert_same(load_model(save(tmp_path / "a", saved)), saved)
+# There and back
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_a_model_of_any_kind_comes_back_bit_for_bit(tmp_path, kind):
+    saved, X = make(**kind), rows(9)
+    loaded = load_model(save(tmp_path / "a", saved))
+    assert_same(loaded, saved)
+    np.testing.assert_array_equal(loaded.scores(X), saved.scores(X))
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_both_dtypes_and_rows_that_are_no_images(tmp_path, dtype):
+    saved = make(dtype=dtype, image_shape=None)
+    assert_same(load_model(save(tmp_path / "a", saved)), saved)
+
+
+def test_a_folded_model(tmp_path):
+    saved = make(PREPROCESSINGS[3], networks=2).fold()
+    assert_same(load_model(save(tmp_path / "a", saved)), saved)
+
+
 def test_the_same_model_is_the_same_file(tmp_path):
-    files = [save(tmp_path / name, model()).read_bytes() for name in "abcd"]
+    kind = {"how": PREPROCESSINGS[3], "norm": "batch"}
+    files = [save(tmp_path / name, make(**kind)).read_bytes() for name in "abcd"]
     assert len(set(files)) == 1
 
 
 def test_arrays_in_any_layout(tmp_path):
-    saved = model()
+    saved = make(PREPROCESSINGS[3])
     saved.params["W1"] = np.asfortranarray(saved.params["W1"])
+    saved.fitted["matrix"] = np.asfortranarray(saved.fitted["matrix"])
     assert_same(load_model(save(tmp_path / "a", saved)), saved)
 
 
-def test_predictions_from_raw_rows(device):
-    m = model()
-    X = np.random.default_rng(1).integers(0, 256, (2300, 12)).astype(np.uint8)
-    centred = (X - m.mean).astype(np.float32)
-    expected = network.scores(np, m.mlp, m.params, centred)
-    scores = m.scores(X, device)
-    assert type(scores) is np.ndarray
-    assert scores.dtype == np.float32
-    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-2)
-    np.testing.assert_array_equal(m.predict(X, device), scores.argmax(axis=1))
-
-
-def test_no_rows_and_lists():
-    m = model()
-    assert m.scores(np.empty((0, 12))).shape == (0, 3)
-    assert m.predict([[1] * 12]).shape == (1,)
-
-
-@pytest.mark.parametrize("shape", [(12,), (4, 11), (4, 2, 2, 3)])
-def test_rows_of_another_shape_are_refused(shape):
-    with pytest.raises(InputError, match=re.escape(f"X has shape {shape}: give (rows, 12)")):
-        model().scores(np.zeros(shape))
+# Not a model
 
 
 def test_no_file(tmp_path):
@@ -106,7 +93,7 @@ def test_another_kind_of_file(tmp_path, content):
 
 
 def test_a_file_cut_short_anywhere(tmp_path):
-    path = save(tmp_path / "a", model())
+    path = save(tmp_path / "a", make())
     whole = path.read_bytes()
     for length in range(0, len(whole), 61):
         path.write_bytes(whole[:length])
@@ -118,63 +105,122 @@ def test_safetensors_of_someone_else(tmp_path):
     assert "was not written by xpnet" in message(tmp_path / "a")
 
 
+# Not what it says it is
+
+
 @pytest.mark.parametrize(
     ("name", "array", "expected"),
     [
-        ("W1", np.zeros((12, 6), np.float32), "W1 is F32 (12, 6) and should be F32 (12, 5)"),
-        ("b2", np.zeros(3, np.float64), "b2 is F64 (3,) and should be F32 (3,)"),
-        ("mean", np.zeros(12, np.float32), "mean is F32 (12,) and should be F64 (12,)"),
-        ("W2", None, "W2 is no array and should be F32 (5, 3)"),
-        ("W3", np.zeros(1, np.int8), "W3 is I8 (1,) and should be no array"),
+        ("W1", np.zeros((7, 6), np.float32), "W1 is F32 (7, 6) and should be F32 (7, 5)"),
+        ("b2", np.zeros(5, np.float64), "b2 is F64 (5,) and should be F32 (5,)"),
+        ("v1", None, "v1 is no array and should be F32 (5,)"),
+        ("W4", np.zeros(1, np.int8), "W4 is I8 (1,) and should be no array"),
+        (
+            "preprocessing.mean",
+            np.zeros(12, np.float32),
+            "preprocessing.mean is F32 (12,) and should be F64 (12,)",
+        ),
+        ("preprocessing.matrix", None, "preprocessing.matrix is no array and should be F64 (12, 7)"),
+        ("preprocessing.contrast", np.zeros(1), "preprocessing.contrast is F64 (1,) and should be no array"),
     ],
 )
 def test_arrays_that_are_not_as_described(tmp_path, name, array, expected):
-    metadata, arrays = contents(save(tmp_path / "a", model()))
+    metadata, arrays = contents(save(tmp_path / "a", make(PREPROCESSINGS[4], "batch")))
     arrays.pop(name, None)
     save_file(arrays if array is None else arrays | {name: array}, tmp_path / "a", metadata)
     assert expected in message(tmp_path / "a")
 
 
-def test_numbers_that_changed(tmp_path):
-    metadata, arrays = contents(save(tmp_path / "a", model()))
-    arrays["b1"][2] = 1
+@pytest.mark.parametrize("name", ["b1", "m2", "preprocessing.mean", "preprocessing.matrix"])
+def test_numbers_that_changed(tmp_path, name):
+    metadata, arrays = contents(save(tmp_path / "a", make(PREPROCESSINGS[4], "batch")))
+    arrays[name].reshape(-1)[2] += 1
     save_file(arrays, tmp_path / "a", metadata)
     assert "checksum" in message(tmp_path / "a")
+
+
+def described(tmp_path, change):
+    """Change the description of a saved ensemble and say what is said of it."""
+    metadata, arrays = contents(save(tmp_path / "a", make(PREPROCESSINGS[4], "batch", networks=2)))
+    metadata["xpnet"] = json.dumps(change(json.loads(metadata["xpnet"])))
+    save_file(arrays, tmp_path / "a", metadata)
+    return message(tmp_path / "a")
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"format": 2}, "has format 2 and this version of xpnet reads 1"),
-        ({"sizes": None}, "makes no sense"),
-        ({"sizes": [12]}, "makes no sense"),
+        ({"format": 1}, "has format 1 and this version of xpnet reads 2"),
+        ({"format": None}, "has format None"),
+        ({"mlp": None}, "makes no sense"),
+        ({"networks": "x"}, "makes no sense"),
+        ({"networks": None}, "should be F32 (7, 5)"),
+        ({"networks": 3}, "should be F32 (3, 7, 5)"),
         ({"dtype": "float16"}, "makes no sense"),
+        ({"num_features": 11}, "should be F64 (11,"),
+        ({"num_features": 6}, "makes no sense"),  # fewer than the components
+        ({"num_features": None}, "makes no sense"),
+        ({"preprocessing": {}}, "makes no sense"),  # the mean alone would give 12 features
+        ({"averaging": "shift"}, "makes no sense"),
+        ({"averaging": None}, "makes no sense"),
+        ({"averaging": "flip"}, "checksum"),
+        ({"averaging": "flip", "image_shape": None}, "makes no sense"),
         ({"image_shape": [2, 6]}, "makes no sense"),
+        ({"image_shape": None}, "checksum"),
         ({"class_names": 3}, "makes no sense"),
         ({"class_names": ["other"]}, "checksum"),
         ({"crc32": None}, "checksum"),
     ],
 )
 def test_a_description_that_changed(tmp_path, changes, expected):
-    metadata, arrays = contents(save(tmp_path / "a", model()))
-    metadata["xpnet"] = json.dumps(json.loads(metadata["xpnet"]) | changes)
-    save_file(arrays, tmp_path / "a", metadata)
-    assert expected in message(tmp_path / "a")
+    assert expected in described(tmp_path, lambda found: found | changes)
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "expected"),
+    [
+        ("mlp", {"sizes": None}, "makes no sense"),
+        ("mlp", {"sizes": [7]}, "makes no sense"),
+        ("mlp", {"sizes": [8, 5, 5, 3]}, "makes no sense"),  # seven components
+        ("mlp", {"sizes": [7, 5, 6, 3]}, "should be"),
+        ("mlp", {"activation": "sine"}, "makes no sense"),
+        ("mlp", {"activation": "tanh"}, "checksum"),
+        ("mlp", {"norm": "group"}, "makes no sense"),
+        ("mlp", {"norm": "layer"}, "should be no array"),
+        ("mlp", {"residual": True}, "should be"),
+        ("mlp", {"colour": "red"}, "makes no sense"),
+        ("preprocessing", {"kind": "pcb"}, "makes no sense"),
+        ("preprocessing", {"kind": "pca"}, "checksum"),
+        ("preprocessing", {"kind": "zca"}, "makes no sense"),
+        ("preprocessing", {"components": 0}, "makes no sense"),
+        ("preprocessing", {"ridge": "wide"}, "makes no sense"),
+        ("preprocessing", {"contrast": True}, "preprocessing.contrast is no array"),
+    ],
+)
+def test_a_part_of_the_description_that_changed(tmp_path, part, changes, expected):
+    assert expected in described(tmp_path, lambda found: found | {part: found[part] | changes})
+
+
+def test_a_description_of_which_a_part_is_missing(tmp_path):
+    for name in json.loads(contents(save(tmp_path / "a", make()))[0]["xpnet"]):
+        without = described(tmp_path, lambda found, name=name: {k: v for k, v in found.items() if k != name})
+        assert "makes no sense" in without, name
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000])
 def test_a_description_that_is_none(tmp_path, text):
-    metadata, arrays = contents(save(tmp_path / "a", model()))
+    metadata, arrays = contents(save(tmp_path / "a", make()))
     save_file(arrays, tmp_path / "a", metadata | {"xpnet": text})
     assert "makes no sense" in message(tmp_path / "a")
 
 
-def test_a_damaged_file_is_the_same_model_or_an_error(tmp_path):
-    saved = model()
+@pytest.mark.parametrize("kind", [{}, {"how": PREPROCESSINGS[3], "norm": "layer", "networks": 2}])
+def test_a_damaged_file_is_the_same_model_or_an_error(tmp_path, kind):
+    saved = make(**kind)
     path = save(tmp_path / "a", saved)
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
-    for _ in range(500):
+    for _ in range(400):
         damaged = bytearray(whole)
         for position in rng.integers(0, len(whole), rng.integers(1, 4)):
             damaged[position] = rng.integers(0, 256)

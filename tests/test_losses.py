@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from layers import NETS, each, nets_shapes, seeds, sizes
 
-from xpnet.losses import LOSSES, multiclass_hinge, one_hot, smooth, softmax, softmax_cross_entropy
+from xpnet.losses import (
+    LOSSES,
+    OF_OUTPUTS,
+    find,
+    logistic,
+    logistic_cross_entropy,
+    multiclass_hinge,
+    one_hot,
+    smooth,
+    softmax,
+    softmax_cross_entropy,
+)
 
 every_nets = pytest.mark.parametrize("nets", NETS)
 every_loss = pytest.mark.parametrize("name", list(LOSSES))
@@ -298,3 +309,136 @@ def test_a_margin_of_one_is_enough(device, dtype, assert_close):
     loss, dscores = multiclass_hinge(device.xp, scores, device.put(np.array([0])))
     assert_close(loss, 0.0)
     assert_close(dscores, np.zeros((1, 3)))
+
+
+# Losses of outputs
+
+
+def logistic_definition(scores, T):
+    P = 1 / (1 + np.exp(-scores))
+    return -(T * np.log(P) + (1 - T) * np.log(1 - P)).sum(axis=1).mean(), (P - T) / len(T)
+
+
+def squared_definition(scores, T):
+    return ((scores - T) ** 2).sum(axis=1).mean() / 2, (scores - T) / len(T)
+
+
+OF_OUTPUTS_DEFINITIONS = {"logistic": logistic_definition, "squared-error": squared_definition}
+
+every_loss_of_outputs = pytest.mark.parametrize("name", list(OF_OUTPUTS))
+
+
+def test_every_loss_of_outputs_has_its_definition_here():
+    assert set(OF_OUTPUTS) == set(OF_OUTPUTS_DEFINITIONS)
+
+
+def test_losses_are_found_by_their_names():
+    assert {name: find(name) for name in (*LOSSES, *OF_OUTPUTS)} == {**LOSSES, **OF_OUTPUTS}
+    with pytest.raises(KeyError):
+        find("no loss")
+
+
+@every_loss_of_outputs
+@every_nets
+@pytest.mark.parametrize("shared", [False, True])
+def test_losses_of_outputs_by_the_definition(device, dtype, assert_close, name, nets, shared):
+    rng = np.random.default_rng(12)
+    scores, T = normal(rng, *nets, 6, 4), rng.uniform(size=(6, 4) if shared else (*nets, 6, 4))
+    loss, dscores = OF_OUTPUTS[name](device.xp, device.put(scores, dtype), device.put(T, dtype))
+    T = np.broadcast_to(T, scores.shape)
+    expected = [OF_OUTPUTS_DEFINITIONS[name](scores[net], T[net]) for net in each(nets)]
+    assert_close(loss, np.reshape([value for value, _ in expected], nets))
+    assert_close(dscores, np.reshape([d for _, d in expected], scores.shape))
+
+
+@every_loss_of_outputs
+@every_nets
+def test_losses_of_outputs_by_finite_differences(name, nets):
+    rng = np.random.default_rng(13)
+    scores, T, weight = normal(rng, *nets, 5, 3), rng.uniform(size=(5, 3)), rng.uniform(size=(*nets, 5))
+    for w in (None, weight):
+
+        def loss(p, w=w):
+            return float(np.sum(OF_OUTPUTS[name](np, p["scores"], T, w)[0]))
+
+        check_gradient(loss, {"scores": scores}, {"scores": OF_OUTPUTS[name](np, scores, T, w)[1]}, rng)
+
+
+def test_one_output_is_the_cross_entropy_of_two_classes():
+    rng = np.random.default_rng(14)
+    scores, y = normal(rng, 6, 1), rng.integers(2, size=6)
+    both = np.concatenate([np.zeros_like(scores), scores], axis=1)
+    of_two, of_one = softmax_cross_entropy(np, both, y), logistic_cross_entropy(np, scores, y[:, None] * 1.0)
+    np.testing.assert_allclose(of_one[0], of_two[0], rtol=1e-14)
+    np.testing.assert_allclose(of_one[1][:, 0], of_two[1][:, 1], rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_logistic_scores_far_from_zero_overflow_nothing(dtype):
+    """Plain NumPy, outside a device's context: an overflow on the way would be a warning, so an error."""
+    scores = np.array([[1e4], [-1e4], [1e4]], dtype)
+    loss, dscores = logistic_cross_entropy(np, scores, np.array([[1.0], [0.0], [0.0]], dtype))
+    np.testing.assert_allclose(loss, 1e4 / 3, rtol=1e-6)
+    np.testing.assert_allclose(dscores, np.array([[0.0], [0.0], [1 / 3]]), rtol=1e-6)
+    np.testing.assert_array_equal(logistic(np, scores)[:, 0], [1.0, 0.0, 1.0])
+
+
+# Weights of rows
+
+
+every_loss_at_all = pytest.mark.parametrize("name", [*LOSSES, *OF_OUTPUTS])
+
+
+def target_of(name, rng, *shape):
+    """Labels in 3 classes or numbers for 3 outputs, of rows ``shape``."""
+    return rng.integers(3, size=shape) if name in LOSSES else rng.uniform(size=(*shape, 3))
+
+
+@every_loss_at_all
+@every_nets
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_row_of_weight_n_is_n_rows(device, dtype, assert_close, name, nets, shared):
+    rng = np.random.default_rng(15)
+    scores, weight = normal(rng, *nets, 4, 3), np.array([2, 0, 1, 3])
+    target = target_of(name, rng, 4)
+    expected, of_repeated = find(name)(np, scores.repeat(weight, axis=-2), target.repeat(weight, axis=0))
+    weights = weight if shared else np.broadcast_to(weight, (*nets, 4))
+    put = [device.put(scores, dtype), device.put(target, None if name in LOSSES else dtype)]
+    loss, dscores = find(name)(device.xp, *put, device.put(weights, dtype))
+    assert_close(loss, expected)
+    starts = np.array([0, 2, 3])  # of the rows whose weight is above 0 among the repeated
+    gradient = np.zeros_like(scores)
+    gradient[..., [0, 2, 3], :] = np.add.reduceat(of_repeated, starts, axis=-2)
+    assert_close(dscores, gradient)
+
+
+@every_loss_at_all
+def test_a_stack_of_weights_is_each_network_alone(name):
+    rng = np.random.default_rng(16)
+    scores, weight, target = normal(rng, 3, 5, 3), rng.uniform(size=(3, 5)), target_of(name, rng, 3, 5)
+    loss, dscores = find(name)(np, scores, target, weight)
+    for net in range(3):
+        alone = find(name)(np, scores[net], target[net], weight[net])
+        np.testing.assert_allclose(loss[net], alone[0], rtol=1e-14)
+        np.testing.assert_array_equal(dscores[net], alone[1])
+
+
+@every_loss_at_all
+def test_rows_without_weight_have_no_loss(device, dtype, assert_close, name):
+    rng = np.random.default_rng(17)
+    target = device.put(target_of(name, rng, 4), None if name in LOSSES else dtype)
+    scores, weight = device.put(normal(rng, 4, 3), dtype), device.put(np.zeros(4), dtype)
+    loss, dscores = find(name)(device.xp, scores, target, weight)
+    assert_close(loss, 0.0)
+    assert_close(dscores, np.zeros((4, 3)))
+
+
+@every_loss_at_all
+def test_no_weight_is_written_to(device, dtype, name):
+    rng = np.random.default_rng(18)
+    given = [normal(rng, 5, 3).astype(dtype), target_of(name, rng, 5), rng.uniform(size=5).astype(dtype)]
+    given[1] = given[1] if name in LOSSES else given[1].astype(dtype)
+    on_device = [device.put(a.copy()) for a in given]
+    find(name)(device.xp, *on_device)
+    for actual, expected in zip(on_device, given, strict=True):
+        np.testing.assert_array_equal(device.to_host(actual), expected)

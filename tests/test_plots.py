@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from xpnet import plots
+from xpnet import metrics, plots
 from xpnet.errors import InputError
 from xpnet.history import History, Row
 
@@ -25,6 +25,10 @@ def history(num_epochs, steps_per_epoch=5, loss=lambda step: 2.0 / step):
     return History(rows, losses)
 
 
+def schedule(steps=20):
+    return np.arange(1, steps + 1), np.linspace(0.1, 0.0, steps)
+
+
 def png(figure):
     file = io.BytesIO()
     figure.savefig(file, format="png")
@@ -37,8 +41,8 @@ def lines(axes):
 
 def test_curves_show_loss_and_accuracy_of_both_splits():
     h = history(4)
-    figure = plots.curves(h)
-    loss, accuracy = figure.axes
+    figure = plots.curves(h, schedule(40))
+    loss, accuracy, rate = figure.axes
     drawn = lines(loss)
     np.testing.assert_allclose(drawn["train, each step"][:, 0], np.arange(1, 21))
     np.testing.assert_allclose(drawn["train, each step"][:, 1], h.losses)
@@ -50,9 +54,12 @@ def test_curves_show_loss_and_accuracy_of_both_splits():
     np.testing.assert_allclose(drawn["train, last batch"][:, 1], [r.train_accuracy for r in h.rows])
     np.testing.assert_allclose(drawn["validation"][:, 1], [r.val_accuracy for r in h.rows])
     assert png(figure).startswith(b"\x89PNG")
-    left, right = loss.get_xlim()
-    assert 0 < left <= 1
-    assert 20 <= right < 21
+    np.testing.assert_allclose(lines(rate)["learning rate"], np.transpose(schedule(40)))
+    # A run that ended early is drawn as far as it came, its schedule as it was planned.
+    for axes, last in ((loss, 20), (accuracy, 20), (rate, 40)):
+        left, right = axes.get_xlim()
+        assert 0 < left <= 1
+        assert last <= right < last + 1
 
 
 @pytest.mark.parametrize(
@@ -69,7 +76,7 @@ def test_curves_show_loss_and_accuracy_of_both_splits():
 )
 @pytest.mark.parametrize("steps_per_epoch", [1, 5])
 def test_any_history_can_be_drawn(num_epochs, loss, steps_per_epoch):
-    figure = plots.curves(history(num_epochs, steps_per_epoch, loss))
+    figure = plots.curves(history(num_epochs, steps_per_epoch, loss), schedule(num_epochs * steps_per_epoch))
     assert len(png(figure)) > 5000
     for axes in figure.axes:
         assert np.isfinite([*axes.get_xlim(), *axes.get_ylim()]).all()
@@ -84,7 +91,7 @@ def test_any_history_can_be_drawn(num_epochs, loss, steps_per_epoch):
     ],
 )
 def test_a_loss_that_falls_far_is_drawn_on_a_logarithmic_scale(loss, scale):
-    figure = plots.curves(history(10, loss=loss))
+    figure = plots.curves(history(10, loss=loss), schedule())
     assert figure.axes[0].get_yscale() == scale
 
 
@@ -140,3 +147,54 @@ def test_neither_pyplot_nor_a_window_is_loaded():
         assert "matplotlib.pyplot" not in sys.modules
     """
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def classes(num_classes, rows=300):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, num_classes, rows)
+    predicted = np.where(rng.random(rows) < 0.6, y, rng.integers(0, num_classes, rows))
+    return metrics.confusion(y, predicted, num_classes), metrics.per_class(y, predicted, num_classes)
+
+
+@pytest.mark.parametrize("num_classes", [1, 2, 10, 40, 41, 300])
+def test_any_confusion_matrix_can_be_drawn(num_classes):
+    counts, found = classes(num_classes)
+    # Of names like these matplotlib would make formulas, if it could.
+    figure = plots.confusion(counts, found, [f"$\\bad{k}$ \x1b" * (k % 3 + 1) for k in range(num_classes)])
+    assert png(figure).startswith(b"\x89PNG")
+    matrix = figure.axes[0]
+    np.testing.assert_allclose(
+        matrix.images[0].get_array(), counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    )
+    if num_classes <= plots.MOST_NUMBERED:
+        assert [int(text.get_text()) for text in matrix.texts] == counts[counts > 0].tolist()
+        table = [text.get_text() for text in figure.axes[1].texts]
+        assert table[3::4] == [str(support) for support in found.support]
+        assert r"\x1b" in matrix.get_yticklabels()[0].get_text()
+
+
+def test_what_is_unknown_of_a_class_is_a_dash():
+    y = np.array([0, 0])
+    figure = plots.confusion(metrics.confusion(y, y, 2), metrics.per_class(y, y, 2), ["a", "b"])
+    assert [t.get_text() for t in figure.axes[1].texts] == [*["100.0 %"] * 3, "2", *["–"] * 3, "0"]
+
+
+@pytest.mark.parametrize("count", [1, 4, 7, 25])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_mistakes(count, channels):
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 256, (count, 12 * channels)).astype(np.uint8)
+    P = np.full((count, 3), 0.05)
+    P[:, 2] = 0.9
+    figure = plots.mistakes(rows, (4, 3, channels), np.zeros(count, int), P, ["a", "b", "$x$" * 20])
+    assert png(figure).startswith(b"\x89PNG")
+    drawn = [axes for axes in figure.axes if axes.images]
+    assert len(drawn) == count
+    title = drawn[0].get_title()
+    assert title.startswith("a\ntaken for $x$")
+    assert title.endswith("…, 90 %")
+    pixels = np.stack([axes.images[0].get_array() for axes in drawn])
+    assert pixels.shape == (count, 4, 3, 3)
+    seen = rows.reshape(count, 4, 3, channels)[..., :3].astype(float)
+    seen = 255 * (seen - seen.min()) / (seen.max() - seen.min())
+    np.testing.assert_allclose(pixels, np.broadcast_to(seen, pixels.shape), atol=0.5)

@@ -114,3 +114,13 @@ def test_quiet(clock, capsys):
     with progress.start(40, 50, quiet=True) as shown:
         train(shown, clock, 2, seconds=5)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_run_that_goes_on_counts_on():
+    """Speed and time left are of the steps of this process alone."""
+    shown = progress.start(100, 10, done=60)
+    assert shown.measured() == "preparing the data"
+    for _ in range(2):
+        shown.on_step()
+    assert shown.steps == 62
+    assert "left" in shown.left()

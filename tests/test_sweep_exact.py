@@ -1,9 +1,8 @@
-"""A network of a stack is the network that the same settings train alone.
+"""A network of a stack is the network that the same settings train alone, to the bit.
 
-Each network has its own matrix products, the same calls with the same numbers, and so to the bit the same
-result in either precision. For shared batches this file only asks for 1e-12 of the largest weight in
-float64 and 1e-5 in float32; to the bit they are held to it in test_ops.py, layer by layer, and in
-test_sweep_cli.py, by an unstable network in stacks of two sizes and alone.
+Each network has its own matrix products, the same calls with the same numbers. Where a batch or a layer has
+but one row or unit, NumPy finds it at other strides in a stack than alone and hands the product to another
+BLAS routine: such shapes are left out.
 """
 
 import dataclasses
@@ -13,9 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sweeps import BASE, alone, assert_close, assert_same, blobs, results, stacked
+from sweeps import BASE, DEVICE, alone, assert_same, blobs, results, stacked
 
-from xpnet import sweep
+from xpnet import experiment, sweep
+from xpnet.optimizers import SOLVERS
+from xpnet.step import Hyper
+from xpnet.sweep.chunk import Task, train_chunk
+from xpnet.sweep.plan import epochs_of_rung
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 
@@ -44,14 +47,16 @@ def shapes(least):
     )
 
 
-def check_stack(points, common, share_batches, dtype, check):
-    """Train networks both ways and compare all that is said of them, parameters by ``check``."""
+def check_stack(points, common, share_batches, dtype, data=None):
+    """Train networks both ways and compare all that is said of them."""
     configs = sweep.configs(points, dataclasses.replace(BASE, dtype=dtype, **common), share_batches)
-    data = blobs()
+    data = data or blobs()
     outcome = stacked(configs, data)
     for number, config in enumerate(configs):
         single, row, trained = alone(config, data), outcome.rows[number], outcome.trained[number]
-        check(trained.params, single.params)
+        assert_same(trained.params, single.model.params)
+        for kind, arrays in single.result.state.items():  # a stack may keep an average for others
+            assert_same(trained.state[kind], arrays)
         assert row["network"] == number
         assert row["status"] == single.summary["status"] == "finished"
         assert row["steps"] == single.summary["steps"]
@@ -67,20 +72,130 @@ def check_stack(points, common, share_batches, dtype, check):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@given(points=points, common=shapes(1))
-def test_with_shared_batches_to_rounding(dtype, points, common):
-    def check(actual, expected):
-        assert_close(actual, expected, TOLERANCE[dtype])
-
-    check_stack(points, common, True, dtype, check)
+@given(points=points, common=shapes(2), share_batches=st.booleans())
+def test_to_the_bit(dtype, points, common, share_batches):
+    check_stack(points, common, share_batches, dtype)
 
 
-# No batch and no layer of one: NumPy finds those rows and columns at other strides in a stack than
-# alone, and hands their products to another BLAS routine.
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@given(points=points, common=shapes(2))
-def test_with_own_batches_to_the_bit(dtype, points, common):
-    check_stack(points, common, False, dtype, assert_same)
+# Every technique
+
+of_solvers = st.fixed_dictionaries(
+    {
+        "learning_rate": st.floats(0.001, 0.05),
+        "momentum": st.floats(0.0, 0.95),
+        "beta2": st.floats(0.5, 0.9999),
+        "epsilon": st.floats(1e-8, 1e-2),
+        "weight_decay": st.sampled_from([0.0, 0.1]),
+        "reg": st.sampled_from([0.0, 0.05]),
+        "clip_norm": st.sampled_from([None, 0.1, 1.0]),
+        "dropout": st.sampled_from([0.0, 0.3, 0.7]),
+        "input_dropout": st.sampled_from([0.0, 0.2]),
+        "label_smoothing": st.sampled_from([0.0, 0.1]),
+        "ema": st.sampled_from([0.0, 0.5, 0.9]),
+        "seed": st.integers(0, 2**64 - 1),
+    }
+)
+
+stacks_of_solvers = st.lists(of_solvers, min_size=2, max_size=4, unique_by=lambda point: point["seed"])
+
+techniques = st.fixed_dictionaries(
+    {
+        "hidden": st.sampled_from([(6, 6), (4, 4, 4)]),
+        "activation": st.sampled_from(["relu", "leaky-relu", "gelu", "silu", "tanh", "identity"]),
+        "norm": st.sampled_from(["none", "batch", "layer"]),
+        "residual": st.booleans(),
+        "init": st.sampled_from(["normal", "he", "glorot"]),
+        "preprocess": st.sampled_from(["none", "standardize", "pca", "zca"]),
+        "contrast": st.booleans(),
+        "schedule": st.sampled_from(["constant", "exponential", "step", "cosine", "one-cycle"]),
+        "step_epochs": st.integers(1, 2),
+        "warmup_steps": st.integers(0, 5),
+        "iterations": st.integers(1, 12),
+        "batch_size": st.integers(2, 13),
+        "sampling": st.sampled_from(["replacement", "shuffle"]),
+        "mixup": st.sampled_from([0.0, 0.4]),
+        "flip": st.booleans(),
+        "shift": st.integers(0, 2),
+        "rotation": st.sampled_from([0.0, 20.0]),
+        "cutout": st.integers(0, 2),
+        "averaging": st.sampled_from(["none", "flip"]),
+    }
+)
+
+IMAGES = dataclasses.replace(blobs(features=12, dtype="float32"), image_shape=(4, 3, 1))
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@given(
+    points=stacks_of_solvers,
+    common=techniques,
+    share_batches=st.booleans(),
+    dtype=st.sampled_from(sorted(TOLERANCE)),
+)
+@hypothesis.settings(max_examples=40)
+def test_every_technique_to_the_bit(solver, points, common, share_batches, dtype):
+    check_stack(points, common | {"solver": solver}, share_batches, dtype, IMAGES)
+
+
+@pytest.mark.parametrize("share_batches", [True, False])
+@given(points=stacks_of_solvers, common=techniques)
+@hypothesis.settings(max_examples=15)
+def test_the_hinge_to_the_bit(share_batches, points, common):
+    points = [point | {"label_smoothing": 0.0} for point in points]
+    check_stack(points, common | {"loss": "hinge", "mixup": 0.0}, share_batches, "float64", IMAGES)
+
+
+@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Hyper)])
+def test_networks_differ_by_each_hyper_parameter(name):
+    """So that the tests above compare something: none is without effect, and each is its own network's."""
+    values = {"clip_norm": (None, 0.01), "epsilon": (1e-8, 1.0), "beta2": (0.9, 0.99)}.get(name, (0.1, 0.6))
+    common = {"solver": "adam", "learning_rate": 0.05, "seed": 1}
+    configs = sweep.configs([common | {name: value} for value in values], BASE)
+    first, second = (trained.params for trained in stacked(configs, IMAGES).trained.values())
+    assert any(not np.array_equal(first[key], second[key]) for key in first)
+
+
+def rungs(configs, data, ends):
+    """Train networks by rungs, each taken up from the state that the one before returned."""
+    before, begin = {}, 0
+    for end in ends:
+        of_rung = {k: config for k, config in enumerate(configs) if not before or k in before}
+        task = Task(f"until{end}", of_rung, (begin, end), before, keep_all=True)
+        prepared = experiment.prepare(configs[0], data, DEVICE)
+        before, begin = train_chunk(task, prepared, DEVICE).trained, end
+        yield before
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("emas", [(0.9, 0.9, 0.5), (0.9, 0.0, 0.5), (0.0, 0.0, 0.0)])
+def test_rungs_carry_the_state_of_solver_and_average(solver, emas):
+    points = [{"seed": seed, "ema": ema, "learning_rate": 0.02} for seed, ema in enumerate(emas)]
+    base = dataclasses.replace(BASE, solver=solver, norm="batch", dropout=0.2, flip=True, mixup=0.2)
+    configs = sweep.configs(points, base)
+    spans = epochs_of_rung(configs[0], 40, 0, 0)
+    *_, last = rungs(configs, IMAGES, (2, 5, spans[1]))
+    for number, config in enumerate(configs):
+        single = alone(config, IMAGES)
+        assert_same(last[number].params, single.model.params)
+        assert [r[:4] for r in last[number].history.rows] == [r[:4] for r in single.result.history.rows]
+        assert last[number].history.losses == single.result.history.losses
+
+
+@pytest.mark.parametrize("emas", [(0.9, 0.0, 0.0, 0.9), (0.0, 0.9, 0.9, 0.0), (0.9, 0.9, 0.0, 0.0)])
+@pytest.mark.parametrize("max_nets", [1, 2, 4])
+@pytest.mark.parametrize("folder", [False, True])
+def test_halving_joins_networks_with_and_without_an_average(tmp_path, emas, max_nets, folder):
+    """Those that are left stand in other stacks than before, one of which may have kept no average."""
+    points = [{"seed": seed, "ema": ema} for seed, ema in enumerate(emas)]
+    configs = sweep.configs(points, dataclasses.replace(BASE, solver="adam", learning_rate=0.02))
+    found = sweep.run(
+        configs, IMAGES, halving=True, max_nets=max_nets, out=tmp_path / "s" if folder else None
+    )
+    first = found.rows[0]
+    single = alone(configs[first["network"]], IMAGES)
+    assert first["steps"] == 40
+    assert_same(found.best.params, single.model.params)
+    assert first["val_accuracy"] == single.summary["val_accuracy"]
 
 
 # Networks that diverge
@@ -109,7 +224,7 @@ def test_a_network_that_diverges_is_frozen_as_it_is_alone(regs):
             row["status"] == single.summary["status"] == ("finished" if regs[number] == CALM else "diverged")
         )
         assert row["steps"] == np.isfinite(single.result.history.losses).sum()
-        assert_same(trained.params, single.params)
+        assert_same(trained.params, single.model.params)
         assert all(np.isfinite(value).all() for value in trained.params.values())
         # All that is said of it, its curve included, is the same as from a stack of its own.
         by_itself = stacked([config], data)

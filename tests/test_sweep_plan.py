@@ -11,7 +11,7 @@ from sweeps import BASE, DEVICE, SmallDevice, blobs, rates, stacked
 
 from xpnet import experiment, sweep
 from xpnet.batches import epoch_ends
-from xpnet.network import MLP
+from xpnet.mlp import MLP
 from xpnet.sweep import plan
 from xpnet.sweep.plan import Cut
 
@@ -29,7 +29,8 @@ def test_networks_are_grouped_by_what_a_stack_must_share():
 def test_whatever_may_differ_in_a_stack_makes_one_group():
     names = [f.name for f in dataclasses.fields(BASE) if f.metadata.get("stackable")]
     assert {"learning_rate", "learning_rate_decay", "reg", "init_std", "seed"} <= set(names)
-    configs = sweep.configs([{}, *({name: 1} for name in names)], BASE)
+    changed = [{name: 1 if "seed" in name else 0.5} for name in names]
+    configs = sweep.configs([{}, *changed], BASE)
     assert plan.groups(configs) == [list(range(len(configs)))]
 
 
@@ -116,17 +117,25 @@ def test_a_stack_fits_in_the_memory_that_is_free():
 
 @pytest.mark.parametrize("share_batches", [True, False])
 @pytest.mark.parametrize(
-    ("features", "hidden", "batch_size", "rows"),
+    ("features", "rows", "changes"),
     [
-        pytest.param(1000, (200,), 10, 50, id="weights"),
-        pytest.param(20, (200, 200), 10, 1500, id="units of an evaluation"),
-        pytest.param(400, (10,), 300, 300, id="batches"),
+        pytest.param(1000, 50, {"hidden": (200,)}, id="weights"),
+        pytest.param(20, 1500, {"hidden": (200, 200)}, id="units of an evaluation"),
+        pytest.param(400, 300, {"hidden": (10,), "batch_size": 300}, id="batches"),
+        pytest.param(
+            400, 300, {"hidden": (10,), "batch_size": 300, "input_dropout": 0.2}, id="input dropout"
+        ),
+        pytest.param(1000, 50, {"hidden": (200,), "solver": "adam", "ema": 0.9}, id="state"),
+        pytest.param(20, 1500, {"hidden": (200, 200), "norm": "batch"}, id="batch norm"),
+        pytest.param(20, 1500, {"hidden": (50, 50), "norm": "layer", "residual": True}, id="residual"),
+        pytest.param(20, 1500, {"hidden": (100,), "batch_size": 999, "dropout": 0.5}, id="dropout"),
+        pytest.param(20, 1500, {"hidden": (100,), "activation": "gelu"}, id="gelu"),
     ],
 )
-def test_the_memory_of_a_stack_is_not_underestimated(features, hidden, batch_size, rows, share_batches):
-    options = {"hidden": hidden, "batch_size": batch_size, "iterations": 2, "share_batches": share_batches}
+def test_the_memory_of_a_stack_is_not_underestimated(features, rows, changes, share_batches):
+    options = {"batch_size": 10, "iterations": 2, "share_batches": share_batches} | changes
     configs, data = rates(*[0.01] * 4, **options), blobs(features, rows=rows)
-    prepared = experiment.prepare(data, DEVICE, "float64")
+    prepared = experiment.prepare(configs[0], data, DEVICE)
     stacked(configs, data, prepared=prepared)  # what is imported and cached on the way
     tracemalloc.start()
     try:
@@ -134,8 +143,8 @@ def test_the_memory_of_a_stack_is_not_underestimated(features, hidden, batch_siz
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    estimate = len(configs) * plan.network_bytes(MLP((features, *hidden, 3)), configs[0])
-    assert 0.2 * estimate < peak < estimate
+    estimate = len(configs) * plan.network_bytes(configs[0].mlp(features, 3), configs[0])
+    assert 0.1 * estimate < peak < estimate
 
 
 def choose(monkeypatch, seconds, count=12, device=DEVICE, max_nets=None, cores=2):
@@ -149,8 +158,8 @@ def choose(monkeypatch, seconds, count=12, device=DEVICE, max_nets=None, cores=2
     monkeypatch.setattr(plan, "_seconds_per_step", seconds_per_step)
     monkeypatch.setattr(plan.os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
     configs, data = rates(*[0.1] * count), blobs()
-    prepared = experiment.prepare(data, device, "float64")
-    return plan.choose_cut(configs, prepared, device, data.num_classes, max_nets), tried
+    prepared = experiment.prepare(configs[0], data, device)
+    return plan.choose_cut(configs, prepared, device, max_nets), tried
 
 
 def test_a_stack_takes_all_where_it_costs_no_more(monkeypatch):
@@ -191,12 +200,12 @@ def test_trying_stops_when_it_takes_a_part_of_the_sweep(monkeypatch):
 def test_the_ways_are_tried_with_real_steps():
     """All of them, of networks with shared and with own batches."""
     data = blobs()
-    prepared = experiment.prepare(data, DEVICE, "float64")
+    prepared = experiment.prepare(BASE, data, DEVICE)
     for share_batches in (True, False):
         configs = rates(*[0.1] * 3, share_batches=share_batches, iterations=10**8)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(plan, "CALIBRATION_SECONDS", 1e-4)
-            cut = plan.choose_cut(configs, prepared, DEVICE, data.num_classes, None)
+            cut = plan.choose_cut(configs, prepared, DEVICE, None)
         assert 1 <= cut.size <= 3
 
 

@@ -15,10 +15,10 @@ from xpnet import sweep
 from xpnet.config import Config
 from xpnet.datasets import digits
 from xpnet.errors import InputError
-from xpnet.network import MLP
+from xpnet.mlp import MLP
+from xpnet.step import Hyper
 from xpnet.sweep.chunk import merit
 from xpnet.sweep.plan import MEMORY_SHARE, Cut, epochs_of_rung, network_bytes
-from xpnet.training import Hyper
 
 BURST = {"learning_rate": 1.0, "reg": 1e25}
 """Settings of a network that diverges in the seventh step."""
@@ -50,7 +50,7 @@ def test_the_table_ranks_the_networks():
         assert row["val_accuracy"] == single.summary["val_accuracy"]
         assert row["curve"] == [[r.step, r.val_accuracy] for r in single.result.history.rows]
     best = alone(configs[found.rows[0]["network"]], data)
-    assert_close(found.best.params, best.params, 1e-12)
+    assert_close(found.best.params, best.model.params, 1e-12)
     assert [r.step for r in found.best.history.rows] == [r.step for r in best.result.history.rows]
 
 
@@ -116,7 +116,7 @@ def test_shapes_are_trained_in_turn():
         single = alone(configs[row["network"]], data)
         assert row["val_accuracy"] == single.summary["val_accuracy"]
         assert row["steps"] == single.summary["steps"]
-    assert_same(found.best.params, alone(configs[found.rows[0]["network"]], data).params)
+    assert_same(found.best.params, alone(configs[found.rows[0]["network"]], data).model.params)
 
 
 def test_stacks_are_no_larger_than_memory_allows():
@@ -182,7 +182,7 @@ def test_halving_keeps_the_better_half_of_each_rung():
     first, *dropped = found.rows
     assert [first["network"]] == survivors
     assert sorted(row["steps"] for row in dropped) == [5, 5, 5, 5, 13, 13, 21]
-    assert_same(found.best.params, undisturbed[first["network"]].params)
+    assert_same(found.best.params, undisturbed[first["network"]].model.params)
     assert [r[:4] for r in found.best.history.rows] == [
         r[:4] for r in undisturbed[first["network"]].result.history.rows
     ]
@@ -214,7 +214,7 @@ def test_halving_over_shapes_compares_all_networks():
     first = [row for o in outcomes if o.key.startswith("rung0-") for row in o.rows]
     second = {row["network"] for o in outcomes if o.key.startswith("rung1-") for row in o.rows}
     assert second == {row["network"] for row in sorted(first, key=merit, reverse=True)[:4]}
-    assert_same(found.best.params, alone(configs[found.rows[0]["network"]], data).params)
+    assert_same(found.best.params, alone(configs[found.rows[0]["network"]], data).model.params)
 
 
 def test_halving_saves_most_of_the_steps():

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from xpnet.config import Config
 from xpnet.errors import InputError
-from xpnet.experiment import rng_for
-from xpnet.sweep import Choice, LogUniform, Uniform, configs, grid, random
+from xpnet.experiment import sources_of
+from xpnet.sweep import Choice, LogUniform, Uniform, ablation, configs, grid, random
 
 positive = st.floats(1e-300, 1e300)
 finite = st.floats(-1e300, 1e300)
@@ -84,6 +84,15 @@ def test_a_plain_value_is_the_same_in_all_draws():
     assert len({point["seed"] for point in points}) > 1
 
 
+def test_an_ablation_changes_one_setting_at_a_time():
+    assert ablation({"flip": [True, False], "reg": [1, 2, 3], "seed": [4]}) == [
+        {"flip": True, "reg": 1, "seed": 4},
+        {"flip": False, "reg": 1, "seed": 4},
+        {"flip": True, "reg": 2, "seed": 4},
+        {"flip": True, "reg": 3, "seed": 4},
+    ]
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -140,10 +149,10 @@ def test_networks_have_batches_of_their_own_on_demand():
 @pytest.mark.parametrize("share_batches", [True, False])
 def test_each_network_draws_what_it_draws_alone(share_batches):
     made = configs(grid({"seed": [3, 4, 5]}), Config(), share_batches)
-    source = rng_for(made)(7)
+    source = sources_of(made)("batches", 7)
     sources = [source] * 3 if share_batches else source
     draws = [rng.integers(2**62) for rng in map(copy.deepcopy, sources)]
-    assert draws == [rng_for([config])(7).integers(2**62) for config in made]
+    assert draws == [sources_of([config])("batches", 7).integers(2**62) for config in made]
     assert len(set(draws)) == (1 if share_batches else 3)
 
 

@@ -209,8 +209,17 @@ def test_smaller_stacks_can_be_asked_for_in_the_middle(tmp_path):
 
 
 @pytest.mark.parametrize("size", [1, 3])
-def test_networks_come_back_to_the_bit(tmp_path, size):
-    outcome = stacked(rates(0.1, 1e300, 0.3)[:size], blobs())
+@pytest.mark.parametrize(
+    ("changes", "kinds"),
+    [
+        ({}, {"params"}),
+        ({"solver": "nesterov"}, {"params", "velocity"}),
+        ({"solver": "adam", "ema": 0.9}, {"params", "gradients", "squares", "average"}),
+        ({"solver": "adam", "ema": 0.9, "norm": "batch"}, {"params", "gradients", "squares", "average"}),
+    ],
+)
+def test_networks_come_back_to_the_bit(tmp_path, size, changes, kinds):
+    outcome = stacked(rates(0.1, 1e300, 0.3, **changes)[:size], blobs())
     first = Store(tmp_path, {"networks": [{}] * size})
     first.note_cut(0, Cut(size))
     first.save(outcome)
@@ -219,11 +228,27 @@ def test_networks_come_back_to_the_bit(tmp_path, size):
     assert again.done() == outcome.rows
     for number, trained in outcome.trained.items():
         loaded = again.load("stack", number)
+        assert loaded.state.keys() == trained.state.keys() == kinds
+        for kind, arrays in trained.state.items():
+            assert_same(loaded.state[kind], arrays)
+            assert {v.dtype for v in loaded.state[kind].values()} == {np.dtype("float64")}
         assert_same(loaded.params, trained.params)
-        assert {v.dtype for v in loaded.params.values()} == {np.dtype("float64")}
         np.testing.assert_array_equal(loaded.history.rows, trained.history.rows)
         np.testing.assert_array_equal(loaded.history.losses, trained.history.losses)
         assert all(isinstance(row, Row) for row in loaded.history.rows)
+
+
+@pytest.mark.usefixtures("_cut_of_three")
+@pytest.mark.parametrize("step", [13, 25])
+def test_a_stopped_sweep_goes_on_with_the_state_of_its_solver(tmp_path, step):
+    changes = {"solver": "adam", "ema": 0.9, "norm": "batch", "share_batches": False}
+    configs = rates(0.01, 0.02, 0.05, 0.1, 0.03, 0.04, **changes)
+    stopped, _ = run(configs, tmp_path, halving=True, should_stop=stop_after(step))
+    assert not stopped.complete
+    found, _ = run(configs, tmp_path, halving=True)
+    undisturbed = sweep.run(configs, blobs(), halving=True)
+    assert results(found.rows) == results(undisturbed.rows)
+    assert_same(found.best.params, undisturbed.best.params)
 
 
 def test_networks_are_written_before_their_lines(monkeypatch, tmp_path):

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from xpnet import __version__, plots, train
 from xpnet.checkpoint import load_model
 
 SMALL = "--hidden 8 --iterations 60"
-FILES = ["config.json", "history.csv", "model.safetensors", "summary.json"]
+FILES = ["best.safetensors", "config.json", "history.csv", "model.safetensors", "report.html", "summary.json"]
 PICTURES = ["curves.png"] if plots.available() else []
 KEYS = (
     *("train_accuracy", "val_accuracy", "test_accuracy", "seconds", "steps"),
@@ -285,6 +286,19 @@ def test_a_loss_that_overflows(run):
     assert all(np.isfinite(value).all() for value in params("a").values())
 
 
+def test_an_ensemble_of_which_some_networks_overflow(run):
+    """The first step at which one does is told."""
+    status, out, err = run(f"--learning-rate 1e6 --ensemble 3 --out a --quiet --json {SMALL}")
+    assert status == 2
+    assert json.loads(out)["status"] == "diverged"
+    assert err.count("\n") == 1
+    flags = f"--learning-rate 1e6 --batch-seed 0 --out b --quiet {SMALL}"
+    alone = [run(f"{flags} --seed {seed}")[2] for seed in range(3)]
+    steps = [int(re.search(r"overflowed at step (\d+): lower --learning-rate", e)[1]) for e in (err, *alone)]
+    assert steps[0] == min(steps[1:])
+    assert all(np.isfinite(value).all() for value in params("a").values())
+
+
 def test_a_loss_that_is_infinite_from_the_start(run):
     status, _, err = run(f"--init-std 1e30 --out a --quiet {SMALL}")
     assert status == 2
@@ -362,7 +376,7 @@ def test_ctrl_c_while_pictures_are_drawn(run, monkeypatch):
     status, out, err = run(f"--out a --quiet {SMALL}")
     assert (status, out) == (130, "")
     assert err == "xpnet train: interrupted: a is not complete\n"
-    assert tree("a") == FILES
+    assert tree("a") == [name for name in FILES if name != "report.html"]
 
 
 def test_a_full_disk(run, monkeypatch):

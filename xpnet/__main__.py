@@ -13,7 +13,11 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
     "train": ("xpnet.train", "train a network and leave a run folder"),
+    "evaluate": ("xpnet.evaluate", "measure a trained run, class by class"),
+    "predict": ("xpnet.predict", "write classes or probabilities of new rows or images"),
+    "export": ("xpnet.export", "write a trained run as ONNX, or as a state dict of PyTorch"),
     "sweep": ("xpnet.sweep.__main__", "train a grid of networks at once and rank them"),
+    "recipe": ("xpnet.recipes.__main__", "print settings that are known to work"),
 }
 """The module of each subcommand, imported when it is asked for, and what its help says."""
 

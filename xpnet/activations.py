@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from xpnet.typing import Array, Namespace, Pullback
 
-__all__ = ["ACTIVATIONS", "gelu", "identity", "leaky_relu", "relu", "silu", "tanh"]
+__all__ = ["ACTIVATIONS", "gelu", "identity", "leaky_relu", "logistic", "relu", "silu", "tanh"]
 
 SLOPE = 0.01
 """Slope of the leaky ReLU below 0."""
@@ -59,6 +59,17 @@ def tanh(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     return y, lambda dy: (dy * (1.0 - y * y),)
 
 
+def logistic(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
+    """Return ``σ(x) = 1 / (1 + exp(-x))`` and its pullback: the derivative is ``σ (1 - σ)``.
+
+    ``σ(x) = (1 + tanh(x / 2)) / 2``, which never overflows.
+    """
+    sigma = xp.tanh(0.5 * x)
+    sigma *= 0.5
+    sigma += 0.5
+    return sigma, lambda dy: (dy * (sigma * (1.0 - sigma)),)
+
+
 def silu(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     r"""Return ``x σ(x)`` with the logistic function ``σ``, and its pullback.
 
@@ -106,6 +117,7 @@ ACTIVATIONS: Mapping[str, Callable[[Namespace, Array], tuple[Array, Pullback]]] 
     "gelu": gelu,
     "silu": silu,
     "tanh": tanh,
+    "logistic": logistic,
     "identity": identity,
 }
 """Every activation by its name."""

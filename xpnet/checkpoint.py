@@ -4,136 +4,112 @@ import json
 import os
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from xpnet import network, transforms
-from xpnet.device import Device, dtype_name, get_device, to_numpy
+from xpnet.augment import Views, check_views
+from xpnet.device import dtype_name, to_numpy
 from xpnet.errors import InputError
 from xpnet.files import replacing
-from xpnet.network import MLP
-from xpnet.typing import Params
+from xpnet.mlp import MLP
+from xpnet.model import Model
+from xpnet.transforms import Preprocessing
 
-__all__ = ["Model", "load_model", "save_model"]
+__all__ = ["load_model", "save_model"]
 
-FORMAT = 1
+FORMAT = 2
 """Version of what the description says; a reader refuses any other."""
-
-SCORED_ROWS = 1000
-"""Rows scored at once: what bounds the memory."""
 
 _FIX = "give the model.safetensors of a run, or train again"
 _DTYPES = {"float32": "F32", "float64": "F64"}  # in NumPy's words and in those of the file
-
-
-@dataclass(frozen=True, eq=False)  # eq: comparing arrays gives arrays, not a truth value
-class Model:
-    """A trained network with its preprocessing: raw rows in, classes out.
-
-    Parameters
-    ----------
-    mlp, params
-        The network; arrays of any device.
-    mean
-        ``(features,)``, subtracted from each row.
-    class_names
-        The name of each class.
-    image_shape
-        Height, width and channels where a row is an image.
-    """
-
-    mlp: MLP
-    params: Params
-    mean: NDArray[np.float64]
-    class_names: tuple[str, ...]
-    image_shape: tuple[int, int, int] | None = None
-
-    def scores(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[Any]:
-        """Return the unnormalised log-probabilities ``(rows, classes)`` of raw rows.
-
-        Parameters
-        ----------
-        X
-            ``(rows, features)``, any real dtype, on any device.
-        device
-            Where to compute.
-
-        Raises
-        ------
-        InputError
-            ``X`` has another shape.
-        DeviceError
-            The device cannot be used.
-        """
-        X, device = to_numpy(X), get_device(device)
-        if X.ndim != 2 or X.shape[1] != self.mlp.sizes[0]:
-            raise InputError(f"X has shape {X.shape}: give (rows, {self.mlp.sizes[0]})")
-        params = {name: device.put(value) for name, value in self.params.items()}
-        dtype = dtype_name(params["W1"])
-        mean = device.put(self.mean, dtype)
-        parts = [np.empty((0, self.mlp.sizes[-1]), dtype)]
-        with device.active():
-            for start in range(0, len(X), SCORED_ROWS):
-                rows = device.put(X[start : start + SCORED_ROWS])
-                rows = transforms.subtract_mean(device.xp, rows, mean)
-                parts.append(device.to_host(network.scores(device.xp, self.mlp, params, rows)))
-        return np.concatenate(parts)
-
-    def predict(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[np.int64]:
-        """Return the most probable class ``(rows,)`` of raw rows; see `scores`."""
-        return np.asarray(self.scores(X, device).argmax(axis=-1), np.int64)
 
 
 class _Description(NamedTuple):
     """What a file says of itself, as JSON in its metadata."""
 
     format: int
-    sizes: tuple[int, ...]
+    mlp: MLP
+    networks: int | None
     dtype: str
+    num_features: int
+    preprocessing: Preprocessing
+    averaging: Views
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int] | None
     crc32: str = ""
 
     @classmethod
-    def of(cls, fields: Mapping[str, Any]) -> "_Description":
+    def of_model(cls, model: Model) -> "_Description":
+        """Describe a model."""
+        return cls(
+            FORMAT,
+            model.mlp,
+            model.networks,
+            dtype_name(model.params["W1"]),
+            model.num_features,
+            model.preprocessing,
+            model.averaging,
+            model.class_names,
+            model.image_shape,
+        )
+
+    @classmethod
+    def of_json(cls, found: Mapping[str, Any]) -> "_Description":
         """Return the description with these fields; any exception if they are something else."""
-        image_shape = fields["image_shape"]
+        image_shape = found["image_shape"]
         if image_shape is not None:
             height, width, channels = image_shape
             image_shape = (int(height), int(width), int(channels))
-        sizes = tuple(map(int, fields["sizes"]))
-        names = tuple(map(str, fields["class_names"]))
-        description = cls(FORMAT, sizes, fields["dtype"], names, image_shape, fields["crc32"])
+        check_views(found["averaging"], image_shape)
+        of_mlp = found["mlp"] | {"sizes": tuple(map(int, found["mlp"]["sizes"]))}
+        description = cls(
+            FORMAT,
+            MLP(**of_mlp),
+            None if found["networks"] is None else int(found["networks"]),
+            found["dtype"],
+            int(found["num_features"]),
+            Preprocessing(**found["preprocessing"]),
+            found["averaging"],
+            tuple(map(str, found["class_names"])),
+            image_shape,
+            found["crc32"],
+        )
+        if description.preprocessing.output_features(description.num_features) != description.mlp.sizes[0]:
+            raise ValueError("the preprocessing does not fit the network")
         description.arrays()
         return description
 
+    def as_json(self) -> str:
+        """Return it as text."""
+        plain = self._asdict() | {"mlp": asdict(self.mlp), "preprocessing": asdict(self.preprocessing)}
+        return json.dumps(plain)
+
     def arrays(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Return dtype and shape of each array."""
+        nets = () if self.networks is None else (self.networks,)
         dtype = _DTYPES[self.dtype]
-        shapes = {name: (dtype, shape) for name, shape in MLP(self.sizes).shapes.items()}
-        return shapes | {"mean": (_DTYPES["float64"], self.sizes[:1])}
+        params = {name: (dtype, (*nets, *shape)) for name, shape in self.mlp.shapes.items()}
+        fitted = self.preprocessing.shapes(self.num_features)
+        return params | {f"{PREFIX}{name}": (_DTYPES["float64"], shape) for name, shape in fitted.items()}
 
 
-def save_model(
-    path: Path,
-    mlp: MLP,
-    params: Mapping[str, NDArray[Any]],
-    mean: NDArray[np.float64],
-    class_names: tuple[str, ...],
-    image_shape: tuple[int, int, int] | None = None,
-) -> None:
+PREFIX = "preprocessing."
+"""In front of the names of what the preprocessing was fitted to be."""
+
+
+def save_model(path: Path, model: Model) -> None:
     """Save a trained network for `load_model`, or for any reader of safetensors.
 
     Parameters
     ----------
     path
         The file to make or to replace.
-    mlp, params, mean, class_names, image_shape
-        As for `Model`; the arrays are NumPy's.
+    model
+        The model.
 
     Raises
     ------
@@ -142,13 +118,13 @@ def save_model(
     """
     from safetensors.numpy import save
 
-    arrays = {name: np.ascontiguousarray(value) for name, value in params.items()}
-    arrays["mean"] = np.ascontiguousarray(mean)
-    description = _Description(FORMAT, mlp.sizes, params["W1"].dtype.name, class_names, image_shape)
+    arrays = {name: np.ascontiguousarray(to_numpy(value)) for name, value in model.params.items()}
+    arrays |= {f"{PREFIX}{name}": np.ascontiguousarray(value) for name, value in model.fitted.items()}
+    description = _Description.of_model(model)
     description = description._replace(crc32=_checksum(description, arrays))
     # One entry: safetensors writes several in a new order each time, and the same model should be
     # the same file. To bytes first: its own writing raises no OSError on a full disk.
-    content = save(arrays, {"xpnet": json.dumps(description._asdict())})
+    content = save(arrays, {"xpnet": description.as_json()})
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
@@ -189,19 +165,25 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         raise InputError(f"{path} cannot be read ({error}): {_FIX}") from error
     if _checksum(description, arrays) != description.crc32:
         raise InputError(f"{path} is damaged, its checksum is wrong: {_FIX}")
-    mean = arrays.pop("mean")
-    mlp = MLP(description.sizes)
-    return Model(mlp, arrays, mean, description.class_names, description.image_shape)
+    return Model(
+        description.mlp,
+        {name: value for name, value in arrays.items() if not name.startswith(PREFIX)},
+        description.preprocessing,
+        {name.removeprefix(PREFIX): value for name, value in arrays.items() if name.startswith(PREFIX)},
+        description.class_names,
+        description.image_shape,
+        description.averaging,
+    )
 
 
 def _read_description(path: Path, metadata: Mapping[str, str]) -> _Description:
     if "xpnet" not in metadata:
         raise InputError(f"{path} was not written by xpnet: {_FIX}")
     try:
-        fields = json.loads(metadata["xpnet"])
-        version = fields["format"]
+        found = json.loads(metadata["xpnet"])
+        version = found["format"]
         if version == FORMAT:
-            return _Description.of(fields)
+            return _Description.of_json(found)
     except Exception as error:  # text that anyone may have written can fail in any way
         raise InputError(f"{path} is damaged, its description makes no sense: {_FIX}") from error
     raise InputError(
@@ -227,7 +209,7 @@ def _compare(
 
 def _checksum(description: _Description, arrays: Mapping[str, NDArray[Any]]) -> str:
     """Return the CRC-32 of all else that is in a file."""
-    crc = zlib.crc32(json.dumps(description._replace(crc32="")).encode())
+    crc = zlib.crc32(description._replace(crc32="").as_json().encode())
     for name in sorted(arrays):
         crc = zlib.crc32(arrays[name].data, crc)
     return f"{crc:08x}"

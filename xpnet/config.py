@@ -5,9 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from xpnet.augment import Augmentation, Views
 from xpnet.batches import Sampling
 from xpnet.errors import InputError
 from xpnet.flags import flag, setting
+from xpnet.mlp import MLP, Activation, Init, Norm
+from xpnet.step import Monitor, Regime
+from xpnet.transforms import Kind, Preprocessing
 
 __all__ = ["DATASET_DEFAULTS", "Config", "defaults_for"]
 
@@ -17,9 +21,24 @@ _BOUNDS = (
     ("iterations", 1, 10**8),
     ("epochs", 1, 10**6),
     ("batch_size", 1, 10**9),
+    ("step_epochs", 1, 10**6),
+    ("warmup_steps", 0, 10**8),
+    ("patience", 1, 10**6),
+    ("checkpoint_every", 1, 10**6),
+    ("ensemble", 1, 10**4),
     ("seed", 0, 2**64 - 1),
     ("batch_seed", 0, 2**64 - 1),
 )
+_NOT_NEGATIVE = (
+    "learning_rate",
+    "learning_rate_decay",
+    "reg",
+    "weight_decay",
+    "init_std",
+    "mixup",
+    "min_delta",
+)
+_BELOW_ONE = ("dropout", "input_dropout", "label_smoothing", "momentum", "beta2", "ema")
 
 
 @dataclass(frozen=True)
@@ -33,7 +52,7 @@ class Config:
     Raises
     ------
     InputError
-        A value out of its range.
+        A value out of its range, or settings that contradict each other.
     """
 
     dataset: str = setting("digits", "digits, cifar10, or the path of an .npz file with X and y")
@@ -42,24 +61,85 @@ class Config:
     )
     device: str = setting("cpu", "cpu, cuda or cuda:N")
     dtype: Literal["float32", "float64"] = setting("float32", "precision of the computation")
+
     hidden: tuple[int, ...] = setting((300,), "units of each hidden layer")
+    activation: Activation = setting("relu", "activation of the hidden layers")
+    norm: Norm = setting("none", "normalisation of the hidden layers, over the batch or the layer")
+    residual: bool = setting(False, "make every hidden layer after the first a residual block")
+    init: Init = setting("normal", "deviation of the initial weights: --init-std, or by their shape")
+    init_std: float = setting(5e-2, "standard deviation of the initial weights", stackable=True)
+
+    preprocess: Kind = setting("mean", "what is done to the rows, fitted on those of training")
+    components: int | None = setting(None, "principal components that pca and pca-whiten keep; else all")
+    ridge: float = setting(1e-3, "added to each variance before whitening, the average being 1")
+    contrast: bool = setting(False, "first subtract each row's mean and divide by its deviation")
+    fit_rows: int | None = setting(None, "fit the preprocessing on so many of the rows; else on all")
+
+    flip: bool = setting(False, "mirror half of the images of each batch")
+    shift: int = setting(0, "shift images by up to so many pixels each way")
+    rotation: float = setting(0.0, "turn images by up to so many degrees each way")
+    cutout: int = setting(0, "grey out a square of so many pixels a side in each image")
+    mixup: float = setting(0.0, "mix rows with others, in shares from Beta(X, X); 0 for none")
+
     iterations: int | None = setting(1000, "number of updates")
     epochs: int | None = setting(
         None, "passes over the training rows, instead of --iterations", instead_of="iterations"
     )
     batch_size: int = setting(50, "rows in a batch")
-    learning_rate: float = setting(2e-2, "learning rate of the first epoch", stackable=True)
-    learning_rate_decay: float = setting(0.99, "factor on the learning rate after each epoch", stackable=True)
-    reg: float = setting(1e-2, "strength of the L2 penalty on the weights", stackable=True)
-    init_std: float = setting(5e-2, "standard deviation of the initial weights", stackable=True)
-    sampling: Sampling = setting(  # noqa: RUF009 - ruff does not see that it is immutable
+    sampling: Sampling = setting(
         "replacement", "batches drawn with replacement, or from a new shuffle each epoch"
+    )
+    loss: Literal["cross-entropy", "hinge"] = setting("cross-entropy", "what is minimised")
+    label_smoothing: float = setting(
+        0.0, "part of each target that is spread over all classes", stackable=True
+    )
+    solver: Literal["sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "lion"] = setting(
+        "sgd", "how gradients change parameters"
+    )
+    learning_rate: float = setting(2e-2, "learning rate, the highest of the schedule", stackable=True)
+    schedule: Literal["constant", "exponential", "step", "cosine", "one-cycle"] = setting(
+        "exponential", "how the learning rate changes"
+    )
+    learning_rate_decay: float = setting(
+        0.99, "factor on the learning rate: each epoch (exponential) or --step-epochs (step)", stackable=True
+    )
+    step_epochs: int = setting(30, "epochs from one fall of the step schedule to the next")
+    peak: float = setting(0.3, "part of the steps in which the rate of one-cycle rises")
+    warmup_steps: int = setting(0, "steps in which the rate rises from 0, in front of any schedule")
+    momentum: float = setting(0.9, "factor on past gradients; beta1 of adam and lion", stackable=True)
+    beta2: float = setting(0.999, "factor on past squares of adam and rmsprop; of lion", stackable=True)
+    epsilon: float = setting(1e-8, "added to the root of the squares", stackable=True)
+    reg: float = setting(1e-2, "strength of the L2 penalty on the weights, in the loss", stackable=True)
+    weight_decay: float = setting(0.0, "decay of the weights apart from the gradient", stackable=True)
+    clip_norm: float | None = setting(None, "longest gradient, over all parameters", stackable=True)
+    dropout: float = setting(0.0, "part of the hidden units dropped in each step", stackable=True)
+    input_dropout: float = setting(0.0, "part of the inputs dropped in each step", stackable=True)
+    ema: float = setting(
+        0.0, "evaluate a moving average of the parameters, of this decay a step; 0 for none", stackable=True
     )
     seed: int = setting(0, "seed of the initial weights and of the batches", stackable=True)
     batch_seed: int | None = setting(
         None, "seed of the batches, where it is to differ from --seed", stackable=True
     )
+
+    monitor: Monitor = setting("val_accuracy", "what the best parameters, best.safetensors, are chosen by")
+    patience: int | None = setting(
+        None, "stop after so many epochs without a better --monitor, and keep the best parameters"
+    )
+    min_delta: float = setting(0.0, "by how much --monitor must change to be better")
+    checkpoint_every: int | None = setting(
+        None, "write a checkpoint after every so many epochs, to --resume from"
+    )
+
+    ensemble: int = setting(1, "networks trained at once whose probabilities are averaged")
+    averaging: Views = setting(
+        "none", "average the probabilities of an image's mirror image, and of shifts, at evaluation"
+    )
+    tensorboard: bool = setting(False, "write events for TensorBoard into the run folder")
     weights_image: bool = setting(False, "write the first layer's weights as images: weights.png")
+    resume: str | None = setting(
+        None, "folder of a run that was cut off, to go on from its last checkpoint", recorded=False
+    )
     out: str | None = setting(
         None, "folder to write, by default runs/<dataset>-<date>-<time>", recorded=False
     )
@@ -74,14 +154,56 @@ class Config:
             for item in value if isinstance(value, tuple) else (value,):
                 if item is not None and not least <= item <= most:
                     raise InputError(f"{flag(name)} must be from {least} to {most}, not {item}")
-        for name in ("learning_rate", "learning_rate_decay", "reg", "init_std"):
+        for name in _NOT_NEGATIVE:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(f"{flag(name)} must be a finite number, 0 or more, not {value}")
+        for name in _BELOW_ONE:
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{flag(name)} must be 0 or more and below 1, not {getattr(self, name)}")
+        for name in ("epsilon", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"{flag(name)} must be above 0, not {value}")
+        if not 0 < self.peak < 1:
+            raise InputError(f"--peak must be above 0 and below 1, not {self.peak}")
         if self.init_std > 1e30:
             raise InputError(f"{flag('init_std')} must be at most 1e30, not {self.init_std}")
         if (self.iterations is None) == (self.epochs is None):
             raise InputError("give either --iterations or --epochs")
+        if self.norm == "batch" and self.batch_size < 2:
+            raise InputError("--norm batch needs the statistics of a batch: give a --batch-size of 2 or more")
+        if self.loss == "hinge" and (self.mixup or self.label_smoothing):
+            raise InputError("--loss hinge takes one class a row: drop --mixup and --label-smoothing")
+        # These check themselves; the numbers of features and classes come with the data.
+        _ = self.preprocessing, self.augmentation
+        MLP((1, *self.hidden, 1), self.activation, self.norm, self.residual)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What is done to the rows."""
+        return Preprocessing(self.preprocess, self.components, self.ridge, self.contrast, self.fit_rows)
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """What is done to the images of each batch."""
+        return Augmentation(self.flip, self.shift, self.rotation, self.cutout)
+
+    def mlp(self, num_features: int, num_classes: int) -> MLP:
+        """Return the network on data of so many raw features and classes."""
+        inputs = self.preprocessing.output_features(num_features)
+        return MLP((inputs, *self.hidden, num_classes), self.activation, self.norm, self.residual)
+
+    def regime(self, num_rows: int) -> Regime:
+        """Return how networks are trained on ``num_rows`` training rows.
+
+        Raises
+        ------
+        InputError
+            A batch is larger than the data.
+        """
+        same = {f.name: getattr(self, f.name) for f in fields(Regime) if f.name != "num_steps"}
+        return Regime(num_steps=self.num_steps(num_rows), **same)
 
     def num_steps(self, num_rows: int) -> int:
         """Return the number of updates on ``num_rows`` training rows.

@@ -1,36 +1,43 @@
 """From settings and a data set to a trained network: what the command lines share."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet import network, transforms
+from xpnet import augment, network, transforms
+from xpnet.batches import epoch_ends
 from xpnet.config import Config
 from xpnet.datasets import Dataset
 from xpnet.device import Device, one_blas_thread
-from xpnet.errors import InputError
+from xpnet.evaluation import hits, probabilities
+from xpnet.feeding import Feed
 from xpnet.history import History
-from xpnet.network import MLP
-from xpnet.training import Fit, Hyper, evaluate, fit
-from xpnet.typing import Array, Params
+from xpnet.mlp import MLP, init
+from xpnet.model import Model
+from xpnet.step import Hyper, Sources, initial_state
+from xpnet.training import Fit, fit
+from xpnet.typing import Array, Params, State
 
 __all__ = [
     "Experiment",
     "Prepared",
     "accuracies",
+    "check",
+    "hyper_of",
     "initial",
-    "network_for",
     "prepare",
     "record",
-    "rng_for",
     "run",
+    "schedule_of",
+    "small_products",
+    "sources_of",
     "status",
-    "test_accuracy",
     "train",
 ]
 
@@ -40,59 +47,90 @@ SHARED_FROM = 4_000_000
 it gains nothing, and on a busy machine threads that wait for each other cost many times the product."""
 
 
+CURVE_POINTS = 2000
+"""Steps at which a learning rate is drawn: more than a picture has columns, however long the run."""
+
+
 @dataclass(frozen=True)
 class Prepared:
-    """Rows ready to train on, on the device, and the mean that was subtracted from them."""
+    """A data set ready to train on, on the device, and the preprocessing that was fitted to it.
 
-    X: Array
-    y: Array
+    Attributes
+    ----------
+    data
+        The data set, on the host.
+    feed
+        Training rows.
+    X_val, y_val
+        Validation rows as the network takes them, and their labels.
+    fitted
+        What the preprocessing was fitted to be, on the host.
+    apply
+        The preprocessing on the device.
+    """
+
+    data: Dataset
+    feed: Feed
     X_val: Array
     y_val: Array
-    mean: NDArray[np.float64]
+    fitted: dict[str, NDArray[np.float64]]
+    apply: Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A trained network with all that a run folder records of it.
+    """A trained model with all that a run folder records of it.
 
-    ``params`` are NumPy arrays; ``seconds`` go from loaded data to trained network: fitting the
-    preprocessing and training, neither the files nor the test set.
+    ``best`` is the model of the best epoch by ``monitor``; None where the run kept none.
     """
 
     config: Config
-    mlp: MLP
-    params: dict[str, NDArray[Any]]
-    mean: NDArray[np.float64]
+    model: Model
+    best: Model | None
     result: Fit
     summary: dict[str, Any]
 
 
-def prepare(data: Dataset, device: Device, dtype: str) -> Prepared:
-    """Fit the preprocessing on the training rows and put the training and validation rows on the device.
+def check(config: Config, data: Dataset) -> None:
+    """Refuse settings that do not fit the data.
 
     Raises
     ------
     InputError
-        A value is too large for ``dtype``.
+        A batch larger than the data, more components than features, images asked for where there are none.
     """
-    xp = device.xp
+    config.num_steps(len(data.X_train))
+    config.mlp(data.num_features, data.num_classes)
+    augment.check(config.augmentation, data.image_shape)
+    augment.check_views(config.averaging, data.image_shape)
+
+
+def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
+    """Fit the preprocessing on the training rows and put the training and validation rows on the device.
+
+    Rows to augment stay as they are and are prepared batch by batch; others are prepared here, once.
+
+    Raises
+    ------
+    InputError
+        A value is too large for the dtype; see also `xpnet.transforms.fit`.
+    """
+    how, dtype = config.preprocessing, config.dtype
     with device.active():
-        mean = transforms.fit_mean(data.X_train)
-        on_device = device.put(mean, dtype)
-        X, X_val = (
-            transforms.subtract_mean(xp, device.put(rows), on_device) for rows in (data.X_train, data.X_val)
-        )
+        fitted = transforms.fit(how, data.X_train, device, dtype)
+        on_device = {name: device.put(value, dtype) for name, value in fitted.items()}
+        apply = partial(transforms.apply, device.xp, how, on_device)
         y, y_val = device.put(data.y_train), device.put(data.y_val)
-        if data.X_train.dtype.kind == "f":  # integers fit
-            ends = [end for rows in (X, X_val) for end in (xp.min(rows), xp.max(rows))]
-            if not np.isfinite(device.to_host(xp.stack(ends))).all():
-                raise InputError(f"X has values too large for {dtype}: divide it by its largest value")
-    return Prepared(X, y, X_val, y_val, mean)
-
-
-def network_for(config: Config, num_features: int, num_classes: int) -> MLP:
-    """Return the description of the network that the settings and the data make."""
-    return MLP((num_features, *config.hidden, num_classes))
+        X_val = transforms.apply_all(device, how, fitted, data.X_val, dtype)
+        if not config.augmentation:
+            feed = Feed(transforms.apply_all(device, how, fitted, data.X_train, dtype), y)
+        else:
+            mean = data.X_train.mean(axis=0, dtype=np.float64)
+            mean = mean.round() if data.X_train.dtype.kind in "iu" else mean
+            fill = device.put(mean, str(data.X_train.dtype))
+            X = device.put(data.X_train)
+            feed = Feed(X, y, apply, config.augmentation, data.image_shape, fill)
+    return Prepared(data, feed, X_val, y_val, fitted, apply)
 
 
 def train(
@@ -101,9 +139,12 @@ def train(
     prepared: Prepared,
     device: Device,
     *,
-    params: Sequence[Params] | None = None,
+    states: Sequence[State] | None = None,
     epochs: range | None = None,
+    after: Fit | None = None,
+    keep_best: bool = True,
     on_epoch: Callable[[History], None] | None = None,
+    on_fit: Callable[[Fit], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Fit:
     """Train the networks that the settings describe: one alone, several as a stack.
@@ -114,9 +155,11 @@ def train(
         Settings that differ only in fields marked ``stackable``.
     mlp, prepared, device
         The network, the data, and where they are.
-    params
-        Parameters of each network to go on from, on the host; drawn anew by default.
-    epochs, on_epoch, should_stop
+    states
+        State of each network to go on from, on the host; begun anew by default.
+    keep_best
+        Keep the best parameters of each network also where no patience asks for them.
+    epochs, after, on_epoch, on_fit, should_stop
         See `xpnet.training.fit`.
 
     Returns
@@ -124,92 +167,119 @@ def train(
     Fit
         Its arrays have a leading axis over the networks only if there are several.
     """
-    config = configs[0]
-    hyper = {f.name: [getattr(c, f.name) for c in configs] for f in fields(Hyper)}
-    alone = len(configs) == 1
+    regime, hyper = configs[0].regime(prepared.feed.X.shape[0]), hyper_of(configs)
+    if not keep_best and regime.patience is None:
+        regime = replace(regime, monitor=None)
     with device.active():
+        if after is not None:
+            state = after.state
+        elif states is None:
+            state = initial_state(device, initial(configs, mlp, device), regime, hyper)
+        else:
+            # They may come from stacks that kept an average and from others that had no use for one; a
+            # network that has none is its own.
+            kinds = initial_state(device, {}, regime, hyper)
+            of_kind = {kind: [state.get(kind, state["params"]) for state in states] for kind in kinds}
+            state = {kind: _stacked(each, device, configs[0].dtype) for kind, each in of_kind.items()}
         return fit(
             mlp,
-            initial(configs, mlp, device, params),
-            prepared.X,
-            prepared.y,
+            state,
+            prepared.feed,
             prepared.X_val,
             prepared.y_val,
             device=device,
-            hyper=Hyper(**{name: v[0] if alone else np.array(v) for name, v in hyper.items()}),
-            num_steps=config.num_steps(prepared.X.shape[0]),
-            batch_size=config.batch_size,
-            sampling=config.sampling,
-            rng=rng_for(configs),
+            regime=regime,
+            hyper=hyper,
+            sources=sources_of(configs),
             epochs=epochs,
+            after=after,
             on_epoch=on_epoch,
+            on_fit=on_fit,
             should_stop=should_stop,
         )
 
 
-def initial(
-    configs: Sequence[Config], mlp: MLP, device: Device, params: Sequence[Params] | None = None
-) -> Params:
-    """Return parameters on the device: a stack if there are several settings, else one network's.
+def hyper_of(configs: Sequence[Config]) -> Hyper:
+    """Return the hyper-parameters: numbers of one network, arrays ``(nets,)`` of several."""
+    each = {f.name: [getattr(c, f.name) for c in configs] for f in fields(Hyper)}
+    each["clip_norm"] = [float("inf") if limit is None else limit for limit in each["clip_norm"]]
+    return Hyper(**{name: v[0] if len(configs) == 1 else np.array(v) for name, v in each.items()})
 
-    They are drawn from each network's seed unless ``params`` holds those of each network on the host.
-    """
-    if params is None:
-        params = [network.init(mlp, _rng(c.seed, 0), c.init_std) for c in configs]
+
+def initial(configs: Sequence[Config], mlp: MLP, device: Device) -> Params:
+    """Return initial parameters on the device: a stack if there are several settings, else one network's."""
+    drawn = [init(mlp, _rng(c.seed, 0), c.init_std, c.init) for c in configs]
+    return _stacked(drawn, device, configs[0].dtype)
+
+
+def _stacked(networks: Sequence[Params], device: Device, dtype: str) -> Params:
     with device.active():
-        on_device = [
-            {
-                # A copy: training consumes it, and what the caller has is the caller's.
-                name: device.xp.asarray(device.put(value, configs[0].dtype), copy=True)
-                for name, value in one.items()
-            }
-            for one in params
+        # A copy: training consumes it, and what the caller has is the caller's.
+        copies = [
+            {name: device.xp.asarray(device.put(value, dtype), copy=True) for name, value in one.items()}
+            for one in networks
         ]
-        return on_device[0] if len(on_device) == 1 else network.stack(device.xp, on_device)
+        return copies[0] if len(copies) == 1 else network.stack(device.xp, copies)
 
 
-def rng_for(
-    configs: Sequence[Config],
-) -> Callable[[int], np.random.Generator | list[np.random.Generator]]:
-    """Return the source of each epoch's batches: one if the networks share them, else one a network.
+def schedule_of(config: Config, num_rows: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return steps, from 1, and the learning rate of each: as many of a run's as make a curve."""
+    regime = config.regime(num_rows)
+    points = min(regime.num_steps, CURVE_POINTS)
+    steps = np.linspace(0, regime.num_steps - 1, points).round().astype(np.int64)
+    ends = epoch_ends(regime.num_steps, num_rows // config.batch_size, config.sampling)
+    epochs = np.searchsorted(ends, steps, side="right")
+    return steps + 1, regime.learning_rates(hyper_of([config]), (), steps, epochs)
 
-    It is made from seed and epoch alone, so that a run can be taken up at any epoch, and is apart from
-    the source of the weights, so that networks of different weights can share their batches.
+
+def sources_of(configs: Sequence[Config]) -> Sources:
+    """Return the sources of each epoch's draws: one if the networks share them, else one a network.
+
+    They are made from seed and epoch alone, so that a run can be taken up at any epoch, and are apart from
+    the source of the weights and from each other, so that networks of different weights can share their
+    batches and turning one technique on leaves what others draw.
     """
-    seeds = [c.seed if c.batch_seed is None else c.batch_seed for c in configs]
-    if len(set(seeds)) == 1:
-        return lambda epoch: _rng(seeds[0], 1, epoch)
-    return lambda epoch: [_rng(seed, 1, epoch) for seed in seeds]
+    seeds = {
+        "dropout": [c.seed for c in configs],
+        "batches": [c.seed if c.batch_seed is None else c.batch_seed for c in configs],
+    }
+    streams = {"batches": 1, "dropout": 2, "augment": 3, "mixup": 4}
+
+    def sources(stream: str, epoch: int) -> np.random.Generator | list[np.random.Generator]:
+        each = seeds.get(stream, seeds["batches"])
+        # Units are dropped by each network for itself, whatever else it shares.
+        shared = len(set(each)) == 1 and (stream != "dropout" or len(each) == 1)
+        made = [_rng(seed, streams[stream], epoch) for seed in (each[:1] if shared else each)]
+        return made[0] if shared else made
+
+    return sources
 
 
-def accuracies(mlp: MLP, params: Params, prepared: Prepared, device: Device) -> dict[str, NDArray[Any]]:
-    """Return ``train_accuracy`` and ``val_accuracy`` on all rows, ``(*nets,)`` each."""
-    parts = {"train": (prepared.X, prepared.y), "val": (prepared.X_val, prepared.y_val)}
+def accuracies(
+    config: Config, mlp: MLP, params: Params, prepared: Prepared, device: Device
+) -> dict[str, Any]:
+    """Return ``train_accuracy`` and ``val_accuracy`` on all rows, ``(*nets,)`` each, on the host.
+
+    The second averages over views of the images if the settings say so; the first never does.
+    """
+    data = prepared.data
+    xp = device.xp
+
+    def measured(X: Any, y: Any, apply: Callable[[Array], Array], kind: augment.Views) -> NDArray[Any]:
+        def of_views(rows: Array) -> Iterable[Array]:
+            return [rows] if kind == "none" else augment.views(xp, kind, rows, data.image_shape)
+
+        found = hits(device, probabilities(device, mlp, params, X, apply, of_views), y)
+        return np.asarray(device.to_host(found) / y.shape[0])
+
+    feed = prepared.feed
     with device.active():
         return {
-            f"{part}_accuracy": device.to_host(evaluate(device.xp, mlp, params, X, y)[1])
-            for part, (X, y) in parts.items()
+            "train_accuracy": measured(feed.X, feed.y, feed.prepare or (lambda x: x), "none"),
+            "val_accuracy": measured(prepared.X_val, prepared.y_val, lambda x: x, "none")
+            if config.averaging == "none"
+            else measured(data.X_val, data.y_val, prepared.apply, config.averaging),
         }
-
-
-def test_accuracy(
-    mlp: MLP, params: Params, mean: NDArray[np.float64], data: Dataset, device: Device, dtype: str
-) -> float | None:
-    """Return the accuracy of one network on the test rows, None if there are none.
-
-    The rows go to the device part by part: they are used this once.
-    """
-    if data.X_test is None or data.y_test is None:
-        return None
-    correct = 0
-    on_device = device.put(mean, dtype)
-    with device.active():
-        for start in range(0, len(data.X_test), 1000):
-            part = slice(start, start + 1000)
-            rows = transforms.subtract_mean(device.xp, device.put(data.X_test[part]), on_device)
-            predicted = device.to_host(network.predict(device.xp, mlp, params, rows))
-            correct += int((predicted == data.y_test[part]).sum())
-    return correct / len(data.X_test)
 
 
 def run(
@@ -218,8 +288,11 @@ def run(
     device: Device,
     on_epoch: Callable[[History], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    *,
+    after: Fit | None = None,
+    on_fit: Callable[[Fit], None] | None = None,
 ) -> Experiment:
-    """Train the network that the settings describe and measure it.
+    """Train the network that the settings describe, or the ensemble, and measure it.
 
     Parameters
     ----------
@@ -229,7 +302,7 @@ def run(
         The loaded data set.
     device
         Where to train.
-    on_epoch, should_stop
+    on_epoch, should_stop, after, on_fit
         See `xpnet.training.fit`.
 
     Raises
@@ -237,48 +310,103 @@ def run(
     InputError
         The settings don't fit the data.
     """
-    config.num_steps(len(data.X_train))  # complains before any work is done
-    mlp = network_for(config, data.num_features, data.num_classes)
-    began = time.perf_counter()
-    prepared = prepare(data, device, config.dtype)
-    largest_product = max(2 * config.batch_size * a * b for a, b in pairwise(mlp.sizes))
-    with one_blas_thread(device.is_host and largest_product < SHARED_FROM):
-        result = train([config], mlp, prepared, device, on_epoch=on_epoch, should_stop=should_stop)
+    check(config, data)
+    members = _members(config)
+    mlp = config.mlp(data.num_features, data.num_classes)
+    began = time.perf_counter() - (after.history.rows[-1].seconds if after else 0.0)
+    prepared = prepare(config, data, device)
+    with one_blas_thread(device.is_host and small_products(config, mlp)):
+        result = train(
+            members,
+            mlp,
+            prepared,
+            device,
+            after=after,
+            on_epoch=on_epoch if on_epoch is None or len(members) == 1 else _of_means(on_epoch),
+            on_fit=on_fit,
+            should_stop=should_stop,
+        )
     device.synchronize()
     seconds = time.perf_counter() - began
-    measured = accuracies(mlp, result.params, prepared, device)
-    return record(config, data, device, result, prepared.mean, measured, seconds)
+    return record(config, prepared, device, result, seconds)
+
+
+def small_products(config: Config, mlp: MLP) -> bool:
+    """Return whether a step's products are too small to share out to threads."""
+    return max(2 * config.batch_size * a * b for a, b in pairwise(mlp.sizes)) < SHARED_FROM
+
+
+def _of_means(on_epoch: Callable[[History], None]) -> Callable[[History], None]:
+    """Return what tells of the means over the networks of a stack, each epoch's taken once."""
+    means = History()
+
+    def tell(history: History) -> None:
+        new = History(history.rows[len(means.rows) :], history.losses[len(means.losses) :]).mean()
+        means.rows.extend(new.rows)
+        means.losses.extend(new.losses)
+        on_epoch(means)
+
+    return tell
+
+
+def _members(config: Config) -> list[Config]:
+    """Settings of each network of an ensemble: successive seeds, the same batches."""
+    if config.ensemble == 1:
+        return [config]
+    batch_seed = config.seed if config.batch_seed is None else config.batch_seed
+    return [
+        replace(config, seed=config.seed + k, batch_seed=batch_seed, ensemble=1)
+        for k in range(config.ensemble)
+    ]
 
 
 def record(
     config: Config,
-    data: Dataset,
+    prepared: Prepared,
     device: Device,
     result: Fit,
-    mean: NDArray[np.float64],
-    measured: Mapping[str, Any],
     seconds: float,
+    measured: Mapping[str, float] | None = None,
 ) -> Experiment:
-    """Read the test accuracy of a trained network and put together what a run folder records.
+    """Read the accuracies of a trained network and put together what a run folder records.
 
     Parameters
     ----------
-    config, data, device
+    config, prepared, device
         Of the training.
     result
         The trained network.
-    mean
-        What was subtracted from the rows.
-    measured
-        ``train_accuracy`` and ``val_accuracy``, see `accuracies`.
     seconds
         From loaded data to trained network.
+    measured
+        ``train_accuracy`` and ``val_accuracy``, where they are known already.
     """
-    mlp = network_for(config, data.num_features, data.num_classes)
+    data = prepared.data
+    model = Model(
+        config.mlp(data.num_features, data.num_classes),
+        {name: device.to_host(value) for name, value in result.params.items()},
+        config.preprocessing,
+        prepared.fitted,
+        data.class_names,
+        data.image_shape,
+        config.averaging,
+    )
+    if measured is None:
+        plain = replace(model, averaging="none")
+        measured = {
+            "train_accuracy": plain.accuracy(data.X_train, data.y_train, device),
+            "val_accuracy": model.accuracy(data.X_val, data.y_val, device),
+        }
+    test = None
+    if data.X_test is not None and data.y_test is not None:
+        test = model.accuracy(data.X_test, data.y_test, device)
+    best = None
+    if result.best is not None:
+        params = {name: device.to_host(value) for name, value in result.best.params.items()}
+        best = replace(model, params=params)
     summary = {
-        # By way of text, as short as its precision allows: 0.98, not 0.9800000190734863.
-        **{name: float(str(value)) for name, value in measured.items()},
-        "test_accuracy": test_accuracy(mlp, result.params, mean, data, device, config.dtype),
+        **measured,
+        "test_accuracy": test,
         "seconds": seconds,
         "steps": len(result.history.losses),
         "device": device.name,
@@ -287,15 +415,16 @@ def record(
         "seed": config.seed,
         "status": status(result),
     }
-    params = {name: device.to_host(value) for name, value in result.params.items()}
-    return Experiment(config, mlp, params, mean, result, summary)
+    return Experiment(config, model, best, replace(result, history=result.history.mean()), summary)
 
 
 def status(result: Fit) -> str:
-    """Return ``"finished"``, ``"interrupted"`` or ``"diverged"`` for the fit of one network."""
+    """Return ``"finished"``, ``"stopped"`` early, ``"interrupted"`` or ``"diverged"``: what ended a run."""
     if result.diverged_at.any():
         return "diverged"
-    return "interrupted" if result.interrupted else "finished"
+    if result.interrupted:
+        return "interrupted"
+    return "stopped" if result.stopped_at.all() else "finished"
 
 
 def _rng(seed: int, *stream: int) -> np.random.Generator:

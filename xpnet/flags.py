@@ -64,8 +64,10 @@ def parse(
     defaults: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     variants: Mapping[str, Mapping[str, Any]] | None = None,
     several: Collection[str] = (),
+    recipes: Mapping[str, Path] | None = None,
+    file_of: Callable[[Mapping[str, Any]], Path | None] = lambda _given: None,
 ) -> dict[str, Any]:
-    """Resolve settings: defaults, overridden by a ``--config`` file, overridden by flags.
+    """Resolve settings: defaults, then each over those before, a ``--recipe``, a ``--config`` file, flags.
 
     Parameters
     ----------
@@ -76,13 +78,17 @@ def parse(
     argv
         Arguments; those of the process by default.
     defaults
-        Returns the default of every setting, given those that the file and the flags set.
+        Returns the default of every setting, given those that files and flags set.
     variants
         Defaults that differ, by the name of the case they are for; shown by ``--help``.
     several
         Names of the settings that take any number of values instead of one: flags followed by a
         list, lists in the file. A setting that is a tuple by itself is repeated for this,
         ``--hidden 300 --hidden 100 100``, or a list of lists.
+    recipes
+        Files of settings that ``--recipe`` names.
+    file_of
+        Returns, of the flags given, a file of settings that one of them stands for.
 
     Returns
     -------
@@ -94,18 +100,20 @@ def parse(
     InputError
         An unknown flag or key, a value of the wrong type, a file that cannot be read.
     """
-    _add_flags(parser, settings, variants or {}, several)
+    _add_flags(parser, settings, variants or {}, several, recipes or {})
     namespace, unknown = parser.parse_known_args(argv)
     if unknown:
         known = [flag(f.name) for f in fields(settings)]
         parser.error(f"unknown argument {unknown[0]!r}{_did_you_mean(unknown[0], known)}")
     given = {name: _as_tuple(value) for name, value in vars(namespace).items()}
-    path = given.pop("config", None)
-    from_file = {} if path is None else read_file(Path(path), settings, several)
-    resolved = {
-        name: (value,) if name in several else value for name, value in defaults(from_file | given).items()
-    }
-    for layer in (from_file, given):
+    given = {name: (True,) if value == () else value for name, value in given.items()}  # a bare --flag
+    recipe, config = given.pop("recipe", ""), given.pop("config", None)
+    files = [(recipes or {}).get(recipe), config, file_of(given)]
+    layers = [read_file(Path(path), settings, several) for path in files if path is not None]
+    layers.append(given)
+    together = {name: value for layer in layers for name, value in layer.items()}
+    resolved = {name: (value,) if name in several else value for name, value in defaults(together).items()}
+    for layer in layers:
         for name, rival in _rivals(settings).items():
             if layer.get(name) not in (None, (None,)):
                 resolved[rival] = (None,) if rival in several else None
@@ -221,7 +229,15 @@ def _add_flags(
     settings: type[Any],
     variants: Mapping[str, Mapping[str, Any]],
     several: Collection[str],
+    recipes: Collection[str],
 ) -> None:
+    if recipes:
+        parser.add_argument(
+            "--recipe",
+            choices=recipes,
+            default=argparse.SUPPRESS,
+            help="settings that are known to work; a file and other flags override them",
+        )
     parser.add_argument(
         "--config",
         metavar="FILE",
@@ -236,7 +252,10 @@ def _add_flags(
             "default": argparse.SUPPRESS,
             "help": (f.metadata["help"] + _defaults(f.name, f.default, variants)).replace("%", "%%"),
         }
-        if kind.item is bool:
+        if kind.item is bool and f.name in several:
+            options |= {"type": _truth, "nargs": "*", "metavar": "true|false"}
+            options["help"] += "; alone it is true"
+        elif kind.item is bool:
             options["action"] = argparse.BooleanOptionalAction
         else:
             options |= {"type": kind.item, "choices": kind.choices or None}
@@ -249,6 +268,13 @@ def _add_flags(
         if f.name in rivals and f.name not in groups:
             groups[f.name] = groups[rivals[f.name]] = parser.add_mutually_exclusive_group()
         groups.get(f.name, parser).add_argument(flag(f.name), **options)
+
+
+def _truth(text: str) -> bool:
+    """Return what a word on the command line says."""
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"true or false, not {text!r}")
+    return text == "true"
 
 
 def _rivals(settings: type[Any]) -> dict[str, str]:

@@ -33,3 +33,10 @@ class History:
 
     rows: list[Row] = field(default_factory=list)
     losses: list[NDArray[np.floating[Any]]] = field(default_factory=list)
+
+    def mean(self) -> "History":
+        """Return the history of a stack as that of one network: the means over its networks."""
+        rows = [
+            Row._make(float(np.mean(v)) if isinstance(v, np.ndarray) else v for v in row) for row in self.rows
+        ]
+        return History(rows, [np.mean(loss) if np.ndim(loss) else loss for loss in self.losses])

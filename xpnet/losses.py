@@ -5,13 +5,34 @@ labels ``0 .. classes - 1``, ``(*nets, batch)`` or ``(batch,)`` shared by all ne
 probability of each class: ``(*nets, batch, classes)`` or ``(batch, classes)``, rows that sum to 1. It
 returns ``(loss, dscores)`` of shapes ``(*nets,)`` and of ``scores``. Labels are not checked here; one out of
 range matches no class.
+
+The losses of `OF_OUTPUTS` take a number for each output instead, ``(*nets, batch, outputs)`` or
+``(batch, outputs)``. Each loss may be given a weight for each row, ``(*nets, batch)`` or ``(batch,)``, 0 or
+more: the mean is then ``Σ weight · loss / Σ weight``, so that a row of weight 2 counts as two rows; a batch
+whose weights are all 0 has the loss 0.
 """
 
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from xpnet.typing import Array, Namespace
 
-__all__ = ["LOSSES", "multiclass_hinge", "one_hot", "smooth", "softmax", "softmax_cross_entropy"]
+__all__ = [
+    "LOSSES",
+    "OF_OUTPUTS",
+    "find",
+    "logistic",
+    "logistic_cross_entropy",
+    "multiclass_hinge",
+    "one_hot",
+    "smooth",
+    "softmax",
+    "softmax_cross_entropy",
+    "squared_error",
+]
+
+Loss: TypeAlias = Callable[..., tuple[Array, Array]]
+"""``loss(xp, scores, target, weight=None)`` returns its value and its gradient by the scores."""
 
 
 def softmax(xp: Namespace, scores: Array) -> Array:
@@ -59,7 +80,9 @@ def smooth(Y: Array, strength: Array) -> Array:
     return Y * (1.0 - strength) + strength / Y.shape[-1]
 
 
-def softmax_cross_entropy(xp: Namespace, scores: Array, target: Array) -> tuple[Array, Array]:
+def softmax_cross_entropy(
+    xp: Namespace, scores: Array, target: Array, weight: Array | None = None
+) -> tuple[Array, Array]:
     r"""Return the mean cross-entropy of softmax probabilities, and its gradient.
 
     With ``P = softmax(scores)`` (4) the loss of one row of target ``Y`` is ``-Σ_j Y_j log P_j``, which is
@@ -79,8 +102,8 @@ def softmax_cross_entropy(xp: Namespace, scores: Array, target: Array) -> tuple[
         Array API namespace of the arrays.
     scores
         ``(*nets, batch, classes)``.
-    target
-        Labels or soft targets, see above.
+    target, weight
+        Labels or soft targets, and weights of the rows, see above.
 
     Returns
     -------
@@ -95,15 +118,14 @@ def softmax_cross_entropy(xp: Namespace, scores: Array, target: Array) -> tuple[
     total = xp.sum(P, axis=-1, keepdims=True)
     # Not the product where Y is 0: a score of minus infinity, of which 0 is left, would make it NaN.
     target_score = xp.sum(xp.where(Y != 0, Y * shifted, 0.0), axis=-1, keepdims=True)
-    n = scores.shape[-2]
-    loss = xp.sum(xp.log(total) - target_score, axis=(-2, -1)) / n
     P /= total  # (4)
     P -= Y
-    P /= n  # (5)
-    return loss, P
+    return _mean(xp, xp.log(total) - target_score, P, weight)  # (5)
 
 
-def multiclass_hinge(xp: Namespace, scores: Array, target: Array) -> tuple[Array, Array]:
+def multiclass_hinge(
+    xp: Namespace, scores: Array, target: Array, weight: Array | None = None
+) -> tuple[Array, Array]:
     """Return the mean multi-class hinge loss and its gradient.
 
     The loss of one row of label ``y`` is ``Σ_{j ≠ y} max(0, s_j - s_y + 1)`` (Weston and Watkins 1999).
@@ -115,8 +137,8 @@ def multiclass_hinge(xp: Namespace, scores: Array, target: Array) -> tuple[Array
         Array API namespace of the arrays.
     scores
         ``(*nets, batch, classes)``.
-    target
-        Labels, or soft targets of which each row names one class.
+    target, weight
+        Labels, or soft targets of which each row names one class; weights of the rows, see above.
 
     Returns
     -------
@@ -126,23 +148,109 @@ def multiclass_hinge(xp: Namespace, scores: Array, target: Array) -> tuple[Array
         Gradient of each network's loss, shape of ``scores``.
     """
     Y = _as_matrix(xp, target, scores)
-    n = scores.shape[-2]
-    margins = scores - xp.sum(scores * Y, axis=-1, keepdims=True)
+    # Not the product where Y is 0: a score of minus infinity, which is beyond any margin, would make it NaN.
+    margins = scores - xp.sum(xp.where(Y != 0, scores * Y, 0.0), axis=-1, keepdims=True)
     margins += 1.0 - Y  # 1 for all but the label itself, which then has none
     margins = xp.maximum(margins, 0.0)
-    loss = xp.sum(margins, axis=(-2, -1)) / n
     dscores = xp.astype(margins > 0, scores.dtype)
     dscores -= Y * xp.sum(dscores, axis=-1, keepdims=True)
-    dscores /= n
-    return loss, dscores
+    return _mean(xp, margins, dscores, weight)
+
+
+def logistic(xp: Namespace, scores: Array) -> Array:
+    """Return ``σ(s) = 1 / (1 + exp(-s))`` of each score, as ``(1 + tanh(s / 2)) / 2``: it never overflows."""
+    P = xp.tanh(0.5 * scores)
+    P *= 0.5
+    P += 0.5
+    return P
+
+
+def logistic_cross_entropy(
+    xp: Namespace, scores: Array, target: Array, weight: Array | None = None
+) -> tuple[Array, Array]:
+    """Return the mean, over the rows, of the cross-entropies of all outputs, and its gradient.
+
+    Each output is a question of its own, answered yes with the probability ``P = σ(score)``: one output for
+    two classes, or one a label where a row may have several. The loss of one score ``s`` of target ``t`` is
+    ``-t log P - (1 - t) log(1 - P) = max(0, s) - t s + log(1 + exp(-|s|))`` and its derivative ``P - t``.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the arrays.
+    scores
+        ``(*nets, batch, outputs)``.
+    target, weight
+        Probabilities, one an output; weights of the rows, see above.
+
+    Returns
+    -------
+    loss : Array
+        ``(*nets,)``.
+    dscores : Array
+        Gradient of each network's loss, shape of ``scores``.
+    """
+    of_scores = xp.log1p(xp.exp(-xp.abs(scores)))
+    of_scores += xp.maximum(scores, 0.0) - target * scores
+    return _mean(xp, of_scores, logistic(xp, scores) - target, weight)
+
+
+def squared_error(
+    xp: Namespace, scores: Array, target: Array, weight: Array | None = None
+) -> tuple[Array, Array]:
+    """Return half the mean, over the rows, of the squared distance to the target, and its gradient.
+
+    The loss of one row is ``Σ_j (s_j - t_j)² / 2``, its derivative by ``s_j`` is ``s_j - t_j``.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the arrays.
+    scores
+        ``(*nets, batch, outputs)``.
+    target, weight
+        Numbers, one an output; weights of the rows, see above.
+
+    Returns
+    -------
+    loss : Array
+        ``(*nets,)``.
+    dscores : Array
+        Gradient of each network's loss, shape of ``scores``.
+    """
+    distance = scores - target
+    return _mean(xp, 0.5 * distance * distance, distance, weight)
+
+
+def _mean(xp: Namespace, loss: Array, dscores: Array, weight: Array | None) -> tuple[Array, Array]:
+    """Return the mean over rows of their losses ``(*nets, batch, …)``, and of their gradients: consumed."""
+    if weight is None:
+        n = dscores.shape[-2]
+        dscores /= n
+        return xp.sum(loss, axis=(-2, -1)) / n, dscores
+    total = xp.sum(weight, axis=-1, keepdims=True)
+    share = (weight / xp.where(total > 0, total, 1.0))[..., None]
+    dscores *= share
+    return xp.sum(loss * share, axis=(-2, -1)), dscores
 
 
 def _as_matrix(xp: Namespace, target: Array, scores: Array) -> Array:
     return one_hot(xp, target, scores) if xp.isdtype(target.dtype, "integral") else target
 
 
-LOSSES: Mapping[str, Callable[[Namespace, Array, Array], tuple[Array, Array]]] = {
+LOSSES: Mapping[str, Loss] = {
     "cross-entropy": softmax_cross_entropy,
     "hinge": multiclass_hinge,
 }
-"""Every loss by its name."""
+"""Every loss of classes by its name."""
+
+OF_OUTPUTS: Mapping[str, Loss] = {
+    "logistic": logistic_cross_entropy,
+    "squared-error": squared_error,
+}
+"""Every loss whose target is a number for each output, by its name."""
+
+
+def find(name: str) -> Loss:
+    """Return a loss by its name in `LOSSES` or `OF_OUTPUTS`."""
+    return LOSSES[name] if name in LOSSES else OF_OUTPUTS[name]

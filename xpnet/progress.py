@@ -24,12 +24,15 @@ class Progress:
         Number of updates.
     batch_size
         Rows in each.
+    done
+        Updates of an earlier process that this one goes on from.
     """
 
-    def __init__(self, num_steps: int, batch_size: int) -> None:
+    def __init__(self, num_steps: int, batch_size: int, done: int = 0) -> None:
         self.num_steps = num_steps
         self.batch_size = batch_size
-        self.steps = 0
+        self.steps = done
+        self._done = done
         self.row: Row | None = None
         self._began = time.perf_counter()
 
@@ -41,7 +44,7 @@ class Progress:
 
     def on_step(self) -> None:
         """Note that a step begins. Called for every step, so it does next to nothing."""
-        if not self.steps:
+        if self.steps == self._done:
             self._began = time.perf_counter()
         self.steps += 1
 
@@ -51,9 +54,9 @@ class Progress:
 
     def measured(self) -> str:
         """Return the figures of the last epoch, and the speed."""
-        if not self.steps:
+        if self.steps == self._done:
             return "preparing the data"
-        samples_per_second = self.steps * self.batch_size / self._elapsed()
+        samples_per_second = (self.steps - self._done) * self.batch_size / self._elapsed()
         speed = f"{samples_per_second:,.0f} samples/s"
         if self.row is None:
             return speed
@@ -64,9 +67,10 @@ class Progress:
 
     def left(self) -> str:
         """Return the time left; nothing where there is none, or only the first step to judge by."""
-        if self.steps < 2 or self.steps == self.num_steps:
+        taken = self.steps - self._done
+        if taken < 2 or self.steps == self.num_steps:
             return ""
-        seconds = self._elapsed() / self.steps * (self.num_steps - self.steps)
+        seconds = self._elapsed() / taken * (self.num_steps - self.steps)
         return f"{timedelta(seconds=round(seconds))} left"
 
     def _elapsed(self) -> float:
@@ -125,18 +129,18 @@ class Bar(Progress):
         return Group(line, Text(self.measured(), no_wrap=True))
 
 
-def start(num_steps: int, batch_size: int, quiet: bool = False) -> Progress:
+def start(num_steps: int, batch_size: int, quiet: bool = False, done: int = 0) -> Progress:
     """Return the way to show progress that suits where standard error leads.
 
     Parameters
     ----------
-    num_steps, batch_size
+    num_steps, batch_size, done
         As for `Progress`.
     quiet
         Show nothing.
     """
     if quiet:
-        return Progress(num_steps, batch_size)
+        return Progress(num_steps, batch_size, done)
     is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     way = Bar if is_terminal and find_spec("rich") is not None else Lines
-    return way(num_steps, batch_size)
+    return way(num_steps, batch_size, done)

@@ -1,35 +1,49 @@
-"""The folder that a run leaves: settings, history, summary, model and pictures."""
+"""The folder that a run leaves: settings, history, summary, model, pictures and a report."""
 
 import contextlib
+import io
 import json
+import platform
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xpnet import plots
+from xpnet import __version__, plots, transforms
 from xpnet.checkpoint import save_model
-from xpnet.config import Config
+from xpnet.config import Config, defaults_for
 from xpnet.datasets import Dataset
 from xpnet.errors import InputError
-from xpnet.experiment import Experiment
+from xpnet.experiment import Experiment, schedule_of
 from xpnet.files import replacing
 from xpnet.history import Row
+from xpnet.model import Model
+from xpnet.report import Report
 
-__all__ = ["FILES", "claim", "write"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["FILES", "claim", "write", "write_settings"]
 
 FILES = (
     "config.json",
     "history.csv",
     "summary.json",
     "model.safetensors",
+    "best.safetensors",
     "curves.png",
     "weights.png",
+    "report.html",
 )
-"""Names of the files of a run folder, of which the two pictures may be missing."""
+"""Names of the files of a run folder, of which ``best.safetensors`` and the two pictures may be missing."""
+
+REPORTED_UNITS = 100
+"""Units whose weights the report shows, at most: it has to stay a page that can be sent around."""
 
 
 @contextlib.contextmanager
@@ -98,14 +112,39 @@ def write(folder: Path, experiment: Experiment, data: Dataset, pictures: bool) -
         A file cannot be written.
     """
     config = experiment.config
-    save_model(
-        folder / "model.safetensors",
-        experiment.mlp,
-        experiment.params,
-        experiment.mean,
-        data.class_names,
-        data.image_shape,
-    )
+    save_model(folder / "model.safetensors", experiment.model)
+    if experiment.best is not None:
+        save_model(folder / "best.safetensors", experiment.best)
+    else:
+        (folder / "best.safetensors").unlink(missing_ok=True)  # of the run that was here before
+    write_settings(folder, config)
+    lines = [",".join(Row._fields)]
+    lines += [_csv(row, config) for row in experiment.result.history.rows]
+    _write_text(folder / "history.csv", "\n".join(lines) + "\n")
+    _write_text(folder / "summary.json", json.dumps(experiment.summary, indent=2) + "\n")
+
+    drawn, reported = {}, {}
+    if pictures:
+        curves = plots.curves(experiment.result.history, schedule_of(config, len(data.X_train)))
+        drawn["curves.png"] = reported["curves"] = _png(curves)
+        shape = data.image_shape
+        if config.weights_image:
+            drawn["weights.png"] = _png(plots.weights(_of_pixels(experiment.model), shape))
+        if shape is not None and shape[2] in plots.CHANNELS:
+            W = _of_pixels(experiment.model)[:, :REPORTED_UNITS]
+            reported["weights"] = _png(plots.weights(W, shape, width=600))
+    for name in ("curves.png", "weights.png"):
+        if name in drawn:
+            with replacing(folder / name) as temporary:
+                temporary.write_bytes(drawn[name])
+        else:
+            (folder / name).unlink(missing_ok=True)  # of the run that was here before
+    with replacing(folder / "report.html") as temporary:
+        temporary.write_bytes(_report(experiment, data, reported).as_html())
+
+
+def write_settings(folder: Path, config: Config) -> None:
+    """Write ``config.json``, from which a run is repeated or resumed."""
     settings = {f.name: getattr(config, f.name) for f in fields(config) if f.metadata.get("recorded", True)}
     # Repeating the run must find its data from any folder.
     if Path(config.dataset).suffix:
@@ -113,22 +152,34 @@ def write(folder: Path, experiment: Experiment, data: Dataset, pictures: bool) -
     if config.data_dir is not None:
         settings["data_dir"] = str(Path(config.data_dir).resolve())
     _write_text(folder / "config.json", json.dumps(settings, indent=2) + "\n")
-    lines = [",".join(Row._fields)]
-    lines += [_csv(row, config) for row in experiment.result.history.rows]
-    _write_text(folder / "history.csv", "\n".join(lines) + "\n")
-    _write_text(folder / "summary.json", json.dumps(experiment.summary, indent=2) + "\n")
 
-    drawn = {}
-    if pictures:
-        drawn["curves.png"] = plots.curves(experiment.result.history)
-    if pictures and config.weights_image:
-        drawn["weights.png"] = plots.weights(experiment.params["W1"], data.image_shape)
-    for name in ("curves.png", "weights.png"):
-        if name in drawn:
-            with replacing(folder / name) as temporary:
-                drawn[name].savefig(temporary, format="png")
-        else:
-            (folder / name).unlink(missing_ok=True)  # of the run that was here before
+
+def _report(experiment: Experiment, data: Dataset, pictures: Mapping[str, bytes]) -> Report:
+    config, model = experiment.config, experiment.model
+    recorded = [f.name for f in fields(config) if f.metadata.get("recorded", True)]
+    return Report(
+        title=f"xpnet: {Path(config.dataset).name}",
+        subtitle=time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        summary=experiment.summary,
+        settings={name: getattr(config, name) for name in recorded},
+        defaults=defaults_for(config.dataset),
+        versions={
+            "xpnet": __version__,
+            "backend": experiment.summary["backend"],
+            "Python": platform.python_version(),
+            "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        },
+        class_names=data.class_names,
+        y=data.y_val,
+        predicted=model.predict(data.X_val, config.device),
+        pictures=pictures,
+    )
+
+
+def _png(figure: "Figure") -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
 
 
 def _make_new(parent: Path, dataset: str) -> Path:
@@ -143,6 +194,13 @@ def _make_new(parent: Path, dataset: str) -> Path:
             folder = parent / f"{name}-{number}"
         else:
             return folder
+
+
+def _of_pixels(model: Model) -> NDArray[Any]:
+    """The first layer's weights as weights of raw features, of the first network of an ensemble."""
+    how = replace(model.preprocessing, contrast=False)  # a part that weights cannot take over
+    W, _ = transforms.fold(how, model.fitted, model.params["W1"], model.params["b1"])
+    return W[0] if W.ndim == 3 else W
 
 
 def _csv(row: Row, config: Config) -> str:

@@ -4,15 +4,20 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from xpnet import datasets, flags, plots, progress, run_folder
+from xpnet import datasets, flags, plots, progress, recipes, run_folder, tensorboard
 from xpnet.config import DATASET_DEFAULTS, Config, defaults_for
 from xpnet.console import USER_ERROR, StopSignals, complain, run_command
+from xpnet.datasets import Dataset
 from xpnet.device import get_device
 from xpnet.errors import InputError
-from xpnet.experiment import Experiment, run
+from xpnet.experiment import Experiment, check, run
+from xpnet.resume import Checkpoints
+from xpnet.training import Fit
 
 __all__ = ["main"]
 
@@ -46,8 +51,21 @@ def _read_config(argv: Sequence[str] | None) -> Config:
         argv,
         defaults=lambda given: defaults_for(given.get("dataset", Config.dataset)),
         variants=DATASET_DEFAULTS,
+        recipes={name: recipes.path(name) for name in recipes.names()},
+        file_of=_settings_to_resume,
     )
     return Config(**settings)
+
+
+def _settings_to_resume(given: Mapping[str, Any]) -> Path | None:
+    if (folder := given.get("resume")) is None:
+        return None
+    path = Path(folder, "config.json")
+    if not (folder and path.is_file()):
+        raise InputError(f"there is no run in {folder or repr('')} to resume: give the folder of one")
+    if "out" in given:
+        raise InputError(f"--resume goes on in {folder} itself: drop --out")
+    return path
 
 
 def _train(config: Config, signals: StopSignals) -> int:
@@ -56,28 +74,80 @@ def _train(config: Config, signals: StopSignals) -> int:
         raise InputError(f"--weights-image needs matplotlib: {plots.INSTALL}")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it tells users of its font cache
     device = get_device(config.device)
-    with run_folder.claim(config.out, config.dataset) as folder:
+    with run_folder.claim(config.resume or config.out, config.dataset) as folder:
         data = datasets.load(config.dataset, config.data_dir, progress=not config.quiet)
         if config.weights_image:
             plots.check_images(data.image_shape)
+        check(config, data)  # before anything is removed or written
         num_steps = config.num_steps(len(data.X_train))
-        shown = progress.start(num_steps, config.batch_size, config.quiet)
+        checkpoints = Checkpoints(folder, device, _identity(config, data), config.checkpoint_every, _note)
+        after = _to_go_on_from(checkpoints, folder) if config.resume else None
+        if not config.resume:  # what is there of another run is not of this one
+            checkpoints.forget()
+        if config.checkpoint_every is not None:
+            if not config.resume:
+                (folder / "summary.json").unlink(missing_ok=True)  # which says that a run is done
+            run_folder.write_settings(folder, config)  # to resume from, should this be cut off
+        done = len(after.history.losses) if after else 0
+        shown = progress.start(num_steps, config.batch_size, config.quiet, done)
 
         def should_stop() -> bool:
             shown.on_step()
             return signals.received is not None
 
-        with signals.listening(), shown:
-            experiment = run(config, data, device, shown.on_epoch, should_stop)
+        logging_epochs = tensorboard.logging_to(folder, config.tensorboard, shown.on_epoch)
+        with signals.listening(), shown, logging_epochs as on_epoch:
+            experiment = run(
+                config, data, device, on_epoch, should_stop, after=after, on_fit=checkpoints.on_fit
+            )
         if not experiment.result.history.rows:
             raise KeyboardInterrupt("interrupted before the first step: there is nothing to keep")
         try:
             run_folder.write(folder, experiment, data, pictures=can_draw)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"interrupted: {folder} is not complete") from None
+        if not experiment.result.interrupted:
+            checkpoints.forget()
     if not (can_draw or config.quiet):
         complain(NAME, f"note: there is no curves.png, which needs matplotlib: {plots.INSTALL}")
     return _report(experiment, folder, signals)
+
+
+def _identity(config: Config, data: Dataset) -> dict[str, Any]:
+    """What a run must have in common with the one whose checkpoint it goes on from."""
+    if config.checkpoint_every is None and not config.resume:
+        return {}
+    settings = {f.name: getattr(config, f.name) for f in fields(config) if f.metadata.get("recorded", True)}
+    # These change no result; what matters of a data set is its rows, wherever they lie.
+    for name in ("device", "dataset", "data_dir", "weights_image", "tensorboard", "checkpoint_every"):
+        del settings[name]
+    return {"settings": settings, "data": data.checksum()}
+
+
+def _to_go_on_from(checkpoints: Checkpoints, folder: Path) -> Fit | None:
+    """Return the last checkpoint; None if the run was cut off before its first."""
+    found = checkpoints.latest()
+    if found is None and not _was_cut_off(folder):
+        raise InputError(
+            f"{folder} holds no checkpoint: its run has come to its end, or was made without them"
+        )
+    return found
+
+
+def _was_cut_off(folder: Path) -> bool:
+    """Return whether a run without a checkpoint was killed or interrupted before its first."""
+    try:
+        summary = json.loads((folder / "summary.json").read_bytes())
+        config = json.loads((folder / "config.json").read_bytes())
+        return bool(summary["status"] == "interrupted" and config["checkpoint_every"])
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _note(text: str) -> None:
+    complain(NAME, f"note: {text}")
 
 
 def _report(experiment: Experiment, folder: Path, signals: StopSignals) -> int:
@@ -94,7 +164,8 @@ def _report(experiment: Experiment, folder: Path, signals: StopSignals) -> int:
     sys.stdout.flush()
     match summary["status"]:
         case "diverged":
-            step = int(experiment.result.diverged_at)
+            diverged_at = experiment.result.diverged_at  # of each network of an ensemble
+            step = int(diverged_at[diverged_at > 0].min())
             name = "learning_rate"
             if step == 1:
                 name = "init_std"
@@ -102,12 +173,13 @@ def _report(experiment: Experiment, folder: Path, signals: StopSignals) -> int:
                 name = "learning_rate_decay"
             elif config.learning_rate * config.reg > 1 and config.reg > 1:
                 name = "reg"
+            kept = "last finite" if config.patience is None else "best"
             remedy = f"{flags.flag(name)}, which is {getattr(config, name)}"
             remedy += ", or scale the data" if step == 1 else ""
             complain(
                 NAME,
                 f"error: the loss overflowed at step {step}: lower {remedy}; "
-                f"the last finite parameters are in {folder}",
+                f"the {kept} parameters are in {folder}",
             )
             return USER_ERROR
         case "interrupted":

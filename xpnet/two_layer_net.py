@@ -9,9 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 from xpnet import network
 from xpnet.device import Device, get_device
 from xpnet.errors import InputError
+from xpnet.feeding import Feed
 from xpnet.history import History
-from xpnet.network import MLP
-from xpnet.training import Hyper, fit
+from xpnet.mlp import MLP, init
+from xpnet.step import Hyper, Regime, initial_state
+from xpnet.training import fit
 from xpnet.typing import Params, Random
 
 __all__ = ["TwoLayerNet"]
@@ -83,7 +85,7 @@ class TwoLayerNet:
                     f"rng is a seed, a numpy.random.Generator or a RandomState, not {rng!r}"
                 ) from error
         self._rng = rng
-        drawn = network.init(self._mlp, rng, std)
+        drawn = init(self._mlp, rng, std)
         self.params: Params = {k: self._device.put(v, self._dtype) for k, v in drawn.items()}
 
     def loss(
@@ -192,19 +194,17 @@ class TwoLayerNet:
             for name, values in (("X", rows), ("X_val", rows_val)):
                 if not np.isfinite(float(xp.min(values)) + float(xp.max(values))):
                     raise InputError(f"{name} has a value that is no number or is infinite: drop such rows")
+            regime, hyper = Regime(num_iters, batch_size), Hyper(learning_rate, learning_rate_decay, reg)
             result = fit(
                 self._mlp,
-                self.params,
-                rows,
-                self._put_labels(y, rows.shape[0]),
+                initial_state(self._device, self.params, regime, hyper),
+                Feed(rows, self._put_labels(y, rows.shape[0])),
                 rows_val,
                 self._put_labels(y_val, rows_val.shape[0]),
                 device=self._device,
-                hyper=Hyper(learning_rate, learning_rate_decay, reg),
-                num_steps=num_iters,
-                batch_size=batch_size,
-                sampling="replacement",
-                rng=lambda _epoch: self._rng,
+                regime=regime,
+                hyper=hyper,
+                sources=lambda _stream, _epoch: self._rng,
                 on_epoch=print_losses if verbose else None,
             )
         self.params = result.params

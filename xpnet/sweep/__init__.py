@@ -1,6 +1,7 @@
 """Sweeps: many networks trained at once, as one network with a leading axis.
 
-``grid`` and ``random`` make the points, ``configs`` the settings of each network, ``run`` trains them::
+``grid``, ``ablation`` and ``random`` make the points, ``configs`` the settings of each network, and ``run``
+trains them::
 
     from xpnet import sweep
     from xpnet.config import Config
@@ -11,6 +12,6 @@
 """
 
 from xpnet.sweep.runner import Sweep, run
-from xpnet.sweep.space import Choice, LogUniform, Uniform, configs, grid, random
+from xpnet.sweep.space import Choice, LogUniform, Uniform, ablation, configs, grid, random
 
-__all__ = ["Choice", "LogUniform", "Sweep", "Uniform", "configs", "grid", "random", "run"]
+__all__ = ["Choice", "LogUniform", "Sweep", "Uniform", "ablation", "configs", "grid", "random", "run"]

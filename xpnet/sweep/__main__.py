@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from xpnet import datasets, flags, plots, run_folder
+from xpnet import datasets, flags, plots, recipes, run_folder
 from xpnet.config import DATASET_DEFAULTS, Config, defaults_for
 from xpnet.console import USER_ERROR, StopSignals, complain, run_command
 from xpnet.datasets import Dataset
 from xpnet.device import get_device
 from xpnet.errors import InputError
-from xpnet.experiment import record
+from xpnet.experiment import check, prepare, record
 from xpnet.files import replacing
 from xpnet.flags import setting
 from xpnet.sweep import display, space
@@ -27,17 +27,26 @@ from xpnet.sweep.runner import Sweep, run
 from xpnet.sweep.store import recorded
 from xpnet.sweep.table import as_text, write_csv
 from xpnet.training import Fit
-from xpnet.transforms import fit_mean
 
 __all__ = ["main"]
 
 NAME = "xpnet sweep"
 DESCRIPTION = """\
 Train every combination of the values given, many networks at a time as one stack.
+With --ablation, only the first value of each setting together, and each further value alone changed.
 With --random N, N draws instead: two values of a setting with a decimal range are its ends,
 log-uniform if both are above 0; of any other values each draw takes one."""
 
-SINGLE = (*space.SAME_FOR_ALL, "weights_image", "out", "json", "quiet")
+SINGLE = (
+    *space.SAME_FOR_ALL,
+    "weights_image",
+    "tensorboard",
+    "checkpoint_every",
+    "resume",
+    "out",
+    "json",
+    "quiet",
+)
 """Settings of `Config` that take one value."""
 
 
@@ -48,6 +57,7 @@ class SweepConfig(Config):
     out: str | None = setting(
         None, "folder to write, by default runs/sweep-<dataset>-<digest of the settings>", recorded=False
     )
+    ablation: bool = setting(False, "vary one setting at a time, instead of the whole grid")
     random: int | None = setting(None, "number of random draws, instead of the whole grid")
     random_seed: int = setting(0, "seed of the random draws")
     own_batches: bool = setting(
@@ -87,6 +97,7 @@ def _read_settings(argv: Sequence[str] | None) -> dict[str, Any]:
             | defaults_for(given.get("dataset", Config.dataset))
         ),
         variants=DATASET_DEFAULTS,
+        recipes={name: recipes.path(name) for name in recipes.names()},
         several=_several(),
     )
 
@@ -102,8 +113,10 @@ def _configs(settings: dict[str, Any]) -> list[Config]:
     base = {f.name: settings[f.name] for f in fields(Config) if f.name not in several}
     first = Config(**base, **{name: given[0] for name, given in values.items()})
     lists = {name: given for name, given in values.items() if len(given) > 1}
+    if settings["ablation"] and settings["random"] is not None:
+        raise InputError("give either --ablation or --random")
     if settings["random"] is None:
-        points = space.grid(lists)
+        points = (space.ablation if settings["ablation"] else space.grid)(lists)
     else:
         if not lists:
             raise InputError("--random needs a setting with several values to draw from, as --reg 1e-4 1e-1")
@@ -123,6 +136,13 @@ def _distribution(values: tuple[Any, ...]) -> space.Distribution:
 def _sweep(settings: dict[str, Any], signals: StopSignals) -> int:
     configs = _configs(settings)
     base, halving, quiet = configs[0], settings["halving"], settings["quiet"]
+    if base.tensorboard:
+        raise InputError("a sweep writes no events for TensorBoard, only its tables: drop --tensorboard")
+    if base.resume is not None or base.checkpoint_every is not None:
+        raise InputError(
+            "a sweep keeps what it has done by itself, and the same command goes on from there: "
+            "drop --resume and --checkpoint-every"
+        )
     if settings["max_nets"] is not None and settings["max_nets"] < 1:
         raise InputError(f"--max-nets must be at least 1, not {settings['max_nets']}")
     if base.weights_image and not plots.available():
@@ -142,7 +162,7 @@ def _sweep(settings: dict[str, Any], signals: StopSignals) -> int:
             plots.check_images(data.image_shape)
         num_rows = len(data.X_train)
         for config in configs:
-            config.num_steps(num_rows)  # complains before any work is done
+            check(config, data)  # before any work is done
         halvings = count_halvings(configs, num_rows) if halving else 0
         shown = display.start(configs, total_steps(configs, num_rows, halvings), quiet)
         with signals.listening(), shown:
@@ -193,15 +213,14 @@ def _report(found: Sweep, data: Dataset, folder: Path, settings: dict[str, Any])
     row = found.rows[0]
     # The test rows are read here, once, for the network that validation has chosen.
     device = get_device("cpu" if settings["scheduler"] else found.configs[0].device)
-    params = {name: device.put(value) for name, value in found.best.params.items()}
+    config = found.configs[row["network"]]
     best = record(
-        found.configs[row["network"]],
-        data,
+        config,
+        prepare(config, data, device),
         device,
-        Fit(params, found.best.history, diverged_at=np.zeros((), np.int64), interrupted=False),
-        fit_mean(data.X_train),
-        {name: row[name] for name in ("train_accuracy", "val_accuracy")},
+        Fit(found.best.state, found.best.history, diverged_at=np.zeros((), np.int64), interrupted=False),
         row["seconds"],
+        {name: row[name] for name in ("train_accuracy", "val_accuracy")},
     )
     with run_folder.claim(str(folder / "best"), data.name) as best_folder:
         run_folder.write(best_folder, best, data, pictures=can_draw)

@@ -10,18 +10,24 @@ from numpy.typing import NDArray
 
 from xpnet.config import Config
 from xpnet.device import Device, one_blas_thread
-from xpnet.experiment import Prepared, accuracies, network_for, train
+from xpnet.experiment import Prepared, accuracies, small_products, train
 from xpnet.history import History, Row
+from xpnet.step import trained
 
 __all__ = ["Outcome", "Task", "Trained", "merit", "train_chunk"]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """One network as far as it has been trained, on the host."""
+    """One network as far as it has been trained, on the host: all that training can go on from."""
 
-    params: dict[str, NDArray[Any]]
+    state: dict[str, dict[str, NDArray[Any]]]
     history: History
+
+    @property
+    def params(self) -> dict[str, NDArray[Any]]:
+        """The parameters to evaluate."""
+        return trained(self.state)
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Task:
         The networks as the previous rung left them; empty in the first.
     keep_all
         Return all trained networks, because a rung follows; else only the best.
+    lone
+        Whether no other network is trained in this rung, so that this one may have all BLAS threads.
     """
 
     key: str
@@ -47,6 +55,12 @@ class Task:
     epochs: tuple[int, int]
     before: Mapping[int, Trained]
     keep_all: bool
+    lone: bool = False
+
+    @property
+    def config(self) -> Config:
+        """Settings of its first network; all have the same shape."""
+        return next(iter(self.configs.values()))
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,6 @@ def train_chunk(
     task: Task,
     prepared: Prepared,
     device: Device,
-    classes: int,
     on_epoch: Callable[[Task, Row], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Outcome | None:
@@ -72,8 +85,8 @@ def train_chunk(
     ----------
     task
         What to train.
-    prepared, device, classes
-        The data, where they are, and the number of classes.
+    prepared, device
+        The data, and where they are.
     on_epoch
         Called after each epoch with its row, whose values are arrays over the networks.
     should_stop
@@ -86,26 +99,27 @@ def train_chunk(
     """
     numbers = list(task.configs)
     configs = [task.configs[k] for k in numbers]
-    mlp = network_for(configs[0], prepared.X.shape[1], classes)
+    mlp = configs[0].mlp(prepared.data.num_features, prepared.data.num_classes)
     began = time.perf_counter()
     # One BLAS thread however many stacks train at a time: the last bits depend on their number.
-    with one_blas_thread(device.is_host):
+    with one_blas_thread(device.is_host and (not task.lone or small_products(configs[0], mlp))):
         result = train(
             configs,
             mlp,
             prepared,
             device,
-            params=[task.before[k].params for k in numbers] if task.before else None,
+            states=[task.before[k].state for k in numbers] if task.before else None,
             epochs=range(*task.epochs),
+            keep_best=False,
             on_epoch=None if on_epoch is None else lambda history: on_epoch(task, history.rows[-1]),
             should_stop=should_stop,
         )
         if result.interrupted:
             return None
-        measured = accuracies(mlp, result.params, prepared, device)
+        measured = accuracies(configs[0], mlp, result.params, prepared, device)
     measured = {name: np.atleast_1d(value) for name, value in measured.items()}
     seconds = (time.perf_counter() - began) / len(numbers)
-    diverged_at = np.atleast_1d(result.diverged_at)
+    diverged_at, stopped_at = np.atleast_1d(result.diverged_at), np.atleast_1d(result.stopped_at)
     histories = _split_history(result.history, len(numbers))
     rows = []
     for place, number in enumerate(numbers):
@@ -116,14 +130,15 @@ def train_chunk(
         if ended := int(diverged_at[place]):
             # The rest of the stack went on, and what was measured of this one since means nothing.
             history = History([row for row in history.rows if row.step < ended], history.losses[: ended - 1])
+        elif stopped := int(stopped_at[place]):
+            history = History([row for row in history.rows if row.step <= stopped], history.losses[:stopped])
         histories[place] = history
         rows.append(
             {
                 "network": number,
                 "task": task.key,
                 "networks": len(numbers),
-                # By way of text, as short as its precision allows: 0.98, not 0.9800000190734863.
-                **{name: float(str(values[place])) for name, values in measured.items()},
+                **{name: float(values[place]) for name, values in measured.items()},
                 "status": "diverged" if ended else "finished",
                 "steps": len(history.losses),
                 "seconds": seconds,
@@ -131,16 +146,19 @@ def train_chunk(
             }
         )
     best = max(range(len(numbers)), key=lambda i: merit(rows[i]))
-    host = {name: device.to_host(value) for name, value in result.params.items()}
-    trained = {
+    host = {kind: {name: device.to_host(v) for name, v in of.items()} for kind, of in result.state.items()}
+    kept = {
         number: Trained(
-            {name: value[place] if len(numbers) > 1 else value for name, value in host.items()},
+            {
+                kind: {name: value[place] if len(numbers) > 1 else value for name, value in of.items()}
+                for kind, of in host.items()
+            },
             histories[place],
         )
         for place, number in enumerate(numbers)
         if task.keep_all or place == best
     }
-    return Outcome(task.key, rows, trained)
+    return Outcome(task.key, rows, kept)
 
 
 def merit(row: Mapping[str, Any]) -> tuple[bool, float, int]:

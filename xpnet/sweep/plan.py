@@ -1,6 +1,6 @@
 """How a sweep is cut up: one stack per shape, stacks into chunks that fit memory and cache, rungs."""
 
-import itertools
+import math
 import os
 import time
 from bisect import bisect_left
@@ -10,12 +10,13 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from xpnet.batches import draw_batches, epoch_ends
+from xpnet.batches import epoch_ends
 from xpnet.config import Config
 from xpnet.device import Device, one_blas_thread
-from xpnet.experiment import Prepared, initial, network_for, rng_for
-from xpnet.network import MLP
-from xpnet.training import EVALUATION_ROWS, make_step
+from xpnet.evaluation import EVALUATION_ROWS
+from xpnet.experiment import Prepared, hyper_of, initial, sources_of
+from xpnet.mlp import EXPANSION, MLP
+from xpnet.step import draw_epoch, initial_state, make_step, of_step
 
 __all__ = [
     "Cut",
@@ -99,13 +100,17 @@ def total_steps(configs: Sequence[Config], num_rows: int, halvings: int) -> int:
 def network_bytes(mlp: MLP, config: Config) -> int:
     """Estimate the memory that one network takes in a stack while it trains."""
     itemsize = 4 if config.dtype == "float32" else 8
-    parameters = sum(a * b + b for a, b in itertools.pairwise(mlp.sizes))
-    units = sum(mlp.sizes[1:])
-    # Parameters, gradients, the epoch's first parameters, and one more while the stack is made; of each
-    # unit its value before and after the ReLU and two gradients, in training or in an evaluation; of its
-    # own batches, this one and the last of the epoch before.
+    parameters = sum(math.prod(shape) for shape in mlp.shapes.values())
+    # Parameters, gradients, the epoch's first parameters, and one more while the stack is made; what solver
+    # and average keep, also of the epoch's beginning.
+    kept = initial_state(Device(), {}, config.regime(config.batch_size), hyper_of([config]))
+    copies = 4 + 2 * (len(kept) - 1)
+    # Of each unit its value before and after the activation, two gradients, and what a smooth activation or
+    # a mask takes, in training or in an evaluation; more with a norm. Of its batches this one and the last of
+    # the epoch before, or this one with a mask and the bits that it is made of.
+    units = sum(mlp.sizes[1:]) * (1 + (mlp.norm != "none")) * (EXPANSION if mlp.residual else 1)
     rows = max(config.batch_size, EVALUATION_ROWS)
-    return itemsize * (4 * parameters + 4 * units * rows + 2 * mlp.sizes[0] * config.batch_size)
+    return itemsize * (copies * parameters + 6 * units * rows + 5 * mlp.sizes[0] * config.batch_size)
 
 
 def fits_in_memory(mlp: MLP, config: Config, device: Device) -> int:
@@ -113,9 +118,7 @@ def fits_in_memory(mlp: MLP, config: Config, device: Device) -> int:
     return max(1, int(MEMORY_SHARE * device.free_memory()) // network_bytes(mlp, config))
 
 
-def choose_cut(
-    configs: Sequence[Config], prepared: Prepared, device: Device, classes: int, max_nets: int | None
-) -> Cut:
+def choose_cut(configs: Sequence[Config], prepared: Prepared, device: Device, max_nets: int | None) -> Cut:
     """Choose how to cut the networks of one shape.
 
     A GPU takes as many as fit its memory. A CPU trains a stack on each core: a stack saves calls but
@@ -126,17 +129,17 @@ def choose_cut(
     ----------
     configs
         Settings of the networks, of one shape.
-    prepared, device, classes
-        The data, where they are, and the number of classes.
+    prepared, device
+        The data, and where they are.
     max_nets
         The most networks in a stack; no limit but memory by default.
     """
-    mlp = network_for(configs[0], prepared.X.shape[1], classes)
+    mlp = configs[0].mlp(prepared.data.num_features, prepared.data.num_classes)
     fit = fits_in_memory(mlp, configs[0], device)
     most = min(len(configs), max_nets or len(configs), fit)
     if not device.is_host:
         return Cut(most)
-    steps = configs[0].num_steps(prepared.X.shape[0])
+    steps = configs[0].num_steps(prepared.feed.X.shape[0])
     sizes = {2**i for i in range(most.bit_length())} | {most, min(most, -(-len(configs) // cores()))}
     ways = [Cut(size, min(cores(), -(-len(configs) // size), max(1, fit // size))) for size in sorted(sizes)]
     if len(ways) == 1:
@@ -164,17 +167,20 @@ def _seconds_per_step(
 ) -> float:
     """Time some steps of as many stacks at once as the cut has workers."""
     in_stack = configs[: cut.size]
-    batches = rng_for(in_stack)(0)
-    config = in_stack[0]
-    index = draw_batches(batches, prepared.X.shape[0], config.batch_size, 1, config.sampling)[0]
-    still = device.put(np.zeros(() if cut.size == 1 else cut.size), config.dtype)
-    step = make_step(device.xp, mlp, prepared.X, prepared.y, still)
-    stacks = [initial(in_stack, mlp, device) for _ in range(cut.workers)]
+    regime, hyper = in_stack[0].regime(prepared.feed.X.shape[0]), hyper_of(in_stack)
+    params = initial(in_stack, mlp, device)
+    step = make_step(device, mlp, prepared.feed, regime, hyper, params)
+    still = np.zeros((1,) if cut.size == 1 else (1, cut.size))
+    epoch = draw_epoch(device, prepared.feed, regime, hyper, params, sources_of(in_stack), 0, 0, still)
+    draws = of_step(epoch, 0)
+    stacks = [
+        initial_state(device, initial(in_stack, mlp, device), regime, hyper) for _ in range(cut.workers)
+    ]
 
     def run(worker: int, steps: int) -> None:
         with device.active():
             for _ in range(steps):
-                stacks[worker], _loss = step(stacks[worker], index, still)
+                stacks[worker], _loss = step(stacks[worker], draws)
 
     def seconds(steps: int) -> float:
         began = time.perf_counter()

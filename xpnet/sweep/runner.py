@@ -1,6 +1,5 @@
 """Run a sweep: chunks to threads or an executor, rung by rung, and the table that comes of it."""
 
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
@@ -8,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from xpnet import datasets
 from xpnet.config import Config
 from xpnet.datasets import Dataset
 from xpnet.device import Device
+from xpnet.errors import InputError
+from xpnet.experiment import check
 from xpnet.history import Row
 from xpnet.sweep.chunk import Outcome, Task, Trained, merit
 from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung, groups
@@ -100,7 +99,11 @@ def run(
     shipped, data = data, data or datasets.load(configs[0].dataset, configs[0].data_dir)
     num_rows = len(data.X_train)
     for config in configs:
-        config.num_steps(num_rows)  # complains before any work is done
+        check(config, data)  # before any work is done
+        if halving and config.patience is not None:
+            raise InputError("halving stops the networks that fall behind: drop --patience or --halving")
+        if config.ensemble > 1:
+            raise InputError("a sweep ranks single networks: drop --ensemble, or train one with its best row")
     store = Memory() if out is None else Store(out, _description(configs, halving, data))
     recorded_rows = store.done()
     if on_recorded is not None:
@@ -138,7 +141,8 @@ def run(
                     before = {k: store.load(rows[k]["task"], k) for k in missing} if rung else {}
                     chosen = {k: configs[k] for k in missing}
                     key = f"{prefix}network{missing[0]}"
-                    tasks.append(Task(key, chosen, span, before, keep_all=rung < halvings))
+                    task = Task(key, chosen, span, before, rung < halvings, lone=len(survivors) == 1)
+                    tasks.append(task)
             work.append((cut, tasks))
         left = {task.key for _, tasks in work for task in tasks}
         with closing(workers.train(work)) as outcomes:
@@ -172,11 +176,8 @@ def _ranked(rows: Mapping[int, dict[str, Any]], survivors: set[int]) -> list[dic
 
 
 def _description(configs: Sequence[Config], halving: bool, data: Dataset) -> dict[str, Any]:
-    checksum = 0
-    for rows in (data.X_train, data.y_train, data.X_val, data.y_val):
-        checksum = zlib.crc32(np.ascontiguousarray(rows).data, checksum)
     return {
-        "data": {"name": data.name, "rows": len(data.X_train), "crc32": checksum},
+        "data": {"name": data.name, "rows": len(data.X_train), "crc32": data.checksum()},
         "halving": halving,
         "networks": [recorded(config) for config in configs],
     }

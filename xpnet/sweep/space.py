@@ -12,7 +12,17 @@ import numpy as np
 from xpnet.config import Config
 from xpnet.errors import InputError
 
-__all__ = ["Choice", "Distribution", "LogUniform", "Point", "Uniform", "configs", "grid", "random"]
+__all__ = [
+    "Choice",
+    "Distribution",
+    "LogUniform",
+    "Point",
+    "Uniform",
+    "ablation",
+    "configs",
+    "grid",
+    "random",
+]
 
 Point = dict[str, Any]
 """Hyper-parameters of one network by the name of the setting."""
@@ -82,6 +92,21 @@ def grid(space: Mapping[str, Sequence[Any]]) -> list[Point]:
         Values to try by the name of the setting, such as ``{"learning_rate": [1e-3, 2e-3]}``.
     """
     return [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
+
+
+def ablation(space: Mapping[str, Sequence[Any]]) -> list[Point]:
+    """Return the point of all first values, and for each further value the point that has it alone changed.
+
+    So each setting's worth can be read beside all others as they are meant to be, in a number of points
+    that grows with the sum of the values instead of their product.
+
+    Parameters
+    ----------
+    space
+        Values by the name of the setting, the one to keep first: ``{"flip": [True, False]}``.
+    """
+    base = {name: values[0] for name, values in space.items()}
+    return [base, *(base | {name: value} for name, values in space.items() for value in values[1:])]
 
 
 def random(space: Mapping[str, Any], n: int, seed: int = 0) -> list[Point]:

@@ -128,7 +128,8 @@ class Store(Memory):
         tensors: dict[str, NDArray[Any]] = {}
         for number, trained in outcome.trained.items():
             rows = np.array(trained.history.rows, np.float64)
-            arrays = trained.params | {"rows": rows, "losses": np.array(trained.history.losses)}
+            arrays = {f"{kind}/{name}": a for kind, of in trained.state.items() for name, a in of.items()}
+            arrays |= {"rows": rows, "losses": np.array(trained.history.losses)}
             # Their memory may be a view's; safetensors writes it as it lies.
             tensors |= {f"{number}/{name}": np.ascontiguousarray(a) for name, a in arrays.items()}
         with replacing(self._chunk(outcome.key)) as path:
@@ -155,7 +156,11 @@ class Store(Memory):
                 f"{path} cannot be read: delete {self.folder} and run the sweep again"
             ) from error
         history = History([Row(int(r[0]), int(r[1]), *r[2:]) for r in rows.tolist()], list(losses))
-        return Trained(arrays, history)
+        state: dict[str, dict[str, NDArray[Any]]] = {}
+        for key, array in arrays.items():
+            kind, _, name = key.partition("/")
+            state.setdefault(kind, {})[name] = array
+        return Trained(state, history)
 
     def forget(self, keep: set[str]) -> None:
         """Remove the networks of all tasks but those to keep, and what a kill left half written."""

@@ -1,6 +1,7 @@
 """Where chunks are trained: on threads of this process, or by an executor's workers."""
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -26,8 +27,38 @@ from xpnet.sweep.plan import Cut, choose_cut, cores
 
 __all__ = ["Here", "There", "train_on_worker"]
 
+PREPARED = 2
+"""Data sets, each prepared in another way, that are kept: as many as two cores may work on at a time."""
+
 REMOTE_SIZE = 16
 """Networks to a stack on an executor's workers, whose memory and caches can't be seen from here."""
+
+
+class Preparations:
+    """A data set, prepared on a device in the ways that the networks of a sweep ask for.
+
+    Parameters
+    ----------
+    data, device
+        The data set, and where it is to be.
+    """
+
+    def __init__(self, data: Dataset, device: Device) -> None:
+        self.device = device
+        self._data = data
+        self._made: OrderedDict[tuple[object, ...], Prepared] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, config: Config) -> Prepared:
+        """Return the data as a network of these settings takes them."""
+        key = (config.preprocessing, config.augmentation, config.dtype)
+        with self._lock:
+            if key not in self._made:
+                if len(self._made) == PREPARED:
+                    self._made.popitem(last=False)
+                self._made[key] = prepare(config, self._data, self.device)
+            self._made.move_to_end(key)
+            return self._made[key]
 
 
 class Here:
@@ -43,15 +74,14 @@ class Here:
         stop: Callable[[], bool],
     ) -> None:
         self._device = get_device(device or config.device)
-        self._classes = data.num_classes
-        self._prepared = prepare(data, self._device, config.dtype)
+        self._prepared = Preparations(data, self._device)
         self._max_nets = max_nets
         self._on_epoch = on_epoch
         self._stop = stop
 
     def cut(self, configs: Sequence[Config]) -> Cut:
         """Choose how to cut the networks of one shape."""
-        return choose_cut(configs, self._prepared, self._device, self._classes, self._max_nets)
+        return choose_cut(configs, self._prepared(configs[0]), self._device, self._max_nets)
 
     def train(self, work: Sequence[tuple[Cut, Sequence[Task]]]) -> Generator[Outcome, None, None]:
         """Train the tasks of each cut; yield what becomes of them in the order in which they end."""
@@ -66,7 +96,7 @@ class Here:
             return left.is_set() or self._stop()
 
         def train(task: Task) -> Outcome | None:
-            return train_chunk(task, self._prepared, self._device, self._classes, self._on_epoch, stop)
+            return train_chunk(task, self._prepared(task.config), self._device, self._on_epoch, stop)
 
         with ThreadPoolExecutor(workers) as threads:
             try:
@@ -96,7 +126,6 @@ class There:
         self._executor = executor
         self._source = data or (config.dataset, config.data_dir)
         self._device = config.device if device is None else str(getattr(device, "name", device))
-        self._dtype = config.dtype
         self._size = max_nets or REMOTE_SIZE
         self._stop = stop
 
@@ -110,7 +139,7 @@ class There:
         try:
             for _, tasks in work:
                 for task in tasks:
-                    arguments = (task, self._source, self._device, self._dtype)
+                    arguments = (task, self._source, self._device)
                     waiting.add(self._executor.submit(train_on_worker, *arguments))
             while waiting and not self._stop():
                 ended, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
@@ -126,23 +155,17 @@ class There:
                 future.cancel()
 
 
-def train_on_worker(task: Task, source: Dataset | tuple[str, str | None], device: str, dtype: str) -> Outcome:
+def train_on_worker(task: Task, source: Dataset | tuple[str, str | None], device: str) -> Outcome:
     """Train a chunk in a worker's process; it loads the data and takes its own device, once."""
-    prepared, classes = (
-        _prepare(source, device, dtype)
-        if isinstance(source, Dataset)
-        else _load_and_prepare(*source, device, dtype)
+    prepared = (
+        Preparations(source, get_device(device)) if isinstance(source, Dataset) else _loaded(*source, device)
     )
-    outcome = train_chunk(task, prepared, get_device(device), classes)
+    outcome = train_chunk(task, prepared(task.config), prepared.device)
     if outcome is None:  # only a should_stop makes it so, and there is none
         raise AssertionError(task.key)
     return outcome
 
 
-def _prepare(data: Dataset, device: str, dtype: str) -> tuple[Prepared, int]:
-    return prepare(data, get_device(device), dtype), data.num_classes
-
-
 @lru_cache(maxsize=1)
-def _load_and_prepare(name: str, data_dir: str | None, device: str, dtype: str) -> tuple[Prepared, int]:
-    return _prepare(datasets.load(name, data_dir), device, dtype)
+def _loaded(name: str, data_dir: str | None, device: str) -> Preparations:
+    return Preparations(datasets.load(name, data_dir), get_device(device))
