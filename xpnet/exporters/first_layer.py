@@ -1,0 +1,51 @@
+"""Preprocessing as other libraries do it: as much of it as can be is part of the first layer."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet import augment, transforms
+from xpnet.device import to_numpy
+from xpnet.model import Model
+
+__all__ = ["FirstLayer", "first_layer", "view_columns"]
+
+
+class FirstLayer(NamedTuple):
+    """What comes of a raw row: ``(contrast(x) - mean) W + b``.
+
+    Attributes
+    ----------
+    contrast
+        Added to the variance of a row in contrast normalisation; None for none.
+    mean
+        Subtracted, ``(features,)``; None if it is 0. Not a part of ``b``: where it is large against the
+        deviation, float32 would lose in the product what the subtraction keeps.
+    W, b
+        ``(*nets, features, units)`` and ``(*nets, units)``, scale or matrix of the preprocessing included.
+    """
+
+    contrast: float | None
+    mean: NDArray[np.float64] | None
+    W: NDArray[np.float64]
+    b: NDArray[np.float64]
+
+
+def first_layer(model: Model) -> FirstLayer:
+    """Return the first layer of a model with its preprocessing."""
+    mean = model.fitted["mean"]
+    linear = model.fitted | {"mean": np.zeros_like(mean)}
+    how = replace(model.preprocessing, contrast=False)
+    W, b = transforms.fold(how, linear, to_numpy(model.params["W1"]), to_numpy(model.params["b1"]))
+    contrast = float(model.fitted["contrast"][0]) if model.preprocessing.contrast else None
+    return FirstLayer(contrast, mean if mean.any() else None, W, b)
+
+
+def view_columns(model: Model) -> NDArray[np.int64] | None:
+    """Return which columns of a row make up each view ``(views, features)``; None for the row alone."""
+    if model.averaging == "none":
+        return None
+    columns = np.arange(model.num_features)[None]
+    return np.concatenate(list(augment.views(np, model.averaging, columns, model.image_shape)))

@@ -1,0 +1,132 @@
+"""What the classes of a classification are worth: the confusion matrix, and precision and recall of each."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "MOST_CLASSES",
+    "PerClass",
+    "confusion",
+    "confusion_text",
+    "per_class",
+    "per_class_text",
+    "printable",
+]
+
+MOST_CLASSES = 1000
+"""Classes up to which there is a confusion matrix: a million numbers."""
+
+WIDEST = 20
+"""Classes up to which a confusion matrix fits into a terminal."""
+
+
+class PerClass(NamedTuple):
+    """How well each class is recognised; arrays ``(classes,)``.
+
+    Attributes
+    ----------
+    precision
+        Part of the rows taken for the class that are of it; NaN if none was taken for it.
+    recall
+        Part of the rows of the class that were taken for it; NaN if it has no rows.
+    f1
+        Harmonic mean of both, ``2 hits / (support + taken)``; NaN if the class doesn't occur at all.
+    support
+        Number of rows of the class.
+    """
+
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    f1: NDArray[np.float64]
+    support: NDArray[np.int64]
+
+    def mean(self) -> dict[str, float]:
+        """Return the mean of each measure over the classes that have it, NaN if none has."""
+        means = {}
+        for name in ("precision", "recall", "f1"):
+            known = getattr(self, name)
+            known = known[~np.isnan(known)]
+            means[name] = float(known.mean()) if known.size else float("nan")
+        return means
+
+
+def per_class(y: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: int) -> PerClass:
+    """Return how well each class is recognised.
+
+    Parameters
+    ----------
+    y, predicted
+        The class of each row ``(rows,)``, and what it was taken for.
+    num_classes
+        Both are below it.
+    """
+    hits, support, taken = (
+        np.bincount(classes, minlength=num_classes) for classes in (y[y == predicted], y, predicted)
+    )
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN
+        return PerClass(hits / taken, hits / support, 2 * hits / (support + taken), support)
+
+
+def confusion(y: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: int) -> NDArray[np.int64]:
+    """Return how many rows of each class (down) were taken for which (across): ``(classes, classes)``.
+
+    Parameters
+    ----------
+    y, predicted, num_classes
+        As for `per_class`.
+    """
+    pairs = np.bincount(y * num_classes + predicted, minlength=num_classes**2)
+    return pairs.reshape(num_classes, num_classes)
+
+
+def per_class_text(found: PerClass, class_names: Sequence[str]) -> str:
+    """Return the measures of each class, and their means, as lines for a terminal."""
+    lines: list[tuple[str, ...]] = [("", "precision", "recall", "F1", "rows")]
+    for name, *values, support in zip(map(printable, class_names), *found, strict=True):
+        lines.append((name, *map(_percent, values), str(support)))
+    lines.append(("mean", *map(_percent, found.mean().values()), str(found.support.sum())))
+    return _aligned(lines)
+
+
+def confusion_text(counts: NDArray[np.int64], class_names: Sequence[str]) -> str:
+    """Return a confusion matrix as lines for a terminal; of many classes the most frequent mistakes."""
+    names = [printable(name) for name in class_names]
+    if len(names) <= WIDEST:
+        heads = [name if len(name) <= 9 else name[:8] + "…" for name in names]
+        rows = [("", *heads)] + [
+            (name, *map(str, row)) for name, row in zip(names, counts.tolist(), strict=True)
+        ]
+        return _aligned(rows)
+    mistakes = counts * ~np.eye(len(counts), dtype=bool)
+    most = np.argsort(-mistakes, axis=None, kind="stable")[:WIDEST]
+    pairs = [divmod(int(flat), len(counts)) for flat in most]
+    return _aligned(
+        [("class", "taken for", "rows")]
+        + [
+            (names[true], names[taken], str(counts[true, taken]))
+            for true, taken in pairs
+            if mistakes[true, taken]
+        ]
+    )
+
+
+def printable(name: str) -> str:
+    """Return a name with what a terminal would act upon, and what is no text, written out."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in name)
+
+
+def _percent(value: Any) -> str:
+    return "–" if np.isnan(value) else f"{100 * value:.1f} %"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *others in rows:
+        cells = [first.ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
