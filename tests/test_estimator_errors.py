@@ -1,0 +1,179 @@
+"""What the estimators refuse, in one line with the fix; and what importing them needs."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+
+from estimators import classes, fitted, numbers
+
+import xpnet
+from xpnet import InputError, MLPClassifier, MLPRegressor
+
+
+def refused(message, act):
+    with pytest.raises(InputError, match=message) as caught:
+        act()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"solver": "lbfgs"}, "'lbfgs' trains on all rows at once.*use 'adam' or 'sgd'"),
+        ({"solver": "newton"}, "solver must be one of 'sgd', .*'adam'.* not 'newton'"),
+        ({"activation": "softmax"}, "activation must be one of 'relu', .*not 'softmax'"),
+        ({"learning_rate": 0.1}, "learning_rate must be one of 'constant', .* not 0.1"),
+        ({"dtype": "float16"}, "dtype must be one of None, 'float32', 'float64', not 'float16'"),
+        ({"hidden_layer_sizes": (10, 0)}, r"hidden_layer_sizes must be > 0, .*not \(10, 0\)"),
+        ({"hidden_layer_sizes": "100"}, "hidden_layer_sizes must be > 0, .*not '100'"),
+        ({"hidden_layer_sizes": 1.5}, "hidden_layer_sizes must be > 0, .*not 1.5"),
+        ({"alpha": -1}, "alpha must be a number, 0 or more, not -1"),
+        ({"alpha": float("nan")}, "alpha must be a number, 0 or more, not nan"),
+        ({"alpha": float("inf")}, "alpha must be a number, 0 or more, not inf"),
+        ({"alpha": "1"}, "alpha must be a number, 0 or more, not '1'"),
+        ({"learning_rate_init": 0.0}, "learning_rate_init must be a number above 0, not 0.0"),
+        ({"momentum": 1.1}, "momentum must be a number from 0 to 1, not 1.1"),
+        ({"beta_1": 1.0}, "beta_1 must be a number from 0 to below 1, not 1.0"),
+        ({"dropout": 1}, "dropout must be a number from 0 to below 1, not 1"),
+        ({"max_iter": 0}, "max_iter must be a whole number, 1 or more, not 0"),
+        ({"max_iter": 1.5}, "max_iter must be a whole number, 1 or more, not 1.5"),
+        ({"batch_size": 0}, "batch_size must be a whole number, 1 or more, or 'auto', not 0"),
+        ({"batch_size": "all"}, "batch_size must be a whole number, 1 or more, or 'auto', not 'all'"),
+        ({"n_iter_no_change": 0.5}, "n_iter_no_change must be a whole number, 1 or more, or inf, not 0.5"),
+        ({"max_time": 0}, "max_time must be a number above 0, or None, not 0"),
+        ({"class_weight": "even"}, "class_weight must be a dict by label, 'balanced' or None, not 'even'"),
+        ({"class_weight": {7: 1.0}}, r"class_weight has 7: 1.0; give a number.* labels \[0, 1, 2\]"),
+        ({"class_weight": {0: -1.0}}, "class_weight has 0: -1.0; give a number, 0 or more"),
+        ({"early_stopping": True, "validation_fraction": 0.01}, "leaves too few to train or to validate on"),
+        ({"early_stopping": True, "validation_fraction": 0.999}, "leaves too few to train or to validate on"),
+    ],
+    ids=str,
+)
+def test_parameters_that_mean_nothing(how, message):
+    X, y = classes("multiclass")
+    refused(message, lambda: MLPClassifier(**how).fit(X, y))
+
+
+@pytest.mark.parametrize(
+    "allowed", [{"n_iter_no_change": np.inf}, {"alpha": 0}, {"hidden_layer_sizes": [4, 3]}]
+)
+def test_parameters_at_the_edge(allowed):
+    X, y = classes("multiclass")
+    fitted(MLPClassifier(max_iter=2, **allowed), X, y)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.ones(5), r"Sample weights must be 1D array or scalar, \(90,\) here, not \(5,\)"),
+        (np.ones((90, 1)), "Sample weights must be 1D array or scalar"),
+        (-np.ones(90), "no weight negative"),
+        (np.full(90, np.nan), "finite numbers"),
+        (np.zeros(90), "not all zero"),
+        (["heavy"] * 90, "sample_weight must be numbers"),
+    ],
+)
+def test_weights_that_mean_nothing(weight, message):
+    X, y = classes("multiclass")
+    refused(message, lambda: MLPClassifier().fit(X, y, weight))
+
+
+def test_targets_that_mean_nothing():
+    X, y = classes("multiclass")
+    refused("two values.*MultiOutputClassifier", lambda: MLPClassifier().fit(X, np.c_[y, y]))
+    with pytest.raises(ValueError, match="Unknown label type"):
+        MLPClassifier().fit(X, X[:, 0])
+    X, Y = classes("multilabel")
+    refused("class_weight is for one label a row", lambda: MLPClassifier(class_weight="balanced").fit(X, Y))
+    refused("loss must be 'squared_error'", lambda: MLPRegressor(loss="poisson").fit(*numbers()))
+
+
+def test_validation_rows_that_mean_nothing():
+    X, y = classes("multiclass")
+    refused("give X_val and y_val, or neither", lambda: MLPClassifier().fit(X, y, X_val=X))
+    refused(
+        r"y has the labels \[5\], but the classes are \[0, 1, 2\]",
+        lambda: MLPClassifier().fit(X, y, X_val=X, y_val=np.full(90, 5)),
+    )
+    with pytest.raises(ValueError, match="features"):
+        MLPClassifier().fit(X, y, X_val=X[:, :3], y_val=y)
+
+
+def test_going_on_with_something_else():
+    X, y = classes("multiclass")
+    ours = fitted(MLPClassifier(warm_start=True, max_iter=2), X, y)
+    refused(
+        "the fitted layers are.*set warm_start=False", lambda: ours.set_params(hidden_layer_sizes=7).fit(X, y)
+    )
+    ours.set_params(hidden_layer_sizes=(100,))
+    refused("labels.*name all of them from the beginning", lambda: ours.fit(X, y + 1))
+    fitted(ours.set_params(warm_start=False), X, y + 1)
+
+
+def test_training_in_parts_of_what_has_no_parts():
+    X, y = classes("multiclass")
+    refused("classes must be passed on the first call", lambda: MLPClassifier().partial_fit(X, y))
+    refused(
+        "does not support early_stopping=True",
+        lambda: MLPClassifier(early_stopping=True).partial_fit(X, y, classes=[0, 1, 2]),
+    )
+    refused(
+        "'cosine' ends with the last step.*use 'constant'",
+        lambda: MLPClassifier(learning_rate="cosine").partial_fit(X, y, classes=[0, 1, 2]),
+    )
+    ours = MLPClassifier().partial_fit(X[:10], y[:10], classes=[0, 1, 2])
+    refused("is not the same as on the last call", lambda: ours.partial_fit(X, y, classes=[0, 1]))
+
+
+def test_a_batch_larger_than_the_data_is_clipped():
+    X, y = classes("multiclass")
+    with pytest.warns(UserWarning, match="batch_size 1000 is clipped to the 90 training rows"):
+        MLPClassifier(batch_size=1000, max_iter=1, n_iter_no_change=np.inf).fit(X, y)
+
+
+def test_a_device_that_is_not_there_is_an_error_of_training():
+    X, y = classes("multiclass")
+    with pytest.raises(xpnet.DeviceError):
+        MLPClassifier(device="cuda:99").fit(X, y)
+    with pytest.raises(xpnet.DeviceError, match="unknown device"):
+        MLPClassifier(device="tpu").fit(X, y)
+
+
+def test_a_fit_that_is_refused_leaves_nothing_half_done():
+    from sklearn.exceptions import NotFittedError
+
+    X, y = classes("multiclass")
+    ours = MLPClassifier(class_weight="even")
+    refused("class_weight", lambda: ours.fit(X, y))
+    with pytest.raises(NotFittedError):
+        ours.predict(X)
+
+
+def process(code, **environment):
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=True
+    )
+    return run.stdout.strip()
+
+
+def test_scikit_learn_is_loaded_by_asking_for_an_estimator_only():
+    code = "import sys, xpnet as x; f = lambda: print('sklearn' in sys.modules); f(); x.MLPClassifier; f()"
+    assert process(code).split() == ["False", "True"]
+    assert process("from xpnet import *; print('MLPClassifier' in dir())") == "False"
+    with pytest.raises(AttributeError, match="no attribute 'MLPCLassifier'"):
+        _ = xpnet.MLPCLassifier
+
+
+def test_without_scikit_learn():
+    code = (
+        "import sys; sys.modules['sklearn'] = None; import xpnet\n"
+        "try: xpnet.MLPClassifier\nexcept ImportError as error: print(error)"
+    )
+    assert process(code) == (
+        'xpnet.MLPClassifier and MLPRegressor need scikit-learn: run `pip install "xpnet[sklearn]"`'
+    )

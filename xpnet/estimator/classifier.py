@@ -1,0 +1,266 @@
+"""`MLPClassifier`: scikit-learn's protocol for a network that chooses between classes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import column_or_1d
+
+from xpnet.errors import InputError
+from xpnet.estimator import inputs
+from xpnet.estimator.base import Estimator
+from xpnet.estimator.fitting import Validation
+
+__all__ = ["MLPClassifier"]
+
+
+@dataclass(eq=False, repr=False)
+class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-learn has no types
+    """A multi-layer perceptron for classification, trained on the CPU or a GPU.
+
+    Parameters, attributes and defaults are those of `sklearn.neural_network.MLPClassifier` where they have
+    its names; from the same ``random_state`` come the same weights and batches and so, in float64, the same
+    network. New are those from ``device`` on. ``X`` is taken as it is: scale it first, say by a
+    `sklearn.preprocessing.StandardScaler` in a pipeline.
+
+    Parameters
+    ----------
+    hidden_layer_sizes
+        Units of each hidden layer: a number or several, also none.
+    activation
+        Of the hidden layers: relu, tanh, logistic, identity; leaky-relu, gelu or silu.
+    solver
+        adam or sgd; adamw, rmsprop, adagrad or lion; not lbfgs.
+    alpha
+        Strength of the L2 penalty. A batch of ``n`` rows has the loss ``mean(loss) + alpha / 2 / n · ΣW²``,
+        so it is the ``reg`` of `xpnet.network.penalty` times the rows of a batch.
+    batch_size
+        Rows in a batch; "auto" is 200, or all rows if they are fewer. The last of an epoch may be smaller.
+    learning_rate
+        "constant"; "invscaling" and "adaptive", of sgd only, as in scikit-learn; "cosine" or "one-cycle" over
+        ``max_iter`` epochs, of any solver.
+    learning_rate_init
+        Learning rate, the highest of its schedule.
+    power_t
+        After ``t`` rows "invscaling" is ``learning_rate_init / (t + 1) ** power_t``.
+    max_iter
+        Most epochs: passes over all rows.
+    shuffle
+        Whether each epoch takes the rows in a new order.
+    random_state
+        Seed or `numpy.random.RandomState` of weights, split and batches.
+    tol, n_iter_no_change
+        Training stops after more than so many epochs in which the loss has not fallen by ``tol``; with
+        ``early_stopping``, in which the validation score has not risen by as much. ``float("inf")``: never.
+    verbose
+        Print the loss of each epoch.
+    warm_start
+        Whether `fit` goes on from the weights of the last.
+    momentum, nesterovs_momentum
+        Of sgd.
+    early_stopping, validation_fraction
+        Set this part of the rows aside, in equal shares of the classes, and stop by their score.
+    beta_1, beta_2, epsilon
+        Of adam, rmsprop and lion. In adam ``epsilon`` is scikit-learn's, added to the root of the average of
+        the squares before that is made one without bias.
+    device
+        "cpu", "cuda" or "cuda:N". Where that cannot be used, a fitted model predicts on the CPU.
+    dtype
+        "float32" or "float64"; by default that of ``X``, float64 if it has no floats.
+    dropout
+        Part of the hidden units dropped in each step.
+    weight_decay
+        Decay of the weights apart from the gradient, as in adamw.
+    max_time
+        Seconds after which training stops.
+    callbacks
+        A function or several, called with the estimator after each epoch, its fitted attributes set; one that
+        returns True stops training.
+    class_weight
+        Weight of each class: a dict by label, 1 for those it leaves out; "balanced" gives all classes the
+        same total. It multiplies ``sample_weight`` in training, not in validation.
+
+    Attributes
+    ----------
+    classes_
+        Labels ``(classes,)``, sorted.
+    coefs_, intercepts_
+        Weights ``(in, out)`` and biases ``(out,)`` of each layer, NumPy arrays; of the epoch with the highest
+        validation score, the first of several, where there are validation rows, else of the last.
+    history_
+        A list for each of "loss" (as ``loss_curve_``), "learning_rate", "seconds" and, with validation rows,
+        "val_loss" (without the penalty) and "val_score" (accuracy): one number an epoch.
+    loss_, loss_curve_, best_loss_
+        Mean loss of the last epoch, of each, and the lowest; the last is None with ``early_stopping``.
+    validation_scores_, best_validation_score_
+        Accuracy on the validation rows after each epoch, and the highest; else None.
+    n_iter_, t_
+        Number of epochs of the last call, and of rows seen in all calls.
+    n_features_in_, feature_names_in_, n_layers_, n_outputs_, out_activation_
+        As in scikit-learn: two classes have one output, "logistic"; more have one each, "softmax".
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from xpnet import MLPClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = MLPClassifier(random_state=0, early_stopping=True).fit(X / 16, y)
+    >>> model.best_validation_score_ > 0.9
+    True
+    """
+
+    class_weight: Mapping[Any, float] | str | None = None
+
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None = None, classes: ArrayLike | None = None
+    ) -> Self:
+        """Train one epoch on these rows, and go on from there in the next call.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+        classes
+            All labels there will be; needed in the first call alone. Not for several labels a row.
+
+        Returns
+        -------
+        self
+        """
+        if not hasattr(self, "coefs_"):
+            if classes is None and not _is_indicator(y):
+                raise InputError(
+                    "classes must be passed on the first call to partial_fit: all labels to come"
+                )
+        elif classes is not None and not np.array_equal(_sorted(classes), self.classes_):
+            raise InputError(
+                f"`classes={classes}` is not the same as on the last call to partial_fit, {self.classes_}: "
+                "leave it out after the first"
+            )
+        return self._fit(X, y, sample_weight, classes=classes, incremental=True)
+
+    def predict(self, X: Any) -> Any:
+        """Return the most probable label of each row ``(rows,)``; 0 or 1 for each where there are several."""
+        scores = self._scores(X)
+        if self._several:
+            return inputs.like(X, (scores > 0).astype(np.int64))
+        return inputs.like(X, self.classes_[self._chosen(scores)])
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return the probability ``(rows, classes)`` of each class, in the order of ``classes_``."""
+        return inputs.like(X, np.exp(self._log_probabilities(X)))
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """Return the logarithms of `predict_proba`, right also where it rounds to 0."""
+        return inputs.like(X, self._log_probabilities(X))
+
+    def _log_probabilities(self, X: Any) -> NDArray[Any]:
+        scores = self._scores(X)
+        if self.out_activation_ == "softmax":
+            shifted = scores - scores.max(axis=1, keepdims=True)
+            found: NDArray[Any] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+            return found
+        of_yes = -np.logaddexp(0.0, -scores)  # log σ(s), of which there is no small difference
+        if self._several:
+            return np.asarray(of_yes, scores.dtype)
+        if len(self.classes_) == 1:
+            return np.zeros_like(scores)
+        return np.concatenate([-np.logaddexp(0.0, scores), of_yes], axis=1, dtype=scores.dtype)
+
+    def _chosen(self, scores: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the number of the most probable class of each row."""
+        if scores.shape[1] > 1:
+            return np.asarray(scores.argmax(axis=1), np.int64)
+        return np.asarray((scores[:, 0] > 0) & (len(self.classes_) > 1), np.int64)
+
+    def _of_targets(self) -> dict[str, Any]:
+        return {}
+
+    def _encode(self, y: NDArray[Any], fresh: bool, classes: Any = None) -> NDArray[Any]:
+        check_classification_targets(y)
+        several = _is_indicator(y)
+        if not several and y.ndim == 2 and y.shape[1] > 1:
+            raise InputError(
+                "y has columns of more than two values: give one label a row, or a column of 0 and 1 for "
+                "each label; for several targets use sklearn.multioutput.MultiOutputClassifier"
+            )
+        if several:
+            y = np.asarray(y.toarray() if hasattr(y, "toarray") else y, np.float64)
+            labels = np.arange(y.shape[1])
+        else:
+            y = column_or_1d(y, warn=True)
+            labels = np.unique(y)
+        if fresh:
+            self.classes_ = labels if several or classes is None else _sorted(classes)
+            self._several = several
+        unknown = np.setdiff1d(labels, self.classes_)
+        if several != self._several or len(unknown) or (several and len(labels) < len(self.classes_)):
+            raise InputError(
+                f"y has the labels {labels.tolist()}, but the classes are {self.classes_.tolist()}: name all "
+                "of them from the beginning, or leave such rows out"
+            )
+        if several:
+            return y
+        number = np.searchsorted(self.classes_, y)
+        return number if len(self.classes_) > 2 else number[:, None].astype(np.float64)
+
+    def _weights(
+        self, weight: NDArray[np.float64] | None, target: NDArray[Any]
+    ) -> NDArray[np.float64] | None:
+        chosen = self.class_weight
+        if chosen is None:
+            return weight
+        if self._several:
+            raise InputError("class_weight is for one label a row: give sample_weight instead")
+        label = target if target.ndim == 1 else target[:, 0].astype(np.int64)
+        weight = np.ones(len(label)) if weight is None else weight
+        names = self.classes_.tolist()
+        factors = np.ones(len(names))
+        if isinstance(chosen, str) and chosen == "balanced":
+            total = np.bincount(label, weight, len(names))
+            present = total > 0
+            factors[present] = total.sum() / (present.sum() * total[present])
+        elif isinstance(chosen, Mapping):
+            for name, factor in chosen.items():
+                if name not in names or not 0 <= factor < float("inf"):
+                    raise InputError(
+                        f"class_weight has {name!r}: {factor!r}; give a number, 0 or more, for each of the "
+                        f"labels {names}"
+                    )
+                factors[names.index(name)] = factor
+        else:
+            raise InputError(f"class_weight must be a dict by label, 'balanced' or None, not {chosen!r}")
+        weighted: NDArray[np.float64] = weight * factors[label]
+        return weighted
+
+    def _outputs(self, target: NDArray[Any]) -> tuple[int, str]:
+        return (target.shape[1], "logistic") if target.ndim == 2 else (len(self.classes_), "softmax")
+
+    def _score(self, scores: NDArray[Any], validation: Validation) -> float:
+        target = validation.target
+        if self._several:
+            right = ((scores > 0) == (target > 0)).all(axis=1)
+        else:
+            right = self._chosen(scores) == (target if target.ndim == 1 else target[:, 0])
+        return float(np.average(right, weights=validation.weight))
+
+    def _strata(self, target: NDArray[Any]) -> NDArray[Any] | None:
+        return None if self._several else target
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _is_indicator(y: Any) -> bool:
+    """Whether the targets are several labels a row: a column of 0 and 1 for each."""
+    return bool(type_of_target(inputs.to_host(y)) == "multilabel-indicator")
+
+
+def _sorted(classes: Any) -> NDArray[Any]:
+    return np.unique(inputs.to_host(classes))

@@ -1,0 +1,141 @@
+"""Epochs as scikit-learn has them: every row once, in batches of which the last may be smaller."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet import divergence
+from xpnet.device import Device, dtype_name
+from xpnet.feeding import Feed
+from xpnet.mlp import MLP
+from xpnet.step import Hyper, Regime, Step, make_step, of_step
+from xpnet.typing import State
+
+__all__ = ["Epochs"]
+
+
+class Epochs:
+    """A network in training, an epoch at a time.
+
+    `xpnet.training.fit` trains by the steps of `xpnet.step`, too, but in batches of one size and by a
+    schedule that is known beforehand. Here an epoch takes every row, the learning rate of the next may
+    depend on the last, and training goes on from call to call on data of other sizes.
+
+    Parameters
+    ----------
+    device, mlp, feed
+        The network and its training rows, on the device.
+    state
+        `xpnet.step.initial_state`, or what came of epochs before; consumed.
+    regime, hyper
+        How to train. ``hyper.reg`` is scikit-learn's ``alpha``: the penalty on a batch is
+        ``alpha / 2 / rows · ΣW²``, with the sum of their weights for ``rows`` where rows have weights.
+    updates
+        Number of steps that came before.
+
+    Attributes
+    ----------
+    state, updates
+        After the epochs so far.
+    """
+
+    def __init__(
+        self, device: Device, mlp: MLP, feed: Feed, state: State, regime: Regime, hyper: Hyper, updates: int
+    ) -> None:
+        self.state = state
+        self.updates = updates
+        self._before = state
+        self._device, self._mlp, self._feed, self._regime, self._hyper = device, mlp, feed, regime, hyper
+        self._dtype = dtype_name(state["params"]["W1"])
+        self._steps: dict[int, Step] = {}
+
+    def count(self, rows: int) -> int:
+        """Return the number of steps in an epoch of so many rows."""
+        return -(-rows // self._regime.batch_size)
+
+    def train(
+        self,
+        order: NDArray[np.int64],
+        rates: NDArray[np.float64],
+        keys: NDArray[np.int32] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> tuple[float, int]:
+        """Train an epoch.
+
+        Parameters
+        ----------
+        order
+            The rows, in the order in which they are taken.
+        rates
+            Learning rate of each step, ``(steps,)``.
+        keys
+            Of the noise of each step, where there is dropout.
+        should_stop
+            Asked before each step; once it returns True the epoch ends.
+
+        Returns
+        -------
+        loss : float
+            Mean over the rows, each batch's before its update. Not finite where training diverged: the
+            state is then that of the beginning of the epoch.
+        rows : int
+            How many were taken; 0 where ``should_stop`` let no step be.
+        """
+        device, size = self._device, self._regime.batch_size
+        self._before = divergence.copy(device, self.state)
+        draws = self._draws(rates, keys)
+        index = device.put(order)
+        losses: list[Any] = []
+        taken: list[int] = []
+        for i in range(len(rates)):
+            if should_stop is not None and should_stop():
+                break
+            batch = index[i * size : min((i + 1) * size, len(order))]
+            rows = int(batch.shape[0])
+            self.state, loss = self._step(rows)(self.state, {"index": batch, **of_step(draws, i)})
+            losses.append(loss)
+            taken.append(rows)
+            # Where looking costs nothing, an epoch in which nothing is left to save ends at once.
+            if device.is_host and not math.isfinite(loss):
+                break
+        self.updates += len(losses)
+        if not losses:
+            return math.nan, 0
+        mean = float(np.average(device.to_host(device.xp.stack(losses)), weights=taken))
+        if not math.isfinite(mean):
+            self.state = self._before
+        return mean, sum(taken)
+
+    def settle(self) -> bool:
+        """Return whether the parameters are finite; go back to the beginning of the epoch if not."""
+        xp = self._device.xp
+        finite = all(bool(xp.all(xp.isfinite(value))) for value in self.state["params"].values())
+        if not finite:
+            self.state = self._before
+        return finite
+
+    def _draws(self, rates: NDArray[np.float64], keys: NDArray[np.int32] | None) -> dict[str, Any]:
+        """Put on the device what changes from step to step, but for the rows."""
+        device, dtype = self._device, self._dtype
+        counts = np.arange(self.updates + 1, self.updates + len(rates) + 1)
+        draws = {"rate": device.put(rates, dtype), "count": device.put(counts, dtype)}
+        if keys is not None:
+            draws["dropout"] = device.put(keys)
+        if self._regime.solver in ("adam", "adamw"):
+            # scikit-learn adds epsilon to the root of an average that is too low at first, by this factor.
+            beta2, epsilon = (float(np.asarray(getattr(self._hyper, name))) for name in ("beta2", "epsilon"))
+            draws["epsilon"] = device.put(epsilon / np.sqrt(1.0 - beta2**counts), dtype)
+        return draws
+
+    def _step(self, rows: int) -> Step:
+        """Return the step for a batch of so many rows."""
+        if rows not in self._steps:
+            alpha = float(np.asarray(self._hyper.reg))
+            hyper = replace(self._hyper, reg=alpha / rows if self._feed.weight is None else alpha)
+            params = self.state["params"]
+            self._steps[rows] = make_step(self._device, self._mlp, self._feed, self._regime, hyper, params)
+        return self._steps[rows]

@@ -1,0 +1,121 @@
+"""What users hand to an estimator: rows of any kind, weights of rows, and the way back to their library."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils._array_api import _convert_to_numpy, get_namespace_and_device
+from sklearn.utils.validation import validate_data
+
+from xpnet import network
+from xpnet.device import Device, dtype_name, get_device
+from xpnet.errors import DeviceError, InputError
+from xpnet.evaluation import EVALUATION_ROWS
+from xpnet.feeding import HostRows
+from xpnet.mlp import MLP
+from xpnet.typing import Array, Params
+
+__all__ = ["checked", "device_or_cpu", "like", "on_device", "row_weights", "scores", "to_host"]
+
+
+def checked(estimator: Any, X: Any, y: Any = None, *, dtype: str | None = None, **how: Any) -> Any:
+    """Return rows, and targets if there are any, as scikit-learn's checks leave them, on the host.
+
+    Parameters
+    ----------
+    estimator
+        Whose number and names of features are looked at, or set with ``reset=True``.
+    X, y
+        Rows, dense or sparse, and targets; arrays of any library where scikit-learn dispatches.
+    dtype
+        Of the rows; by default theirs, if that is float32, else float64.
+    how
+        Passed on to `sklearn.utils.validation.validate_data`.
+    """
+    how |= {"accept_sparse": "csr", "dtype": dtype or (np.float64, np.float32)}
+    if y is None:
+        return validate_data(estimator, to_host(X), **how)
+    return validate_data(estimator, to_host(X), to_host(y), multi_output=True, **how)
+
+
+def to_host(array: Any) -> Any:
+    """Return an array of another library as NumPy's, if scikit-learn is set to take it; all else as it is."""
+    xp, _ = _library(array)
+    return array if xp is None else _convert_to_numpy(array, xp)
+
+
+def like(X: Any, result: NDArray[Any]) -> Any:
+    """Return a result as an array of the library and on the device of ``X``, where scikit-learn dispatches.
+
+    What no other library has, strings and objects, stays NumPy's.
+    """
+    xp, device = _library(X)
+    return result if xp is None or result.dtype.kind not in "biuf" else xp.asarray(result, device=device)
+
+
+def _library(array: Any) -> tuple[Any, Any]:
+    """Return namespace and device of an array of another library than NumPy, if scikit-learn dispatches."""
+    is_array = hasattr(array, "__array_namespace__") or hasattr(array, "__dlpack__")
+    if isinstance(array, np.ndarray) or not is_array:
+        return None, None
+    xp, dispatches, device = get_namespace_and_device(array)
+    return (xp, device) if dispatches else (None, None)
+
+
+def row_weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
+    """Return the weights of the rows: ``(rows,)``; None for all the same.
+
+    Raises
+    ------
+    InputError
+        Of another shape, negative, not finite, or none above 0.
+    """
+    if sample_weight is None:
+        return None
+    try:
+        weight = np.asarray(to_host(sample_weight), np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"sample_weight must be numbers, a weight a row: {error}") from error
+    if weight.ndim == 0:
+        weight = np.full(rows, float(weight))
+    if weight.shape != (rows,):
+        raise InputError(f"Sample weights must be 1D array or scalar, ({rows},) here, not {weight.shape}")
+    if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
+        raise InputError("sample_weight must be finite numbers, no weight negative, and not all zero")
+    return weight
+
+
+def on_device(device: Device, X: Any, dtype: str) -> Any:
+    """Return checked rows as a `Feed` takes them: dense ones on the device, sparse ones from the host."""
+    return HostRows(X, device, dtype) if hasattr(X, "toarray") else device.put(X, dtype)
+
+
+def device_or_cpu(name: str | Device) -> Device:
+    """Return the device of that name; the CPU where it cannot be used.
+
+    A model may have been trained on a GPU that the machine of its predictions does not have.
+    """
+    try:
+        return get_device(name)
+    except DeviceError:
+        return Device()
+
+
+def scores(device: Device, mlp: MLP, params: Params, X: Any) -> NDArray[Any]:
+    """Return the scores ``(rows, outputs)`` of checked rows, on the host; part by part.
+
+    Parameters
+    ----------
+    device, mlp, params
+        The network, on the device; `Device.active` is the caller's to enter.
+    X
+        ``(rows, features)``: an array of the host or the device, or a sparse matrix.
+    """
+    dtype = dtype_name(params["W1"])
+    found = []
+    for start in range(0, X.shape[0], EVALUATION_ROWS):
+        stop = min(start + EVALUATION_ROWS, X.shape[0])
+        part: Array = X[start:stop] if hasattr(X, "toarray") else X[start:stop, ...]
+        part = device.put(part.toarray() if hasattr(part, "toarray") else part, dtype)
+        found.append(device.to_host(network.scores(device.xp, mlp, params, part)))
+    return np.concatenate(found)
