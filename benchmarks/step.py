@@ -94,7 +94,8 @@ def xpnet_step(sizes: Sizes) -> Block:
     """xpnet's step, as `xpnet.training.fit` runs it."""
     from xpnet import MLP, get_device
     from xpnet.feeding import Feed
-    from xpnet.step import Hyper, Regime, initial_state, make_step
+    from xpnet.regime import Hyper, Regime
+    from xpnet.step import initial_state, make_step
 
     device = get_device(sizes.device)
     X, y, draw = data(sizes)

@@ -7,9 +7,11 @@ import numpy as np
 
 from xpnet.augment import Augmentation
 from xpnet.device import Device
+from xpnet.draws import draw_epoch, of_step
 from xpnet.feeding import Feed
 from xpnet.mlp import MLP
-from xpnet.step import Hyper, Regime, draw_epoch, initial_state, of_step
+from xpnet.regime import Hyper, Regime
+from xpnet.step import initial_state
 from xpnet.training import fit
 
 NETS = [(), (3,), (2, 3)]

@@ -15,8 +15,8 @@ from xpnet.errors import InputError
 from xpnet.experiment import hyper_of
 from xpnet.mlp import MLP
 from xpnet.optimizers import SOLVERS
+from xpnet.regime import Hyper, Regime
 from xpnet.schedules import SCHEDULES
-from xpnet.step import Hyper, Regime
 from xpnet.sweep.__main__ import main as sweep_main
 
 EVERY_SETTING = {

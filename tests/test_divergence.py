@@ -24,7 +24,8 @@ from xpnet.batches import draw_batches, epoch_ends
 from xpnet.feeding import Feed
 from xpnet.mlp import MLP
 from xpnet.optimizers import SOLVERS
-from xpnet.step import Hyper, make_step
+from xpnet.regime import Hyper
+from xpnet.step import make_step
 
 
 @pytest.fixture

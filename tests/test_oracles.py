@@ -11,7 +11,8 @@ from xpnet.device import Device
 from xpnet.feeding import Feed
 from xpnet.mlp import MLP
 from xpnet.network import Training
-from xpnet.step import Hyper, Regime, initial_state, make_step
+from xpnet.regime import Hyper, Regime
+from xpnet.step import initial_state, make_step
 from xpnet.training import fit
 
 SIZES = [(6, 4), (6, 8, 4), (6, 8, 7, 4)]

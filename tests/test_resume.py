@@ -22,8 +22,8 @@ from resumes import RUN, all_of, name_of, names, run_with
 
 from xpnet import files, resume
 from xpnet.optimizers import SOLVERS
+from xpnet.regime import Hyper
 from xpnet.resume import Checkpoints
-from xpnet.step import Hyper
 
 
 @pytest.fixture

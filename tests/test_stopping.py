@@ -12,7 +12,7 @@ from sweeps import alone as alone_in_sweep
 from xpnet import TwoLayerNet, divergence, experiment, sweep
 from xpnet.batches import epoch_ends
 from xpnet.errors import InputError
-from xpnet.step import Hyper
+from xpnet.regime import Hyper
 from xpnet.stopping import improve
 
 STEPS, ROWS = 60, 5

@@ -21,8 +21,9 @@ HOUSE = """
 errors typing history files metrics schedules
 activations batches console datasets device flags inputs losses noise norms optimizers outputs pca plots
 augment mlp ops transforms progress recipes report tensorboard
-cuda feeding network
-evaluation step
+cuda feeding network regime
+draws evaluation
+step
 config divergence model
 checkpoint stopping
 saved_run training

@@ -16,7 +16,7 @@ from sweeps import BASE, DEVICE, alone, assert_same, blobs, results, stacked
 
 from xpnet import experiment, sweep
 from xpnet.optimizers import SOLVERS
-from xpnet.step import Hyper
+from xpnet.regime import Hyper
 from xpnet.sweep.chunk import Task, train_chunk
 from xpnet.sweep.plan import epochs_of_rung
 

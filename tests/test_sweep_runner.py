@@ -16,7 +16,7 @@ from xpnet.config import Config
 from xpnet.datasets import digits
 from xpnet.errors import InputError
 from xpnet.mlp import MLP
-from xpnet.step import Hyper
+from xpnet.regime import Hyper
 from xpnet.sweep.chunk import merit
 from xpnet.sweep.plan import MEMORY_SHARE, Cut, epochs_of_rung, network_bytes
 

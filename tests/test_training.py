@@ -30,7 +30,8 @@ from xpnet.errors import InputError
 from xpnet.feeding import Feed
 from xpnet.history import History, Row
 from xpnet.optimizers import SOLVERS
-from xpnet.step import Hyper, Regime, initial_state, make_step
+from xpnet.regime import Hyper, Regime
+from xpnet.step import initial_state, make_step
 from xpnet.training import fit
 
 

@@ -10,7 +10,7 @@ from xpnet.batches import Sampling
 from xpnet.errors import InputError
 from xpnet.flags import flag, setting
 from xpnet.mlp import MLP, Activation, Init, Norm
-from xpnet.step import Monitor, Regime
+from xpnet.regime import Monitor, Regime
 from xpnet.transforms import Kind, Preprocessing
 
 __all__ = ["DATASET_DEFAULTS", "Config", "defaults_for"]

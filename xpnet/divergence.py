@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.device import Device
-from xpnet.step import Draws, Step, of_step
+from xpnet.draws import Draws, of_step
+from xpnet.step import Step
 from xpnet.typing import State
 
 __all__ = ["choose", "copy", "first_bad", "replay"]

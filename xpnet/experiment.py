@@ -15,12 +15,14 @@ from xpnet.batches import epoch_ends
 from xpnet.config import Config
 from xpnet.datasets import Dataset
 from xpnet.device import Device, one_blas_thread
+from xpnet.draws import Sources
 from xpnet.evaluation import hits, probabilities
 from xpnet.feeding import Feed
 from xpnet.history import History
 from xpnet.mlp import MLP, init
 from xpnet.model import Model
-from xpnet.step import Hyper, Sources, initial_state
+from xpnet.regime import Hyper
+from xpnet.step import initial_state
 from xpnet.training import Fit, fit
 from xpnet.typing import Array, Params, State
 

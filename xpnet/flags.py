@@ -151,7 +151,8 @@ def read_file(path: Path, settings: type[Any], several: Collection[str] = ()) ->
         ) from error
     except (ValueError, RecursionError) as error:
         form = "JSON" if path.suffix == ".json" else "TOML"
-        raise InputError(f"{path} is no valid {form}: {error}") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} is no valid {form} ({reason}): correct it, in UTF-8") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no settings: write them as in the config.json of a run")
 

@@ -85,15 +85,18 @@ def _load(path: Path) -> NDArray[Any]:
     """Return the array of an ``.npy`` or ``.npz`` file; never anything that needs code to be run."""
     fix = "save numbers with np.save(FILE, X) or np.savez(FILE, X=X)"
     try:
-        found = np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        with found as archive:
+        if path.suffix.lower() == ".npy":
+            return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        # Opened here: NumPy leaves a file open that turns out to be no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = sorted(archive.files)
             if "X" in names or len(names) == 1:
                 return np.asarray(archive["X" if "X" in names else names[0]])
-    except MemoryError:
-        raise
+    except MemoryError as error:  # also where a damaged file claims to hold more than it does
+        raise InputError(
+            f"{path} does not fit into memory, or is damaged: "
+            "save its rows with np.save(FILE, X), which are read part by part"
+        ) from error
     except Exception as error:
         # Reading what a stranger wrote, numpy, zipfile and zlib raise a dozen kinds of exception.
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -15,22 +15,13 @@ from numpy.typing import NDArray
 from xpnet import divergence
 from xpnet.batches import epoch_ends
 from xpnet.device import Device
+from xpnet.draws import Draws, Sources, draw_epoch, of_step
 from xpnet.evaluation import evaluate
 from xpnet.feeding import Feed
 from xpnet.history import History, Row
 from xpnet.mlp import MLP
-from xpnet.step import (
-    Draws,
-    Hyper,
-    Regime,
-    Sources,
-    Step,
-    draw_epoch,
-    make_step,
-    of_step,
-    per_network,
-    trained,
-)
+from xpnet.regime import Hyper, Regime
+from xpnet.step import Step, make_step, per_network, trained
 from xpnet.stopping import Best, improve
 from xpnet.typing import Array, Params, State
 

@@ -12,7 +12,8 @@ from xpnet.errors import InputError
 from xpnet.feeding import Feed
 from xpnet.history import History
 from xpnet.mlp import MLP, init
-from xpnet.step import Hyper, Regime, initial_state
+from xpnet.regime import Hyper, Regime
+from xpnet.step import initial_state
 from xpnet.training import fit
 from xpnet.typing import Params, Random
 

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from xpnet import divergence
 from xpnet.device import Device, dtype_name
+from xpnet.draws import of_step
 from xpnet.feeding import Feed
 from xpnet.mlp import MLP
-from xpnet.step import Hyper, Regime, Step, make_step, of_step
+from xpnet.regime import Hyper, Regime
+from xpnet.step import Step, make_step
 from xpnet.typing import State
 
 __all__ = ["Epochs"]

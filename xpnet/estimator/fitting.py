@@ -20,7 +20,8 @@ from xpnet.estimator.epochs import Epochs
 from xpnet.estimator.pace import Pace, Watch
 from xpnet.feeding import Feed
 from xpnet.mlp import MLP
-from xpnet.step import Hyper, Regime, initial_state
+from xpnet.regime import Hyper, Regime
+from xpnet.step import initial_state
 from xpnet.typing import Params, State
 
 __all__ = ["Fitting", "Validation"]

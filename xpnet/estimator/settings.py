@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_args
 from xpnet.errors import InputError
 from xpnet.mlp import Activation
 from xpnet.optimizers import SOLVERS
-from xpnet.step import Hyper
+from xpnet.regime import Hyper
 
 __all__ = ["SCHEDULES", "check", "hidden_sizes", "hyper_of", "solver_of"]
 

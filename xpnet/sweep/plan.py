@@ -13,10 +13,11 @@ import numpy as np
 from xpnet.batches import epoch_ends
 from xpnet.config import Config
 from xpnet.device import Device, one_blas_thread
+from xpnet.draws import draw_epoch, of_step
 from xpnet.evaluation import EVALUATION_ROWS
 from xpnet.experiment import Prepared, hyper_of, initial, sources_of
 from xpnet.mlp import EXPANSION, MLP
-from xpnet.step import draw_epoch, initial_state, make_step, of_step
+from xpnet.step import initial_state, make_step
 
 __all__ = [
     "Cut",
