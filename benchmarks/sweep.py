@@ -51,8 +51,9 @@ def configs(grid: Grid) -> list[Any]:
 def stacked(grid: Grid, size: int | None = None) -> Block:
     """xpnet: the grid cut into stacks as `xpnet.sweep` cuts it, or into stacks of ``size``."""
     from xpnet.datasets import Dataset
-    from xpnet.device import get_device, one_blas_thread
-    from xpnet.experiment import SHARED_FROM, hyper_of, initial, prepare
+    from xpnet.device import SHARED_FROM, get_device, one_blas_thread
+    from xpnet.experiment import hyper_of, initial
+    from xpnet.preparation import prepare
     from xpnet.step import initial_state, make_step
     from xpnet.sweep.plan import Cut, choose_cut
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xpnet import experiment, sweep
+from xpnet import experiment, preparation, sweep
 from xpnet.config import Config
 from xpnet.datasets import Dataset
 from xpnet.device import Device
@@ -70,7 +70,7 @@ def stacked(configs, data, device=DEVICE, prepared=None):
     """Train networks as one stack; return its `Outcome` with all of them."""
     span = epochs_of_rung(configs[0], len(data.X_train), 0, 0)
     task = Task("stack", dict(enumerate(configs)), span, {}, keep_all=True)
-    prepared = prepared or experiment.prepare(configs[0], data, device)
+    prepared = prepared or preparation.prepare(configs[0], data, device)
     return train_chunk(task, prepared, device)
 
 

@@ -11,7 +11,8 @@ from xpnet.augment import views
 from xpnet.config import Config
 from xpnet.datasets import digits
 from xpnet.errors import InputError
-from xpnet.experiment import accuracies, prepare, run, schedule_of, sources_of, train
+from xpnet.experiment import accuracies, run, schedule_of, sources_of, train
+from xpnet.preparation import prepare
 
 # Rows whose columns are as wide as small images.
 IMAGES = dataclasses.replace(blobs(features=12, dtype="float32"), image_shape=(4, 3, 1))

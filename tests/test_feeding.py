@@ -12,8 +12,8 @@ from xpnet import transforms
 from xpnet.augment import Augmentation, augment
 from xpnet.config import Config
 from xpnet.datasets import Dataset
-from xpnet.experiment import prepare
 from xpnet.feeding import Feed, HostRows, mix
+from xpnet.preparation import prepare
 from xpnet.transforms import Preprocessing
 
 HOWS = [

@@ -25,7 +25,7 @@ cuda feeding network regime
 draws evaluation
 step
 config divergence model
-checkpoint stopping
+checkpoint preparation stopping
 saved_run training
 experiment resume two_layer_net
 estimator

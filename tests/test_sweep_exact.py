@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sweeps import BASE, DEVICE, alone, assert_same, blobs, results, stacked
 
-from xpnet import experiment, sweep
+from xpnet import preparation, sweep
 from xpnet.optimizers import SOLVERS
 from xpnet.regime import Hyper
 from xpnet.sweep.chunk import Task, train_chunk
@@ -161,7 +161,7 @@ def rungs(configs, data, ends):
     for end in ends:
         of_rung = {k: config for k, config in enumerate(configs) if not before or k in before}
         task = Task(f"until{end}", of_rung, (begin, end), before, keep_all=True)
-        prepared = experiment.prepare(configs[0], data, DEVICE)
+        prepared = preparation.prepare(configs[0], data, DEVICE)
         before, begin = train_chunk(task, prepared, DEVICE).trained, end
         yield before
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sweeps import BASE, DEVICE, SmallDevice, blobs, rates, stacked
 
-from xpnet import experiment, sweep
+from xpnet import preparation, sweep
 from xpnet.batches import epoch_ends
 from xpnet.mlp import MLP
 from xpnet.sweep import plan
@@ -135,7 +135,7 @@ def test_a_stack_fits_in_the_memory_that_is_free():
 def test_the_memory_of_a_stack_is_not_underestimated(features, rows, changes, share_batches):
     options = {"batch_size": 10, "iterations": 2, "share_batches": share_batches} | changes
     configs, data = rates(*[0.01] * 4, **options), blobs(features, rows=rows)
-    prepared = experiment.prepare(configs[0], data, DEVICE)
+    prepared = preparation.prepare(configs[0], data, DEVICE)
     stacked(configs, data, prepared=prepared)  # what is imported and cached on the way
     tracemalloc.start()
     try:
@@ -158,7 +158,7 @@ def choose(monkeypatch, seconds, count=12, device=DEVICE, max_nets=None, cores=2
     monkeypatch.setattr(plan, "_seconds_per_step", seconds_per_step)
     monkeypatch.setattr(plan.os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
     configs, data = rates(*[0.1] * count), blobs()
-    prepared = experiment.prepare(configs[0], data, device)
+    prepared = preparation.prepare(configs[0], data, device)
     return plan.choose_cut(configs, prepared, device, max_nets), tried
 
 
@@ -200,7 +200,7 @@ def test_trying_stops_when_it_takes_a_part_of_the_sweep(monkeypatch):
 def test_the_ways_are_tried_with_real_steps():
     """All of them, of networks with shared and with own batches."""
     data = blobs()
-    prepared = experiment.prepare(BASE, data, DEVICE)
+    prepared = preparation.prepare(BASE, data, DEVICE)
     for share_batches in (True, False):
         configs = rates(*[0.1] * 3, share_batches=share_batches, iterations=10**8)
         with pytest.MonkeyPatch.context() as patch:

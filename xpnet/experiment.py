@@ -3,24 +3,23 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet import augment, network, transforms
+from xpnet import augment, network
 from xpnet.batches import epoch_ends
 from xpnet.config import Config
 from xpnet.datasets import Dataset
-from xpnet.device import Device, one_blas_thread
+from xpnet.device import SHARED_FROM, Device, one_blas_thread
 from xpnet.draws import Sources
 from xpnet.evaluation import hits, probabilities
-from xpnet.feeding import Feed
 from xpnet.history import History
 from xpnet.mlp import MLP, init
 from xpnet.model import Model
+from xpnet.preparation import Prepared, check, prepare
 from xpnet.regime import Hyper
 from xpnet.step import initial_state
 from xpnet.training import Fit, fit
@@ -28,12 +27,9 @@ from xpnet.typing import Array, Params, State
 
 __all__ = [
     "Experiment",
-    "Prepared",
     "accuracies",
-    "check",
     "hyper_of",
     "initial",
-    "prepare",
     "record",
     "run",
     "schedule_of",
@@ -44,39 +40,8 @@ __all__ = [
 ]
 
 
-SHARED_FROM = 4_000_000
-"""Operations of a step's largest product from which a second BLAS thread begins to pay. With smaller ones
-it gains nothing, and on a busy machine threads that wait for each other cost many times the product."""
-
-
 CURVE_POINTS = 2000
 """Steps at which a learning rate is drawn: more than a picture has columns, however long the run."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A data set ready to train on, on the device, and the preprocessing that was fitted to it.
-
-    Attributes
-    ----------
-    data
-        The data set, on the host.
-    feed
-        Training rows.
-    X_val, y_val
-        Validation rows as the network takes them, and their labels.
-    fitted
-        What the preprocessing was fitted to be, on the host.
-    apply
-        The preprocessing on the device.
-    """
-
-    data: Dataset
-    feed: Feed
-    X_val: Array
-    y_val: Array
-    fitted: dict[str, NDArray[np.float64]]
-    apply: Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
@@ -91,48 +56,6 @@ class Experiment:
     best: Model | None
     result: Fit
     summary: dict[str, Any]
-
-
-def check(config: Config, data: Dataset) -> None:
-    """Refuse settings that do not fit the data.
-
-    Raises
-    ------
-    InputError
-        A batch larger than the data, more components than features, images asked for where there are none.
-    """
-    config.num_steps(len(data.X_train))
-    config.mlp(data.num_features, data.num_classes)
-    augment.check(config.augmentation, data.image_shape)
-    augment.check_views(config.averaging, data.image_shape)
-
-
-def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
-    """Fit the preprocessing on the training rows and put the training and validation rows on the device.
-
-    Rows to augment stay as they are and are prepared batch by batch; others are prepared here, once.
-
-    Raises
-    ------
-    InputError
-        A value is too large for the dtype; see also `xpnet.transforms.fit`.
-    """
-    how, dtype = config.preprocessing, config.dtype
-    with device.active():
-        fitted = transforms.fit(how, data.X_train, device, dtype)
-        on_device = {name: device.put(value, dtype) for name, value in fitted.items()}
-        apply = partial(transforms.apply, device.xp, how, on_device)
-        y, y_val = device.put(data.y_train), device.put(data.y_val)
-        X_val = transforms.apply_all(device, how, fitted, data.X_val, dtype)
-        if not config.augmentation:
-            feed = Feed(transforms.apply_all(device, how, fitted, data.X_train, dtype), y)
-        else:
-            mean = data.X_train.mean(axis=0, dtype=np.float64)
-            mean = mean.round() if data.X_train.dtype.kind in "iu" else mean
-            fill = device.put(mean, str(data.X_train.dtype))
-            X = device.put(data.X_train)
-            feed = Feed(X, y, apply, config.augmentation, data.image_shape, fill)
-    return Prepared(data, feed, X_val, y_val, fitted, apply)
 
 
 def train(

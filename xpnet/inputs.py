@@ -1,5 +1,6 @@
 """Rows to predict, from a user's file or a folder of images, a part at a time."""
 
+import contextlib
 import io
 import math
 import shlex
@@ -85,10 +86,15 @@ def _load(path: Path) -> NDArray[Any]:
     """Return the array of an ``.npy`` or ``.npz`` file; never anything that needs code to be run."""
     fix = "save numbers with np.save(FILE, X) or np.savez(FILE, X=X)"
     try:
-        if path.suffix.lower() == ".npy":
-            return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-        # Opened here: NumPy leaves a file open that turns out to be no archive.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        # A shape whose product overflows is damage; NumPy would but warn of it.
+        with np.errstate(over="raise"), contextlib.ExitStack() as stack:
+            # Opened here: NumPy leaves a file open that turns out to be a damaged archive.
+            file = stack.enter_context(path.open("rb"))
+            is_array = file.read(6) == b"\x93NUMPY"
+            if is_array:
+                return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+            file.seek(0)
+            archive = stack.enter_context(np.load(file, allow_pickle=False))
             names = sorted(archive.files)
             if "X" in names or len(names) == 1:
                 return np.asarray(archive["X" if "X" in names else names[0]])

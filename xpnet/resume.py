@@ -105,16 +105,20 @@ class Checkpoints:
         for path in paths:
             try:
                 description, arrays = _read(path)
+                others = [key for key, value in self._run.items() if description["run"].get(key) != value]
+                fit = None if others else _fit(description, arrays, self._device)
+            except MemoryError:
+                raise
             except Exception as error:  # a damaged file can fail in any way
                 reason = " ".join(str(error).split())
                 self._note(f"{path} is damaged ({reason}): trying the one before")
                 continue
-            for key, value in self._run.items():
-                if description["run"].get(key) != value:
-                    raise InputError(
-                        f"{path} is of a run with other {key}: resume with what it began with, or start anew"
-                    )
-            return _fit(description, arrays, self._device)
+            if others:
+                raise InputError(
+                    f"{path} is of a run with other {others[0]}: "
+                    "resume with what it began with, or start anew"
+                )
+            return fit
         if paths:  # to begin anew would overwrite what a user may still be able to save
             raise InputError(
                 f"{self._folder} holds no checkpoint that can be read: "

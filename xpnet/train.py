@@ -15,7 +15,8 @@ from xpnet.console import USER_ERROR, StopSignals, complain, run_command
 from xpnet.datasets import Dataset
 from xpnet.device import get_device
 from xpnet.errors import InputError
-from xpnet.experiment import Experiment, check, run
+from xpnet.experiment import Experiment, run
+from xpnet.preparation import check
 from xpnet.resume import Checkpoints
 from xpnet.training import Fit
 

@@ -17,9 +17,10 @@ from xpnet.console import USER_ERROR, StopSignals, complain, run_command
 from xpnet.datasets import Dataset
 from xpnet.device import get_device
 from xpnet.errors import InputError
-from xpnet.experiment import check, prepare, record
+from xpnet.experiment import record
 from xpnet.files import replacing
 from xpnet.flags import setting
+from xpnet.preparation import check, prepare
 from xpnet.sweep import display, space
 from xpnet.sweep import plots as sweep_plots
 from xpnet.sweep.plan import count_halvings, total_steps

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from xpnet.config import Config
 from xpnet.device import Device, one_blas_thread
-from xpnet.experiment import Prepared, accuracies, small_products, train
+from xpnet.experiment import accuracies, small_products, train
 from xpnet.history import History, Row
+from xpnet.preparation import Prepared
 from xpnet.step import trained
 
 __all__ = ["Outcome", "Task", "Trained", "merit", "train_chunk"]

@@ -15,8 +15,9 @@ from xpnet.config import Config
 from xpnet.device import Device, one_blas_thread
 from xpnet.draws import draw_epoch, of_step
 from xpnet.evaluation import EVALUATION_ROWS
-from xpnet.experiment import Prepared, hyper_of, initial, sources_of
+from xpnet.experiment import hyper_of, initial, sources_of
 from xpnet.mlp import EXPANSION, MLP
+from xpnet.preparation import Prepared
 from xpnet.step import initial_state, make_step
 
 __all__ = [

@@ -12,8 +12,8 @@ from xpnet.config import Config
 from xpnet.datasets import Dataset
 from xpnet.device import Device
 from xpnet.errors import InputError
-from xpnet.experiment import check
 from xpnet.history import Row
+from xpnet.preparation import check
 from xpnet.sweep.chunk import Outcome, Task, Trained, merit
 from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung, groups
 from xpnet.sweep.store import Memory, Store, recorded

@@ -20,8 +20,8 @@ from xpnet.config import Config
 from xpnet.datasets import Dataset
 from xpnet.device import Device, get_device
 from xpnet.errors import DeviceError
-from xpnet.experiment import Prepared, prepare
 from xpnet.history import Row
+from xpnet.preparation import Prepared, prepare
 from xpnet.sweep.chunk import Outcome, Task, train_chunk
 from xpnet.sweep.plan import Cut, choose_cut, cores
 
