@@ -1,0 +1,236 @@
+"""The documentation: every block of code on the pages runs, the site builds, and so does the notebook.
+
+Own code instead of Sybil or pytest-markdown-docs, which know of Python alone: most blocks here are commands.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from xpnet import flags, recipes, resume, train
+from xpnet.__main__ import COMMANDS, main
+from xpnet.config import Config
+from xpnet.sweep import __main__ as sweep_command
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+NOTEBOOK = ROOT / "examples" / "cifar10.ipynb"
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "docs" / "conf.py").exists(), reason="xpnet is installed without its checkout"
+)
+
+FENCE = re.compile(
+    r"^(?P<mark><!-- not run: .+? -->\n\n?)?```(?P<kind>[\w{}-]+)[^\n]*\n(?P<code>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+TEXT = {"text", "csv", "json"}
+"""Kinds of blocks that nobody would run."""
+
+ELSEWHERE = (
+    ". .venv/bin/activate",
+    "ci/",
+    "git ",
+    "pip install ",
+    "pytest",
+    "python benchmarks/",
+    "python3 -m venv ",
+)
+"""How commands begin that are not xpnet's: they need a network, or are what runs this test."""
+
+PARSED = ("--scheduler", "--recipe", "cifar10", "cuda", "mine.toml")
+"""Words in commands whose settings are read and checked, but not trained with: what they need is not here."""
+
+SMALL = {"--iterations": "20", "--epochs": "3", "--random": "4", "--checkpoint-every": "1"}
+"""What a page's command gets instead, to be quick."""
+
+NOT_RUN = {"marked": 0, "elsewhere": 4, "parsed": 6}
+"""On the site: marked ``<!-- not run: why -->``, and commands of the two kinds above. None comes unseen."""
+
+
+def needs(*packages):
+    """Skip a test where a package of the dependency group ``docs`` is missing."""
+    missing = [name for name in packages if find_spec(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"needs {missing}, of the group docs")
+
+
+def blocks_of(page):
+    """Kind, code, first line and mark of each block of a page."""
+    text = page.read_text("utf-8")
+    for found in FENCE.finditer(text):
+        line = text.count("\n", 0, found.start("code"))
+        yield SimpleNamespace(**found.groupdict(), line=line, where=f"{page.name}:{line + 1}")
+
+
+def commands_of(code):
+    """The commands of a shell block as lists of words, without comments and the variables set in front."""
+    for line in code.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+            words = words[1:]
+        if words:
+            yield words
+
+
+def arguments_of(words):
+    """The arguments of xpnet in a command, None if it is another's."""
+    if words[0] == "xpnet":
+        return words[1:]
+    if words[:2] == ["python", "-m"] and words[2].partition(".")[0] == "xpnet":
+        return [*words[2].split(".")[1:], *words[3:]]
+    return None
+
+
+def made_small(arguments):
+    """The arguments with `SMALL` in place of what would take long."""
+    small = list(arguments)
+    for i, word in enumerate(small[:-1]):
+        small[i + 1] = SMALL.get(word, small[i + 1])
+    is_long = arguments[0] in ("train", "sweep") and not {"--iterations", "--epochs", "--resume"} & set(small)
+    return [*small, "--iterations", SMALL["--iterations"]] if is_long else small
+
+
+def is_parsed(arguments):
+    """Whether the settings of a command are checked, but not trained with."""
+    return arguments[0] in ("train", "sweep") and any(word in " ".join(arguments) for word in PARSED)
+
+
+def run_command(arguments, where, monkeypatch, capfd):
+    """Run one of xpnet's commands as a page has it, but quickly."""
+    command, rest = arguments[0], arguments[1:]
+    output = None
+    if ">" in rest:
+        rest, output = rest[: rest.index(">")], rest[-1]
+    if is_parsed(arguments):
+        if command == "train":
+            train._read_config(rest)
+        else:
+            assert sweep_command._configs(sweep_command._read_settings(rest))
+        return
+    is_cut_off = "--checkpoint-every" in rest
+    with monkeypatch.context() as patch:
+        if is_cut_off:  # so that there is something to resume
+            patch.setattr(resume.Checkpoints, "on_fit", then_interrupt(resume.Checkpoints.on_fit))
+        status = main(made_small([command, *rest]))
+    printed, complaint = capfd.readouterr()
+    assert status == (130 if is_cut_off else 0), f"{where}: {arguments}: {complaint}"
+    if output is not None:
+        Path(output).write_text(printed, encoding="utf-8")
+
+
+def then_interrupt(on_fit):
+    def on_fit_and_interrupt(self, fit):
+        on_fit(self, fit)
+        signal.raise_signal(signal.SIGINT)
+
+    return on_fit_and_interrupt
+
+
+def read_settings(block):
+    """Check a TOML block; keep it under the name in its first line, for the commands below it."""
+    named = re.match(r"# (\S+\.toml)\n", block.code)
+    path = Path(named[1] if named else "block.toml")
+    path.write_text(block.code, encoding="utf-8")
+    assert flags.read_file(path, Config), block.where
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_block_of_a_page_runs(page, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XPNET_DATA_DIR", raising=False)
+    namespace = {"__name__": "__main__"}
+    for block in blocks_of(page):
+        if block.mark is not None:
+            continue
+        if block.kind == "python":
+            padded = "\n" * block.line + block.code  # so that a traceback names the page's line
+            exec(compile(padded, str(page), "exec"), namespace)
+        elif block.kind == "sh":
+            for words in commands_of(block.code):
+                if (arguments := arguments_of(words)) is not None:
+                    run_command(arguments, block.where, monkeypatch, capfd)
+                else:
+                    assert " ".join(words).startswith(ELSEWHERE), f"{block.where}: {words[0]} is not run"
+        elif block.kind == "toml":
+            read_settings(block)
+        else:
+            assert block.kind in TEXT or block.kind.startswith("{"), f"{block.where}: a block of what?"
+
+
+def test_what_is_not_run_is_counted():
+    found = Counter(dict.fromkeys(NOT_RUN, 0))
+    for block in (block for page in PAGES[1:] for block in blocks_of(page)):
+        if block.mark is not None:
+            found["marked"] += 1
+        elif block.kind == "sh":
+            each = [arguments_of(words) for words in commands_of(block.code)]
+            found["elsewhere"] += sum(arguments is None for arguments in each)
+            found["parsed"] += sum(arguments is not None and is_parsed(arguments) for arguments in each)
+    assert found == NOT_RUN
+
+
+def test_every_command_has_its_help_on_the_page():
+    page = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    assert re.findall(r"^```\{command-help\} (\w+)$", page, re.MULTILINE) == list(COMMANDS)
+
+
+def test_every_page_is_in_the_table_of_contents():
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    contents = re.search(r"```\{toctree\}\n(.*?)```", index, re.DOTALL)[1].split()[1:]
+    assert sorted(contents) == sorted(page.stem for page in PAGES[1:] if page.stem != "index")
+
+
+@pytest.mark.parametrize("name", ["solver", "schedule", "activation", "preprocess"])
+def test_the_page_of_techniques_names_every_choice(name):
+    page = (ROOT / "docs" / "techniques.md").read_text("utf-8")
+    choices = flags._Kind.of(Config.__annotations__[name]).choices
+    assert [choice for choice in choices if f"`{choice}`" not in page and choice != "none"] == []
+
+
+def test_the_page_of_techniques_names_every_recipe():
+    page = (ROOT / "docs" / "techniques.md").read_text("utf-8")
+    assert [name for name in recipes.names() if f"| `{name}`" not in page] == []
+
+
+@needs("sphinx")
+def test_the_site_builds_without_a_warning(tmp_path):
+    # Every page is read and every reference resolved, which is where warnings come from.
+    source = shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("_build", "api"))
+    options = ["-b", "dummy", "-W", "--keep-going", "-n", "-q"]
+    command = [sys.executable, "-m", "sphinx", *options, str(source), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(
+    find_spec("nbclient") is None or find_spec("ipykernel") is None, reason="needs the group docs"
+)
+def test_the_notebook_runs_on_a_small_slice(tmp_path):
+    """In a process of its own: nbclient's kernel and event loop leave warnings that are not ours."""
+    script = (
+        "import sys, nbformat; from nbclient import NotebookClient;"
+        "book = nbformat.read(sys.argv[1], 4);"
+        "NotebookClient(book, timeout=120, kernel_name='python3').execute(cwd=sys.argv[2])"
+    )
+    environment = os.environ | {"XPNET_NOTEBOOK_SMALL": "1"}
+    command = [sys.executable, "-c", script, str(NOTEBOOK), str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_notebook_is_small_has_outputs_and_names_no_machine():
+    text = NOTEBOOK.read_text("utf-8")
+    assert len(text) < 400_000
+    assert '"image/png"' in text
+    assert not re.search(r"/(home|root|tmp|work|Users)/|\\\\Users", text)
