@@ -27,8 +27,9 @@ def fast(data_dir: str | None, seed: int) -> tuple[float, float]:
     """Train by the recipe; return the seconds and the validation accuracy."""
     from xpnet import datasets, get_device, recipes
     from xpnet.config import Config, defaults_for
-    from xpnet.experiment import accuracies, prepare, train
+    from xpnet.experiment import accuracies, train
     from xpnet.flags import read_file
+    from xpnet.preparation import prepare
 
     values = defaults_for("cifar10") | read_file(recipes.path("fast"), Config)
     config = Config(**values | {"iterations": None, "seed": seed})

@@ -196,7 +196,17 @@ def test_a_sweep_of_ensembles_is_refused(capsys):
 
 
 def of_computation():
-    skipped = {"dataset", "data_dir", "device", "weights_image", "loss", "out", "json", "quiet"}
+    skipped = {
+        "dataset",
+        "data_dir",
+        "device",
+        "weights_image",
+        "loss",
+        "tensorboard",
+        "out",
+        "json",
+        "quiet",
+    }
     skipped |= {"monitor", "patience", "min_delta", "checkpoint_every", "resume"}  # how long, not how
     return {f.name: f.default for f in dataclasses.fields(Config) if f.name not in skipped}
 
