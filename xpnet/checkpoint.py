@@ -2,6 +2,8 @@
 
 import json
 import os
+import reprlib
+import textwrap
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -162,7 +164,8 @@ def load_model(path: str | os.PathLike[str]) -> Model:
             _compare(path, found, description.arrays())
             arrays = {name: file.get_tensor(name) for name in found}
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} cannot be read ({error}): {_FIX}") from error
+        reason = textwrap.shorten(str(error), 300, placeholder="…")
+        raise InputError(f"{path} cannot be read ({reason}): {_FIX}") from error
     if _checksum(description, arrays) != description.crc32:
         raise InputError(f"{path} is damaged, its checksum is wrong: {_FIX}")
     return Model(
@@ -187,7 +190,7 @@ def _read_description(path: Path, metadata: Mapping[str, str]) -> _Description:
     except Exception as error:  # text that anyone may have written can fail in any way
         raise InputError(f"{path} is damaged, its description makes no sense: {_FIX}") from error
     raise InputError(
-        f"{path} has format {version!r} and this version of xpnet reads {FORMAT}: "
+        f"{path} has format {reprlib.repr(version)} and this version of xpnet reads {FORMAT}: "
         "load it with the version that wrote it"
     )
 

@@ -9,6 +9,7 @@ import argparse
 import difflib
 import json
 import reprlib
+import textwrap
 import tomllib
 import types
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -151,7 +152,7 @@ def read_file(path: Path, settings: type[Any], several: Collection[str] = ()) ->
         ) from error
     except (ValueError, RecursionError) as error:
         form = "JSON" if path.suffix == ".json" else "TOML"
-        reason = " ".join(str(error).split())
+        reason = textwrap.shorten(str(error), 300, placeholder="…")
         raise InputError(f"{path} is no valid {form} ({reason}): correct it, in UTF-8") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no settings: write them as in the config.json of a run")
@@ -162,14 +163,16 @@ def read_file(path: Path, settings: type[Any], several: Collection[str] = ()) ->
         name = key.replace("-", "_")
         if name not in kinds:
             hint = _did_you_mean(name, kinds) or f": the keys are {', '.join(kinds)}"
-            raise InputError(f"{path}: unknown key {key!r}{hint}")
+            raise InputError(f"{path}: unknown key {reprlib.repr(key)}{hint}")
         if name in values:
             raise InputError(f"{path}: {name} is given twice, with - and with _: drop one")
         kind = kinds[name]
         try:
             values[name] = kind.convert_several(value) if name in several else kind.convert(value)
-        except (TypeError, OverflowError):
-            raise InputError(f"{path}: {key} must be {kind.describe()}, not {reprlib.repr(value)}") from None
+        except TypeError:
+            raise InputError(f"{path}: {key} must be {kind.describe()}, not {_shown(value)}") from None
+        except OverflowError:
+            raise InputError(f"{path}: {key} must be {kind.describe()} that fits 64 bits") from None
     return values
 
 
@@ -217,6 +220,8 @@ class _Kind(NamedTuple):
         return tuple(map(self.convert, value)) if is_list else (self.convert(value),)
 
     def _convert_item(self, value: Any) -> Any:
+        if type(value) is int and value.bit_length() > 64 and self.item is int:
+            raise OverflowError  # too large for any setting, and perhaps even to be shown
         if self.item is float and type(value) is int:
             return float(value)
         # Not isinstance: True is an int.
@@ -289,6 +294,14 @@ def _defaults(name: str, default: Any, variants: Mapping[str, Mapping[str, Any]]
     cases = {"default": default} | {c: values[name] for c, values in variants.items() if name in values}
     shown = [f"{c}: {_show(v)}" for c, v in cases.items() if v is not None and v is not False]
     return f" ({'; '.join(shown)})" if shown else ""
+
+
+def _shown(value: Any) -> str:
+    """Return a value from a file for a message, in part if it is long."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # digits beyond what Python converts, as 0xf…f in TOML
+        return "so large a number"
 
 
 def _show(value: Any) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import math
 import shlex
+import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def _load(path: Path) -> NDArray[Any]:
         ) from error
     except Exception as error:
         # Reading what a stranger wrote, numpy, zipfile and zlib raise a dozen kinds of exception.
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = textwrap.shorten(str(error), 300, placeholder="…") or type(error).__name__
         raise InputError(f"{path} cannot be read ({reason}): {fix}") from error
     there = ", ".join(map(ascii, names)) or "nothing"
     raise InputError(f"{path} has no X, only {there}: {fix}")
@@ -240,7 +241,7 @@ def _read_image(path: Path, image_shape: tuple[int, int, int]) -> NDArray[np.uin
                     pixels = np.asarray(image.convert(MODES[channels]), np.uint8)
                     return pixels.reshape(math.prod(image_shape))
     except Exception as error:  # as with any file from anywhere
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = textwrap.shorten(str(error), 300, placeholder="…") or type(error).__name__
         raise InputError(f"{path} cannot be read ({reason}): save it again as PNG or JPEG") from error
     if size != (width, height):
         raise InputError(

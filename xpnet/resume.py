@@ -7,6 +7,7 @@ of all that is in it. The last two are kept: whatever happens to one, the run ca
 import contextlib
 import json
 import re
+import textwrap
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -110,7 +111,7 @@ class Checkpoints:
             except MemoryError:
                 raise
             except Exception as error:  # a damaged file can fail in any way
-                reason = " ".join(str(error).split())
+                reason = textwrap.shorten(str(error), 300, placeholder="…")
                 self._note(f"{path} is damaged ({reason}): trying the one before")
                 continue
             if others:

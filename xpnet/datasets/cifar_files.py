@@ -7,6 +7,7 @@ unpacked to disk and no path in an archive is ever followed.
 
 import gzip
 import tarfile
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -120,7 +121,7 @@ def read(
         raise
     except Exception as error:
         # The system, gzip, zlib and tarfile: a damaged archive raises nearly anything.
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = textwrap.shorten(str(error), 300, placeholder="…") or type(error).__name__
         raise InputError(f"{source.path} cannot be read ({reason}): {_FIX}") from error
     missing = [name for name, split in split_of.items() if name not in split.seen]
     if missing:
@@ -162,6 +163,18 @@ class _Split:
             pixels[:, :, channel] = plane
 
 
+class _Decompressed(gzip.GzipFile):
+    """A stream of which nobody reads more at once than a file may hold.
+
+    tarfile reads a long header whole: a few megabytes of compressed zeros could fill the memory.
+    """
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is not None and size > _MAX_FILE_SIZE:
+            raise tarfile.ReadError(f"a header claims {size} bytes")
+        return super().read(size)
+
+
 def _batch_files(source: Source) -> Iterator[tuple[str, int, IO[bytes]]]:
     """Yield name, size and open file of each batch that is there, in the order they lie in."""
     names = source.layout.train_files + source.layout.test_files
@@ -172,7 +185,7 @@ def _batch_files(source: Source) -> Iterator[tuple[str, int, IO[bytes]]]:
                 with path.open("rb") as file:
                     yield name, path.stat().st_size, file
         return
-    with gzip.open(source.path) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+    with _Decompressed(source.path) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
         for member in archive:
             inner = PurePosixPath(member.name)
             wanted = inner.parent.name == source.layout.folder and inner.name in names

@@ -2,6 +2,7 @@
 
 import math
 import os
+import textwrap
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
                 arrays = {key: np.asarray(archive[key]) for key in _KEYS if key in keys}
     except Exception as error:
         # Reading what a stranger wrote, numpy, zipfile and zlib raise a dozen kinds of exception.
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = textwrap.shorten(str(error), 300, placeholder="…") or type(error).__name__
         raise InputError(
             f"{path} cannot be read ({reason}): save number arrays with np.savez(FILE, X=X, y=y)"
         ) from error
