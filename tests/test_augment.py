@@ -369,3 +369,13 @@ def test_views_that_cannot_be_are_refused_before_the_first(kind, image_shape, sh
         check_views(kind, image_shape, shift)
     with pytest.raises(InputError, match=message):
         views(np, kind, np.zeros((2, 90)), image_shape, shift)
+
+
+@pytest.mark.parametrize(
+    ("image_shape", "by"), [((8, 8, 1), 1), ((28, 28, 1), 1), ((32, 40, 3), 2), ((224, 224, 3), 14)]
+)
+def test_views_are_shifted_by_a_sixteenth_of_the_image(image_shape, by):
+    images = some_images(image_shape, 2)
+    found = list(views(np, "flip-shift", images, image_shape))
+    for view, same in zip(found, views(np, "flip-shift", images, image_shape, by), strict=True):
+        np.testing.assert_array_equal(view, same)

@@ -48,7 +48,7 @@ EVERY_SETTING = {
     "learning_rate_decay": 0.5,
     "step_epochs": 7,
     "peak": 0.4,
-    "warmup_steps": 3,
+    "warmup": 0.1,
     "momentum": 0.8,
     "beta2": 0.99,
     "epsilon": 1e-7,
@@ -84,11 +84,12 @@ def _empty_folder(tmp_path, monkeypatch):
           for name in ("learning_rate", "learning_rate_decay", "reg", "weight_decay", "init_std", "mixup")
           for value in (-0.1, math.nan, math.inf)],
         *[({name: value}, [flags.flag(name), "above 0", str(value)])
-          for name in ("epsilon", "clip_norm") for value in (0.0, -1.0, math.nan)],
+          for name in ("epsilon", "clip_norm") for value in (0.0, -1.0, math.nan, math.inf)],
+        *[({name: 1 - 1e-12}, [flags.flag(name), "below 1 in float32"]) for name in ("beta2", "momentum")],
         *[({"peak": value}, ["--peak", "above 0 and below 1", str(value)])
           for value in (0.0, 1.0, -1.0, math.nan)],
         ({"step_epochs": 0}, ["--step-epochs", "0"]),
-        ({"warmup_steps": -1}, ["--warmup-steps", "-1"]),
+        ({"warmup": 1.0}, ["--warmup", "1.0"]),
         ({"ensemble": 0}, ["--ensemble", "0"]),
         ({"ensemble": 10**6}, ["--ensemble", "1000000"]),
         ({"iterations": None}, ["--iterations or --epochs"]),
@@ -98,8 +99,6 @@ def _empty_folder(tmp_path, monkeypatch):
         ({"loss": "hinge", "mixup": 0.1}, ["--loss hinge", "--mixup"]),
         ({"residual": True, "hidden": (3, 4)}, ["residual blocks", "one width", "(3, 4)"]),
         ({"residual": True, "hidden": ()}, ["residual blocks"]),
-        ({"components": 3}, ["mean has no components", "pca"]),
-        ({"preprocess": "zca", "components": 3}, ["zca has no components"]),
         ({"preprocess": "pca", "components": 0}, ["0 components", "at least 1"]),
         ({"preprocess": "pca", "components": 9, "fit_rows": 8}, ["pca fitted on 8 rows", "at least 9"]),
         ({"preprocess": "zca", "fit_rows": 1}, ["zca fitted on 1 rows"]),
@@ -245,6 +244,17 @@ def test_every_setting_in_toml():
 
 
 # What is made of them
+
+
+def test_components_are_of_the_kinds_that_have_them():
+    """So a sweep can vary the kind, and a recipe's can be changed."""
+    assert Config(preprocess="pca", components=3).preprocessing.components == 3
+    assert Config(preprocess="zca", components=3).preprocessing.components is None
+
+
+def test_the_warm_up_is_a_part_of_the_run():
+    assert Config(iterations=200, warmup=0.05).regime(1000).warmup_steps == 10
+    assert Config(iterations=20, warmup=0.05).regime(1000).warmup_steps == 1
 
 
 def test_hyper_parameters_are_those_that_stack():

@@ -37,7 +37,10 @@ def test_the_status_of_the_work(status, capsys):
     [
         (InputError("a\nb"), "cmd: error: a b\n"),
         (DeviceError("no GPU"), "cmd: error: no GPU\n"),
-        (OSError(28, "No space left", "a.png"), "cmd: error: [Errno 28] No space left: 'a.png'\n"),
+        (
+            OSError(28, "No space left", "a.png"),
+            "cmd: error: a.png: No space left: free some space there, or write elsewhere with --out\n",
+        ),
         (
             MemoryError("Unable to allocate"),
             "cmd: error: out of memory (Unable to allocate): use less data or smaller settings\n",

@@ -195,7 +195,7 @@ def test_augmented_digits_train_on_every_device(device, dtype):
 @pytest.mark.parametrize("sampling", ["replacement", "shuffle"])
 @pytest.mark.parametrize("schedule", ["exponential", "step", "one-cycle"])
 def test_the_schedule_of_a_run_is_that_of_its_history(sampling, schedule):
-    config = dataclasses.replace(BASE, sampling=sampling, schedule=schedule, step_epochs=2, warmup_steps=7)
+    config = dataclasses.replace(BASE, sampling=sampling, schedule=schedule, step_epochs=2, warmup=0.2)
     steps, rates = schedule_of(config, 40)
     assert steps.tolist() == list(range(1, 41))
     for row in run(config, IMAGES, DEVICE).result.history.rows:

@@ -40,13 +40,13 @@ def test_scores_of_raw_rows(device, how):
 
 
 def views_by_hand(X, averaging):
-    """The raw images and their mirror images, each as it is and shifted by two pixels, padded by NumPy."""
+    """The raw images and their mirror images, each as it is and shifted by a pixel, padded by NumPy."""
     views = []
-    ways = (0,) if averaging == "flip" else (0, -2, 2)
+    ways = (0,) if averaging == "flip" else (0, -1, 1)
     for down, right in itertools.product(ways, ways):
         for images in (X.reshape(-1, *IMAGES), X.reshape(-1, *IMAGES)[:, :, ::-1]):
-            padded = np.pad(images, [(0, 0), (2, 2), (2, 2), (0, 0)], mode="reflect")
-            views.append(padded[:, 2 + down : 6 + down, 2 + right : 5 + right].reshape(len(X), 12))
+            padded = np.pad(images, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="reflect")
+            views.append(padded[:, 1 + down : 5 + down, 1 + right : 4 + right].reshape(len(X), 12))
     return views
 
 

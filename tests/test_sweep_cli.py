@@ -18,7 +18,7 @@ from xpnet.checkpoint import load_model
 from xpnet.config import Config
 from xpnet.sweep import __main__ as command
 from xpnet.sweep import plots as sweep_plots
-from xpnet.sweep.space import configs, grid
+from xpnet.sweep.space import ablation, configs, grid
 
 SMALL = "--hidden 8 --iterations 60 --dtype float64"
 GRID = f"{SMALL} --learning-rate 5e-3 2e-2 --reg 1e-3 1e-2 1e-1"
@@ -273,3 +273,23 @@ def test_an_unstable_network_is_the_same_in_any_stack_and_alone(run):
     assert train.main(["--config", "s6/best/config.json", "--out", "alone", "--quiet"]) == 0
     models = [Path(folder, "model.safetensors").read_bytes() for folder in ("s1/best", "s6/best", "alone")]
     assert models[0] == models[1] == models[2]
+
+
+def test_curves_of_many_settings_fit_their_picture(tmp_path):
+    """The legend names what a network has changed, or the picture would have no room for curves."""
+    pytest.importorskip("matplotlib")
+    settings = {
+        "flip": [True, False],
+        "shift": [3, 0],
+        "dropout": [0.2, 0.0],
+        "activation": ["gelu", "relu"],
+        "schedule": ["cosine", "constant"],
+        "label_smoothing": [0.1, 0.0],
+    }
+    networks = configs(ablation(settings), Config())
+    rows = [{"network": k, "val_accuracy": 0.5, "curve": [[1, 0.1], [2, 0.5]]} for k in range(len(networks))]
+    figure = sweep_plots.curves(networks, rows)
+    figure.savefig(tmp_path / "curves.png")  # matplotlib warns where the axes have no room
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels[0].endswith("the first network")
+    assert labels[1].endswith("  flip False")

@@ -109,7 +109,7 @@ techniques = st.fixed_dictionaries(
         "contrast": st.booleans(),
         "schedule": st.sampled_from(["constant", "exponential", "step", "cosine", "one-cycle"]),
         "step_epochs": st.integers(1, 2),
-        "warmup_steps": st.integers(0, 5),
+        "warmup": st.sampled_from([0.0, 0.3]),
         "iterations": st.integers(1, 12),
         "batch_size": st.integers(2, 13),
         "sampling": st.sampled_from(["replacement", "shuffle"]),

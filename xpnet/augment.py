@@ -22,9 +22,6 @@ ImageShape = tuple[int, int, int]
 
 Views = Literal["none", "flip", "flip-shift"]
 
-VIEW_SHIFT = 2
-"""Pixels by which the views of ``"flip-shift"`` are shifted."""
-
 DRAWS = 6
 """Random numbers per row. Each technique has its own, so that turning on one leaves the others the same."""
 
@@ -92,11 +89,12 @@ def check(how: Augmentation, image_shape: tuple[int, ...] | None) -> None:
             )
 
 
-def check_views(kind: Views, image_shape: tuple[int, ...] | None, shift: int = VIEW_SHIFT) -> None:
+def check_views(kind: Views, image_shape: tuple[int, ...] | None, shift: int | None = None) -> None:
     """Refuse views that the data cannot have; parameters and errors as in `views`."""
     if kind not in ("none", "flip", "flip-shift"):
         raise InputError(f"there are no views {kind!r} of an image: give none, flip or flip-shift")
     if kind != "none":
+        shift = _view_shift(image_shape) if shift is None else shift
         if kind == "flip-shift" and shift < 1:
             raise InputError(f"the views of an image are shifted by {shift} pixels: give 1 or more")
         _checked(image_shape, shift if kind == "flip-shift" else 0, "averaging over views")
@@ -195,7 +193,7 @@ def augment(
 
 
 def views(
-    xp: Namespace, kind: Views, images: Array, image_shape: tuple[int, ...] | None, shift: int = VIEW_SHIFT
+    xp: Namespace, kind: Views, images: Array, image_shape: tuple[int, ...] | None, shift: int | None = None
 ) -> Iterator[Array]:
     """Return views of the same images, one after the other, over which an evaluation can average.
 
@@ -211,7 +209,7 @@ def views(
     image_shape
         Height, width and channels, whose product is ``features``.
     shift
-        Of ``"flip-shift"``, in pixels.
+        Of ``"flip-shift"``, in pixels; by default a sixteenth of the image's shorter side, at least 1.
 
     Returns
     -------
@@ -229,10 +227,15 @@ def views(
         _check_features(images, image_shape)
     steps = [(0, 0)]
     if kind == "flip-shift":
-        ways = (0, -shift, shift)
+        by = _view_shift(image_shape) if shift is None else shift
+        ways = (0, -by, by)
         steps = [(down, right) for down in ways for right in ways]
     mirrors = [False] if kind == "none" else [False, True]
     return (_view(xp, images, image_shape or (), mirror, *step) for step in steps for mirror in mirrors)
+
+
+def _view_shift(image_shape: tuple[int, ...] | None) -> int:
+    return max(1, min((image_shape or (1,))[:2]) // 16)
 
 
 def _view(

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+import numpy as np
+
 from xpnet.augment import Augmentation, Views
 from xpnet.batches import Sampling
 from xpnet.errors import InputError
@@ -22,7 +24,6 @@ _BOUNDS = (
     ("epochs", 1, 10**6),
     ("batch_size", 1, 10**9),
     ("step_epochs", 1, 10**6),
-    ("warmup_steps", 0, 10**8),
     ("patience", 1, 10**6),
     ("checkpoint_every", 1, 10**6),
     ("ensemble", 1, 10**4),
@@ -38,7 +39,7 @@ _NOT_NEGATIVE = (
     "mixup",
     "min_delta",
 )
-_BELOW_ONE = ("dropout", "input_dropout", "label_smoothing", "momentum", "beta2", "ema")
+_BELOW_ONE = ("warmup", "dropout", "input_dropout", "label_smoothing", "momentum", "beta2", "ema")
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,13 @@ class Config:
     )
     step_epochs: int = setting(30, "epochs from one fall of the step schedule to the next")
     peak: float = setting(0.3, "part of the steps in which the rate of one-cycle rises")
-    warmup_steps: int = setting(0, "steps in which the rate rises from 0, in front of any schedule")
+    warmup: float = setting(0.0, "part of the steps in which the rate of any schedule is raised from 0")
     momentum: float = setting(0.9, "factor on past gradients; beta1 of adam and lion", stackable=True)
     beta2: float = setting(0.999, "factor on past squares of adam and rmsprop; of lion", stackable=True)
     epsilon: float = setting(1e-8, "added to the root of the squares", stackable=True)
     reg: float = setting(1e-2, "strength of the L2 penalty on the weights, in the loss", stackable=True)
     weight_decay: float = setting(0.0, "decay of the weights apart from the gradient", stackable=True)
-    clip_norm: float | None = setting(None, "longest gradient, over all parameters", stackable=True)
+    clip_norm: float | None = setting(None, "longest gradient of the loss, its penalty apart", stackable=True)
     dropout: float = setting(0.0, "part of the hidden units dropped in each step", stackable=True)
     input_dropout: float = setting(0.0, "part of the inputs dropped in each step", stackable=True)
     ema: float = setting(
@@ -159,12 +160,14 @@ class Config:
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(f"{flag(name)} must be a finite number, 0 or more, not {value}")
         for name in _BELOW_ONE:
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{flag(name)} must be 0 or more and below 1, not {getattr(self, name)}")
+            value = getattr(self, name)
+            # In the precision of the computation: what rounds to 1 there would be divided by 0.
+            if not (value >= 0 and np.dtype(self.dtype).type(value) < 1):
+                raise InputError(f"{flag(name)} must be 0 or more and below 1 in {self.dtype}, not {value}")
         for name in ("epsilon", "clip_norm"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{flag(name)} must be above 0, not {value}")
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise InputError(f"{flag(name)} must be a finite number above 0, not {value}")
         if not 0 < self.peak < 1:
             raise InputError(f"--peak must be above 0 and below 1, not {self.peak}")
         if self.init_std > 1e30:
@@ -182,7 +185,9 @@ class Config:
     @property
     def preprocessing(self) -> Preprocessing:
         """What is done to the rows."""
-        return Preprocessing(self.preprocess, self.components, self.ridge, self.contrast, self.fit_rows)
+        # Other kinds have none: so a sweep can vary the kind, and a recipe's be changed.
+        components = self.components if self.preprocess in ("pca", "pca-whiten") else None
+        return Preprocessing(self.preprocess, components, self.ridge, self.contrast, self.fit_rows)
 
     @property
     def augmentation(self) -> Augmentation:
@@ -202,8 +207,10 @@ class Config:
         InputError
             A batch is larger than the data.
         """
-        same = {f.name: getattr(self, f.name) for f in fields(Regime) if f.name != "num_steps"}
-        return Regime(num_steps=self.num_steps(num_rows), **same)
+        num_steps = self.num_steps(num_rows)
+        settings = {f.name for f in fields(self)}
+        same = {f.name: getattr(self, f.name) for f in fields(Regime) if f.name in settings}
+        return Regime(num_steps=num_steps, warmup_steps=round(self.warmup * num_steps), **same)
 
     def num_steps(self, num_rows: int) -> int:
         """Return the number of updates on ``num_rows`` training rows.

@@ -1,6 +1,7 @@
 """What every command line does around its work: signals, errors in one line, exit statuses."""
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -99,11 +100,21 @@ def run_command(name: str, work: Callable[[StopSignals], int]) -> int:
         except MemoryError as error:
             reason = str(error) or "an array is too large"
             complain(name, f"error: out of memory ({reason}): use less data or smaller settings")
-        except (XpnetError, OSError) as error:
+        except OSError as error:
+            complain(name, f"error: {_explain(error)}")
+        except XpnetError as error:
             complain(name, f"error: {error}")
         else:
             return status
         return USER_ERROR
+
+
+def _explain(error: OSError) -> str:
+    """What the system refused, and what to do about it."""
+    reason = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"{reason}: free some space there, or write elsewhere with --out"
+    return f"{reason}: mend that, or name another file or folder"
 
 
 def complain(name: str, message: str) -> None:

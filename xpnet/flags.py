@@ -67,6 +67,7 @@ def parse(
     several: Collection[str] = (),
     recipes: Mapping[str, Path] | None = None,
     file_of: Callable[[Mapping[str, Any]], Path | None] = lambda _given: None,
+    hidden: Collection[str] = (),
 ) -> dict[str, Any]:
     """Resolve settings: defaults, then each over those before, a ``--recipe``, a ``--config`` file, flags.
 
@@ -90,6 +91,8 @@ def parse(
         Files of settings that ``--recipe`` names.
     file_of
         Returns, of the flags given, a file of settings that one of them stands for.
+    hidden
+        Settings that ``--help`` does not show, since the command refuses them in words of its own.
 
     Returns
     -------
@@ -101,7 +104,7 @@ def parse(
     InputError
         An unknown flag or key, a value of the wrong type, a file that cannot be read.
     """
-    _add_flags(parser, settings, variants or {}, several, recipes or {})
+    _add_flags(parser, settings, variants or {}, several, recipes or {}, hidden)
     namespace, unknown = parser.parse_known_args(argv)
     if unknown:
         known = [flag(f.name) for f in fields(settings)]
@@ -236,6 +239,7 @@ def _add_flags(
     variants: Mapping[str, Mapping[str, Any]],
     several: Collection[str],
     recipes: Collection[str],
+    hidden: Collection[str],
 ) -> None:
     if recipes:
         parser.add_argument(
@@ -271,6 +275,8 @@ def _add_flags(
                 options["nargs"] = "+"
             if kind.is_tuple and f.name in several:
                 options["action"] = "append"
+        if f.name in hidden:
+            options["help"] = argparse.SUPPRESS
         if f.name in rivals and f.name not in groups:
             groups[f.name] = groups[rivals[f.name]] = parser.add_mutually_exclusive_group()
         groups.get(f.name, parser).add_argument(flag(f.name), **options)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,9 +78,13 @@ def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
         if not config.augmentation:
             feed = Feed(transforms.apply_all(device, how, fitted, data.X_train, dtype), y)
         else:
-            mean = data.X_train.mean(axis=0, dtype=np.float64)
-            mean = mean.round() if data.X_train.dtype.kind in "iu" else mean
-            fill = device.put(mean, str(data.X_train.dtype))
+            fill = device.put(_mean_image(data)) if config.cutout else None
             X = device.put(data.X_train)
             feed = Feed(X, y, apply, config.augmentation, data.image_shape, fill)
     return Prepared(data, feed, X_val, y_val, fitted, apply)
+
+
+def _mean_image(data: Dataset) -> NDArray[Any]:
+    """The mean of the training rows in their own dtype."""
+    mean = data.X_train.mean(axis=0, dtype=np.float64)
+    return np.asarray(mean.round() if data.X_train.dtype.kind in "iu" else mean, data.X_train.dtype)

@@ -168,7 +168,9 @@ def _report(experiment: Experiment, folder: Path, signals: StopSignals) -> int:
             diverged_at = experiment.result.diverged_at  # of each network of an ensemble
             step = int(diverged_at[diverged_at > 0].min())
             name = "learning_rate"
-            if step == 1:
+            if config.learning_rate * config.weight_decay > 2:
+                name = "weight_decay"
+            elif step == 1 and config.reg <= 1:
                 name = "init_std"
             elif config.learning_rate_decay > 1:
                 name = "learning_rate_decay"

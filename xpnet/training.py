@@ -48,7 +48,7 @@ class Fit:
     best
         The best parameters by ``monitor``, where there is one and there are validation rows.
     epoch
-        The epoch to go on with.
+        In what ``on_fit`` is given: the epoch to go on with.
     last_finite
         While it is trained: states of the networks that have diverged.
     """

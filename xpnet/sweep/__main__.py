@@ -100,6 +100,7 @@ def _read_settings(argv: Sequence[str] | None) -> dict[str, Any]:
         variants=DATASET_DEFAULTS,
         recipes={name: recipes.path(name) for name in recipes.names()},
         several=_several(),
+        hidden=("checkpoint_every", "ensemble", "resume", "tensorboard"),  # refused below
     )
 
 

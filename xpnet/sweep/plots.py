@@ -1,5 +1,6 @@
 """Pictures of a sweep: a heat map where two settings vary, and the curves of all networks."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -81,9 +82,9 @@ def curves(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> "Fig
         steps, accuracies = np.array(row["curve"], np.float64).reshape(-1, 2).T
         style: dict[str, Any] = {"color": "0.8", "linewidth": 0.7}
         if rank < LABELLED:
-            config = configs[row["network"]]
-            settings = ", ".join(f"{n.replace('_', ' ')} {show(getattr(config, n))}" for n in names)
-            label = f"{100 * row['val_accuracy']:.1f} %  {settings}"
+            label = (
+                f"{100 * row['val_accuracy']:.1f} %  {_settings(configs[row['network']], configs[0], names)}"
+            )
             style = {"color": colours[rank], "linewidth": 1.3, "label": label}
         axes.plot(steps, 100 * accuracies, **style)
     handles, labels = axes.get_legend_handles_labels()
@@ -94,6 +95,14 @@ def curves(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> "Fig
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _settings(config: Config, first: Config, names: Sequence[str]) -> str:
+    """Say in a few words which network it is; of many settings only those that are not as in the first."""
+    if len(names) > 4:
+        names = [n for n in names if getattr(config, n) != getattr(first, n)]
+    settings = ", ".join(f"{n.replace('_', ' ')} {show(getattr(config, n))}" for n in names)
+    return textwrap.shorten(settings, 60, placeholder=" …") or "the first network"
 
 
 def _order(value: Any) -> tuple[bool, Any]:
