@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -27,20 +28,14 @@ def fast(data_dir: str | None, seed: int) -> tuple[float, float]:
     """Train by the recipe; return the seconds and the validation accuracy."""
     from xpnet import datasets, get_device, recipes
     from xpnet.config import Config, defaults_for
-    from xpnet.experiment import accuracies, train
+    from xpnet.experiment import run
     from xpnet.flags import read_file
-    from xpnet.preparation import prepare
 
     values = defaults_for("cifar10") | read_file(recipes.path("fast"), Config)
     config = Config(**values | {"iterations": None, "seed": seed})
-    data, device = datasets.load("cifar10", data_dir), get_device("cpu")
-    mlp = config.mlp(data.num_features, data.num_classes)
-
-    began = time.perf_counter()
-    prepared = prepare(config, data, device)
-    result = train([config], mlp, prepared, device)
-    seconds = time.perf_counter() - began
-    return seconds, float(accuracies(config, mlp, result.params, prepared, device)["val_accuracy"])
+    data = replace(datasets.load("cifar10", data_dir), X_test=None, y_test=None)
+    summary = run(config, data, get_device("cpu")).summary
+    return summary["seconds"], summary["val_accuracy"]
 
 
 def original(data_dir: str | None, seed: int) -> tuple[float, float]:

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
+import scipy.sparse
 from estimators import classes, fitted, numbers
 
 import xpnet
@@ -49,6 +50,19 @@ def refused(message, act):
         ({"class_weight": "even"}, "class_weight must be a dict by label, 'balanced' or None, not 'even'"),
         ({"class_weight": {7: 1.0}}, r"class_weight has 7: 1.0; give a number.* labels \[0, 1, 2\]"),
         ({"class_weight": {0: -1.0}}, "class_weight has 0: -1.0; give a number, 0 or more"),
+        ({"class_weight": {0: 0, 1: 0, 2: 0}}, "class_weight leaves all rows with weight 0: raise that"),
+        ({"early_stopping": "yes"}, "early_stopping must be True or False, not 'yes'"),
+        ({"shuffle": 1}, "shuffle must be True or False, not 1"),
+        ({"warm_start": None}, "warm_start must be True or False, not None"),
+        ({"nesterovs_momentum": "no"}, "nesterovs_momentum must be True or False, not 'no'"),
+        ({"callbacks": "log"}, "callbacks must be a function or a list of functions, not 'log'"),
+        ({"callbacks": 3}, "callbacks must be a function or a list of functions, not 3"),
+        ({"callbacks": iter([print])}, "callbacks must be a function or a list of functions"),
+        ({"hidden_layer_sizes": np.array(1.5)}, r"hidden_layer_sizes must be > 0, .*not array\(1.5\)"),
+        ({"hidden_layer_sizes": np.ones((2, 2))}, "hidden_layer_sizes must be > 0, .*not array"),
+        ({"activation": np.array(["relu", "tanh"])}, "activation must be one of 'relu', .*not array"),
+        ({"solver": np.array(["adam", "sgd"])}, "solver must be one of .*not array"),
+        ({"alpha": np.ones((2, 2))}, "alpha must be a number, 0 or more, not array"),
         ({"early_stopping": True, "validation_fraction": 0.01}, "leaves too few to train or to validate on"),
         ({"early_stopping": True, "validation_fraction": 0.999}, "leaves too few to train or to validate on"),
     ],
@@ -104,6 +118,30 @@ def test_validation_rows_that_mean_nothing():
         MLPClassifier().fit(X, y, X_val=X[:, :3], y_val=y)
 
 
+def test_a_split_that_leaves_no_weight():
+    """To the validation rows, or to those left."""
+    X, y = classes("multiclass")
+    ours = MLPClassifier(early_stopping=True, random_state=0)
+    ours._random_state, ours._several = np.random.RandomState(0), False
+    order, kept = ours._split(90, y)
+    for rows, message in ((order, "drawn for validation"), (kept, "left to train on")):
+        weight = np.isin(np.arange(90), rows).astype(float)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(MLPClassifier, "_split", lambda *_: (order, kept))
+            refused(f"{message} all have weight 0: give X_val", lambda weight=weight: ours.fit(X, y, weight))
+
+
+@pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array])
+def test_rows_too_large_for_the_network(kind):
+    X, y = classes("multiclass")
+    ours = fitted(MLPClassifier(max_iter=1), X.astype(np.float32), y)
+    for sign in (1, -1):
+        large = np.where(np.arange(6) == 2, sign * 1e300, X)
+        for predict in (ours.predict, ours.predict_proba):
+            refused("X holds values too large for float32: scale them", lambda p=predict, X=large: p(kind(X)))
+    assert ours.predict(kind(X)).shape == (90,)
+
+
 def test_going_on_with_something_else():
     X, y = classes("multiclass")
     ours = fitted(MLPClassifier(warm_start=True, max_iter=2), X, y)
@@ -152,6 +190,10 @@ def test_a_fit_that_is_refused_leaves_nothing_half_done():
     refused("class_weight", lambda: ours.fit(X, y))
     with pytest.raises(NotFittedError):
         ours.predict(X)
+
+
+def test_the_estimators_are_listed():
+    assert {"MLPClassifier", "MLPRegressor", "MLP", "__version__"} <= set(dir(xpnet))
 
 
 def process(code, **environment):

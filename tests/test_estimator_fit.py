@@ -112,11 +112,25 @@ def test_training_ends_in_time():
     assert ours.t_ <= 2000 * ours.n_iter_
 
 
-def test_no_time_at_all_leaves_the_first_weights():
+def test_no_time_at_all_is_a_step():
     X, y = classes("binary")
-    ours = model(max_time=1e-9).fit(X, y)
+    ours = model(max_time=1e-9).fit(X, y, X_val=X, y_val=y)
+    assert (ours.n_iter_, ours.t_) == (1, 20)
+    assert np.isfinite([ours.loss_, ours.best_loss_, ours.best_validation_score_]).all()
+
+
+def test_interrupted_before_the_first_epoch(monkeypatch):
+    X, y = classes("binary")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Epochs, "train", interrupt)
+    with pytest.warns(UserWarning, match="interrupted"):
+        ours = model().fit(X, y, X_val=X, y_val=y)
     assert ours.n_iter_ == 0
-    assert ours.predict_proba(X).shape == (90, 2)
+    assert np.isnan(ours.loss_)
+    assert ours.best_loss_ is ours.best_validation_score_ is None
 
 
 def test_callbacks_see_the_estimator_after_each_epoch():
@@ -140,6 +154,12 @@ def test_a_callback_that_returns_true_ends_training_and_the_others_are_told():
     ours = model(callbacks=[lambda estimator: estimator.n_iter_ == 3, told.append]).fit(X, y)
     assert ours.n_iter_ == 3
     assert len(told) == 3
+
+
+@pytest.mark.parametrize(("answer", "epochs"), [(np.True_, 1), (np.False_, 12), (1, 12), ("stop", 12)])
+def test_only_true_ends_training(answer, epochs):
+    X, y = classes("multiclass")
+    assert fitted(model(callbacks=(lambda _: answer,)), X, y).n_iter_ == epochs
 
 
 def test_an_interrupted_fit_keeps_what_it_has():
@@ -197,6 +217,30 @@ def test_a_warm_start_goes_on_from_the_weights():
     assert np.all(np.diff(ours.history_["seconds"]) > 0)
     whole = fitted(model(solver="sgd", momentum=0.0, shuffle=False), X, y)
     assert_same_network(ours, whole)
+
+
+def test_validation_rows_that_come_and_go():
+    X, y = classes("multiclass")
+    ours = fitted(model(warm_start=True, max_iter=2), X, y)
+    fitted(ours, X, y, X_val=X, y_val=y)
+    assert len(ours.validation_scores_) == 2
+    fitted(ours, X, y)
+    assert ours.validation_scores_ is ours.best_validation_score_ is None
+    assert {len(values) for values in ours.history_.values()} == {6}
+    unknown = [True, True, False, False, True, True]
+    assert np.isnan(ours.history_["val_loss"]).tolist() == unknown
+    assert np.isnan(ours.history_["val_score"]).tolist() == unknown
+
+
+def test_parts_after_a_fit_go_on_from_its_best_epoch():
+    """Weights, the solver's memory and the count of its steps are of the same moment."""
+    X, y = classes("multiclass")
+    how = {"learning_rate_init": 0.3, "shuffle": False}
+    ours = fitted(model(max_iter=30, **how), X[:60], y[:60], X_val=X[60:], y_val=y[60:])
+    best = int(np.argmax(ours.validation_scores_))
+    assert best < 29
+    shorter = fitted(model(max_iter=best + 1, **how), X[:60], y[:60])
+    assert_same_network(ours.partial_fit(X[:60], y[:60]), shorter.partial_fit(X[:60], y[:60]))
 
 
 @pytest.mark.parametrize("solver", list(SOLVERS))

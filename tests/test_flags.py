@@ -190,6 +190,20 @@ def test_mistakes_in_json(tmp_path, content, part):
     assert part in message(parse_file, tmp_path, content, name="config.json")
 
 
+def test_a_flag_that_stands_for_a_file_lets_no_other_be(tmp_path):
+    for name in ("own.toml", "other.toml"):
+        (tmp_path / name).write_text("epochs = 3\n")
+    own, other = tmp_path / "own.toml", str(tmp_path / "other.toml")
+    how = {"defaults": defaults, "recipes": {"quick": tmp_path / "other.toml"}, "file_of": lambda _: own}
+
+    def parsed(*argv):
+        return flags.parse(flags.Parser("prog"), Settings, argv, **how)
+
+    assert parsed()["epochs"] == 3
+    assert message(parsed, "--config", other) == f"the settings are those of {own}: drop --config"
+    assert message(parsed, "--recipe", "quick") == f"the settings are those of {own}: drop --recipe"
+
+
 def test_a_file_that_cannot_be_read(tmp_path):
     for path in (tmp_path / "none.toml", tmp_path):
         text = message(parse, "--config", str(path))

@@ -105,10 +105,37 @@ def test_files_that_are_none(tmp_path):
 @pytest.mark.parametrize("head", ["", "a,b,c,d,e,f\n", "\ufeffa,b,c,d,e,f\r\n", '"a","b","c","d","e","f"\n'])
 @pytest.mark.parametrize("count", [1, 2, 100])
 def test_csv(tmp_path, head, count):
-    text = "\n".join(",".join(map(str, row)) for row in X.tolist())
+    text = "\n".join(",".join(map(str, row)) for row in (X + 7).tolist())
     for end in ("", "\n", "\n\n"):
         (tmp_path / "a.csv").write_text(head + text + end, encoding="utf-8")
-        np.testing.assert_array_equal(read(tmp_path / "a.csv", count=count), X)
+        np.testing.assert_array_equal(read(tmp_path / "a.csv", count=count), X + 7)
+
+
+@pytest.mark.parametrize(
+    ("head", "rows"),
+    [
+        ("0,1,2,3", 1),  # as pandas names columns
+        ("1,2,3,4", 1),
+        ('"0","1","2","3"', 1),
+        ('"p,0","p,1","p,2","p,3"', 1),
+        ("2,3,4,5", 2),
+        ("0.0,1.0,2.0,3.0", 2),
+        ("1,2,3", 2),  # so few may well be data
+    ],
+)
+def test_headings_of_a_csv(tmp_path, head, rows):
+    width = 3 if head == "1,2,3" else 4
+    (tmp_path / "a.csv").write_text(f"{head}\n{','.join('9' * width)}\n")
+    assert read(tmp_path / "a.csv", width, None).shape == (rows, width)
+
+
+def test_a_csv_that_must_not_be_read(tmp_path, monkeypatch):
+    def denied(*_args, **_how):
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "a.csv").write_text("1,2\n")
+    monkeypatch.setattr(Path, "open", denied)
+    assert "a.csv cannot be read (Permission denied): give another --input" in refused(tmp_path / "a.csv")
 
 
 def test_csv_of_one_column_and_of_none(tmp_path):
@@ -126,8 +153,8 @@ def test_csv_of_one_column_and_of_none(tmp_path):
         ("a,b,c,d,e,f\n\n1,2,3,4,5,6\n1,2,3,4,5\n", "line 4: there are 5 numbers and the model takes 6"),
         ("1,2,3,4,5,6,7\n", "line 1: there are 7 numbers"),
         ("1;2;3;4;5;6\n1;2;3;4;5;6\n", "line 2: '1;2;3;4;5;6' is no number: separate numbers by commas"),
-        ("1,2,3,4,5,6\n1,2,3,4,5,nan\n", "in row 1"),
-        ("1,2,3,4,5,6\n1,2,3,4,5,1e999\n", "in row 1"),
+        ("1,2,3,4,5,7\n1,2,3,4,5,nan\n", "in row 1"),
+        ("1,2,3,4,5,7\n1,2,3,4,5,1e999\n", "in row 1"),
         ("1,2,3,4,5,6\n1,2,3,4,5,1_0\n", "write plain numbers"),
         ("1,2,3,4,5,\n", "line 1: '' is no number"),
         ("1,2,3,4,5,6\n" + "x" * 200_000, "is no number"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xpnet.errors import InputError
-from xpnet.outputs import check_output, writing
+from xpnet.outputs import SUFFIXES, check_output, refusing, writing
 
 NAMES = ("cat", 'a "dog", or two', "ünï\ud800")
 P = np.random.default_rng(0).random((7, 3)).astype(np.float32)
@@ -85,5 +85,16 @@ def test_outputs_that_are_none(tmp_path):
     ):
         (tmp_path / "folder.npy").mkdir(exist_ok=True)
         with pytest.raises(InputError, match=reason):
-            check_output(path)
-    check_output(tmp_path / "a.NPY")
+            check_output(path, SUFFIXES)
+    check_output(tmp_path / "a.NPY", SUFFIXES)
+    check_output(tmp_path / "a.anything")
+
+
+def write_and_be_refused(path):
+    with refusing(path, "--out"):
+        raise OSError(28, "No space left on device", "a temporary file")
+
+
+def test_what_the_system_refuses(tmp_path):
+    with pytest.raises(InputError, match=r"a.png cannot be written \(No space left on device\): .* --out$"):
+        write_and_be_refused(tmp_path / "a.png")

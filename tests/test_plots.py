@@ -82,6 +82,15 @@ def test_any_history_can_be_drawn(num_epochs, loss, steps_per_epoch):
         assert np.isfinite([*axes.get_xlim(), *axes.get_ylim()]).all()
 
 
+@pytest.mark.parametrize("accuracy", [0.0, 1.0])
+def test_no_accuracy_is_beyond_its_limits(accuracy):
+    h = history(4)
+    h.rows = [row._replace(train_accuracy=accuracy, val_accuracy=accuracy) for row in h.rows]
+    bottom, top = plots.curves(h, schedule()).axes[1].get_ylim()
+    assert 0 <= bottom <= accuracy <= top <= 1
+    assert bottom < top
+
+
 @pytest.mark.parametrize(
     ("loss", "scale"),
     [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from commands import call, refused, write_run
 
-from xpnet import predict
+from xpnet import files, predict
 
 X = models.rows(11)
 
@@ -88,7 +88,10 @@ def test_what_white_is(tmp_path, capsys, settings, argv, white):
     np.testing.assert_allclose(np.load(tmp_path / "P.npy"), expected, atol=1e-5)
 
 
-def test_what_a_user_can_mend(tmp_path, run, capsys):
+def test_what_a_user_can_mend(tmp_path, run, capsys, monkeypatch):
+    def denied(*_):
+        raise PermissionError(13, "Permission denied", "a temporary file")
+
     np.save(tmp_path / "X.npy", X)
     np.save(tmp_path / "huge.npy", np.where(np.arange(60).reshape(5, 12) == 30, 1e300, 1.0))
 
@@ -104,6 +107,8 @@ def test_what_a_user_can_mend(tmp_path, run, capsys):
     assert "there is no" in error(source="missing.npy")
     assert "is the input" in error(output="X.npy")
     assert "end --output in" in error(output="out.txt")
+    monkeypatch.setattr(files.Path, "replace", denied)
+    assert error().endswith("out.npy cannot be written (Permission denied): give another --output")
     assert "the values of row 2 are too large for float32" in error(source="huge.npy")
     assert "use cpu, cuda or cuda:N" in error(run, "X.npy", "out.npy", "--device", "tpu")
     assert "not allowed with" in error(run, "X.npy", "out.npy", "--labels", "--probabilities")

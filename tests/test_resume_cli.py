@@ -150,7 +150,7 @@ def test_a_killed_run_ends_as_if_undisturbed(settings, kills):
         early = number and moments.random() < 0.2
         if not early:
             wait_for_progress(process)
-        time.sleep(moments.uniform(0, 0.5 if early else 0.05))
+        time.sleep(moments.uniform(0, 0.3 if early else 0.05))
         process.kill()
         _, err = process.communicate()
         assert err == ""
@@ -186,6 +186,21 @@ def test_killed_while_its_files_are_written(run, monkeypatch, name):
     assert len(checkpoints()) == 2
     assert run("--resume a --quiet") == (0, "", "")
     assert_same_run("a", "b")
+
+
+@pytest.mark.parametrize("networks", [1, 2])
+def test_the_events_of_a_run_that_was_all_trained(run, monkeypatch, networks):
+    """TensorBoard's file begins anew, with no epoch left to fill it."""
+    pytest.importorskip("tensorboardX")
+    argv = f"{SMALL} --tensorboard --ensemble {networks}"
+    assert run(f"{argv} --out b") == (0, "", "")
+    with monkeypatch.context() as patch:
+        patch.setattr(train.run_folder, "write", lambda *_, **__: kill())
+        with pytest.raises(Killed):
+            run(f"{argv} --out a")
+    assert run("--resume a --quiet --tensorboard") == (0, "", "")
+    a, b = (next(Path(folder).glob("events.out.*")).stat().st_size for folder in "ab")
+    assert a == b
 
 
 def test_a_folder_that_was_moved_and_data_of_ones_own(run, killed, monkeypatch):
@@ -275,10 +290,12 @@ def test_the_checkpoint_before_a_damaged_one(run, killed):
         ("--resume file", "there is no run in file to resume"),
         ("--resume empty", "there is no run in empty to resume"),
         ("--resume done", "done holds no checkpoint: its run has come to its end"),
-        ("--resume a --seed 3", "other settings"),
-        ("--resume a --iterations 40", "other settings"),
-        ("--resume a --learning-rate 0.1", "other settings"),
-        ("--resume a --patience 3", "other settings"),
+        ("--resume a --seed 3", "other settings (seed)"),
+        ("--resume a --iterations 40", "other settings (iterations, epochs)"),
+        ("--resume a --learning-rate 0.1 --reg 0.5", "other settings (learning_rate, reg)"),
+        ("--resume a --patience 3", "other settings (patience)"),
+        ("--resume a --recipe fast", "the settings are those of a/config.json: drop --recipe"),
+        ("--resume a --config resume.toml", "the settings are those of a/config.json: drop --config"),
         ("--resume a --dataset my.npz", "other data"),
         ("--resume a --out b", "drop --out"),
         ("--config resume.toml", "other settings"),
@@ -297,6 +314,16 @@ def test_what_cannot_be_resumed(run, killed, argv, part):
     assert err.startswith("xpnet train: error: ")
     assert part in err
     assert before == {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+
+
+def test_the_settings_are_gone(run, killed):
+    killed()
+    Path("a/config.json").unlink()
+    left = tree("a")
+    status, _, err = run("--resume a --quiet")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "a/config.json is missing" in err
+    assert tree("a") == left
 
 
 def test_the_data_have_changed(run, killed):

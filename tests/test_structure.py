@@ -18,9 +18,9 @@ PACKAGE = Path(xpnet.__file__).parent
 # A module imports from the floors below its own, lowest first; a folder that is named here is one room. Rooms
 # that are planned are here, too.
 HOUSE = """
-errors typing history files metrics schedules
-activations batches console datasets device flags inputs losses noise norms optimizers outputs pca plots
-augment mlp ops transforms progress recipes report tensorboard
+errors typing history files schedules text
+activations batches console datasets device flags inputs losses metrics noise norms optimizers outputs pca
+augment mlp ops plots transforms progress recipes report tensorboard
 cuda feeding network regime
 draws evaluation
 step

@@ -23,3 +23,7 @@ def __getattr__(name: str) -> Any:
     from xpnet import estimator
 
     return getattr(estimator, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "MLPClassifier", "MLPRegressor"})

@@ -23,7 +23,7 @@ from xpnet.typing import Array, Namespace
 __all__ = ["SHARED_FROM", "CudaDevice", "Device", "dtype_name", "get_device", "one_blas_thread", "to_numpy"]
 
 
-SHARED_FROM = 4_000_000
+SHARED_FROM = 20_000_000
 """Operations of a step's largest product from which a second BLAS thread begins to pay. With smaller ones
 it gains nothing, and on a busy machine threads that wait for each other cost many times the product."""
 

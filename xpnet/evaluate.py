@@ -21,6 +21,8 @@ from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.flags import Parser
 from xpnet.model import Model
+from xpnet.outputs import refusing
+from xpnet.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,15 +102,13 @@ def _evaluate(given: Namespace) -> int:
     drawn = _draw(run.model, X, y, P, found, counts) if plots.available() else {}
     written = _write(folder, split, drawn)
     if not given.quiet:
-        print(
-            f"accuracy: {100 * accuracy:.2f} % of the {len(y)} {split} rows of {metrics.printable(data.name)}"
-        )
+        print(f"accuracy: {100 * accuracy:.2f} % of the {len(y)} {split} rows of {printable(data.name)}")
         print(f"\n{metrics.per_class_text(found, names)}")
         if counts is not None:
             print("\nclass (down) taken for (across)" if len(names) <= metrics.WIDEST else "\nmistakes")
             print(metrics.confusion_text(counts, names))
         if written:
-            print(f"\nwritten to {' and '.join(metrics.printable(str(path)) for path in written)}")
+            print(f"\nwritten to {' and '.join(printable(str(path)) for path in written)}")
         if not plots.available():
             complain(NAME, f"note: there are no pictures, which need matplotlib: {plots.INSTALL}")
     if given.json:
@@ -173,7 +173,7 @@ def _write(folder: Path, split: str, drawn: dict[str, "Figure"]) -> list[Path]:
     written = []
     for name in ("confusion", "mistakes"):
         path = folder / f"{name}-{split}.png"
-        try:
+        with refusing(path, "--out"):
             if name in drawn:
                 with replacing(path) as temporary, warnings.catch_warnings():
                     warnings.filterwarnings("ignore", "Glyph")  # a name in letters that the font lacks
@@ -181,8 +181,6 @@ def _write(folder: Path, split: str, drawn: dict[str, "Figure"]) -> list[Path]:
                 written.append(path)
             else:
                 path.unlink(missing_ok=True)  # of an evaluation before, and wrong now
-        except OSError as error:
-            raise InputError(f"{path} cannot be written ({error.strerror}): give another --out") from error
     return written
 
 

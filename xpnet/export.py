@@ -9,7 +9,8 @@ from xpnet import saved_run
 from xpnet.console import complain, run_command
 from xpnet.errors import InputError
 from xpnet.flags import Parser
-from xpnet.metrics import printable
+from xpnet.outputs import check_output, refusing
+from xpnet.text import printable
 
 __all__ = ["main"]
 
@@ -55,14 +56,11 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
 def _export(given: Namespace) -> int:
     run = saved_run.open_run(given.run)
     path = run.folder / FILES[given.format] if given.output is None else Path(given.output)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder: give --output the name of a file")
-    if not path.parent.is_dir():
-        raise InputError(f"there is no folder {path.parent}: make it or give another --output")
+    check_output(path)
     if path.exists() and path.samefile(run.path):
         raise InputError(f"{path} is the model itself: give another --output")
     source = ""
-    try:
+    with refusing(path):
         if given.format == "onnx":
             from xpnet.exporters import onnx
 
@@ -71,8 +69,6 @@ def _export(given: Namespace) -> int:
             from xpnet.exporters import pytorch
 
             source = pytorch.export(run.model, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}): give another --output") from error
     print(source, end="")
     # Not on standard output, which is the source alone.
     complain(NAME, f"written to {printable(str(path))}")

@@ -90,7 +90,7 @@ def parse(
     recipes
         Files of settings that ``--recipe`` names.
     file_of
-        Returns, of the flags given, a file of settings that one of them stands for.
+        Returns, of the flags given, a file of settings that one of them stands for: no other is then allowed.
     hidden
         Settings that ``--help`` does not show, since the command refuses them in words of its own.
 
@@ -112,7 +112,11 @@ def parse(
     given = {name: _as_tuple(value) for name, value in vars(namespace).items()}
     given = {name: (True,) if value == () else value for name, value in given.items()}  # a bare --flag
     recipe, config = given.pop("recipe", ""), given.pop("config", None)
-    files = [(recipes or {}).get(recipe), config, file_of(given)]
+    stood_for = file_of(given)
+    for name, value in {"recipe": recipe, "config": config}.items():
+        if stood_for is not None and value:  # it has every setting, and would hide all of theirs
+            raise InputError(f"the settings are those of {stood_for}: drop {flag(name)}")
+    files = [(recipes or {}).get(recipe), config, stood_for]
     layers = [read_file(Path(path), settings, several) for path in files if path is not None]
     layers.append(given)
     together = {name: value for layer in layers for name, value in layer.items()}

@@ -1,6 +1,7 @@
 """Rows to predict, from a user's file or a folder of images, a part at a time."""
 
 import contextlib
+import csv
 import io
 import math
 import shlex
@@ -23,6 +24,9 @@ IMAGES = (".png", ".jpg", ".jpeg")
 KINDS = f"an .npy, .npz or .csv file, an image ({', '.join(IMAGES)}) or a folder of images"
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Pillow's name for pixels of so many channels."""
+
+FEWEST_NUMBERED = 4
+"""Columns from which a first line 0, 1, 2, … is a heading."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ def _csv_parts(path: Path, num_features: int, count: int) -> Iterator[NDArray[An
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
-            is_heading = _is_heading(first)
+            is_heading = _is_heading(first, num_features)
             line, source = (2, file) if is_heading else (1, chain([first], file))
             while lines := list(islice(source, count)):
                 text = [text for text in lines if text.strip()]
@@ -155,15 +159,28 @@ def _csv_parts(path: Path, num_features: int, count: int) -> Iterator[NDArray[An
                 line += len(lines)
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no text ({error.reason}): save it as CSV in UTF-8") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): give another --input") from error
 
 
-def _is_heading(line: str) -> bool:
-    """Whether none of the fields is a number: names of columns."""
-    return bool(line.strip()) and all(_number(field) is None for field in _fields(line))
+def _is_heading(line: str, num_features: int) -> bool:
+    """Whether a line holds names of columns: no field is a number, or they are numbered in order.
+
+    The latter is what pandas writes for columns without names. Of few columns it may well be data.
+    """
+    fields = _fields(line)
+    if num_features >= FEWEST_NUMBERED and fields in (
+        [str(k) for k in range(first, first + num_features)] for first in (0, 1)
+    ):
+        return True
+    return bool(line.strip()) and all(_number(field) is None for field in fields)
 
 
 def _fields(line: str) -> list[str]:
-    return [field.strip().strip('"') for field in line.split(",")]
+    try:
+        return [field.strip() for field in next(csv.reader([line], skipinitialspace=True), [""])]
+    except csv.Error:  # as of a field that is longer than any number
+        return line.split(",")
 
 
 def _parse(

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.text import printable
+
 __all__ = [
     "MOST_CLASSES",
     "PerClass",
@@ -13,7 +15,6 @@ __all__ = [
     "confusion_text",
     "per_class",
     "per_class_text",
-    "printable",
 ]
 
 MOST_CLASSES = 1000
@@ -111,11 +112,6 @@ def confusion_text(counts: NDArray[np.int64], class_names: Sequence[str]) -> str
             if mistakes[true, taken]
         ]
     )
-
-
-def printable(name: str) -> str:
-    """Return a name with what a terminal would act upon, and what is no text, written out."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in name)
 
 
 def _percent(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Predictions, into a file of a user's choice, a part at a time."""
+"""Files of a user's choice: whether they can be written, and predictions into them, a part at a time."""
 
 import csv
 import os
@@ -13,27 +13,38 @@ from numpy.typing import NDArray
 from xpnet.errors import InputError
 from xpnet.files import replacing
 
-__all__ = ["SUFFIXES", "check_output", "writing"]
+__all__ = ["SUFFIXES", "check_output", "refusing", "writing"]
 
 SUFFIXES = (".npy", ".npz", ".csv")
 
 
-def check_output(path: Path) -> None:
+def check_output(path: Path, suffixes: Sequence[str] = ()) -> None:
     """Refuse an output that cannot be written, before the work that fills it.
 
     Raises
     ------
     InputError
-        Its name ends in none of `SUFFIXES`, it is a folder, or there is no such folder to write to.
+        Its name ends in none of ``suffixes``, if there are any; it is a folder, or there is no such folder
+        to write to.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path} is no name to write to: end --output in {', '.join(SUFFIXES)}")
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise InputError(f"{path} is no name to write to: end --output in {', '.join(suffixes)}")
     if path.is_dir():
         raise InputError(f"{path} is a folder: give --output the name of a file")
     if not path.parent.is_dir():
         raise InputError(f"there is no folder {path.parent}: make it or give another --output")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"{path.parent} cannot be written to: give another --output")
+
+
+@contextmanager
+def refusing(path: Path, flag: str = "--output") -> Iterator[None]:
+    """Turn what the system says while ``path`` is written into an `InputError` that names it and the flag."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path} cannot be written ({reason}): give another {flag}") from error
 
 
 @contextmanager
@@ -60,7 +71,7 @@ def writing(
         The file cannot be written.
     """
     kind = {".npy": _npy, ".npz": _npz, ".csv": _csv}[path.suffix.lower()]
-    with replacing(path) as temporary, kind(temporary, class_names, labels, names) as write:
+    with refusing(path), replacing(path) as temporary, kind(temporary, class_names, labels, names) as write:
         yield write
 
 

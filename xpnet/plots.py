@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from xpnet.errors import InputError
 from xpnet.history import History
-from xpnet.metrics import PerClass, printable
+from xpnet.metrics import PerClass
+from xpnet.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,7 +124,7 @@ def _draw_accuracy(axes: "Axes", history: History) -> None:
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
     axes.set_ylabel("accuracy")
     bottom, top = axes.get_ylim()
-    axes.set_ylim(max(bottom, -0.02), min(top, 1.02))
+    axes.set_ylim(max(bottom, 0.0), min(top, 1.0))  # no axis to 102 %
 
 
 def _style(history: History) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from xpnet.device import get_device
 from xpnet.errors import InputError
 from xpnet.flags import Parser
 from xpnet.inputs import Rows, open_rows
-from xpnet.metrics import printable
-from xpnet.outputs import check_output, writing
+from xpnet.outputs import SUFFIXES, check_output, writing
+from xpnet.text import printable
 
 __all__ = ["main"]
 
@@ -54,8 +54,8 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         "--input",
         metavar="PATH",
         required=True,
-        help="raw rows: .npy (worked part by part, of any size), .npz (its X), .csv; or a folder of PNG and "
-        "JPEG images, or one of them",
+        help="raw rows: .npy (worked part by part, of any size), .npz (its X), .csv (after a first line of "
+        "names, or of 0, 1, 2 and so on, if there is one); or a folder of PNG and JPEG images, or one",
     )
     parser.add_argument(
         "--output",
@@ -82,7 +82,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
 
 def _predict(given: Namespace) -> int:
     source, target = Path(given.input), Path(given.output)
-    check_output(target)
+    check_output(target, SUFFIXES)
     if target.exists() and source.exists() and target.samefile(source):
         raise InputError(f"{target} is the input: give another --output")
     device = get_device(given.device)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet import metrics
+from xpnet.text import printable
 
 __all__ = ["Report"]
 
@@ -181,4 +182,4 @@ def _percent(value: float, digits: int = 1) -> str:
 
 def _text(text: str) -> str:
     """Return text as HTML shows it, control characters written out."""
-    return escape(metrics.printable(text))
+    return escape(printable(text))

@@ -116,7 +116,7 @@ class Checkpoints:
                 continue
             if others:
                 raise InputError(
-                    f"{path} is of a run with other {others[0]}: "
+                    f"{path} is of a run with other {_other(others[0], description['run'], self._run)}: "
                     "resume with what it began with, or start anew"
                 )
             return fit
@@ -134,6 +134,15 @@ class Checkpoints:
     def _newest_first(self) -> list[Path]:
         found = [path for path in self._folder.iterdir() if NAME.fullmatch(path.name)]
         return sorted(found, reverse=True)
+
+
+def _other(key: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """Name a part in which two runs differ, and what differs within it."""
+    then, now = there.get(key), here[key]
+    if not (isinstance(then, dict) and isinstance(now, dict)):
+        return key
+    names = [name for name in then | now if then.get(name) != now.get(name)]
+    return f"{key} ({', '.join(names)})"
 
 
 def _remove(paths: Iterable[Path]) -> None:

@@ -62,6 +62,10 @@ def _settings_to_resume(given: Mapping[str, Any]) -> Path | None:
     if (folder := given.get("resume")) is None:
         return None
     path = Path(folder, "config.json")
+    if folder and not path.is_file() and any(Path(folder).glob("checkpoint-*.safetensors")):
+        raise InputError(
+            f"{path} is missing, and with it the settings of the run: put it back, or begin anew"
+        )
     if not (folder and path.is_file()):
         raise InputError(f"there is no run in {folder or repr('')} to resume: give the folder of one")
     if "out" in given:
@@ -98,6 +102,8 @@ def _train(config: Config, signals: StopSignals) -> int:
 
         logging_epochs = tensorboard.logging_to(folder, config.tensorboard, shown.on_epoch)
         with signals.listening(), shown, logging_epochs as on_epoch:
+            if after:  # the log begins anew, and there may be no epoch left that would fill it
+                on_epoch(after.history.mean())
             experiment = run(
                 config, data, device, on_epoch, should_stop, after=after, on_fit=checkpoints.on_fit
             )

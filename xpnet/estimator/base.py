@@ -130,6 +130,10 @@ class Estimator(Fitting):
         target = self._encode(y, fresh, classes)
         weight = inputs.row_weights(sample_weight, rows)
         of_rows = self._weights(weight, target)
+        if of_rows is not None and not of_rows.any():
+            raise InputError(
+                "class_weight leaves all rows with weight 0: raise that of a class that has rows"
+            )
         device, mlp = get_device(self.device), self._network(X.shape[1], target, fresh)
         if fresh or not incremental:
             self._random_state = check_random_state(self.random_state)
@@ -143,6 +147,10 @@ class Estimator(Fitting):
         elif self.early_stopping:
             order, kept = self._split(rows, target)
             validation = Validation(X[kept], target[kept], None if weight is None else weight[kept])
+            if validation.weight is not None and not validation.weight.any():
+                raise InputError("the rows drawn for validation all have weight 0: give X_val and y_val")
+            if of_rows is not None and not of_rows[order].any():
+                raise InputError("the rows left to train on all have weight 0: give X_val and y_val")
         size = min(200 if self.batch_size == "auto" else int(self.batch_size), len(order))
         if self.batch_size != "auto" and size < int(self.batch_size):
             warnings.warn(
@@ -223,6 +231,7 @@ class Estimator(Fitting):
         """Return the scores ``(rows, outputs)`` of new rows."""
         check_is_fitted(self, "coefs_")
         X = inputs.checked(self, X, reset=False)
+        inputs.check_size(X, self.coefs_[0].dtype)
         device = inputs.device_or_cpu(self.device)
         mlp = MLP((X.shape[1], *(W.shape[1] for W in self.coefs_)), self.activation)  # type: ignore[arg-type]
         with device.active():

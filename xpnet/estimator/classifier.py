@@ -24,8 +24,10 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
 
     Parameters, attributes and defaults are those of `sklearn.neural_network.MLPClassifier` where they have
     its names; from the same ``random_state`` come the same weights and batches and so, in float64, the same
-    network. New are those from ``device`` on. ``X`` is taken as it is: scale it first, say by a
-    `sklearn.preprocessing.StandardScaler` in a pipeline.
+    network, with two exceptions: with ``early_stopping`` the rows set aside keep the shares of three or more
+    classes, too, where scikit-learn sees to two only; and `partial_fit` shuffles anew in each call, where
+    scikit-learn takes the first order of a seed every time. New are those from ``device`` on. ``X`` is taken
+    as it is: scale it first, say by a `sklearn.preprocessing.StandardScaler` in a pipeline.
 
     Parameters
     ----------
@@ -34,7 +36,8 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
     activation
         Of the hidden layers: relu, tanh, logistic, identity; leaky-relu, gelu or silu.
     solver
-        adam or sgd; adamw, rmsprop, adagrad or lion; not lbfgs.
+        adam or sgd; adamw, rmsprop, adagrad or lion; also momentum or nesterov, which are sgd with the one or
+        the other momentum; not lbfgs.
     alpha
         Strength of the L2 penalty. A batch of ``n`` rows has the loss ``mean(loss) + alpha / 2 / n · ΣW²``,
         so it is the ``reg`` of `xpnet.network.penalty` times the rows of a batch.
@@ -61,7 +64,7 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
     warm_start
         Whether `fit` goes on from the weights of the last.
     momentum, nesterovs_momentum
-        Of sgd.
+        Of sgd; the first also of momentum and nesterov.
     early_stopping, validation_fraction
         Set this part of the rows aside, in equal shares of the classes, and stop by their score.
     beta_1, beta_2, epsilon
@@ -76,10 +79,10 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
     weight_decay
         Decay of the weights apart from the gradient, as in adamw.
     max_time
-        Seconds after which training stops.
+        Seconds after which training stops, though not before its first step.
     callbacks
         A function or several, called with the estimator after each epoch, its fitted attributes set; one that
-        returns True stops training.
+        returns True stops training. A lambda cannot be pickled, and neither can an estimator that has one.
     class_weight
         Weight of each class: a dict by label, 1 for those it leaves out; "balanced" gives all classes the
         same total. It multiplies ``sample_weight`` in training, not in validation.
@@ -93,11 +96,12 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         validation score, the first of several, where there are validation rows, else of the last.
     history_
         A list for each of "loss" (as ``loss_curve_``), "learning_rate", "seconds" and, with validation rows,
-        "val_loss" (without the penalty) and "val_score" (accuracy): one number an epoch.
+        "val_loss" (without the penalty) and "val_score" (accuracy): one number an epoch, NaN for those of
+        other calls that had no validation rows.
     loss_, loss_curve_, best_loss_
         Mean loss of the last epoch, of each, and the lowest; the last is None with ``early_stopping``.
     validation_scores_, best_validation_score_
-        Accuracy on the validation rows after each epoch, and the highest; else None.
+        Accuracy on the validation rows after each epoch, and the highest; None if the last call had none.
     n_iter_, t_
         Number of epochs of the last call, and of rows seen in all calls.
     n_features_in_, feature_names_in_, n_layers_, n_outputs_, out_activation_

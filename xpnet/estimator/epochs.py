@@ -77,7 +77,7 @@ class Epochs:
         keys
             Of the noise of each step, where there is dropout.
         should_stop
-            Asked before each step; once it returns True the epoch ends.
+            Asked before each step but the first; once it returns True the epoch ends.
 
         Returns
         -------
@@ -85,7 +85,7 @@ class Epochs:
             Mean over the rows, each batch's before its update. Not finite where training diverged: the
             state is then that of the beginning of the epoch.
         rows : int
-            How many were taken; 0 where ``should_stop`` let no step be.
+            How many were taken.
         """
         device, size = self._device, self._regime.batch_size
         self._before = divergence.copy(device, self.state)
@@ -94,7 +94,7 @@ class Epochs:
         losses: list[Any] = []
         taken: list[int] = []
         for i in range(len(rates)):
-            if should_stop is not None and should_stop():
+            if i and should_stop is not None and should_stop():
                 break
             batch = index[i * size : min((i + 1) * size, len(order))]
             rows = int(batch.shape[0])
@@ -105,8 +105,6 @@ class Epochs:
             if device.is_host and not math.isfinite(loss):
                 break
         self.updates += len(losses)
-        if not losses:
-            return math.nan, 0
         mean = float(np.average(device.to_host(device.xp.stack(losses)), weights=taken))
         if not math.isfinite(mean):
             self.state = self._before

@@ -4,7 +4,7 @@ import math
 import time
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -64,7 +64,7 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             bound = math.sqrt((2.0 if self.activation == "logistic" else 6.0) / (into + out))
             self.coefs_.append(self._random_state.uniform(-bound, bound, (into, out)).astype(dtype))
             self.intercepts_.append(self._random_state.uniform(-bound, bound, out).astype(dtype))
-        self.t_ = 0
+        self.t_, self.loss_ = 0, math.nan
         self.loss_curve_: list[float] = []
         self.validation_scores_: list[float] | None = None
         self.best_validation_score_: float | None = None
@@ -97,8 +97,10 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             self._watch = Watch(self.tol)
             self._noise = np.random.default_rng(self._random_state.randint(2**31)) if self.dropout else None
         by_score = validation is not None and self.early_stopping
+        if validation is None:  # not those of a call before
+            self.validation_scores_ = self.best_validation_score_ = None
         best: State | None = None
-        best_score = -math.inf
+        best_score, best_updates = -math.inf, 0
         earlier, began = (self.history_.get("seconds") or [0.0])[-1], time.perf_counter()
 
         def out_of_time() -> bool:
@@ -115,9 +117,6 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
                     keys = self._noise.integers(-(2**31), 2**31, steps, dtype=np.int32)
                 rates = pace.of_steps(epoch, steps)
                 loss, taken = epochs.train(order, rates, keys, should_stop)
-                if not taken:
-                    ended = True
-                    break
                 self.n_iter_, self.t_, self.loss_ = epoch + 1, self.t_ + taken, loss
                 self.loss_curve_.append(loss)
                 measured, score = {"loss": loss, "learning_rate": float(rates[-1])}, math.nan
@@ -127,6 +126,7 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
                     self.validation_scores_ = [*(self.validation_scores_ or []), score]
                     if score > best_score:
                         best, best_score = divergence.copy(device, epochs.state), score
+                        best_updates = epochs.updates
                 self._note(measured | {"seconds": earlier + time.perf_counter() - began})
                 if not math.isfinite(loss):
                     diverged = True
@@ -154,9 +154,10 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
                 stacklevel=4,
             )
         if validation is not None:
-            self.best_validation_score_ = best_score
-        self.best_loss_ = None if by_score else -self._watch.best
-        self._updates, self._rate = epochs.updates, pace.rate
+            self.best_validation_score_ = best_score if best else None
+        self.best_loss_ = None if by_score or math.isinf(self._watch.best) else -self._watch.best
+        # Of the same epoch as the solver's memory, which adam corrects by them.
+        self._updates, self._rate = best_updates if best else epochs.updates, pace.rate
         self._publish(device, best or epochs.state)
         if not ended and not math.isinf(self.n_iter_no_change):
             warnings.warn(
@@ -200,8 +201,10 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
 
     def _note(self, measured: dict[str, float]) -> None:
         """Write down an epoch."""
-        for name, value in measured.items():
-            self.history_.setdefault(name, []).append(value)
+        before = len(self.history_.get("loss", ()))
+        for name in {**self.history_, **measured}:  # validation rows may come and go with the calls
+            values = self.history_.setdefault(name, [math.nan] * before)
+            values.append(measured.get(name, math.nan))
         if self.verbose:
             print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
             if "val_score" in measured:
@@ -212,10 +215,11 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         if self.callbacks is None:
             return False
         self._publish(device, divergence.copy(device, state))
-        several = isinstance(self.callbacks, Iterable)
-        each: list[Callable[[Any], Any]] = list(self.callbacks) if several else [self.callbacks]
-        asked = [callback(self) is True for callback in each]  # all are told, whoever asks
-        return any(asked)
+        each: list[Callable[[Any], Any]] = (
+            [self.callbacks] if callable(self.callbacks) else list(self.callbacks)
+        )
+        answers = [callback(self) for callback in each]  # all are told, whoever asks
+        return any(isinstance(answer, bool | np.bool_) and bool(answer) for answer in answers)
 
     def _validate(
         self, device: Device, mlp: MLP, params: Params, validation: Validation

@@ -15,7 +15,7 @@ from xpnet.feeding import HostRows
 from xpnet.mlp import MLP
 from xpnet.typing import Array, Params
 
-__all__ = ["checked", "device_or_cpu", "like", "on_device", "row_weights", "scores", "to_host"]
+__all__ = ["check_size", "checked", "device_or_cpu", "like", "on_device", "row_weights", "scores", "to_host"]
 
 
 def checked(estimator: Any, X: Any, y: Any = None, *, dtype: str | None = None, **how: Any) -> Any:
@@ -36,6 +36,15 @@ def checked(estimator: Any, X: Any, y: Any = None, *, dtype: str | None = None, 
     if y is None:
         return validate_data(estimator, to_host(X), **how)
     return validate_data(estimator, to_host(X), to_host(y), multi_output=True, **how)
+
+
+def check_size(X: Any, dtype: np.dtype[Any]) -> None:
+    """Refuse checked rows, dense or sparse, with values beyond the range of ``dtype``."""
+    values = X.data if hasattr(X, "toarray") else X
+    if values.dtype.itemsize > dtype.itemsize and values.size:
+        most = np.finfo(dtype).max
+        if values.max() > most or values.min() < -most:
+            raise InputError(f"X holds values too large for {dtype}: scale them as the training rows were")
 
 
 def to_host(array: Any) -> Any:

@@ -1,9 +1,11 @@
 """From an estimator's parameters, under scikit-learn's names, to the settings of the rooms below."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection
 from numbers import Integral, Real
 from typing import Any, NamedTuple, get_args
+
+import numpy as np
 
 from xpnet.errors import InputError
 from xpnet.mlp import Activation
@@ -66,8 +68,12 @@ def check(parameters: dict[str, Any]) -> None:
         is_other = value is other or (isinstance(value, str | Real) and value == other)
         if not (is_other or _is_in(value, allowed)):
             words = allowed.words if other is ... else f"{allowed.words}, or {other!r}"
-            raise InputError(f"{name} must be {words}, not {value!r}")
-    if parameters["solver"] == "lbfgs":
+            raise InputError(f"{name} must be {words}, not {_shown(value)}")
+    for name in ("early_stopping", "shuffle", "warm_start", "nesterovs_momentum"):
+        if not isinstance(parameters[name], bool | np.bool_):
+            raise InputError(f"{name} must be True or False, not {_shown(parameters[name])}")
+    _check_callbacks(parameters["callbacks"])
+    if isinstance(parameters["solver"], str) and parameters["solver"] == "lbfgs":
         raise InputError(
             "solver 'lbfgs' trains on all rows at once, which xpnet does not: use 'adam' or 'sgd', or "
             "sklearn.neural_network.MLPClassifier for data sets so small"
@@ -79,9 +85,21 @@ def check(parameters: dict[str, Any]) -> None:
         "dtype": (None, "float32", "float64"),
     }.items():
         value = parameters[name]
-        if value not in names:
-            raise InputError(f"{name} must be one of {', '.join(map(repr, names))}, not {value!r}")
+        if not isinstance(value, str | None) or value not in names:  # an array would answer for each item
+            raise InputError(f"{name} must be one of {', '.join(map(repr, names))}, not {_shown(value)}")
     hidden_sizes(parameters["hidden_layer_sizes"])
+
+
+def _check_callbacks(callbacks: Any) -> None:
+    """Refuse what cannot be called, epoch by epoch: an iterator would be used up by the first."""
+    each = () if callbacks is None else [callbacks] if callable(callbacks) else callbacks
+    if not isinstance(each, Collection) or not all(map(callable, each)):
+        raise InputError(f"callbacks must be a function or a list of functions, not {_shown(callbacks)}")
+
+
+def _shown(value: Any) -> str:
+    """Return a value for a message of one line."""
+    return " ".join(repr(value).split())
 
 
 def _is_in(value: Any, allowed: _Range) -> bool:
@@ -101,10 +119,13 @@ def hidden_sizes(given: Any) -> tuple[int, ...]:
     InputError
         Something else than whole numbers, 1 or more.
     """
-    sizes = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+    try:
+        sizes = (given,) if isinstance(given, str) else tuple(given)
+    except TypeError:  # a number, or an array without an axis
+        sizes = (given,)
     if not all(isinstance(size, Integral) and int(size) >= 1 for size in sizes):
         raise InputError(
-            f"hidden_layer_sizes must be > 0, whole numbers such as 100 or (300, 100), not {given!r}"
+            f"hidden_layer_sizes must be > 0, whole numbers such as 100 or (300, 100), not {_shown(given)}"
         )
     return tuple(int(size) for size in sizes)
 
