@@ -84,8 +84,9 @@ def stacked(grid: Grid, size: int | None = None) -> Block:
         stack[0] = state
 
     threads = ThreadPoolExecutor(cut.workers)
-    # As the commands do: a sweep always, a network alone where its products are small.
-    one_thread = size is None or 2 * grid.batch * grid.features * grid.hidden < SHARED_FROM
+    # As the commands do: a sweep of several networks always, a network alone where its products are small.
+    is_sweep = size is None and grid.nets > 1
+    one_thread = is_sweep or 2 * grid.batch * grid.features * grid.hidden < SHARED_FROM
 
     def block(steps: int) -> None:
         indices = [draw() for _ in range(steps)]

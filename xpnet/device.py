@@ -49,6 +49,7 @@ class Device:
     def __init__(self) -> None:
         self.xp: Namespace = np
         self.backend = f"numpy {np.__version__}"
+        keep_freed_memory()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}: {self.backend}>"
@@ -197,6 +198,17 @@ def one_blas_thread(wanted: bool = True) -> Iterator[None]:
         yield
     finally:
         _one_thread.leave()
+
+
+def keep_freed_memory() -> None:
+    """Make the C library keep what a step frees for the next step, instead of asking the system each time.
+
+    Until an array as large as this has been freed, glibc returns every large one to the system, and the
+    next has its pages mapped anew, one by one: a stack of small networks then takes up to twice as long
+    (mallopt(3), M_MMAP_THRESHOLD). This one is never written to, so it costs two system calls; elsewhere
+    it does nothing.
+    """
+    np.empty(32 * 2**20 - 2**16, np.uint8)
 
 
 class _OneThread:

@@ -142,14 +142,21 @@ def choose_cut(configs: Sequence[Config], prepared: Prepared, device: Device, ma
     if not device.is_host:
         return Cut(most)
     steps = configs[0].num_steps(prepared.feed.X.shape[0])
-    sizes = {2**i for i in range(most.bit_length())} | {most, min(most, -(-len(configs) // cores()))}
-    ways = [Cut(size, min(cores(), -(-len(configs) // size), max(1, fit // size))) for size in sorted(sizes)]
+
+    def on_all_cores(size: int) -> Cut:
+        return Cut(size, min(cores(), -(-len(configs) // size), max(1, fit // size)))
+
+    # A stack on each core first, then all in one, then smaller ones: few networks take so little time that
+    # nothing else is tried. On several threads and on one: small products have threads wait for each other.
+    ways = [on_all_cores(min(most, -(-len(configs) // cores()))), Cut(most)]
+    for size in (2**i for i in reversed(range(most.bit_length()))):
+        ways += [on_all_cores(size), Cut(size)]
+    ways = list(dict.fromkeys(ways))
     if len(ways) == 1:
         return ways[0]
     began = time.perf_counter()
     best, best_seconds = ways[0], float("inf")
-    # From the middle outwards: a stack of 16 is seldom far from the best, should time be short.
-    for cut in sorted(ways, key=lambda way: abs(way.size.bit_length() - 5)):
+    for cut in ways:
         rounds = -(-len(configs) // (cut.size * cut.workers))
         seconds = rounds * steps * _seconds_per_step(cut, configs, mlp, prepared, device)
         if seconds < best_seconds:
