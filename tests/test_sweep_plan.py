@@ -171,12 +171,18 @@ def test_networks_go_one_by_one_where_a_stack_costs_more(monkeypatch):
 
 
 @pytest.mark.parametrize("cores", [1, 2, 5])
-def test_every_core_has_a_stack_where_there_are_enough(monkeypatch, cores):
-    """Whatever is faster: the last bits of a result may not depend on what the clock says."""
+def test_every_size_is_tried_on_all_cores_and_on_one(monkeypatch, cores):
+    """First a stack on each core; all in one; and no way twice."""
     _, tried = choose(monkeypatch, lambda _: 100.0, cores=cores)
-    assert len(tried) > 3
-    for cut in tried:
-        assert cut.workers == min(cores, -(-12 // cut.size))
+    assert tried[0] == Cut(-(-12 // cores), min(cores, 12))
+    assert set(tried[:2]) == {tried[0], Cut(12)}
+    assert len(set(tried)) == len(tried)
+    for size in (1, 2, 4, 8):
+        assert {Cut(size), Cut(size, min(cores, -(-12 // size)))} <= set(tried)
+
+
+def test_small_products_stay_on_one_thread_where_that_is_faster(monkeypatch):
+    assert choose(monkeypatch, lambda cut: 100.0 * cut.workers**2 / cut.size)[0] == Cut(12)
 
 
 @pytest.mark.parametrize("limit", ["max_nets", "memory"])
