@@ -174,8 +174,9 @@ def test_networks_go_one_by_one_where_a_stack_costs_more(monkeypatch):
 def test_every_size_is_tried_on_all_cores_and_on_one(monkeypatch, cores):
     """First a stack on each core; all in one; and no way twice."""
     _, tried = choose(monkeypatch, lambda _: 100.0, cores=cores)
-    assert tried[0] == Cut(-(-12 // cores), min(cores, 12))
-    assert set(tried[:2]) == {tried[0], Cut(12)}
+    on_each = -(-12 // cores)
+    assert tried[0] == Cut(on_each, min(cores, -(-12 // on_each)))
+    assert Cut(12) in tried[:2]
     assert len(set(tried)) == len(tried)
     for size in (1, 2, 4, 8):
         assert {Cut(size), Cut(size, min(cores, -(-12 // size)))} <= set(tried)
