@@ -453,6 +453,7 @@ def run(seed, counts, command=None):
     """
     command = command or [sys.executable, __file__, "--seed", str(seed), "--serve"]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = str(Path(__file__).parent)  # where PYTHONSAFEPATH leaves out a script's own
     jobs = [[name, 0, count] for name, count in counts.items()]
     outcomes, peak = {name: [] for name in counts}, 0.0
     while jobs:
