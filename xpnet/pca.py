@@ -234,5 +234,7 @@ def _largest_first(xp: Namespace, symmetric: Array) -> tuple[Array, Array]:
 
 def _widest(xp: Namespace, like: Array) -> Array:
     """Return the widest floating dtype of an array's device: float64, but for devices without."""
+    if not hasattr(xp, "__array_namespace_info__"):  # NumPy 2.0
+        return xp.float64
     dtypes = xp.__array_namespace_info__().dtypes(device=like.device, kind="real floating")
     return dtypes.get("float64", dtypes["float32"])
