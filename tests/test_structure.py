@@ -163,9 +163,8 @@ def test_what_is_asked_of_a_namespace_is_found_at_all():
 @pytest.mark.parametrize("library", ["numpy", "array_api_strict", "array_api_compat.cupy"])
 def test_every_namespace_has_what_is_asked_of_it(library):
     namespace = pytest.importorskip(library, exc_type=ImportError)
-    asked = names_asked_of_xp() - {
-        "__array_namespace_info__"
-    }  # which NumPy has from 2.1, and `pca` looks for
+    # One name NumPy has from 2.1 only, and `pca` looks whether it is there.
+    asked = names_asked_of_xp() - {"__array_namespace_info__"}
     assert not {name for name in asked if not hasattr(namespace, name)}
 
 
