@@ -11,7 +11,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from xpnet.device import CudaDevice, Device, dtype_name
+from xpnet.device import Device, dtype_name, get_device
 from xpnet.errors import DeviceError
 
 # The examples are the same in every run, and none is kept for the next.
@@ -68,10 +68,10 @@ def strict(name):
         raise MissingError("array-api-strict is not installed") from error
 
 
-def cupy():
-    """Return the first GPU."""
+def found(*options):
+    """Return the device that `get_device` finds."""
     try:
-        return CudaDevice(0)
+        return get_device(*options)
     except DeviceError as error:
         raise MissingError(str(error)) from error
 
@@ -82,7 +82,9 @@ DEVICES = {
     "numpy-read-only": (ReadOnlyDevice, BOTH),
     "strict": (functools.partial(strict, "device1"), BOTH),
     "strict-no-float64": (functools.partial(strict, "no_float64"), ("float32",)),
-    "cupy": (cupy, BOTH),
+    "torch": (functools.partial(found, "cpu", "torch"), BOTH),
+    "jax": (functools.partial(found, "cpu", "jax"), BOTH),
+    "cupy": (functools.partial(found, "cuda", "cupy"), BOTH),
 }
 
 

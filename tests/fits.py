@@ -6,8 +6,8 @@ import zlib
 import numpy as np
 
 from xpnet.augment import Augmentation
-from xpnet.device import Device
-from xpnet.draws import draw_epoch, of_step
+from xpnet.device import Device, of_step
+from xpnet.draws import draw_epoch
 from xpnet.feeding import Feed
 from xpnet.mlp import MLP
 from xpnet.regime import Hyper, Regime

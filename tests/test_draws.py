@@ -7,7 +7,8 @@ import pytest
 from fits import EVERYTHING, HERE, NETS, image_feed, learnable, own_sources, random_params, sources
 
 from xpnet.batches import draw_batches
-from xpnet.draws import draw_epoch, of_step
+from xpnet.device import of_step
+from xpnet.draws import draw_epoch
 from xpnet.errors import InputError
 from xpnet.feeding import Feed
 from xpnet.regime import Hyper, Regime

@@ -284,6 +284,10 @@ def test_a_step_reads_nothing_back(nets, shared, solver):
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_step_with_everything_is_the_same_on_every_device(device, dtype, solver):
     mlp, hyper = EVERYTHING["mlp"], EVERYTHING["hyper"]
+    if solver not in ("sgd", "momentum", "nesterov"):
+        # Batch normalisation takes a bias before it away again: its gradient is nothing but rounding errors,
+        # of which the other solvers make full steps.
+        mlp = dataclasses.replace(mlp, norm="layer")
     regime = dataclasses.replace(EVERYTHING["regime"], solver=solver)
     params, source = random_params(np.random.default_rng(9), (2,), mlp), own_sources(1, 2)
     results = []

@@ -9,6 +9,7 @@ import numpy as np
 
 from xpnet.augment import Augmentation, Views
 from xpnet.batches import Sampling
+from xpnet.device import Backend, Device, Precision, get_device
 from xpnet.errors import InputError
 from xpnet.flags import flag, setting
 from xpnet.mlp import MLP, Activation, Init, Norm
@@ -60,7 +61,14 @@ class Config:
     data_dir: str | None = setting(
         None, "folder with the files of cifar10; else $XPNET_DATA_DIR, the cache, a download"
     )
-    device: str = setting("cpu", "cpu, cuda or cuda:N")
+    device: str = setting("cpu", "cpu, cuda, cuda:N, or mps, the GPU of a Mac")
+    backend: Backend = setting(
+        "auto", "library that computes: numpy on the CPU, cupy on a CUDA GPU, torch and jax on either"
+    )
+    precision: Precision = setting("fp32", "of the factors of products of float32 matrices, on a CUDA GPU")
+    compile: bool = setting(
+        False, "cupy: capture a step as a CUDA graph (not yet run on a GPU); torch: torch.compile"
+    )
     dtype: Literal["float32", "float64"] = setting("float32", "precision of the computation")
 
     hidden: tuple[int, ...] = setting((300,), "units of each hidden layer")
@@ -170,6 +178,8 @@ class Config:
                 raise InputError(f"{flag(name)} must be a finite number above 0, not {value}")
         if not 0 < self.peak < 1:
             raise InputError(f"--peak must be above 0 and below 1, not {self.peak}")
+        if self.device == "mps" and self.dtype == "float64":
+            raise InputError("--device mps knows no float64: use --dtype float32, or --device cpu")
         if self.init_std > 1e30:
             raise InputError(f"{flag('init_std')} must be at most 1e30, not {self.init_std}")
         if (self.iterations is None) == (self.epochs is None):
@@ -181,6 +191,16 @@ class Config:
         # These check themselves; the numbers of features and classes come with the data.
         _ = self.preprocessing, self.augmentation
         MLP((1, *self.hidden, 1), self.activation, self.norm, self.residual)
+
+    def find_device(self) -> Device:
+        """Return the device that the settings name.
+
+        Raises
+        ------
+        DeviceError
+            It cannot be used here.
+        """
+        return get_device(self.device, self.backend, self.precision, self.compile)
 
     @property
     def preprocessing(self) -> Preprocessing:

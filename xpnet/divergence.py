@@ -11,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.device import Device
-from xpnet.draws import Draws, of_step
-from xpnet.step import Step
-from xpnet.typing import State
+from xpnet.typing import Advance, Draws, State
 
 __all__ = ["choose", "copy", "first_bad", "replay"]
 
@@ -34,7 +32,7 @@ def first_bad(losses: NDArray[Any]) -> NDArray[np.int64]:
 
 def replay(
     device: Device,
-    step: Step,
+    advance: Advance,
     state: State,
     draws: Draws,
     bad: NDArray[np.int64],
@@ -44,7 +42,7 @@ def replay(
 
     Parameters
     ----------
-    device, step
+    device, advance
         Where and how.
     state, draws
         Of the epoch; the state is consumed.
@@ -57,9 +55,10 @@ def replay(
     for at in np.unique(bad[bad > 0]):
         # The loss of step `at` is bad: its parameters come from the update of step `at - 1`, and the last
         # with a finite loss are those before that update.
-        for i in range(done, max(int(at) - 2, 0)):
-            state, _ = step(state, of_step(draws, i))
-        done = max(int(at) - 2, done)
+        before = max(int(at) - 2, done)
+        if before > done:
+            state, _ = advance(state, draws, done, before)
+        done = before
         last_finite = choose(device, bad == at, state, last_finite or state)
     return last_finite
 

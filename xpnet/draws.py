@@ -1,7 +1,7 @@
 """What changes from step to step, as arrays: rows, rates, keys; drawn on the host, an epoch at a time."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,12 +12,9 @@ from xpnet.device import Device, dtype_name
 from xpnet.errors import InputError
 from xpnet.feeding import Feed
 from xpnet.regime import Hyper, Regime
-from xpnet.typing import Array, Params, Random
+from xpnet.typing import Draws, Params, Random
 
-__all__ = ["Draws", "Sources", "draw_epoch", "of_step"]
-
-Draws: TypeAlias = dict[str, Array]
-"""What changes from step to step, by name; with a leading axis of steps for a whole epoch."""
+__all__ = ["Sources", "draw_epoch"]
 
 Sources: TypeAlias = Callable[[str, int], Random | Sequence[Random]]
 """``sources(stream, epoch)``: what ``"batches"``, ``"augment"``, ``"mixup"`` or ``"dropout"`` come from."""
@@ -89,8 +86,3 @@ def draw_epoch(
         shares = draw("mixup", lambda rng: rng.beta(regime.mixup, regime.mixup, steps))
         draws["mix"] = device.put(shares, dtype)
     return draws
-
-
-def of_step(draws: Mapping[str, Array], i: int) -> Draws:
-    """Return what step ``i`` of an epoch takes."""
-    return {name: values[i, ...] for name, values in draws.items()}

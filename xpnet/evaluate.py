@@ -8,7 +8,7 @@ import warnings
 from argparse import BooleanOptionalAction, Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from xpnet import metrics, plots, saved_run
 from xpnet.console import complain, run_command
 from xpnet.datasets import Dataset
-from xpnet.device import get_device
+from xpnet.device import Backend, get_device
 from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.flags import Parser
@@ -64,7 +64,10 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         choices=("test", "val", "train"),
         help="which rows (default: test if there are any, else val)",
     )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps (default: cpu)")
+    parser.add_argument(
+        "--backend", default="auto", choices=get_args(Backend), help="library that computes (default: auto)"
+    )
     parser.add_argument(
         "--out",
         metavar="DIR",
@@ -80,7 +83,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
 
 
 def _evaluate(given: Namespace) -> int:
-    device = get_device(given.device)
+    device = get_device(given.device, given.backend)
     run = saved_run.open_run(given.run)
     folder = run.folder if given.out is None else Path(given.out)
     if not folder.is_dir():

@@ -71,6 +71,11 @@ class Feed:
     fill: Array | None = None
     weight: Array | None = None
 
+    @property
+    def on_host(self) -> bool:
+        """Whether each batch's rows come from the host."""
+        return isinstance(self.X, HostRows)
+
     def rows(self, xp: Namespace, index: Array) -> tuple[Array, Array]:
         """Return the rows of an index as they are, and their labels, for an evaluation."""
         x = _take_rows(xp, self.X, index)

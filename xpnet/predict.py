@@ -7,14 +7,14 @@ import time
 from argparse import BooleanOptionalAction, Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpnet import saved_run
 from xpnet.console import run_command
-from xpnet.device import get_device
+from xpnet.device import Backend, get_device
 from xpnet.errors import InputError
 from xpnet.flags import Parser
 from xpnet.inputs import Rows, open_rows
@@ -72,7 +72,10 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         type=float,
         help="what a white pixel of an image is in the data of the run (default: 16 for digits, else 255)",
     )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps (default: cpu)")
+    parser.add_argument(
+        "--backend", default="auto", choices=get_args(Backend), help="library that computes (default: auto)"
+    )
     parser.add_argument("--json", action=BooleanOptionalAction, help="print a summary as JSON")
     parser.add_argument(
         "--quiet", action=BooleanOptionalAction, help="print nothing but errors and that JSON"
@@ -85,7 +88,7 @@ def _predict(given: Namespace) -> int:
     check_output(target, SUFFIXES)
     if target.exists() and source.exists() and target.samefile(source):
         raise InputError(f"{target} is the input: give another --output")
-    device = get_device(given.device)
+    device = get_device(given.device, given.backend)
     run = saved_run.open_run(given.run)
     model = run.model
     rows = open_rows(source, model.num_features, model.image_shape, _white(given.white, run))

@@ -2,23 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from xpnet import feeding, losses, network, norms, optimizers
-from xpnet.device import Device, dtype_name
-from xpnet.draws import Draws
+from xpnet.device import Device, dtype_name, one_by_one
 from xpnet.errors import InputError
 from xpnet.feeding import Feed
 from xpnet.mlp import MLP
 from xpnet.regime import Hyper, Regime
-from xpnet.typing import Array, Namespace, Params, State
+from xpnet.typing import Advance, Array, Draws, Namespace, Params, State, Step
 
-__all__ = ["Step", "initial_state", "make_step", "per_network", "trained"]
-
-Step: TypeAlias = Callable[[State, Draws], tuple[State, Array]]
+__all__ = ["initial_state", "make_advance", "make_step", "per_network", "take_steps", "trained"]
 
 
 def initial_state(device: Device, params: Params, regime: Regime, hyper: Hyper) -> State:
@@ -40,6 +36,15 @@ def per_network(device: Device, params: Params, value: ArrayLike) -> Array:
     """Return a value or one per network as an array ``(*nets,)`` of the parameters' dtype."""
     W = params["W1"]
     return device.put(np.broadcast_to(np.asarray(value), tuple(W.shape[:-2])), dtype_name(W))
+
+
+def make_advance(
+    device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper, params: Params
+) -> Advance:
+    """Return what takes the training steps of an epoch, in the device's fastest way; see `make_step`."""
+    step = make_step(device, mlp, feed, regime, hyper, params)
+    # Rows of the host are fetched in each step: no function of the device's arrays alone.
+    return one_by_one(device, step) if feed.on_host else device.compile(step)
 
 
 def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper, params: Params) -> Step:
@@ -113,6 +118,48 @@ def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper
         return state, loss
 
     return step
+
+
+def take_steps(
+    device: Device,
+    advance: Advance,
+    state: State,
+    draws: Draws,
+    count: int,
+    should_stop: Callable[[], bool] | None = None,
+) -> tuple[State, list[Array], bool]:
+    """Take the first steps of an epoch, as many at once as suits the device.
+
+    Parameters
+    ----------
+    device, advance
+        Where and how.
+    state, draws
+        What to begin with, consumed, and what the steps take.
+    count
+        Number of steps.
+    should_stop
+        Asked before each step, or before several at a time where the device takes them so.
+
+    Returns
+    -------
+    state : State
+        After the last step.
+    losses : list of Array
+        The steps' losses in parts, ``(steps, *nets)`` each.
+    stopped : bool
+        Whether ``should_stop`` ended them.
+    """
+    losses: list[Array] = []
+    for begin in range(0, count, device.steps_at_once):
+        if should_stop is not None and should_stop():
+            return state, losses, True
+        state, part = advance(state, draws, begin, min(begin + device.steps_at_once, count))
+        losses.append(part)
+        # Where looking costs nothing, steps in which nothing is left to save end at once.
+        if device.is_host and not np.isfinite(part).any():
+            break
+    return state, losses, False
 
 
 def _by_weight(xp: Namespace, reg: Array, weight: Array) -> Array:

@@ -13,7 +13,6 @@ from xpnet import datasets, flags, plots, progress, recipes, run_folder, tensorb
 from xpnet.config import DATASET_DEFAULTS, Config, defaults_for
 from xpnet.console import USER_ERROR, StopSignals, complain, run_command
 from xpnet.datasets import Dataset
-from xpnet.device import get_device
 from xpnet.errors import InputError
 from xpnet.experiment import Experiment, run
 from xpnet.preparation import check
@@ -78,7 +77,7 @@ def _train(config: Config, signals: StopSignals) -> int:
     if config.weights_image and not can_draw:
         raise InputError(f"--weights-image needs matplotlib: {plots.INSTALL}")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it tells users of its font cache
-    device = get_device(config.device)
+    device = config.find_device()
     with run_folder.claim(config.resume or config.out, config.dataset) as folder:
         data = datasets.load(config.dataset, config.data_dir, progress=not config.quiet)
         if config.weights_image:
@@ -126,7 +125,16 @@ def _identity(config: Config, data: Dataset) -> dict[str, Any]:
         return {}
     settings = {f.name: getattr(config, f.name) for f in fields(config) if f.metadata.get("recorded", True)}
     # These change no result; what matters of a data set is its rows, wherever they lie.
-    for name in ("device", "dataset", "data_dir", "weights_image", "tensorboard", "checkpoint_every"):
+    for name in (
+        "device",
+        "backend",
+        "compile",
+        "dataset",
+        "data_dir",
+        "weights_image",
+        "tensorboard",
+        "checkpoint_every",
+    ):
         del settings[name]
     return {"settings": settings, "data": data.checksum()}
 

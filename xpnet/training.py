@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from xpnet import divergence
 from xpnet.batches import epoch_ends
 from xpnet.device import Device
-from xpnet.draws import Draws, Sources, draw_epoch, of_step
+from xpnet.draws import Sources, draw_epoch
 from xpnet.evaluation import evaluate
 from xpnet.feeding import Feed
 from xpnet.history import History, Row
 from xpnet.mlp import MLP
 from xpnet.regime import Hyper, Regime
-from xpnet.step import Step, make_step, per_network, trained
+from xpnet.step import make_advance, per_network, take_steps, trained
 from xpnet.stopping import Best, improve
 from xpnet.typing import Array, Params, State
 
@@ -115,7 +115,8 @@ def fit(
         Called after each epoch with all there is to go on from. Its arrays are overwritten by the next
         step, and its lists grow: who wants to keep them has to copy them.
     should_stop
-        Asked before each step; once it returns True the run ends as if this were its last step.
+        Asked before each step, or before several at a time where the device takes them so
+        (`Device.steps_at_once`); once it returns True the run ends as if this were its last step.
 
     Returns
     -------
@@ -133,7 +134,7 @@ def fit(
     params = state["params"]
     nets = tuple(params["W1"].shape[:-2])
     reg = per_network(device, params, hyper.reg)
-    step = make_step(device, mlp, feed, regime, hyper, params)
+    advance = make_advance(device, mlp, feed, regime, hyper, params)
     steps_per_epoch = max(feed.X.shape[0] // regime.batch_size, 1)
     if after is None:
         after = Fit(state, History(), np.zeros(nets, np.int64), False, np.zeros(nets, np.int64))
@@ -152,10 +153,11 @@ def fit(
             draws = draw_epoch(device, feed, regime, hyper, params, sources, epoch, start, rates)
             before = divergence.copy(device, state)
 
-            state, losses, interrupted = _run(device, step, state, draws, ends[epoch] - start, should_stop)
+            count = ends[epoch] - start
+            state, losses, interrupted = take_steps(device, advance, state, draws, count, should_stop)
             if not losses:
                 break
-            done = len(losses)
+            done = sum(part.shape[0] for part in losses)
 
             now = trained(state)
             x_batch, y_batch = feed.rows(xp, draws["index"][done - 1, ...])
@@ -164,7 +166,8 @@ def fit(
             if X_val is not None:
                 val_loss, val_accuracy = evaluate(xp, mlp, now, X_val, y_val, reg, regime.loss)
             # The one reading back of the epoch.
-            measured = device.to_host(xp.stack([*losses, batch_loss, train_accuracy, val_loss, val_accuracy]))
+            ends_with = xp.stack([batch_loss, train_accuracy, val_loss, val_accuracy])
+            measured = np.array(device.to_host(xp.concat([*losses, ends_with])))
             of_steps, (batch_loss, train_accuracy, val_loss, val_accuracy) = measured[:done], measured[done:]
 
             if X_val is not None:  # what follows the last update must be finite on both
@@ -173,7 +176,7 @@ def fit(
             new = (first_bad > 0) & (diverged_at == 0) & (stopped_at == 0)
             if new.any():
                 bad = np.where(new, first_bad, 0)
-                last_finite = divergence.replay(device, step, before, draws, bad, last_finite)
+                last_finite = divergence.replay(device, advance, before, draws, bad, last_finite)
                 diverged_at[new] = start + first_bad[new]
 
             history.losses.extend(of_steps)
@@ -212,27 +215,6 @@ def fit(
     if regime.patience is not None and best is not None:
         state = state | {"average" if "average" in state else "params": best.params}
     return Fit(state, history, diverged_at, interrupted, stopped_at, best)
-
-
-def _run(
-    device: Device,
-    step: Step,
-    state: State,
-    draws: Draws,
-    count: int,
-    should_stop: Callable[[], bool] | None,
-) -> tuple[State, list[Array], bool]:
-    """Take the steps of an epoch; return the state, the loss of each step, and whether to end here."""
-    losses: list[Array] = []
-    for i in range(count):
-        if should_stop is not None and should_stop():
-            return state, losses, True
-        state, loss = step(state, of_step(draws, i))
-        losses.append(loss)
-        # Where looking costs nothing, a run in which nothing is left to save ends at once.
-        if device.is_host and not np.isfinite(loss).any():
-            break
-    return state, losses, False
 
 
 def _scalar(value: NDArray[Any]) -> Any:

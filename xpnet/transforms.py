@@ -255,18 +255,17 @@ def apply_all(
     xp = device.xp
     with device.active():
         arrays = {name: device.put(value, dtype) for name, value in fitted.items()}
-        mean = arrays["mean"]
-        shape = (len(X), how.output_features(X.shape[1]))
-        result = xp.empty(shape, dtype=mean.dtype, device=mean.device)
+        # Put together on the host: not every library's arrays can be written to in parts.
+        result = np.empty((len(X), how.output_features(X.shape[1])), dtype)
         ends = []
         for part in _parts(*X.shape):
             rows = apply(xp, how, arrays, _put(device, X[part], dtype))
             if X.dtype.kind == "f":  # integers fit
                 ends += [xp.min(rows), xp.max(rows)]
-            result[part, :] = rows
+            result[part] = device.to_host(rows)
         if ends:
             _check_size(device.to_host(xp.stack(ends)), dtype)
-    return result
+        return device.put(result)
 
 
 def fold(

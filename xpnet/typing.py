@@ -28,5 +28,16 @@ Layer: TypeAlias = Callable[[Params, Array], tuple[Array, Callable[[Array], tupl
 State: TypeAlias = dict[str, Params]
 """All that a training step consumes and returns: ``"params"``, and what solver and averaging keep."""
 
+Draws: TypeAlias = dict[str, Array]
+"""What changes from step to step, by name; with a leading axis of steps for a whole epoch."""
+
+Step: TypeAlias = Callable[[State, Draws], tuple[State, Array]]
+"""``step(state, draws)`` returns the state after one step, and its loss ``(*nets,)``. A pure function of
+arrays, but for this: it consumes the state it is given."""
+
+Advance: TypeAlias = Callable[[State, Draws, int, int], tuple[State, Array]]
+"""``advance(state, draws, begin, end)`` returns the state after the steps ``begin … end - 1`` of an epoch,
+and their losses ``(steps, *nets)``. The draws are those of the whole epoch; the state is consumed."""
+
 Random: TypeAlias = Union["np.random.Generator", "np.random.RandomState"]
 """A source of randomness on the host. In quotes because NumPy loads its random module on first use."""

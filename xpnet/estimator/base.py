@@ -51,6 +51,7 @@ class Estimator(Fitting):
     epsilon: float = 1e-8
     n_iter_no_change: float = 10
     device: str = "cpu"
+    backend: str = "auto"
     dtype: str | None = None
     dropout: float = 0.0
     weight_decay: float = 0.0
@@ -134,7 +135,7 @@ class Estimator(Fitting):
             raise InputError(
                 "class_weight leaves all rows with weight 0: raise that of a class that has rows"
             )
-        device, mlp = get_device(self.device), self._network(X.shape[1], target, fresh)
+        device, mlp = get_device(self.device, self.backend), self._network(X.shape[1], target, fresh)
         if fresh or not incremental:
             self._random_state = check_random_state(self.random_state)
         if fresh:
@@ -232,7 +233,7 @@ class Estimator(Fitting):
         check_is_fitted(self, "coefs_")
         X = inputs.checked(self, X, reset=False)
         inputs.check_size(X, self.coefs_[0].dtype)
-        device = inputs.device_or_cpu(self.device)
+        device = inputs.device_or_cpu(self.device, self.backend)
         mlp = MLP((X.shape[1], *(W.shape[1] for W in self.coefs_)), self.activation)  # type: ignore[arg-type]
         with device.active():
             params = {name: device.put(value) for name, value in self._params().items()}

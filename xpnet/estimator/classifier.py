@@ -71,7 +71,11 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         Of adam, rmsprop and lion. In adam ``epsilon`` is scikit-learn's, added to the root of the average of
         the squares before that is made one without bias.
     device
-        "cpu", "cuda" or "cuda:N". Where that cannot be used, a fitted model predicts on the CPU.
+        "cpu", "cuda" or "cuda:N", or "mps", the GPU of a Mac. Where that cannot be used, a fitted model
+        predicts on the CPU, with NumPy.
+    backend
+        Library that computes: "numpy", "cupy", "torch" or "jax"; by default NumPy on the CPU, CuPy on CUDA
+        GPUs and PyTorch on Macs'.
     dtype
         "float32" or "float64"; by default that of ``X``, float64 if it has no floats.
     dropout

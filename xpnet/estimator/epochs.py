@@ -3,19 +3,17 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpnet import divergence
 from xpnet.device import Device, dtype_name
-from xpnet.draws import of_step
 from xpnet.feeding import Feed
 from xpnet.mlp import MLP
 from xpnet.regime import Hyper, Regime
-from xpnet.step import Step, make_step
-from xpnet.typing import State
+from xpnet.step import make_advance, take_steps
+from xpnet.typing import Advance, Array, Draws, State
 
 __all__ = ["Epochs"]
 
@@ -53,7 +51,7 @@ class Epochs:
         self._before = state
         self._device, self._mlp, self._feed, self._regime, self._hyper = device, mlp, feed, regime, hyper
         self._dtype = dtype_name(state["params"]["W1"])
-        self._steps: dict[int, Step] = {}
+        self._ways: dict[int, Advance] = {}
 
     def count(self, rows: int) -> int:
         """Return the number of steps in an epoch of so many rows."""
@@ -87,25 +85,35 @@ class Epochs:
         rows : int
             How many were taken.
         """
-        device, size = self._device, self._regime.batch_size
+        device, xp, size = self._device, self._device.xp, self._regime.batch_size
         self._before = divergence.copy(device, self.state)
-        draws = self._draws(rates, keys)
-        index = device.put(order)
-        losses: list[Any] = []
+        draws, index = self._draws(rates, keys), device.put(order)
+        full, rest = divmod(len(order), size)
+        losses: list[Array] = []
         taken: list[int] = []
-        for i in range(len(rates)):
-            if i and should_stop is not None and should_stop():
+
+        asked = False
+
+        def stop() -> bool:
+            nonlocal asked
+            first, asked = not asked, True
+            return not first and should_stop is not None and should_stop()
+
+        # The batches of one size, then the last, which may be smaller.
+        for rows, begin, end in ((size, 0, full), (rest, full, full + 1)):
+            if rows == 0 or begin == end:
+                continue
+            batches = xp.reshape(index[begin * size : begin * size + (end - begin) * rows], (-1, rows))
+            table = {"index": batches, **{name: values[begin:end, ...] for name, values in draws.items()}}
+            self.state, parts, stopped = take_steps(
+                device, self._advance(rows), self.state, table, end - begin, stop
+            )
+            losses += parts
+            taken += [rows] * sum(part.shape[0] for part in parts)
+            if stopped or len(taken) < end:
                 break
-            batch = index[i * size : min((i + 1) * size, len(order))]
-            rows = int(batch.shape[0])
-            self.state, loss = self._step(rows)(self.state, {"index": batch, **of_step(draws, i)})
-            losses.append(loss)
-            taken.append(rows)
-            # Where looking costs nothing, an epoch in which nothing is left to save ends at once.
-            if device.is_host and not math.isfinite(loss):
-                break
-        self.updates += len(losses)
-        mean = float(np.average(device.to_host(device.xp.stack(losses)), weights=taken))
+        self.updates += len(taken)
+        mean = float(np.average(device.to_host(xp.concat(losses)), weights=taken))
         if not math.isfinite(mean):
             self.state = self._before
         return mean, sum(taken)
@@ -118,7 +126,7 @@ class Epochs:
             self.state = self._before
         return finite
 
-    def _draws(self, rates: NDArray[np.float64], keys: NDArray[np.int32] | None) -> dict[str, Any]:
+    def _draws(self, rates: NDArray[np.float64], keys: NDArray[np.int32] | None) -> Draws:
         """Put on the device what changes from step to step, but for the rows."""
         device, dtype = self._device, self._dtype
         counts = np.arange(self.updates + 1, self.updates + len(rates) + 1)
@@ -131,11 +139,11 @@ class Epochs:
             draws["epsilon"] = device.put(epsilon / np.sqrt(1.0 - beta2**counts), dtype)
         return draws
 
-    def _step(self, rows: int) -> Step:
-        """Return the step for a batch of so many rows."""
-        if rows not in self._steps:
+    def _advance(self, rows: int) -> Advance:
+        """Return what takes steps in batches of so many rows."""
+        if rows not in self._ways:
             alpha = float(np.asarray(self._hyper.reg))
             hyper = replace(self._hyper, reg=alpha / rows if self._feed.weight is None else alpha)
             params = self.state["params"]
-            self._steps[rows] = make_step(self._device, self._mlp, self._feed, self._regime, hyper, params)
-        return self._steps[rows]
+            self._ways[rows] = make_advance(self._device, self._mlp, self._feed, self._regime, hyper, params)
+        return self._ways[rows]

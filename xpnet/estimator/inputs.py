@@ -99,13 +99,13 @@ def on_device(device: Device, X: Any, dtype: str) -> Any:
     return HostRows(X, device, dtype) if hasattr(X, "toarray") else device.put(X, dtype)
 
 
-def device_or_cpu(name: str | Device) -> Device:
+def device_or_cpu(name: str | Device, backend: str) -> Device:
     """Return the device of that name; the CPU where it cannot be used.
 
     A model may have been trained on a GPU that the machine of its predictions does not have.
     """
     try:
-        return get_device(name)
+        return get_device(name, backend)
     except DeviceError:
         return Device()
 

@@ -153,7 +153,7 @@ def _sweep(settings: dict[str, Any], signals: StopSignals) -> int:
     out = settings["out"] or f"runs/sweep-{Path(base.dataset).stem}-{_fingerprint(configs, halving)}"
     workers: AbstractContextManager[Any] = nullcontext()
     if settings["scheduler"] is None:
-        get_device(base.device)  # complains before anything is loaded or written
+        base.find_device()  # complains before anything is loaded or written
     else:
         from xpnet.sweep.cluster import connect
 
@@ -214,7 +214,7 @@ def _report(found: Sweep, data: Dataset, folder: Path, settings: dict[str, Any])
         return USER_ERROR
     row = found.rows[0]
     # The test rows are read here, once, for the network that validation has chosen.
-    device = get_device("cpu" if settings["scheduler"] else found.configs[0].device)
+    device = get_device() if settings["scheduler"] else found.configs[0].find_device()
     config = found.configs[row["network"]]
     best = record(
         config,

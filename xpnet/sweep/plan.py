@@ -12,8 +12,8 @@ import numpy as np
 
 from xpnet.batches import epoch_ends
 from xpnet.config import Config
-from xpnet.device import Device, one_blas_thread
-from xpnet.draws import draw_epoch, of_step
+from xpnet.device import Device, of_step, one_blas_thread
+from xpnet.draws import draw_epoch
 from xpnet.evaluation import EVALUATION_ROWS
 from xpnet.experiment import hyper_of, initial, sources_of
 from xpnet.mlp import EXPANSION, MLP

@@ -18,7 +18,7 @@ from functools import lru_cache
 from xpnet import datasets
 from xpnet.config import Config
 from xpnet.datasets import Dataset
-from xpnet.device import Device, get_device
+from xpnet.device import Device, Options, get_device
 from xpnet.errors import DeviceError
 from xpnet.history import Row
 from xpnet.preparation import Prepared, prepare
@@ -73,7 +73,7 @@ class Here:
         on_epoch: Callable[[Task, Row], None] | None,
         stop: Callable[[], bool],
     ) -> None:
-        self._device = get_device(device or config.device)
+        self._device = config.find_device() if device is None else get_device(device)
         self._prepared = Preparations(data, self._device)
         self._max_nets = max_nets
         self._on_epoch = on_epoch
@@ -125,7 +125,10 @@ class There:
     ) -> None:
         self._executor = executor
         self._source = data or (config.dataset, config.data_dir)
-        self._device = config.device if device is None else str(getattr(device, "name", device))
+        if device is None:
+            self._options = Options(config.device, config.backend, config.precision, config.compile)
+        else:
+            self._options = device.options if isinstance(device, Device) else Options(device, "auto")
         self._size = max_nets or REMOTE_SIZE
         self._stop = stop
 
@@ -139,7 +142,7 @@ class There:
         try:
             for _, tasks in work:
                 for task in tasks:
-                    arguments = (task, self._source, self._device)
+                    arguments = (task, self._source, self._options)
                     waiting.add(self._executor.submit(train_on_worker, *arguments))
             while waiting and not self._stop():
                 ended, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
@@ -155,10 +158,12 @@ class There:
                 future.cancel()
 
 
-def train_on_worker(task: Task, source: Dataset | tuple[str, str | None], device: str) -> Outcome:
+def train_on_worker(task: Task, source: Dataset | tuple[str, str | None], options: Options) -> Outcome:
     """Train a chunk in a worker's process; it loads the data and takes its own device, once."""
     prepared = (
-        Preparations(source, get_device(device)) if isinstance(source, Dataset) else _loaded(*source, device)
+        Preparations(source, get_device(*options))
+        if isinstance(source, Dataset)
+        else _loaded(*source, options)
     )
     outcome = train_chunk(task, prepared(task.config), prepared.device)
     if outcome is None:  # only a should_stop makes it so, and there is none
@@ -167,5 +172,5 @@ def train_on_worker(task: Task, source: Dataset | tuple[str, str | None], device
 
 
 @lru_cache(maxsize=1)
-def _loaded(name: str, data_dir: str | None, device: str) -> Preparations:
-    return Preparations(datasets.load(name, data_dir), get_device(device))
+def _loaded(name: str, data_dir: str | None, options: Options) -> Preparations:
+    return Preparations(datasets.load(name, data_dir), get_device(*options))

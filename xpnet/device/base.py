@@ -1,0 +1,140 @@
+"""The CPU with NumPy, which is also the interface of every device."""
+
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.device.arrays import to_numpy
+from xpnet.typing import Advance, Array, Draws, Namespace, State, Step
+
+__all__ = ["Device", "Options", "of_step", "one_by_one"]
+
+
+class Options(NamedTuple):
+    """What `xpnet.device.get_device` was asked for, in the order of its parameters."""
+
+    device: str = "cpu"
+    backend: str = "numpy"
+    precision: str = "fp32"
+    compiled: bool = False
+
+
+class Device:
+    """The CPU with NumPy, and the interface of every device.
+
+    Attributes
+    ----------
+    name
+        As a user writes it: ``"cpu"``, ``"cuda:0"``.
+    backend
+        Name and version of the array library.
+    xp
+        Array API namespace.
+    is_host
+        Whether reading an array back costs nothing, so that a loop may look at every loss.
+    steps_at_once
+        Steps to ask of what `compile` returns in one call: the more, the less often it is left, the fewer,
+        the sooner a run can be ended.
+    """
+
+    name = "cpu"
+    is_host = True
+    steps_at_once = 1
+
+    def __init__(self) -> None:
+        self.xp: Namespace = np
+        self.backend = f"numpy {np.__version__}"
+        keep_freed_memory()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}: {self.backend}>"
+
+    @property
+    def options(self) -> Options:
+        """What another process has to ask for to have the same device."""
+        return Options()
+
+    def put(self, array: Any, dtype: str | None = None) -> Array:
+        """Return ``array`` on this device, without a copy where it is there already.
+
+        Parameters
+        ----------
+        array
+            NumPy array, or an array of any library that `array_api_compat` knows, on any device.
+        dtype
+            Name of the dtype to convert to; the array's own by default.
+        """
+        return np.asarray(to_numpy(array), dtype=dtype)
+
+    def to_host(self, array: Array) -> NDArray[Any]:
+        """Return ``array`` as a NumPy array, without a copy where it is one already; only to be read."""
+        return np.asarray(array)
+
+    def synchronize(self) -> None:
+        """Wait until everything asked of the device is done."""
+
+    def free_memory(self) -> int:
+        """Return the bytes that can still be had; where the system doesn't say, half of what there is."""
+        try:
+            lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+            available = next(line for line in lines if line.startswith("MemAvailable:"))
+            return int(available.split()[1]) * 1024
+        except (OSError, StopIteration):
+            return _physical_memory() // 2
+
+    def active(self) -> AbstractContextManager[Any]:
+        """Return the context to compute in.
+
+        Overflow warnings are silenced in it: a diverging network is found by its loss.
+        """
+        return np.errstate(all="ignore")
+
+    def compile(self, step: Step) -> Advance:
+        """Return what takes many steps, made of a pure function for one, as fast as this device can.
+
+        Parameters
+        ----------
+        step
+            Of arrays alone: it reads nothing back and takes whatever changes as an array.
+        """
+        return one_by_one(self, step)
+
+
+def one_by_one(device: Device, step: Step) -> Advance:
+    """Return what takes steps by calling ``step`` for each; on every device, whatever it does in there."""
+
+    def advance(state: State, draws: Draws, begin: int, end: int) -> tuple[State, Array]:
+        losses = []
+        for i in range(begin, end):
+            state, loss = step(state, of_step(draws, i))
+            losses.append(loss)
+        return state, device.xp.stack(losses)
+
+    return advance
+
+
+def of_step(draws: Draws, i: int | Array) -> Draws:
+    """Return what step ``i`` of an epoch takes."""
+    return {name: values[i, ...] for name, values in draws.items()}
+
+
+def keep_freed_memory() -> None:
+    """Make the C library keep what a step frees for the next step, instead of asking the system each time.
+
+    Until an array as large as this has been freed, glibc returns every large one to the system, and the
+    next has its pages mapped anew, one by one: a stack of small networks then takes up to twice as long
+    (mallopt(3), M_MMAP_THRESHOLD). This one is never written to, so it costs two system calls; elsewhere
+    it does nothing.
+    """
+    np.empty(32 * 2**20 - 2**16, np.uint8)
+
+
+def _physical_memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return 4 * 2**30

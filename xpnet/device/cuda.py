@@ -1,0 +1,119 @@
+"""A CUDA GPU with CuPy."""
+
+import importlib.util
+import re
+from contextlib import AbstractContextManager
+from typing import Any, cast
+
+from numpy.typing import NDArray
+
+from xpnet.device.base import Device, Options
+from xpnet.errors import DeviceError
+from xpnet.text import one_line
+from xpnet.typing import Array
+
+__all__ = ["CudaDevice"]
+
+
+class CudaDevice(Device):
+    """A CUDA GPU with CuPy.
+
+    Parameters
+    ----------
+    index
+        Number of the GPU, from 0.
+
+    Raises
+    ------
+    DeviceError
+        CuPy is missing, installed twice or broken; no driver or GPU; no GPU of that number.
+    """
+
+    is_host = False
+
+    def __init__(self, index: int = 0) -> None:
+        self._cupy = _import_cupy()
+        try:
+            # Asked for directly: is_available() would hide why there is none.
+            count, reason = self._cupy.cuda.runtime.getDeviceCount(), "the driver lists none"
+        except self._cupy.cuda.runtime.CUDARuntimeError as error:
+            count, reason = 0, one_line(error)
+        if count == 0:
+            raise DeviceError(
+                f"CuPy is installed but finds no usable GPU ({reason}): install or update the "
+                "NVIDIA driver until `nvidia-smi` lists a GPU, or use device cpu"
+            )
+        if index >= count:
+            raise DeviceError(
+                f"there is no GPU cuda:{index}: this machine has {count}, from cuda:0 to cuda:{count - 1}"
+            )
+        # Imported here because it takes as long as NumPy itself, which needs no adapter.
+        import array_api_compat.cupy
+
+        self.xp = array_api_compat.cupy
+        self.name = f"cuda:{index}"
+        self.backend = f"cupy {self._cupy.__version__}"
+        self._gpu = self._cupy.cuda.Device(index)
+
+    @property
+    def options(self) -> Options:
+        """What another process has to ask for to have the same device."""
+        return Options(self.name, "cupy")
+
+    def put(self, array: Any, dtype: str | None = None) -> Array:
+        """Return ``array`` on this GPU, without a copy where it is there already."""
+        with self._gpu:
+            if isinstance(array, self._cupy.ndarray) and array.device != self._gpu:
+                array = array.copy()  # CuPy copies to the current GPU
+            return self._cupy.asarray(array, dtype=dtype)
+
+    def to_host(self, array: Array) -> NDArray[Any]:
+        """Return ``array`` as a NumPy array."""
+        return cast("NDArray[Any]", self._cupy.asnumpy(array))
+
+    def synchronize(self) -> None:
+        """Wait until everything asked of the GPU is done."""
+        self._gpu.synchronize()
+
+    def free_memory(self) -> int:
+        """Return the bytes of the GPU that can still be had, those that CuPy holds in reserve included."""
+        with self._gpu:
+            free, _ = self._cupy.cuda.runtime.memGetInfo()
+            return int(free + self._cupy.get_default_memory_pool().free_bytes())
+
+    def active(self) -> AbstractContextManager[Any]:
+        """Return the context in which CuPy allocates and computes on this GPU.
+
+        CuPy's creation functions take no ``device``, so this is the way to choose one.
+        """
+        return cast("AbstractContextManager[Any]", self._gpu)
+
+
+def _import_cupy() -> Any:
+    from importlib import metadata  # here because it pulls in the e-mail parser
+
+    wheels = sorted(
+        {
+            name
+            for distribution in metadata.distributions()
+            if (name := distribution.name) and re.fullmatch(r"cupy(-(cuda|rocm).*)?", name.lower())
+        }
+    )
+    if len(wheels) > 1:
+        raise DeviceError(
+            f"the CuPy packages {' and '.join(wheels)} conflict: "
+            f"run `pip uninstall {' '.join(wheels)}` and install the one for your CUDA version again"
+        )
+    if importlib.util.find_spec("cupy") is None:
+        raise DeviceError(
+            'a CUDA device needs CuPy, which is not installed: run `pip install "xpnet[cuda13]"`, or '
+            '"xpnet[cuda12]" for a driver that shows CUDA 12 in `nvidia-smi`'
+        )
+    try:
+        import cupy
+    except Exception as error:  # CuPy wraps whatever its shared libraries raise
+        raise DeviceError(
+            f"CuPy is installed but cannot be imported ({one_line(error)}): install the CuPy package "
+            "for your CUDA version again"
+        ) from error
+    return cupy
