@@ -93,6 +93,8 @@ CONTENDERS = {
 
 def row(task: Task, timings: dict[str, Timing]) -> str:
     """Return a line of the table."""
+    if failed := [name for name, timing in timings.items() if timing.error]:
+        raise SystemExit(f"{' and '.join(failed)} failed on {task.name}: see above")
     own, other = (timings[name].seconds for name in CONTENDERS)
     low, ratio, high = statistics.quantiles([b / a for a, b in zip(own, other, strict=True)], n=4)
     return (

@@ -7,6 +7,7 @@ reported.
 """
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -15,6 +16,7 @@ import resource
 import statistics
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -26,28 +28,47 @@ from typing import Any
 Block = Callable[[int], None]
 """Runs the given number of steps and waits until they are done."""
 
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "jax", "cupy-cuda12x", "cupy-cuda13x")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "triton", "jax", "cupy-cuda12x", "cupy-cuda13x")
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A factory of a `Block`, called in the contender's own process with ``options``."""
+    """A factory of a `Block`, called in the contender's own process with ``options``.
+
+    ``on`` is the kind of device that it has, ``"cpu"`` or ``"cuda"``; None for both. One that is ``slow``
+    to start on a CPU runs there only where it is asked for by name.
+    """
 
     make: Callable[..., Block]
     needs: tuple[str, ...] = ()
-    cpu_only: bool = False
+    on: str | None = None
+    slow: bool = False
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds per step in each round, and the peak memory of the process in MiB."""
+    """Seconds per step in each round, and the peak memory of the process in MiB; or what it failed by."""
 
     seconds: list[float]
     peak_mib: float
+    error: str = ""
 
     def median(self) -> float:
         """Return the median of the seconds per step."""
         return statistics.median(self.seconds)
+
+
+def prepare(device: str, threads: int | None = None, precision: str = "fp32") -> None:
+    """Set up this process and those it starts; call before any library is imported.
+
+    Contenders on a CPU get one thread unless told otherwise. On a GPU they get what there is: a library
+    that queues work from a thread of its own would suffer.
+    """
+    if device == "cpu" and precision != "fp32":
+        raise SystemExit(f"no precision {precision} on a CPU: use fp32, or device cuda")
+    if device == "cpu" or threads:
+        limit_threads(threads or 1)
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX takes three quarters of a GPU
 
 
 def limit_threads(threads: int) -> None:
@@ -62,80 +83,149 @@ def limit_threads(threads: int) -> None:
 
 
 def installed(
-    contenders: Mapping[str, Contender], only: Sequence[str] | None, always: str, cpu: bool
+    contenders: Mapping[str, Contender], only: Sequence[str] | None, always: str, device: str
 ) -> dict[str, Contender]:
     """Return the contenders that can run here; say which of those asked for can't, and why."""
+    if unknown := set(only or ()) - set(contenders):
+        raise SystemExit(f"no contender {', '.join(unknown)}: there are {', '.join(contenders)}")
+    kind = device.partition(":")[0]
     chosen = {}
     for name, contender in contenders.items():
         if only and name not in only and name != always:
             continue
         if missing := [need for need in contender.needs if util.find_spec(need) is None]:
             print(f"left out: {name}, {missing[0]} is not installed", file=sys.stderr)
-        elif cpu or not contender.cpu_only:
+        elif contender.on not in (None, kind):
+            where = {"cpu": "the CPU", "cuda": "a CUDA GPU"}[str(contender.on)]
+            print(f"left out: {name}, it runs on {where} only", file=sys.stderr)
+        elif contender.slow and kind == "cpu" and not only:
+            print(f"left out: {name}, it takes long to start here: --only {name!r}", file=sys.stderr)
+        else:
             chosen[name] = contender
     return chosen
 
 
 def time_side_by_side(
-    contenders: Mapping[str, Contender], options: Any, rounds: int, seconds_per_turn: float
+    contenders: Mapping[str, Contender],
+    options: Any,
+    rounds: int,
+    seconds_per_turn: float,
+    *,
+    at_once: int = 1,
+    start_together: bool = False,
+    patience: float = 600.0,
 ) -> dict[str, Timing]:
     """Run the contenders in turn, ``rounds`` times, after one turn each to warm up.
 
-    A turn is as many steps as take about ``seconds_per_turn``, at least one.
+    A turn is as many steps as take about ``seconds_per_turn``, a multiple of ``at_once`` and at least that.
+    With ``start_together`` the processes get ready at the same time, which is sooner where there are cores
+    for them. One that fails, or does not answer for ``patience`` seconds, is left out from then on.
     """
-    context = multiprocessing.get_context("spawn")
-    pipes: dict[str, Connection] = {}
-    processes = []
-    for name, contender in contenders.items():
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, contender.make, options), daemon=True)
-        process.start()
-        theirs.close()
-        processes.append(process)
-        pipes[name] = ours
+    failed: dict[str, Timing] = {}
+    workers: dict[str, _Worker] = {}
+
+    def ask(name: str, what: Callable[[_Worker], Any]) -> Any:
+        if name in failed:
+            return None
         try:
-            ours.recv()  # made and warm
-        except EOFError:
-            raise SystemExit(f"{name} could not start: its own error is printed above") from None
-    steps = {name: max(1, round(seconds_per_turn / _turn(pipe, 3)[0])) for name, pipe in pipes.items()}
-    turns: dict[str, list[tuple[float, float]]] = {name: [] for name in pipes}
+            return what(workers[name])
+        except _ContenderError as failure:
+            print(f"left out: {name}, {failure}", file=sys.stderr)
+            failed[name] = Timing([], 0.0, str(failure))
+            return workers[name].end()
+
+    for name, contender in contenders.items():
+        workers[name] = _Worker(contender, options, at_once, patience)
+        if not start_together:
+            ask(name, _Worker.answer)
+    for name in workers if start_together else ():
+        ask(name, _Worker.answer)
+    steps = {}
+    for name in workers:
+        if first := ask(name, lambda worker: worker.turn(at_once * -(-3 // at_once))):
+            steps[name] = at_once * max(1, round(seconds_per_turn / first[0] / at_once))
+    turns: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
     for _ in range(rounds):
-        for name, pipe in pipes.items():
-            turns[name].append(_turn(pipe, steps[name]))
-    for pipe in pipes.values():
-        pipe.send(0)
-    for process in processes:
-        process.join()
+        for name in steps:
+            if taken := ask(name, lambda worker, count=steps[name]: worker.turn(count)):
+                turns[name].append(taken)
+    for name, worker in workers.items():
+        if name not in failed:
+            worker.end()
     return {
-        name: Timing([seconds for seconds, _ in taken], max(peak for _, peak in taken))
-        for name, taken in turns.items()
+        name: failed.get(name)
+        or Timing([seconds for seconds, _ in turns[name]], max(peak for _, peak in turns[name]))
+        for name in contenders
     }
 
 
-def _turn(pipe: Connection, steps: int) -> tuple[float, float]:
-    pipe.send(steps)
-    answer: tuple[float, float] = pipe.recv()
-    return answer
+class _ContenderError(Exception):
+    """Why a contender could not go on, in one line."""
 
 
-def _serve(pipe: Connection, make: Callable[..., Block], options: Any) -> None:
-    block = make(options)
-    block(2)
-    pipe.send("ready")
-    while steps := pipe.recv():
-        block(1)  # wakes the thread pool and fills the caches after the others' turns
-        began = time.perf_counter()
-        block(steps)
-        seconds = (time.perf_counter() - began) / steps
-        pipe.send((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+class _Worker:
+    """A contender in a process of its own."""
+
+    def __init__(self, contender: Contender, options: Any, at_once: int, patience: float) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.patience = patience
+        self.pipe, theirs = context.Pipe()
+        arguments = (theirs, contender.make, options, at_once)
+        self.process = context.Process(target=_serve, args=arguments, daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def turn(self, steps: int) -> Any:
+        """Run that many steps; return seconds per step and peak memory."""
+        with contextlib.suppress(OSError):  # it has ended: so says the answer
+            self.pipe.send(steps)
+        return self.answer()
+
+    def answer(self) -> Any:
+        """Wait for the process to be ready, or done."""
+        try:
+            if not self.pipe.poll(self.patience):
+                raise _ContenderError(f"no answer for {self.patience:.0f} s")
+            value, error = self.pipe.recv()
+        except (EOFError, ConnectionError):
+            raise _ContenderError("its process ended: its own error is printed above") from None
+        if error:
+            raise _ContenderError(error)
+        return value
+
+    def end(self) -> None:
+        """End the process, which frees its memory."""
+        with contextlib.suppress(OSError):  # it has ended
+            self.pipe.send(0)
+        self.process.join(5.0)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+
+def _serve(pipe: Connection, make: Callable[..., Block], options: Any, at_once: int) -> None:
+    try:
+        block = make(options)
+        block(at_once * -(-2 // at_once))
+        pipe.send(("ready", ""))
+        while steps := pipe.recv():
+            block(at_once)  # wakes the thread pool and fills the caches after the others' turns
+            began = time.perf_counter()
+            block(steps)
+            seconds = (time.perf_counter() - began) / steps
+            pipe.send(((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024), ""))
+    except Exception as error:
+        traceback.print_exc()
+        pipe.send((None, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"))
 
 
 def ratios(timings: Mapping[str, Timing], reference: str) -> dict[str, float]:
-    """Return each contender's median, over the rounds, of its time by the reference's."""
-    base = timings[reference].seconds
+    """Return each contender's median, over the rounds, of its time by the reference's; of those that ran."""
+    base = timings[reference].seconds if reference in timings else []
     return {
         name: statistics.median(a / b for a, b in zip(timing.seconds, base, strict=True))
         for name, timing in timings.items()
+        if base and timing.seconds
     }
 
 
@@ -147,10 +237,14 @@ def markdown_table(timings: Mapping[str, Timing], reference: str) -> str:
         "|---|---|---|---|---|",
     ]
     for name, timing in timings.items():
+        if timing.error:
+            lines.append(f"| {name} | failed | {timing.error.replace('|', '/')} | | |")
+            continue
         low, median, high = statistics.quantiles(timing.seconds, n=4)
+        ratio = f"{by_reference[name]:.2f}" if by_reference else ""
         lines.append(
             f"| {name} | {1e3 * median:.3f} | {1e3 * low:.3f} – {1e3 * high:.3f} "
-            f"| {by_reference[name]:.2f} | {timing.peak_mib:.0f} |"
+            f"| {ratio} | {timing.peak_mib:.0f} |"
         )
     return "\n".join(lines)
 
@@ -189,7 +283,18 @@ def _processor() -> str:
 def add_common_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that every benchmark takes."""
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of each contender (default: 1)")
+    parser.add_argument(
+        "--precision",
+        default="fp32",
+        choices=("fp32", "tf32"),
+        help="of products on a GPU, for all contenders (default: fp32)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=None,
+        help="threads of each contender (default: 1 on the CPU, the library's own choice on a GPU)",
+    )
     parser.add_argument("--rounds", type=int, default=15, help="rounds (default: 15)")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of a turn (default: 1)")
     parser.add_argument("--only", nargs="+", default=None, help="names of contenders to run")
@@ -198,6 +303,13 @@ def add_common_flags(parser: argparse.ArgumentParser) -> None:
 
 def write_json(path: Path, settings: Mapping[str, Any], timings: Mapping[str, Timing]) -> None:
     """Write environment, settings and all rounds of all contenders."""
-    figures = {name: {"seconds_per_step": t.seconds, "peak_mib": t.peak_mib} for name, t in timings.items()}
-    content = {"environment": environment(), "settings": dict(settings), "contenders": figures}
+    content = {"environment": environment(), "settings": dict(settings), "contenders": figures(timings)}
     path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def figures(timings: Mapping[str, Timing]) -> dict[str, Any]:
+    """Return all rounds of all contenders as they are written to a file."""
+    return {
+        name: {"error": t.error} if t.error else {"seconds_per_step": t.seconds, "peak_mib": t.peak_mib}
+        for name, t in timings.items()
+    }

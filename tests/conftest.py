@@ -85,6 +85,7 @@ DEVICES = {
     "torch": (functools.partial(found, "cpu", "torch"), BOTH),
     "jax": (functools.partial(found, "cpu", "jax"), BOTH),
     "cupy": (functools.partial(found, "cuda", "cupy"), BOTH),
+    "cupy-captured": (functools.partial(found, "cuda", "cupy", "fp32", True), BOTH),
 }
 
 

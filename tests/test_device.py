@@ -1,5 +1,6 @@
 """Devices: looking them up, the ways in and out, and an error with its remedy for each that fails."""
 
+import contextlib
 import importlib.util
 import os
 import sys
@@ -8,11 +9,14 @@ from importlib import metadata
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
+import array_api_compat
 import numpy as np
 import pytest
 
 import xpnet
+import xpnet.device.cuda
 from xpnet.device import CudaDevice, Device, dtype_name, get_device, to_numpy
+from xpnet.device.cublas import library
 from xpnet.errors import DeviceError, XpnetError
 
 # Any device
@@ -229,6 +233,118 @@ def test_a_driver_without_a_gpu(monkeypatch):
     message = error_of("cuda")
     assert "cuda:-1" not in message
     assert "nvidia-smi" in message
+
+
+# A CUDA device that can be had, as far as CuPy is not asked to compute
+
+
+class FakeStream:
+    """A stream that notes what it waits for, and is the current one within its context."""
+
+    def __init__(self, cuda, name):
+        self.cuda, self.name = cuda, name
+
+    def __enter__(self):
+        self.before, self.cuda.current = self.cuda.current, self
+
+    def __exit__(self, *_):
+        self.cuda.current = self.before
+
+    def record(self, event):
+        event.of = self.name
+        return event
+
+    def wait_event(self, event):
+        self.cuda.waits.append((self.name, event.of))
+
+
+class FakeCuda(types.SimpleNamespace):
+    """As much of ``cupy.cuda`` as a device needs for itself."""
+
+    def __init__(self, runtime):
+        super().__init__(runtime=runtime, waits=[], streams=[])
+        self.current = self.default = FakeStream(self, "default")
+
+    def Device(self, index):  # noqa: N802
+        self.gpu = contextlib.nullcontext(index)
+        return self.gpu
+
+    def Stream(self, non_blocking):  # noqa: N802
+        assert non_blocking
+        self.streams.append(FakeStream(self, f"own {len(self.streams)}"))
+        return self.streams[-1]
+
+    def Event(self, disable_timing):  # noqa: N802
+        assert disable_timing
+        return types.SimpleNamespace()
+
+    def get_current_stream(self):
+        return self.current
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """A stand-in for ``cupy.cuda`` with two GPUs, and for the rest of what a device imports."""
+    fake_cupy(monkeypatch, lambda _error: 2)
+    cupy, plain = sys.modules["cupy"], types.ModuleType("array_api_compat.cupy")
+    cupy.cuda = FakeCuda(cupy.cuda.runtime)
+    cupy.ndarray, cupy.asarray, cupy.asnumpy = (), lambda array, dtype: np.asarray(array, dtype), np.asarray
+    plain.matmul = plain.vecdot = None
+    monkeypatch.setitem(sys.modules, "array_api_compat.cupy", plain)
+    monkeypatch.setattr(array_api_compat, "cupy", plain, raising=False)
+    monkeypatch.setattr(xpnet.device.cuda, "library", lambda _cupy: None)
+    return cupy.cuda
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_a_cuda_device_is_what_was_asked_for(cuda, precision, compiled):
+    device = get_device("cuda:1", "cupy", precision, compiled)
+    assert device.options == ("cuda:1", "cupy", precision, compiled)
+    assert (device.name, device.backend, device.is_host) == ("cuda:1", "cupy 0.0", False)
+    assert len(cuda.streams) == compiled
+    # CuPy's own products have one precision and cannot be captured.
+    assert (device.xp is sys.modules["array_api_compat.cupy"]) == (precision == "fp32" and not compiled)
+    assert (device.xp.matmul is None) == (precision == "fp32" and not compiled)
+
+
+def test_a_cuda_device_that_captures_nothing_has_no_stream_of_its_own(cuda):
+    device = get_device("cuda")
+    assert device.active() is cuda.gpu
+    device.put(np.ones(2))
+    assert not cuda.waits
+
+
+def test_what_is_captured_is_in_order_with_what_is_not(cuda):
+    """The two streams wait for each other wherever one takes over; the host never does."""
+    device = get_device("cuda", compiled=True)
+    over, back = ("own 0", "default"), ("default", "own 0")
+    with device.active():
+        assert cuda.current is cuda.streams[0]
+        assert cuda.waits == [over]
+        with device.active():
+            device.to_host(device.put(np.ones(2)))
+        assert cuda.current is cuda.streams[0]
+        assert cuda.waits == [over]
+    assert cuda.current is cuda.default
+    assert cuda.waits == [over, back]
+    device.to_host(device.put(np.ones(2)))
+    assert cuda.waits == [over, back] * 3
+    with pytest.raises(KeyError), device.active():
+        raise KeyError
+    assert cuda.current is cuda.default
+    assert cuda.waits == [over, back] * 4
+
+
+def test_cublas_that_is_not_there(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy.cublas", types.ModuleType("cupy.cublas"))
+    runtime = types.SimpleNamespace(runtimeGetVersion=lambda: 99010)
+    with pytest.raises(DeviceError) as caught:
+        library(types.SimpleNamespace(cuda=types.SimpleNamespace(runtime=runtime)))
+    message = str(caught.value)
+    assert message.startswith("cuBLAS of CUDA 99 cannot be loaded (")
+    assert 'pip install "xpnet[cuda99]"' in message
+    assert "\n" not in message
 
 
 def test_the_cupy_of_this_machine():

@@ -25,7 +25,7 @@ from xpnet.feeding import Feed
 from xpnet.mlp import MLP
 from xpnet.optimizers import SOLVERS
 from xpnet.regime import Hyper
-from xpnet.step import make_step
+from xpnet.step import make_advance
 
 
 @pytest.fixture
@@ -111,17 +111,20 @@ def by_hand(device, params, data, dtype, hyper, num_steps, seed, solver="sgd"):
     regime = dataclasses.replace(REGIME, num_steps=num_steps, solver=solver)
     state = begin(device, params, dtype, regime, hyper)
     feed = Feed(device.put(X, dtype), device.put(y))
-    step = make_step(device, MLP_543, feed, regime, hyper, state["params"])
+    advance = make_advance(device, MLP_543, feed, regime, hyper, state["params"])
     rows = draw_batches(np.random.default_rng(seed), len(X), 6, num_steps, "replacement")
-    rate = device.put(np.asarray(hyper.learning_rate), dtype)
+    draws = {
+        "index": device.put(rows),
+        "rate": device.put(np.full(num_steps, hyper.learning_rate), dtype),
+        "count": device.put(np.arange(1, num_steps + 1), dtype),
+    }
     kept = None
     for i in range(num_steps):
         now = {
             kind: {name: np.array(v) for name, v in on_host(device, arrays).items()}
             for kind, arrays in state.items()
         }
-        count = device.put(np.asarray(i + 1), dtype)
-        state, loss = step(state, {"index": device.put(rows[i]), "rate": rate, "count": count})
+        state, loss = advance(state, draws, i, i + 1)
         if not np.isfinite(device.to_host(loss)):
             return i + 1, kept
         kept = now

@@ -439,7 +439,10 @@ def test_training_on_every_device(device, dtype, kind, how):
     assert_same_network(ours, here, atol=1e-4 if dtype == "float32" else 1e-10)
     np.testing.assert_allclose(ours.predict_proba(X), here.predict_proba(X), atol=1e-4)
     sparse = fitted(model(device=device, dtype=dtype, **how), scipy.sparse.csr_array(X), y)
-    assert_same_network(sparse, fitted(model(device=device, dtype=dtype, **how), X, y))
+    dense = fitted(model(device=device, dtype=dtype, **how), X, y)
+    # The steps of sparse rows fetch them from the host, so no device compiles them.
+    compiled = {"atol": 1e-4 if dtype == "float32" else 1e-10} if "jax" in device.backend else {}
+    assert_same_network(sparse, dense, **compiled)
 
 
 def test_a_model_of_a_gpu_predicts_where_there_is_none():

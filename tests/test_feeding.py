@@ -1,6 +1,7 @@
 """From rows in memory to a batch: gathered, augmented, prepared, mixed."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from xpnet import transforms
 from xpnet.augment import Augmentation, augment
 from xpnet.config import Config
 from xpnet.datasets import Dataset
+from xpnet.device import Device
 from xpnet.feeding import Feed, HostRows, mix
 from xpnet.preparation import prepare
 from xpnet.transforms import Preprocessing
@@ -119,6 +121,46 @@ def test_images_to_augment_stay_bytes_in_memory(preprocess):
     assert of_batches - kept < 12 * batch < 0.5 * raw
     # The fit converts a part at a time; standardised rows are kept as floats where they are few.
     assert of_fit < {"mean": 1, "standardize": 9, "pca": 9}[preprocess] * raw
+
+
+class KeepsRaw(Device):
+    """As a GPU that gathers and prepares each batch."""
+
+    keeps_raw = True
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("contrast", [False, True])
+@pytest.mark.parametrize("preprocess", ["none", "mean", "standardize"])
+def test_bytes_are_prepared_batch_by_batch_where_a_device_likes_that_better(preprocess, contrast, dtype):
+    data, device = images(60), KeepsRaw()
+    config = Config(preprocess=preprocess, contrast=contrast, dtype=dtype, batch_size=10)
+    raw, at_once = prepare(config, data, device), prepare(config, data, HERE)
+    assert np.shares_memory(raw.feed.X, data.X_train)
+    assert at_once.feed.X.dtype == dtype
+    index = np.array([3, 0, 3])
+    for x, y in (raw.feed.batch(np, index), raw.feed.rows(np, index)):
+        assert x.dtype == dtype
+        np.testing.assert_array_equal(x, at_once.feed.X[index])
+        np.testing.assert_array_equal(y, data.y_train[index])
+    np.testing.assert_array_equal(raw.X_val, at_once.X_val)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("uint8", {"preprocess": "pca", "components": 5}),  # a product in each step
+        ("uint8", {"preprocess": "zca"}),
+        ("float32", {}),
+        ("int64", {}),  # larger than floats
+    ],
+)
+def test_other_rows_are_prepared_once_there_too(kind, changes):
+    data = images(90, side=4)
+    data = replace(data, X_train=data.X_train.astype(kind))
+    feed = prepare(Config(batch_size=10, **changes), data, KeepsRaw()).feed
+    assert feed.prepare is None
+    assert feed.X.dtype == np.float32
 
 
 # MixUp

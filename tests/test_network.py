@@ -28,6 +28,7 @@ from xpnet import losses, network, ops
 from xpnet.activations import ACTIVATIONS
 from xpnet.mlp import MLP, Norm, init
 from xpnet.network import Training
+from xpnet.typing import Product
 
 every_network = pytest.mark.parametrize("mlp", NETWORKS, ids=str)
 every_nets = pytest.mark.parametrize("nets", NETS)
@@ -153,6 +154,19 @@ def test_gradients_in_training_of_every_kind(activation, norm, residual):
         rng,
         pattern=pattern and (lambda p: pattern(params | p)),
     )
+
+
+@pytest.mark.parametrize("mlp", NETWORKS)
+def test_gradients_of_the_weights_named_stay_in_factors(mlp):
+    rng = np.random.default_rng(20)
+    params, x, y = random_params(mlp, rng, (2,)), rng.standard_normal((7, 5)), rng.integers(0, 3, 7)
+    expected = network.loss(np, mlp, params, x, y, Training())[1]()
+    for names in (set(), {mlp.weights[-1]}, set(mlp.weights)):
+        grads = network.loss(np, mlp, params, x, y, Training(), in_factors=names)[1]()
+        assert {name for name, g in grads.items() if isinstance(g, Product)} == names
+        for name, g in grads.items():
+            multiplied = g.multiply(np) if name in names else g
+            np.testing.assert_array_equal(multiplied, expected[name])
 
 
 def test_every_number_of_a_tiny_networks_gradient():

@@ -20,6 +20,7 @@ from layers import (
 
 from xpnet import noise, ops
 from xpnet.activations import relu, tanh
+from xpnet.typing import Product
 
 
 def normal(rng, *shape):
@@ -63,6 +64,23 @@ def test_affine_without_dx(device, dtype, nets, shared):
     assert with_dx[0] is not None
     assert without_dx[0] is None
     for a, b in zip((y, *with_dx[1:]), (y_without, *without_dx[1:]), strict=True):
+        np.testing.assert_array_equal(device.to_host(a), device.to_host(b))
+
+
+@pytest.mark.parametrize("nets", NETS)
+@pytest.mark.parametrize("shared", [False, True])
+def test_affine_leaves_the_gradient_of_weights_in_factors(device, dtype, nets, shared):
+    """To the bit the same when they are multiplied."""
+    rng = np.random.default_rng(20)
+    x = normal(rng, 5, 4) if shared else normal(rng, *nets, 5, 4)
+    arrays = [device.put(a, dtype) for a in (x, normal(rng, *nets, 4, 3), normal(rng, *nets, 3))]
+    dy = device.put(normal(rng, *nets, 5, 3), dtype)
+    dx, dW, db = ops.affine(device.xp, *arrays)[1](dy)
+    dx_too, product, db_too = ops.affine(device.xp, *arrays, in_factors=True)[1](dy)
+    assert isinstance(product, Product)
+    assert product.x is arrays[0]
+    assert product.dy is dy
+    for a, b in zip((dx, dW, db), (dx_too, product.multiply(device.xp), db_too), strict=True):
         np.testing.assert_array_equal(device.to_host(a), device.to_host(b))
 
 
@@ -157,7 +175,7 @@ def test_dropout_drops_its_rate_and_keeps_the_mean(dtype_of_all):
 
 def test_dropout_of_no_rate_changes_no_bit(device, dtype):
     """In a stack with a network that drops; neither NaN nor the sign of zero is lost."""
-    x = np.array([[1 / 3, -0.0, np.nan], [np.inf, -np.inf, 1e-42]], dtype)
+    x = np.array([[1 / 3, -0.0, np.nan], [np.inf, -np.inf, 1e-37]], dtype)
     arrays = (device.put(x), device.put(np.array([1, 1], np.int32)), device.put(np.array([0.0, 0.9]), dtype))
     y, pullback = ops.dropout(device.xp, *arrays)
     (dx,) = pullback(device.put(np.stack([x, x])))

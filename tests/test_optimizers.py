@@ -11,6 +11,7 @@ import pytest
 
 from xpnet.device import dtype_name
 from xpnet.optimizers import SOLVERS, Rates, clip
+from xpnet.typing import Product
 
 NETS = [(), (3,), (2, 3)]
 SHAPES = {"W1": (4, 3), "b1": (3,), "W2": (3, 2), "b2": (2,)}
@@ -378,6 +379,43 @@ def test_a_parameter_without_a_gradient_stays(name):
     for key, array in new.items():
         np.testing.assert_array_equal(array, all_new[key])
     assert all(not kind["W2"].any() for kind in state.values())
+
+
+# A gradient in factors
+
+
+@every_nets
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("decay", [None, 0.5])
+def test_a_gradient_in_factors_is_their_product(device, dtype, put_params, assert_close, nets, shared, decay):
+    """Whether something subtracts it in place, has a reason not to, or isn't there; biases have none."""
+    rng = np.random.default_rng(15)
+    params, rate = draw(rng, nets), rng.uniform(0.1, 0.5, nets)
+    x, dy = rng.standard_normal((6, 4) if shared else (*nets, 6, 4)), rng.standard_normal((*nets, 6, 3))
+    decay = None if decay is None else np.full(nets, decay)
+    keep = 1.0 if decay is None else over(1.0 - rate * decay, params["W1"])
+    expected = {"W1": keep * params["W1"] - np.einsum("...ni,...no->...io", x, dy), "b1": params["b1"] - 1.0}
+    calls = []
+
+    def subtract(W, *factors):
+        calls.append(factors)
+        W -= Product(*factors).multiply(device.xp)
+        return True
+
+    def refuse(_W, *factors):
+        calls.append(factors)
+        return False
+
+    for given in (None, refuse, subtract) if device.xp is np else (None, refuse):
+        on_device = put_params({name: params[name] for name in expected})
+        product = Product(device.put(x, dtype), device.put(dy, dtype))
+        grads = {"W1": product} | put_params({"b1": np.ones((*nets, 3))})
+        rates = Rates(*(None if r is None else device.put(r, dtype) for r in (rate, decay)))
+        new, state = SOLVERS["sgd"].update(device.xp, on_device, grads, {}, rates, ("W1",), given)
+        assert_close(new, expected)
+        assert state == {}
+        assert [len(call) for call in calls] == ([2] if given else [])
+        calls.clear()
 
 
 # What is consumed

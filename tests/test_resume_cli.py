@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from xpnet import files, progress, train
+from xpnet.checkpoint import load_model
 
 SMALL = "--hidden 8 --epochs 6 --sampling shuffle --batch-size 200 --checkpoint-every 1 --quiet"
 EPOCH = 6
@@ -228,6 +229,20 @@ def test_what_is_said_and_printed_may_be_another(run, killed):
     assert status == 0
     assert out.splitlines()[-1] == "written to a"
     assert err
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_a_run_goes_on_with_another_library(run, killed, backend):
+    """What a checkpoint holds belongs to none."""
+    pytest.importorskip(backend, reason=f"{backend} is not installed", exc_type=ImportError)
+    settings = f"{SMALL} --solver adam --learning-rate 1e-3 --dtype float64"
+    assert run(f"{settings} --out b") == (0, "", "")
+    killed(f"{settings} --out a")
+    assert run(f"--resume a --quiet --backend {backend}") == (0, "", "")
+    assert json.loads(Path("a/summary.json").read_text())["backend"].startswith(backend)
+    ours, here = (load_model(Path(folder, "model.safetensors")).params for folder in "ab")
+    for name, value in here.items():
+        np.testing.assert_allclose(ours[name], value, rtol=1e-7, atol=1e-9)
 
 
 def test_ctrl_c_leaves_something_to_go_on_from(run, run_until, capsys):

@@ -249,6 +249,136 @@ def test_a_step_is_the_loss_its_gradient_and_the_solver(solver, reg, weight_deca
         assert any(not np.array_equal(after["params"][name], before[name]) for name in grads)
 
 
+# Products that are subtracted in place
+
+LARGE = MLP((300, 200, 3))
+"""Of which ``W1`` is large enough, and ``W2`` isn't."""
+
+
+class Plain(Device):
+    """NumPy without a BLAS of its own to call."""
+
+    def find_subtract(self):
+        return None
+
+
+class Counting(Device):
+    """NumPy that counts the products it subtracts in place."""
+
+    count = 0
+
+    def find_subtract(self):
+        subtract = super().find_subtract()
+        if subtract is None:
+            pytest.skip("not with this BLAS")
+
+        def counting(W, x, dy):
+            done = subtract(W, x, dy)
+            self.count += done
+            return done
+
+        return counting
+
+
+def large_steps(device, params, rows, rate, hyper, dtype="float64", regime=REGIME):
+    """Take a step with each of ``rows`` on `LARGE`; return the state and the losses."""
+    rng = np.random.default_rng(20)
+    feed = feed_of(device, dtype, rng.standard_normal((30, 300)), rng.integers(0, 3, 30))
+    state, losses = begin(device, params, dtype, regime, hyper), []
+    step = make_step(device, LARGE, feed, regime, hyper, state["params"])
+    with device.active():
+        for count, index in enumerate(rows, 1):
+            state, loss = step(state, put_draws(device, dtype, index, rate, np.full(np.shape(rate), count)))
+            losses.append(loss)
+    return state, np.array(losses)
+
+
+@pytest.mark.parametrize("nets", NETS)
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize(
+    "decays", [{}, {"reg": 0.2}, {"weight_decay": 0.1}, {"reg": 0.2, "weight_decay": 0.1}]
+)
+@pytest.mark.parametrize("ema", [0.0, 0.8])
+def test_subtracting_in_place_is_the_same(nets, shared, decays, ema):
+    rng = np.random.default_rng(21)
+    params, rate = random_params(rng, nets, LARGE, 0.1), rng.uniform(0.01, 0.1, nets)
+    rows, hyper = rng.integers(30, size=(3, 8) if shared else (3, *nets, 8)), Hyper(ema=ema, **decays)
+    here = Counting()
+    state, losses = large_steps(here, params, rows, rate, hyper)
+    expected, expected_losses = large_steps(Plain(), params, rows, rate, hyper)
+    assert here.count == 3
+    np.testing.assert_allclose(losses, expected_losses, rtol=1e-12)
+    assert state.keys() == expected.keys()
+    for kind, arrays in expected.items():
+        for name, value in arrays.items():
+            np.testing.assert_allclose(state[kind][name], value, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype_of_all", ["float32", "float64"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_large_network_of_a_stack_has_the_bits_of_one_alone(dtype_of_all, shared):
+    """One of which keeps nothing of its weights: the decay is 1 in all."""
+    rng = np.random.default_rng(22)
+    params, rate, reg = (
+        random_params(rng, (3,), LARGE, 0.1),
+        np.array([0.05, 1.0, 0.02]),
+        np.array([0.1, 1, 2]),
+    )
+    rows = rng.integers(30, size=(3, 8) if shared else (3, 3, 8))
+    state, _ = large_steps(HERE, params, rows, rate, Hyper(reg=reg), dtype_of_all)
+    for net in range(3):
+        own = rows if shared else rows[:, net]
+        hyper = Hyper(reg=reg[net])
+        alone, _ = large_steps(HERE, of_net(params, net), own, rate[net], hyper, dtype_of_all)
+        assert_same(of_net(state["params"], net), alone["params"])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("reg", [0.0, 1.0, 0.5])
+def test_a_large_network_that_is_not_finite_stays_so(bad, reg):
+    """Also one of which nothing is kept, with a rate of 1: 0 times infinity is no 0."""
+    params = random_params(np.random.default_rng(23), (), LARGE, 0.1)
+    params["W1"][7, 9] = bad
+    rows = np.arange(16).reshape(2, 8)
+    results = [large_steps(device, params, rows, 1.0, Hyper(reg=reg)) for device in (HERE, Plain())]
+    for state, losses in results:
+        assert not np.isfinite(state["params"]["W1"][7, 9])
+        assert not np.isfinite(losses).any()
+    finite = [np.isfinite(state["params"]["W1"]) for state, _ in results]
+    np.testing.assert_array_equal(*finite)
+
+
+@pytest.mark.parametrize(
+    ("solver", "hyper", "mlp"),
+    [
+        ("momentum", Hyper(momentum=0.5), LARGE),
+        ("adam", Hyper(), LARGE),
+        ("sgd", Hyper(clip_norm=1.0), LARGE),
+        ("sgd", Hyper(), MLP((200, 200, 3))),
+    ],
+)
+def test_gradients_of_which_more_is_made_and_small_ones_are_multiplied_out(solver, hyper, mlp):
+    rng, here = np.random.default_rng(24), Counting()
+    regime = dataclasses.replace(REGIME, solver=solver)
+    feed = feed_of(here, "float64", rng.standard_normal((30, mlp.sizes[0])), rng.integers(0, 3, 30))
+    state = begin(here, random_params(rng, mlp=mlp), "float64", regime, hyper)
+    step = make_step(here, mlp, feed, regime, hyper, state["params"])
+    step(state, put_draws(here, "float64", np.arange(6), 0.1))
+    assert here.count == 0
+
+
+def test_parameters_that_can_only_be_read_are_not_written_to():
+    """BLAS would; NumPy says so."""
+    params = random_params(np.random.default_rng(25), (), LARGE)
+    feed = feed_of(HERE, "float64", np.ones((6, 300)), np.zeros(6, int))
+    step = make_step(HERE, LARGE, feed, REGIME, Hyper(), params)
+    before = copies(params)
+    params["W1"].flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        step({"params": params}, put_draws(HERE, "float64", np.arange(6), 0.1))
+    np.testing.assert_array_equal(params["W1"], before["W1"])
+
+
 # It reads nothing back
 
 

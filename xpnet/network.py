@@ -4,7 +4,7 @@ Parameters are plain data, a flat dict (see `xpnet.mlp`), that goes in and out o
 the parameters are independent networks (see `xpnet.ops`); one network has none.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -43,7 +43,12 @@ class Training(NamedTuple):
 
 
 def forward(
-    xp: Namespace, mlp: MLP, params: Params, x: Array, training: Training | None = None
+    xp: Namespace,
+    mlp: MLP,
+    params: Params,
+    x: Array,
+    training: Training | None = None,
+    in_factors: Collection[str] = (),
 ) -> tuple[Array, Callable[[Array], Params]]:
     """Return the scores of ``x`` and their pullback.
 
@@ -57,6 +62,8 @@ def forward(
         ``(batch, features)``, or ``(*nets, batch, features)``.
     training
         None at evaluation.
+    in_factors
+        Names of the weights whose gradients are to be `xpnet.typing.Product`, not multiplied out.
 
     Returns
     -------
@@ -68,15 +75,16 @@ def forward(
     """
     if training is not None and training.input_dropout is not None:
         x, _ = ops.dropout(xp, x, noise.fold_in(training.key, 0), training.input_dropout)
-    s, pullback = ops.chain(*_layers(xp, mlp, training))(params, x)
+    s, pullback = ops.chain(*_layers(xp, mlp, training, in_factors))(params, x)
     return s, lambda dscores: pullback(dscores)[1]
 
 
-def _layers(xp: Namespace, mlp: MLP, training: Training | None) -> list[Layer]:
+def _layers(xp: Namespace, mlp: MLP, training: Training | None, in_factors: Collection[str]) -> list[Layer]:
     """The layers in the order in which they are applied."""
 
     def affine(name: str, need_dx: bool = True) -> list[Layer]:  # (1), (3); back: (6) to (10)
-        return [ops.named(partial(ops.affine, xp, need_dx=need_dx), f"W{name}", f"b{name}")]
+        W, b = f"W{name}", f"b{name}"
+        return [ops.named(partial(ops.affine, xp, need_dx=need_dx, in_factors=W in in_factors), W, b)]
 
     def norm(i: int) -> list[Layer]:
         function = {
@@ -114,12 +122,13 @@ def loss(
     training: Training | None = None,
     kind: str = "cross-entropy",
     weight: Array | None = None,
+    in_factors: Collection[str] = (),
 ) -> tuple[Array, Callable[[Array | None], Params]]:
     """Return the loss of a batch, without the penalty on the weights, and its pullback.
 
     Parameters
     ----------
-    xp, mlp, params, x, training
+    xp, mlp, params, x, training, in_factors
         As for `forward`.
     target
         Labels ``(batch,)`` or ``(*nets, batch)``, or soft targets (`xpnet.losses`).
@@ -137,7 +146,7 @@ def loss(
         is ``(*nets,)``, or None for 1. It multiplies the few scores instead of the many weights,
         which is why a step of plain gradient descent hands its learning rate in here.
     """
-    s, pullback = forward(xp, mlp, params, x, training)
+    s, pullback = forward(xp, mlp, params, x, training, in_factors)
     value, dscores = find(kind)(xp, s, target, weight)
 
     def pull_back(factor: Array | None = None) -> Params:

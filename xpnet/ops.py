@@ -14,7 +14,7 @@ the README.
 from collections.abc import Callable
 
 from xpnet import noise
-from xpnet.typing import Array, Layer, Namespace, Params, Pullback
+from xpnet.typing import Array, Layer, Namespace, Params, Product, Pullback
 
 __all__ = ["affine", "chain", "dropout", "named", "residual"]
 
@@ -22,7 +22,9 @@ VALUES_OF_BITS = 65536
 """Numbers that `xpnet.noise.random_bits` draws from."""
 
 
-def affine(xp: Namespace, x: Array, W: Array, b: Array, need_dx: bool = True) -> tuple[Array, Pullback]:
+def affine(
+    xp: Namespace, x: Array, W: Array, b: Array, need_dx: bool = True, in_factors: bool = False
+) -> tuple[Array, Pullback]:
     """Return ``x W + b`` and its pullback, equations (1) and (3).
 
     Each network has products of its own, also where all see the same ``x``. One wide product
@@ -43,6 +45,9 @@ def affine(xp: Namespace, x: Array, W: Array, b: Array, need_dx: bool = True) ->
     need_dx
         Whether the gradient with respect to ``x`` is wanted. Nobody asks for that of the first layer's
         input, and it is a third of the work.
+    in_factors
+        Whether the gradient with respect to ``W`` is wanted as a `Product`: for an update that multiplies
+        it out into ``W`` itself.
 
     Returns
     -------
@@ -61,8 +66,8 @@ def affine(xp: Namespace, x: Array, W: Array, b: Array, need_dx: bool = True) ->
             dx = xp.matmul(dy, xp.matrix_transpose(W))  # (8), first half
             if dx.ndim > x.ndim:  # a shared x gets the sum over the networks that share it
                 dx = xp.sum(dx, axis=tuple(range(dx.ndim - x.ndim)))
-        dW = xp.matmul(xp.matrix_transpose(x), dy)  # (6), (9)
-        return dx, dW, xp.sum(dy, axis=-2)  # (7), (10)
+        dW = Product(x, dy)  # (6), (9)
+        return dx, dW if in_factors else dW.multiply(xp), xp.sum(dy, axis=-2)  # (7), (10)
 
     return y, pullback
 

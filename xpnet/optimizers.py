@@ -15,7 +15,7 @@ entries of an array costs nothing where it joins one that is there anyway.
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, TypeAlias
 
-from xpnet.typing import Array, Namespace, Params, State
+from xpnet.typing import Array, Namespace, Params, Product, State, Subtract
 
 __all__ = ["SOLVERS", "Rates", "Solver", "clip"]
 
@@ -71,11 +71,12 @@ class Solver(NamedTuple):
         only those named in ``weights`` decay.
     scaled
         Whether the gradients are to be those of ``learning_rate * L``: the factor then costs nothing
-        (see `xpnet.network.loss`).
+        (see `xpnet.network.loss`). They are subtracted as they are, so that a gradient may also be a
+        `Product`; ``update`` then takes, as ``subtract=``, what may do it in place.
     """
 
     init: Callable[[Namespace, Params], State]
-    update: Callable[[Namespace, Params, Params, State, Rates, Collection[str]], tuple[Params, State]]
+    update: Callable[..., tuple[Params, State]]
     scaled: bool
 
 
@@ -120,7 +121,8 @@ def sgd(_xp: Namespace, _rates: Rates) -> Step:
 
     The gradients come multiplied by the learning rate. Both kinds of decay are the same here, and one
     factor on the weights: the step is ``W * (1 - learning_rate * (reg + weight_decay)) - learning_rate * g``,
-    two passes over the weights in place, no temporary of their size.
+    two passes over the weights in place, no temporary of their size. Where the gradient is a `Product` that
+    the device can subtract in place, the second is part of the product.
     """
 
     def step(g: Array) -> tuple[Array, ...]:
@@ -264,7 +266,13 @@ def _solver(rule: Callable[[Namespace, Rates], Step], *kinds: str, scaled: bool 
         return {kind: {name: xp.zeros_like(value) for name, value in params.items()} for kind in kinds}
 
     def update(
-        xp: Namespace, params: Params, grads: Params, state: State, rates: Rates, weights: Collection[str]
+        xp: Namespace,
+        params: Params,
+        grads: Params,
+        state: State,
+        rates: Rates,
+        weights: Collection[str],
+        subtract: Subtract | None = None,
     ) -> tuple[Params, State]:
         step = rule(xp, rates)
         coupled, decoupled = rates.reg, rates.weight_decay
@@ -277,7 +285,12 @@ def _solver(rule: Callable[[Namespace, Rates], Step], *kinds: str, scaled: bool 
             if name in weights and coupled is not None:
                 g += value * _over(coupled, g)
             if name in weights and keep is not None:
-                value *= _over(keep, g)
+                value *= _over(keep, value)
+            if isinstance(g, Product):
+                params[name] = value
+                if subtract is not None and subtract(value, *g):
+                    continue
+                g = g.multiply(xp)
             change, *memory = step(g, *(state[kind][name] for kind in kinds))
             value -= change
             params[name] = value

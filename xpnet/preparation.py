@@ -61,7 +61,9 @@ def check(config: Config, data: Dataset) -> None:
 def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
     """Fit the preprocessing on the training rows and put the training and validation rows on the device.
 
-    Rows to augment stay as they are and are prepared batch by batch; others are prepared here, once.
+    Rows to augment stay as they are and are prepared batch by batch, and so do bytes on devices that are
+    better off with them (`Device.keeps_raw`), unless a product is to be made of each row; others are prepared
+    here, once.
 
     Raises
     ------
@@ -75,12 +77,15 @@ def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
         apply = partial(transforms.apply, device.xp, how, on_device)
         y, y_val = device.put(data.y_train), device.put(data.y_val)
         X_val = transforms.apply_all(device, how, fitted, data.X_val, dtype)
-        if not config.augmentation:
-            feed = Feed(transforms.apply_all(device, how, fitted, data.X_train, dtype), y)
-        else:
+        whole = data.X_train.dtype
+        smaller = whole.kind in "iu" and whole.itemsize < np.dtype(dtype).itemsize
+        if config.augmentation:
             fill = device.put(_mean_image(data)) if config.cutout else None
-            X = device.put(data.X_train)
-            feed = Feed(X, y, apply, config.augmentation, data.image_shape, fill)
+            feed = Feed(device.put(data.X_train), y, apply, config.augmentation, data.image_shape, fill)
+        elif device.keeps_raw and smaller and "matrix" not in fitted:
+            feed = Feed(device.put(data.X_train), y, apply)
+        else:
+            feed = Feed(transforms.apply_all(device, how, fitted, data.X_train, dtype), y)
     return Prepared(data, feed, X_val, y_val, fitted, apply)
 
 

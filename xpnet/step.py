@@ -1,5 +1,6 @@
 """One training step: a batch, forward, backward, update; a function of arrays."""
 
+import math
 from collections.abc import Callable
 from dataclasses import fields
 
@@ -8,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from xpnet import feeding, losses, network, norms, optimizers
 from xpnet.device import Device, dtype_name, one_by_one
+from xpnet.device.blas import SUBTRACTED_FROM
 from xpnet.errors import InputError
 from xpnet.feeding import Feed
 from xpnet.mlp import MLP
@@ -84,6 +86,9 @@ def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper
     of_solver |= {n: zero if given[n] is None else given[n] for n in ("momentum", "beta2", "epsilon")}
     weights, statistics = frozenset(mlp.weights), mlp.statistics
     kinds = tuple(solver.init(xp, {}))
+    # A gradient that is subtracted as it is, and of which nothing else is made, may stay in factors.
+    subtract = device.find_subtract() if solver.scaled and clip_norm is None else None
+    in_factors = {name for name in weights if subtract and math.prod(mlp.shapes[name]) >= SUBTRACTED_FROM}
 
     def step(state: State, draws: Draws) -> tuple[State, Array]:
         params, rate = state["params"], draws["rate"]
@@ -96,7 +101,9 @@ def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper
 
         training = network.Training(given["dropout"], given["input_dropout"], draws.get("dropout"))
         weight = feed.weights(xp, draws["index"])
-        loss, pullback = network.loss(xp, mlp, params, x, target, training, regime.loss, weight)
+        loss, pullback = network.loss(
+            xp, mlp, params, x, target, training, regime.loss, weight, in_factors=in_factors
+        )
         strength = reg if reg is None or weight is None else _by_weight(xp, reg, weight)
         if strength is not None:
             loss = loss + network.penalty(xp, mlp, params, strength)
@@ -110,7 +117,7 @@ def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper
         changing = {"epsilon": draws["epsilon"]} if "epsilon" in draws else {}
         rates = optimizers.Rates(rate, strength, step=draws["count"], **of_solver | changing)
         of_kinds = {kind: state[kind] for kind in kinds}
-        learnt, of_kinds = solver.update(xp, learnt, grads, of_kinds, rates, weights)
+        learnt, of_kinds = solver.update(xp, learnt, grads, of_kinds, rates, weights, subtract)
         state = state | of_kinds | {"params": params | learnt}
 
         if ema is not None:

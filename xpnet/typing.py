@@ -5,7 +5,7 @@ stand for ``Any``; they tell the reader what is meant.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, Union
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +38,29 @@ arrays, but for this: it consumes the state it is given."""
 Advance: TypeAlias = Callable[[State, Draws, int, int], tuple[State, Array]]
 """``advance(state, draws, begin, end)`` returns the state after the steps ``begin … end - 1`` of an epoch,
 and their losses ``(steps, *nets)``. The draws are those of the whole epoch; the state is consumed."""
+
+
+class Product(NamedTuple):
+    """The gradient of a weight matrix in factors, not multiplied out: ``xᵀ dy``.
+
+    Attributes
+    ----------
+    x
+        ``(*nets, batch, in)``, or ``(batch, in)`` shared by all networks.
+    dy
+        ``(*nets, batch, out)``.
+    """
+
+    x: Array
+    dy: Array
+
+    def multiply(self, xp: Namespace) -> Array:
+        """Return ``xᵀ dy``, ``(*nets, in, out)``."""
+        return xp.matmul(xp.matrix_transpose(self.x), self.dy)
+
+
+Subtract: TypeAlias = Callable[[Array, Array, Array], bool]
+"""``subtract(W, x, dy)`` subtracts ``xᵀ dy`` from ``W`` in place, and returns whether it did."""
 
 Random: TypeAlias = Union["np.random.Generator", "np.random.RandomState"]
 """A source of randomness on the host. In quotes because NumPy loads its random module on first use."""

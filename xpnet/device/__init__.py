@@ -91,7 +91,7 @@ def get_device(
 
     # Imported here because they are heavy.
     if backend == "cupy":
-        return CudaDevice(int(place.partition(":")[2]))
+        return CudaDevice(int(place.partition(":")[2]), precision, compiled)
     if backend == "torch":
         from xpnet.device.torch import TorchDevice
 

@@ -1,13 +1,15 @@
-"""What can be said of an array whatever library it is of, and its way to the host."""
+"""What can be said of an array whatever library it is of, its way to the host, and its namespace."""
 
+import types
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.typing import Array
+from xpnet.typing import Array, Namespace
 
-__all__ = ["dtype_name", "to_numpy"]
+__all__ = ["dtype_name", "replacing", "to_numpy"]
 
 
 def dtype_name(array: Array) -> str:
@@ -26,3 +28,10 @@ def to_numpy(array: Any) -> NDArray[Any]:
 
         array = array_api_compat.to_device(array, "cpu")
     return np.asarray(array)
+
+
+def replacing(plain: Namespace, **functions: Callable[..., Any]) -> Namespace:
+    """Return a namespace that is ``plain`` but for these functions."""
+    mine = types.ModuleType(plain.__name__, plain.__doc__)
+    vars(mine).update(vars(plain), **functions)
+    return mine

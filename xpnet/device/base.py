@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.device import blas
 from xpnet.device.arrays import to_numpy
-from xpnet.typing import Advance, Array, Draws, Namespace, State, Step
+from xpnet.typing import Advance, Array, Draws, Namespace, State, Step, Subtract
 
 __all__ = ["Device", "Options", "of_step", "one_by_one"]
 
@@ -36,6 +37,9 @@ class Device:
         Array API namespace.
     is_host
         Whether reading an array back costs nothing, so that a loop may look at every loss.
+    keeps_raw
+        Whether training rows of whole numbers are best kept as they are and prepared batch by batch, for the
+        memory's sake, rather than once and for all, for the time's.
     steps_at_once
         Steps to ask of what `compile` returns in one call: the more, the less often it is left, the fewer,
         the sooner a run can be ended.
@@ -43,6 +47,7 @@ class Device:
 
     name = "cpu"
     is_host = True
+    keeps_raw = False
     steps_at_once = 1
 
     def __init__(self) -> None:
@@ -92,6 +97,11 @@ class Device:
         Overflow warnings are silenced in it: a diverging network is found by its loss.
         """
         return np.errstate(all="ignore")
+
+    def find_subtract(self) -> Subtract | None:
+        """Return what subtracts a product of matrices in place (`xpnet.device.blas`), or None."""
+        # The devices of other libraries inherit from this one.
+        return blas.find_subtract() if self.xp is np else None
 
     def compile(self, step: Step) -> Advance:
         """Return what takes many steps, made of a pure function for one, as fast as this device can.

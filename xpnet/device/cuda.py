@@ -2,15 +2,19 @@
 
 import importlib.util
 import re
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, cast
 
 from numpy.typing import NDArray
 
+from xpnet.device.arrays import replacing
 from xpnet.device.base import Device, Options
+from xpnet.device.cublas import Products, library
+from xpnet.device.graph import captured
 from xpnet.errors import DeviceError
 from xpnet.text import one_line
-from xpnet.typing import Array
+from xpnet.typing import Advance, Array, Draws, State, Step
 
 __all__ = ["CudaDevice"]
 
@@ -18,20 +22,30 @@ __all__ = ["CudaDevice"]
 class CudaDevice(Device):
     """A CUDA GPU with CuPy.
 
+    Training rows of whole numbers stay as they are in its memory, a quarter of their size as float32, and
+    each batch is prepared when it is gathered.
+
     Parameters
     ----------
     index
         Number of the GPU, from 0.
+    precision
+        Of the products of float32 matrices: ``"fp32"``, ``"tf32"`` or ``"bf16"``, see `xpnet.device.cublas`.
+    compiled
+        Whether steps are captured as a CUDA graph, see `xpnet.device.graph`. Not yet run on a GPU.
 
     Raises
     ------
     DeviceError
-        CuPy is missing, installed twice or broken; no driver or GPU; no GPU of that number.
+        CuPy is missing, installed twice or broken; no driver or GPU; no GPU of that number; no cuBLAS, where
+        it is called without CuPy.
     """
 
     is_host = False
+    keeps_raw = True
+    steps_at_once = 64
 
-    def __init__(self, index: int = 0) -> None:
+    def __init__(self, index: int = 0, precision: str = "fp32", compiled: bool = False) -> None:
         self._cupy = _import_cupy()
         try:
             # Asked for directly: is_available() would hide why there is none.
@@ -53,23 +67,33 @@ class CudaDevice(Device):
         self.xp = array_api_compat.cupy
         self.name = f"cuda:{index}"
         self.backend = f"cupy {self._cupy.__version__}"
+        self._precision, self._compiled = precision, compiled
         self._gpu = self._cupy.cuda.Device(index)
+        self._stream: Any = None
+        if compiled or precision != "fp32":
+            products = Products(self._cupy, self.xp, library(self._cupy), precision)
+            self.xp = replacing(self.xp, matmul=products.matmul, vecdot=products.vecdot)
+        if compiled:
+            with self._gpu:
+                # Non-blocking: what others do on the default stream would end a capture otherwise.
+                self._stream = self._cupy.cuda.Stream(non_blocking=True)
 
     @property
     def options(self) -> Options:
         """What another process has to ask for to have the same device."""
-        return Options(self.name, "cupy")
+        return Options(self.name, "cupy", self._precision, self._compiled)
 
     def put(self, array: Any, dtype: str | None = None) -> Array:
         """Return ``array`` on this GPU, without a copy where it is there already."""
-        with self._gpu:
+        with self.active():
             if isinstance(array, self._cupy.ndarray) and array.device != self._gpu:
                 array = array.copy()  # CuPy copies to the current GPU
             return self._cupy.asarray(array, dtype=dtype)
 
     def to_host(self, array: Array) -> NDArray[Any]:
         """Return ``array`` as a NumPy array."""
-        return cast("NDArray[Any]", self._cupy.asnumpy(array))
+        with self.active():
+            return cast("NDArray[Any]", self._cupy.asnumpy(array))
 
     def synchronize(self) -> None:
         """Wait until everything asked of the GPU is done."""
@@ -86,7 +110,40 @@ class CudaDevice(Device):
 
         CuPy's creation functions take no ``device``, so this is the way to choose one.
         """
-        return cast("AbstractContextManager[Any]", self._gpu)
+        return cast("AbstractContextManager[Any]", self._gpu) if self._stream is None else self._in_stream()
+
+    @contextmanager
+    def _in_stream(self) -> Iterator[None]:
+        """Do everything on the stream that is captured, in order with what is done on the one outside."""
+        cuda, stream = self._cupy.cuda, self._stream
+        with self._gpu:
+            outside = cuda.get_current_stream()
+            if outside == stream:
+                yield
+                return
+            _wait(cuda, stream, outside)
+            try:
+                with stream:
+                    yield
+            finally:
+                _wait(cuda, outside, stream)
+
+    def compile(self, step: Step) -> Advance:
+        """Return what takes many steps: one by one, or by launching a graph of one."""
+        if self._stream is None:
+            return super().compile(step)
+        advance = captured(self, self._cupy, self._stream, step)
+
+        def advance_in_stream(state: State, draws: Draws, begin: int, end: int) -> tuple[State, Array]:
+            with self.active():
+                return advance(state, draws, begin, end)
+
+        return advance_in_stream
+
+
+def _wait(cuda: Any, later: Any, earlier: Any) -> None:
+    """Let a stream go on when what has been asked of another is done; the host does not wait."""
+    later.wait_event(earlier.record(cuda.Event(disable_timing=True)))
 
 
 def _import_cupy() -> Any:

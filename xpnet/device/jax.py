@@ -68,8 +68,8 @@ class JaxDevice(Device):
         return np.asarray(array)
 
     def synchronize(self) -> None:
-        """Wait until everything asked of the device is done: it works in the order of the requests."""
-        self.put(np.zeros(1)).block_until_ready()
+        """Wait until every array that is being computed is there."""
+        self._jax.block_until_ready([array for array in self._jax.live_arrays() if not array.is_deleted()])
 
     def free_memory(self) -> int:
         """Return the bytes that can still be had."""

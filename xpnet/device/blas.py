@@ -1,0 +1,111 @@
+"""One product that NumPy does not offer, by the very BLAS that NumPy calls: ``W -= xᵀ dy`` in one go.
+
+BLAS can add a product to what is there, and NumPy's ``matmul`` only multiplies. A step of gradient descent
+is spared an array of the weights' size and the pass that subtracts it. BLAS could multiply ``W`` by a factor
+on the way, too; but OpenBLAS takes four times as long for that as NumPy's own ``W *= keep``.
+"""
+
+import ctypes
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from xpnet.typing import Array, Subtract
+
+__all__ = ["SUBTRACTED_FROM", "find_subtract"]
+
+SUBTRACTED_FROM = 50_000
+"""Entries of a network's matrix from which this is worth a call for each network. With smaller ones NumPy's
+passes over a whole stack are faster, and the factors may take more memory than their product.
+"""
+
+ROW_MAJOR, AS_IT_IS, TRANSPOSED = 101, 111, 112
+"""The constants of cblas.h: layout, and whether a factor is to be transposed."""
+
+NAMES = (
+    # The wheels of NumPy: these names say that integers have 64 bits.
+    ("scipy_cblas_{}gemm64_", ctypes.c_int64, None),
+    ("cblas_{}gemm64_", ctypes.c_int64, None),
+    # The plain names don't: only where the library is an OpenBLAS, which tells.
+    ("cblas_{}gemm", ctypes.c_int, "openblas_get_config"),
+)
+"""Names of gemm, its integers, and the function that tells how the library was built, where that's needed."""
+
+
+@functools.cache
+def find_subtract() -> Subtract | None:
+    """Return what subtracts a product in place; None where NumPy's BLAS is not one that is known here.
+
+    ``subtract(W, x, dy)`` subtracts ``xᵀ dy`` from ``W``, ``(*nets, in, out)``, in place; see
+    `xpnet.typing.Product` for the factors. It returns whether it's done; not, and nothing is, if BLAS can't
+    be handed these arrays as they are. Each network has a call of its own, the same as alone, so that a
+    network of a stack has the bits of one alone.
+    """
+    gemms = _find_gemms()
+    if gemms is None:
+        return None
+
+    def subtract(W: Array, x: Array, dy: Array) -> bool:
+        if W.dtype not in gemms or not _fit(W, x, dy):
+            return False
+        gemm = gemms[W.dtype]
+        *nets, rows, columns = W.shape
+        batch, shared = x.shape[-2], x.ndim < W.ndim
+        for net in np.ndindex(*nets):
+            gemm(
+                *(ROW_MAJOR, TRANSPOSED, AS_IT_IS, rows, columns, batch, -1.0),
+                *((x if shared else x[net]).ctypes.data, rows, dy[net].ctypes.data, columns),
+                *(1.0, W[net].ctypes.data, columns),
+            )
+        return True
+
+    return subtract
+
+
+def _fit(W: Array, x: Array, dy: Array) -> bool:
+    """Whether the arrays are what BLAS takes them for, and ``W`` may be written to: it looks at no flag."""
+    *nets, rows, columns = W.shape
+    batch = x.shape[-2]
+    plain = all(type(a) is np.ndarray and a.flags.c_contiguous and a.flags.aligned for a in (W, x, dy))
+    return bool(
+        plain
+        and W.flags.writeable
+        and x.dtype == dy.dtype == W.dtype
+        and x.shape in ((batch, rows), (*nets, batch, rows))
+        and dy.shape == (*nets, batch, columns)
+        and min(W.shape) > 0
+        and max(batch, rows, columns) < 2**31
+    )
+
+
+def _find_gemms() -> dict[np.dtype[Any], Callable[..., None]] | None:
+    """Return the gemm of each dtype from NumPy's BLAS, or None."""
+    # Names are looked up in NumPy's extension module and what that was linked with: no other library that
+    # happens to be loaded, SciPy's with its own pool of threads say, can be found so. Windows looks at the
+    # module alone, and nothing is found.
+    try:
+        library: Any = ctypes.CDLL(sys.modules["numpy._core._multiarray_umath"].__file__)
+    except (KeyError, OSError):
+        return None
+    for name, integer, tells in NAMES:
+        try:
+            gemms = [library[name.format(letter)] for letter in "sd"]
+            if tells and not _has_short_integers(library[tells]):
+                continue
+        except AttributeError:
+            continue
+        for gemm, real in zip(gemms, (ctypes.c_float, ctypes.c_double), strict=True):
+            array = [ctypes.c_void_p, integer]
+            gemm.argtypes = [*[ctypes.c_int] * 3, *[integer] * 3, real, *array, *array, real, *array]
+            gemm.restype = None
+        return dict(zip((np.dtype("float32"), np.dtype("float64")), gemms, strict=True))
+    return None
+
+
+def _has_short_integers(tell: Any) -> bool:
+    """Whether OpenBLAS says nothing of integers of 64 bits."""
+    tell.restype = ctypes.c_char_p
+    return b"USE64BITINT" not in tell()
