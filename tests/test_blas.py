@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import StrictDevice
+from threadpoolctl import threadpool_limits
 from unreadable import UnreadableDevice
 
 from xpnet.device import Device, blas, get_device
@@ -66,6 +67,41 @@ def test_a_network_of_a_stack_has_the_bits_of_one_alone(subtract, factors, dtype
             one = alone[k].copy()
             assert subtract(one, x if shared else x[k].copy(), dy[k].copy())
             np.testing.assert_array_equal(W[k], one)
+
+
+@pytest.fixture(params=[1, 2], ids="{} threads".format)
+def threads(request):
+    """NumPy's BLAS on one thread, or on two if there are as many."""
+    with threadpool_limits(request.param):
+        yield request.param
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("nets", NETS)
+def test_a_factor_multiplies_what_was_there(subtract, factors, nets):
+    """A factor of 0 leaves what is no number."""
+    W, x, dy = factors(nets=nets)
+    W[..., 0, 0] = np.nan
+    for factor in (0.5, 1.0, 0.0):
+        keep = np.full(nets, factor)
+        if nets:
+            keep[..., 0] = 0.25
+        expected = keep[..., None, None] * W - Product(x, dy).multiply(np)
+        assert subtract(W, x, dy, keep)
+        np.testing.assert_allclose(W, expected, rtol=1e-13, atol=1e-13)
+        assert np.isnan(W[..., 0, 0]).all()
+
+
+@pytest.mark.usefixtures("threads")
+def test_with_a_factor_too_a_network_has_the_bits_of_one_alone(subtract, factors):
+    W, x, dy = factors("float32", (3,), 50, 64, 300)
+    keep = np.array([0.5, 0.9, 0.99], np.float32)
+    alone = W.copy()
+    assert subtract(W, x, dy, keep)
+    for k in range(3):
+        one = alone[k].copy()
+        assert subtract(one, x[k].copy(), dy[k].copy(), keep[k])
+        np.testing.assert_array_equal(W[k], one)
 
 
 def test_what_is_not_finite_stays_so(subtract, factors):
@@ -189,28 +225,33 @@ class Library:
 
 
 PLAIN = ("cblas_sgemm", "cblas_dgemm")
+THREADS, CONFIG = "openblas_get_num_threads", "openblas_get_config"
+OF_WHEEL = "scipy_openblas_get_num_threads64_"
 
 
 @pytest.mark.parametrize(
     ("library", "integer"),
     [
-        (Library("scipy_cblas_sgemm64_", "scipy_cblas_dgemm64_"), ctypes.c_int64),
-        (Library("cblas_sgemm64_", "cblas_dgemm64_", *PLAIN), ctypes.c_int64),
-        (Library(*PLAIN, "openblas_get_config", config=b"OpenBLAS 0.3.26 DYNAMIC_ARCH"), ctypes.c_int),
-        (Library(*PLAIN, "openblas_get_config", config=b"OpenBLAS 0.3.26 USE64BITINT"), None),
+        (Library("scipy_cblas_sgemm64_", "scipy_cblas_dgemm64_", OF_WHEEL), ctypes.c_int64),
+        (Library("cblas_sgemm64_", "cblas_dgemm64_", f"{THREADS}64_", *PLAIN), ctypes.c_int64),
+        (Library(*PLAIN, THREADS, CONFIG, config=b"OpenBLAS 0.3.26 DYNAMIC_ARCH"), ctypes.c_int),
+        (Library(*PLAIN, THREADS, CONFIG, config=b"OpenBLAS 0.3.26 USE64BITINT"), None),
         (Library(*PLAIN), None),  # MKL's, say: of which integers?
-        (Library("cblas_sgemm", "openblas_get_config"), None),
+        (Library("cblas_sgemm64_", "cblas_dgemm64_"), None),
+        (Library("cblas_sgemm", THREADS, CONFIG), None),
         (Library(), None),
     ],
 )
 def test_only_a_gemm_whose_integers_are_known_is_called(monkeypatch, library, integer):
     monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
-    found = blas._find_gemms()
+    found = blas._find()
     if integer is None:
         assert found is None
         return
+    gemms, threads = found
+    assert threads.restype is ctypes.c_int
     for dtype, real in (("float32", ctypes.c_float), ("float64", ctypes.c_double)):
-        order, arguments = [ctypes.c_int] * 3, found[np.dtype(dtype)].argtypes
+        order, arguments = [ctypes.c_int] * 3, gemms[np.dtype(dtype)].argtypes
         pointer = [ctypes.c_void_p, integer]
         assert arguments == [*order, *[integer] * 3, real, *pointer, *pointer, real, *pointer]
 

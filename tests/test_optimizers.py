@@ -397,13 +397,14 @@ def test_a_gradient_in_factors_is_their_product(device, dtype, put_params, asser
     expected = {"W1": keep * params["W1"] - np.einsum("...ni,...no->...io", x, dy), "b1": params["b1"] - 1.0}
     calls = []
 
-    def subtract(W, *factors):
-        calls.append(factors)
-        W -= Product(*factors).multiply(device.xp)
+    def subtract(W, x, dy, keep):
+        calls.append(keep)
+        W *= 1.0 if keep is None else over(keep, W)
+        W -= Product(x, dy).multiply(device.xp)
         return True
 
-    def refuse(_W, *factors):
-        calls.append(factors)
+    def refuse(_W, _x, _dy, keep):
+        calls.append(keep)
         return False
 
     for given in (None, refuse, subtract) if device.xp is np else (None, refuse):
@@ -414,7 +415,7 @@ def test_a_gradient_in_factors_is_their_product(device, dtype, put_params, asser
         new, state = SOLVERS["sgd"].update(device.xp, on_device, grads, {}, rates, ("W1",), given)
         assert_close(new, expected)
         assert state == {}
-        assert [len(call) for call in calls] == ([2] if given else [])
+        assert [keep is None for keep in calls] == ([decay is None] if given else [])
         calls.clear()
 
 

@@ -160,7 +160,9 @@ def test_what_is_asked_of_a_namespace_is_found_at_all():
     assert {"matmul", "vecdot", "matrix_transpose"} <= names_asked_of_xp()
 
 
-@pytest.mark.parametrize("library", ["numpy", "array_api_strict", "array_api_compat.cupy", "array_api_compat.torch", "jax.numpy"])
+@pytest.mark.parametrize(
+    "library", ["numpy", "array_api_strict", "array_api_compat.cupy", "array_api_compat.torch", "jax.numpy"]
+)
 def test_every_namespace_has_what_is_asked_of_it(library):
     namespace = pytest.importorskip(library, exc_type=ImportError)
     # One name NumPy has from 2.1 only, and `pca` looks whether it is there.

@@ -282,15 +282,14 @@ def _solver(rule: Callable[[Namespace, Rates], Step], *kinds: str, scaled: bool 
 
         for name, g in grads.items():
             value = params[name]
+            if isinstance(g, Product):
+                if subtract is not None and subtract(value, *g, keep if name in weights else None):
+                    continue
+                g = g.multiply(xp)
             if name in weights and coupled is not None:
                 g += value * _over(coupled, g)
             if name in weights and keep is not None:
                 value *= _over(keep, value)
-            if isinstance(g, Product):
-                params[name] = value
-                if subtract is not None and subtract(value, *g):
-                    continue
-                g = g.multiply(xp)
             change, *memory = step(g, *(state[kind][name] for kind in kinds))
             value -= change
             params[name] = value

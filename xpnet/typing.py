@@ -59,8 +59,9 @@ class Product(NamedTuple):
         return xp.matmul(xp.matrix_transpose(self.x), self.dy)
 
 
-Subtract: TypeAlias = Callable[[Array, Array, Array], bool]
-"""``subtract(W, x, dy)`` subtracts ``xᵀ dy`` from ``W`` in place, and returns whether it did."""
+Subtract: TypeAlias = Callable[[Array, Array, Array, Array | None], bool]
+"""``subtract(W, x, dy, keep)`` makes ``W`` to be ``keep · W - xᵀ dy`` in place, and returns whether it did;
+``keep`` is ``(*nets,)``, or None for 1."""
 
 Random: TypeAlias = Union["np.random.Generator", "np.random.RandomState"]
 """A source of randomness on the host. In quotes because NumPy loads its random module on first use."""

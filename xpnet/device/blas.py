@@ -1,8 +1,7 @@
-"""One product that NumPy does not offer, by the very BLAS that NumPy calls: ``W -= xᵀ dy`` in one go.
+"""One product that NumPy does not offer, by the very BLAS that NumPy calls: ``keep · W - xᵀ dy`` into ``W``.
 
 BLAS can add a product to what is there, and NumPy's ``matmul`` only multiplies. A step of gradient descent
-is spared an array of the weights' size and the pass that subtracts it. BLAS could multiply ``W`` by a factor
-on the way, too; but OpenBLAS takes four times as long for that as NumPy's own ``W *= keep``.
+is spared an array of the weights' size and the pass that subtracts it.
 """
 
 import ctypes
@@ -27,38 +26,45 @@ ROW_MAJOR, AS_IT_IS, TRANSPOSED = 101, 111, 112
 
 NAMES = (
     # The wheels of NumPy: these names say that integers have 64 bits.
-    ("scipy_cblas_{}gemm64_", ctypes.c_int64, None),
-    ("cblas_{}gemm64_", ctypes.c_int64, None),
-    # The plain names don't: only where the library is an OpenBLAS, which tells.
-    ("cblas_{}gemm", ctypes.c_int, "openblas_get_config"),
+    ("scipy_cblas_{}gemm64_", ctypes.c_int64, "scipy_openblas_get_num_threads64_", None),
+    ("cblas_{}gemm64_", ctypes.c_int64, "openblas_get_num_threads64_", None),
+    # The plain names don't: only where the library tells how it was built.
+    ("cblas_{}gemm", ctypes.c_int, "openblas_get_num_threads", "openblas_get_config"),
 )
-"""Names of gemm, its integers, and the function that tells how the library was built, where that's needed."""
+"""What OpenBLAS calls gemm, its integers, and the functions that tell the number of threads and, where that
+is needed, how it was built. Other libraries lack some of these."""
 
 
 @functools.cache
 def find_subtract() -> Subtract | None:
     """Return what subtracts a product in place; None where NumPy's BLAS is not one that is known here.
 
-    ``subtract(W, x, dy)`` subtracts ``xᵀ dy`` from ``W``, ``(*nets, in, out)``, in place; see
+    ``subtract(W, x, dy, keep)`` makes ``W``, ``(*nets, in, out)``, to be ``keep · W - xᵀ dy`` in place; see
     `xpnet.typing.Product` for the factors. It returns whether it's done; not, and nothing is, if BLAS can't
     be handed these arrays as they are. Each network has a call of its own, the same as alone, so that a
     network of a stack has the bits of one alone.
     """
-    gemms = _find_gemms()
-    if gemms is None:
+    found = _find()
+    if found is None:
         return None
+    gemms, threads = found
 
-    def subtract(W: Array, x: Array, dy: Array) -> bool:
+    def subtract(W: Array, x: Array, dy: Array, keep: Array | None = None) -> bool:
         if W.dtype not in gemms or not _fit(W, x, dy):
             return False
         gemm = gemms[W.dtype]
         *nets, rows, columns = W.shape
         batch, shared = x.shape[-2], x.ndim < W.ndim
+        # OpenBLAS takes four times as long for a factor on W as NumPy; but several threads of it have their
+        # parts of W in their own caches. A factor of 0 would hide what is not finite from it.
+        if keep is not None and (threads() == 1 or not np.all(keep)):
+            W *= keep[..., None, None]
+            keep = None
         for net in np.ndindex(*nets):
             gemm(
                 *(ROW_MAJOR, TRANSPOSED, AS_IT_IS, rows, columns, batch, -1.0),
                 *((x if shared else x[net]).ctypes.data, rows, dy[net].ctypes.data, columns),
-                *(1.0, W[net].ctypes.data, columns),
+                *(1.0 if keep is None else float(keep[net]), W[net].ctypes.data, columns),
             )
         return True
 
@@ -81,8 +87,8 @@ def _fit(W: Array, x: Array, dy: Array) -> bool:
     )
 
 
-def _find_gemms() -> dict[np.dtype[Any], Callable[..., None]] | None:
-    """Return the gemm of each dtype from NumPy's BLAS, or None."""
+def _find() -> tuple[dict[np.dtype[Any], Callable[..., None]], Callable[[], int]] | None:
+    """Return the gemm of each dtype from NumPy's BLAS, and what tells its number of threads; or None."""
     # Names are looked up in NumPy's extension module and what that was linked with: no other library that
     # happens to be loaded, SciPy's with its own pool of threads say, can be found so. Windows looks at the
     # module alone, and nothing is found.
@@ -90,9 +96,9 @@ def _find_gemms() -> dict[np.dtype[Any], Callable[..., None]] | None:
         library: Any = ctypes.CDLL(sys.modules["numpy._core._multiarray_umath"].__file__)
     except (KeyError, OSError):
         return None
-    for name, integer, tells in NAMES:
+    for name, integer, threads, tells in NAMES:
         try:
-            gemms = [library[name.format(letter)] for letter in "sd"]
+            gemms, tell_threads = [library[name.format(letter)] for letter in "sd"], library[threads]
             if tells and not _has_short_integers(library[tells]):
                 continue
         except AttributeError:
@@ -101,7 +107,8 @@ def _find_gemms() -> dict[np.dtype[Any], Callable[..., None]] | None:
             array = [ctypes.c_void_p, integer]
             gemm.argtypes = [*[ctypes.c_int] * 3, *[integer] * 3, real, *array, *array, real, *array]
             gemm.restype = None
-        return dict(zip((np.dtype("float32"), np.dtype("float64")), gemms, strict=True))
+        tell_threads.argtypes, tell_threads.restype = [], ctypes.c_int
+        return dict(zip((np.dtype("float32"), np.dtype("float64")), gemms, strict=True)), tell_threads
     return None
 
 

@@ -50,7 +50,7 @@ class TorchDevice(Device):
         def vecdot(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
             return torch.linalg.vecdot(x1, x2, dim=axis)
 
-        # The adapter's do no more for equal dtypes, and take longer: `vecdot` three times even for large arrays.
+        # The adapter's do no more for equal dtypes and take longer: `vecdot` three times even for large ones.
         self.xp = replacing(array_api_compat.torch, matmul=torch.matmul, vecdot=vecdot)
         self.name = place
         self.backend = f"torch {self._torch.__version__}"
