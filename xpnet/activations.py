@@ -4,6 +4,8 @@ Every function takes the namespace and an array of any shape and returns ``(y, p
 ``pullback(dy)`` returns ``(dx,)``. In `ACTIVATIONS` they stand under their names.
 """
 
+from __future__ import annotations  # those of inner functions would be evaluated in every step
+
 import math
 from collections.abc import Callable, Mapping
 

@@ -12,6 +12,8 @@ more: the mean is then ``Σ weight · loss / Σ weight``, so that a row of weigh
 whose weights are all 0 has the loss 0.
 """
 
+from __future__ import annotations  # those of inner functions would be evaluated in every step
+
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 

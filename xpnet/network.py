@@ -4,6 +4,8 @@ Parameters are plain data, a flat dict (see `xpnet.mlp`), that goes in and out o
 the parameters are independent networks (see `xpnet.ops`); one network has none.
 """
 
+from __future__ import annotations  # those of inner functions would be evaluated in every step
+
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import NamedTuple

@@ -9,6 +9,8 @@ is that of Ioffe and Szegedy (2015, https://arxiv.org/abs/1502.03167), gathered:
 where ``dx̂ = gain ⊙ dy`` and the means are taken over the same values as the mean of ``x``.
 """
 
+from __future__ import annotations  # those of inner functions would be evaluated in every step
+
 from xpnet.typing import Array, Namespace, Pullback
 
 __all__ = ["EPSILON", "STATISTICS_RATE", "batch_norm", "batch_norm_fixed", "layer_norm"]

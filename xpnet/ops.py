@@ -11,6 +11,8 @@ Shapes: rows are samples, and any leading axes (``*nets``) are independent netwo
 the README.
 """
 
+from __future__ import annotations  # those of inner functions would be evaluated in every step
+
 from collections.abc import Callable
 
 from xpnet import noise

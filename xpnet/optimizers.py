@@ -12,6 +12,8 @@ Solvers that average over the past keep plain decaying sums, ``s = β s + g``, i
 entries of an array costs nothing where it joins one that is there anyway.
 """
 
+from __future__ import annotations  # those of inner functions would be evaluated in every step
+
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, TypeAlias
 

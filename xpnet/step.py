@@ -1,5 +1,7 @@
 """One training step: a batch, forward, backward, update; a function of arrays."""
 
+from __future__ import annotations  # those of inner functions would be evaluated in every step
+
 import math
 from collections.abc import Callable
 from dataclasses import fields

@@ -50,8 +50,12 @@ class TorchDevice(Device):
         def vecdot(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
             return torch.linalg.vecdot(x1, x2, dim=axis)
 
-        # The adapter's do no more for equal dtypes and take longer: `vecdot` three times even for large ones.
-        self.xp = replacing(array_api_compat.torch, matmul=torch.matmul, vecdot=vecdot)
+        def maximum(x1: Array, x2: Array | float, /) -> Array:
+            return torch.clamp(x1, min=x2) if isinstance(x2, float) else torch.maximum(x1, x2)
+
+        # The adapter's do no more for equal dtypes and take longer: `vecdot` three times even for large ones,
+        # and `maximum` copies its number to the GPU each time.
+        self.xp = replacing(array_api_compat.torch, matmul=torch.matmul, vecdot=vecdot, maximum=maximum)
         self.name = place
         self.backend = f"torch {self._torch.__version__}"
         self._place = self._torch.device(place)
