@@ -56,6 +56,7 @@ if not package.is_relative_to(Path(sys.prefix).resolve()):
     sys.exit(f"ci/test.sh: xpnet was imported from {package}, not from the environment")
 print(f"xpnet {xpnet.__version__} in {package}, NumPy {numpy.__version__}")
 PY
-"$python" -m pytest
+# On all cores; NumPy's products are too small for threads of their own there.
+OPENBLAS_NUM_THREADS=1 "$python" -m pytest -n auto --dist worksteal
 
 say "passed"

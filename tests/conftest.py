@@ -6,6 +6,7 @@ one that this machine lacks is an error instead of a skip.
 """
 
 import functools
+import os
 
 import hypothesis
 import numpy as np
@@ -117,6 +118,10 @@ def demanded(config):
 
 def pytest_configure(config):
     demanded(config)
+    # JAX compiles the same few programs in one test after the other, and on every worker.
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
 def pytest_generate_tests(metafunc):

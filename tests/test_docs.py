@@ -50,13 +50,13 @@ ELSEWHERE = (
 )
 """How commands begin that are not xpnet's: they need a network, or are what runs this test."""
 
-PARSED = ("--scheduler", "--recipe", "cifar10", "cuda", "mine.toml")
+PARSED = ("--scheduler", "--recipe", "--backend", "cifar10", "cuda", "mine.toml")
 """Words in commands whose settings are read and checked, but not trained with: what they need is not here."""
 
 SMALL = {"--iterations": "20", "--epochs": "3", "--random": "4", "--checkpoint-every": "1"}
 """What a page's command gets instead, to be quick."""
 
-NOT_RUN = {"marked": 0, "elsewhere": 4, "parsed": 6}
+NOT_RUN = {"marked": 0, "elsewhere": 5, "parsed": 7}
 """On the site: marked ``<!-- not run: why -->``, and commands of the two kinds above. None comes unseen."""
 
 
