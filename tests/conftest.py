@@ -1,8 +1,9 @@
 """The devices that tests run on, and what tests of arrays on any of them share.
 
 A test that takes the fixture ``device`` runs on each of `DEVICES`; one that takes ``dtype`` too, with
-each floating dtype the device has. ``--xp numpy,cupy`` demands devices by name: only those run, and
-one that this machine lacks is an error instead of a skip.
+each floating dtype the device has; with fewer on devices that are slow to test, unless its module has an
+``EVERY_DTYPE``. ``--xp numpy,cupy`` demands devices by name: only those run, with every dtype, and one that
+this machine lacks is an error instead of a skip.
 """
 
 import functools
@@ -78,13 +79,18 @@ def found(*options):
 
 
 BOTH = ("float32", "float64")
+FLOAT64 = ("float64",)
 DEVICES = {
     "numpy": (Device, BOTH),
     "numpy-read-only": (ReadOnlyDevice, BOTH),
     "strict": (functools.partial(strict, "device1"), BOTH),
     "strict-no-float64": (functools.partial(strict, "no_float64"), ("float32",)),
     "torch": (functools.partial(found, "cpu", "torch"), BOTH),
-    "jax": (functools.partial(found, "cpu", "jax"), BOTH),
+    "jax": (
+        functools.partial(found, "cpu", "jax"),
+        BOTH,
+        FLOAT64,
+    ),  # it compiles every operation of every test
     "cupy": (functools.partial(found, "cuda", "cupy"), BOTH),
     "cupy-captured": (functools.partial(found, "cuda", "cupy", "fp32", True), BOTH),
 }
@@ -134,7 +140,8 @@ def pytest_generate_tests(metafunc):
         # A mark rather than a skip in the fixture: pytest's summary then folds many into one line.
         missing = not names and isinstance(make(name), MissingError)
         marks = [pytest.mark.skip(reason=str(make(name)))] if missing else []
-        each = [(name, dtype) for dtype in DEVICES[name][1]] if takes_dtype else [(name,)]
+        every = names or getattr(metafunc.module, "EVERY_DTYPE", False)
+        each = [(name, dtype) for dtype in DEVICES[name][1 if every else -1]] if takes_dtype else [(name,)]
         values += [pytest.param(*given, marks=marks) for given in each]
     arguments = ("device", "dtype") if takes_dtype else ("device",)
     metafunc.parametrize(arguments, values, indirect=["device"], scope="session")

@@ -11,6 +11,7 @@ from xpnet.config import Config
 from xpnet.experiment import run
 from xpnet.training import fit
 
+EVERY_DTYPE = True
 TOLERANCE = {"float32": 1e-3, "float64": 1e-10}
 
 
