@@ -1,4 +1,4 @@
-"""xpnet: fully-connected networks on NumPy or CuPy, from one implementation of backprop."""
+"""xpnet: fully-connected networks on NumPy, CuPy, PyTorch or JAX, from one implementation of backprop."""
 
 from typing import TYPE_CHECKING, Any
 
