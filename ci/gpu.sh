@@ -9,6 +9,9 @@
 # JAX to be in the table; xpnet itself is the one of this checkout. A stage that fails, or takes longer
 # than it may, does not stop the others; the exit status tells whether one did.
 #
+# Captured steps are the affair of tests/test_cuda.py; `pytest --xp cupy-captured` captures those of the
+# whole suite, for which there is no time here.
+#
 # Settings: PYTHON (default python3) runs it; OUT (default gpu-results) receives
 #   device.txt tests.txt tests.xml table.txt      each stage's output
 #   table.md table.json                           the table, with every round of every contender
@@ -26,6 +29,7 @@ mkdir -p "${OUT:-gpu-results}"
 out=$(cd "${OUT:-gpu-results}" && pwd)
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
+export XLA_PYTHON_CLIENT_PREALLOCATE=false # JAX would take most of the GPU's memory in every process
 
 demanded=cupy
 network=()
@@ -50,7 +54,7 @@ stage() {
   shift
   printf '\n== %s\n' "$name"
   "$@" 2>&1 | tee "$out/$name.txt" || status=$?
-  ((status != 124)) || printf '%s took longer than it may\n' "$name" | tee -a "$out/$name.txt"
+  ((status != 124 && status != 137)) || printf '%s took longer than it may\n' "$name" | tee -a "$out/$name.txt"
   summary+="${summary:+, }\"$name\": {\"status\": $status, \"seconds\": $((SECONDS - start))}"
   ((status == 0)) || failed=1
 }

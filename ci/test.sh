@@ -6,7 +6,7 @@
 # are installed along with it:
 #
 #   ci/test.sh "numpy==2.0.*"    # the oldest NumPy
-#   ci/test.sh torch jax         # with the libraries that some tests compare against
+#   ci/test.sh torch jax         # with the other libraries that compute
 #
 # Settings: PYTHON (default python3) makes the environment; XPNET_CI_KEEP=1 uses the last one again.
 set -euo pipefail
@@ -56,7 +56,7 @@ if not package.is_relative_to(Path(sys.prefix).resolve()):
     sys.exit(f"ci/test.sh: xpnet was imported from {package}, not from the environment")
 print(f"xpnet {xpnet.__version__} in {package}, NumPy {numpy.__version__}")
 PY
-# On all cores; NumPy's products are too small for threads of their own there.
-OPENBLAS_NUM_THREADS=1 "$python" -m pytest -n auto --dist worksteal
+# On all cores, so products have no threads of their own.
+OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 "$python" -m pytest -n auto --dist worksteal
 
 say "passed"

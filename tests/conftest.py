@@ -124,8 +124,10 @@ def demanded(config):
 
 def pytest_configure(config):
     demanded(config)
+    if (cache := getattr(config, "cache", None)) is None:  # pytest -p no:cacheprovider
+        return
     # JAX compiles the same few programs in one test after the other, and on every worker.
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache.mkdir("jax")))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 

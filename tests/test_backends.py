@@ -1,17 +1,16 @@
 """Choosing a library: which goes with which device, and every command with each."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
 from commands import call
-from sklearn.base import clone
 
-from xpnet import evaluate, predict, train
+from xpnet import TwoLayerNet, evaluate, predict, train
 from xpnet.config import Config
 from xpnet.device import get_device
 from xpnet.errors import DeviceError, InputError
-from xpnet.estimator import MLPClassifier
 from xpnet.sweep import __main__ as sweep
 
 PACKAGES = {"torch": "PyTorch", "jax": "JAX"}
@@ -41,7 +40,7 @@ def test_auto_is_numpy_on_the_cpu():
         (("cpu", "cupy"), "cupy has no device cpu: use backend numpy or torch or jax"),
         (("mps", "jax"), "jax has no device mps: use backend torch"),
         (("cpu", "numpy", "tf32"), "no precision 'tf32' with numpy on device cpu: use fp32"),
-        (("cpu", "jax", "bf16"), "no precision 'bf16' with jax on device cpu: use fp32"),
+        (("cuda", "jax", "bf16"), "no precision 'bf16' with jax on device cuda: use fp32 or tf32"),
         (("cuda", "torch", "bf16"), "no precision 'bf16' with torch on device cuda: use fp32 or tf32"),
         (("cuda", "cupy", "fp8"), "no precision 'fp8' with cupy on device cuda: use fp32 or tf32 or bf16"),
     ],
@@ -100,6 +99,9 @@ def test_sweep(backend, capsys, tmp_path):
 
 
 def test_estimator(backend):
+    sklearn = pytest.importorskip("sklearn.base", reason="scikit-learn is not installed")
+    from xpnet.estimator import MLPClassifier
+
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((90, 5)), rng.integers(3, size=90)
     ours, here = (
@@ -107,4 +109,37 @@ def test_estimator(backend):
         for name in (backend, "numpy")
     )
     np.testing.assert_allclose(ours.predict_proba(X), here.predict_proba(X), atol=1e-10)
-    assert clone(ours).get_params()["backend"] == backend
+    assert sklearn.clone(ours).get_params()["backend"] == backend
+
+
+@pytest.mark.parametrize("schedule", ["invscaling", "adaptive"])
+def test_estimator_whose_rate_changes_its_velocity(backend, schedule):
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    from xpnet.estimator import MLPClassifier
+
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((90, 5)), rng.integers(3, size=90)
+    settings = {"solver": "sgd", "learning_rate": schedule, "learning_rate_init": 0.3, "tol": 1e-2}
+    settings |= {"max_iter": 12, "n_iter_no_change": 1, "random_state": 0}
+    ours, here = (MLPClassifier(7, backend=name, **settings) for name in (backend, "numpy"))
+    for model in (ours, here):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it need not have settled
+            model.fit(X, y)
+    assert len(set(here.history_["learning_rate"])) > 1
+    np.testing.assert_allclose(ours.predict_proba(X), here.predict_proba(X), atol=1e-9)
+    ours.coefs_[0][0, 0] = 3.0  # the user's to change
+
+
+def test_two_layer_net_takes_arrays_of_any_library_and_leaves_them(backend):
+    library = get_device("cpu", backend)
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 4)).astype("float32"), rng.integers(3, size=60)
+    for device in (get_device(), library):
+        net = TwoLayerNet(4, 5, 3, std=0.1, device=device, rng=0)
+        kept = net.params["W1"]
+        given = [library.put(a) for a in (X[:40], y[:40], X[40:], y[40:])]
+        stats = net.train(*given, learning_rate=0.1, num_iters=10, batch_size=20)
+        assert len(stats["loss_history"]) == 10
+        assert device.to_host(kept).shape == (4, 5)  # there still
+        assert net.predict(given[0]).shape == (40,)

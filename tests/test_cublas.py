@@ -273,6 +273,31 @@ def test_a_handle_goes_with_its_products(cupy, lib):
     assert lib.calls[-1] == "destroy"
 
 
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_workspace_that_the_pool_holds_is_had_back(products, cupy, failures):
+    class CUDARuntimeError(RuntimeError):
+        pass
+
+    calls = []
+
+    def memory(size):
+        calls.append(size)
+        if calls.count(size) <= failures:
+            raise CUDARuntimeError("out of\nmemory")
+        return types.SimpleNamespace(ptr=size + 1)
+
+    cupy.cuda.Memory, cupy.cuda.runtime.CUDARuntimeError = memory, CUDARuntimeError
+    pool = types.SimpleNamespace(free_all_blocks=lambda: calls.append("freed"))
+    cupy.get_default_memory_pool = lambda: pool
+    one = on_gpu(np.ones((2, 2)))
+    if failures == 1:
+        np.testing.assert_array_equal(products.matmul(one, one), np.full((2, 2), 2.0))
+        assert calls == [2**25, "freed", 2**25]
+    else:
+        with pytest.raises(MemoryError, match="workspace: out of memory"):
+            products.matmul(one, one)
+
+
 @pytest.mark.parametrize(("status", "error"), [(3, MemoryError), (13, RuntimeError)])
 def test_what_cublas_complains_of(products, lib, status, error):
     lib.status = status

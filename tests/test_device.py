@@ -336,6 +336,14 @@ def test_what_is_captured_is_in_order_with_what_is_not(cuda):
     assert cuda.waits == [over, back] * 4
 
 
+def test_cublas_that_cupy_cannot_load(monkeypatch):
+    """As with a wheel of CuPy on a machine without the CUDA libraries."""
+    monkeypatch.setitem(sys.modules, "cupy.cublas", None)
+    runtime = types.SimpleNamespace(runtimeGetVersion=lambda: 99000)
+    with pytest.raises(DeviceError, match=r"cannot be loaded \(.*xpnet\[cuda99\]"):
+        library(types.SimpleNamespace(cuda=types.SimpleNamespace(runtime=runtime)))
+
+
 def test_cublas_that_is_not_there(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy.cublas", types.ModuleType("cupy.cublas"))
     runtime = types.SimpleNamespace(runtimeGetVersion=lambda: 99010)

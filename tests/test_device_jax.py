@@ -158,3 +158,9 @@ def test_gpus_that_jax_has_not():
     expected = f"there is no GPU cuda:99: this machine has {count}" if count else "finds no usable GPU"
     with pytest.raises(DeviceError, match=expected):
         get_device("cuda:99", "jax")
+
+
+def test_what_the_user_forbids_for_code_of_his_own(cpu):
+    with jax.numpy_rank_promotion("raise"), jax.transfer_guard("disallow"):
+        train(cpu, random_params(np.random.default_rng(1)), learnable(), "float32", num_steps=3)
+    np.testing.assert_array_equal(cpu.put(np.arange(3, dtype=">i4")), [0, 1, 2])

@@ -3,7 +3,9 @@
 import builtins
 import dataclasses
 import shutil
+import sysconfig
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,7 +81,10 @@ def steps_of(device):
     return state, table, (device, MLP_543, feed, regime, hyper, state["params"])
 
 
-@pytest.mark.skipif(shutil.which("c++") is None, reason="PyTorch compiles by way of C++")
+@pytest.mark.skipif(
+    shutil.which("c++") is None or not Path(sysconfig.get_path("include"), "Python.h").exists(),
+    reason="PyTorch compiles by way of C++ and Python.h",
+)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's compiler, of PyTorch
 def test_a_compiled_step_is_the_step(cpu):
     compiled = get_device("cpu", "torch", compiled=True)
@@ -163,3 +168,16 @@ def test_the_gpu_of_a_mac():
     else:
         with pytest.raises(DeviceError, match="finds no GPU of a Mac"):
             get_device("mps")
+
+
+def test_settings_of_the_process_are_left_alone(cpu):
+    """Also where the user has set them by the newer names, which the older then refuse to tell."""
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    try:
+        matmul.fp32_precision = "tf32"
+        with cpu.active():
+            pass
+        assert matmul.fp32_precision == "tf32"
+    finally:
+        matmul.fp32_precision = before

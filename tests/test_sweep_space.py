@@ -189,6 +189,8 @@ def test_iterations_and_epochs_exclude_each_other():
         ([{"learning_rate": -1.0}], "--learning-rate"),
         ([{"dataset": "cifar10"}], "dataset is the same for a whole sweep"),
         ([{"device": "cuda"}], "device is the same for a whole sweep"),
+        ([{"backend": "torch"}], "backend is the same for a whole sweep"),
+        ([{"precision": "tf32"}], "precision is the same for a whole sweep"),
         ([{"dtype": "float32"}], "dtype is the same for a whole sweep"),
         ([{"data_dir": "."}], "data_dir is the same for a whole sweep"),
         ([{"out": "there"}], "out is the same for a whole sweep"),

@@ -124,7 +124,7 @@ def _identity(config: Config, data: Dataset) -> dict[str, Any]:
     if config.checkpoint_every is None and not config.resume:
         return {}
     settings = {f.name: getattr(config, f.name) for f in fields(config) if f.metadata.get("recorded", True)}
-    # These change no result; what matters of a data set is its rows, wherever they lie.
+    # These change no result beyond rounding; what matters of a data set is its rows, wherever they lie.
     for name in (
         "device",
         "backend",

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xpnet import network
+from xpnet import divergence, network
 from xpnet.device import Device, get_device
 from xpnet.errors import InputError
 from xpnet.feeding import Feed
@@ -34,7 +34,7 @@ class TwoLayerNet:
     std
         Standard deviation of the initial weights.
     device
-        ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+        ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``; or a device of `xpnet.get_device`.
     dtype
         ``"float32"`` or ``"float64"``. By default the class computes in float64 until it is given float32
         data, which it follows.
@@ -46,7 +46,7 @@ class TwoLayerNet:
     ----------
     params : dict
         ``W1`` (D, H), ``b1`` (H,), ``W2`` (H, C), ``b2`` (C,), on the device. They may be changed in
-        place, as a numerical gradient check does.
+        place, as a numerical gradient check does, or replaced where arrays cannot be written to (JAX).
 
     Raises
     ------
@@ -123,7 +123,7 @@ class TwoLayerNet:
                 return device.to_host(network.scores(device.xp, self._mlp, self.params, x))
             target = self._put_labels(y, x.shape[0])
             loss, grads = network.loss_and_grads(device.xp, self._mlp, self.params, x, target, float(reg))
-            return float(loss), {name: device.to_host(grad) for name, grad in grads.items()}
+            return float(loss), {name: np.array(device.to_host(grad)) for name, grad in grads.items()}
 
     def train(
         self,
@@ -196,9 +196,12 @@ class TwoLayerNet:
                 if not np.isfinite(float(xp.min(values)) + float(xp.max(values))):
                     raise InputError(f"{name} has a value that is no number or is infinite: drop such rows")
             regime, hyper = Regime(num_iters, batch_size), Hyper(learning_rate, learning_rate_decay, reg)
+            params = self.params
+            if self._device.donates:  # the user may hold these arrays
+                params = divergence.copy(self._device, {"params": params})["params"]
             result = fit(
                 self._mlp,
-                initial_state(self._device, self.params, regime, hyper),
+                initial_state(self._device, params, regime, hyper),
                 Feed(rows, self._put_labels(y, rows.shape[0])),
                 rows_val,
                 self._put_labels(y_val, rows_val.shape[0]),

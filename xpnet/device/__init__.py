@@ -11,7 +11,9 @@ from typing import Literal
 from xpnet.device.arrays import dtype_name, to_numpy
 from xpnet.device.base import Device, Options, of_step, one_by_one
 from xpnet.device.cuda import CudaDevice
+from xpnet.device.jax import JaxDevice
 from xpnet.device.threads import SHARED_FROM, one_blas_thread
+from xpnet.device.torch import TorchDevice
 from xpnet.errors import DeviceError
 
 __all__ = [
@@ -32,13 +34,13 @@ __all__ = [
 Backend = Literal["auto", "numpy", "cupy", "torch", "jax"]
 Precision = Literal["fp32", "tf32", "bf16"]
 
-HAVE = {"numpy": ("cpu",), "cupy": ("cuda",), "torch": ("cpu", "cuda", "mps"), "jax": ("cpu", "cuda")}
+KINDS_OF = {"numpy": ("cpu",), "cupy": ("cuda",), "torch": ("cpu", "cuda", "mps"), "jax": ("cpu", "cuda")}
 """The kinds of device that each library has."""
 
 DEFAULT = {"cpu": "numpy", "cuda": "cupy", "mps": "torch"}
 """The library of each kind of device where none is asked for."""
 
-PRECISIONS = {"cupy": ("fp32", "tf32", "bf16"), "torch": ("fp32", "tf32"), "jax": ("fp32", "tf32", "bf16")}
+PRECISIONS = {"cupy": ("fp32", "tf32", "bf16"), "torch": ("fp32", "tf32"), "jax": ("fp32", "tf32")}
 """The precisions of products that each library offers on a CUDA GPU; elsewhere there is only fp32."""
 
 
@@ -60,7 +62,7 @@ def get_device(
         GPUs and PyTorch on Macs' GPUs.
     precision
         Of the products of float32 matrices on a CUDA GPU: ``"fp32"``; ``"tf32"`` rounds their factors to
-        10 bits of fraction, ``"bf16"`` to 7. Sums and parameters stay float32.
+        10 bits of fraction, ``"bf16"`` to at least 7. Sums and parameters stay float32.
     compiled
         CuPy captures a step as a CUDA graph, PyTorch compiles it; JAX always does, NumPy never.
 
@@ -71,33 +73,28 @@ def get_device(
     """
     if isinstance(device, Device):
         return device
-    match = re.fullmatch(r"cpu|mps|cuda(?::(\d+))?", str(device))
+    device = str(device)
+    match = re.fullmatch(r"cpu|mps|cuda(?::(\d+))?", device)
     if match is None:
         raise DeviceError(f"unknown device {device!r}: use cpu, cuda, cuda:N or mps")
     kind = device.partition(":")[0]
     place = f"cuda:{int(match[1] or 0)}" if kind == "cuda" else kind
     if backend == "auto":
         backend = DEFAULT[kind]
-    if backend not in HAVE:
-        raise DeviceError(f"unknown backend {backend!r}: use auto, {', '.join(HAVE)}")
-    if kind not in HAVE[backend]:
-        fitting = [name for name, kinds in HAVE.items() if kind in kinds]
+    if backend not in KINDS_OF:
+        raise DeviceError(f"unknown backend {backend!r}: use auto, {', '.join(KINDS_OF)}")
+    if kind not in KINDS_OF[backend]:
+        fitting = [name for name, kinds in KINDS_OF.items() if kind in kinds]
         raise DeviceError(f"{backend} has no device {kind}: use backend {' or '.join(fitting)}")
     offered = PRECISIONS[backend] if kind == "cuda" else ("fp32",)
     if precision not in offered:
         raise DeviceError(
             f"no precision {precision!r} with {backend} on device {kind}: use {' or '.join(offered)}"
         )
-
-    # Imported here because they are heavy.
     if backend == "cupy":
         return CudaDevice(int(place.partition(":")[2]), precision, compiled)
     if backend == "torch":
-        from xpnet.device.torch import TorchDevice
-
         return TorchDevice(place, precision, compiled)
     if backend == "jax":
-        from xpnet.device.jax import JaxDevice
-
         return JaxDevice(place, precision)
     return Device()

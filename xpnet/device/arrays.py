@@ -26,7 +26,8 @@ def to_numpy(array: Any) -> NDArray[Any]:
     if hasattr(array, "__dlpack__") or hasattr(array, "__array_namespace__"):
         import array_api_compat
 
-        array = array_api_compat.to_device(array, "cpu")
+        if not array_api_compat.is_jax_array(array):  # which NumPy reads wherever they are
+            array = array_api_compat.to_device(array, "cpu")
     return np.asarray(array)
 
 

@@ -40,6 +40,8 @@ class Device:
     keeps_raw
         Whether training rows of whole numbers are best kept as they are and prepared batch by batch, for the
         memory's sake, rather than once and for all, for the time's.
+    donates
+        Whether steps make the arrays of the state that they are given unusable, instead of overwriting them.
     steps_at_once
         Steps to ask of what `compile` returns in one call: the more, the less often it is left, the fewer,
         the sooner a run can be ended.
@@ -48,6 +50,7 @@ class Device:
     name = "cpu"
     is_host = True
     keeps_raw = False
+    donates = False
     steps_at_once = 1
 
     def __init__(self) -> None:

@@ -75,18 +75,17 @@ def library(cupy: Any) -> Any:
     DeviceError
         It cannot be found.
     """
-    importlib.import_module("cupy.cublas")  # CuPy loads cuBLAS with it
-
     major = cupy.cuda.runtime.runtimeGetVersion() // 1000
     # By its bare name, under which the system has it already, wherever CuPy found it.
     name = f"cublas64_{major}.dll" if sys.platform == "win32" else f"libcublas.so.{major}"
     try:
+        importlib.import_module("cupy.cublas")  # CuPy loads cuBLAS with it
         found = ctypes.CDLL(name)
         for function, types_ in FUNCTIONS.items():
             getattr(found, function).argtypes = types_
         found.cublasGetStatusString.argtypes = [_int]
         found.cublasGetStatusString.restype = ctypes.c_char_p
-    except (OSError, AttributeError) as error:
+    except (ImportError, OSError, AttributeError) as error:
         raise DeviceError(
             f"cuBLAS of CUDA {major} cannot be loaded ({one_line(error)}): run "
             f'`pip install "xpnet[cuda{major}]"`, which brings it along, or use precision fp32 uncompiled'
@@ -156,7 +155,10 @@ class Products:
         return out
 
     def vecdot(self, x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
-        """Return the sums of products along an axis, by no product of matrices."""
+        """Return the sums of products along an axis.
+
+        CuPy makes a product of matrices of it, which it does not do in a capture, nor always in float32.
+        """
         return self._plain.sum(x1 * x2, axis=axis)
 
     def _matrices(self, x: Array, nets: tuple[int, ...]) -> tuple[Array, bool, int, int]:
@@ -196,10 +198,22 @@ class _Handle:
         self.pointer = ctypes.c_void_p()
         check(cublas.cublasCreate_v2(ctypes.byref(self.pointer)))
         weakref.finalize(self, cublas.cublasDestroy_v2, self.pointer).atexit = False
-        self._workspace = cupy.cuda.Memory(WORKSPACE)
+        self._workspace = _memory(cupy)
         # In this order: a new stream takes the workspace away.
         check(cublas.cublasSetStream_v2(self.pointer, stream))
         check(cublas.cublasSetWorkspace_v2(self.pointer, self._workspace.ptr, WORKSPACE))
+
+
+def _memory(cupy: Any) -> Any:
+    """Return a workspace; CuPy's pool gives back what it holds in reserve, if there is nothing else."""
+    try:
+        return cupy.cuda.Memory(WORKSPACE)
+    except cupy.cuda.runtime.CUDARuntimeError:
+        cupy.get_default_memory_pool().free_all_blocks()
+    try:
+        return cupy.cuda.Memory(WORKSPACE)
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise MemoryError(f"cuBLAS's workspace: {one_line(error)}") from error
 
 
 def layout(

@@ -15,7 +15,7 @@ from xpnet.typing import Advance, Array, Draws, State, Step
 
 __all__ = ["JaxDevice"]
 
-PRECISIONS = {"fp32": "float32", "tf32": "tensorfloat32", "bf16": "bfloat16"}
+ITS_NAMES = {"fp32": "float32", "tf32": "tensorfloat32"}
 """What JAX calls the precisions of products. Left to itself it takes TF32 on a GPU that has it."""
 
 LEAST_CAPACITY = 128
@@ -30,7 +30,7 @@ class JaxDevice(Device):
     place
         ``"cpu"`` or ``"cuda:N"``.
     precision
-        Of the factors of products, on a GPU: ``"fp32"``, ``"tf32"`` or ``"bf16"``.
+        Of the factors of products, on a GPU: ``"fp32"`` or ``"tf32"``.
 
     Raises
     ------
@@ -39,6 +39,7 @@ class JaxDevice(Device):
     """
 
     is_host = False
+    donates = True
     steps_at_once = 16
 
     def __init__(self, place: str = "cpu", precision: str = "fp32") -> None:
@@ -59,6 +60,7 @@ class JaxDevice(Device):
         with self.active():
             if not isinstance(array, self._jax.Array):
                 array = np.asarray(to_numpy(array), dtype=dtype)
+                array = array.astype(array.dtype.newbyteorder("="), copy=False)  # JAX knows no other
             elif dtype is not None:
                 array = array.astype(dtype)
             return self._jax.device_put(array, self._place)
@@ -89,7 +91,10 @@ class JaxDevice(Device):
         with ExitStack() as contexts:
             contexts.enter_context(jax.enable_x64(True))
             contexts.enter_context(jax.default_device(self._place))
-            contexts.enter_context(jax.default_matmul_precision(PRECISIONS[self._precision]))
+            # Whatever the user has forbidden for code of his own.
+            contexts.enter_context(jax.numpy_rank_promotion("allow"))
+            contexts.enter_context(jax.transfer_guard("allow"))
+            contexts.enter_context(jax.default_matmul_precision(ITS_NAMES[self._precision]))
             contexts.enter_context(np.errstate(all="ignore"))
             try:
                 yield
@@ -161,7 +166,9 @@ def _find(jax: Any, place: str) -> Any:
     kind, _, index = place.partition(":")
     try:
         found = jax.devices(kind)
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
+        if kind == "cpu":
+            raise DeviceError(f"JAX has no CPU ({one_line(error)}): leave JAX_PLATFORMS unset") from error
         raise DeviceError(
             f"JAX is installed but finds no usable GPU ({one_line(error)}): run "
             '`pip install "jax[cuda13]"`, or "jax[cuda12]" for a driver that shows CUDA 12 in `nvidia-smi`, '

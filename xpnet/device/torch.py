@@ -1,15 +1,17 @@
 """PyTorch as an array library: the CPU, CUDA GPUs, and with ``mps`` those of Macs. No autograd, no layers."""
 
 import re
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.device.arrays import replacing, to_numpy
+from xpnet.device.arrays import dtype_name, replacing, to_numpy
 from xpnet.device.base import Device, Options, one_by_one
 from xpnet.errors import DeviceError
 from xpnet.text import one_line
@@ -76,6 +78,8 @@ class TorchDevice(Device):
             if host.dtype.byteorder == ">" or not host.flags.writeable or any(s < 0 for s in host.strides):
                 host = np.array(host, host.dtype.newbyteorder("="), order="C")  # PyTorch takes none of these
             array = torch.from_numpy(host)
+        if self._place.type == "mps" and "float64" in (dtype, None if dtype else dtype_name(array)):
+            raise DeviceError("device mps knows no float64: use dtype float32, or device cpu")
         return array.to(self._place, getattr(torch, dtype) if dtype else None)
 
     def to_host(self, array: Array) -> NDArray[Any]:
@@ -109,17 +113,39 @@ class TorchDevice(Device):
         MemoryError
             Out of memory, which PyTorch has several errors for.
         """
-        before = self._torch.get_float32_matmul_precision()
-        self._torch.set_float32_matmul_precision("high" if self._precision == "tf32" else "highest")
         try:
-            with self._torch.no_grad(), np.errstate(all="ignore"):
+            with self._torch.no_grad(), np.errstate(all="ignore"), self._products():
                 yield
         except RuntimeError as error:
             if isinstance(error, self._torch.OutOfMemoryError) or "can't allocate memory" in str(error):
                 raise MemoryError(one_line(error)) from error
             raise
+
+    @contextmanager
+    def _products(self) -> Iterator[None]:
+        """Set the precision of products, which is one of the whole process: the last user takes it back."""
+        if self._place.type != "cuda":  # it is for tensor cores
+            yield
+            return
+        torch, users = self._torch, _users
+        with users.lock:
+            if users.count == 0:
+                try:
+                    users.before = partial(
+                        torch.set_float32_matmul_precision, torch.get_float32_matmul_precision()
+                    )
+                except RuntimeError:  # the user has set it by PyTorch's newer names
+                    matmul = torch.backends.cuda.matmul
+                    users.before = partial(setattr, matmul, "fp32_precision", matmul.fp32_precision)
+            users.count += 1
+            torch.set_float32_matmul_precision("high" if self._precision == "tf32" else "highest")
+        try:
+            yield
         finally:
-            self._torch.set_float32_matmul_precision(before)
+            with users.lock:
+                users.count -= 1
+                if users.count == 0:
+                    users.before()
 
     def compile(self, step: Step) -> Advance:
         """Return what takes many steps; each through `torch.compile` if that was asked for."""
@@ -156,6 +182,18 @@ class TorchDevice(Device):
             return result
 
         return take
+
+
+class _Users:
+    """Who computes with a precision of products, and what brings back the one of before."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.count = 0
+        self.before: Callable[[], Any] = int
+
+
+_users = _Users()
 
 
 def _check(torch: Any, place: str) -> None:

@@ -92,7 +92,7 @@ class Epochs:
         losses: list[Array] = []
         taken: list[int] = []
 
-        asked = False
+        asked = False  # an epoch has a step at least, or there would be no loss
 
         def stop() -> bool:
             nonlocal asked
@@ -121,7 +121,12 @@ class Epochs:
     def settle(self) -> bool:
         """Return whether the parameters are finite; go back to the beginning of the epoch if not."""
         xp = self._device.xp
-        finite = all(bool(xp.all(xp.isfinite(value))) for value in self.state["params"].values())
+        try:
+            finite = all(bool(xp.all(xp.isfinite(value))) for value in self.state["params"].values())
+        except (RuntimeError, ValueError):
+            if not self._device.donates:
+                raise
+            finite = False  # Ctrl-C met steps that had consumed the state and not yet returned the new one
         if not finite:
             self.state = self._before
         return finite

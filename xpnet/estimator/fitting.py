@@ -191,7 +191,7 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     def _publish(self, device: Device, state: State) -> None:
         """Set the fitted attributes that are arrays, as NumPy's."""
         on_host = {
-            kind: {name: device.to_host(value) for name, value in arrays.items()}
+            kind: {name: np.array(device.to_host(value)) for name, value in arrays.items()}
             for kind, arrays in state.items()
         }
         params = on_host.pop("params")

@@ -75,6 +75,6 @@ class Pace:
     def _set(self, rate: float, state: State) -> None:
         # scikit-learn's velocity holds steps and that of `xpnet.optimizers` gradients. They mean the same for
         # one rate, and after a change if the gradients are divided by as much as the rate is multiplied.
-        for velocity in state.get("velocity", {}).values():
-            velocity *= self.rate / rate
+        for name, velocity in state.get("velocity", {}).items():
+            state["velocity"][name] = velocity * (self.rate / rate)
         self.rate = rate

@@ -107,6 +107,8 @@ def network_bytes(mlp: MLP, config: Config) -> int:
     # and average keep, also of the epoch's beginning.
     kept = initial_state(Device(), {}, config.regime(config.batch_size), hyper_of([config]))
     copies = 4 + 2 * (len(kept) - 1)
+    if config.compile:  # what is captured or compiled works on a copy of all that, and is tried on another
+        copies += 2 * len(kept)
     # Of each unit its value before and after the activation, two gradients, and what a smooth activation or
     # a mask takes, in training or in an evaluation; more with a norm. Of its batches this one and the last of
     # the epoch before, or this one with a mask and the bits that it is made of.
