@@ -181,3 +181,22 @@ def test_settings_of_the_process_are_left_alone(cpu):
         assert matmul.fp32_precision == "tf32"
     finally:
         matmul.fp32_precision = before
+
+
+def test_on_a_gpu_the_last_user_takes_the_precision_of_products_back():
+    first, second = get_device("cpu", "torch"), get_device("cpu", "torch")
+    for device in (first, second):
+        device._place = torch.device("cuda")  # which needs none as long as nothing is put there
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        a, b = first.active(), second.active()
+        a.__enter__()
+        b.__enter__()
+        assert torch.get_float32_matmul_precision() == "highest"
+        a.__exit__(None, None, None)
+        assert torch.get_float32_matmul_precision() == "highest"
+        b.__exit__(None, None, None)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
