@@ -30,7 +30,7 @@ class TorchDevice(Device):
     precision
         ``"tf32"`` lets a CUDA GPU round the factors of products to 10 bits of fraction; else ``"fp32"``.
     compiled
-        Whether steps go through `torch.compile`.
+        Whether steps go through ``torch.compile``.
 
     Raises
     ------
@@ -148,7 +148,7 @@ class TorchDevice(Device):
                     users.before()
 
     def compile(self, step: Step) -> Advance:
-        """Return what takes many steps; each through `torch.compile` if that was asked for."""
+        """Return what takes many steps; each through ``torch.compile`` if that was asked for."""
         return one_by_one(self, self._compile(step) if self._compiled else step)
 
     def _compile(self, step: Step) -> Step:
