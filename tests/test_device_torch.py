@@ -190,7 +190,7 @@ def test_on_a_gpu_the_last_user_takes_the_precision_of_products_back():
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
     try:
-        a, b = first.active(), second.active()
+        a, b = first._products(), second._products()  # two threads would enter and leave so
         a.__enter__()
         b.__enter__()
         assert torch.get_float32_matmul_precision() == "highest"
