@@ -86,11 +86,8 @@ DEVICES = {
     "strict": (functools.partial(strict, "device1"), BOTH),
     "strict-no-float64": (functools.partial(strict, "no_float64"), ("float32",)),
     "torch": (functools.partial(found, "cpu", "torch"), BOTH),
-    "jax": (
-        functools.partial(found, "cpu", "jax"),
-        BOTH,
-        FLOAT64,
-    ),  # it compiles every operation of every test
+    # It compiles every operation of every test.
+    "jax": (functools.partial(found, "cpu", "jax"), BOTH, FLOAT64),
     "cupy": (functools.partial(found, "cuda", "cupy"), BOTH),
     "cupy-captured": (functools.partial(found, "cuda", "cupy", "fp32", True), BOTH),
 }

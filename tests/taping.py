@@ -12,6 +12,7 @@ import operator
 from contextlib import contextmanager
 
 import numpy as np
+from unreadable import Hidden
 
 from xpnet.device import Device
 from xpnet.device.graph import captured
@@ -87,26 +88,12 @@ def spoil(array):
     array[...] = np.nan if array.dtype.kind == "f" else 0
 
 
-class Taped:
+class Taped(Hidden):
     """An array on the GPU."""
-
-    __array_ufunc__ = None  # NumPy's own operators step back
 
     def __init__(self, tape, array):
         self._tape = tape
         self._array = array
-
-    @property
-    def shape(self):
-        return self._array.shape
-
-    @property
-    def ndim(self):
-        return self._array.ndim
-
-    @property
-    def dtype(self):
-        return self._array.dtype
 
     def __getitem__(self, key):
         return self._tape.call(operator.getitem, self, key)

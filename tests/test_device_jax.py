@@ -1,10 +1,9 @@
 """JAX as an array library: what its device takes, how it compiles, and what it complains of."""
 
-import builtins
-
 import numpy as np
 import pytest
 from fits import MLP_543, REGIME, begin, learnable, on_host, random_params, train
+from imports import fail_to_import
 
 from xpnet.device import get_device
 from xpnet.errors import DeviceError
@@ -128,27 +127,13 @@ def test_what_was_read_stays_when_training_goes_on(cpu):
 
 
 def test_jax_is_not_installed(monkeypatch):
-    imported = builtins.__import__
-
-    def fail(name, *args):
-        if name == "jax":
-            raise ModuleNotFoundError("No module named 'jaxlib'", name="jaxlib")
-        return imported(name, *args)
-
-    monkeypatch.setattr(builtins, "__import__", fail)
+    fail_to_import(monkeypatch, "jax", ModuleNotFoundError("No module named 'jaxlib'", name="jaxlib"))
     with pytest.raises(DeviceError, match=r'pip install "xpnet\[jax\]"'):
         get_device("cpu", "jax")
 
 
 def test_jax_that_cannot_be_imported(monkeypatch):
-    imported = builtins.__import__
-
-    def fail(name, *args):
-        if name == "jax":
-            raise RuntimeError("jaxlib is version 1,\n but this needs 2")
-        return imported(name, *args)
-
-    monkeypatch.setattr(builtins, "__import__", fail)
+    fail_to_import(monkeypatch, "jax", RuntimeError("jaxlib is version 1,\n but this needs 2"))
     with pytest.raises(DeviceError, match=r"cannot be imported \(jaxlib is version 1, but this needs 2\)"):
         get_device("cpu", "jax")
 

@@ -1,6 +1,5 @@
 """PyTorch as an array library: what its device takes, compiles and complains of."""
 
-import builtins
 import dataclasses
 import shutil
 import sysconfig
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fits import MLP_543, REGIME, begin, draw_step, learnable, on_host, random_params, sources
+from imports import fail_to_import
 
 import xpnet
 from xpnet.device import get_device
@@ -121,27 +121,13 @@ def test_where_compiling_fails_training_goes_on_with_one_warning(monkeypatch, cp
 
 
 def test_pytorch_is_not_installed(monkeypatch):
-    imported = builtins.__import__
-
-    def fail(name, *args):
-        if name == "torch":
-            raise ModuleNotFoundError("No module named 'torch'", name="torch")
-        return imported(name, *args)
-
-    monkeypatch.setattr(builtins, "__import__", fail)
+    fail_to_import(monkeypatch, "torch", ModuleNotFoundError("No module named 'torch'", name="torch"))
     with pytest.raises(DeviceError, match=r'pip install "xpnet\[torch\]"'):
         get_device("cpu", "torch")
 
 
 def test_pytorch_that_cannot_be_imported(monkeypatch):
-    imported = builtins.__import__
-
-    def fail(name, *args):
-        if name == "torch":
-            raise OSError("libcudart.so:\n cannot open")
-        return imported(name, *args)
-
-    monkeypatch.setattr(builtins, "__import__", fail)
+    fail_to_import(monkeypatch, "torch", OSError("libcudart.so:\n cannot open"))
     with pytest.raises(DeviceError, match=r"cannot be imported \(libcudart.so: cannot open\)"):
         get_device("cpu", "torch")
 

@@ -15,13 +15,10 @@ class ReadError(TypeError):
     """A value was asked for on the host."""
 
 
-class Unreadable:
-    """An array of which only shape and dtype are known, as a tracer's."""
+class Hidden:
+    """An array of which shape and dtype are known."""
 
     __array_ufunc__ = None  # NumPy's own operators step back
-
-    def __init__(self, array):
-        self._array = np.asarray(array)
 
     @property
     def shape(self):
@@ -34,6 +31,13 @@ class Unreadable:
     @property
     def dtype(self):
         return self._array.dtype
+
+
+class Unreadable(Hidden):
+    """An array of which nothing else is known, as a tracer's."""
+
+    def __init__(self, array):
+        self._array = np.asarray(array)
 
     def __getitem__(self, key):
         for part in key if isinstance(key, tuple) else (key,):

@@ -1,9 +1,9 @@
 """BLAS threads on the CPU: products that are worth several, and stacks that have threads of their own."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+
+from xpnet.device.shared import Shared
 
 __all__ = ["SHARED_FROM", "one_blas_thread"]
 
@@ -24,34 +24,10 @@ def one_blas_thread(wanted: bool = True) -> Iterator[None]:
     if not wanted:
         yield
         return
-    _one_thread.enter()
-    try:
+    from threadpoolctl import threadpool_limits
+
+    with _one_thread.using(lambda: threadpool_limits(1).restore_original_limits, lambda: None):
         yield
-    finally:
-        _one_thread.leave()
 
 
-class _OneThread:
-    """Counts who wants BLAS kept to one thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-        self._limits: Any = None
-
-    def enter(self) -> None:
-        from threadpoolctl import threadpool_limits
-
-        with self._lock:
-            if self._users == 0:
-                self._limits = threadpool_limits(1)
-            self._users += 1
-
-    def leave(self) -> None:
-        with self._lock:
-            self._users -= 1
-            if self._users == 0:
-                self._limits.restore_original_limits()
-
-
-_one_thread = _OneThread()
+_one_thread = Shared()

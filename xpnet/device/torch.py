@@ -1,7 +1,6 @@
 """PyTorch as an array library: the CPU, CUDA GPUs, and with ``mps`` those of Macs. No autograd, no layers."""
 
 import re
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from xpnet.device.arrays import dtype_name, replacing, to_numpy
 from xpnet.device.base import Device, Options, one_by_one
+from xpnet.device.shared import Shared
 from xpnet.errors import DeviceError
 from xpnet.text import one_line
 from xpnet.typing import Advance, Array, Draws, State, Step
@@ -127,25 +127,19 @@ class TorchDevice(Device):
         if self._place.type != "cuda":  # it is for tensor cores
             yield
             return
-        torch, users = self._torch, _users
-        with users.lock:
-            if users.count == 0:
-                try:
-                    users.before = partial(
-                        torch.set_float32_matmul_precision, torch.get_float32_matmul_precision()
-                    )
-                except RuntimeError:  # the user has set it by PyTorch's newer names
-                    matmul = torch.backends.cuda.matmul
-                    users.before = partial(setattr, matmul, "fp32_precision", matmul.fp32_precision)
-            users.count += 1
-            torch.set_float32_matmul_precision("high" if self._precision == "tf32" else "highest")
-        try:
+        torch = self._torch
+
+        def note() -> Callable[[], Any]:
+            try:
+                before = torch.get_float32_matmul_precision()
+            except RuntimeError:  # the user has set it by PyTorch's newer names
+                matmul = torch.backends.cuda.matmul
+                return partial(setattr, matmul, "fp32_precision", matmul.fp32_precision)
+            return partial(torch.set_float32_matmul_precision, before)
+
+        wanted = "high" if self._precision == "tf32" else "highest"
+        with _precision.using(note, partial(torch.set_float32_matmul_precision, wanted)):
             yield
-        finally:
-            with users.lock:
-                users.count -= 1
-                if users.count == 0:
-                    users.before()
 
     def compile(self, step: Step) -> Advance:
         """Return what takes many steps; each through ``torch.compile`` if that was asked for."""
@@ -184,16 +178,7 @@ class TorchDevice(Device):
         return take
 
 
-class _Users:
-    """Who computes with a precision of products, and what brings back the one of before."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.count = 0
-        self.before: Callable[[], Any] = int
-
-
-_users = _Users()
+_precision = Shared()
 
 
 def _check(torch: Any, place: str) -> None:
