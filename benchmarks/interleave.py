@@ -240,7 +240,8 @@ def markdown_table(timings: Mapping[str, Timing], reference: str) -> str:
         if timing.error:
             lines.append(f"| {name} | failed | {timing.error.replace('|', '/')} | | |")
             continue
-        low, median, high = statistics.quantiles(timing.seconds, n=4)
+        one = len(timing.seconds) == 1  # has no quartiles before Python 3.13
+        low, median, high = timing.seconds * 3 if one else statistics.quantiles(timing.seconds, n=4)
         ratio = f"{by_reference[name]:.2f}" if by_reference else ""
         lines.append(
             f"| {name} | {1e3 * median:.3f} | {1e3 * low:.3f} – {1e3 * high:.3f} "

@@ -98,6 +98,10 @@ class Taped(Hidden):
     def __getitem__(self, key):
         return self._tape.call(operator.getitem, self, key)
 
+    @property
+    def mT(self):  # noqa: N802 - the name that the Array API gives it
+        return self._tape.call(np.matrix_transpose, self)
+
     def __setitem__(self, key, value):
         self._tape.change(operator.setitem, self, key, value)
 

@@ -44,10 +44,13 @@ def factors():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("nets", NETS)
 @pytest.mark.parametrize("shared", [False, True])
-def test_it_is_the_product_subtracted(subtract, factors, dtype, nets, shared):
+@pytest.mark.parametrize("turned", [False, True])
+def test_it_is_the_product_subtracted(subtract, factors, dtype, nets, shared, turned):
     tolerance = {"float32": 1e-5, "float64": 1e-13}[dtype]
     for batch, rows, columns in itertools.product((1, 2, 50), (1, 3, 64), (1, 13, 30)):
         W, x, dy = factors(dtype, nets, batch, rows, columns, shared)
+        if turned:
+            dy = dy.mT.copy().mT
         expected, copies = W - Product(x, dy).multiply(np), (x.copy(), dy.copy())
         x.flags.writeable = dy.flags.writeable = False
         assert subtract(W, x, dy)
@@ -151,7 +154,8 @@ REFUSED = {
     "rows of a larger W": lambda W, x, dy: (np.repeat(W, 2, axis=-2)[..., ::2, :], x, dy),
     "transposed W": lambda W, x, dy: (np.asfortranarray(W), x, dy),
     "transposed x": lambda W, x, dy: (W, np.asfortranarray(x), dy),
-    "transposed dy": lambda W, x, dy: (W, x, np.asfortranarray(dy)),
+    "rows of a larger dy": lambda W, x, dy: (W, x, np.repeat(dy, 2, axis=-2)[..., ::2, :]),
+    "rows of a larger dy.mT": lambda W, x, dy: (W, x, np.repeat(dy.mT, 2, axis=-2)[..., ::2, :].mT),
     "columns of a larger dy": lambda W, x, dy: (W, x, np.repeat(dy, 2, axis=-1)[..., ::2]),
     "the same row of x again and again": lambda W, x, dy: (W, np.broadcast_to(x[..., :1, :], x.shape), dy),
     "x of another dtype": lambda W, x, dy: (W, x.astype("float32"), dy),

@@ -39,6 +39,10 @@ class Unreadable(Hidden):
     def __init__(self, array):
         self._array = np.asarray(array)
 
+    @property
+    def mT(self):  # noqa: N802 - the name that the Array API gives it
+        return Unreadable(self._array.mT)
+
     def __getitem__(self, key):
         for part in key if isinstance(key, tuple) else (key,):
             if not (part is None or part is Ellipsis or isinstance(part, int | slice)):

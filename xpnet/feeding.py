@@ -134,7 +134,8 @@ def mix(xp: Namespace, x: Array, Y: Array, share: Array) -> tuple[Array, Array]:
 
 
 def _take_rows(xp: Namespace, a: Array, index: Array) -> Array:
-    """``a[index]`` for an index of any shape: the standard's `take` knows only one axis."""
-    flat = xp.reshape(index, (-1,))
-    rows = a.take(flat) if isinstance(a, HostRows) else xp.take(a, flat, axis=0)
-    return xp.reshape(rows, (*index.shape, *a.shape[1:]))
+    """``a[index]`` for an index of any shape."""
+    if index.ndim > 1:  # the standard's `take` knows only one axis
+        rows = _take_rows(xp, a, xp.reshape(index, (-1,)))
+        return xp.reshape(rows, (*index.shape, *a.shape[1:]))
+    return a.take(index) if isinstance(a, HostRows) else xp.take(a, index, axis=0)

@@ -8,6 +8,7 @@ behind the number: ``W2a``, ``W2b``.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -108,12 +109,12 @@ class MLP:
         letters = {"none": "", "layer": "gs", "batch": "gsmv"}[self.norm]
         return tuple(f"{letter}{i}" for letter in letters)
 
-    @property
+    @cached_property
     def weights(self) -> tuple[str, ...]:
         """Names of the parameters that regularisation applies to: the weights, nothing else."""
         return tuple(name for name in self.shapes if name.startswith("W"))
 
-    @property
+    @cached_property
     def statistics(self) -> tuple[str, ...]:
         """Names of the running statistics, which batches move and no gradient does."""
         return tuple(name for name in self.shapes if name[0] in "mv")

@@ -65,7 +65,7 @@ def affine(
     def pullback(dy: Array) -> tuple[Array, Array, Array]:
         dx = None
         if need_dx:
-            dx = xp.matmul(dy, xp.matrix_transpose(W))  # (8), first half
+            dx = xp.matmul(dy, W.mT)  # (8), first half
             if dx.ndim > x.ndim:  # a shared x gets the sum over the networks that share it
                 dx = xp.sum(dx, axis=tuple(range(dx.ndim - x.ndim)))
         dW = Product(x, dy)  # (6), (9)

@@ -140,7 +140,7 @@ def projection(
     varies = divided_by > float(xp.finfo(rows.dtype).eps) * variances[0]
     matrix = components * xp.where(varies, 1.0 / xp.sqrt(xp.where(varies, divided_by, 1.0)), 0.0)
     if rotate_back:
-        matrix = xp.matmul(matrix, xp.matrix_transpose(components))
+        matrix = xp.matmul(matrix, components.mT)
         matrix *= xp.astype(rows.scale > 0, matrix.dtype)  # what is left out is 0, without rounding
     return xp.astype(rows.scale[:, None], matrix.dtype) * matrix
 
@@ -181,7 +181,7 @@ def principal(rows: Standardized, num_components: int) -> tuple[Array, Array]:
 def _exact(rows: Standardized) -> tuple[Array, Array]:
     """Return all eigenpairs of the covariance."""
     xp = rows.xp
-    covariance = rows.average(lambda c: xp.matmul(xp.matrix_transpose(c), c))
+    covariance = rows.average(lambda c: xp.matmul(c.mT, c))
     scale = xp.astype(rows.scale, covariance.dtype)
     covariance *= scale
     covariance *= scale[:, None]
@@ -199,11 +199,11 @@ def _randomised(rows: Standardized, start: Array) -> tuple[Array, Array]:
     scale = xp.astype(rows.scale[:, None], rows.dtype)
 
     def product(SQ: Array, c: Array) -> Array:
-        return xp.matmul(xp.matrix_transpose(c), xp.matmul(c, SQ))
+        return xp.matmul(c.mT, xp.matmul(c, SQ))
 
     def within(SQ: Array, c: Array) -> Array:
         projected = xp.matmul(c, SQ)
-        return xp.matmul(xp.matrix_transpose(projected), projected)
+        return xp.matmul(projected.mT, projected)
 
     Q = start
     for _ in range(POWERS):
@@ -221,7 +221,7 @@ def _orthonormal(xp: Namespace, Z: Array) -> Array:
     takes a fraction of the time of a QR decomposition of the tall ``Z``. Directions that are lost in
     rounding come out shorter than 1, and so count for less in what follows.
     """
-    eigenvalues, U = _largest_first(xp, xp.matmul(xp.matrix_transpose(Z), Z))
+    eigenvalues, U = _largest_first(xp, xp.matmul(Z.mT, Z))
     limits = xp.finfo(Z.dtype)
     floor = 10 * float(limits.eps) * eigenvalues[0] + float(limits.smallest_normal)
     return xp.matmul(Z, U / xp.sqrt(xp.maximum(eigenvalues, floor)))

@@ -56,7 +56,7 @@ class Product(NamedTuple):
 
     def multiply(self, xp: Namespace) -> Array:
         """Return ``xᵀ dy``, ``(*nets, in, out)``."""
-        return xp.matmul(xp.matrix_transpose(self.x), self.dy)
+        return xp.matmul(self.x.mT, self.dy)
 
 
 Subtract: TypeAlias = Callable[[Array, Array, Array, Array | None], bool]

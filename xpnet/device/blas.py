@@ -60,10 +60,12 @@ def find_subtract() -> Subtract | None:
         if keep is not None and (threads() == 1 or not np.all(keep)):
             W *= keep[..., None, None]
             keep = None
+        # A loss may hand over its gradient transposed: see `losses`.
+        order, row = (AS_IT_IS, columns) if dy.flags.c_contiguous else (TRANSPOSED, batch)
         for net in np.ndindex(*nets):
             gemm(
-                *(ROW_MAJOR, TRANSPOSED, AS_IT_IS, rows, columns, batch, -1.0),
-                *((x if shared else x[net]).ctypes.data, rows, dy[net].ctypes.data, columns),
+                *(ROW_MAJOR, TRANSPOSED, order, rows, columns, batch, -1.0),
+                *((x if shared else x[net]).ctypes.data, rows, dy[net].ctypes.data, row),
                 *(1.0 if keep is None else float(keep[net]), W[net].ctypes.data, columns),
             )
         return True
@@ -75,9 +77,11 @@ def _fit(W: Array, x: Array, dy: Array) -> bool:
     """Whether the arrays are what BLAS takes them for, and ``W`` may be written to: it looks at no flag."""
     *nets, rows, columns = W.shape
     batch = x.shape[-2]
-    plain = all(type(a) is np.ndarray and a.flags.c_contiguous and a.flags.aligned for a in (W, x, dy))
     return bool(
-        plain
+        all(type(a) is np.ndarray and a.flags.aligned for a in (W, x, dy))
+        and W.flags.c_contiguous
+        and x.flags.c_contiguous
+        and (dy.flags.c_contiguous or dy.mT.flags.c_contiguous)
         and W.flags.writeable
         and x.dtype == dy.dtype == W.dtype
         and x.shape in ((batch, rows), (*nets, batch, rows))

@@ -64,7 +64,8 @@ class CudaDevice(Device):
         # Imported here because it takes as long as NumPy itself, which needs no adapter.
         import array_api_compat.cupy
 
-        self.xp = array_api_compat.cupy
+        # The adapter's waits for the GPU.
+        self.xp = replacing(array_api_compat.cupy, clip=self._cupy.clip)
         self.name = f"cuda:{index}"
         self.backend = f"cupy {self._cupy.__version__}"
         self._precision, self._compiled = precision, compiled

@@ -56,8 +56,9 @@ class TorchDevice(Device):
             return torch.clamp(x1, min=x2) if isinstance(x2, float) else torch.maximum(x1, x2)
 
         # The adapter's do no more for equal dtypes and take longer: `vecdot` three times even for large ones,
-        # and `maximum` copies its number to the GPU each time.
-        self.xp = replacing(array_api_compat.torch, matmul=torch.matmul, vecdot=vecdot, maximum=maximum)
+        # `maximum` copies its number to the GPU each time, and `clip` waits for the GPU.
+        functions = {"matmul": torch.matmul, "vecdot": vecdot, "maximum": maximum, "clip": torch.clamp}
+        self.xp = replacing(array_api_compat.torch, **functions)
         self.name = place
         self.backend = f"torch {self._torch.__version__}"
         self._place = self._torch.device(place)
