@@ -114,12 +114,14 @@ def time_side_by_side(
     at_once: int = 1,
     start_together: bool = False,
     patience: float = 600.0,
+    each_round: Callable[[], Any] | None = None,
 ) -> dict[str, Timing]:
     """Run the contenders in turn, ``rounds`` times, after one turn each to warm up.
 
     A turn is as many steps as take about ``seconds_per_turn``, a multiple of ``at_once`` and at least that.
     With ``start_together`` the processes get ready at the same time, which is sooner where there are cores
     for them. One that fails, or does not answer for ``patience`` seconds, is left out from then on.
+    ``each_round`` is called before each.
     """
     failed: dict[str, Timing] = {}
     workers: dict[str, _Worker] = {}
@@ -146,6 +148,8 @@ def time_side_by_side(
             steps[name] = at_once * max(1, round(seconds_per_turn / first[0] / at_once))
     turns: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
     for _ in range(rounds):
+        if each_round:
+            each_round()
         for name in steps:
             if taken := ask(name, lambda worker, count=steps[name]: worker.turn(count)):
                 turns[name].append(taken)

@@ -13,10 +13,11 @@ All draw the rows of many batches at once, as training does, and wait for a GPU 
 import argparse
 import itertools
 import os
+import statistics
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tests")]
 sys.path.append(str(Path(__file__).parents[1]))  # where xpnet is not installed
 import interleave
+from crossing import APART, crossing
 from interleave import Block, Contender
 
 LEARNING_RATE, REG, STD = 1e-3, 1e-2, 1e-4
@@ -566,6 +568,27 @@ CONTENDERS = {
 }
 
 
+def by_placement(timings: Mapping[str, interleave.Timing], crossings: Sequence[float]) -> str:
+    """Return a table of the ratios to the floor where the cores share a cache, and where they are apart."""
+    columns = {}
+    for placement, is_apart in (("cores share a cache", False), ("cores are apart", True)):
+        if rounds := [i for i, c in enumerate(crossings) if (c >= APART) == is_apart]:
+            crossed = statistics.median(crossings[i] for i in rounds)
+            heading = f"{placement}: {len(rounds)} rounds, crossing {crossed:.2f}"
+            of_rounds = {
+                name: replace(timing, seconds=[timing.seconds[i] for i in rounds])
+                for name, timing in timings.items()
+                if timing.seconds
+            }
+            columns[heading] = interleave.ratios(of_rounds, FLOOR)
+    lines = [f"| ratio to {FLOOR} | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
+    for name, timing in timings.items():
+        if timing.seconds:
+            values = [f"{ratios[name]:.2f}" if ratios else "" for ratios in columns.values()]
+            lines.append(f"| {name} | {' | '.join(values)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Run the contenders that are installed and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -575,10 +598,16 @@ def main() -> None:
     on_cpu = flags.device == "cpu"
     sizes = Sizes(device=flags.device, precision=flags.precision, epoch=16 if on_cpu else 64)
     chosen = interleave.installed(CONTENDERS, flags.only, FLOOR, flags.device)
+    crossings: list[float | None] = []
     timings = interleave.time_side_by_side(
-        chosen, sizes, flags.rounds, flags.seconds, at_once=sizes.epoch, start_together=not on_cpu
+        *(chosen, sizes, flags.rounds, flags.seconds),
+        at_once=sizes.epoch,
+        start_together=not on_cpu,
+        each_round=(lambda: crossings.append(crossing())) if on_cpu else None,
     )
     print(f"{interleave.environment_line()}\n\n{sizes}\n\n{interleave.markdown_table(timings, FLOOR)}")
+    if measured := [c for c in crossings if c is not None]:
+        print(f"\n{by_placement(timings, measured)}")
     if flags.json:
         interleave.write_json(flags.json, vars(sizes), timings)
 
