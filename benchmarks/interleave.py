@@ -28,6 +28,11 @@ from typing import Any
 Block = Callable[[int], None]
 """Runs the given number of steps and waits until they are done."""
 
+SPINNING = 0.3
+"""Seconds for which the threads of a pool may keep a core busy with waiting for more work: OpenBLAS's do for a
+tenth, which would be part of the next contender's turn.
+"""
+
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "triton", "jax", "cupy-cuda12x", "cupy-cuda13x")
 
 
@@ -119,6 +124,7 @@ def time_side_by_side(
     """Run the contenders in turn, ``rounds`` times, after one turn each to warm up.
 
     A turn is as many steps as take about ``seconds_per_turn``, a multiple of ``at_once`` and at least that.
+    With several threads each begins when those of the last have gone to sleep.
     With ``start_together`` the processes get ready at the same time, which is sooner where there are cores
     for them. One that fails, or does not answer for ``patience`` seconds, is left out from then on.
     ``each_round`` is called before each.
@@ -147,10 +153,12 @@ def time_side_by_side(
         if first := ask(name, lambda worker: worker.turn(at_once * -(-3 // at_once))):
             steps[name] = at_once * max(1, round(seconds_per_turn / first[0] / at_once))
     turns: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
+    rest = SPINNING if int(os.environ.get("XPNET_BENCHMARK_THREADS", "1")) > 1 else 0.0
     for _ in range(rounds):
         if each_round:
             each_round()
         for name in steps:
+            time.sleep(rest)
             if taken := ask(name, lambda worker, count=steps[name]: worker.turn(count)):
                 turns[name].append(taken)
     for name, worker in workers.items():

@@ -147,6 +147,11 @@ def test_the_memory_of_a_stack_is_not_underestimated(features, rows, changes, sh
     assert 0.1 * estimate < peak < estimate
 
 
+def test_the_operations_of_a_step():
+    """As in the exercise: five products, and the gradient by the input would be the sixth."""
+    assert plan.operations(MLP((3072, 300, 10)), 400) == 6 * 400 * (3072 * 300 + 300 * 10)
+
+
 def choose(monkeypatch, seconds, count=12, device=DEVICE, max_nets=None, cores=2):
     """Choose a cut where a step of it takes ``seconds(cut)``; return it and the cuts that were tried."""
     tried = []
@@ -171,12 +176,16 @@ def test_networks_go_one_by_one_where_a_stack_costs_more(monkeypatch):
 
 
 @pytest.mark.parametrize("cores", [1, 2, 5])
-def test_every_size_is_tried_on_all_cores_and_on_one(monkeypatch, cores):
-    """First a stack on each core; all in one; and no way twice."""
+@pytest.mark.parametrize("large", [False, True])
+def test_every_size_is_tried_on_all_cores_and_on_one(monkeypatch, cores, large):
+    """First large networks in a stack on each core and small ones in one for all; and no way twice."""
+    if large:
+        monkeypatch.setattr(plan, "SHARED_OUT_FROM", 12 * plan.operations(MLP((5, 7, 3)), BASE.batch_size))
     _, tried = choose(monkeypatch, lambda _: 100.0, cores=cores)
     on_each = -(-12 // cores)
-    assert tried[0] == Cut(on_each, min(cores, -(-12 // on_each)))
-    assert Cut(12) in tried[:2]
+    shared_out, one = Cut(on_each, min(cores, -(-12 // on_each))), Cut(12)
+    assert tried[0] == (shared_out if large else one)
+    assert {shared_out, one} <= set(tried[:2])
     assert len(set(tried)) == len(tried)
     for size in (1, 2, 4, 8):
         assert {Cut(size), Cut(size, min(cores, -(-12 // size)))} <= set(tried)

@@ -39,6 +39,11 @@ CALIBRATION_SHARE = 0.03
 
 CALIBRATION_SECONDS = 0.01
 
+SHARED_OUT_FROM = 1.5e8
+"""Floating-point operations in a step of all networks from which a stack on each core is likely to be faster
+than one for all: with fewer, the cores wait for the interpreter, which only one of them can have at a time.
+"""
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -117,6 +122,11 @@ def network_bytes(mlp: MLP, config: Config) -> int:
     return itemsize * (copies * parameters + 6 * units * rows + 5 * mlp.sizes[0] * config.batch_size)
 
 
+def operations(mlp: MLP, batch: int) -> int:
+    """Return the floating-point operations of a network's step: two a product, three products a weight."""
+    return 6 * batch * sum(math.prod(mlp.shapes[name]) for name in mlp.weights)
+
+
 def fits_in_memory(mlp: MLP, config: Config, device: Device) -> int:
     """Return how many networks fit the device's free memory at a time, at least 1."""
     return max(1, int(MEMORY_SHARE * device.free_memory()) // network_bytes(mlp, config))
@@ -148,9 +158,11 @@ def choose_cut(configs: Sequence[Config], prepared: Prepared, device: Device, ma
     def on_all_cores(size: int) -> Cut:
         return Cut(size, min(cores(), -(-len(configs) // size), max(1, fit // size)))
 
-    # A stack on each core first, then all in one, then smaller ones: few networks take so little time that
-    # nothing else is tried. On several threads and on one: small products have threads wait for each other.
+    # First what is likely to be best, a stack on each core or all in one: few networks take so little time
+    # that nothing else is tried. Then smaller ones, on several threads and on one.
     ways = [on_all_cores(min(most, -(-len(configs) // cores()))), Cut(most)]
+    if most * operations(mlp, configs[0].batch_size) < SHARED_OUT_FROM:
+        ways.reverse()
     for size in (2**i for i in reversed(range(most.bit_length()))):
         ways += [on_all_cores(size), Cut(size)]
     ways = list(dict.fromkeys(ways))
