@@ -29,8 +29,8 @@ Block = Callable[[int], None]
 """Runs the given number of steps and waits until they are done."""
 
 SPINNING = 0.3
-"""Seconds for which the threads of a pool may keep a core busy with waiting for more work: OpenBLAS's do for a
-tenth, which would be part of the next contender's turn.
+"""Seconds for which a pool's threads may keep a core busy, waiting for more work: OpenBLAS's do for a tenth,
+which would be part of the next contender's turn.
 """
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "triton", "jax", "cupy-cuda12x", "cupy-cuda13x")

@@ -3,8 +3,8 @@
 Every loss takes ``(xp, scores, target)``: scores ``(*nets, batch, classes)`` and as target either integer
 labels ``0 .. classes - 1``, ``(*nets, batch)`` or ``(batch,)`` shared by all networks, or soft targets, the
 probability of each class: ``(*nets, batch, classes)`` or ``(batch, classes)``, rows that sum to 1. It
-returns ``(loss, dscores)`` of shapes ``(*nets,)`` and of ``scores``. Labels are not checked here; one out of
-range matches no class.
+returns ``(loss, dscores)`` of shapes ``(*nets,)`` and of ``scores``, the latter with the batch last in memory.
+Labels are not checked here; one out of range matches no class.
 
 The losses of `OF_OUTPUTS` take a number for each output instead, ``(*nets, batch, outputs)`` or
 ``(batch, outputs)``. Each loss may be given a weight for each row, ``(*nets, batch)`` or ``(batch,)``, 0 or
@@ -58,7 +58,8 @@ def one_hot(xp: Namespace, y: Array, like: Array) -> Array:
     """
     # Tracers of compiled steps have no device; there is only one to choose from then.
     device = getattr(like, "device", None)
-    return xp.astype(xp.arange(like.shape[-1], dtype=xp.int64, device=device) == y[..., None], like.dtype)
+    classes = xp.arange(like.shape[-1], dtype=xp.int64, device=device)[:, None]
+    return xp.astype(classes == y[..., None, :], like.dtype).mT  # in memory as the losses want it
 
 
 def smooth(Y: Array, strength: Array) -> Array:

@@ -41,7 +41,8 @@ CALIBRATION_SECONDS = 0.01
 
 SHARED_OUT_FROM = 1.5e8
 """Floating-point operations in a step of all networks from which a stack on each core is likely to be faster
-than one for all: with fewer, the cores wait for the interpreter, which only one of them can have at a time.
+than one for all, by ``benchmarks/sweep.py --stack-sizes``: with fewer, the cores wait for the interpreter,
+which only one of them can have at a time.
 """
 
 
