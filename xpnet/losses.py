@@ -3,8 +3,8 @@
 Every loss takes ``(xp, scores, target)``: scores ``(*nets, batch, classes)`` and as target either integer
 labels ``0 .. classes - 1``, ``(*nets, batch)`` or ``(batch,)`` shared by all networks, or soft targets, the
 probability of each class: ``(*nets, batch, classes)`` or ``(batch, classes)``, rows that sum to 1. It
-returns ``(loss, dscores)`` of shapes ``(*nets,)`` and of ``scores``, the latter with the batch last in memory.
-Labels are not checked here; one out of range matches no class.
+returns ``(loss, dscores)`` of shapes ``(*nets,)`` and of ``scores``, the latter with the batch last in
+memory. Labels are not checked here; one out of range matches no class.
 
 The losses of `OF_OUTPUTS` take a number for each output instead, ``(*nets, batch, outputs)`` or
 ``(batch, outputs)``. Each loss may be given a weight for each row, ``(*nets, batch)`` or ``(batch,)``, 0 or
