@@ -4,6 +4,7 @@
 are a pattern of their class plus noise, so that a network can learn to tell them apart.
 """
 
+import gzip
 import io
 import pickle
 import tarfile
@@ -73,8 +74,15 @@ def write_cifar(dest, layout="python", images_per_batch=40, seed=0, protocol=Non
 
 
 def write_tar(path, files):
-    """Write ``{member name: content}`` as a ``.tar.gz``, last name first: order must not matter."""
-    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+    """Write ``{member name: content}`` as a ``.tar.gz``, last name first: order must not matter.
+
+    The same bytes at any time: the header's time is left out.
+    """
+    with (
+        path.open("wb") as file,
+        gzip.GzipFile("", "wb", 1, file, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as archive,
+    ):
         for name, content in reversed(files.items()):
             member = tarfile.TarInfo(name)
             member.size = len(content)

@@ -291,7 +291,7 @@ def npz(rng, content, canary="canary"):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as archive:
         for name, member in members.items():
-            archive.writestr(name, member)
+            archive.writestr(zipfile.ZipInfo(name), member, method)  # of 1980, not of now
     return file.getvalue()
 
 
@@ -426,7 +426,7 @@ def archive(rng, content, inner, canary="canary"):
                 if more is not None:
                     made.addfile(more)
         tar = file.getvalue()
-    return gzip.compress(bytes(tar), 1)
+    return gzip.compress(bytes(tar), 1, mtime=0)  # not of now
 
 
 def tar_checksum(tar, start):
