@@ -4,6 +4,7 @@ A step on two threads hands arrays from core to core. On a virtual machine the h
 are, and may move them from one minute to the next: next to each other, or each behind a cache of its own.
 """
 
+import contextlib
 import os
 import statistics
 import threading
@@ -22,7 +23,7 @@ def crossing(rounds: int = 50) -> float | None:
     Returns
     -------
     float or None
-        A ratio of medians. None where there is one core, or threads cannot be kept on theirs.
+        A ratio of medians, of the first two cores. None where there is one, or no thread can be kept on it.
     """
     if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:
         return None
@@ -38,14 +39,14 @@ def crossing(rounds: int = 50) -> float | None:
         return time.perf_counter() - began
 
     def other() -> None:
-        os.sched_setaffinity(0, {there})  # of this thread alone
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {there})  # of this thread alone
         for _ in range(rounds):
             begin.acquire()
             one_pass()
             done.release()
 
-    thread = threading.Thread(target=other)
-    thread.start()
+    threading.Thread(target=other, daemon=True).start()  # so that Ctrl-C need not wait for it
     os.sched_setaffinity(0, {here})
     try:
         others, own = [], []
@@ -56,7 +57,6 @@ def crossing(rounds: int = 50) -> float | None:
             own.append(one_pass())
     finally:
         os.sched_setaffinity(0, allowed)
-        thread.join()
     return statistics.median(others) / statistics.median(own)
 
 

@@ -124,7 +124,7 @@ def time_side_by_side(
     """Run the contenders in turn, ``rounds`` times, after one turn each to warm up.
 
     A turn is as many steps as take about ``seconds_per_turn``, a multiple of ``at_once`` and at least that.
-    With several threads each begins when those of the last have gone to sleep.
+    With several threads each begins `SPINNING` later.
     With ``start_together`` the processes get ready at the same time, which is sooner where there are cores
     for them. One that fails, or does not answer for ``patience`` seconds, is left out from then on.
     ``each_round`` is called before each.

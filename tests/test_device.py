@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import math
 import os
 import sys
 import types
@@ -289,7 +290,7 @@ def cuda(monkeypatch):
     cupy, plain = sys.modules["cupy"], types.ModuleType("array_api_compat.cupy")
     cupy.cuda = FakeCuda(cupy.cuda.runtime)
     cupy.ndarray, cupy.asarray, cupy.asnumpy = (), lambda array, dtype: np.asarray(array, dtype), np.asarray
-    cupy.clip, plain.clip = object(), None
+    cupy.clip, plain.clip = lambda *_: "own", lambda *_: "adapter's"
     plain.matmul = plain.vecdot = None
     monkeypatch.setitem(sys.modules, "array_api_compat.cupy", plain)
     monkeypatch.setattr(array_api_compat, "cupy", plain, raising=False)
@@ -305,7 +306,8 @@ def test_a_cuda_device_is_what_was_asked_for(cuda, precision, compiled):
     assert (device.name, device.backend, device.is_host) == ("cuda:1", "cupy 0.0", False)
     assert len(cuda.streams) == compiled
     # CuPy's own products have one precision and cannot be captured.
-    assert device.xp.clip is sys.modules["cupy"].clip  # the adapter's reads back
+    assert device.xp.clip(1, 0.0, math.inf) == "own"  # the adapter's reads back
+    assert device.xp.clip(1, 0.0) == "adapter's"
     assert (device.xp.matmul is None) == (precision == "fp32" and not compiled)
 
 

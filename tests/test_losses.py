@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from layers import NETS, each, nets_shapes, seeds, sizes
 
 from xpnet.losses import (
+    FEW,
     LOSSES,
     OF_OUTPUTS,
     find,
@@ -442,3 +443,17 @@ def test_no_weight_is_written_to(device, dtype, name):
     find(name)(device.xp, *on_device)
     for actual, expected in zip(on_device, given, strict=True):
         np.testing.assert_array_equal(device.to_host(actual), expected)
+
+
+@pytest.mark.parametrize("loss", [softmax_cross_entropy, multiclass_hinge])
+@pytest.mark.parametrize("shape", [(200, 3), (3, 200), (200, FEW), (200, FEW + 1), (2, 70, 3), (2, 3, 70)])
+def test_how_many_classes_there_are_makes_no_difference(device, dtype, assert_close, loss, shape):
+    """Few are laid out in another order than many, and so than a row alone."""
+    rng = np.random.default_rng(3)
+    scores = rng.standard_normal(shape)
+    y = rng.integers(0, shape[-1], shape[:-1])
+    value, dscores = loss(device.xp, device.put(scores, dtype), device.put(y))
+    rows = zip(scores.reshape(-1, 1, shape[-1]), y.reshape(-1, 1), strict=True)
+    rows = [loss(np, row, label) for row, label in rows]
+    assert_close(value, np.mean(np.reshape([v for v, _ in rows], shape[:-1]), axis=-1))
+    assert_close(dscores, np.reshape([d[0] for _, d in rows], shape) / shape[-2])

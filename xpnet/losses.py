@@ -3,8 +3,8 @@
 Every loss takes ``(xp, scores, target)``: scores ``(*nets, batch, classes)`` and as target either integer
 labels ``0 .. classes - 1``, ``(*nets, batch)`` or ``(batch,)`` shared by all networks, or soft targets, the
 probability of each class: ``(*nets, batch, classes)`` or ``(batch, classes)``, rows that sum to 1. It
-returns ``(loss, dscores)`` of shapes ``(*nets,)`` and of ``scores``, the latter with the batch last in
-memory. Labels are not checked here; one out of range matches no class.
+returns ``(loss, dscores)`` of shapes ``(*nets,)`` and of ``scores``, the latter in whatever order in memory.
+Labels are not checked here; one out of range matches no class.
 
 The losses of `OF_OUTPUTS` take a number for each output instead, ``(*nets, batch, outputs)`` or
 ``(batch, outputs)``. Each loss may be given a weight for each row, ``(*nets, batch)`` or ``(batch,)``, 0 or
@@ -33,6 +33,9 @@ __all__ = [
     "squared_error",
 ]
 
+FEW = 64
+"""Classes up to which a sum over them is faster one class after the other, all rows of the batch at once."""
+
 Loss: TypeAlias = Callable[..., tuple[Array, Array]]
 """``loss(xp, scores, target, weight=None)`` returns its value and its gradient by the scores."""
 
@@ -58,8 +61,7 @@ def one_hot(xp: Namespace, y: Array, like: Array) -> Array:
     """
     # Tracers of compiled steps have no device; there is only one to choose from then.
     device = getattr(like, "device", None)
-    classes = xp.arange(like.shape[-1], dtype=xp.int64, device=device)[:, None]
-    return xp.astype(classes == y[..., None, :], like.dtype).mT  # in memory as the losses want it
+    return xp.astype(xp.arange(like.shape[-1], dtype=xp.int64, device=device) == y[..., None], like.dtype)
 
 
 def smooth(Y: Array, strength: Array) -> Array:
@@ -245,13 +247,15 @@ def _as_matrix(xp: Namespace, target: Array, scores: Array) -> Array:
 
 
 def _classes_first(xp: Namespace, a: Array) -> Array:
-    """Return ``(*nets, batch, classes)`` as ``(*nets, classes, batch)``, also in memory.
+    """Return ``(*nets, batch, classes)`` as ``(*nets, classes, batch)``: few classes also in memory.
 
-    NumPy reduces a last axis row by row, and the call for each costs more than the sum of ten classes: a
-    quarter of a step in a stack of small networks.
+    NumPy reduces what is last in memory row by row, and the call for each costs more than the sum of ten
+    classes: a quarter of a step in a stack of small networks. Many classes are better summed as they lie.
     """
     turned = a.mT
-    return xp.reshape(xp.reshape(turned, (-1,)), turned.shape)  # a view would keep the rows' order
+    if a.shape[-1] > min(FEW, a.shape[-2]):
+        return turned
+    return xp.reshape(xp.reshape(turned, (-1,)), turned.shape)  # by way of one axis comes a copy
 
 
 LOSSES: Mapping[str, Loss] = {

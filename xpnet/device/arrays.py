@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xpnet.typing import Array, Namespace
 
-__all__ = ["dtype_name", "replacing", "to_numpy"]
+__all__ = ["between_numbers", "dtype_name", "replacing", "to_numpy"]
 
 
 def dtype_name(array: Array) -> str:
@@ -36,3 +36,13 @@ def replacing(plain: Namespace, **functions: Callable[..., Any]) -> Namespace:
     mine = types.ModuleType(plain.__name__, plain.__doc__)
     vars(mine).update(vars(plain), **functions)
     return mine
+
+
+def between_numbers(clip: Callable[..., Array], plain: Callable[..., Array]) -> Callable[..., Array]:
+    """Return `clip` of the standard: a library's own for two numbers, else an adapter's, which reads back."""
+
+    def clip_(x: Array, /, min: Any = None, max: Any = None) -> Array:
+        own = isinstance(min, float) and isinstance(max, float)
+        return clip(x, min, max) if own else plain(x, min, max)
+
+    return clip_

@@ -60,7 +60,7 @@ def find_subtract() -> Subtract | None:
         if keep is not None and (threads() == 1 or not np.all(keep)):
             W *= keep[..., None, None]
             keep = None
-        # Of the last layer it lies transposed in memory: see `xpnet.losses`.
+        # Of the last layer it may lie transposed in memory: see `xpnet.losses`.
         order, row = (AS_IT_IS, columns) if dy.flags.c_contiguous else (TRANSPOSED, batch)
         for net in np.ndindex(*nets):
             gemm(
@@ -81,11 +81,11 @@ def _fit(W: Array, x: Array, dy: Array) -> bool:
         all(type(a) is np.ndarray and a.flags.aligned for a in (W, x, dy))
         and W.flags.c_contiguous
         and x.flags.c_contiguous
-        and (dy.flags.c_contiguous or dy.mT.flags.c_contiguous)
         and W.flags.writeable
         and x.dtype == dy.dtype == W.dtype
         and x.shape in ((batch, rows), (*nets, batch, rows))
         and dy.shape == (*nets, batch, columns)
+        and (dy.flags.c_contiguous or dy.mT.flags.c_contiguous)
         and min(W.shape) > 0
         and max(batch, rows, columns) < 2**31
     )

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from numpy.typing import NDArray
 
-from xpnet.device.arrays import replacing
+from xpnet.device.arrays import between_numbers, replacing
 from xpnet.device.base import Device, Options
 from xpnet.device.cublas import Products, library
 from xpnet.device.graph import captured
@@ -64,8 +64,8 @@ class CudaDevice(Device):
         # Imported here because it takes as long as NumPy itself, which needs no adapter.
         import array_api_compat.cupy
 
-        # The adapter's waits for the GPU.
-        self.xp = replacing(array_api_compat.cupy, clip=self._cupy.clip)
+        adapter: Any = array_api_compat.cupy
+        self.xp = replacing(adapter, clip=between_numbers(self._cupy.clip, adapter.clip))
         self.name = f"cuda:{index}"
         self.backend = f"cupy {self._cupy.__version__}"
         self._precision, self._compiled = precision, compiled

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.device.arrays import dtype_name, replacing, to_numpy
+from xpnet.device.arrays import between_numbers, dtype_name, replacing, to_numpy
 from xpnet.device.base import Device, Options, one_by_one
 from xpnet.device.shared import Shared
 from xpnet.errors import DeviceError
@@ -56,9 +56,10 @@ class TorchDevice(Device):
             return torch.clamp(x1, min=x2) if isinstance(x2, float) else torch.maximum(x1, x2)
 
         # The adapter's do no more for equal dtypes and take longer: `vecdot` three times even for large ones,
-        # `maximum` copies its number to the GPU each time, and `clip` waits for the GPU.
-        functions = {"matmul": torch.matmul, "vecdot": vecdot, "maximum": maximum, "clip": torch.clamp}
-        self.xp = replacing(array_api_compat.torch, **functions)
+        # and `maximum` copies its number to the GPU each time.
+        functions = {"matmul": torch.matmul, "vecdot": vecdot, "maximum": maximum}
+        clip = between_numbers(torch.clamp, array_api_compat.torch.clip)
+        self.xp = replacing(array_api_compat.torch, clip=clip, **functions)
         self.name = place
         self.backend = f"torch {self._torch.__version__}"
         self._place = self._torch.device(place)

@@ -40,9 +40,9 @@ CALIBRATION_SHARE = 0.03
 CALIBRATION_SECONDS = 0.01
 
 SHARED_OUT_FROM = 1.5e8
-"""Floating-point operations in a step of all networks from which a stack on each core is likely to be faster
-than one for all, by ``benchmarks/sweep.py --stack-sizes``: with fewer, the cores wait for the interpreter,
-which only one of them can have at a time.
+"""Floating-point operations in a step of the largest stack from which one on each core is likely faster, by
+``benchmarks/sweep.py --stack-sizes``: with fewer, most of a step is the interpreter's, which only one core
+can have at a time.
 """
 
 
@@ -124,7 +124,7 @@ def network_bytes(mlp: MLP, config: Config) -> int:
 
 
 def operations(mlp: MLP, batch: int) -> int:
-    """Return the floating-point operations of a network's step: two a product, three products a weight."""
+    """Return the floating-point operations of a network's step, as if each layer had all three products."""
     return 6 * batch * sum(math.prod(mlp.shapes[name]) for name in mlp.weights)
 
 
@@ -136,9 +136,9 @@ def fits_in_memory(mlp: MLP, config: Config, device: Device) -> int:
 def choose_cut(configs: Sequence[Config], prepared: Prepared, device: Device, max_nets: int | None) -> Cut:
     """Choose how to cut the networks of one shape.
 
-    A GPU takes as many as fit its memory. A CPU trains a stack on each core: a stack saves calls but
-    loses when it falls out of the cache, so a few sizes are tried for some steps each and the fastest
-    is taken. The choice changes no result, not a bit of it.
+    A GPU takes as many as fit its memory. A CPU may train a stack on each core, and a stack saves calls but
+    loses when it falls out of the cache: so one and several of a few sizes are tried for some steps each,
+    and the fastest way is taken. The choice changes no result, not a bit of it.
 
     Parameters
     ----------
