@@ -14,7 +14,7 @@ SIZE = 120_000
 """Entries of the array in float32: the hidden units of a batch of `step.py`."""
 
 APART = 2.0
-"""Ratio from which cores are said not to share a cache: 1.1 to 1.3 and 2.8 to 3.3 have been seen."""
+"""Ratio from which cores are said not to share a cache: 1.1 to 1.6 and 2.5 to 4.5 have been seen."""
 
 
 def crossing(rounds: int = 50) -> float | None:
@@ -23,7 +23,7 @@ def crossing(rounds: int = 50) -> float | None:
     Returns
     -------
     float or None
-        A ratio of medians, of the first two cores. None where there is one, or no thread can be kept on it.
+        A ratio of medians, of the first two cores. None where there is one, or no way to choose.
     """
     if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:
         return None
