@@ -27,9 +27,9 @@ TARGET = 0.551
 def fast(data_dir: str | None, seed: int) -> tuple[float, float]:
     """Train by the recipe; return the seconds and the validation accuracy."""
     from xpnet import datasets, get_device, recipes
-    from xpnet.config import Config, defaults_for
-    from xpnet.experiment import run
-    from xpnet.flags import read_file
+    from xpnet.commands.flags import read_file
+    from xpnet.runs.config import Config, defaults_for
+    from xpnet.runs.experiment import run
 
     values = defaults_for("cifar10") | read_file(recipes.path("fast"), Config)
     config = Config(**values | {"iterations": None, "seed": seed})

@@ -73,7 +73,7 @@ def weights(sizes: Sizes) -> dict[str, Any]:
     """Return initial parameters as float32 NumPy arrays."""
     import numpy as np
 
-    from xpnet.mlp import MLP, init
+    from xpnet.nn.mlp import MLP, init
 
     mlp = MLP((sizes.features, sizes.hidden, sizes.classes))
     drawn = init(mlp, np.random.default_rng(1), STD)
@@ -155,12 +155,12 @@ def bare_on_gpu(sizes: Sizes, gather: bool, products: bool, update: bool) -> Blo
 
 
 def xpnet_step(sizes: Sizes, backend: str, compiled: bool = False) -> Block:
-    """xpnet's step on a backend, as `xpnet.training.fit` runs it."""
+    """xpnet's step on a backend, as `xpnet.training.loop.fit` runs it."""
     import numpy as np
 
     from xpnet import MLP, get_device
-    from xpnet.feeding import Feed
-    from xpnet.regime import Hyper, Regime
+    from xpnet.data.feed import Feed
+    from xpnet.training.regime import Hyper, Regime
 
     device = get_device(sizes.device, backend, sizes.precision, compiled)
     X, y, _ = data(sizes)
@@ -174,9 +174,9 @@ def xpnet_step(sizes: Sizes, backend: str, compiled: bool = False) -> Block:
 def xpnet_epochs(
     sizes: Sizes, device: Any, mlp: Any, feed: Any, regime: Any, hyper: Any, params: Any, sources: Any
 ) -> Block:
-    """The epochs of `xpnet.training.fit` without their evaluations."""
-    from xpnet.draws import draw_epoch
-    from xpnet.step import initial_state, make_advance, take_steps
+    """The epochs of `xpnet.training.loop.fit` without their evaluations."""
+    from xpnet.training.draws import draw_epoch
+    from xpnet.training.step import initial_state, make_advance, take_steps
 
     warnings.filterwarnings("error", ".*goes on without")  # a step that could not be compiled
     nets, numbers = tuple(params["W1"].shape[:-2]), itertools.count()

@@ -60,7 +60,7 @@ class Grid(Sizes):
 
 def configs(grid: Grid) -> list[Any]:
     """Return the settings of each network."""
-    from xpnet.config import Config
+    from xpnet.runs.config import Config
 
     base = Config(hidden=(grid.hidden,), batch_size=grid.batch, init_std=1e-4, batch_seed=0)
     return [replace(base, learning_rate=rate, reg=reg, seed=k) for k, (rate, reg) in enumerate(grid.points())]
@@ -70,8 +70,8 @@ def stacked(grid: Grid, size: int | None = None, backend: str = "auto", compiled
     """xpnet: the grid cut into stacks as `xpnet.sweep` cuts it, or into stacks of ``size``."""
     from xpnet.datasets import Dataset
     from xpnet.device import SHARED_FROM, get_device, one_blas_thread
-    from xpnet.experiment import hyper_of, initial, sources_of
-    from xpnet.preparation import prepare
+    from xpnet.runs.experiment import hyper_of, initial, sources_of
+    from xpnet.runs.preparation import prepare
     from xpnet.sweep.plan import Cut, choose_cut
 
     device = get_device(grid.device, backend, grid.precision, compiled)

@@ -5,14 +5,14 @@ import zlib
 
 import numpy as np
 
-from xpnet.augment import Augmentation
+from xpnet.data.augment import Augmentation
+from xpnet.data.feed import Feed
 from xpnet.device import Device, of_step
-from xpnet.draws import draw_epoch
-from xpnet.feeding import Feed
-from xpnet.mlp import MLP
-from xpnet.regime import Hyper, Regime
-from xpnet.step import initial_state
-from xpnet.training import fit
+from xpnet.nn.mlp import MLP
+from xpnet.training.draws import draw_epoch
+from xpnet.training.loop import fit
+from xpnet.training.regime import Hyper, Regime
+from xpnet.training.step import initial_state
 
 NETS = [(), (3,), (2, 3)]
 MLP_543 = MLP((5, 4, 3))

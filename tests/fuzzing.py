@@ -41,13 +41,15 @@ import resumes
 from fits import HERE
 from mutations import anything
 
-from xpnet import checkpoint, predict, resume
-from xpnet.checkpoint import load_model, save_model
-from xpnet.config import Config, defaults_for
+from xpnet.commands import predict
+from xpnet.commands.flags import read_file
+from xpnet.data.transforms import Preprocessing
 from xpnet.datasets import cifar10, from_npz
 from xpnet.errors import InputError
-from xpnet.flags import read_file
-from xpnet.transforms import Preprocessing
+from xpnet.runs import checkpoints as resume
+from xpnet.runs import model_file as checkpoint
+from xpnet.runs.config import Config, defaults_for
+from xpnet.runs.model_file import load_model, save_model
 
 MEMORY = 4 << 30
 """Bytes of address space of the process that reads."""

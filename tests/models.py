@@ -4,12 +4,12 @@ import itertools
 
 import numpy as np
 
-from xpnet import transforms
+from xpnet.data import transforms
+from xpnet.data.transforms import Preprocessing
 from xpnet.device import Device
-from xpnet.mlp import MLP, init
-from xpnet.model import Model
-from xpnet.network import stack
-from xpnet.transforms import Preprocessing
+from xpnet.nn.backprop import stack
+from xpnet.nn.mlp import MLP, init
+from xpnet.runs.model import Model
 
 IMAGES = (4, 3, 1)
 NAMES = ("cat", "dog", "ünïcode\n")

@@ -4,10 +4,10 @@ from unittest import mock
 
 import numpy as np
 
-from xpnet import network
-from xpnet.activations import ACTIVATIONS
-from xpnet.mlp import MLP
-from xpnet.network import Training
+from xpnet.nn import backprop
+from xpnet.nn.activations import ACTIVATIONS
+from xpnet.nn.backprop import Training
+from xpnet.nn.mlp import MLP
 
 NETWORKS = [
     MLP((5, 3)),
@@ -61,7 +61,7 @@ def pattern_of(mlp, x, training=None):
 
         function = ACTIVATIONS[mlp.activation]
         with mock.patch.dict(ACTIVATIONS, {mlp.activation: activation}):
-            network.forward(np, mlp, params, x, training)
+            backprop.forward(np, mlp, params, x, training)
         return active
 
     return pattern if mlp.activation in ("relu", "leaky-relu") else None

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from xpnet import experiment, preparation, sweep
-from xpnet.config import Config
+from xpnet import sweep
 from xpnet.datasets import Dataset
 from xpnet.device import Device
+from xpnet.runs import experiment, preparation
+from xpnet.runs.config import Config
 from xpnet.sweep.chunk import Task, train_chunk
 from xpnet.sweep.plan import epochs_of_rung
 

@@ -18,9 +18,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from xpnet import flags, recipes, resume, train
+from xpnet import recipes, train
 from xpnet.__main__ import COMMANDS, main
-from xpnet.config import Config
+from xpnet.commands import flags
+from xpnet.runs import checkpoints as resume
+from xpnet.runs.config import Config
 from xpnet.sweep import __main__ as sweep_command
 
 ROOT = Path(__file__).resolve().parents[1]

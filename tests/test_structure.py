@@ -15,32 +15,21 @@ import xpnet
 
 PACKAGE = Path(xpnet.__file__).parent
 
-# A module imports from the floors below its own, lowest first; a folder that is named here is one room. Rooms
-# that are planned are here, too.
-HOUSE = """
-errors typing history files schedules text
-activations batches console datasets device flags inputs losses metrics noise norms optimizers outputs pca
-augment mlp ops plots transforms progress recipes report tensorboard
-feeding network regime
-draws evaluation
-step
-config divergence model
-checkpoint preparation stopping
-saved_run training
-experiment resume two_layer_net
-estimator
-__init__
-exporters run_folder sweep
-train evaluate predict export recipes.__main__ sweep.__main__ __main__
-"""
-FLOORS = {name: floor for floor, names in enumerate(HOUSE.strip().splitlines()) for name in names.split()}
+GROUND = {"errors", "typing", "files", "text"}
+"""Modules that every room may import, and which import no room."""
 
-COMMANDS = {"train", "evaluate", "predict", "export", "sweep.__main__", "recipes.__main__", "__main__"}
-PRINTING = COMMANDS | {"two_layer_net", "estimator.fitting"}
+ROOMS = (
+    *("device", "nn", "datasets", "data", "training", "reporting", "runs"),
+    *("exporters", "estimator", "sweep", "recipes", "commands"),
+)
+DOORS = {"__init__", "__main__", "train", "two_layer_net"}
+"""What stands beside the rooms: the package itself, what `python -m` takes, and the original class."""
+
+PRINTING = {"commands", "two_layer_net", "estimator.fitting"}
 """The command lines, and the classes that print with ``verbose``."""
 
 ARRAY_LIBRARIES = {"cupy", "cupyx", "array_api_compat", "array_api_strict", "torch", "jax"}
-NAMES_THEM = {"device", "export"}  # the last for a format; it imports none
+NAMES_THEM = {"device", "commands"}  # the last for a format; it imports none
 
 
 def name_of(path):
@@ -50,8 +39,8 @@ def name_of(path):
 
 
 def room_of(name):
-    """The entry of `FLOORS` for a module: its own, or that of its folder."""
-    return name if name in FLOORS else name.partition(".")[0]
+    """``sweep.plan`` to ``sweep``; a module that is in no folder is its own."""
+    return name.partition(".")[0]
 
 
 MODULES = {name_of(path): ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
@@ -84,35 +73,51 @@ def imports_of(tree):
 
 def test_the_reader_of_imports_sees_them_all():
     tree = ast.parse(
-        "import xpnet\nfrom xpnet import ops, __version__\nfrom xpnet.network import MLP\n"
+        "import xpnet\nfrom xpnet import ops, __version__\nfrom xpnet.nn.backprop import MLP\n"
         "import xpnet.device as d\nimport numpy as np\n"
         "def f():\n    if True:\n        from xpnet.sweep.plan import Cut\n        import cupy.cuda\n"
     )
     assert imports_of(tree) == (
-        {"__init__", "ops", "network", "device", "sweep.plan"},
+        {"__init__", "nn.layers", "nn.mlp", "device", "sweep.plan"},
         {"numpy", "cupy"},
     )
 
 
-def test_every_module_has_a_floor():
-    assert {room_of(name) for name in MODULES} <= set(FLOORS), "put the new module on a floor"
+def may_import(room):
+    """The rooms that the docstring of a room says it may import."""
+    text = " ".join(ast.get_docstring(MODULES[room]).split())
+    (said,) = re.findall(r"May import: ([^.]*)\.", text)
+    if said.startswith("everything"):
+        return set(ROOMS) | {"__init__", "two_layer_net"}
+    return set() if said.startswith("nothing") else set(said.split(", "))
 
 
-@modules
-def test_imports_go_only_downwards(name):
-    room = room_of(name)
-    inside, _ = imports_of(MODULES[name])
-    for other in sorted({room_of(module) for module in inside} - {room}):
-        assert FLOORS[other] < FLOORS[room], f"{name} on {FLOORS[room]} imports {other}"
+def test_ls_shows_the_architecture():
+    files = {path.stem for path in PACKAGE.glob("*.py")}
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and not path.name.startswith("__")}
+    assert (files, folders) == (GROUND | DOORS, set(ROOMS))
+    assert len(files) <= 10
 
 
-def test_the_floors_are_those_that_contributors_read():
-    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text("utf-8")
-    rows = re.findall(r"^ *\| (\d+) +\| (.*) \|$", text, re.MULTILINE)
-    written = {name: int(floor) for floor, text in rows for name in re.findall(r"`([\w.]+)`", text)}
-    written.pop("verbose")  # a parameter
-    planned = {name for name in FLOORS if name not in {room_of(module) for module in MODULES}}
-    assert written == {name: floor for name, floor in FLOORS.items() if name not in planned}
+def test_rooms_import_only_what_they_say():
+    """And nothing is said that is not so: the list of arrows is the one in the rooms' docstrings."""
+    for room in ROOMS:
+        inside = {
+            room_of(other) for n in MODULES if room_of(n) == room for other in imports_of(MODULES[n])[0]
+        }
+        allowed = may_import(room)
+        assert inside - GROUND - {room} <= allowed, room
+        if room != "commands":
+            assert allowed <= inside, f"{room} no longer imports {allowed - inside}"
+
+
+def test_imports_go_only_downwards():
+    TopologicalSorter({room: may_import(room) & set(ROOMS) - {room} for room in ROOMS}).prepare()
+    for name in GROUND:
+        assert {room_of(other) for other in imports_of(MODULES[name])[0]} <= GROUND
+    for name in MODULES:
+        above = {room_of(other) for other in imports_of(MODULES[name])[0]} & {"train", "__main__"}
+        assert name in DOORS or not above
 
 
 def test_no_modules_import_each_other_in_a_circle():
@@ -133,10 +138,10 @@ def test_only_the_devices_name_an_array_library(name):
     assert not named & ARRAY_LIBRARIES
 
 
-MATHS = (
-    *("activations", "augment", "evaluation", "feeding", "losses", "network", "noise", "norms", "ops"),
-    "optimizers",
-)
+MATHS = [
+    *(name for name in MODULES if room_of(name) == "nn" and name not in ("nn", "nn.mlp")),
+    *("data.augment", "data.feed", "training.evaluation"),
+]
 
 
 @pytest.mark.parametrize("name", MATHS)
@@ -184,7 +189,8 @@ def printing(tree):
 
 
 def test_only_command_lines_print():
-    assert {name for name, tree in MODULES.items() if printing(tree)} <= PRINTING
+    names = {name for name, tree in MODULES.items() if printing(tree)}
+    assert {name for name in names if room_of(name) != "commands"} <= PRINTING
 
 
 def public(body):

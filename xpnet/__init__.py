@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from xpnet.device import get_device
 from xpnet.errors import DeviceError, InputError, XpnetError
-from xpnet.mlp import MLP
+from xpnet.nn.mlp import MLP
 from xpnet.two_layer_net import TwoLayerNet
 
 if TYPE_CHECKING:

@@ -6,18 +6,18 @@ from argparse import REMAINDER, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
 from xpnet import __version__
-from xpnet.console import run_command
-from xpnet.flags import Parser
+from xpnet.commands.console import run_command
+from xpnet.commands.flags import Parser
 
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
-    "train": ("xpnet.train", "train a network and leave a run folder"),
-    "evaluate": ("xpnet.evaluate", "measure a trained run, class by class"),
-    "predict": ("xpnet.predict", "write classes or probabilities of new rows or images"),
-    "export": ("xpnet.export", "write a trained run as ONNX, or as a state dict of PyTorch"),
-    "sweep": ("xpnet.sweep.__main__", "train a grid of networks at once and rank them"),
-    "recipe": ("xpnet.recipes.__main__", "print settings that are known to work"),
+    "train": ("xpnet.commands.train", "train a network and leave a run folder"),
+    "evaluate": ("xpnet.commands.evaluate", "measure a trained run, class by class"),
+    "predict": ("xpnet.commands.predict", "write classes or probabilities of new rows or images"),
+    "export": ("xpnet.commands.export", "write a trained run as ONNX, or as a state dict of PyTorch"),
+    "sweep": ("xpnet.commands.sweep", "train a grid of networks at once and rank them"),
+    "recipe": ("xpnet.commands.recipe", "print settings that are known to work"),
 }
 """The module of each subcommand, imported when it is asked for, and what its help says."""
 

@@ -6,15 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xpnet import divergence, network
+from xpnet.data.feed import Feed
 from xpnet.device import Device, get_device
 from xpnet.errors import InputError
-from xpnet.feeding import Feed
-from xpnet.history import History
-from xpnet.mlp import MLP, init
-from xpnet.regime import Hyper, Regime
-from xpnet.step import initial_state
-from xpnet.training import fit
+from xpnet.nn import backprop
+from xpnet.nn.mlp import MLP, init
+from xpnet.training import divergence
+from xpnet.training.history import History
+from xpnet.training.loop import fit
+from xpnet.training.regime import Hyper, Regime
+from xpnet.training.step import initial_state
 from xpnet.typing import Params, Random
 
 __all__ = ["TwoLayerNet"]
@@ -120,9 +121,9 @@ class TwoLayerNet:
             self._follow(X)
             x = self._put_rows(X)
             if y is None:
-                return device.to_host(network.scores(device.xp, self._mlp, self.params, x))
+                return device.to_host(backprop.scores(device.xp, self._mlp, self.params, x))
             target = self._put_labels(y, x.shape[0])
-            loss, grads = network.loss_and_grads(device.xp, self._mlp, self.params, x, target, float(reg))
+            loss, grads = backprop.loss_and_grads(device.xp, self._mlp, self.params, x, target, float(reg))
             return float(loss), {name: np.array(device.to_host(grad)) for name, grad in grads.items()}
 
     def train(
@@ -234,7 +235,7 @@ class TwoLayerNet:
         with device.active():
             self._follow(X)
             x = self._put_rows(X)
-            return device.to_host(network.predict(device.xp, self._mlp, self.params, x))
+            return device.to_host(backprop.predict(device.xp, self._mlp, self.params, x))
 
     def _follow(self, X: ArrayLike) -> None:
         """Bring the parameters to the dtype of the rows, unless the user has chosen one."""

@@ -1,7 +1,10 @@
 """Data sets: files in, host NumPy arrays out.
 
 `load` takes the name that a command line takes; `digits`, `cifar10` and `from_npz` are the three
-ways it knows. All return a `Dataset`, whose arrays are checked and keep the dtype of the file.
+ways it knows. All return a `Dataset`, whose arrays are checked and keep the dtype of the file. `rows` reads
+what is to be predicted.
+
+May import: nothing but the ground.
 """
 
 import os

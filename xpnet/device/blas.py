@@ -60,7 +60,7 @@ def find_subtract() -> Subtract | None:
         if keep is not None and (threads() == 1 or not np.all(keep)):
             W *= keep[..., None, None]
             keep = None
-        # Of the last layer it may lie transposed in memory: see `xpnet.losses`.
+        # Of the last layer it may lie transposed in memory: see `xpnet.nn.losses`.
         order, row = (AS_IT_IS, columns) if dy.flags.c_contiguous else (TRANSPOSED, batch)
         for net in np.ndindex(*nets):
             gemm(

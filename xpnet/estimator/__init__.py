@@ -1,4 +1,7 @@
-"""scikit-learn estimators: `MLPClassifier` and `MLPRegressor` (extra ``sklearn``)."""
+"""scikit-learn estimators: `MLPClassifier` and `MLPRegressor` (extra ``sklearn``).
+
+May import: device, nn, datasets, data, training, reporting, runs.
+"""
 
 try:
     import sklearn  # noqa: F401 - only whether it is there

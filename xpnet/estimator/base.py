@@ -13,12 +13,12 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from xpnet.data.feed import Feed
 from xpnet.device import SHARED_FROM, get_device, one_blas_thread
 from xpnet.errors import InputError
 from xpnet.estimator import inputs, settings
 from xpnet.estimator.fitting import Fitting, Validation
-from xpnet.feeding import Feed
-from xpnet.mlp import MLP
+from xpnet.nn.mlp import MLP
 
 __all__ = ["Estimator"]
 

@@ -40,7 +40,7 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         the other momentum; not lbfgs.
     alpha
         Strength of the L2 penalty. A batch of ``n`` rows has the loss ``mean(loss) + alpha / 2 / n · ΣW²``,
-        so it is the ``reg`` of `xpnet.network.penalty` times the rows of a batch.
+        so it is the ``reg`` of `xpnet.nn.backprop.penalty` times the rows of a batch.
     batch_size
         Rows in a batch; "auto" is 200, or all rows if they are fewer. The last of an epoch may be smaller.
     learning_rate

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet import divergence
+from xpnet.data.feed import Feed
 from xpnet.device import Device, dtype_name
-from xpnet.feeding import Feed
-from xpnet.mlp import MLP
-from xpnet.regime import Hyper, Regime
-from xpnet.step import make_advance, take_steps
+from xpnet.nn.mlp import MLP
+from xpnet.training import divergence
+from xpnet.training.regime import Hyper, Regime
+from xpnet.training.step import make_advance, take_steps
 from xpnet.typing import Advance, Array, Draws, State
 
 __all__ = ["Epochs"]
@@ -21,8 +21,8 @@ __all__ = ["Epochs"]
 class Epochs:
     """A network in training, an epoch at a time.
 
-    `xpnet.training.fit` trains by the steps of `xpnet.step`, too, but in batches of one size and by a
-    schedule that is known beforehand. Here an epoch takes every row, the learning rate of the next may
+    `xpnet.training.loop.fit` trains by the same steps, too, but in batches of one size and by a schedule
+    that is known beforehand. Here an epoch takes every row, the learning rate of the next may
     depend on the last, and training goes on from call to call on data of other sizes.
 
     Parameters
@@ -30,7 +30,7 @@ class Epochs:
     device, mlp, feed
         The network and its training rows, on the device.
     state
-        `xpnet.step.initial_state`, or what came of epochs before; consumed.
+        `xpnet.training.step.initial_state`, or what came of epochs before; consumed.
     regime, hyper
         How to train. ``hyper.reg`` is scikit-learn's ``alpha``: the penalty on a batch is
         ``alpha / 2 / rows · ΣW²``, with the sum of their weights for ``rows`` where rows have weights.

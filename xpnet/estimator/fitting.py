@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
-from xpnet import divergence, losses
+from xpnet.data.feed import Feed
 from xpnet.device import Device
 from xpnet.estimator import inputs, settings
 from xpnet.estimator.epochs import Epochs
 from xpnet.estimator.pace import Pace, Watch
-from xpnet.feeding import Feed
-from xpnet.mlp import MLP
-from xpnet.regime import Hyper, Regime
-from xpnet.step import initial_state
+from xpnet.nn import losses
+from xpnet.nn.mlp import MLP
+from xpnet.training import divergence
+from xpnet.training.regime import Hyper, Regime
+from xpnet.training.step import initial_state
 from xpnet.typing import Params, State
 
 __all__ = ["Fitting", "Validation"]

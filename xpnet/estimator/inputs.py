@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from sklearn.utils._array_api import _convert_to_numpy, get_namespace_and_device
 from sklearn.utils.validation import validate_data
 
-from xpnet import network
+from xpnet.data.feed import HostRows
 from xpnet.device import Device, dtype_name, get_device
 from xpnet.errors import DeviceError, InputError
-from xpnet.evaluation import EVALUATION_ROWS
-from xpnet.feeding import HostRows
-from xpnet.mlp import MLP
+from xpnet.nn import backprop
+from xpnet.nn.mlp import MLP
+from xpnet.training.evaluation import EVALUATION_ROWS
 from xpnet.typing import Array, Params
 
 __all__ = ["check_size", "checked", "device_or_cpu", "like", "on_device", "row_weights", "scores", "to_host"]
@@ -126,5 +126,5 @@ def scores(device: Device, mlp: MLP, params: Params, X: Any) -> NDArray[Any]:
         stop = min(start + EVALUATION_ROWS, X.shape[0])
         part: Array = X[start:stop] if hasattr(X, "toarray") else X[start:stop, ...]
         part = device.put(part.toarray() if hasattr(part, "toarray") else part, dtype)
-        found.append(device.to_host(network.scores(device.xp, mlp, params, part)))
+        found.append(device.to_host(backprop.scores(device.xp, mlp, params, part)))
     return np.concatenate(found)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet import schedules
+from xpnet.training import schedules
 from xpnet.typing import State
 
 __all__ = ["Pace", "Watch"]
@@ -73,7 +73,7 @@ class Pace:
             self._set(self._first / (rows + 1) ** self._power, state)
 
     def _set(self, rate: float, state: State) -> None:
-        # scikit-learn's velocity holds steps and that of `xpnet.optimizers` gradients. They mean the same for
+        # scikit-learn's velocity holds steps and that of `xpnet.nn.solvers` gradients. They mean the same for
         # one rate, and after a change if the gradients are divided by as much as the rate is multiplied.
         for name, velocity in state.get("velocity", {}).items():
             state["velocity"][name] = velocity * (self.rate / rate)

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 
 from xpnet.errors import InputError
-from xpnet.mlp import Activation
-from xpnet.optimizers import SOLVERS
-from xpnet.regime import Hyper
+from xpnet.nn.mlp import Activation
+from xpnet.nn.solvers import SOLVERS
+from xpnet.training.regime import Hyper
 
 __all__ = ["SCHEDULES", "check", "hidden_sizes", "hyper_of", "solver_of"]
 
 SCHEDULES = ("constant", "invscaling", "adaptive", "cosine", "one-cycle")
-"""The values of ``learning_rate``: scikit-learn's, then those of `xpnet.schedules` that need no more."""
+"""The values of ``learning_rate``: scikit-learn's, then schedules that need no more."""
 
 
 class _Range(NamedTuple):
@@ -131,7 +131,7 @@ def hidden_sizes(given: Any) -> tuple[int, ...]:
 
 
 def solver_of(parameters: dict[str, Any]) -> str:
-    """Return the name in `xpnet.optimizers.SOLVERS`: scikit-learn's sgd is one of three."""
+    """Return the name in `xpnet.nn.solvers.SOLVERS`: scikit-learn's sgd is one of three."""
     solver = parameters["solver"]
     if solver != "sgd" or not parameters["momentum"]:
         return str(solver)

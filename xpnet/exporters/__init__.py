@@ -1,1 +1,4 @@
-"""Trained models for other libraries to run: a module for each format, imported when it is asked for."""
+"""Trained models as files for other libraries: `onnx` and `pytorch`.
+
+May import: device, nn, data, runs.
+"""

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet import augment, transforms
+from xpnet.data import augment, transforms
 from xpnet.device import to_numpy
-from xpnet.model import Model
+from xpnet.runs.model import Model
 
 __all__ = ["FirstLayer", "first_layer", "view_columns"]
 

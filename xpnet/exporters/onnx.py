@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet import __version__, norms
-from xpnet.activations import SLOPE
+from xpnet import __version__
 from xpnet.device import to_numpy
 from xpnet.errors import InputError
 from xpnet.exporters.first_layer import first_layer, view_columns
 from xpnet.files import replacing
-from xpnet.model import Model
+from xpnet.nn import norms
+from xpnet.nn.activations import SLOPE
+from xpnet.runs.model import Model
 
 __all__ = ["export", "graph_of"]
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet import norms
-from xpnet.activations import SLOPE
 from xpnet.device import to_numpy
 from xpnet.exporters.first_layer import first_layer, view_columns
 from xpnet.files import replacing
-from xpnet.mlp import MLP
-from xpnet.model import Model
+from xpnet.nn import norms
+from xpnet.nn.activations import SLOPE
+from xpnet.nn.mlp import MLP
+from xpnet.runs.model import Model
 
 __all__ = ["export", "source_of", "state_of"]
 
@@ -156,7 +156,7 @@ def _module_of(model: Model) -> _Module:
 
 
 def _layers(mlp: MLP, params: dict[str, NDArray[np.float64]]) -> list[_Module]:
-    """Return the layers of one network, as `xpnet.mlp.MLP` describes them."""
+    """Return the layers of one network, as `xpnet.nn.mlp.MLP` describes them."""
 
     def affine(name: str) -> _Module:
         W, b = params[f"W{name}"], params[f"b{name}"]

@@ -1,4 +1,7 @@
-"""Recipes: settings that are known to work, as TOML files to print, copy and change."""
+"""Recipes: settings that are known to work, as TOML files to print, copy and change.
+
+May import: nothing but the ground.
+"""
 
 from pathlib import Path
 

@@ -4,11 +4,13 @@
 trains them::
 
     from xpnet import sweep
-    from xpnet.config import Config
+    from xpnet.runs.config import Config
 
     points = sweep.grid({"learning_rate": [1e-2, 2e-2], "reg": [1e-3, 1e-2]})
     result = sweep.run(sweep.configs(points, Config()))
     result.rows[0]["val_accuracy"]
+
+May import: device, nn, datasets, data, training, reporting, runs.
 """
 
 from xpnet.sweep.runner import Sweep, run

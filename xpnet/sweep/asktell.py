@@ -3,7 +3,7 @@
 ::
 
     import optuna
-    from xpnet.config import Config
+    from xpnet.runs.config import Config
     from xpnet.sweep import LogUniform
     from xpnet.sweep.asktell import config_for, optimize
 
@@ -21,10 +21,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from xpnet import datasets
-from xpnet.config import Config
 from xpnet.datasets import Dataset
 from xpnet.device import Device
 from xpnet.errors import InputError
+from xpnet.runs.config import Config
 from xpnet.sweep.runner import run
 from xpnet.sweep.space import Choice, LogUniform, Uniform, configs
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.config import Config
 from xpnet.device import Device, one_blas_thread
-from xpnet.experiment import accuracies, small_products, train
-from xpnet.history import History, Row
-from xpnet.preparation import Prepared
-from xpnet.step import trained
+from xpnet.runs.config import Config
+from xpnet.runs.experiment import accuracies, small_products, train
+from xpnet.runs.preparation import Prepared
+from xpnet.training.history import History, Row
+from xpnet.training.step import trained
 
 __all__ = ["Outcome", "Task", "Trained", "merit", "train_chunk"]
 
@@ -91,7 +91,7 @@ def train_chunk(
     on_epoch
         Called after each epoch with its row, whose values are arrays over the networks.
     should_stop
-        See `xpnet.training.fit`.
+        See `xpnet.training.loop.fit`.
 
     Returns
     -------

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from xpnet.config import Config
-from xpnet.history import Row
+from xpnet.runs.config import Config
 from xpnet.sweep.chunk import Outcome, Task, merit
 from xpnet.sweep.table import as_text
+from xpnet.training.history import Row
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -10,15 +10,15 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from xpnet.batches import epoch_ends
-from xpnet.config import Config
+from xpnet.data.batches import epoch_ends
 from xpnet.device import Device, of_step, one_blas_thread
-from xpnet.draws import draw_epoch
-from xpnet.evaluation import EVALUATION_ROWS
-from xpnet.experiment import hyper_of, initial, sources_of
-from xpnet.mlp import EXPANSION, MLP
-from xpnet.preparation import Prepared
-from xpnet.step import initial_state, make_step
+from xpnet.nn.mlp import EXPANSION, MLP
+from xpnet.runs.config import Config
+from xpnet.runs.experiment import hyper_of, initial, sources_of
+from xpnet.runs.preparation import Prepared
+from xpnet.training.draws import draw_epoch
+from xpnet.training.evaluation import EVALUATION_ROWS
+from xpnet.training.step import initial_state, make_step
 
 __all__ = [
     "Cut",

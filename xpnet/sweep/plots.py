@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpnet.config import Config
+from xpnet.runs.config import Config
 from xpnet.sweep.table import show, varied
 
 if TYPE_CHECKING:

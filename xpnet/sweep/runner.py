@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from xpnet import datasets
-from xpnet.config import Config
 from xpnet.datasets import Dataset
 from xpnet.device import Device
 from xpnet.errors import InputError
-from xpnet.history import Row
-from xpnet.preparation import check
+from xpnet.runs.config import Config
+from xpnet.runs.preparation import check
 from xpnet.sweep.chunk import Outcome, Task, Trained, merit
 from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung, groups
 from xpnet.sweep.store import Memory, Store, recorded
 from xpnet.sweep.workers import Here, There
+from xpnet.training.history import Row
 
 __all__ = ["Sweep", "run"]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.config import Config
 from xpnet.errors import InputError
+from xpnet.runs.config import Config
 
 __all__ = [
     "Choice",

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.config import Config
 from xpnet.errors import InputError
 from xpnet.files import replacing
-from xpnet.history import History, Row
+from xpnet.runs.config import Config
 from xpnet.sweep.chunk import Outcome, Trained
 from xpnet.sweep.plan import Cut
+from xpnet.training.history import History, Row
 
 __all__ = ["Memory", "Store", "recorded"]
 

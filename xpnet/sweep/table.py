@@ -6,8 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from xpnet.config import Config
 from xpnet.files import replacing
+from xpnet.runs.config import Config
 
 __all__ = ["as_text", "show", "varied", "write_csv"]
 

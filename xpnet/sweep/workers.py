@@ -16,14 +16,14 @@ from concurrent.futures import (
 from functools import lru_cache
 
 from xpnet import datasets
-from xpnet.config import Config
 from xpnet.datasets import Dataset
 from xpnet.device import Device, Options, get_device
 from xpnet.errors import DeviceError
-from xpnet.history import Row
-from xpnet.preparation import Prepared, prepare
+from xpnet.runs.config import Config
+from xpnet.runs.preparation import Prepared, prepare
 from xpnet.sweep.chunk import Outcome, Task, train_chunk
 from xpnet.sweep.plan import Cut, choose_cut, cores
+from xpnet.training.history import Row
 
 __all__ = ["Here", "There", "train_on_worker"]
 

@@ -1,0 +1,119 @@
+"""``xpnet predict``: its outputs are those of the model, and what is wrong is one line."""
+
+import csv
+import json
+
+import models
+import numpy as np
+import pytest
+from command_lines import call, refused, write_run
+
+from xpnet import files
+from xpnet.commands import predict
+
+X = models.rows(11)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_run(tmp_path / "run")
+
+
+def test_probabilities_part_by_part(tmp_path, run, capsys, monkeypatch):
+    monkeypatch.setattr(predict, "PART", 3 * 12)
+    np.save(tmp_path / "X.npy", X)
+    argv = [run, "--input", tmp_path / "X.npy", "--output", tmp_path / "P.npy", "--probabilities", "--json"]
+    status, out, err = call(predict.main, capsys, *argv)
+    assert (status, err) == (0, "")
+    said, summary = out.splitlines()
+    assert said.startswith("probabilities of 11 rows in ")
+    summary = json.loads(summary)
+    assert (summary["rows"], summary["device"], summary["output"]) == (11, "cpu", str(tmp_path / "P.npy"))
+    np.testing.assert_allclose(np.load(tmp_path / "P.npy"), models.make().probabilities(X), atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz", "csv"])
+def test_labels_by_default(tmp_path, run, capsys, suffix):
+    np.savez(tmp_path / "X.npz", X=X)
+    output = tmp_path / f"labels.{suffix}"
+    argv = [run / "model.safetensors", "--input", tmp_path / "X.npz", "--output", output, "--quiet"]
+    assert call(predict.main, capsys, *argv) == (0, "", "")
+    expected = models.make().predict(X)
+    if suffix == "csv":
+        with output.open(encoding="utf-8", newline="") as file:
+            assert [row[0] for row in csv.reader(file)] == ["label", *(models.NAMES[k] for k in expected)]
+    else:
+        found = np.load(output)
+        np.testing.assert_array_equal(found if suffix == "npy" else found["labels"], expected)
+
+
+def test_a_csv_file_in_and_out(tmp_path, run, capsys):
+    np.savetxt(tmp_path / "X.csv", X, delimiter=",", fmt="%d")
+    output = tmp_path / "P.csv"
+    argv = [run, "--input", tmp_path / "X.csv", "--output", output, "--probabilities", "--quiet"]
+    assert call(predict.main, capsys, *argv)[0] == 0
+    found = np.loadtxt(output.read_text(encoding="utf-8").split('\n"', 1)[1].splitlines()[1:], delimiter=",")
+    np.testing.assert_allclose(found, models.make().probabilities(X), atol=1e-6)
+
+
+def test_images(tmp_path, run, capsys):
+    image = pytest.importorskip("PIL.Image")
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for k, row in enumerate(X):
+        image.fromarray(row.reshape(4, 3)).save(folder / f"{k:02}.png")
+    argv = [run, "--input", folder, "--output", tmp_path / "a.npz", "--quiet"]
+    assert call(predict.main, capsys, *argv)[0] == 0
+    with np.load(tmp_path / "a.npz") as found:
+        np.testing.assert_array_equal(found["labels"], models.make().predict(X))
+        assert found["files"].tolist() == [f"{k:02}.png" for k in range(11)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "argv", "white"),
+    [
+        ({}, [], 255),
+        ({"dataset": "digits"}, [], 16),
+        ({"dataset": "cifar10"}, [], 255),
+        ({"dataset": "digits"}, ["--white", "1"], 1),
+        ({"nonsense": 1}, [], 255),
+    ],
+)
+def test_what_white_is(tmp_path, capsys, settings, argv, white):
+    image = pytest.importorskip("PIL.Image")
+    run = write_run(tmp_path / "run", **settings)
+    image.fromarray(X[0].reshape(4, 3)).save(tmp_path / "a.png")
+    argv = [run, "--input", tmp_path / "a.png", "--output", tmp_path / "P.npy", "--probabilities", *argv]
+    assert call(predict.main, capsys, *argv)[0] == 0
+    expected = models.make().probabilities(X[:1] * (white / 255))
+    np.testing.assert_allclose(np.load(tmp_path / "P.npy"), expected, atol=1e-5)
+
+
+def test_what_a_user_can_mend(tmp_path, run, capsys, monkeypatch):
+    def denied(*_):
+        raise PermissionError(13, "Permission denied", "a temporary file")
+
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "huge.npy", np.where(np.arange(60).reshape(5, 12) == 30, 1e300, 1.0))
+
+    def error(run=run, source="X.npy", output="out.npy", *more):
+        line = refused(
+            predict.main, capsys, run, "--input", tmp_path / source, "--output", tmp_path / output, *more
+        )
+        assert not (tmp_path / output).is_file() or output == "X.npy"
+        return line
+
+    assert "give the model.safetensors of a run" in error(run=tmp_path / "missing")
+    assert "cannot be read" in error(run=tmp_path / "X.npy")
+    assert "there is no" in error(source="missing.npy")
+    assert "is the input" in error(output="X.npy")
+    assert "end --output in" in error(output="out.txt")
+    monkeypatch.setattr(files.Path, "replace", denied)
+    assert error().endswith("out.npy cannot be written (Permission denied): give another --output")
+    assert "the values of row 2 are too large for float32" in error(source="huge.npy")
+    assert "use cpu, cuda, cuda:N or mps" in error(run, "X.npy", "out.npy", "--device", "tpu")
+    assert "not allowed with" in error(run, "X.npy", "out.npy", "--labels", "--probabilities")
+    for white in ("0", "nan", "-1"):
+        assert "--white must be a finite number above 0" in error(run, "X.npy", "out.npy", f"--white={white}")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["X.npy", "huge.npy", "run"]
+    np.testing.assert_array_equal(np.load(tmp_path / "X.npy"), X)

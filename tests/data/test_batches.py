@@ -1,0 +1,97 @@
+"""The draws of batches and the ends of epochs."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xpnet.data.batches import draw_batches, epoch_ends
+
+sources = pytest.mark.parametrize("source", [np.random.RandomState, np.random.default_rng])
+
+
+@sources
+@pytest.mark.parametrize(("num_rows", "batch_size"), [(5, 200), (1797, 7), (49_000, 400), (1, 3)])
+def test_a_block_with_replacement_is_one_choice_after_another(source, num_rows, batch_size):
+    block = draw_batches(source(3), num_rows, batch_size, 9, "replacement")
+    rng = source(3)
+    assert block.shape == (9, batch_size)
+    for batch in block:
+        np.testing.assert_array_equal(batch, rng.choice(num_rows, batch_size))
+
+
+@sources
+def test_blocks_after_each_other_go_on_with_the_draws(source):
+    """However the epochs cut the run, its batches are the same."""
+    rng = source(4)
+    blocks = [draw_batches(rng, 11, 3, count, "replacement") for count in (1, 4, 2)]
+    whole = draw_batches(source(4), 11, 3, 7, "replacement")
+    np.testing.assert_array_equal(np.concatenate(blocks), whole)
+
+
+@sources
+@given(num_rows=st.integers(1, 50), batch_size=st.integers(1, 50), seed=st.integers(0, 2**32 - 1))
+def test_a_shuffled_epoch_has_each_row_at_most_once(source, num_rows, batch_size, seed):
+    count = num_rows // batch_size
+    block = draw_batches(source(seed), num_rows, batch_size, count, "shuffle")
+    assert block.shape == (count, batch_size)
+    assert set(block.flat) <= set(range(num_rows))
+    assert len(set(block.flat)) == block.size > num_rows - batch_size
+
+
+@sources
+def test_every_epoch_is_shuffled_anew(source):
+    rng = source(5)
+    first, second = (draw_batches(rng, 100, 10, 10, "shuffle") for _ in range(2))
+    assert (first != second).any()
+    assert set(first.flat) == set(second.flat) == set(range(100))
+
+
+@sources
+def test_a_short_epoch_takes_the_first_batches_of_the_shuffle(source):
+    whole = draw_batches(source(6), 100, 10, 10, "shuffle")
+    np.testing.assert_array_equal(draw_batches(source(6), 100, 10, 3, "shuffle"), whole[:3])
+
+
+@sources
+@pytest.mark.parametrize("sampling", ["replacement", "shuffle"])
+def test_a_source_for_each_network(source, sampling):
+    block = draw_batches([source(seed) for seed in (7, 8, 9)], 20, 4, 5, sampling)
+    assert block.shape == (5, 3, 4)
+    for net, seed in enumerate((7, 8, 9)):
+        alone = draw_batches(source(seed), 20, 4, 5, sampling)
+        np.testing.assert_array_equal(block[:, net], alone)
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "steps_per_epoch", "sampling", "ends"),
+    [
+        # With replacement an epoch of one step comes first, as in the original.
+        (10, 3, "replacement", [1, 4, 7, 10]),
+        (9, 3, "replacement", [1, 4, 7, 9]),
+        (8, 3, "replacement", [1, 4, 7, 8]),
+        (7, 3, "replacement", [1, 4, 7]),
+        (1, 3, "replacement", [1]),
+        (2, 3, "replacement", [1, 2]),
+        (4, 1, "replacement", [1, 2, 3, 4]),
+        (10, 3, "shuffle", [3, 6, 9, 10]),
+        (9, 3, "shuffle", [3, 6, 9]),
+        (3, 3, "shuffle", [3]),
+        (2, 3, "shuffle", [2]),
+        (4, 1, "shuffle", [1, 2, 3, 4]),
+        (1600, 122, "replacement", [1, *range(123, 1600, 122), 1600]),
+    ],
+)
+def test_epoch_ends(num_steps, steps_per_epoch, sampling, ends):
+    assert epoch_ends(num_steps, steps_per_epoch, sampling) == ends
+
+
+@given(
+    num_steps=st.integers(1, 100),
+    steps_per_epoch=st.integers(1, 30),
+    sampling=st.sampled_from(["replacement", "shuffle"]),
+)
+def test_epochs_cover_all_steps_and_none_is_longer_than_an_epoch(num_steps, steps_per_epoch, sampling):
+    lengths = np.diff([0, *epoch_ends(num_steps, steps_per_epoch, sampling)])
+    assert sum(lengths) == num_steps
+    assert all(0 < length <= steps_per_epoch for length in lengths)

@@ -1,0 +1,523 @@
+"""What the estimators do beyond scikit-learn's: validation, weights, sparse rows, devices, interruptions."""
+
+import pickle
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+
+import scipy.sparse
+from estimators import assert_same_network, classes, fitted, numbers, parameters
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from xpnet import InputError, MLPClassifier, MLPRegressor
+from xpnet.data import feed as feeding
+from xpnet.estimator import fitting, inputs
+from xpnet.estimator.epochs import Epochs
+from xpnet.nn.solvers import SOLVERS
+
+HOW = {"random_state": 0, "max_iter": 12, "batch_size": 20}
+
+
+def model(**how):
+    return MLPClassifier(**HOW | how)
+
+
+# Validation
+
+
+def test_the_best_weights_are_kept_whatever_ends_the_run():
+    X, y = classes("multiclass")
+    ours = fitted(model(learning_rate_init=0.3, max_iter=30), X[:60], y[:60], X_val=X[60:], y_val=y[60:])
+    best = int(np.argmax(ours.validation_scores_))
+    assert ours.validation_scores_[best] == ours.best_validation_score_ == ours.score(X[60:], y[60:])
+    assert best < ours.n_iter_ - 1  # so that the last were others
+    shorter = fitted(model(learning_rate_init=0.3, max_iter=best + 1), X[:60], y[:60])
+    assert_same_network(ours, shorter)
+
+
+def test_without_validation_the_last_weights_stay():
+    X, y = classes("multiclass")
+    ours = fitted(model(), X, y)
+    assert ours.validation_scores_ is ours.best_validation_score_ is None
+    assert ours.best_loss_ == min(ours.loss_curve_)
+
+
+def test_the_history_of_a_fit():
+    X, y = classes("multiclass")
+    ours = fitted(model(), X[:60], y[:60], X_val=X[60:], y_val=y[60:])
+    assert set(ours.history_) == {"loss", "learning_rate", "seconds", "val_loss", "val_score"}
+    assert {len(values) for values in ours.history_.values()} == {12}
+    assert ours.history_["loss"] == ours.loss_curve_
+    assert ours.history_["val_score"] == ours.validation_scores_
+    assert np.all(np.diff(ours.history_["seconds"]) > 0)
+    at_best = ours.history_["val_loss"][int(np.argmax(ours.validation_scores_))]
+    np.testing.assert_allclose(at_best, log_loss(y[60:], ours.predict_proba(X[60:])), rtol=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
+def test_validation_of_any_classes(kind):
+    X, y = classes(kind)
+    ours = fitted(model(), X[:60], y[:60], X_val=X[60:], y_val=y[60:])
+    assert ours.best_validation_score_ == ours.score(X[60:], y[60:])
+
+
+def test_validation_of_a_regression():
+    X, y = numbers()
+    ours = fitted(MLPRegressor(**HOW), X[:60], y[:60], X_val=X[60:], y_val=y[60:])
+    assert ours.best_validation_score_ == pytest.approx(ours.score(X[60:], y[60:]), abs=1e-12)
+
+
+def test_early_stopping_watches_the_rows_that_are_given():
+    X, y = classes("multiclass")
+    how = {"early_stopping": True, "max_iter": 200, "n_iter_no_change": 3, "tol": 0.02}
+    ours = fitted(model(**how), X[:60], y[:60], X_val=X[60:], y_val=y[60:])
+    assert ours.n_iter_ < 200
+    assert ours.t_ == 60 * ours.n_iter_  # none set aside
+    assert ours.best_loss_ is None
+
+
+def test_rows_set_aside_have_equal_shares_of_the_classes():
+    _, y = classes("multiclass", rows=300)
+    ours = model(early_stopping=True)
+    ours._random_state, ours._several = np.random.RandomState(0), False
+    order, kept = ours._split(300, y)
+    assert sorted([*order, *kept]) == list(range(300))
+    shares = np.bincount(y[kept]) / len(kept)
+    np.testing.assert_allclose(shares, np.bincount(y) / 300, atol=0.02)
+
+
+def test_classes_too_small_to_share_out_are_not_in_the_way():
+    X, y = classes("multiclass")
+    y = np.where(np.arange(90) == 7, 9, y)  # one row of its class
+    fitted(model(early_stopping=True), X, y)
+
+
+# Ends
+
+
+def test_training_ends_in_time():
+    X, y = classes("multiclass", rows=2000)
+    began = time.perf_counter()
+    ours = model(max_iter=10**6, max_time=0.3, n_iter_no_change=np.inf).fit(X, y)
+    assert 0.25 < time.perf_counter() - began < 60.0
+    assert 0 < ours.n_iter_ < 10**6
+    assert ours.t_ <= 2000 * ours.n_iter_
+
+
+def test_no_time_at_all_is_a_step():
+    X, y = classes("binary")
+    ours = model(max_time=1e-9).fit(X, y, X_val=X, y_val=y)
+    assert (ours.n_iter_, ours.t_) == (1, 20)
+    assert np.isfinite([ours.loss_, ours.best_loss_, ours.best_validation_score_]).all()
+
+
+def test_interrupted_before_the_first_epoch(monkeypatch):
+    X, y = classes("binary")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Epochs, "train", interrupt)
+    with pytest.warns(UserWarning, match="interrupted"):
+        ours = model().fit(X, y, X_val=X, y_val=y)
+    assert ours.n_iter_ == 0
+    assert np.isnan(ours.loss_)
+    assert ours.best_loss_ is ours.best_validation_score_ is None
+
+
+def test_callbacks_see_the_estimator_after_each_epoch():
+    X, y = classes("multiclass")
+    seen = []
+
+    def look(estimator):
+        seen.append((estimator.n_iter_, estimator.loss_, estimator.coefs_[0], estimator.score(X, y)))
+
+    ours = fitted(model(callbacks=look), X, y)
+    assert [n for n, *_ in seen] == list(range(1, 13))
+    assert [loss for _, loss, *_ in seen] == ours.loss_curve_
+    assert not np.array_equal(seen[0][2], seen[1][2])  # what one was shown stays
+    np.testing.assert_array_equal(seen[-1][2], ours.coefs_[0])
+    assert_same_network(ours, fitted(model(), X, y))
+
+
+def test_a_callback_that_returns_true_ends_training_and_the_others_are_told():
+    X, y = classes("multiclass")
+    told = []
+    ours = model(callbacks=[lambda estimator: estimator.n_iter_ == 3, told.append]).fit(X, y)
+    assert ours.n_iter_ == 3
+    assert len(told) == 3
+
+
+@pytest.mark.parametrize(("answer", "epochs"), [(np.True_, 1), (np.False_, 12), (1, 12), ("stop", 12)])
+def test_only_true_ends_training(answer, epochs):
+    X, y = classes("multiclass")
+    assert fitted(model(callbacks=(lambda _: answer,)), X, y).n_iter_ == epochs
+
+
+def test_an_interrupted_fit_keeps_what_it_has():
+    X, y = classes("multiclass")
+
+    def interrupt(estimator):
+        if estimator.n_iter_ == 2:
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="interrupted: the weights are those it had by then"):
+        ours = model(callbacks=interrupt).fit(X, y)
+    assert_same_network(ours, fitted(model(max_iter=2), X, y))
+
+
+@pytest.mark.parametrize("validates", [False, True])
+def test_a_fit_that_diverges_keeps_finite_weights(validates):
+    X, y = classes("multiclass")
+    given = {"X_val": X, "y_val": y} if validates else {}
+    how = {"solver": "sgd", "learning_rate_init": 1e200, "hidden_layer_sizes": (5, 5)}
+    with pytest.warns(
+        ConvergenceWarning, match=r"diverged in epoch \d+.*lower learning_rate_init, or scale X"
+    ):
+        ours = model(**how).fit(X, y, **given)
+    assert all(np.isfinite(value).all() for value in parameters(ours))
+    assert np.isfinite(ours.predict_proba(X)).all()
+
+
+def test_a_fit_that_could_go_on_says_so():
+    X, y = classes("multiclass")
+    with pytest.warns(ConvergenceWarning, match="not settled within max_iter=12 epochs: raise max_iter"):
+        model().fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model(n_iter_no_change=float("inf")).fit(X, y)
+
+
+def test_verbose_prints_each_epoch(capsys):
+    X, y = classes("multiclass")
+    ours = fitted(model(max_iter=2, verbose=True), X, y, X_val=X, y_val=y)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"Iteration 1, loss = {ours.loss_curve_[0]:.8f}"
+    assert lines[1].startswith("Validation score: 0.")
+    assert len(lines) == 4
+
+
+# Going on
+
+
+def test_a_warm_start_goes_on_from_the_weights():
+    X, y = classes("multiclass")
+    ours = model(warm_start=True, max_iter=1, solver="sgd", momentum=0.0, shuffle=False)
+    for _ in range(12):
+        fitted(ours, X, y)
+    assert len(ours.loss_curve_) == len(ours.history_["seconds"]) == 12
+    assert np.all(np.diff(ours.history_["seconds"]) > 0)
+    whole = fitted(model(solver="sgd", momentum=0.0, shuffle=False), X, y)
+    assert_same_network(ours, whole)
+
+
+def test_validation_rows_that_come_and_go():
+    X, y = classes("multiclass")
+    ours = fitted(model(warm_start=True, max_iter=2), X, y)
+    fitted(ours, X, y, X_val=X, y_val=y)
+    assert len(ours.validation_scores_) == 2
+    fitted(ours, X, y)
+    assert ours.validation_scores_ is ours.best_validation_score_ is None
+    assert {len(values) for values in ours.history_.values()} == {6}
+    unknown = [True, True, False, False, True, True]
+    assert np.isnan(ours.history_["val_loss"]).tolist() == unknown
+    assert np.isnan(ours.history_["val_score"]).tolist() == unknown
+
+
+def test_parts_after_a_fit_go_on_from_its_best_epoch():
+    """Weights, the solver's memory and the count of its steps are of the same moment."""
+    X, y = classes("multiclass")
+    how = {"learning_rate_init": 0.3, "shuffle": False}
+    ours = fitted(model(max_iter=30, **how), X[:60], y[:60], X_val=X[60:], y_val=y[60:])
+    best = int(np.argmax(ours.validation_scores_))
+    assert best < 29
+    shorter = fitted(model(max_iter=best + 1, **how), X[:60], y[:60])
+    assert_same_network(ours.partial_fit(X[:60], y[:60]), shorter.partial_fit(X[:60], y[:60]))
+
+
+@pytest.mark.parametrize("solver", list(SOLVERS))
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_partial_fits_are_a_fit_in_parts(solver, dropout):
+    """Noise and the solver's memory go on, over a pickle too."""
+    X, y = classes("multiclass")
+    how = {"solver": solver, "dropout": dropout, "learning_rate_init": 1e-2, "max_iter": 4, "shuffle": False}
+    parts = model(**how)
+    for _ in range(4):
+        parts = pickle.loads(pickle.dumps(parts.partial_fit(X, y, classes=[0, 1, 2])))
+    assert_same_network(parts, fitted(model(**how), X, y))
+
+
+def test_each_part_is_shuffled_anew(monkeypatch):
+    """scikit-learn takes the first shuffle of a seed in every call."""
+    orders = []
+    train = Epochs.train
+    monkeypatch.setattr(
+        Epochs, "train", lambda self, order, *how: orders.append(order) or train(self, order, *how)
+    )
+    X, y = classes("multiclass")
+    model().partial_fit(X, y, classes=[0, 1, 2]).partial_fit(X, y)
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(90))
+    assert not np.array_equal(*orders)
+
+
+def test_a_regressor_fits_in_parts():
+    X, y = numbers()
+    how = HOW | {"max_iter": 2, "shuffle": False}
+    parts = MLPRegressor(**how).partial_fit(X, y).partial_fit(X, y)
+    assert_same_network(parts, fitted(MLPRegressor(**how), X, y))
+
+
+def test_a_fit_begins_anew_without_warm_start():
+    X, y = classes("multiclass")
+    ours = fitted(model(), X, y)
+    names = np.array(["a", "b", "c"])[y]
+    assert_same_network(fitted(ours, X, names), fitted(model(), X, names))
+    assert ours.classes_.tolist() == ["a", "b", "c"]
+    assert len(ours.loss_curve_) == 12
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one-cycle"])
+def test_schedules_of_the_whole_run(schedule):
+    X, y = classes("multiclass")
+    rates = fitted(model(learning_rate=schedule), X, y).history_["learning_rate"]
+    assert rates[-1] < 1e-5 < max(rates) <= 1e-3
+
+
+@pytest.mark.parametrize("how", [{}, {"dropout": 0.5}, {"early_stopping": True}, {"solver": "lion"}], ids=str)
+def test_the_same_seed_is_the_same_network(how):
+    X, y = classes("multiclass")
+    one, two = (fitted(model(**how), X, y) for _ in range(2))
+    assert_same_network(one, two)
+    other = fitted(model(random_state=1, **how), X, y)
+    assert not np.array_equal(one.coefs_[0], other.coefs_[0])
+
+
+def test_dropout_changes_the_steps_and_not_the_predictions():
+    X, y = classes("multiclass")
+    with_noise, without = fitted(model(dropout=0.5), X, y), fitted(model(), X, y)
+    assert not np.array_equal(with_noise.coefs_[0], without.coefs_[0])
+    np.testing.assert_array_equal(with_noise.predict_proba(X), with_noise.predict_proba(X))
+
+
+# Labels and weights
+
+
+@pytest.mark.parametrize(
+    "names", [["no", "yes"], [-1, 1], [False, True], [3.0, 7.0], ["x", "yy", "z"], [10, -5, 300]]
+)
+def test_labels_may_be_anything(names):
+    X, y = classes("binary" if len(names) == 2 else "multiclass")
+    named = np.array(names)[y]
+    ours = fitted(model(max_iter=60), X, named)
+    np.testing.assert_array_equal(ours.classes_, np.unique(named))
+    assert ours.predict(X).dtype == named.dtype
+    assert ours.score(X, named) > 0.7
+    given = fitted(model(), X, list(named), X_val=X, y_val=list(named))
+    assert given.best_validation_score_ == given.score(X, named)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
+def test_probabilities_and_their_logarithms(kind):
+    X, y = classes(kind)
+    ours = fitted(model(), X, y)
+    P, logarithms = ours.predict_proba(50 * X), ours.predict_log_proba(50 * X)
+    np.testing.assert_allclose(np.exp(logarithms), P, rtol=1e-12)
+    assert np.isfinite(ours.predict_log_proba(1e4 * X)).all()  # where the probability itself is 0
+    if kind != "multilabel":
+        np.testing.assert_allclose(P.sum(axis=1), 1.0, rtol=1e-12)
+        np.testing.assert_array_equal(ours.classes_[P.argmax(axis=1)], ours.predict(50 * X))
+
+
+def test_weights_of_classes_multiply_those_of_rows():
+    X, y = classes("multiclass")
+    weight = np.random.default_rng(0).uniform(size=90)
+    by_class = fitted(model(class_weight={0: 2.0, 2: 0.5}), X, y, weight)
+    by_row = fitted(model(), X, y, weight * np.array([2.0, 1.0, 0.5])[y])
+    assert_same_network(by_class, by_row)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_balanced_classes_weigh_the_same(weighted):
+    X, y = classes("multiclass")
+    y = np.where(np.arange(90) < 60, 0, y)
+    weight = np.random.default_rng(0).uniform(size=90) if weighted else np.ones(90)
+    of_class = np.bincount(y, weight)
+    balanced = fitted(model(class_weight="balanced"), X, y, weight if weighted else None)
+    assert_same_network(
+        balanced, fitted(model(), X, y, weight * (weight.sum() / (3 * of_class))[y]), atol=1e-12
+    )
+
+
+def test_rows_without_weight_might_as_well_not_be_there():
+    X, y = classes("multiclass")
+    spoilt = np.where(np.arange(90) < 45, (y + 1) % 3, y)
+    weight = (np.arange(90) >= 45).astype(float)
+    how = {"max_iter": 200, "batch_size": 90, "learning_rate_init": 1e-2, "random_state": 0}
+    ours, expected = MLPClassifier(**how), MLPClassifier(**how | {"batch_size": 45})
+    assert_same_network(fitted(ours, X, spoilt, weight), fitted(expected, X[45:], y[45:]), atol=1e-6)
+
+
+def test_class_weights_count_in_training_not_in_validation():
+    X, y = classes("multiclass")
+    ours = fitted(model(class_weight={0: 9.0}), X, y, X_val=X, y_val=y)
+    assert ours.best_validation_score_ == ours.score(X, y)
+
+
+# Rows of other kinds
+
+
+@pytest.mark.parametrize("kind", [scipy.sparse.csr_matrix, scipy.sparse.csr_array, scipy.sparse.csc_array])
+@pytest.mark.parametrize("how", [{}, {"early_stopping": True}], ids=str)
+def test_sparse_rows_are_the_same_rows(kind, how):
+    X, y = classes("multiclass")
+    X = np.where(np.abs(X) > 1, X, 0.0)
+    sparse, dense = fitted(model(**how), kind(X), y), fitted(model(**how), X, y)
+    assert_same_network(sparse, dense)
+    np.testing.assert_array_equal(sparse.predict_proba(kind(X)), dense.predict_proba(X))
+    given = fitted(model(), kind(X), y, X_val=kind(X), y_val=y)
+    assert given.best_validation_score_ == given.score(X, y)
+
+
+def test_sparse_rows_become_dense_a_batch_at_a_time(monkeypatch):
+    taken = []
+    take = feeding.HostRows.take
+    monkeypatch.setattr(
+        feeding.HostRows, "take", lambda rows, index: taken.append(len(index)) or take(rows, index)
+    )
+    dense = []
+    toarray = scipy.sparse.csr_array.toarray
+    monkeypatch.setattr(
+        scipy.sparse.csr_array,
+        "toarray",
+        lambda a, *args, **how: dense.append(a.shape) or toarray(a, *args, **how),
+    )
+    X, y = classes("binary", rows=2500)
+    fitted(model(max_iter=2, batch_size=400), scipy.sparse.csr_array(X), y).predict(scipy.sparse.csr_array(X))
+    assert taken == 2 * [*(6 * [400]), 100]
+    assert max(rows for rows, _ in dense) <= inputs.EVALUATION_ROWS
+
+
+def test_the_dtype_is_that_of_the_rows_unless_it_is_chosen():
+    X, y = classes("multiclass")
+    for given, dtype, expected in (
+        (X, None, np.float64),
+        (X.astype(np.float32), None, np.float32),
+        ((10 * X).astype(int), None, np.float64),
+        (X, "float32", np.float32),
+        (X.astype(np.float32), "float64", np.float64),
+    ):
+        ours = fitted(model(dtype=dtype), given, y)
+        assert {value.dtype for value in parameters(ours)} == {np.dtype(expected)}
+        assert ours.predict_proba(given).dtype == ours.predict_log_proba(given).dtype == expected
+
+
+def test_in_float32_the_network_is_nearly_the_same():
+    X, y = classes("multiclass")
+    single, double = fitted(model(dtype="float32"), X, y), fitted(model(), X, y)
+    assert_same_network(single, double, atol=1e-4)
+
+
+# Devices
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+@pytest.mark.parametrize("how", [{}, {"solver": "sgd", "dropout": 0.2, "early_stopping": True}], ids=str)
+def test_training_on_every_device(device, dtype, kind, how):
+    """The attributes are NumPy's, and the network is the one of the CPU."""
+    X, y = classes(kind)
+    ours = fitted(model(device=device, dtype=dtype, **how), X, y, np.linspace(0.5, 1.5, 90))
+    here = fitted(model(dtype=dtype, **how), X, y, np.linspace(0.5, 1.5, 90))
+    assert all(type(value) is np.ndarray for value in parameters(ours))
+    assert_same_network(ours, here, atol=1e-4 if dtype == "float32" else 1e-10)
+    np.testing.assert_allclose(ours.predict_proba(X), here.predict_proba(X), atol=1e-4)
+    sparse = fitted(model(device=device, dtype=dtype, **how), scipy.sparse.csr_array(X), y)
+    dense = fitted(model(device=device, dtype=dtype, **how), X, y)
+    # The steps of sparse rows fetch them from the host, so no device compiles them.
+    compiled = {"atol": 1e-4 if dtype == "float32" else 1e-10} if "jax" in device.backend else {}
+    assert_same_network(sparse, dense, **compiled)
+
+
+def test_a_model_of_a_gpu_predicts_where_there_is_none():
+    """What training there leaves is what training here does, but for the name."""
+    X, y = classes("multiclass")
+    ours = fitted(model(), X, y).set_params(device="cuda:99")
+    loaded = pickle.loads(pickle.dumps(ours))
+    np.testing.assert_array_equal(loaded.predict_proba(X), ours.set_params(device="cpu").predict_proba(X))
+
+
+def test_what_is_pickled_is_numpy_and_small():
+    X, y = classes("multiclass")
+    ours = fitted(model(), X, y)
+    assert len(pickle.dumps(ours)) < 4 * sum(value.nbytes for value in parameters(ours)) + 20_000
+    state = ours.__getstate__()
+    assert not {type(value).__module__ for value in state.values()} & {"xpnet.device", "xpnet.training.step"}
+
+
+# Among other tools
+
+
+def test_in_a_pipeline_a_search_and_a_calibration():
+    X, y = classes("multiclass", rows=150)
+    names = np.array(["a", "b", "c"])[y]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        pipeline = make_pipeline(StandardScaler(), model(max_iter=40))
+        assert pipeline.fit(X, names).score(X, names) > 0.7
+        search = GridSearchCV(
+            pipeline, {"mlpclassifier__alpha": [1e-4, 10.0], "mlpclassifier__dropout": [0.0, 0.2]}, cv=2
+        )
+        assert search.fit(X, names).best_score_ > 0.5
+        assert cross_val_score(pipeline, X, names, cv=3).mean() > 0.5
+        calibrated = CalibratedClassifierCV(pipeline, cv=2).fit(X, names)
+        assert calibrated.predict_proba(X).shape == (150, 3)
+        regression = make_pipeline(StandardScaler(), MLPRegressor(random_state=0, max_iter=300))
+        assert cross_val_score(regression, *numbers(rows=300), cv=2).mean() > 0.5
+
+
+def test_a_pipeline_prepares_the_validation_rows_too():
+    pipeline_parameters = make_pipeline(StandardScaler(), model()).get_params()
+    if "transform_input" not in pipeline_parameters:
+        pytest.skip("this scikit-learn cannot")
+    import sklearn
+
+    X, y = classes("multiclass")
+    with sklearn.config_context(enable_metadata_routing=True), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        network = model().set_fit_request(X_val=True, y_val=True)
+        pipeline = make_pipeline(StandardScaler(), network, transform_input=["X_val"])
+        pipeline.fit(X[:60], y[:60], X_val=X[60:], y_val=y[60:])
+    scores = pipeline[-1].validation_scores_
+    assert max(scores) == pipeline.score(X[60:], y[60:])
+
+
+def test_only_what_is_fitted_predicts_and_only_rows_like_those():
+    with pytest.raises(NotFittedError):
+        model().predict([[0.0]])
+    X, y = classes("multiclass")
+    ours = fitted(model(), X, y)
+    assert ours.n_features_in_ == 6
+    with pytest.raises(ValueError, match="6 features"):
+        ours.predict(X[:, :5])
+
+
+def test_watch_counts_as_scikit_learn_does():
+    watch = fitting.Watch(tol=0.1)
+    idle = []
+    for value in (0.0, 0.05, 0.2, 0.25, 0.29, 0.4, np.nan):
+        watch.see(value)
+        idle.append(watch.idle)
+    assert idle == [0, 1, 0, 1, 2, 0, 1]
+    assert watch.best == 0.4
+
+
+def test_errors_are_those_of_xpnet_and_of_python():
+    assert issubclass(InputError, ValueError)

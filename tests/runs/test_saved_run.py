@@ -1,0 +1,41 @@
+"""A run as the commands that use it find it."""
+
+import models
+import numpy as np
+import pytest
+from command_lines import write_run
+
+from xpnet.errors import InputError
+from xpnet.runs import saved_run
+from xpnet.runs.model_file import save_model
+
+
+def test_a_folder_or_any_model_in_it(tmp_path):
+    run = write_run(tmp_path / "run", dataset="digits")
+    save_model(run / "best.safetensors", models.make(norm="layer"))
+    found = saved_run.open_run(str(run))
+    assert (found.folder, found.path) == (run, run / "model.safetensors")
+    assert found.settings() == {"dataset": "digits"}
+    best = saved_run.open_run(str(run / "best.safetensors"))
+    assert (best.folder, best.model.mlp.norm) == (run, "layer")
+
+
+def test_a_model_alone_has_no_settings(tmp_path):
+    run = saved_run.open_run(str(write_run(tmp_path)))
+    assert run.settings() == {}
+    with pytest.raises(InputError, match="name the data set with --dataset"):
+        run.dataset(None, None, progress=False)
+
+
+def test_data_of_fewer_classes_fit(tmp_path):
+    np.savez(tmp_path / "two.npz", X=models.rows(10), y=np.arange(10) % 2)
+    run = saved_run.open_run(str(write_run(tmp_path)))
+    assert run.dataset(str(tmp_path / "two.npz"), None, progress=False).num_classes == 2
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"dataset": 3}', '{"nonsense": 1}', "\ud800"])
+def test_settings_that_are_damaged(tmp_path, content):
+    run = write_run(tmp_path)
+    (run / "config.json").write_bytes(content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(InputError, match="or name the data set with --dataset"):
+        saved_run.open_run(str(run)).dataset(None, None, progress=False)

@@ -1,0 +1,187 @@
+"""``xpnet evaluate``: what a trained run is worth on a data set, class by class."""
+
+import json
+import logging
+import math
+import warnings
+from argparse import BooleanOptionalAction, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.commands.console import complain, run_command
+from xpnet.commands.flags import Parser, add_run
+from xpnet.commands.outputs import refusing
+from xpnet.datasets import Dataset
+from xpnet.device import Backend, get_device
+from xpnet.errors import InputError
+from xpnet.files import replacing
+from xpnet.reporting import metrics, plots
+from xpnet.runs import saved_run
+from xpnet.runs.model import Model
+from xpnet.text import printable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["main"]
+
+NAME = "xpnet evaluate"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Evaluate the run that the arguments name.
+
+    Parameters
+    ----------
+    argv
+        Arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        0; 2 with one line on standard error after an error that a user can mend; 130 after Ctrl-C.
+    """
+    return run_command(NAME, lambda _: _evaluate(_parse(argv)))
+
+
+def _parse(argv: Sequence[str] | None) -> Namespace:
+    parser = Parser(
+        NAME,
+        description="Evaluate a trained run: accuracy, precision and recall of each class, the confusion "
+        "matrix, and the mistakes that it was surest of.",
+    )
+    add_run(parser)
+    parser.add_argument(
+        "--dataset", metavar="NAME", help="as for xpnet train; by default the one that the run was trained on"
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="folder with the files of cifar10")
+    parser.add_argument(
+        "--split",
+        choices=("test", "val", "train"),
+        help="which rows (default: test if there are any, else val)",
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps (default: cpu)")
+    parser.add_argument(
+        "--backend", default="auto", choices=get_args(Backend), help="library that computes (default: auto)"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="existing folder for confusion-SPLIT.png and mistakes-SPLIT.png (default: that of the run)",
+    )
+    parser.add_argument(
+        "--json", action=BooleanOptionalAction, help="print all as JSON in the last line of standard output"
+    )
+    parser.add_argument(
+        "--quiet", action=BooleanOptionalAction, help="print nothing but errors and that JSON"
+    )
+    return parser.parse_args(argv)
+
+
+def _evaluate(given: Namespace) -> int:
+    device = get_device(given.device, given.backend)
+    run = saved_run.open_run(given.run)
+    folder = run.folder if given.out is None else Path(given.out)
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}: make it or give another --out")
+    data = run.dataset(given.dataset, given.data_dir, progress=not given.quiet)
+    split, X, y = _rows(data, given.split)
+    P = run.model.probabilities(X, device)
+    if not np.isfinite(P).all():
+        raise InputError(
+            f"{run.path} gives no probabilities for {data.name}, but NaN: train again with a lower "
+            "--learning-rate, or evaluate on data of the scale it was trained on"
+        )
+    predicted = np.asarray(P.argmax(axis=1), np.int64)
+    names = run.model.class_names
+    found = metrics.per_class(y, predicted, len(names))
+    counts = metrics.confusion(y, predicted, len(names)) if len(names) <= metrics.MOST_CLASSES else None
+    accuracy = float((predicted == y).mean())
+
+    drawn = _draw(run.model, X, y, P, found, counts) if plots.available() else {}
+    written = _write(folder, split, drawn)
+    if not given.quiet:
+        print(f"accuracy: {100 * accuracy:.2f} % of the {len(y)} {split} rows of {printable(data.name)}")
+        print(f"\n{metrics.per_class_text(found, names)}")
+        if counts is not None:
+            print("\nclass (down) taken for (across)" if len(names) <= metrics.WIDEST else "\nmistakes")
+            print(metrics.confusion_text(counts, names))
+        if written:
+            print(f"\nwritten to {' and '.join(printable(str(path)) for path in written)}")
+        if not plots.available():
+            complain(NAME, f"note: there are no pictures, which need matplotlib: {plots.INSTALL}")
+    if given.json:
+        classes = [
+            {"name": name, **{key: _plain(value) for key, value in zip(found._fields, of_class, strict=True)}}
+            for name, of_class in zip(names, zip(*found, strict=True), strict=True)
+        ]
+        summary = {
+            "accuracy": accuracy,
+            "rows": len(y),
+            "split": split,
+            "dataset": data.name,
+            "device": device.name,
+            "mean": {name: _plain(value) for name, value in found.mean().items()},
+            "classes": classes,
+            "confusion": None if counts is None else counts.tolist(),
+            "pictures": [str(path) for path in written],
+        }
+        print(json.dumps(summary))
+    return 0
+
+
+def _rows(data: Dataset, split: str | None) -> tuple[str, NDArray[Any], NDArray[np.int64]]:
+    """Return the name of a split and its rows."""
+    split = split or ("val" if data.X_test is None else "test")
+    X, y = getattr(data, f"X_{split}"), getattr(data, f"y_{split}")
+    if X is None:
+        raise InputError(f"{data.name} has no test rows: use --split val")
+    return split, X, y
+
+
+def _plain(value: Any) -> float | int | None:
+    """Return a number for JSON, which has no NaN."""
+    number: float | int = value.item() if isinstance(value, np.generic) else value
+    return None if math.isnan(number) else number
+
+
+def _draw(
+    model: Model,
+    X: NDArray[Any],
+    y: NDArray[np.int64],
+    P: NDArray[Any],
+    found: metrics.PerClass,
+    counts: NDArray[np.int64] | None,
+) -> dict[str, "Figure"]:
+    drawn = {}
+    if counts is not None:
+        drawn["confusion"] = plots.confusion(counts, found, model.class_names)
+    if model.image_shape is not None and model.image_shape[2] in plots.CHANNELS:
+        predicted = P.argmax(axis=1)
+        wrong = np.flatnonzero(predicted != y)
+        surest = wrong[np.argsort(-P[wrong, predicted[wrong]], kind="stable")][: plots.MOST_MISTAKES]
+        if surest.size:
+            drawn["mistakes"] = plots.mistakes(
+                X[surest], model.image_shape, y[surest], P[surest], model.class_names
+            )
+    return drawn
+
+
+def _write(folder: Path, split: str, drawn: dict[str, "Figure"]) -> list[Path]:
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it tells users of its font cache
+    written = []
+    for name in ("confusion", "mistakes"):
+        path = folder / f"{name}-{split}.png"
+        with refusing(path, "--out"):
+            if name in drawn:
+                with replacing(path) as temporary, warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", "Glyph")  # a name in letters that the font lacks
+                    drawn[name].savefig(temporary, format="png")
+                written.append(path)
+            else:
+                path.unlink(missing_ok=True)  # of an evaluation before, and wrong now
+    return written

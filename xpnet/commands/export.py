@@ -1,0 +1,74 @@
+"""``xpnet export``: a trained run as a model that other libraries run."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from xpnet.commands.console import complain, run_command
+from xpnet.commands.flags import Parser, add_run
+from xpnet.commands.outputs import check_output, refusing
+from xpnet.errors import InputError
+from xpnet.runs import saved_run
+from xpnet.text import printable
+
+__all__ = ["main"]
+
+NAME = "xpnet export"
+
+FILES = {"onnx": "model.onnx", "torch": "model-torch.safetensors"}
+"""The formats, and what the file of each is called unless a user says so."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Export the run that the arguments name.
+
+    Parameters
+    ----------
+    argv
+        Arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        0; 2 with one line on standard error after an error that a user can mend; 130 after Ctrl-C.
+    """
+    return run_command(NAME, lambda _: _export(_parse(argv)))
+
+
+def _parse(argv: Sequence[str] | None) -> Namespace:
+    parser = Parser(
+        NAME,
+        description="Export a trained run, with its preprocessing, ensemble and averaging over views, as a "
+        "model of raw rows in float32. onnx: outputs scores, probabilities and label. torch: a state dict, "
+        "and on standard output the Python source of the module that it loads into.",
+    )
+    add_run(parser)
+    parser.add_argument("--format", choices=FILES, default="onnx", help="what to write (default: onnx)")
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help=f"file to write (default: {' or '.join(FILES.values())} in the folder of the run)",
+    )
+    return parser.parse_args(argv)
+
+
+def _export(given: Namespace) -> int:
+    run = saved_run.open_run(given.run)
+    path = run.folder / FILES[given.format] if given.output is None else Path(given.output)
+    check_output(path)
+    if path.exists() and path.samefile(run.path):
+        raise InputError(f"{path} is the model itself: give another --output")
+    source = ""
+    with refusing(path):
+        if given.format == "onnx":
+            from xpnet.exporters import onnx
+
+            onnx.export(run.model, path)
+        else:
+            from xpnet.exporters import pytorch
+
+            source = pytorch.export(run.model, path)
+    print(source, end="")
+    # Not on standard output, which is the source alone.
+    complain(NAME, f"written to {printable(str(path))}")
+    return 0

@@ -1,0 +1,131 @@
+"""``xpnet predict``: classes or probabilities of new rows, by a trained run."""
+
+import json
+import math
+import time
+from argparse import BooleanOptionalAction, Namespace
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.commands.console import run_command
+from xpnet.commands.flags import Parser, add_run
+from xpnet.commands.outputs import SUFFIXES, check_output, writing
+from xpnet.datasets.rows import Rows, open_rows
+from xpnet.device import Backend, get_device
+from xpnet.errors import InputError
+from xpnet.runs import saved_run
+from xpnet.text import printable
+
+__all__ = ["main"]
+
+NAME = "xpnet predict"
+
+PART = 2**22
+"""Numbers of the input that are worked at a time: 16 MB in float32."""
+
+WHITE_OF_DIGITS = 16.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Predict the rows that the arguments name.
+
+    Parameters
+    ----------
+    argv
+        Arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        0; 2 with one line on standard error after an error that a user can mend; 130 after Ctrl-C.
+    """
+    return run_command(NAME, lambda _: _predict(_parse(argv)))
+
+
+def _parse(argv: Sequence[str] | None) -> Namespace:
+    parser = Parser(NAME, description="Predict the classes of rows or images with a trained run.")
+    add_run(parser)
+    parser.add_argument(
+        "--input",
+        metavar="PATH",
+        required=True,
+        help="raw rows: .npy (worked part by part, of any size), .npz (its X), .csv (after a first line of "
+        "names, or of 0, 1, 2 and so on, if there is one); or a folder of PNG and JPEG images, or one",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        required=True,
+        help=".npy, .npz (with the names of classes and images) or .csv (labels by name)",
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--labels", action="store_true", help="write the most probable class (default)")
+    what.add_argument("--probabilities", action="store_true", help="write the probability of each class")
+    parser.add_argument(
+        "--white",
+        metavar="X",
+        type=float,
+        help="what a white pixel of an image is in the data of the run (default: 16 for digits, else 255)",
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps (default: cpu)")
+    parser.add_argument(
+        "--backend", default="auto", choices=get_args(Backend), help="library that computes (default: auto)"
+    )
+    parser.add_argument("--json", action=BooleanOptionalAction, help="print a summary as JSON")
+    parser.add_argument(
+        "--quiet", action=BooleanOptionalAction, help="print nothing but errors and that JSON"
+    )
+    return parser.parse_args(argv)
+
+
+def _predict(given: Namespace) -> int:
+    source, target = Path(given.input), Path(given.output)
+    check_output(target, SUFFIXES)
+    if target.exists() and source.exists() and target.samefile(source):
+        raise InputError(f"{target} is the input: give another --output")
+    device = get_device(given.device, given.backend)
+    run = saved_run.open_run(given.run)
+    model = run.model
+    rows = open_rows(source, model.num_features, model.image_shape, _white(given.white, run))
+    done, began = 0, time.perf_counter()
+    with writing(target, model.class_names, not given.probabilities, rows.names) as write:
+        for part in _parts(rows, model.num_features):
+            P = model.probabilities(part, device)
+            if not np.isfinite(P).all():
+                row = done + int(np.isfinite(P).all(axis=1).argmin())
+                raise InputError(
+                    f"{source}: the values of row {row} are too large for {P.dtype}: divide them as those "
+                    "were that the run was trained on"
+                )
+            write(P if given.probabilities else _labels(P))
+            done += len(part)
+    seconds = time.perf_counter() - began
+    if not given.quiet:
+        what = "probabilities" if given.probabilities else "labels"
+        print(f"{what} of {done} rows in {seconds:.2f} s on {device.name}: {printable(given.output)}")
+    if given.json:
+        print(json.dumps({"rows": done, "seconds": seconds, "device": device.name, "output": given.output}))
+    return 0
+
+
+def _white(white: float | None, run: saved_run.SavedRun) -> float:
+    if white is None:
+        try:
+            return WHITE_OF_DIGITS if run.settings().get("dataset") == "digits" else 255.0
+        except InputError:  # the settings are needed for nothing else
+            return 255.0
+    if not (math.isfinite(white) and white > 0):
+        raise InputError(f"--white must be a finite number above 0, not {white}")
+    return white
+
+
+def _parts(rows: Rows, num_features: int) -> Iterator[NDArray[Any]]:
+    return rows.parts(max(1, PART // num_features))
+
+
+def _labels(P: NDArray[Any]) -> NDArray[np.int64]:
+    return np.asarray(P.argmax(axis=1), np.int64)

@@ -1,0 +1,141 @@
+"""From training rows in memory to a batch: gather, augment, prepare, mix; all on the device."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from xpnet.data.augment import Augmentation, augment
+from xpnet.device import Device
+from xpnet.typing import Array, Namespace
+
+__all__ = ["Feed", "HostRows", "mix"]
+
+
+class HostRows:
+    """Rows that stay on the host, sparse ones say, and go to the device dense, a batch at a time.
+
+    They stand where a `Feed` has an array of rows. On a device that is not the host, each batch reads its
+    index back.
+
+    Parameters
+    ----------
+    rows
+        ``(rows, features)``: a NumPy array, or a SciPy sparse matrix whose rows can be picked (CSR).
+    device, dtype
+        Where the batches go, and what they are made of.
+    """
+
+    def __init__(self, rows: Any, device: Device, dtype: str) -> None:
+        self.shape: tuple[int, ...] = tuple(rows.shape)
+        self.dtype = dtype
+        self._rows = rows
+        self._device = device
+
+    def take(self, index: Array) -> Array:
+        """Return the rows of an index ``(n,)``, dense and on the device: ``(n, features)``."""
+        rows = self._rows[self._device.to_host(index)]
+        return self._device.put(rows.toarray() if hasattr(rows, "toarray") else rows, self.dtype)
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Training rows on the device, and how batches are made of them.
+
+    Attributes
+    ----------
+    X
+        ``(rows, features)``: as the network takes them, or raw, with a ``prepare``. Images that are
+        augmented stay raw, and so a quarter of their size, and are prepared batch by batch. `HostRows`
+        stay on the host.
+    y
+        Labels ``(rows,)``, or a number for each output, ``(rows, outputs)``.
+    prepare
+        From raw rows to those that the network takes, or None.
+    augmentation
+        What is done to each batch of raw rows.
+    image_shape
+        Height, width and channels, where there is augmentation.
+    fill
+        ``(features,)``: the raw image that shows where something is cut out.
+    weight
+        Weights of the rows ``(rows,)``, 0 or more; None for all the same. A row of weight 2 counts as two:
+        the loss of a batch is ``Σ weight · loss / Σ weight``, and the strength of its penalty the ``reg``
+        of the settings divided by ``Σ weight``.
+    """
+
+    X: Array
+    y: Array
+    prepare: Callable[[Array], Array] | None = None
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    image_shape: tuple[int, int, int] | None = None
+    fill: Array | None = None
+    weight: Array | None = None
+
+    @property
+    def on_host(self) -> bool:
+        """Whether each batch's rows come from the host."""
+        return isinstance(self.X, HostRows)
+
+    def rows(self, xp: Namespace, index: Array) -> tuple[Array, Array]:
+        """Return the rows of an index as they are, and their labels, for an evaluation."""
+        x = _take_rows(xp, self.X, index)
+        return self.prepare(x) if self.prepare else x, _take_rows(xp, self.y, index)
+
+    def batch(self, xp: Namespace, index: Array, key: Array | None = None) -> tuple[Array, Array]:
+        """Return the rows of an index, augmented, and their labels.
+
+        Parameters
+        ----------
+        xp
+            Array API namespace of the arrays.
+        index
+            ``(batch,)`` or ``(*nets, batch)``.
+        key
+            Key of the augmentation, int32: ``()`` or ``(*nets,)`` as ``index`` has them.
+
+        Returns
+        -------
+        x : Array
+            ``(batch, inputs)`` or ``(*nets, batch, inputs)``.
+        y : Array
+            Labels, in the shape of ``index``.
+        """
+        x = _take_rows(xp, self.X, index)
+        if self.augmentation and self.image_shape is not None:
+            x = augment(xp, self.augmentation, x, self.image_shape, key, self.fill)
+        return self.prepare(x) if self.prepare else x, _take_rows(xp, self.y, index)
+
+    def weights(self, xp: Namespace, index: Array) -> Array | None:
+        """Return the weights of the rows of an index, in its shape; None if all are the same."""
+        return None if self.weight is None else _take_rows(xp, self.weight, index)
+
+
+def mix(xp: Namespace, x: Array, Y: Array, share: Array) -> tuple[Array, Array]:
+    """Mix each row of a batch, and its target, with another: MixUp.
+
+    ``share · row + (1 - share) · partner`` (Zhang et al. 2018, https://arxiv.org/abs/1710.09412); as the
+    order of a batch is random, a row's partner is the one as far from the end.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the arrays.
+    x, Y
+        Rows ``(*nets, batch, features)`` and soft targets ``(*nets, batch, classes)``.
+    share
+        In [0, 1], ``(*nets,)``.
+    """
+    share = share[..., None, None]
+
+    def mixed(a: Array) -> Array:
+        return a * share + xp.flip(a, axis=-2) * (1.0 - share)
+
+    return mixed(x), mixed(Y)
+
+
+def _take_rows(xp: Namespace, a: Array, index: Array) -> Array:
+    """``a[index]`` for an index of any shape."""
+    if index.ndim > 1:  # the standard's `take` knows only one axis
+        rows = _take_rows(xp, a, xp.reshape(index, (-1,)))
+        return xp.reshape(rows, (*index.shape, *a.shape[1:]))
+    return a.take(index) if isinstance(a, HostRows) else xp.take(a, index, axis=0)

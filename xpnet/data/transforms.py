@@ -1,0 +1,366 @@
+"""Preprocessing: fitted on the training rows, applied to any rows, folded into the first layer.
+
+A `Preprocessing` describes what is to be done; `fit` returns the arrays that do it. Both are part of a
+saved model. All but contrast normalisation are affine: ``(x - mean) * scale`` or ``(x - mean) matrix``.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xpnet.data import pca
+from xpnet.device import Device, to_numpy
+from xpnet.errors import InputError
+from xpnet.typing import Array, Namespace, Params
+
+__all__ = ["Kind", "Preprocessing", "apply", "apply_all", "fit", "fold"]
+
+Kind = Literal["none", "mean", "standardize", "pca", "pca-whiten", "zca"]
+
+CHUNK = 2**21
+"""Numbers that are converted at a time, at most: 8 MB in float32, 682 rows of 3,072 features."""
+
+KEPT = 2**24
+"""Numbers up to which the rows of a fit are kept as floats, 64 MB in float32; beyond, every pass over them
+converts them anew."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is done to each row before the network sees it.
+
+    Parameters
+    ----------
+    kind
+        ``"none"``; ``"mean"``: less the mean of the training rows; ``"standardize"``: that, over each
+        feature's standard deviation; ``"pca"``: standardised, then rotated onto the principal components,
+        all divided by one number that makes their variance 1 on average, so that learning rates mean the
+        same as elsewhere; ``"pca-whiten"``: each component over its own deviation; ``"zca"``: whitened and
+        rotated back, so that images stay images.
+    components
+        How many components ``"pca"`` and ``"pca-whiten"`` keep, those of the largest variance first; all
+        by default.
+    ridge
+        Added to a component's variance before whitening, in units of the variance of a feature; and to
+        a row's variance in contrast normalisation, in units of the variance of an average row.
+    contrast
+        First of all, take from each row its mean and divide it by its standard deviation.
+    fit_rows
+        Fit on so many rows, drawn once and for all, where there are more; on all by default.
+
+    Raises
+    ------
+    InputError
+        A setting is out of its range, or the kind doesn't take it.
+
+    Notes
+    -----
+    A feature that is constant over the rows fitted on comes out as 0 from all kinds that divide by its
+    deviation: whatever it might be in other rows, the weights that would meet it have learnt nothing.
+
+    ZCA and the ridge are those of Krizhevsky (2009), *Learning multiple layers of features from tiny
+    images*, appendix A; contrast normalisation is that of Coates, Ng and Lee (2011), *An analysis of
+    single-layer networks in unsupervised feature learning*.
+    """
+
+    kind: Kind = "mean"
+    components: int | None = None
+    ridge: float = 1e-3
+    contrast: bool = False
+    fit_rows: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise InputError(f"no preprocessing {self.kind!r}: use one of {', '.join(get_args(Kind))}")
+        if self.components is not None:
+            if self.kind not in ("pca", "pca-whiten"):
+                raise InputError(f"{self.kind} has no components to choose from: use pca or pca-whiten")
+            if self.components < 1:
+                raise InputError(f"{self.components} components: keep at least 1")
+        if not (math.isfinite(self.ridge) and self.ridge >= 0):
+            raise InputError(f"a ridge of {self.ridge}: use a number from 0 up")
+        if self.fit_rows is not None and self.fit_rows < self.least_rows:
+            raise InputError(f"{self.kind} fitted on {self.fit_rows} rows: give at least {self.least_rows}")
+
+    @property
+    def least_rows(self) -> int:
+        """How few rows it can be fitted on: as many as components, and two where there is a variance."""
+        if self.kind in ("none", "mean"):
+            return 1
+        return max(2, self.components or 0)
+
+    def output_features(self, num_features: int) -> int:
+        """Return how many features rows of ``num_features`` have afterwards.
+
+        Raises
+        ------
+        InputError
+            That is fewer than the components to keep.
+        """
+        if self.components is None:
+            return num_features
+        if self.components > num_features:
+            raise InputError(
+                f"{self.components} components of {num_features} features: keep at most {num_features}"
+            )
+        return self.components
+
+    def shapes(self, num_features: int) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each array that `fit` returns for rows of ``num_features``."""
+        shapes: dict[str, tuple[int, ...]] = {"mean": (num_features,)}
+        if self.kind == "standardize":
+            shapes["scale"] = (num_features,)
+        elif self.kind not in ("none", "mean"):
+            shapes["matrix"] = (num_features, self.output_features(num_features))
+        if self.contrast:
+            shapes["contrast"] = (1,)
+        return shapes
+
+
+def fit(
+    how: Preprocessing, X: NDArray[Any], device: Device, dtype: str = "float32"
+) -> dict[str, NDArray[np.float64]]:
+    """Fit the preprocessing on the training rows.
+
+    Parameters
+    ----------
+    how
+        What to fit.
+    X
+        ``(rows, features)`` on the host, any real dtype.
+    device
+        Where to compute.
+    dtype
+        What to compute in; sums over many rows and decompositions are in float64 where there is one.
+
+    Returns
+    -------
+    dict
+        Arrays on the host, with the names and shapes of `Preprocessing.shapes`: ``mean``, zeros for
+        ``"none"``; ``scale`` or ``matrix``; ``contrast``, what is added to the variance of a row.
+
+    Raises
+    ------
+    InputError
+        There are too few rows or features, or values too large for ``dtype``.
+    """
+    xp = device.xp
+    chosen = _rows_to_fit(how, X)
+    num_rows, num_features = len(chosen), X.shape[1]
+    fitted: dict[str, NDArray[np.float64]] = {}
+
+    def raw() -> Iterator[Array]:
+        for part in _parts(num_rows, num_features):
+            rows = _put(device, X[part if num_rows == len(X) else chosen[part]], dtype)
+            # The mean alone is taken of integers as they are, in less time.
+            needs_floats = how.contrast or how.kind != "mean" or X.dtype.kind == "b"
+            yield xp.astype(rows, getattr(xp, dtype)) if needs_floats else rows
+
+    def seen() -> Iterator[Array]:
+        for rows in raw():
+            yield _normalise_contrast(xp, rows, contrast) if how.contrast else rows
+
+    def centred() -> Iterator[Array]:
+        for rows in seen():
+            rows -= mean
+            yield rows
+
+    with device.active():
+        if how.contrast:
+            fitted["contrast"] = _fit_contrast(how, device, raw(), dtype)
+            contrast = device.put(fitted["contrast"], dtype)
+        if how.kind == "none":
+            return fitted | {"mean": np.zeros(num_features)}
+        exact_mean, variance = pca.moments(xp, seen, need_variance=how.kind != "mean")
+        fitted["mean"] = _to_host(device, exact_mean)
+        # The largest sum there will be: of the squares of a feature.
+        _check_size(np.abs(fitted["mean"]) + num_rows * _to_host(device, variance), dtype)
+        if how.kind == "mean":
+            return fitted
+        mean = xp.astype(exact_mean, getattr(xp, dtype))
+        scale = pca.inverse_deviation(xp, exact_mean, variance, mean.dtype)
+        if how.kind == "standardize":
+            return fitted | {"scale": _to_host(device, scale)}
+        kept = list(centred()) if num_rows * num_features <= KEPT else None
+        matrix = pca.projection(
+            pca.Standardized(xp, centred if kept is None else lambda: kept, num_rows, scale, mean.dtype),
+            how.output_features(num_features),
+            ridge=None if how.kind == "pca" else how.ridge,
+            rotate_back=how.kind == "zca",
+        )
+        return fitted | {"matrix": _to_host(device, matrix)}
+
+
+def apply(xp: Namespace, how: Preprocessing, fitted: Params, X: Array) -> Array:
+    """Return the rows of ``X`` as the network sees them; ``X`` itself is left alone.
+
+    The mean is subtracted from the rows, not from their product with the matrix: where it is large
+    against the deviation, float32 would lose there what the subtraction keeps.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the arrays.
+    how
+        What was fitted.
+    fitted
+        The arrays that `fit` returned, on the device of ``X``, all of one floating dtype.
+    X
+        ``(…, rows, features)``, any real dtype.
+
+    Returns
+    -------
+    Array
+        ``(…, rows, how.output_features(features))`` in the dtype of the fitted arrays.
+    """
+    rows = xp.astype(X, fitted["mean"].dtype)  # a copy even where the dtype is right already
+    if how.contrast:
+        rows = _normalise_contrast(xp, rows, fitted["contrast"])
+    rows -= fitted["mean"]
+    if "scale" in fitted:
+        rows *= fitted["scale"]
+    return xp.matmul(rows, fitted["matrix"]) if "matrix" in fitted else rows
+
+
+def apply_all(
+    device: Device, how: Preprocessing, fitted: Params, X: NDArray[Any], dtype: str = "float32"
+) -> Array:
+    """Return all rows on the device as the network sees them, never holding more than a few raw ones there.
+
+    Parameters
+    ----------
+    device
+        Where to.
+    how, fitted
+        As `fit` took and returned them.
+    X
+        ``(rows, features)`` on the host, any real dtype.
+    dtype
+        What to compute in.
+
+    Returns
+    -------
+    Array
+        ``(rows, how.output_features(features))``.
+
+    Raises
+    ------
+    InputError
+        ``X`` has values too large for ``dtype``.
+    """
+    xp = device.xp
+    with device.active():
+        arrays = {name: device.put(value, dtype) for name, value in fitted.items()}
+        # Put together on the host: not every library's arrays can be written to in parts.
+        result = np.empty((len(X), how.output_features(X.shape[1])), dtype)
+        ends = []
+        for part in _parts(*X.shape):
+            rows = apply(xp, how, arrays, _put(device, X[part], dtype))
+            if X.dtype.kind == "f":  # integers fit
+                ends += [xp.min(rows), xp.max(rows)]
+            result[part] = device.to_host(rows)
+        if ends:
+            _check_size(device.to_host(xp.stack(ends)), dtype)
+        return device.put(result)
+
+
+def fold(
+    how: Preprocessing, fitted: dict[str, NDArray[np.float64]], W1: ArrayLike, b1: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Merge the preprocessing into the first layer: raw rows in, the same out.
+
+    From ``((x - mean) M) W1 + b1`` follow the weights ``M W1`` and the biases ``b1 - mean M W1``, where
+    ``M`` is the matrix or the diagonal of the scale.
+
+    Parameters
+    ----------
+    how, fitted
+        As `fit` took and returned them.
+    W1
+        ``(*nets, how.output_features(features), units)``.
+    b1
+        ``(*nets, units)``.
+
+    Returns
+    -------
+    W1 : ndarray
+        ``(*nets, features, units)``, in float64.
+    b1 : ndarray
+        ``(*nets, units)``, in float64.
+
+    Raises
+    ------
+    InputError
+        Contrast normalisation cannot be folded.
+    """
+    if how.contrast:
+        raise InputError(
+            "contrast normalisation divides each row by its own deviation, which no layer's weights can "
+            "do: keep the preprocessing apart, or train without contrast"
+        )
+    W, b = np.asarray(to_numpy(W1), np.float64), np.asarray(to_numpy(b1), np.float64)
+    if "scale" in fitted:
+        W = fitted["scale"][:, None] * W
+    elif "matrix" in fitted:
+        W = np.matmul(fitted["matrix"], W)
+    return W, b - np.matmul(fitted["mean"], W)
+
+
+def _rows_to_fit(how: Preprocessing, X: NDArray[Any]) -> NDArray[np.int64]:
+    """Return which rows to fit on; complain if there are too few for what is asked."""
+    if X.ndim != 2:
+        raise InputError(f"rows of shape {X.shape}: give (rows, features)")
+    num_rows, least, fix = min(len(X), how.fit_rows or len(X)), how.least_rows, ""
+    components = how.output_features(X.shape[1])
+    if how.kind in ("pca", "pca-whiten"):
+        least, fix = max(least, components), f" or keep fewer components than {components}"
+    if num_rows < least:
+        raise InputError(f"{num_rows} rows are too few to fit {how.kind} on: give {least} or more{fix}")
+    if num_rows == len(X):
+        return np.arange(num_rows)
+    # Drawn, not evenly spaced: rows may come in a rhythm, say an image and its mirror image.
+    return np.sort(np.random.default_rng(0).choice(len(X), num_rows, replace=False, shuffle=False))
+
+
+def _parts(num_rows: int, num_features: int) -> Iterator[slice]:
+    """Cut rows into parts of at most `CHUNK` numbers."""
+    step = min(4096, max(1, CHUNK // max(1, num_features)))
+    return (slice(start, min(start + step, num_rows)) for start in range(0, num_rows, step))
+
+
+def _put(device: Device, rows: NDArray[Any], dtype: str) -> Array:
+    """Return rows on the device: integers as they are, being small; floats in a dtype that it has."""
+    with np.errstate(over="ignore"):  # the infinity that comes of it is found later
+        return device.put(rows, dtype if rows.dtype.kind == "f" else None)
+
+
+def _to_host(device: Device, array: Array) -> NDArray[np.float64]:
+    return np.asarray(device.to_host(array), np.float64)
+
+
+def _check_size(values: NDArray[Any], dtype: str) -> None:
+    if not (np.abs(values) <= np.finfo(dtype).max).all():  # nor if they are NaN, which infinities become
+        raise InputError(f"X has values too large for {dtype}: divide it by its largest value")
+
+
+def _normalise_contrast(xp: Namespace, rows: Array, contrast: Array) -> Array:
+    """Return ``(x - mean(x)) / sqrt(var(x) + contrast)`` for each row ``x``, in the rows' own memory."""
+    rows -= xp.mean(rows, axis=-1, keepdims=True)
+    rows /= xp.sqrt(xp.vecdot(rows, rows) / rows.shape[-1] + contrast)[..., None]
+    return rows
+
+
+def _fit_contrast(
+    how: Preprocessing, device: Device, chunks: Iterator[Array], dtype: str
+) -> NDArray[np.float64]:
+    """Return what is added to the variance of a row: the ridge, in units of the average row's."""
+    xp = device.xp
+    variances = [device.to_host(xp.var(rows, axis=-1)) for rows in chunks]
+    average = np.asarray([np.concatenate(variances).mean(dtype=np.float64)])
+    _check_size(average, dtype)
+    # At least the smallest float: a row without contrast comes out as 0 also without a ridge.
+    return np.maximum(how.ridge * average, float(np.finfo(np.float32).tiny))

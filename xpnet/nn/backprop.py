@@ -1,0 +1,243 @@
+"""A network's scores, its loss and the gradients of all parameters: matrix-form backprop on one page.
+
+Parameters are plain data, a flat dict (see `xpnet.nn.mlp`), in and out of functions. Leading axes of the
+parameters are independent networks (see `xpnet.nn.layers`); one network has none.
+"""
+
+from __future__ import annotations  # those of inner functions would be evaluated in every step
+
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from xpnet.nn import layers, noise, norms
+from xpnet.nn.activations import ACTIVATIONS
+from xpnet.nn.losses import find
+from xpnet.nn.mlp import MLP
+from xpnet.typing import Array, Layer, Namespace, Params
+
+__all__ = [
+    "Training",
+    "forward",
+    "loss",
+    "loss_and_grads",
+    "penalty",
+    "predict",
+    "scores",
+    "stack",
+]
+
+
+class Training(NamedTuple):
+    """What is different about a forward pass in training: noise, and statistics taken from the batch.
+
+    Attributes
+    ----------
+    dropout, input_dropout
+        Rates of the hidden layers and of the input, ``(*nets,)``; None for no dropout.
+    key
+        Key of the noise (`xpnet.nn.noise`), int32 ``(*nets,)``; each layer makes its own of it.
+    """
+
+    dropout: Array | None = None
+    input_dropout: Array | None = None
+    key: Array | None = None
+
+
+def forward(
+    xp: Namespace,
+    mlp: MLP,
+    params: Params,
+    x: Array,
+    training: Training | None = None,
+    in_factors: Collection[str] = (),
+) -> tuple[Array, Callable[[Array], Params]]:
+    """Return the scores of ``x`` and their pullback.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the arrays.
+    mlp, params
+        The network; parameters may have leading axes ``*nets``.
+    x
+        ``(batch, features)``, or ``(*nets, batch, features)``.
+    training
+        None at evaluation.
+    in_factors
+        Names of the weights whose gradients are to be `xpnet.typing.Product`, not multiplied out.
+
+    Returns
+    -------
+    scores : Array
+        ``(*nets, batch, classes)``.
+    pullback : callable
+        ``pullback(dscores)`` returns the gradients of all parameters; for the running statistics what
+        `xpnet.nn.norms.batch_norm` says.
+    """
+    if training is not None and training.input_dropout is not None:
+        x, _ = layers.dropout(xp, x, noise.fold_in(training.key, 0), training.input_dropout)
+    s, pullback = layers.chain(*_layers(xp, mlp, training, in_factors))(params, x)
+    return s, lambda dscores: pullback(dscores)[1]
+
+
+def _layers(xp: Namespace, mlp: MLP, training: Training | None, in_factors: Collection[str]) -> list[Layer]:
+    """The layers in the order in which they are applied."""
+
+    def affine(name: str, need_dx: bool = True) -> list[Layer]:  # (1), (3); back: (6) to (10)
+        W, b = f"W{name}", f"b{name}"
+        return [layers.named(partial(layers.affine, xp, need_dx=need_dx, in_factors=W in in_factors), W, b)]
+
+    def norm(i: int) -> list[Layer]:
+        function = {
+            "none": None,
+            "layer": norms.layer_norm,
+            "batch": norms.batch_norm_fixed if training is None else norms.batch_norm,
+        }[mlp.norm]
+        return [layers.named(partial(function, xp), *mlp.norm_names(i))] if function else []
+
+    def activate(i: int) -> list[Layer]:  # (2); back: (8)
+        found = [layers.named(partial(ACTIVATIONS[mlp.activation], xp))]
+        if training is not None and training.dropout is not None:
+            key = noise.fold_in(training.key, i)
+            found.append(layers.named(partial(layers.dropout, xp, key=key, rate=training.dropout)))
+        return found
+
+    last = mlp.depth
+    stages = affine("1", need_dx=False)
+    if mlp.residual:
+        for i in range(2, last):
+            block = [*norm(i), *affine(f"{i}a"), *activate(i), *affine(f"{i}b")]
+            stages.append(layers.residual(layers.chain(*block)))
+        return [*stages, *norm(last), *affine(f"{last}")]
+    for i in range(1, last):
+        stages += [*norm(i), *activate(i), *affine(f"{i + 1}")]
+    return stages
+
+
+def loss(
+    xp: Namespace,
+    mlp: MLP,
+    params: Params,
+    x: Array,
+    target: Array,
+    training: Training | None = None,
+    kind: str = "cross-entropy",
+    weight: Array | None = None,
+    in_factors: Collection[str] = (),
+) -> tuple[Array, Callable[[Array | None], Params]]:
+    """Return the loss of a batch, without the penalty on the weights, and its pullback.
+
+    Parameters
+    ----------
+    xp, mlp, params, x, training, in_factors
+        As for `forward`.
+    target
+        Labels ``(batch,)`` or ``(*nets, batch)``, or soft targets (`xpnet.nn.losses`).
+    kind
+        Name of the loss, see `xpnet.nn.losses.find`.
+    weight
+        Weights of the rows, ``(batch,)`` or ``(*nets, batch)``; None for all the same.
+
+    Returns
+    -------
+    loss : Array
+        ``(*nets,)``.
+    pullback : callable
+        ``pullback(factor)`` returns the gradients of ``factor * loss`` by all parameters; ``factor``
+        is ``(*nets,)``, or None for 1. It multiplies the few scores instead of the many weights,
+        which is why a step of plain gradient descent hands its learning rate in here.
+    """
+    s, pullback = forward(xp, mlp, params, x, training, in_factors)
+    value, dscores = find(kind)(xp, s, target, weight)
+
+    def pull_back(factor: Array | None = None) -> Params:
+        return pullback(dscores if factor is None else dscores * factor[..., None, None])
+
+    return value, pull_back
+
+
+def penalty(xp: Namespace, mlp: MLP, params: Params, reg: Array | float) -> Array:
+    """Return ``0.5 * reg * (ΣW1² + ΣW2² + …)``: the regularisation term; biases are free.
+
+    Parameters
+    ----------
+    xp, mlp, params
+        As for `forward`.
+    reg
+        Strength, a float or ``(*nets,)``.
+
+    Returns
+    -------
+    Array
+        ``(*nets,)``.
+    """
+    total = 0.0
+    reg = _plain(reg)
+    for name in mlp.weights:
+        W = params[name]
+        total = total + xp.sum(xp.vecdot(W, W), axis=-1)
+    return 0.5 * reg * total
+
+
+def loss_and_grads(
+    xp: Namespace, mlp: MLP, params: Params, x: Array, y: Array, reg: Array | float = 0.0
+) -> tuple[Array, Params]:
+    """Return the regularised cross-entropy of a batch, as at evaluation, and its gradients.
+
+    Parameters
+    ----------
+    xp, mlp, params, x
+        As for `forward`.
+    y
+        As ``target`` for `loss`.
+    reg
+        Strength of the L2 penalty (`penalty`), a float or ``(*nets,)``.
+
+    Returns
+    -------
+    loss : Array
+        ``(*nets,)``.
+    grads : Params
+        In the shapes of ``params``.
+    """
+    value, pullback = loss(xp, mlp, params, x, y)
+    grads = pullback(None)
+    reg = _plain(reg)
+    per_network = reg if isinstance(reg, float) else reg[..., None, None]
+    for name in mlp.weights:
+        grads[name] += per_network * params[name]
+    return value + penalty(xp, mlp, params, reg), grads
+
+
+def scores(xp: Namespace, mlp: MLP, params: Params, x: Array) -> Array:
+    """Return the unnormalised log-probabilities ``(*nets, batch, classes)`` of the rows of ``x``."""
+    return forward(xp, mlp, params, x)[0]
+
+
+def predict(xp: Namespace, mlp: MLP, params: Params, x: Array) -> Array:
+    """Return the most probable class ``(*nets, batch)`` of each row of ``x``."""
+    return xp.argmax(scores(xp, mlp, params, x), axis=-1)
+
+
+def stack(xp: Namespace, networks: Sequence[Params]) -> Params:
+    """Join the parameters of several networks along a new first axis.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the arrays.
+    networks
+        Parameters of one network each, of the same shapes and dtypes.
+
+    Returns
+    -------
+    Params
+        ``(nets, …)`` arrays.
+    """
+    return {name: xp.stack([one[name] for one in networks]) for name in networks[0]}
+
+
+def _plain(value: Array | float) -> Array | float:
+    """A number as a Python float, also if it is NumPy's, which would turn float32 arrays into float64."""
+    return float(value) if isinstance(value, int | float) else value

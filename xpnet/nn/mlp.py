@@ -1,0 +1,158 @@
+"""The description of a multi-layer perceptron: its layers, the names and shapes of its parameters.
+
+Parameters are plain data, a flat dict. The first letter of a name tells its role, the number its layer:
+``W`` weights and ``b`` biases of an affine layer; ``g`` gain, ``s`` shift, ``m`` running mean and ``v``
+running variance of a normalisation. The two affine layers of a residual block have an ``a`` and a ``b``
+behind the number: ``W2a``, ``W2b``.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, get_args
+
+import numpy as np
+
+from xpnet.errors import InputError
+from xpnet.nn.activations import ACTIVATIONS
+from xpnet.typing import Params, Random
+
+__all__ = ["EXPANSION", "MLP", "Activation", "Init", "Norm", "init"]
+
+Activation = Literal["relu", "leaky-relu", "gelu", "silu", "tanh", "logistic", "identity"]
+Norm = Literal["none", "batch", "layer"]
+Init = Literal["normal", "he", "glorot"]
+
+EXPANSION = 4
+"""How many times as wide as its input the inside of a residual block is."""
+
+
+@dataclass(frozen=True)
+class MLP:
+    """Description of a multi-layer perceptron.
+
+    Plain: affine – norm – activation – dropout for each hidden layer, then affine to the scores. Residual:
+    affine to the first hidden layer; for each further one a block ``x + f(x)`` with ``f`` = norm – affine
+    to `EXPANSION` times the width – activation – dropout – affine back (an inverted bottleneck, Bachmann et
+    al. 2023, https://arxiv.org/abs/2306.13575); then norm and affine to the scores.
+
+    Parameters
+    ----------
+    sizes
+        Number of features, of units in each hidden layer, of classes. ``(3072, 300, 10)`` is the
+        two-layer network for CIFAR-10.
+    activation
+        Name in `xpnet.nn.activations.ACTIVATIONS`.
+    norm
+        Normalisation, over the batch or over the layer's units.
+    residual
+        Whether the hidden layers after the first are residual blocks; all have one width then.
+
+    Raises
+    ------
+    InputError
+        Fewer than two sizes, or one below 1; a name that is none; residual blocks of several widths.
+    """
+
+    sizes: tuple[int, ...]
+    activation: Activation = "relu"
+    norm: Norm = "none"
+    residual: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.sizes) < 2 or min(self.sizes) < 1:
+            raise InputError(
+                f"a network needs sizes (features, hidden…, classes), each at least 1; got {self.sizes}"
+            )
+        if self.activation not in ACTIVATIONS:
+            raise InputError(f"there is no activation {self.activation!r}: use {', '.join(ACTIVATIONS)}")
+        if self.norm not in get_args(Norm):
+            raise InputError(f"there is no norm {self.norm!r}: use {', '.join(get_args(Norm))}")
+        hidden = self.sizes[1:-1]
+        if self.residual and (len(hidden) < 2 or len(set(hidden)) > 1):
+            raise InputError(f"residual blocks need two or more hidden layers of one width, not {hidden}")
+
+    @property
+    def depth(self) -> int:
+        """Number of layers, each residual block one."""
+        return len(self.sizes) - 1
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each parameter of one network, in the order of the layers."""
+        shapes: dict[str, tuple[int, ...]] = {}
+
+        def affine(name: str, inputs: int, outputs: int) -> None:
+            shapes.update({f"W{name}": (inputs, outputs), f"b{name}": (outputs,)})
+
+        def norm(i: int, units: int) -> None:
+            shapes.update(dict.fromkeys(self.norm_names(i), (units,)))
+
+        for i in range(1, self.depth + 1):
+            inputs, outputs = self.sizes[i - 1 : i + 1]
+            is_last = i == self.depth
+            if self.residual and 1 < i < self.depth:
+                norm(i, inputs)
+                affine(f"{i}a", inputs, EXPANSION * inputs)
+                affine(f"{i}b", EXPANSION * inputs, outputs)
+            elif self.residual and is_last:
+                norm(i, inputs)
+                affine(f"{i}", inputs, outputs)
+            else:
+                affine(f"{i}", inputs, outputs)
+                if not (self.residual or is_last):
+                    norm(i, outputs)
+        return shapes
+
+    def norm_names(self, i: int) -> tuple[str, ...]:
+        """Names of the parameters of the normalisation of layer ``i``."""
+        letters = {"none": "", "layer": "gs", "batch": "gsmv"}[self.norm]
+        return tuple(f"{letter}{i}" for letter in letters)
+
+    @cached_property
+    def weights(self) -> tuple[str, ...]:
+        """Names of the parameters that regularisation applies to: the weights, nothing else."""
+        return tuple(name for name in self.shapes if name.startswith("W"))
+
+    @cached_property
+    def statistics(self) -> tuple[str, ...]:
+        """Names of the running statistics, which batches move and no gradient does."""
+        return tuple(name for name in self.shapes if name[0] in "mv")
+
+
+def init(mlp: MLP, rng: Random, std: float, scheme: Init = "normal") -> Params:
+    """Draw the parameters of one network: weights normal, gains and variances 1, all else 0.
+
+    Parameters
+    ----------
+    mlp
+        The network.
+    rng
+        Source of randomness on the host; weights are drawn in the order ``W1``, ``W2``, ….
+    std
+        Standard deviation of the weights with ``"normal"``.
+    scheme
+        ``"normal"``; or a deviation that follows from the shape ``(in, out)`` of each: ``"he"``,
+        ``√(2 / in)`` (He et al. 2015, https://arxiv.org/abs/1502.01852), or ``"glorot"``,
+        ``√(2 / (in + out))`` (Glorot and Bengio 2010).
+
+    Returns
+    -------
+    Params
+        NumPy float64 arrays in the shapes of ``mlp.shapes``.
+
+    Raises
+    ------
+    InputError
+        Another scheme.
+    """
+    if scheme not in get_args(Init):
+        raise InputError(f"there is no init {scheme!r}: use {', '.join(get_args(Init))}")
+    params: Params = {}
+    for name, shape in mlp.shapes.items():
+        if name.startswith("W"):
+            by_shape = {"he": math.sqrt(2.0 / shape[0]), "glorot": math.sqrt(2.0 / sum(shape))}
+            params[name] = by_shape.get(scheme, std) * rng.standard_normal(shape)
+        else:
+            params[name] = np.ones(shape) if name[0] in "gv" else np.zeros(shape)
+    return params

@@ -1,0 +1,332 @@
+"""Pictures of a run: its curves, its first layer's weights as images, and where it is mistaken.
+
+All are matplotlib figures made without pyplot, so that no window, no display and no state of the
+caller's own plots comes into it. Matplotlib is imported where it is used: it takes longer than
+training on the digits.
+"""
+
+import math
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.errors import InputError
+from xpnet.reporting.metrics import PerClass
+from xpnet.text import printable
+from xpnet.training.history import History
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "CHANNELS",
+    "INSTALL",
+    "MOST_MISTAKES",
+    "available",
+    "check_images",
+    "confusion",
+    "curves",
+    "mistakes",
+    "tile",
+    "weights",
+]
+
+INSTALL = 'pip install "xpnet[cli]"'
+"""The command that brings matplotlib."""
+
+CHANNELS = (1, 3, 4)
+"""Of images that can be shown."""
+
+MOST_MISTAKES = 25
+"""Images in a picture of mistakes."""
+
+MOST_NUMBERED = 40  # classes up to which the cells of a confusion matrix hold their numbers
+LONGEST = 22  # name of a class, in characters
+
+TRAIN, VALIDATION = "tab:blue", "tab:orange"
+PADDING = 1  # pixels between the images of a tile
+WIDTH = 900  # of a picture of weights, at least, in pixels
+
+
+def available() -> bool:
+    """Return whether matplotlib is installed."""
+    return find_spec("matplotlib") is not None
+
+
+def curves(history: History, schedule: tuple[NDArray[np.int64], NDArray[np.float64]]) -> "Figure":
+    """Draw the loss, the accuracy and the learning rate of one network against the steps.
+
+    Parameters
+    ----------
+    history
+        At least one row. Losses that are not finite, of a run that diverged, are left out.
+    schedule
+        Numbers of steps, from 1 to the last that was planned, and the learning rate of each.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(11, 5.2), dpi=130, layout="constrained")
+    panels = figure.subplot_mosaic([["loss", "accuracy"], ["rate", "accuracy"]], height_ratios=[3, 1])
+    _draw_loss(panels["loss"], history)
+    _draw_accuracy(panels["accuracy"], history)
+    panels["rate"].plot(*schedule, color="tab:green", label="learning rate")
+    panels["rate"].set_ylim(bottom=0)
+    panels["rate"].set_ylabel("learning rate")
+    for axes in panels.values():
+        # two, so that one step has an axis with a length
+        last = max(len(history.losses) if axes is not panels["rate"] else int(schedule[0][-1]), 2)
+        axes.set_xlim(1 - 0.02 * (last - 1), last + 0.02 * (last - 1))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+    return figure
+
+
+def _draw_loss(axes: "Axes", history: History) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    ends = np.array([row.step for row in history.rows])
+    # A mean belongs in the middle of what it is the mean of.
+    middles = (np.concatenate([[0], ends[:-1]]) + 1 + ends) / 2
+    steps = np.arange(1, len(history.losses) + 1)
+    losses = _finite(history.losses)
+    style = _style(history)
+    axes.plot(steps, losses, color=TRAIN, alpha=0.3, linewidth=0.8, label="train, each step")
+    means = _finite([row.train_loss for row in history.rows])
+    axes.plot(middles, means, color=TRAIN, label="train, mean of an epoch", **style)
+    of_validation = _finite([row.val_loss for row in history.rows])
+    axes.plot(ends, of_validation, color=VALIDATION, label="validation", **style)
+    positive = losses[losses > 0]
+    ratio = positive.max() / positive.min() if positive.size else 1.0
+    if ratio > 10:
+        axes.set_yscale("log")
+        if ratio < 1000:  # powers of ten alone would be too few ticks
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylabel("loss")
+
+
+def _draw_accuracy(axes: "Axes", history: History) -> None:
+    ends = [row.step for row in history.rows]
+    style = _style(history)
+    of_train = _finite([row.train_accuracy for row in history.rows])
+    of_validation = _finite([row.val_accuracy for row in history.rows])
+    axes.plot(ends, of_train, color=TRAIN, alpha=0.5, label="train, last batch", **style)
+    axes.plot(ends, of_validation, color=VALIDATION, label="validation", **style)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+    axes.set_ylabel("accuracy")
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, 0.0), min(top, 1.0))  # no axis to 102 %
+
+
+def _style(history: History) -> dict[str, Any]:
+    """Dots on the lines as long as they are few: a single epoch is a dot and no line."""
+    return {"marker": "o", "markersize": 3.5} if len(history.rows) <= 40 else {}
+
+
+def _finite(values: Any) -> NDArray[np.float64]:
+    """Return the values in float64 with NaN, where a line has a gap, for what cannot be drawn."""
+    array = np.asarray(values, np.float64)
+    return np.where(np.abs(array) < 1e30, array, np.nan)
+
+
+def weights(W: NDArray[Any], image_shape: tuple[int, int, int] | None, width: int = WIDTH) -> "Figure":
+    """Draw the weights of each unit of a first layer as the image that it looks for.
+
+    Parameters
+    ----------
+    W
+        ``(features, units)``.
+    image_shape
+        Height, width and channels of the rows that the layer sees.
+    width
+        Of the picture, at least, in pixels.
+
+    Raises
+    ------
+    InputError
+        The rows are no images.
+    """
+    from matplotlib.figure import Figure
+
+    pixels = tile(W.T, check_images(image_shape))
+    zoom = math.ceil(width / pixels.shape[1])
+    pixels = pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    # A picture without axes, in which a pixel is a pixel.
+    dpi = 100
+    figure = Figure(figsize=(pixels.shape[1] / dpi, pixels.shape[0] / dpi), dpi=dpi)
+    figure.figimage(pixels)
+    return figure
+
+
+def check_images(image_shape: tuple[int, int, int] | None) -> tuple[int, int, int]:
+    """Return the shape of an image that can be shown.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    if image_shape is None:
+        raise InputError(
+            "the weights make no image, since the rows of this data set are none: leave out "
+            "--weights-image, or save X of the .npz file as (rows, height, width[, channels])"
+        )
+    if image_shape[2] not in CHANNELS:
+        raise InputError(
+            f"images of {image_shape[2]} channels cannot be shown, only 1, 3 or 4: leave out --weights-image"
+        )
+    return image_shape
+
+
+def tile(rows: NDArray[Any], image_shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return images side by side in a square grid, each stretched to its own full contrast.
+
+    Parameters
+    ----------
+    rows
+        ``(images, features)``.
+    image_shape
+        Height, width and channels of a row: 1 for grey, 3 for colour, 4 for colour and an opacity,
+        which weights have no use for.
+
+    Returns
+    -------
+    ndarray
+        ``(height, width, 3)`` of the whole grid, black where there is no image.
+    """
+    bytes_ = _stretched(_images(rows, image_shape), axis=(1, 2, 3))
+    height, width = image_shape[0] + PADDING, image_shape[1] + PADDING
+    across = math.ceil(math.sqrt(len(bytes_)))
+    down = math.ceil(len(bytes_) / across)
+    grid = np.zeros((down * height + PADDING, across * width + PADDING, 3), np.uint8)
+    for i, image in enumerate(bytes_):
+        top, left = i // across * height + PADDING, i % across * width + PADDING
+        grid[top : top + image_shape[0], left : left + image_shape[1]] = image
+    return grid
+
+
+def _images(rows: NDArray[Any], image_shape: tuple[int, int, int]) -> NDArray[np.float64]:
+    """Return rows as images ``(images, height, width, 1 or 3)``, without an opacity."""
+    images = rows.reshape(-1, *image_shape)[..., :3].astype(np.float64)
+    return np.nan_to_num(images, posinf=0.0, neginf=0.0)
+
+
+def _stretched(images: NDArray[np.float64], axis: tuple[int, ...] | None) -> NDArray[np.uint8]:
+    """Return images with the values over the axes, all by default, stretched to 0 to 255."""
+    low = images.min(axis=axis, keepdims=True)
+    span = images.max(axis=axis, keepdims=True) - low
+    return np.asarray(np.rint(255 * (images - low) / np.where(span > 0, span, 1)), np.uint8)
+
+
+def confusion(counts: NDArray[np.int64], found: PerClass, class_names: Sequence[str]) -> "Figure":
+    """Draw a confusion matrix, and beside it what each class is worth.
+
+    Parameters
+    ----------
+    counts
+        From `xpnet.reporting.metrics.confusion`.
+    found
+        From `metrics.per_class`. Of more than `MOST_NUMBERED` classes the numbers are left out.
+    class_names
+        The name of each class.
+    """
+    from matplotlib.figure import Figure
+
+    num_classes = len(counts)
+    numbered = num_classes <= MOST_NUMBERED
+    side = 0.42 * min(max(num_classes, 3), MOST_NUMBERED)
+    figure = Figure(figsize=(side + (5.4 if numbered else 2.5), side + 1.6), dpi=130, layout="constrained")
+    if numbered:
+        matrix, table = figure.subplots(1, 2, width_ratios=[max(num_classes, 3), 7])
+        _draw_per_class(table, found)
+    else:
+        matrix = figure.subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    matrix.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    matrix.set_xlabel("taken for")
+    matrix.set_ylabel("class")
+    if numbered:
+        # Not as mathematics, which a $ in a name would else begin.
+        names = [_shortened(name) for name in class_names]
+        turned = max(map(len, names)) > 3
+        ticks = np.arange(num_classes)
+        matrix.set_xticks(ticks, names, rotation=45 if turned else 0, parse_math=False)
+        if turned:
+            for label in matrix.get_xticklabels():
+                label.set(ha="right", rotation_mode="anchor")
+        matrix.set_yticks(ticks, names, parse_math=False)
+        for i, j in zip(*np.nonzero(counts), strict=True):
+            colour = "white" if shares[i, j] > 0.5 else "black"
+            matrix.text(j, i, str(counts[i, j]), ha="center", va="center", color=colour, fontsize=8)
+    return figure
+
+
+def _draw_per_class(axes: "Axes", found: PerClass) -> None:
+    """Draw the measures as a table whose rows are those of the matrix beside it."""
+    num_classes = len(found.support)
+    measures = np.stack([found.precision, found.recall, found.f1], axis=1)
+    # Empty cells for what is unknown, and a last column without a colour.
+    cells = np.concatenate([measures, np.full((num_classes, 1), np.nan)], axis=1)
+    axes.imshow(cells, cmap="Greens", vmin=0, vmax=2.5, aspect="auto", interpolation="nearest")
+    axes.set_xticks(range(4), ["precision", "recall", "F1", "rows"])
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    for i, row in enumerate(measures):
+        shown = ["–" if np.isnan(value) else f"{100 * value:.1f} %" for value in row]
+        for j, text in enumerate([*shown, str(found.support[i])]):
+            axes.text(j, i, text, ha="center", va="center", fontsize=8)
+
+
+def mistakes(
+    rows: NDArray[Any],
+    image_shape: tuple[int, int, int],
+    y: NDArray[np.int64],
+    P: NDArray[Any],
+    class_names: Sequence[str],
+) -> "Figure":
+    """Draw images with their class, what they were taken for and how sure the network was of it.
+
+    Parameters
+    ----------
+    rows
+        At least one image, at most `MOST_MISTAKES`, ``(images, features)``; all are stretched to the same
+        contrast.
+    image_shape
+        Height, width and channels, of which there are 1, 3 or 4.
+    y, P
+        Classes ``(images,)`` and probabilities ``(images, classes)``.
+    class_names
+        The name of each class.
+    """
+    from matplotlib.figure import Figure
+
+    across = min(len(rows), 5)
+    down = math.ceil(len(rows) / across)
+    figure = Figure(figsize=(2.1 * max(across, 2), 2.3 * down), dpi=130, layout="constrained")
+    panels = figure.subplots(down, across, squeeze=False).ravel()
+    for axes in panels:
+        axes.set_axis_off()
+    images = _stretched(_images(rows, image_shape), axis=None)
+    images = np.broadcast_to(images, (*images.shape[:3], 3))
+    for axes, image, true, of_classes in zip(panels, images, y, P, strict=False):
+        taken = int(of_classes.argmax())
+        axes.imshow(image, interpolation="nearest")
+        title = f"{_shortened(class_names[true])}\ntaken for {_shortened(class_names[taken])}"
+        axes.set_title(f"{title}, {100 * of_classes[taken]:.0f} %", fontsize=8, parse_math=False)
+    return figure
+
+
+def _shortened(name: str) -> str:
+    name = printable(name)
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"

@@ -1,0 +1,146 @@
+"""The state of a training run while it runs, on standard error."""
+
+import os
+import sys
+import time
+from datetime import timedelta
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Self
+
+from xpnet.training.history import History, Row
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+__all__ = ["Bar", "Lines", "Progress", "start"]
+
+
+class Progress:
+    """Shows nothing; the base of what does. A context manager, for the time of the training.
+
+    Parameters
+    ----------
+    num_steps
+        Number of updates.
+    batch_size
+        Rows in each.
+    done
+        Updates of an earlier process that this one goes on from.
+    """
+
+    def __init__(self, num_steps: int, batch_size: int, done: int = 0) -> None:
+        self.num_steps = num_steps
+        self.batch_size = batch_size
+        self.steps = done
+        self._done = done
+        self.row: Row | None = None
+        self._began = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def on_step(self) -> None:
+        """Note that a step begins. Called for every step, so it does next to nothing."""
+        if self.steps == self._done:
+            self._began = time.perf_counter()
+        self.steps += 1
+
+    def on_epoch(self, history: History) -> None:
+        """Note what an epoch has measured."""
+        self.row = history.rows[-1]
+
+    def measured(self) -> str:
+        """Return the figures of the last epoch, and the speed."""
+        if self.steps == self._done:
+            return "preparing the data"
+        samples_per_second = (self.steps - self._done) * self.batch_size / self._elapsed()
+        speed = f"{samples_per_second:,.0f} samples/s"
+        if self.row is None:
+            return speed
+        return (
+            f"loss {self.row.train_loss:.4g}  train {100 * self.row.train_accuracy:.1f} %  "
+            f"val {100 * self.row.val_accuracy:.1f} %  rate {self.row.learning_rate:.3g}  {speed}"
+        )
+
+    def left(self) -> str:
+        """Return the time left; nothing where there is none, or only the first step to judge by."""
+        taken = self.steps - self._done
+        if taken < 2 or self.steps == self.num_steps:
+            return ""
+        seconds = self._elapsed() / taken * (self.num_steps - self.steps)
+        return f"{timedelta(seconds=round(seconds))} left"
+
+    def _elapsed(self) -> float:
+        return max(time.perf_counter() - self._began, 1e-9)
+
+
+class Lines(Progress):
+    """A line after the first epoch, after the last, and between them about one a second."""
+
+    _written: Row | None = None
+    _written_at = -1.0
+
+    def on_epoch(self, history: History) -> None:
+        """Write a line if it is time to."""
+        super().on_epoch(history)
+        if time.perf_counter() - self._written_at >= 1:
+            self._write()
+
+    def __exit__(self, *_: object) -> None:
+        if self.row is not self._written:
+            self._write()
+
+    def _write(self) -> None:
+        line = f"step {self.steps}/{self.num_steps}  {self.measured()}  {self.left()}"
+        sys.stderr.write(line.rstrip() + "\n")
+        self._written, self._written_at = self.row, time.perf_counter()
+
+
+class Bar(Progress):
+    """A bar that moves, with the figures under it; needs rich and a terminal."""
+
+    def __enter__(self) -> Self:
+        from rich.console import Console
+        from rich.live import Live
+
+        # Drawn by a thread of its own a few times a second: no step waits for a terminal.
+        self._live: Any = Live(
+            console=Console(stderr=True), get_renderable=self._render, refresh_per_second=5
+        )
+        self._live.start(refresh=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def _render(self) -> "RenderableType":
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        line = Table.grid(padding=(0, 2), expand=True)
+        line.add_column(ratio=1)
+        bar = ProgressBar(total=self.num_steps, completed=self.steps)
+        line.add_row(bar, f"{self.steps}/{self.num_steps}", self.left())
+        return Group(line, Text(self.measured(), no_wrap=True))
+
+
+def start(num_steps: int, batch_size: int, quiet: bool = False, done: int = 0) -> Progress:
+    """Return the way to show progress that suits where standard error leads.
+
+    Parameters
+    ----------
+    num_steps, batch_size, done
+        As for `Progress`.
+    quiet
+        Show nothing.
+    """
+    if quiet:
+        return Progress(num_steps, batch_size, done)
+    is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    way = Bar if is_terminal and find_spec("rich") is not None else Lines
+    return way(num_steps, batch_size, done)

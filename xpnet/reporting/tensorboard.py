@@ -1,0 +1,106 @@
+"""What an epoch measured as TensorBoard's events, for ``tensorboard --logdir runs``."""
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from xpnet.errors import InputError
+from xpnet.training.history import History, Row
+
+__all__ = ["EventLog", "logging_to"]
+
+INSTALL = 'pip install "xpnet[tensorboard]"'
+
+TAGS = {
+    "loss/train": "train_loss",
+    "loss/validation": "val_loss",
+    "accuracy/train": "train_accuracy",
+    "accuracy/validation": "val_accuracy",
+    "learning_rate": "learning_rate",
+}
+"""The name of each curve, which TensorBoard groups by what is in front of the slash."""
+
+
+class EventLog:
+    """Writes the rows of a history as they come: a callback of training, and a context manager.
+
+    Parameters
+    ----------
+    folder
+        Where the file of events goes. Those of a run that was there before are removed, since the history
+        of one that is resumed begins at its first step.
+
+    Raises
+    ------
+    InputError
+        The package tensorboardX is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            # The writer that its SummaryWriter runs in a thread; here it is so little to write that a
+            # full disk had better be an error of the run.
+            from tensorboardX import summary
+            from tensorboardX.event_file_writer import EventsWriter
+            from tensorboardX.proto.event_pb2 import Event
+        except ModuleNotFoundError as error:
+            raise InputError(f"--tensorboard needs tensorboardX: {INSTALL}") from error
+        self._scalar: Callable[..., Any] = summary.scalar
+        self._event: Callable[..., Any] = Event
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        self._writer = EventsWriter(os.fspath(folder / "events"))
+        self._rows = 0
+
+    def on_epoch(self, history: History) -> None:
+        """Write the rows that are new."""
+        for row in history.rows[self._rows :]:
+            self._write(row)
+        self._rows = len(history.rows)
+        self._writer.flush()
+
+    def _write(self, row: Row) -> None:
+        for tag, name in TAGS.items():
+            value = float(getattr(row, name))
+            if not math.isnan(value):  # as without validation rows
+                event = self._event(
+                    wall_time=time.time(), step=int(row.step), summary=self._scalar(tag, value)
+                )
+                self._writer.write_event(event)
+
+    def __enter__(self) -> "EventLog":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+
+@contextlib.contextmanager
+def logging_to(
+    folder: Path, wanted: bool, on_epoch: Callable[[History], None]
+) -> Iterator[Callable[[History], None]]:
+    """Give a callback of training that does what ``on_epoch`` does and, if wanted, logs.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    wanted
+        Whether to log.
+    on_epoch
+        Called first.
+    """
+    if not wanted:
+        yield on_epoch
+        return
+    with EventLog(folder) as log:
+
+        def both(history: History) -> None:
+            on_epoch(history)
+            log.on_epoch(history)
+
+        yield both

@@ -1,0 +1,227 @@
+"""Checkpoints of a run while it trains: all that it can go on from, in the run's folder.
+
+A checkpoint is one safetensors file, written under a temporary name, flushed and renamed, with a checksum
+of all that is in it. The last two are kept: whatever happens to one, the run can go on from the other.
+"""
+
+import contextlib
+import json
+import re
+import textwrap
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.device import Device
+from xpnet.errors import InputError
+from xpnet.files import replacing
+from xpnet.training.history import History, Row
+from xpnet.training.loop import Fit
+from xpnet.training.stopping import Best
+from xpnet.typing import Array, State
+
+__all__ = ["Checkpoints"]
+
+KEPT = 2
+"""Checkpoints of a run that are kept."""
+
+FORMAT = 1
+
+NAME = re.compile(r"checkpoint-\d{9}\.safetensors")
+
+
+class Checkpoints:
+    """The checkpoints of a run.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    device
+        Where its arrays are.
+    run
+        What the run is, plain data: its settings and its data. A checkpoint must be of the same.
+    every
+        Epochs from one to the next; None for none.
+    note
+        Told of the first checkpoint that could not be written, and of those that are damaged, in a sentence:
+        neither ends a run.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        device: Device,
+        run: Mapping[str, Any],
+        every: int | None,
+        note: Callable[[str], None],
+    ) -> None:
+        self._folder = folder
+        self._device = device
+        self._run = json.loads(json.dumps(run))
+        self._every = every
+        self._note = note
+        self._failed = False
+
+    def on_fit(self, fit: Fit) -> None:
+        """Write a checkpoint if it is time to, and remove those before the last.
+
+        Parameters
+        ----------
+        fit
+            What `xpnet.training.loop.fit` gives to ``on_fit``.
+        """
+        if self._every is None or fit.epoch % self._every:
+            return
+        from safetensors.numpy import save
+
+        arrays = _arrays(fit, self._device)
+        description = {"format": FORMAT, "epoch": fit.epoch, "run": self._run}
+        description["crc32"] = _checksum(description, arrays)
+        try:
+            with replacing(self._folder / f"checkpoint-{fit.epoch:09}.safetensors") as temporary:
+                temporary.write_bytes(save(arrays, {"xpnet": json.dumps(description)}))
+        except OSError as error:
+            if not self._failed:
+                self._note(
+                    f"no checkpoint could be written after epoch {fit.epoch} ({error}): "
+                    "if it is for want of space, free some"
+                )
+            self._failed = True
+        _remove(self._newest_first()[KEPT:])
+
+    def latest(self) -> Fit | None:
+        """Return the newest checkpoint that is whole, on the device; None if there is none at all.
+
+        Raises
+        ------
+        InputError
+            It is of another run, or all are damaged.
+        """
+        paths = self._newest_first()
+        for path in paths:
+            try:
+                description, arrays = _read(path)
+                others = [key for key, value in self._run.items() if description["run"].get(key) != value]
+                fit = None if others else _fit(description, arrays, self._device)
+            except MemoryError:
+                raise
+            except Exception as error:  # a damaged file can fail in any way
+                reason = textwrap.shorten(str(error), 300, placeholder="…")
+                self._note(f"{path} is damaged ({reason}): trying the one before")
+                continue
+            if others:
+                raise InputError(
+                    f"{path} is of a run with other {_other(others[0], description['run'], self._run)}: "
+                    "resume with what it began with, or start anew"
+                )
+            return fit
+        if paths:  # to begin anew would overwrite what a user may still be able to save
+            raise InputError(
+                f"{self._folder} holds no checkpoint that can be read: "
+                f"begin anew with --config {self._folder / 'config.json'}"
+            )
+        return None
+
+    def forget(self) -> None:
+        """Remove all checkpoints: the run has come to its end, or another begins in its folder."""
+        _remove([*self._newest_first(), *self._folder.glob(".checkpoint-*.safetensors.*")])
+
+    def _newest_first(self) -> list[Path]:
+        found = [path for path in self._folder.iterdir() if NAME.fullmatch(path.name)]
+        return sorted(found, reverse=True)
+
+
+def _other(key: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """Name a part in which two runs differ, and what differs within it."""
+    then, now = there.get(key), here[key]
+    if not (isinstance(then, dict) and isinstance(now, dict)):
+        return key
+    names = [name for name in then | now if then.get(name) != now.get(name)]
+    return f"{key} ({', '.join(names)})"
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with contextlib.suppress(OSError):  # as where it is a folder: no reason to end a run
+            path.unlink()
+
+
+def _arrays(fit: Fit, device: Device) -> dict[str, NDArray[Any]]:
+    """Return all that a checkpoint holds, by name."""
+    arrays = {
+        f"{which}/{kind}/{name}": device.to_host(value)
+        for which, state in (("state", fit.state), ("last_finite", fit.last_finite))
+        for kind, of in state.items()
+        for name, value in of.items()
+    }
+    if fit.best is not None:
+        arrays |= {f"best/{name}": device.to_host(value) for name, value in fit.best.params.items()}
+        arrays |= {"best_value": fit.best.value, "best_epoch": fit.best.epoch}
+    # A column keeps its dtype: a mean over networks of other floats would have other last bits.
+    arrays |= {
+        f"rows/{name}": np.stack([np.asarray(getattr(row, name)) for row in fit.history.rows])
+        for name in Row._fields
+    }
+    arrays |= {
+        "losses": np.stack([np.asarray(loss) for loss in fit.history.losses]),
+        "diverged_at": fit.diverged_at,
+        "stopped_at": fit.stopped_at,
+    }
+    return {name: np.array(value, order="C") for name, value in arrays.items()}
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return description and arrays of a checkpoint; any exception if it is damaged."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        description = json.loads(file.metadata()["xpnet"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if description["format"] != FORMAT:
+        raise ValueError(f"format {description['format']!r}, not {FORMAT}")
+    if description.pop("crc32") != _checksum(description, tensors):
+        raise ValueError("its checksum is wrong")
+    return description, tensors
+
+
+def _fit(description: Mapping[str, Any], tensors: dict[str, NDArray[Any]], device: Device) -> Fit:
+    def put(value: NDArray[Any]) -> Array:
+        return device.xp.asarray(device.put(value), copy=True)  # training will consume it
+
+    states: dict[str, State] = {"state": {}, "last_finite": {}}
+    with device.active():
+        for key, value in tensors.items():
+            which, _, rest = key.partition("/")
+            if which in states:
+                kind, _, name = rest.partition("/")
+                states[which].setdefault(kind, {})[name] = put(value)
+        params = {n.removeprefix("best/"): put(v) for n, v in tensors.items() if n.startswith("best/")}
+    best = Best(params, tensors["best_value"], tensors["best_epoch"]) if params else None
+    columns = [tensors[f"rows/{name}"] for name in Row._fields]
+    rows = [
+        Row._make(v.item() if v.ndim == 0 else v for v in map(np.asarray, row))
+        for row in zip(*columns, strict=True)
+    ]
+    return Fit(
+        states["state"],
+        History(rows, list(tensors["losses"])),
+        tensors["diverged_at"],
+        False,
+        tensors["stopped_at"],
+        best,
+        int(description["epoch"]),
+        states["last_finite"],
+    )
+
+
+def _checksum(description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> str:
+    crc = zlib.crc32(json.dumps(description, sort_keys=True).encode())
+    for name, value in sorted(tensors.items()):
+        crc = zlib.crc32(f"{name} {value.dtype.str} {value.shape}".encode(), crc)
+        crc = zlib.crc32(np.ascontiguousarray(value).data, crc)
+    return f"{crc:08x}"

@@ -1,0 +1,224 @@
+"""The folder that a run leaves: settings, history, summary, model, pictures and a report."""
+
+import contextlib
+import io
+import json
+import platform
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet import __version__
+from xpnet.data import transforms
+from xpnet.datasets import Dataset
+from xpnet.errors import InputError
+from xpnet.files import replacing
+from xpnet.reporting import plots
+from xpnet.reporting.report import Report
+from xpnet.runs.config import Config, defaults_for
+from xpnet.runs.experiment import Experiment, schedule_of
+from xpnet.runs.model import Model
+from xpnet.runs.model_file import save_model
+from xpnet.training.history import Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["FILES", "claim", "write", "write_settings"]
+
+FILES = (
+    "config.json",
+    "history.csv",
+    "summary.json",
+    "model.safetensors",
+    "best.safetensors",
+    "curves.png",
+    "weights.png",
+    "report.html",
+)
+"""Names of the files of a run folder, of which ``best.safetensors`` and the two pictures may be missing."""
+
+REPORTED_UNITS = 100
+"""Units whose weights the report shows, at most: it has to stay a page that can be sent around."""
+
+
+@contextlib.contextmanager
+def claim(out: str | None, dataset: str) -> Iterator[Path]:
+    """Make a run folder, sure that files can be written there, before the work that fills it.
+
+    Parameters
+    ----------
+    out
+        The folder; an existing one is used again. By default a new one in ``runs``, named after the
+        data set and the time.
+    dataset
+        As in `Config`.
+
+    Yields
+    ------
+    Path
+        The folder. If the work fails and has left nothing there, what was made is removed.
+
+    Raises
+    ------
+    InputError
+        Files cannot be written there.
+    """
+    folder = Path(out or "runs")  # an empty name, of an unset variable, is none
+    made: list[Path] = []
+    try:
+        try:
+            made = [path for path in (folder, *folder.parents) if not path.exists()]
+            folder.mkdir(parents=True, exist_ok=True)
+            if not out:
+                folder = _make_new(folder, dataset)
+                made.insert(0, folder)
+            tempfile.TemporaryFile(dir=folder).close()
+        except (OSError, ValueError) as error:  # ValueError: a null character in the path
+            reason = getattr(error, "strerror", None) or error
+            if isinstance(error, FileExistsError):
+                reason = "it is a file"
+            raise InputError(f"{folder} cannot be written ({reason}): give another --out") from error
+        for name in FILES:
+            if (folder / name).is_dir():
+                raise InputError(f"{folder / name} is a folder: remove it or give another --out")
+        yield folder
+    except BaseException:
+        for path in made:
+            with contextlib.suppress(OSError, ValueError):  # not empty, or never made
+                path.rmdir()
+        raise
+
+
+def write(folder: Path, experiment: Experiment, data: Dataset, pictures: bool) -> None:
+    """Write the files of a run; each is whole or the one before, whenever this stops.
+
+    Parameters
+    ----------
+    folder
+        Where; exists.
+    experiment, data
+        The run and what it was trained on.
+    pictures
+        Whether to draw, which takes matplotlib.
+
+    Raises
+    ------
+    OSError
+        A file cannot be written.
+    """
+    config = experiment.config
+    save_model(folder / "model.safetensors", experiment.model)
+    if experiment.best is not None:
+        save_model(folder / "best.safetensors", experiment.best)
+    else:
+        (folder / "best.safetensors").unlink(missing_ok=True)  # of the run that was here before
+    write_settings(folder, config)
+    lines = [",".join(Row._fields)]
+    lines += [_csv(row, config) for row in experiment.result.history.rows]
+    _write_text(folder / "history.csv", "\n".join(lines) + "\n")
+    _write_text(folder / "summary.json", json.dumps(experiment.summary, indent=2) + "\n")
+
+    drawn, reported = {}, {}
+    if pictures:
+        curves = plots.curves(experiment.result.history, schedule_of(config, len(data.X_train)))
+        drawn["curves.png"] = reported["curves"] = _png(curves)
+        shape = data.image_shape
+        if config.weights_image:
+            drawn["weights.png"] = _png(plots.weights(_of_pixels(experiment.model), shape))
+        if shape is not None and shape[2] in plots.CHANNELS:
+            W = _of_pixels(experiment.model)[:, :REPORTED_UNITS]
+            reported["weights"] = _png(plots.weights(W, shape, width=600))
+    for name in ("curves.png", "weights.png"):
+        if name in drawn:
+            with replacing(folder / name) as temporary:
+                temporary.write_bytes(drawn[name])
+        else:
+            (folder / name).unlink(missing_ok=True)  # of the run that was here before
+    with replacing(folder / "report.html") as temporary:
+        temporary.write_bytes(_report(experiment, data, reported).as_html())
+
+
+def write_settings(folder: Path, config: Config) -> None:
+    """Write ``config.json``, from which a run is repeated or resumed."""
+    settings = {f.name: getattr(config, f.name) for f in fields(config) if f.metadata.get("recorded", True)}
+    # Repeating the run must find its data from any folder.
+    if Path(config.dataset).suffix:
+        settings["dataset"] = str(Path(config.dataset).resolve())
+    if config.data_dir is not None:
+        settings["data_dir"] = str(Path(config.data_dir).resolve())
+    _write_text(folder / "config.json", json.dumps(settings, indent=2) + "\n")
+
+
+def _report(experiment: Experiment, data: Dataset, pictures: Mapping[str, bytes]) -> Report:
+    config, model = experiment.config, experiment.model
+    recorded = [f.name for f in fields(config) if f.metadata.get("recorded", True)]
+    return Report(
+        title=f"xpnet: {Path(config.dataset).name}",
+        subtitle=time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        summary=experiment.summary,
+        settings={name: getattr(config, name) for name in recorded},
+        defaults=defaults_for(config.dataset),
+        versions={
+            "xpnet": __version__,
+            "backend": experiment.summary["backend"],
+            "Python": platform.python_version(),
+            "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        },
+        class_names=data.class_names,
+        y=data.y_val,
+        predicted=model.predict(data.X_val, config.device),
+        pictures=pictures,
+    )
+
+
+def _png(figure: "Figure") -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def _make_new(parent: Path, dataset: str) -> Path:
+    """Make a folder that wasn't there, also where two runs start in the same second."""
+    name = f"{Path(dataset).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder, number = parent / name, 1
+    while True:
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+            folder = parent / f"{name}-{number}"
+        else:
+            return folder
+
+
+def _of_pixels(model: Model) -> NDArray[Any]:
+    """The first layer's weights as weights of raw features, of the first network of an ensemble."""
+    how = replace(model.preprocessing, contrast=False)  # a part that weights cannot take over
+    W, _ = transforms.fold(how, model.fitted, model.params["W1"], model.params["b1"])
+    return W[0] if W.ndim == 3 else W
+
+
+def _csv(row: Row, config: Config) -> str:
+    """Return a row; what was measured is as short as its precision allows: 0.98, not 0.980000019."""
+    precision = np.dtype(config.dtype).type
+    measured = row.train_loss, row.train_accuracy, row.val_loss, row.val_accuracy
+    values = (
+        row.step,
+        row.epoch,
+        row.learning_rate,
+        *(precision(value) for value in measured),
+        round(row.seconds, 6),
+    )
+    return ",".join(map(str, values))
+
+
+def _write_text(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")

@@ -1,0 +1,218 @@
+"""Saved models: one safetensors file that holds the arrays and describes what they make up."""
+
+import json
+import os
+import reprlib
+import textwrap
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.data.augment import Views, check_views
+from xpnet.data.transforms import Preprocessing
+from xpnet.device import dtype_name, to_numpy
+from xpnet.errors import InputError
+from xpnet.files import replacing
+from xpnet.nn.mlp import MLP
+from xpnet.runs.model import Model
+
+__all__ = ["load_model", "save_model"]
+
+FORMAT = 2
+"""Version of what the description says; a reader refuses any other."""
+
+_FIX = "give the model.safetensors of a run, or train again"
+_DTYPES = {"float32": "F32", "float64": "F64"}  # in NumPy's words and in those of the file
+
+
+class _Description(NamedTuple):
+    """What a file says of itself, as JSON in its metadata."""
+
+    format: int
+    mlp: MLP
+    networks: int | None
+    dtype: str
+    num_features: int
+    preprocessing: Preprocessing
+    averaging: Views
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int] | None
+    crc32: str = ""
+
+    @classmethod
+    def of_model(cls, model: Model) -> "_Description":
+        """Describe a model."""
+        return cls(
+            FORMAT,
+            model.mlp,
+            model.networks,
+            dtype_name(model.params["W1"]),
+            model.num_features,
+            model.preprocessing,
+            model.averaging,
+            model.class_names,
+            model.image_shape,
+        )
+
+    @classmethod
+    def of_json(cls, found: Mapping[str, Any]) -> "_Description":
+        """Return the description with these fields; any exception if they are something else."""
+        image_shape = found["image_shape"]
+        if image_shape is not None:
+            height, width, channels = image_shape
+            image_shape = (int(height), int(width), int(channels))
+        check_views(found["averaging"], image_shape)
+        of_mlp = found["mlp"] | {"sizes": tuple(map(int, found["mlp"]["sizes"]))}
+        description = cls(
+            FORMAT,
+            MLP(**of_mlp),
+            None if found["networks"] is None else int(found["networks"]),
+            found["dtype"],
+            int(found["num_features"]),
+            Preprocessing(**found["preprocessing"]),
+            found["averaging"],
+            tuple(map(str, found["class_names"])),
+            image_shape,
+            found["crc32"],
+        )
+        if description.preprocessing.output_features(description.num_features) != description.mlp.sizes[0]:
+            raise ValueError("the preprocessing does not fit the network")
+        description.arrays()
+        return description
+
+    def as_json(self) -> str:
+        """Return it as text."""
+        plain = self._asdict() | {"mlp": asdict(self.mlp), "preprocessing": asdict(self.preprocessing)}
+        return json.dumps(plain)
+
+    def arrays(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Return dtype and shape of each array."""
+        nets = () if self.networks is None else (self.networks,)
+        dtype = _DTYPES[self.dtype]
+        params = {name: (dtype, (*nets, *shape)) for name, shape in self.mlp.shapes.items()}
+        fitted = self.preprocessing.shapes(self.num_features)
+        return params | {f"{PREFIX}{name}": (_DTYPES["float64"], shape) for name, shape in fitted.items()}
+
+
+PREFIX = "preprocessing."
+"""In front of the names of what the preprocessing was fitted to be."""
+
+
+def save_model(path: Path, model: Model) -> None:
+    """Save a trained network for `load_model`, or for any reader of safetensors.
+
+    Parameters
+    ----------
+    path
+        The file to make or to replace.
+    model
+        The model.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
+    from safetensors.numpy import save
+
+    arrays = {name: np.ascontiguousarray(to_numpy(value)) for name, value in model.params.items()}
+    arrays |= {f"{PREFIX}{name}": np.ascontiguousarray(value) for name, value in model.fitted.items()}
+    description = _Description.of_model(model)
+    description = description._replace(crc32=_checksum(description, arrays))
+    # One entry: safetensors writes several in a new order each time, and the same model should be
+    # the same file. To bytes first: its own writing raises no OSError on a full disk.
+    content = save(arrays, {"xpnet": description.as_json()})
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def load_model(path: str | os.PathLike[str]) -> Model:
+    """Load what `save_model` saved.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    Model
+        With NumPy arrays, wherever it was trained.
+
+    Raises
+    ------
+    InputError
+        There is no such file, it is damaged, or an array is not what its description says.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no file {path}: give the model.safetensors of a run")
+    try:
+        with safe_open(path, framework="np") as file:
+            description = _read_description(path, file.metadata() or {})
+            found = {
+                name: (file.get_slice(name).get_dtype(), tuple(file.get_slice(name).get_shape()))
+                for name in file.keys()  # noqa: SIM118 - not a dict: it cannot be iterated over
+            }
+            _compare(path, found, description.arrays())
+            arrays = {name: file.get_tensor(name) for name in found}
+    except (SafetensorError, OSError) as error:
+        reason = textwrap.shorten(str(error), 300, placeholder="…")
+        raise InputError(f"{path} cannot be read ({reason}): {_FIX}") from error
+    if _checksum(description, arrays) != description.crc32:
+        raise InputError(f"{path} is damaged, its checksum is wrong: {_FIX}")
+    return Model(
+        description.mlp,
+        {name: value for name, value in arrays.items() if not name.startswith(PREFIX)},
+        description.preprocessing,
+        {name.removeprefix(PREFIX): value for name, value in arrays.items() if name.startswith(PREFIX)},
+        description.class_names,
+        description.image_shape,
+        description.averaging,
+    )
+
+
+def _read_description(path: Path, metadata: Mapping[str, str]) -> _Description:
+    if "xpnet" not in metadata:
+        raise InputError(f"{path} was not written by xpnet: {_FIX}")
+    try:
+        found = json.loads(metadata["xpnet"])
+        version = found["format"]
+        if version == FORMAT:
+            return _Description.of_json(found)
+    except Exception as error:  # text that anyone may have written can fail in any way
+        raise InputError(f"{path} is damaged, its description makes no sense: {_FIX}") from error
+    raise InputError(
+        f"{path} has format {reprlib.repr(version)} and this version of xpnet reads {FORMAT}: "
+        "load it with the version that wrote it"
+    )
+
+
+def _compare(
+    path: Path,
+    found: Mapping[str, tuple[str, tuple[int, ...]]],
+    expected: Mapping[str, tuple[str, tuple[int, ...]]],
+) -> None:
+    """Check that the arrays of a file have the names, dtypes and shapes that they should."""
+    for name in sorted(expected.keys() | found.keys()):
+        if found.get(name) != expected.get(name):
+            is_there, should_be = (
+                "no array" if array is None else f"{array[0]} {array[1]}"
+                for array in (found.get(name), expected.get(name))
+            )
+            raise InputError(f"{path}: {name} is {is_there} and should be {should_be}: {_FIX}")
+
+
+def _checksum(description: _Description, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return the CRC-32 of all else that is in a file."""
+    crc = zlib.crc32(description._replace(crc32="").as_json().encode())
+    for name in sorted(arrays):
+        crc = zlib.crc32(arrays[name].data, crc)
+    return f"{crc:08x}"

@@ -1,0 +1,97 @@
+"""A run folder, or a saved model, as the commands take it that use what was trained."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xpnet import datasets
+from xpnet.datasets import Dataset
+from xpnet.errors import InputError
+from xpnet.runs.config import Config
+from xpnet.runs.model import Model
+from xpnet.runs.model_file import load_model
+from xpnet.runs.settings import read_file
+
+__all__ = ["SavedRun", "open_run"]
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """A trained model and the folder that it is in.
+
+    Attributes
+    ----------
+    folder
+        With the files of the run, if the model is still among them.
+    path
+        File of the model.
+    model
+        What it holds.
+    """
+
+    folder: Path
+    path: Path
+    model: Model
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings in the ``config.json`` beside the model; none if it isn't there.
+
+        Raises
+        ------
+        InputError
+            It is damaged.
+        """
+        path = self.folder / "config.json"
+        return read_file(path, Config) if path.is_file() else {}
+
+    def dataset(self, name: str | None, data_dir: str | None, progress: bool) -> Dataset:
+        """Load the data set that is named, or else that of the run, and see that it fits the model.
+
+        Parameters
+        ----------
+        name, data_dir, progress
+            As for `xpnet.datasets.load`; None for those of the run.
+
+        Raises
+        ------
+        InputError
+            There is none, it cannot be used, or it is not one for this model.
+        """
+        if name is None:
+            try:
+                settings = self.settings()
+            except InputError as error:
+                raise InputError(f"{error}; or name the data set with --dataset") from error
+            name, data_dir = settings.get("dataset"), data_dir or settings.get("data_dir")
+        if name is None:
+            raise InputError(f"there is no config.json beside {self.path}: name the data set with --dataset")
+        data = datasets.load(name, data_dir, progress=progress)
+        for what, has, takes in (
+            ("features", data.num_features, self.model.num_features),
+            ("classes", data.num_classes, len(self.model.class_names)),
+        ):
+            # A file of a user's own may hold rows of the first classes only.
+            if has > takes or (has < takes and what == "features"):
+                raise InputError(
+                    f"{data.name} has {has} {what} and the model {takes}: "
+                    "give --dataset one like that which it was trained on"
+                )
+        return data
+
+
+def open_run(path: str) -> SavedRun:
+    """Load the model of a run.
+
+    Parameters
+    ----------
+    path
+        Run folder or model file.
+
+    Raises
+    ------
+    InputError
+        There is none, or it is damaged.
+    """
+    given = Path(path)
+    file = given / "model.safetensors" if given.is_dir() else given
+    return SavedRun(file.parent, file, load_model(file))

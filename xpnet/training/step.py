@@ -1,0 +1,189 @@
+"""One training step: a batch, forward, backward, update; a function of arrays."""
+
+from __future__ import annotations  # those of inner functions would be evaluated in every step
+
+import math
+from collections.abc import Callable
+from dataclasses import fields
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from xpnet.data import feed as feeding
+from xpnet.data.feed import Feed
+from xpnet.device import Device, dtype_name, one_by_one
+from xpnet.device.blas import SUBTRACTED_FROM
+from xpnet.errors import InputError
+from xpnet.nn import backprop, losses, norms, solvers
+from xpnet.nn.mlp import MLP
+from xpnet.training.regime import Hyper, Regime
+from xpnet.typing import Advance, Array, Draws, Namespace, Params, State, Step
+
+__all__ = ["initial_state", "make_advance", "make_step", "per_network", "take_steps", "trained"]
+
+
+def initial_state(device: Device, params: Params, regime: Regime, hyper: Hyper) -> State:
+    """Return what the first step takes: the parameters, and the solver's and the average's beginnings."""
+    xp = device.xp
+    # The statistics of a batch norm come along: the solver never asks for them.
+    state = {"params": params, **solvers.SOLVERS[regime.solver].init(xp, params)}
+    if hyper.uses("ema"):
+        state["average"] = {name: xp.asarray(value, copy=True) for name, value in params.items()}
+    return state
+
+
+def trained(state: State) -> Params:
+    """Return the parameters to evaluate: their moving average, where there is one."""
+    return state.get("average", state["params"])
+
+
+def per_network(device: Device, params: Params, value: ArrayLike) -> Array:
+    """Return a value or one per network as an array ``(*nets,)`` of the parameters' dtype."""
+    W = params["W1"]
+    return device.put(np.broadcast_to(np.asarray(value), tuple(W.shape[:-2])), dtype_name(W))
+
+
+def make_advance(
+    device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper, params: Params
+) -> Advance:
+    """Return what takes the training steps of an epoch, in the device's fastest way; see `make_step`."""
+    step = make_step(device, mlp, feed, regime, hyper, params)
+    # Rows of the host are fetched in each step: no function of the device's arrays alone.
+    return one_by_one(device, step) if feed.on_host else device.compile(step)
+
+
+def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper, params: Params) -> Step:
+    """Return the training step: make a batch, forward, backward, update.
+
+    The step is a pure function of arrays but for this: it consumes the state it is given. It reads nothing
+    back to the host and takes every value that changes as an array, so that a device may queue, capture or
+    compile it. What does nothing for any network is left out of it.
+
+    Parameters
+    ----------
+    device
+        Where the arrays are.
+    mlp, feed, regime, hyper
+        The network, its training rows, and how it is trained.
+    params
+        Parameters, of which only dtype and leading axes are looked at.
+
+    Returns
+    -------
+    callable
+        ``step(state, draws)`` returns ``(state, loss)``. ``draws`` holds what `draws.draw_epoch` drew
+        for this step, and an ``epsilon`` where that changes; ``loss`` is ``(*nets,)``, the regularised one
+        before the update.
+    """
+    if regime.mixup and feed.weight is not None:
+        raise InputError("mixup makes one row of two: give weights of rows or mixup, not both")
+    xp = device.xp
+    solver = solvers.SOLVERS[regime.solver]
+    given = {
+        f.name: per_network(device, params, getattr(hyper, f.name)) if hyper.uses(f.name) else None
+        for f in fields(Hyper)
+    }
+    zero = per_network(device, params, 0.0)
+    clip_norm, smoothing, ema, reg = (given[n] for n in ("clip_norm", "label_smoothing", "ema", "reg"))
+    of_solver = {"weight_decay": given["weight_decay"]}
+    of_solver |= {n: zero if given[n] is None else given[n] for n in ("momentum", "beta2", "epsilon")}
+    weights, statistics = frozenset(mlp.weights), mlp.statistics
+    kinds = tuple(solver.init(xp, {}))
+    # A gradient that is subtracted as it is, and of which nothing else is made, may stay in factors.
+    subtract = device.find_subtract() if solver.scaled and clip_norm is None else None
+    in_factors = {name for name in weights if subtract and math.prod(mlp.shapes[name]) >= SUBTRACTED_FROM}
+
+    def step(state: State, draws: Draws) -> tuple[State, Array]:
+        params, rate = state["params"], draws["rate"]
+        x, target = feed.batch(xp, draws["index"], draws.get("augment"))
+        if smoothing is not None or "mix" in draws:
+            Y = losses.one_hot(xp, target, params[f"b{mlp.depth}"])
+            target = Y if smoothing is None else losses.smooth(Y, smoothing)
+            if "mix" in draws:
+                x, target = feeding.mix(xp, x, target, draws["mix"])
+
+        training = backprop.Training(given["dropout"], given["input_dropout"], draws.get("dropout"))
+        weight = feed.weights(xp, draws["index"])
+        loss, pullback = backprop.loss(
+            xp, mlp, params, x, target, training, regime.loss, weight, in_factors=in_factors
+        )
+        strength = reg if reg is None or weight is None else _by_weight(xp, reg, weight)
+        if strength is not None:
+            loss = loss + backprop.penalty(xp, mlp, params, strength)
+        grads = pullback(rate if solver.scaled else None)
+
+        for name in statistics:
+            params[name] -= norms.STATISTICS_RATE * grads.pop(name)
+        if clip_norm is not None:
+            grads = solvers.clip(xp, grads, clip_norm * rate if solver.scaled else clip_norm)
+        learnt = {name: params[name] for name in grads}
+        changing = {"epsilon": draws["epsilon"]} if "epsilon" in draws else {}
+        rates = solvers.Rates(rate, strength, step=draws["count"], **of_solver | changing)
+        of_kinds = {kind: state[kind] for kind in kinds}
+        learnt, of_kinds = solver.update(xp, learnt, grads, of_kinds, rates, weights, subtract)
+        state = state | of_kinds | {"params": params | learnt}
+
+        if ema is not None:
+            state["average"] = _averaged(xp, state["average"], state["params"], ema, draws["count"])
+        return state, loss
+
+    return step
+
+
+def take_steps(
+    device: Device,
+    advance: Advance,
+    state: State,
+    draws: Draws,
+    count: int,
+    should_stop: Callable[[], bool] | None = None,
+) -> tuple[State, list[Array], bool]:
+    """Take the first steps of an epoch, as many at once as suits the device.
+
+    Parameters
+    ----------
+    device, advance
+        Where and how.
+    state, draws
+        What to begin with, consumed, and what the steps take.
+    count
+        Number of steps.
+    should_stop
+        Asked before each step, or before several at a time where the device takes them so.
+
+    Returns
+    -------
+    state : State
+        After the last step.
+    losses : list of Array
+        The steps' losses in parts, ``(steps, *nets)`` each.
+    stopped : bool
+        Whether ``should_stop`` ended them.
+    """
+    losses: list[Array] = []
+    for begin in range(0, count, device.steps_at_once):
+        if should_stop is not None and should_stop():
+            return state, losses, True
+        state, part = advance(state, draws, begin, min(begin + device.steps_at_once, count))
+        losses.append(part)
+        # Where looking costs nothing, steps in which nothing is left to save end at once.
+        if device.is_host and not np.isfinite(part).any():
+            break
+    return state, losses, False
+
+
+def _by_weight(xp: Namespace, reg: Array, weight: Array) -> Array:
+    """The strength of the penalty on a batch whose rows have weights; 0 if they weigh nothing."""
+    total = xp.sum(weight, axis=-1)
+    return xp.where(total > 0, reg / xp.where(total > 0, total, 1.0), 0.0)
+
+
+def _averaged(xp: Namespace, average: Params, params: Params, decay: Array, count: Array) -> Params:
+    """Move an average towards the parameters, faster at first, that it soon forgets where it began."""
+    decay = xp.minimum(decay, count / (count + 9.0))
+    for name, value in average.items():
+        keep = decay[(..., *(None,) * (value.ndim - decay.ndim))]
+        value *= keep
+        value += (1.0 - keep) * params[name]
+        average[name] = value
+    return average
