@@ -5,7 +5,7 @@ stand for ``Any``; they tell the reader what is meant.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, Union
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,6 +15,9 @@ Array: TypeAlias = Any
 
 Namespace: TypeAlias = Any
 """An Array API namespace, called ``xp`` throughout."""
+
+Task: TypeAlias = Literal["classification", "multilabel", "regression"]
+"""What a network predicts: one class a row, any number of labels a row, or numbers."""
 
 Params: TypeAlias = dict[str, Array]
 """Parameters, gradients or solver state by name: ``W1``, ``b1``, ``W2``, …"""
