@@ -225,8 +225,8 @@ class TwoLayerNet:
         epochs = [row for row in result.history.rows if (row.step - 1) % epoch == 0]
         return {
             "loss_history": [float(loss) for loss in result.history.losses],
-            "train_acc_history": [row.train_accuracy for row in epochs],
-            "val_acc_history": [row.val_accuracy for row in epochs],
+            "train_acc_history": [row.train_score for row in epochs],
+            "val_acc_history": [row.val_score for row in epochs],
         }
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:

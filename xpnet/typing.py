@@ -43,6 +43,10 @@ Advance: TypeAlias = Callable[[State, Draws, int, int], tuple[State, Array]]
 and their losses ``(steps, *nets)``. The draws are those of the whole epoch; the state is consumed."""
 
 
+EpochAdvance: TypeAlias = Callable[[State, int, int], tuple[State, Array]]
+"""``advance(state, begin, end)`` of an epoch whose draws are known: as `Advance`."""
+
+
 class Product(NamedTuple):
     """The gradient of a weight matrix in factors, not multiplied out: ``xᵀ dy``.
 

@@ -1,6 +1,5 @@
 """Which rows make up the batches of an epoch, and where epochs end; drawn on the host on any device."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -8,50 +7,55 @@ from numpy.typing import NDArray
 
 from xpnet.typing import Random
 
-__all__ = ["Sampling", "draw_batches", "epoch_ends"]
+__all__ = ["Sampling", "batches_per_epoch", "draw_batches", "epoch_ends"]
 
-Sampling = Literal["replacement", "shuffle"]
+Sampling = Literal["replacement", "shuffle", "all"]
 
 
 def draw_batches(
-    rng: Random | Sequence[Random], num_rows: int, batch_size: int, count: int, sampling: Sampling
-) -> NDArray[np.int64]:
+    rng: Random, num_rows: int, batch_size: int, count: int, sampling: Sampling
+) -> list[NDArray[np.int64]]:
     """Draw the rows of an epoch's batches.
 
     Parameters
     ----------
     rng
-        One source, or a sequence of them: one per network.
+        Source of randomness on the host.
     num_rows
         Number of training rows.
     batch_size
         Rows in a batch.
     count
-        Number of batches; with ``"shuffle"`` at most ``num_rows // batch_size``.
+        Number of batches; but with ``"replacement"``, at most those of an epoch (`batches_per_epoch`).
     sampling
         ``"replacement"`` draws every row independently, as ``rng.choice(num_rows, batch_size)`` batch by
-        batch would. ``"shuffle"`` cuts a new permutation into batches; the rows of the last, incomplete
-        batch are left out of this epoch.
+        batch would. The others cut a new permutation into batches: ``"shuffle"`` leaves the rows of the last,
+        incomplete batch out of this epoch, and ``"all"`` makes a smaller batch of them.
 
     Returns
     -------
-    ndarray
-        ``(count, batch_size)``, or ``(count, networks, batch_size)``.
+    list of ndarray
+        One table of batches for each size that they have: ``(count, batch_size)`` and, where the last is
+        smaller, ``(1, rest)``.
     """
-    if isinstance(rng, Sequence):
-        each = [draw_batches(one, num_rows, batch_size, count, sampling) for one in rng]
-        return np.stack(each, axis=1)
     if sampling == "replacement":
-        return rng.choice(num_rows, (count, batch_size))
-    return rng.permutation(num_rows)[: count * batch_size].reshape(count, batch_size)
+        return [rng.choice(num_rows, (count, batch_size))]
+    order = rng.permutation(num_rows)[: count * batch_size]
+    full = len(order) // batch_size * batch_size
+    tables = (order[:full].reshape(-1, batch_size), order[full:].reshape(1, -1))
+    return [table for table in tables if table.size]
+
+
+def batches_per_epoch(num_rows: int, batch_size: int, sampling: Sampling) -> int:
+    """Return the number of steps that count as a pass over the rows, at least 1."""
+    return -(-num_rows // batch_size) if sampling == "all" else max(num_rows // batch_size, 1)
 
 
 def epoch_ends(num_steps: int, steps_per_epoch: int, sampling: Sampling) -> list[int]:
     """Return the numbers of steps after which an epoch ends: it is evaluated, then the rate decays.
 
-    With ``"shuffle"`` that is every ``steps_per_epoch`` steps. With ``"replacement"`` the original's
-    convention holds: already after the first step, and every ``steps_per_epoch`` from there. The last
-    step always ends an epoch.
+    That is every ``steps_per_epoch`` steps. With ``"replacement"`` the original's convention holds: already
+    after the first step, and every ``steps_per_epoch`` from there. The last step always ends an epoch.
     """
     first = 1 if sampling == "replacement" else steps_per_epoch
     return [*range(first, num_steps, steps_per_epoch), num_steps]

@@ -31,6 +31,11 @@ class HostRows:
         self._rows = rows
         self._device = device
 
+    def part(self, rows: slice) -> Array:
+        """Return some rows in their order, dense and on the device."""
+        some = self._rows[rows]
+        return self._device.put(some.toarray() if hasattr(some, "toarray") else some, self.dtype)
+
     def take(self, index: Array) -> Array:
         """Return the rows of an index ``(n,)``, dense and on the device: ``(n, features)``."""
         rows = self._rows[self._device.to_host(index)]
@@ -59,8 +64,7 @@ class Feed:
         ``(features,)``: the raw image that shows where something is cut out.
     weight
         Weights of the rows ``(rows,)``, 0 or more; None for all the same. A row of weight 2 counts as two:
-        the loss of a batch is ``Σ weight · loss / Σ weight``, and the strength of its penalty the ``reg``
-        of the settings divided by ``Σ weight``.
+        the loss of a batch is ``Σ weight · loss / Σ weight``.
     """
 
     X: Array

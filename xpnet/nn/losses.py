@@ -22,6 +22,8 @@ from xpnet.typing import Array, Namespace
 __all__ = [
     "LOSSES",
     "OF_OUTPUTS",
+    "OUTPUTS",
+    "OUTPUT_OF",
     "find",
     "logistic",
     "logistic_cross_entropy",
@@ -64,8 +66,8 @@ def one_hot(xp: Namespace, y: Array, like: Array) -> Array:
     return xp.astype(xp.arange(like.shape[-1], dtype=xp.int64, device=device) == y[..., None], like.dtype)
 
 
-def smooth(Y: Array, strength: Array) -> Array:
-    """Return targets with label smoothing: ``(1 - strength) Y + strength / classes``.
+def smooth(Y: Array, strength: Array, answers: int | None = None) -> Array:
+    """Return targets with label smoothing: ``(1 - strength) Y + strength / answers``.
 
     From Szegedy et al. (2016, https://arxiv.org/abs/1512.00567).
 
@@ -75,6 +77,8 @@ def smooth(Y: Array, strength: Array) -> Array:
         ``(batch, classes)`` or ``(*nets, batch, classes)``.
     strength
         In [0, 1), ``(*nets,)``; 0 leaves the targets to the bit.
+    answers
+        Between which a target chooses: by default the classes; 2 where each output is a question of its own.
 
     Returns
     -------
@@ -82,7 +86,7 @@ def smooth(Y: Array, strength: Array) -> Array:
         ``(*nets, batch, classes)``.
     """
     strength = strength[..., None, None]
-    return Y * (1.0 - strength) + strength / Y.shape[-1]
+    return Y * (1.0 - strength) + strength / (answers or Y.shape[-1])
 
 
 def softmax_cross_entropy(
@@ -269,6 +273,22 @@ OF_OUTPUTS: Mapping[str, Loss] = {
     "squared-error": squared_error,
 }
 """Every loss whose target is a number for each output, by its name."""
+
+
+OUTPUTS: Mapping[str, Callable[[Namespace, Array], Array]] = {
+    "softmax": softmax,
+    "logistic": logistic,
+    "identity": lambda _xp, scores: scores,
+}
+"""What makes predictions of scores, by name: of one class a row, of each label by itself, of numbers."""
+
+OUTPUT_OF = {
+    "cross-entropy": "softmax",
+    "hinge": "softmax",
+    "logistic": "logistic",
+    "squared-error": "identity",
+}
+"""The name in `OUTPUTS` by that of the loss."""
 
 
 def find(name: str) -> Loss:

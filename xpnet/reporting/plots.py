@@ -117,8 +117,8 @@ def _draw_loss(axes: "Axes", history: History) -> None:
 def _draw_accuracy(axes: "Axes", history: History) -> None:
     ends = [row.step for row in history.rows]
     style = _style(history)
-    of_train = _finite([row.train_accuracy for row in history.rows])
-    of_validation = _finite([row.val_accuracy for row in history.rows])
+    of_train = _finite([row.train_score for row in history.rows])
+    of_validation = _finite([row.val_score for row in history.rows])
     axes.plot(ends, of_train, color=TRAIN, alpha=0.5, label="train, last batch", **style)
     axes.plot(ends, of_validation, color=VALIDATION, label="validation", **style)
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")

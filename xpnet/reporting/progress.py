@@ -61,8 +61,8 @@ class Progress:
         if self.row is None:
             return speed
         return (
-            f"loss {self.row.train_loss:.4g}  train {100 * self.row.train_accuracy:.1f} %  "
-            f"val {100 * self.row.val_accuracy:.1f} %  rate {self.row.learning_rate:.3g}  {speed}"
+            f"loss {self.row.train_loss:.4g}  train {100 * self.row.train_score:.1f} %  "
+            f"val {100 * self.row.val_score:.1f} %  rate {self.row.learning_rate:.3g}  {speed}"
         )
 
     def left(self) -> str:

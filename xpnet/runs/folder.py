@@ -208,7 +208,7 @@ def _of_pixels(model: Model) -> NDArray[Any]:
 def _csv(row: Row, config: Config) -> str:
     """Return a row; what was measured is as short as its precision allows: 0.98, not 0.980000019."""
     precision = np.dtype(config.dtype).type
-    measured = row.train_loss, row.train_accuracy, row.val_loss, row.val_accuracy
+    measured = row.train_loss, row.train_score, row.val_loss, row.val_score
     values = (
         row.step,
         row.epoch,

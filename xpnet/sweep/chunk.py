@@ -143,7 +143,7 @@ def train_chunk(
                 "status": "diverged" if ended else "finished",
                 "steps": len(history.losses),
                 "seconds": seconds,
-                "curve": [[row.step, row.val_accuracy] for row in history.rows],
+                "curve": [[row.step, row.val_score] for row in history.rows],
             }
         )
     best = max(range(len(numbers)), key=lambda i: merit(rows[i]))

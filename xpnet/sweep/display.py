@@ -53,7 +53,7 @@ class Display:
 
     def on_epoch(self, task: Task, row: Row) -> None:
         """Note what an epoch of a stack has measured; called from the threads that train."""
-        train, val = np.atleast_1d(row.train_accuracy), np.atleast_1d(row.val_accuracy)
+        train, val = np.atleast_1d(row.train_score), np.atleast_1d(row.val_score)
         begun = next(iter(task.before.values())).history.rows[-1].step if task.before else 0
         with self._lock:
             self._done[task.key] = (row.step - begun) * len(task.configs)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.device import Device
-from xpnet.typing import Advance, Draws, State
+from xpnet.typing import EpochAdvance, State
 
 __all__ = ["choose", "copy", "first_bad", "replay"]
 
@@ -32,9 +32,8 @@ def first_bad(losses: NDArray[Any]) -> NDArray[np.int64]:
 
 def replay(
     device: Device,
-    advance: Advance,
+    advance: EpochAdvance,
     state: State,
-    draws: Draws,
     bad: NDArray[np.int64],
     last_finite: State,
 ) -> State:
@@ -43,9 +42,9 @@ def replay(
     Parameters
     ----------
     device, advance
-        Where and how.
-    state, draws
-        Of the epoch; the state is consumed.
+        Where the epoch's steps are taken, and how.
+    state
+        With which the epoch began; consumed.
     bad
         The first bad step of each network, from 1; 0 for those to be left as they are in ``last_finite``.
     last_finite
@@ -57,7 +56,7 @@ def replay(
         # with a finite loss are those before that update.
         before = max(int(at) - 2, done)
         if before > done:
-            state, _ = advance(state, draws, done, before)
+            state, _ = advance(state, done, before)
         done = before
         last_finite = choose(device, bad == at, state, last_finite or state)
     return last_finite

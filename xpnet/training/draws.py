@@ -1,7 +1,7 @@
 """What changes from step to step, as arrays: rows, rates, keys; drawn on the host, an epoch at a time."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -29,8 +29,8 @@ def draw_epoch(
     sources: Sources,
     epoch: int,
     begin: int,
-    rates: NDArray[np.float64],
-) -> Draws:
+    by_step: Mapping[str, NDArray[np.float64]],
+) -> list[Draws]:
     """Draw on the host what the steps of an epoch take, and put it on the device.
 
     Parameters
@@ -40,15 +40,16 @@ def draw_epoch(
     sources
         Where it is drawn from.
     epoch, begin
-        Number of the epoch and of its first step, from 0.
-    rates
-        Learning rates of its steps, ``(steps, *nets)``.
+        Number of the epoch, and of the updates before its first step.
+    by_step
+        What a `xpnet.training.schedules.Schedule` says of its steps: ``rate``, ``(steps, *nets)``, say.
 
     Returns
     -------
-    Draws
-        With a leading axis of steps: ``index`` of each batch's rows, ``rate``, ``count`` of steps from 1
-        and, where they are used, the keys ``augment`` and ``dropout`` and the share ``mix``.
+    list of Draws
+        A table for each size of batches, in order (`xpnet.data.batches.draw_batches`), with a leading axis of
+        steps: ``index`` of each batch's rows, ``count`` of steps from 1, what is in ``by_step`` and, where
+        they are used, the keys ``augment`` and ``dropout`` and the share ``mix``.
 
     Raises
     ------
@@ -56,33 +57,40 @@ def draw_epoch(
         Not as many sources as networks.
     """
     nets, dtype = tuple(params["W1"].shape[:-2]), dtype_name(params["W1"])
-    steps, rows = len(rates), feed.X.shape[0]
+    steps, rows = len(by_step["rate"]), feed.X.shape[0]
 
-    def draw(stream: str, one: Callable[[Any], NDArray[Any]], shape: tuple[int, ...] = ()) -> NDArray[Any]:
-        """Draw ``(steps, *shape)`` from one source, or ``(steps, *nets, *shape)`` from one a network."""
+    def draw(stream: str, one: Callable[[Any], list[NDArray[Any]]]) -> list[NDArray[Any]]:
+        """Draw tables ``(steps, …)`` from one source, or ``(steps, *nets, …)`` from one a network."""
         source = sources(stream, epoch)
         if not isinstance(source, Sequence):
             return one(source)
         if len(source) != math.prod(nets):
             raise InputError(f"{len(source)} sources of {stream} for networks {nets}: give one each")
-        return np.stack([one(each) for each in source], axis=1).reshape(steps, *nets, *shape)
+        together = [np.stack(tables, axis=1) for tables in zip(*map(one, source), strict=True)]
+        return [table.reshape(len(table), *nets, *table.shape[2:]) for table in together]
 
-    def keys(rng: np.random.Generator) -> NDArray[np.int32]:
-        return rng.integers(-(2**31), 2**31, steps, dtype=np.int32)
+    def keys(rng: np.random.Generator) -> list[NDArray[np.int32]]:
+        return [rng.integers(-(2**31), 2**31, steps, dtype=np.int32)]
 
-    def batches(rng: Random) -> NDArray[np.int64]:
+    def shares(rng: np.random.Generator) -> list[NDArray[np.float64]]:
+        return [rng.beta(regime.mixup, regime.mixup, steps)]
+
+    def batches(rng: Random) -> list[NDArray[np.int64]]:
         return draw_batches(rng, rows, regime.batch_size, steps, regime.sampling)
 
-    draws = {
-        "index": device.put(draw("batches", batches, (regime.batch_size,))),
-        "rate": device.put(rates, dtype),
-        "count": device.put(np.arange(begin + 1, begin + steps + 1), dtype),
-    }
-    if feed.augmentation:
-        draws["augment"] = device.put(draw("augment", keys))
-    if hyper.uses("dropout") or hyper.uses("input_dropout"):
-        draws["dropout"] = device.put(draw("dropout", keys))
+    tables = draw("batches", batches)
+    floats = dict(by_step) | {"count": np.arange(begin + 1, begin + steps + 1)}
     if regime.mixup:
-        shares = draw("mixup", lambda rng: rng.beta(regime.mixup, regime.mixup, steps))
-        draws["mix"] = device.put(shares, dtype)
-    return draws
+        (floats["mix"],) = draw("mixup", shares)
+    draws = {name: device.put(values, dtype) for name, values in floats.items()}
+    if feed.augmentation:
+        draws["augment"] = device.put(*draw("augment", keys))
+    if hyper.uses("dropout") or hyper.uses("input_dropout"):
+        draws["dropout"] = device.put(*draw("dropout", keys))
+    if len(tables) == 1:
+        return [draws | {"index": device.put(tables[0])}]
+    full = len(tables[0])
+    return [
+        {name: values[part, ...] for name, values in draws.items()} | {"index": device.put(table)}
+        for part, table in zip((slice(full), slice(full, None)), tables, strict=True)
+    ]

@@ -1,14 +1,17 @@
-"""What a network is worth: loss and accuracy on many rows, and averaged probabilities."""
+"""What a network is worth while it trains: loss and score on many rows.
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+The score is what people ask for first. Of classes it is the accuracy; of several labels a row, the part of
+the rows that have all of them right; of numbers R², the mean over the outputs.
+"""
 
-from xpnet.device import Device
+from collections.abc import Iterator
+
+from xpnet.data.feed import HostRows
 from xpnet.nn import backprop, losses
 from xpnet.nn.mlp import MLP
 from xpnet.typing import Array, Namespace, Params
 
-__all__ = ["EVALUATION_ROWS", "evaluate", "hits", "probabilities"]
+__all__ = ["EVALUATION_ROWS", "evaluate", "parts", "r_squared"]
 
 EVALUATION_ROWS = 1000
 """Rows scored at once: what bounds the memory of an evaluation."""
@@ -18,12 +21,13 @@ def evaluate(
     xp: Namespace,
     mlp: MLP,
     params: Params,
-    X: Array,
+    X: Array | HostRows,
     y: Array,
     reg: Array | float = 0.0,
     kind: str = "cross-entropy",
+    weight: Array | None = None,
 ) -> tuple[Array, Array]:
-    """Return the regularised loss and the accuracy on all rows of ``X``.
+    """Return the regularised loss and the score on all rows of ``X``.
 
     Parameters
     ----------
@@ -32,93 +36,89 @@ def evaluate(
     mlp, params
         The network, or a stack.
     X, y
-        ``(rows, features)`` as the network takes them, and ``(rows,)``; or with leading axes ``*nets``.
+        ``(rows, features)`` as the network takes them, and labels ``(rows,)`` or ``(rows, outputs)``, as the
+        loss takes them; or with leading axes ``*nets``.
     reg
         As for `xpnet.nn.backprop.penalty`.
     kind
-        Name in `xpnet.nn.losses.LOSSES`.
+        Name of the loss, see `xpnet.nn.losses.find`.
+    weight
+        Weights of the rows ``(rows,)``; None for all the same.
 
     Returns
     -------
-    loss, accuracy : Array
-        ``(*nets,)`` each; the accuracy is a fraction.
+    loss, score : Array
+        ``(*nets,)`` each.
     """
-    rows = y.shape[-1]
+    rows = X.shape[-2]
+    total = rows if weight is None else xp.sum(weight, axis=-1)
+    find_loss = losses.find(kind)
     loss: Array | float = 0.0
-    correct: Array | float = 0.0
-    for part in _parts(rows):
-        scores, target = backprop.scores(xp, mlp, params, X[..., part, :]), y[..., part]
-        mean_loss, _ = losses.LOSSES[kind](xp, scores, target)
-        hits = xp.astype(xp.argmax(scores, axis=-1) == target, scores.dtype)
-        loss = loss + mean_loss * (target.shape[-1] / rows)
-        correct = correct + xp.sum(hits, axis=-1)
-    return loss + backprop.penalty(xp, mlp, params, reg), correct / rows
+    done: Array | float = 0.0
+    for part in parts(rows):
+        x = X.part(part) if isinstance(X, HostRows) else X[..., part, :]
+        scores, target = backprop.scores(xp, mlp, params, x), _rows(y, part, kind)
+        of_part = None if weight is None else weight[part]
+        mean_loss, _ = find_loss(xp, scores, target, of_part)
+        counted = scores.shape[-2] if of_part is None else xp.sum(of_part, axis=-1)
+        loss = loss + mean_loss * (counted / total)
+        done = done + _sums(xp, kind, scores, target, of_part)
+    score = r_squared(xp, done, y, weight) if kind == "squared-error" else done / total
+    return loss + backprop.penalty(xp, mlp, params, reg), score
 
 
-def probabilities(
-    device: Device,
-    mlp: MLP,
-    params: Params,
-    X: Any,
-    prepare: Callable[[Array], Array],
-    views: Callable[[Array], Iterable[Array]],
-) -> Iterator[Array]:
-    """Yield the probabilities of raw rows, part by part, averaged over the views of each row.
-
-    Parameters
-    ----------
-    device
-        Where to compute; `Device.active` is the caller's to enter.
-    mlp, params
-        The network, or a stack.
-    X
-        Raw rows ``(rows, features)``, on the host or the device.
-    prepare
-        From raw rows to those that the network takes.
-    views
-        Of raw rows, the versions whose probabilities are averaged.
-
-    Yields
-    ------
-    Array
-        ``(*nets, part of rows, classes)``, on the device.
-    """
-    xp = device.xp
-    for part in _parts(X.shape[0]):
-        of_views = [
-            losses.softmax(xp, backprop.scores(xp, mlp, params, prepare(view)))
-            for view in views(device.put(X[part, ...]))
-        ]
-        yield sum(of_views[1:], of_views[0]) / len(of_views)
+def _rows(y: Array, part: slice, kind: str) -> Array:
+    """Return a part of the rows of labels, or of a number for each output."""
+    return y[..., part, :] if kind in losses.OF_OUTPUTS else y[..., part]
 
 
-def hits(device: Device, of_parts: Iterable[Array], y: Any) -> Array:
-    """Return the number of rows whose most probable class is their label.
+def _sums(xp: Namespace, kind: str, scores: Array, target: Array, weight: Array | None) -> Array:
+    """Return over some rows what a score is made of: those that are right, or the squared distances."""
+    if kind == "squared-error":
+        distance = scores - target
+        squares = distance * distance
+        return xp.sum(squares if weight is None else squares * weight[..., None], axis=-2)
+    if kind == "logistic":
+        right = xp.all((scores > 0) == (target > 0), axis=-1)
+    else:
+        right = xp.argmax(scores, axis=-1) == target
+    hits = xp.astype(right, scores.dtype)
+    return xp.sum(hits if weight is None else hits * weight, axis=-1)
+
+
+def r_squared(xp: Namespace, squares: Array, y: Array, weight: Array | None) -> Array:
+    """Return R², ``1 - Σ (y - prediction)² / Σ (y - mean)²``, the mean over the outputs.
+
+    As scikit-learn has it, an output that never changes has 1 where it is met exactly, else 0.
 
     Parameters
     ----------
-    device
-        Where the probabilities are.
-    of_parts
-        From `probabilities`: ``(*nets, part of rows, classes)`` each.
+    xp
+        Array API namespace of the arrays.
+    squares
+        Sums of the squared distances, ``(*nets, outputs)``.
     y
-        Labels ``(rows,)``, at least one, on the host or the device.
-
-    Returns
-    -------
-    Array
-        ``(*nets,)``, on the device: integers, since a quotient would be as coarse as the probabilities.
+        ``(rows, outputs)``.
+    weight
+        Weights of the rows ``(rows,)``; None for all the same.
     """
-    xp = device.xp
-    done: int = 0
-    count: Array | int = 0
-    for P in of_parts:
-        target = device.put(y[done : done + P.shape[-2]])
-        count = count + xp.sum(xp.astype(xp.argmax(P, axis=-1) == target, xp.int64), axis=-1)
-        done += P.shape[-2]
-    return count
+    if weight is None:
+        around = y - xp.mean(y, axis=-2, keepdims=True)
+        spread = xp.sum(around * around, axis=-2)
+    else:
+        share = (weight / xp.sum(weight, axis=-1))[..., None]
+        around = y - xp.sum(y * share, axis=-2, keepdims=True)
+        spread = xp.sum(around * around * weight[..., None], axis=-2)
+    varies = spread > 0
+    by_output = xp.where(
+        varies,
+        1.0 - squares / xp.where(varies, spread, 1.0),
+        xp.astype(squares == 0, squares.dtype),
+    )
+    return xp.mean(by_output, axis=-1)
 
 
-def _parts(rows: int) -> Iterator[slice]:
+def parts(rows: int) -> Iterator[slice]:
+    """Cut so many rows into parts to score at once."""
     for start in range(0, rows, EVALUATION_ROWS):
         yield slice(start, min(start + EVALUATION_ROWS, rows))

@@ -12,18 +12,19 @@ __all__ = ["History", "Row"]
 class Row(NamedTuple):
     """One epoch of a history; for a stack, the measured values are arrays over the networks.
 
-    Losses include the penalty. ``train_loss`` is the mean over the epoch's batches, each before its
-    update; ``train_accuracy`` is that of the last batch, after its update; ``seconds`` count from the
-    start of training. Without validation rows the two ``val_`` values are NaN.
+    Losses include the penalty. ``train_loss`` is the mean over the epoch's rows, each batch before its
+    update; ``train_score`` is that of the last batch, after its update; ``seconds`` count from the start of
+    training. Scores are accuracies, or R² of numbers. Without validation rows the two ``val_`` values are
+    NaN.
     """
 
     step: int
     epoch: int
     learning_rate: Any
     train_loss: Any
-    train_accuracy: Any
+    train_score: Any
     val_loss: Any
-    val_accuracy: Any
+    val_score: Any
     seconds: float
 
 

@@ -1,18 +1,19 @@
 """Training: the loop over epochs, what becomes of a run, and the history it leaves.
 
 Everything works on one network or on a stack of them (leading axes, see `xpnet.nn.layers`); hyper-parameters
-that vary by network are arrays over the networks.
+that vary by network are arrays over the networks. Every door trains by this loop. Where doors differ they
+hand in an object: a `Schedule`, a `Stopping` rule, the `Sources` of what is drawn, callbacks.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.data.batches import epoch_ends
+from xpnet.data.batches import batches_per_epoch, epoch_ends
 from xpnet.data.feed import Feed
 from xpnet.device import Device
 from xpnet.nn.mlp import MLP
@@ -20,10 +21,10 @@ from xpnet.training import divergence
 from xpnet.training.draws import Sources, draw_epoch
 from xpnet.training.evaluation import evaluate
 from xpnet.training.history import History, Row
-from xpnet.training.regime import Hyper, Regime
-from xpnet.training.step import make_advance, per_network, take_steps, trained
-from xpnet.training.stopping import Best, improve
-from xpnet.typing import Array, Params, State
+from xpnet.training.regime import Hyper, Known, Regime, Schedule
+from xpnet.training.step import joined, make_advance, per_network, take_steps, trained
+from xpnet.training.stopping import Best, Epoch, Patience, Stopping, improve
+from xpnet.typing import Advance, Array, Draws, Namespace, Params, State
 
 __all__ = ["Fit", "fit"]
 
@@ -36,7 +37,7 @@ class Fit:
     ----------
     state
         All that training could go on from, on the device. Of a network that diverged, the last whose loss
-        was finite; with ``patience`` the parameters are the best, whatever ended the run.
+        was finite; with ``restores_best`` the best, whatever ended the run.
     history
         Of all steps that were done.
     diverged_at
@@ -44,23 +45,26 @@ class Fit:
     interrupted
         Whether ``should_stop`` ended the run.
     stopped_at
-        ``(*nets,)``: the step after which a network was out of patience; 0 if none.
+        ``(*nets,)``: the step after which the stopping rule ended a network; 0 if none.
     best
-        The best parameters by ``monitor``, where there is one and there are validation rows.
+        The best state by ``monitor``, where there is one and there are validation rows.
     epoch
         In what ``on_fit`` is given: the epoch to go on with.
     last_finite
         While it is trained: states of the networks that have diverged.
+    timed_out
+        Whether ``regime.max_time`` ended the run.
     """
 
-    state: State
+    state: State = field(repr=False)
     history: History
     diverged_at: NDArray[np.int64]
     interrupted: bool
     stopped_at: NDArray[np.int64] = field(default_factory=lambda: np.zeros((), np.int64))
     best: Best | None = None
     epoch: int = 0
-    last_finite: State = field(default_factory=dict)
+    last_finite: State = field(default_factory=dict, repr=False)
+    timed_out: bool = False
 
     @property
     def params(self) -> Params:
@@ -72,17 +76,19 @@ def fit(
     mlp: MLP,
     state: State,
     feed: Feed,
-    X_val: Array | None,
-    y_val: Array | None,
+    validation: Feed | None = None,
     *,
     device: Device,
     regime: Regime,
     hyper: Hyper,
     sources: Sources,
+    schedule: Schedule | None = None,
+    stopping: Stopping | None = None,
+    updates: int = 0,
     epochs: range | None = None,
     after: Fit | None = None,
     on_epoch: Callable[[History], None] | None = None,
-    on_fit: Callable[[Fit], None] | None = None,
+    on_fit: Callable[[Fit], Any] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Fit:
     """Train one network, or a stack of them at once, by stochastic gradient descent.
@@ -93,8 +99,8 @@ def fit(
         The network, and `step.initial_state` of its parameters on the device, which is consumed.
     feed
         Training rows and how batches are made of them.
-    X_val, y_val
-        Validation rows as the network takes them, evaluated once an epoch, or None.
+    validation
+        Rows to evaluate once an epoch, as the network takes them, or None.
     device
         Where the arrays are.
     regime, hyper
@@ -103,6 +109,12 @@ def fit(
         ``sources(stream, epoch)`` returns the source of an epoch's draws, on the host: one, whose draws all
         networks share, or a sequence of one per network. Where it makes them anew from seed and epoch,
         a run can be taken up at any epoch.
+    schedule
+        How fast to go; that of the regime by default.
+    stopping
+        When to stop a network; never by default.
+    updates
+        Steps that were taken before, on other rows: solvers that count their steps go on from there.
     epochs
         The epochs to train, of those that ``num_steps`` make (`xpnet.data.batches.epoch_ends`); all by
         default.
@@ -112,8 +124,8 @@ def fit(
     on_epoch
         Called with the history so far after each epoch.
     on_fit
-        Called after each epoch with all there is to go on from. Its arrays are overwritten by the next
-        step, and its lists grow: who wants to keep them has to copy them.
+        Called after each whole epoch with all there is to go on from; the run ends if it returns true. Its
+        arrays are overwritten by the next step, and its lists grow: who wants to keep them has to copy them.
     should_stop
         Asked before each step, or before several at a time where the device takes them so
         (`Device.steps_at_once`); once it returns True the run ends as if this were its last step.
@@ -122,8 +134,7 @@ def fit(
     -------
     Fit
         State, history, and what became of the run. A network whose loss stops being finite is
-        frozen at its last finite parameters, and one that is out of patience at its best; the run ends
-        early when no other is left.
+        frozen at its last finite parameters; the run ends early when all have diverged or stopped.
 
     Raises
     ------
@@ -133,88 +144,141 @@ def fit(
     xp = device.xp
     params = state["params"]
     nets = tuple(params["W1"].shape[:-2])
-    reg = per_network(device, params, hyper.reg)
-    advance = make_advance(device, mlp, feed, regime, hyper, params)
-    steps_per_epoch = max(feed.X.shape[0] // regime.batch_size, 1)
+    rows = feed.X.shape[0]
+    reg = per_network(device, params, 0.0 if regime.reg_per_row else hyper.reg)
+    schedule = schedule or Known(regime, hyper, nets)
+    stopping = stopping or Patience(None)
+    advances: dict[int, Advance] = {}  # by the size of a batch: an epoch's last may be smaller
     if after is None:
         after = Fit(state, History(), np.zeros(nets, np.int64), False, np.zeros(nets, np.int64))
     history, best, last_finite = after.history, after.best, after.last_finite
     diverged_at, stopped_at = after.diverged_at, after.stopped_at
-    interrupted = False
+    interrupted = timed_out = False
+    steps_per_epoch = batches_per_epoch(rows, regime.batch_size, regime.sampling)
     ends = epoch_ends(regime.num_steps, steps_per_epoch, regime.sampling)
     began = time.perf_counter() - (history.rows[-1].seconds if history.rows else 0.0)
 
+    def out_of_time() -> bool:
+        return regime.max_time is not None and time.perf_counter() - began >= regime.max_time
+
+    begun = False  # a run has a step at least, or it would have no loss
+
+    def ended_early() -> bool:
+        """Look, before some steps, whether they are to be taken."""
+        nonlocal begun, interrupted, timed_out
+        interrupted = should_stop is not None and should_stop()
+        begun, timed_out = True, begun and out_of_time()
+        return interrupted or timed_out
+
+    look = None if should_stop is None and regime.max_time is None else ended_early
     with device.active():
         for epoch in range(after.epoch, len(ends)) if epochs is None else epochs:
             if ((diverged_at > 0) | (stopped_at > 0)).all():
                 break
             start = ends[epoch - 1] if epoch else 0
-            rates = regime.learning_rates(hyper, nets, range(start, ends[epoch]), epoch)
-            draws = draw_epoch(device, feed, regime, hyper, params, sources, epoch, start, rates)
+            by_step = schedule.by_step(range(start, ends[epoch]), epoch, updates + start)
+            tables = draw_epoch(device, feed, regime, hyper, params, sources, epoch, updates + start, by_step)
+            for size in {table["index"].shape[-1] for table in tables} - advances.keys():
+                advances[size] = make_advance(device, mlp, feed, regime, hyper, params)
+            advance = joined(xp, [(advances[table["index"].shape[-1]], table) for table in tables])
+            state = schedule.carry(state)
             before = divergence.copy(device, state)
 
-            count = ends[epoch] - start
-            state, losses, interrupted = take_steps(device, advance, state, draws, count, should_stop)
+            state, losses = take_steps(device, advance, state, ends[epoch] - start, look)
             if not losses:
                 break
             done = sum(part.shape[0] for part in losses)
 
             now = trained(state)
-            x_batch, y_batch = feed.rows(xp, draws["index"][done - 1, ...])
-            batch_loss, train_accuracy = evaluate(xp, mlp, now, x_batch, y_batch, reg, regime.loss)
-            val_loss = val_accuracy = batch_loss * float("nan")
-            if X_val is not None:
-                val_loss, val_accuracy = evaluate(xp, mlp, now, X_val, y_val, reg, regime.loss)
+            batch_loss, train_score = _last_batch(xp, mlp, now, feed, regime, reg, tables, done)
+            val_loss = val_score = batch_loss * float("nan")
+            if validation is not None:
+                val_loss, val_score = evaluate(
+                    xp, mlp, now, validation.X, validation.y, reg, regime.loss, validation.weight
+                )
             # The one reading back of the epoch.
-            ends_with = xp.stack([batch_loss, train_accuracy, val_loss, val_accuracy])
+            ends_with = xp.stack([batch_loss, train_score, val_loss, val_score])
             measured = np.array(device.to_host(xp.concat([*losses, ends_with])))
-            of_steps, (batch_loss, train_accuracy, val_loss, val_accuracy) = measured[:done], measured[done:]
+            of_steps, (batch_loss, train_score, val_loss, val_score) = measured[:done], measured[done:]
 
-            if X_val is not None:  # what follows the last update must be finite on both
+            if validation is not None:  # what follows the last update must be finite on both
                 measured[done] = np.where(np.isfinite(val_loss), batch_loss, val_loss)
             first_bad = divergence.first_bad(measured[: done + 1])
             new = (first_bad > 0) & (diverged_at == 0) & (stopped_at == 0)
             if new.any():
                 bad = np.where(new, first_bad, 0)
-                last_finite = divergence.replay(device, advance, before, draws, bad, last_finite)
+                last_finite = divergence.replay(device, advance, before, bad, last_finite)
                 diverged_at[new] = start + first_bad[new]
 
+            train_loss = _mean(of_steps, tables)
             history.losses.extend(of_steps)
             history.rows.append(
                 Row(
                     step=start + done,
                     epoch=(start + done) // steps_per_epoch,
-                    learning_rate=_scalar(rates[done - 1, ...]),
-                    train_loss=_scalar(of_steps.mean(axis=0)),
-                    train_accuracy=_scalar(train_accuracy),
+                    learning_rate=_scalar(by_step["rate"][done - 1, ...]),
+                    train_loss=_scalar(train_loss),
+                    train_score=_scalar(train_score),
                     val_loss=_scalar(val_loss),
-                    val_accuracy=_scalar(val_accuracy),
+                    val_score=_scalar(val_score),
                     seconds=time.perf_counter() - began,
                 )
             )
-            if regime.monitor is not None and X_val is not None:
-                running = (diverged_at == 0) & (stopped_at == 0)
-                value = np.asarray(
-                    val_accuracy if regime.monitor == "val_accuracy" else -val_loss, np.float64
-                )
+            running = (diverged_at == 0) & (stopped_at == 0)
+            if regime.monitor is not None and validation is not None:
+                value = np.asarray(val_score if regime.monitor == "val_score" else -val_loss, np.float64)
+                good = state
                 if best is None and last_finite:  # what is the best so far must be numbers, too
-                    now = trained(divergence.choose(device, diverged_at > 0, last_finite, state))
-                best = improve(device, best, now, value, epoch, regime.min_delta, running)
-                if regime.patience is not None:
-                    tired = running & (epoch - best.epoch >= regime.patience)
-                    stopped_at = np.where(tired, start + done, stopped_at)
+                    good = divergence.choose(device, diverged_at > 0, last_finite, state)
+                best = improve(device, best, good, value, epoch, regime.min_delta, running)
+            tired = running & stopping.ends(Epoch(epoch, train_loss, val_loss, val_score, best))
+            stopped_at = np.where(tired, start + done, stopped_at)
             if on_epoch is not None:
                 on_epoch(history)
-            if interrupted:
+            if interrupted or done < ends[epoch] - start:
                 break
-            if on_fit is not None:
-                on_fit(Fit(state, history, diverged_at, False, stopped_at, best, epoch + 1, last_finite))
+            if on_fit is not None and on_fit(
+                Fit(state, history, diverged_at, False, stopped_at, best, epoch + 1, last_finite)
+            ):
+                break
+            if out_of_time():
+                timed_out = True
+                break
 
         if last_finite:
             state = divergence.choose(device, diverged_at > 0, last_finite, state)
-    if regime.patience is not None and best is not None:
-        state = state | {"average" if "average" in state else "params": best.params}
-    return Fit(state, history, diverged_at, interrupted, stopped_at, best)
+    if regime.restores_best and best is not None:
+        state = best.state
+    return Fit(state, history, diverged_at, interrupted, stopped_at, best, timed_out=timed_out)
+
+
+def _last_batch(
+    xp: Namespace,
+    mlp: MLP,
+    params: Params,
+    feed: Feed,
+    regime: Regime,
+    reg: Array,
+    tables: Sequence[Draws],
+    done: int,
+) -> tuple[Array, Array]:
+    """Return loss and score of the last batch; if it isn't scored, what is finite if the network is, and NaN."""
+    if not regime.scores_batch:
+        size = sum(xp.sum(value, axis=tuple(range(reg.ndim, value.ndim))) for value in params.values())
+        return size, size * float("nan")
+    first = tables[0]["index"].shape[0]
+    table, i = (tables[0], done - 1) if done <= first else (tables[1], done - 1 - first)
+    index = table["index"][i, ...]
+    x, y = feed.rows(xp, index)
+    return evaluate(xp, mlp, params, x, y, reg, regime.loss, feed.weights(xp, index))
+
+
+def _mean(losses: NDArray[Any], tables: Sequence[Draws]) -> NDArray[Any]:
+    """Return the mean of the steps' losses over their rows, ``(*nets,)``."""
+    if len(tables) == 1:
+        return np.asarray(losses.mean(axis=0))
+    rows = [table["index"].shape[-1] for table in tables for _ in range(table["index"].shape[0])]
+    return np.asarray(np.average(losses, axis=0, weights=rows[: len(losses)]))
 
 
 def _scalar(value: NDArray[Any]) -> Any:

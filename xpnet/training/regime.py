@@ -1,17 +1,19 @@
 """How networks are trained: what all of a stack have in common, and what may differ between them."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xpnet.data.batches import Sampling
 from xpnet.training import schedules
+from xpnet.typing import State
 
-__all__ = ["Hyper", "Monitor", "Regime"]
+__all__ = ["Hyper", "Known", "Monitor", "Regime", "Schedule"]
 
-Monitor = Literal["val_accuracy", "val_loss"]
+Monitor = Literal["val_score", "val_loss"]
+"""The score is the accuracy of classes and R² of numbers, see `xpnet.training.evaluation`."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +71,22 @@ class Regime:
     schedule, step_epochs, peak, warmup_steps
         See `xpnet.training.schedules.learning_rates`.
     loss
-        Name in `xpnet.nn.losses.LOSSES`.
+        See `xpnet.nn.losses.find`.
     mixup
         Both parameters of the beta distribution of each batch's share (`xpnet.data.feed.mix`); 0 for none.
     monitor
-        What the best parameters are chosen by; None keeps none.
-    patience, min_delta
-        Stop after so many epochs in which ``monitor`` was not better by ``min_delta``, and return to the
-        best parameters; None never stops.
+        What the best state is chosen by; None keeps none.
+    min_delta
+        By how much ``monitor`` has to change to be better.
+    restores_best
+        Whether a run ends with the best state, instead of the last.
+    reg_per_row
+        Whether the penalty on a batch is ``reg`` divided by its rows, or by the sum of their weights: then
+        it is scikit-learn's ``alpha``, and no part of what validation measures.
+    scores_batch
+        Whether the last batch of each epoch is scored, for `xpnet.training.history.Row.train_score`.
+    max_time
+        Seconds after which training ends, though not before its first step; None for no limit.
     """
 
     num_steps: int
@@ -90,8 +100,11 @@ class Regime:
     loss: str = "cross-entropy"
     mixup: float = 0.0
     monitor: Monitor | None = None
-    patience: int | None = None
     min_delta: float = 0.0
+    restores_best: bool = False
+    reg_per_row: bool = False
+    scores_batch: bool = True
+    max_time: float | None = None
 
     def learning_rates(
         self, hyper: Hyper, nets: tuple[int, ...], steps: ArrayLike, epochs: ArrayLike
@@ -108,3 +121,46 @@ class Regime:
             peak=self.peak,
             warmup_steps=self.warmup_steps,
         )
+
+
+class Schedule(Protocol):
+    """How fast to go: what changes by the number of a step, perhaps by what became of the last epoch."""
+
+    def by_step(self, steps: range, epoch: int, updates: int) -> dict[str, NDArray[np.float64]]:
+        """Return the values of an epoch's steps by name: ``rate``, ``(steps, *nets)``; ``epsilon`` if need be.
+
+        Parameters
+        ----------
+        steps
+            Their numbers, from 0.
+        epoch
+            Its number, from 0.
+        updates
+            Those before its first step; more than its number where training goes on from other rows.
+        """
+
+    def carry(self, state: State) -> State:
+        """Return the state that the next epoch begins with, for one after a change of the rate, say."""
+
+
+class Known:
+    """A schedule that is known beforehand: that of a regime. What `xpnet.training.loop.fit` takes by default.
+
+    Parameters
+    ----------
+    regime, hyper
+        How networks are trained.
+    nets
+        Leading axes of their parameters.
+    """
+
+    def __init__(self, regime: Regime, hyper: Hyper, nets: tuple[int, ...]) -> None:
+        self._regime, self._hyper, self._nets = regime, hyper, nets
+
+    def by_step(self, steps: range, epoch: int, _updates: int) -> dict[str, NDArray[np.float64]]:
+        """Return the learning rate of each step of an epoch."""
+        return {"rate": self._regime.learning_rates(self._hyper, self._nets, steps, epoch)}
+
+    def carry(self, state: State) -> State:
+        """Return what the steps of an epoch begin with: what those before ended with."""
+        return state

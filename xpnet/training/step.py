@@ -3,7 +3,7 @@
 from __future__ import annotations  # those of inner functions would be evaluated in every step
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -17,9 +17,9 @@ from xpnet.errors import InputError
 from xpnet.nn import backprop, losses, norms, solvers
 from xpnet.nn.mlp import MLP
 from xpnet.training.regime import Hyper, Regime
-from xpnet.typing import Advance, Array, Draws, Namespace, Params, State, Step
+from xpnet.typing import Advance, Array, Draws, EpochAdvance, Namespace, Params, State, Step
 
-__all__ = ["initial_state", "make_advance", "make_step", "per_network", "take_steps", "trained"]
+__all__ = ["initial_state", "joined", "make_advance", "make_step", "per_network", "take_steps", "trained"]
 
 
 def initial_state(device: Device, params: Params, regime: Regime, hyper: Hyper) -> State:
@@ -97,8 +97,9 @@ def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper
         params, rate = state["params"], draws["rate"]
         x, target = feed.batch(xp, draws["index"], draws.get("augment"))
         if smoothing is not None or "mix" in draws:
-            Y = losses.one_hot(xp, target, params[f"b{mlp.depth}"])
-            target = Y if smoothing is None else losses.smooth(Y, smoothing)
+            of_outputs = regime.loss in losses.OF_OUTPUTS
+            Y = target if of_outputs else losses.one_hot(xp, target, params[f"b{mlp.depth}"])
+            target = Y if smoothing is None else losses.smooth(Y, smoothing, 2 if of_outputs else None)
             if "mix" in draws:
                 x, target = feeding.mix(xp, x, target, draws["mix"])
 
@@ -107,7 +108,9 @@ def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper
         loss, pullback = backprop.loss(
             xp, mlp, params, x, target, training, regime.loss, weight, in_factors=in_factors
         )
-        strength = reg if reg is None or weight is None else _by_weight(xp, reg, weight)
+        strength = reg
+        if reg is not None and regime.reg_per_row:
+            strength = reg / x.shape[-2] if weight is None else _by_weight(xp, reg, weight)
         if strength is not None:
             loss = loss + backprop.penalty(xp, mlp, params, strength)
         grads = pullback(rate if solver.scaled else None)
@@ -132,24 +135,24 @@ def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper
 
 def take_steps(
     device: Device,
-    advance: Advance,
+    advance: EpochAdvance,
     state: State,
-    draws: Draws,
     count: int,
     should_stop: Callable[[], bool] | None = None,
-) -> tuple[State, list[Array], bool]:
+) -> tuple[State, list[Array]]:
     """Take the first steps of an epoch, as many at once as suits the device.
 
     Parameters
     ----------
     device, advance
         Where and how.
-    state, draws
-        What to begin with, consumed, and what the steps take.
+    state
+        What to begin with, consumed.
     count
         Number of steps.
     should_stop
-        Asked before each step, or before several at a time where the device takes them so.
+        Asked before each step, or before several at a time where the device takes them so: once it returns
+        True no more are taken.
 
     Returns
     -------
@@ -157,23 +160,46 @@ def take_steps(
         After the last step.
     losses : list of Array
         The steps' losses in parts, ``(steps, *nets)`` each.
-    stopped : bool
-        Whether ``should_stop`` ended them.
     """
     losses: list[Array] = []
     for begin in range(0, count, device.steps_at_once):
         if should_stop is not None and should_stop():
-            return state, losses, True
-        state, part = advance(state, draws, begin, min(begin + device.steps_at_once, count))
+            break
+        state, part = advance(state, begin, min(begin + device.steps_at_once, count))
         losses.append(part)
         # Where looking costs nothing, steps in which nothing is left to save end at once.
         if device.is_host and not np.isfinite(part).any():
             break
-    return state, losses, False
+    return state, losses
+
+
+def joined(xp: Namespace, parts: Sequence[tuple[Advance, Draws]]) -> EpochAdvance:
+    """Return what takes the steps of an epoch whose batches may be of several sizes.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the arrays.
+    parts
+        In order: what takes steps in batches of one size, and what it takes.
+    """
+
+    def advance(state: State, begin: int, end: int) -> tuple[State, Array]:
+        losses, first = [], 0
+        for advance_some, draws in parts:
+            steps = draws["count"].shape[0]
+            some = max(begin - first, 0), min(end - first, steps)
+            if some[0] < some[1]:
+                state, part = advance_some(state, draws, *some)
+                losses.append(part)
+            first += steps
+        return state, losses[0] if len(losses) == 1 else xp.concat(losses)
+
+    return advance
 
 
 def _by_weight(xp: Namespace, reg: Array, weight: Array) -> Array:
-    """The strength of the penalty on a batch whose rows have weights; 0 if they weigh nothing."""
+    """The strength of the penalty over the sum of the rows' weights; 0 if they weigh nothing."""
     total = xp.sum(weight, axis=-1)
     return xp.where(total > 0, reg / xp.where(total > 0, total, 1.0), 0.0)
 

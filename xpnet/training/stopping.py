@@ -1,15 +1,17 @@
-"""The best parameters so far, and when to stop waiting for better ones."""
+"""The best state so far, and when to stop waiting for a better one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.device import Device
 from xpnet.training import divergence
-from xpnet.typing import Params
+from xpnet.training.step import trained
+from xpnet.typing import Params, State
 
-__all__ = ["Best", "improve"]
+__all__ = ["Best", "Epoch", "Patience", "Stopping", "improve"]
 
 
 @dataclass(frozen=True)
@@ -18,24 +20,75 @@ class Best:
 
     Attributes
     ----------
-    params
-        Parameters, on the device.
+    state
+        All that training could go on from, on the device.
     value
-        ``(*nets,)``: the validation accuracy, or the validation loss with its sign changed; minus infinity
+        ``(*nets,)``: the validation score, or the validation loss with its sign changed; minus infinity
         if it was no number.
     epoch
-        ``(*nets,)``: the epoch, from 0, that ended with them.
+        ``(*nets,)``: the epoch, from 0, that ended with it.
     """
 
-    params: Params
+    state: State = field(repr=False)
     value: NDArray[np.float64]
     epoch: NDArray[np.int64]
+
+    @property
+    def params(self) -> Params:
+        """The parameters to evaluate."""
+        return trained(self.state)
+
+
+class Epoch(NamedTuple):
+    """What an epoch measured, ``(*nets,)`` each.
+
+    Attributes
+    ----------
+    number
+        Of the epoch, from 0.
+    train_loss, val_loss, val_score
+        As in `xpnet.training.history.Row`; the last two NaN without validation rows.
+    best
+        The best so far; None where none is kept.
+    """
+
+    number: int
+    train_loss: NDArray[np.float64]
+    val_loss: NDArray[np.float64]
+    val_score: NDArray[np.float64]
+    best: Best | None
+
+
+class Stopping(Protocol):
+    """When to stop."""
+
+    def ends(self, epoch: Epoch) -> NDArray[np.bool_]:
+        """Return the networks ``(*nets,)`` that have been trained for long enough."""
+
+
+class Patience:
+    """Stop after so many epochs without a better value of what is monitored.
+
+    Parameters
+    ----------
+    epochs
+        How many; None never stops.
+    """
+
+    def __init__(self, epochs: int | None) -> None:
+        self._epochs = epochs
+
+    def ends(self, epoch: Epoch) -> NDArray[np.bool_]:
+        """Return the networks that are out of patience."""
+        if self._epochs is None or epoch.best is None:
+            return np.zeros(np.shape(epoch.train_loss), np.bool_)
+        return np.asarray(epoch.number - epoch.best.epoch >= self._epochs)
 
 
 def improve(
     device: Device,
     best: Best | None,
-    params: Params,
+    state: State,
     value: NDArray[np.float64],
     epoch: int,
     min_delta: float,
@@ -46,22 +99,22 @@ def improve(
     Parameters
     ----------
     device
-        Where the parameters are.
+        Where the state is.
     best
         None in the first epoch.
-    params, value, epoch
-        As in `Best`, of this epoch; the parameters are copied.
+    state, value, epoch
+        As in `Best`, of this epoch; the state is copied.
     min_delta
         By how much a value has to be higher to count as better.
     running
         ``(*nets,)``: the networks that are still trained; of others nothing changes.
     """
     if best is None:
-        copy = divergence.copy(device, {"params": params})["params"]
         known = running & ~np.isnan(value)
+        copy = divergence.copy(device, state)
         return Best(copy, np.where(known, value, -np.inf), np.full(value.shape, epoch))
     better = running & (value > best.value + min_delta)
     if not better.any():
         return best
-    chosen = divergence.choose(device, better, {"params": params}, {"params": best.params})
-    return Best(chosen["params"], np.where(better, value, best.value), np.where(better, epoch, best.epoch))
+    chosen = divergence.choose(device, better, state, best.state)
+    return Best(chosen, np.where(better, value, best.value), np.where(better, epoch, best.epoch))

@@ -1,0 +1,99 @@
+"""What a trained network predicts, and how often it is right: from raw rows, averaged over their views."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.device import Device
+from xpnet.nn import backprop, losses
+from xpnet.nn.mlp import MLP
+from xpnet.training.evaluation import parts, r_squared
+from xpnet.typing import Array, Params
+
+__all__ = ["predictions", "score"]
+
+
+def predictions(
+    device: Device,
+    mlp: MLP,
+    params: Params,
+    X: Any,
+    prepare: Callable[[Array], Array],
+    views: Callable[[Array], Iterable[Array]],
+    output: str = "softmax",
+) -> Iterator[Array]:
+    """Yield what a network predicts of raw rows, part by part, averaged over the views of each row.
+
+    Parameters
+    ----------
+    device
+        Where to compute; `Device.active` is the caller's to enter.
+    mlp, params
+        The network, or a stack.
+    X
+        Raw rows ``(rows, features)``: an array on the host or the device, or a SciPy sparse matrix.
+    prepare
+        From raw rows to those that the network takes.
+    views
+        Of raw rows, the versions whose predictions are averaged.
+    output
+        Name in `xpnet.nn.losses.OUTPUTS`: what makes predictions of scores.
+
+    Yields
+    ------
+    Array
+        ``(*nets, part of rows, outputs)``, on the device.
+    """
+    activate = losses.OUTPUTS[output]
+    for part in parts(X.shape[0]):
+        rows = X[part].toarray() if hasattr(X, "toarray") else X[part, ...]
+        of_views = [
+            activate(device.xp, backprop.scores(device.xp, mlp, params, prepare(view)))
+            for view in views(device.put(rows))
+        ]
+        yield sum(of_views[1:], of_views[0]) / len(of_views) if of_views[1:] else of_views[0]
+
+
+def score(device: Device, of_parts: Iterable[Array], y: Any, output: str = "softmax") -> NDArray[np.float64]:
+    """Return the score of predictions.
+
+    Parameters
+    ----------
+    device
+        Where the predictions are.
+    of_parts
+        From `predictions`: ``(*nets, part of rows, outputs)`` each.
+    y
+        Labels ``(rows,)``, or ``(rows, outputs)``, on the host or the device; at least one row.
+    output
+        As for `predictions`.
+
+    Returns
+    -------
+    ndarray
+        ``(*nets,)``, on the host, in float64: a quotient on the device would be as coarse as its dtype.
+    """
+    xp = device.xp
+    done: int = 0
+    sums: Any = 0
+    y_host = device.to_host(y) if output == "identity" else None
+    for P in of_parts:
+        rows = slice(done, done + P.shape[-2])
+        done = rows.stop
+        if y_host is not None:
+            distance = np.asarray(device.to_host(P), np.float64) - y_host[rows]
+            sums = sums + (distance * distance).sum(axis=-2)
+            continue
+        target = device.put(y[rows])
+        if output == "logistic" and P.shape[-1] == 1 and target.ndim == 1:  # two classes by one output
+            right = (P[..., 0] > 0.5) == (target > 0)
+        elif output == "logistic":
+            right = xp.all((P > 0.5) == (target > 0), axis=-1)
+        else:
+            right = xp.argmax(P, axis=-1) == target
+        sums = sums + xp.sum(xp.astype(right, xp.int64), axis=-1)
+    if y_host is not None:
+        return r_squared(np, sums, np.asarray(y_host, np.float64), None)
+    return np.asarray(device.to_host(sums) / done)
