@@ -18,8 +18,8 @@ INSTALL = 'pip install "xpnet[tensorboard]"'
 TAGS = {
     "loss/train": "train_loss",
     "loss/validation": "val_loss",
-    "accuracy/train": "train_accuracy",
-    "accuracy/validation": "val_accuracy",
+    "accuracy/train": "train_score",
+    "accuracy/validation": "val_score",
     "learning_rate": "learning_rate",
 }
 """The name of each curve, which TensorBoard groups by what is in front of the slash."""

@@ -131,7 +131,7 @@ class Config:
         None, "seed of the batches, where it is to differ from --seed", stackable=True
     )
 
-    monitor: Monitor = setting("val_accuracy", "what the best parameters, best.safetensors, are chosen by")
+    monitor: Monitor = setting("val_score", "what the best parameters, best.safetensors, are chosen by")
     patience: int | None = setting(
         None, "stop after so many epochs without a better --monitor, and keep the best parameters"
     )

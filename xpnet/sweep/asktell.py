@@ -102,7 +102,7 @@ def optimize(
             numbered = list(asked)
             for row in found.rows:
                 if row["status"] == "finished":
-                    study.tell(numbered[row["network"]], row["val_accuracy"])
+                    study.tell(numbered[row["network"]], row["val_score"])
         if not found.complete:
             return
 

@@ -164,7 +164,7 @@ def train_chunk(
 
 def merit(row: Mapping[str, Any]) -> tuple[bool, float, int]:
     """What the networks of a sweep are ranked by, higher is better; the first wins a tie."""
-    return (row["status"] != "diverged", row["val_accuracy"], -row["network"])
+    return (row["status"] != "diverged", row["val_score"], -row["network"])
 
 
 def _split_history(history: History, networks: int) -> list[History]:

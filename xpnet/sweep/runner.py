@@ -32,7 +32,7 @@ class Sweep:
         Settings of each network.
     rows
         A row a network, the best by validation accuracy first: ``network`` (its number),
-        ``train_accuracy``, ``val_accuracy``, ``status`` (``"finished"``, ``"dropped"`` by halving, or
+        ``train_score``, ``val_score``, ``status`` (``"finished"``, ``"dropped"`` by halving, or
         ``"diverged"``), ``steps`` (those of finite loss), ``seconds`` (its share of its stack's),
         ``curve`` (steps and validation accuracies).
     best

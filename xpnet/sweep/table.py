@@ -30,7 +30,7 @@ def write_csv(path: Path, configs: Sequence[Config], rows: Iterable[Mapping[str,
         As in `xpnet.sweep.Sweep`.
     """
     settings = [f.name for f in fields(Config) if f.metadata.get("recorded", True)]
-    measured = ["train_accuracy", "val_accuracy", "status", "steps", "seconds"]
+    measured = ["train_score", "val_score", "status", "steps", "seconds"]
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["network", *settings, *measured])
@@ -49,7 +49,7 @@ def as_text(configs: Sequence[Config], rows: Iterable[Mapping[str, Any]]) -> str
     lines = [["network", *names, "train", "val", "status"]]
     for row in rows:
         settings = [show(getattr(configs[row["network"]], name)) for name in names]
-        accuracies = [f"{100 * row[part]:.2f} %" for part in ("train_accuracy", "val_accuracy")]
+        accuracies = [f"{100 * row[part]:.2f} %" for part in ("train_score", "val_score")]
         lines.append([str(row["network"]), *settings, *accuracies, row["status"]])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
