@@ -25,6 +25,7 @@ from xpnet.runs.config import Config, defaults_for
 from xpnet.runs.experiment import Experiment, schedule_of
 from xpnet.runs.model import Model
 from xpnet.runs.model_file import save_model
+from xpnet.runs.raw_rows import RowError
 from xpnet.training.history import Row
 
 if TYPE_CHECKING:
@@ -158,6 +159,9 @@ def write_settings(folder: Path, config: Config) -> None:
 
 def _report(experiment: Experiment, data: Dataset, pictures: Mapping[str, bytes]) -> Report:
     config, model = experiment.config, experiment.model
+    predicted = None
+    with contextlib.suppress(RowError):  # a diverged network may be of parameters too large to predict
+        predicted = model.predict(data.X_val, config.device)
     recorded = [f.name for f in fields(config) if f.metadata.get("recorded", True)]
     return Report(
         title=f"xpnet: {Path(config.dataset).name}",
@@ -173,7 +177,7 @@ def _report(experiment: Experiment, data: Dataset, pictures: Mapping[str, bytes]
         },
         class_names=data.class_names,
         y=data.y_val,
-        predicted=model.predict(data.X_val, config.device),
+        predicted=predicted,
         pictures=pictures,
     )
 
