@@ -182,11 +182,11 @@ class Model:
         """
         scores = self.scores(X, device)
         if self.task == "regression":
-            return scores[:, 0] if scores.shape[1] == 1 else scores
+            return scores.squeeze(axis=1) if scores.shape[1] == 1 else scores
         if self.output == "softmax":
             return np.asarray(scores.argmax(axis=-1), np.int64)
         yes = np.asarray(scores > 0, np.int64)
-        return yes if self.task == "multilabel" else yes[:, 0]
+        return yes if self.task == "multilabel" else yes.squeeze(axis=1)
 
     def predict_labels(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[Any]:
         """Return as `predict`, but of a classification the label of each class instead of its number."""
