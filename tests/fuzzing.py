@@ -88,8 +88,9 @@ class Models:
         for number, kind in enumerate((models.EVERY_KIND[0], models.EVERY_KIND[-1])):
             save_model(folder / str(number), models.make(**kind))
         save_model(folder / "2", models.make(Preprocessing("pca", 5), "batch", image_shape=None))
-        good = [(folder / str(number)).read_bytes() for number in range(3)]
-        self.known = {_digest(load_model(folder / str(number))) for number in range(3)}
+        save_model(folder / "3", models.make(of="numbers"))
+        good = [(folder / str(number)).read_bytes() for number in range(4)]
+        self.known = {_digest(load_model(folder / str(number))) for number in range(4)}
         return good
 
     def mutate(self, rng, content, others):
@@ -105,15 +106,15 @@ class Models:
         from safetensors.numpy import load
 
         with contextlib.suppress(Exception):
-            description = checkpoint._Description.of_json(described)
-            described = described | {"crc32": checkpoint._checksum(description, load(content))}
+            checkpoint._Description.of_json(described)
+            described = described | {"crc32": checkpoint._checksum(described, load(content))}
             self.is_rehashed = True
         return described
 
     def read(self, path):
         model = load_model(path)
         expect(self.is_rehashed or _digest(model) in self.known, "damage that the checksum does not show")
-        expect(model.probabilities(np.ones((2, model.num_features))).shape[0] == 2, "no probabilities")
+        expect(model.predict(np.ones((2, model.num_features))).shape[0] == 2, "no predictions")
 
 
 class Checkpoints:
@@ -318,7 +319,8 @@ def _as_input(path):
 def _digest(model):
     arrays = {**model.params, **model.fitted}
     described = (model.mlp, model.preprocessing, model.class_names, model.image_shape, model.averaging)
-    return repr((described, _plain(arrays)))
+    of_outputs = (model.task, model.labels, model.target)
+    return repr((described, of_outputs, _plain(arrays)))
 
 
 def _plain(arrays):

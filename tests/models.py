@@ -9,7 +9,7 @@ from xpnet.data.transforms import Preprocessing
 from xpnet.device import Device
 from xpnet.nn.backprop import stack
 from xpnet.nn.mlp import MLP, init
-from xpnet.runs.model import Model
+from xpnet.runs.model import Model, Scale
 
 IMAGES = (4, 3, 1)
 NAMES = ("cat", "dog", "ünïcode\n")
@@ -33,6 +33,24 @@ EVERY_KIND = [
     )
 ]
 
+OF = {
+    "classes": (3, {}),
+    "one of two": (1, {"class_names": NAMES[:2], "labels": (-1, 1)}),
+    "one class": (1, {"class_names": NAMES[:1], "labels": ("yes",)}),
+    "labels": (3, {"task": "multilabel"}),
+    "one label": (1, {"task": "multilabel", "class_names": NAMES[:1]}),
+    "numbers": (
+        3,
+        {"task": "regression", "target": Scale(np.array([1e6, 0.1, -3.0]), np.array([1.0, 2.0, 1e-3]))},
+    ),
+    "one number": (
+        1,
+        {"task": "regression", "class_names": NAMES[:1], "target": Scale(np.array([1e6]), np.array([3.0]))},
+    ),
+    "raw numbers": (3, {"task": "regression"}),
+}
+"""Outputs and the rest of a model, by what it predicts."""
+
 
 def rows(count, seed=1):
     """Raw rows, images of bytes."""
@@ -47,9 +65,11 @@ def make(
     averaging="none",
     dtype="float32",
     image_shape=IMAGES,
+    of="classes",
 ):
     """Return a model with everything random: biases, gains and statistics too."""
-    mlp = MLP((how.output_features(12), 5, 5, 3), "gelu", norm, residual)
+    outputs, about = OF[of]
+    mlp = MLP((how.output_features(12), 5, 5, outputs), "gelu", norm, residual)
     rng = np.random.default_rng(0)
     drawn = []
     for _ in range(networks or 1):
@@ -58,6 +78,7 @@ def make(
             if not name.startswith("W"):
                 params[name] = (value + rng.uniform(0.0, 0.5, value.shape)).astype(dtype)
         drawn.append({name: value.astype(dtype) for name, value in params.items()})
+    images = {"image_shape": image_shape, "averaging": averaging}
     params = drawn[0] if networks is None else stack(np, drawn)
     fitted = transforms.fit(how, rows(50, seed=2), Device(), dtype)
-    return Model(mlp, params, how, fitted, NAMES, image_shape, averaging)
+    return Model(mlp, params, how, fitted, **{"class_names": NAMES} | about, **images)

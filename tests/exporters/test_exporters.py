@@ -98,6 +98,63 @@ def test_onnx_by_both_ways_to_run_it(activation, kind, reference, runtime):
             assert_same(model, X, *run(proto, X))
 
 
+AVERAGED = [{}, {"networks": 2}, {"averaging": "flip"}, {"networks": 2, "averaging": "flip-shift"}]
+every_task = pytest.mark.parametrize("of", models.OF)
+every_average = pytest.mark.parametrize("averaged", AVERAGED, ids=str)
+    "averaged", AVERAGED, ids=lambda kind: "-".join(map(str, kind.values()))
+)
+
+
+def assert_close(found, expected):
+    """To 1e-5, and where it is numbers in units of a target, to 1e-5 of the deviation around the mean."""
+    assert (found.shape, found.dtype.kind) == (expected.shape, expected.dtype.kind)
+    middle = np.float64(expected).mean(axis=0)
+    scale = np.maximum(np.abs(expected - middle).max(axis=0), 1e-3)
+    np.testing.assert_allclose((found - middle) / scale, (expected - middle) / scale, rtol=0, atol=1e-5)
+
+
+@every_task
+@every_average
+def test_onnx_of_every_task(of, averaged, reference, runtime):
+    model, X = models.make(of=of, **averaged), raw_rows(9)
+    model.params["b3"][:] -= 0.5  # or all labels are 1
+    proto = to_onnx.graph_of(model)
+    for run in (reference, runtime):
+        found = dict(zip([output.name for output in proto.graph.output], run(proto, X), strict=True))
+        if model.task == "regression":
+            assert list(found) == ["numbers"]
+            assert found["numbers"].dtype == (np.float32 if model.target is None else np.float64)
+            assert_close(found["numbers"], model.predict(X).reshape(9, -1))
+            continue
+        clear = np.abs(model.scores(X)) < 8
+        np.testing.assert_allclose(found["scores"][clear], model.scores(X)[clear], rtol=1e-4, atol=1e-4)
+        assert found["scores"].shape == clear.shape
+        assert_close(found["probabilities"], model.probabilities(X))
+        np.testing.assert_array_equal(found["label"], model.predict(X))
+        assert found["label"].dtype == np.int64
+
+
+@every_task
+@every_average
+def test_torch_of_every_task(of, averaged, tmp_path):
+    model, X = models.make(of=of, **averaged), raw_rows(9)
+    namespace = run_source(pytorch.export(model, tmp_path / "model"))
+    with namespace["torch"].no_grad():
+        found = namespace["model"](namespace["torch"].from_numpy(X)).numpy()
+    if model.task == "regression":
+        assert_close(found, model.scores(X))
+    else:
+        clear = np.abs(model.scores(X)) < 8
+        np.testing.assert_allclose(found[clear], model.scores(X)[clear], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("labels", [(np.int8(1), np.int8(2)), (np.str_("a"), "b"), (False, np.True_)])
+def test_labels_of_the_file(labels):
+    pytest.importorskip("onnx")
+    proto = to_onnx.graph_of(replace(models.make(of="one of two"), labels=labels))
+    assert {p.key: json.loads(p.value) for p in proto.metadata_props}["labels"] == list(labels)
+
+
 def of_large_mean(dtype="float32", how=models.PREPROCESSINGS[2]):
     """A model of data whose mean is thousands of times its deviation."""
     rng = np.random.default_rng(0)
@@ -120,6 +177,13 @@ def test_a_float64_model_becomes_one_of_float32(norm, reference):
     assert_same(model, raw_rows(9), *reference(to_onnx.graph_of(model), raw_rows(9)))
 
 
+@every_task
+def test_no_rows_of_every_task(of, runtime):
+    model = models.make(of=of)
+    for found in runtime(to_onnx.graph_of(model), np.empty((0, 12), np.float32)):
+        assert len(found) == 0
+
+
 def test_no_rows_at_all(runtime):
     model = models.make(networks=2, averaging="flip")
     scores, P, label = runtime(to_onnx.graph_of(model), np.empty((0, 12), np.float32))
@@ -130,7 +194,9 @@ def test_what_the_file_says_of_itself():
     onnx = pytest.importorskip("onnx")
     proto = to_onnx.graph_of(models.make())
     assert {p.key: json.loads(p.value) for p in proto.metadata_props} == {
+        "task": "classification",
         "class_names": list(models.NAMES),
+        "labels": None,
         "image_shape": list(models.IMAGES),
     }
     assert (proto.producer_name, proto.ir_version, proto.opset_import[0].version) == ("xpnet", 9, 20)
@@ -200,6 +266,20 @@ def test_the_source_of_a_plain_network():
         "model.eval()\n"
     )
     assert list(pytorch.state_of(model)) == [f"{k}.{name}" for k in (0, 2, 4) for name in ("weight", "bias")]
+
+
+@pytest.mark.parametrize(
+    ("of", "says"),
+    [
+        ("one of two", "scores (of which sigmoid makes probabilities) of the second of 2 classes"),
+        ("labels", "scores (of which sigmoid makes probabilities) of 3 labels"),
+        ("numbers", "3 numbers"),
+    ],
+)
+def test_the_source_says_what_comes_out(of, says):
+    source = pytorch.source_of(models.make(of=of), "a")
+    assert f"\n# 12 raw float32 features in, {says} out\n" in source
+    assert ("InUnits(3)" in source) == (of == "numbers")
 
 
 @pytest.mark.parametrize("how", models.PREPROCESSINGS, ids=lambda how: how.kind)

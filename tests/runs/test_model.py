@@ -76,7 +76,7 @@ def test_accuracy_is_the_part_of_rows_that_are_predicted(count, networks, seed):
     model, X = make(networks=networks), rows(count, seed)
     y = np.random.default_rng(seed).integers(3, size=count)
     expected = np.mean(model.predict(X) == y)
-    assert model.accuracy(X, y) == pytest.approx(expected, rel=1e-6)
+    assert model.score(X, y) == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_probability_of_0_is_a_score_of_minus_infinity():
@@ -109,7 +109,7 @@ def test_a_model_is_not_written_to():
     before = [array.copy() for array in arrays]
     for array in arrays:
         array.flags.writeable = False
-    model.accuracy(X, np.zeros(9, int))
+    model.score(X, np.zeros(9, int))
     model.fold().predict(X)
     for array, values in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(array, values)

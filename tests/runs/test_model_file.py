@@ -1,10 +1,12 @@
 """Saved models come back as they were, or not at all."""
 
 import json
+import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from models import EVERY_KIND, PREPROCESSINGS, make, rows
+from models import EVERY_KIND, OF, PREPROCESSINGS, make, rows
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -24,9 +26,13 @@ def contents(path):
 
 
 def assert_same(a, b):
-    for name in ("mlp", "preprocessing", "class_names", "image_shape", "averaging", "networks"):
+    for name in (
+        *("mlp", "preprocessing", "class_names", "image_shape", "averaging", "networks"),
+        *("task", "output", "labels"),
+    ):
         assert getattr(a, name) == getattr(b, name), name
-    for of_a, of_b in ((a.params, b.params), (a.fitted, b.fitted)):
+    targets = [{} if model.target is None else model.target._asdict() for model in (a, b)]
+    for of_a, of_b in ((a.params, b.params), (a.fitted, b.fitted), targets):
         assert of_a.keys() == of_b.keys()
         for name, value in of_a.items():
             assert value.dtype == of_b[name].dtype, name
@@ -58,6 +64,53 @@ def test_a_model_of_any_kind_comes_back_bit_for_bit(tmp_path, kind):
 def test_both_dtypes_and_rows_that_are_no_images(tmp_path, dtype):
     saved = make(dtype=dtype, image_shape=None)
     assert_same(load_model(save(tmp_path / "a", saved)), saved)
+
+
+@pytest.mark.parametrize("of", OF)
+def test_every_task(tmp_path, of):
+    saved, X = make(of=of, networks=2), rows(9)
+    loaded = load_model(save(tmp_path / "a", saved))
+    assert_same(loaded, saved)
+    np.testing.assert_array_equal(loaded.predict_labels(X), saved.predict_labels(X))
+
+
+@pytest.mark.parametrize(
+    ("labels", "loaded"),
+    [
+        ((3, -1, 2**70), (3, -1, 2**70)),
+        (("a", "", "\ud800\n"), ("a", "", "\ud800\n")),
+        ((0.5, 1e-300, -2.0), (0.5, 1e-300, -2.0)),
+        (tuple(np.array([1, 2, 3], np.int8)), (1, 2, 3)),
+        (tuple(np.array(["x", "y", "z"])), ("x", "y", "z")),
+        ((np.True_, False, True), (True, False, True)),
+    ],
+)
+def test_labels_keep_their_kind(tmp_path, labels, loaded):
+    found = load_model(save(tmp_path / "a", replace(make(), labels=labels))).labels
+    assert [(type(label), label) for label in found] == [(type(label), label) for label in loaded]
+
+
+def test_labels_that_no_file_can_hold(tmp_path):
+    with pytest.raises(InputError, match="a label is of type tuple: use ints, strings, bools or floats"):
+        save(tmp_path / "a", replace(make(), labels=("a", ("b",), "c")))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", [{}, {"how": PREPROCESSINGS[3], "norm": "layer", "networks": 2}])
+def test_files_of_format_2(tmp_path, kind):
+    saved = make(**kind)
+    metadata, arrays = contents(save(tmp_path / "a", saved))
+    described = json.loads(metadata["xpnet"])
+    before = ("mlp", "networks", "dtype", "num_features", "preprocessing", "averaging", "class_names")
+    described = {"format": 2} | {name: described[name] for name in (*before, "image_shape")}
+    crc = zlib.crc32(json.dumps(described | {"crc32": ""}).encode())
+    for name in sorted(arrays):
+        crc = zlib.crc32(arrays[name].data, crc)
+    save_file(arrays, tmp_path / "a", {"xpnet": json.dumps(described | {"crc32": f"{crc:08x}"})})
+    assert_same(load_model(tmp_path / "a"), saved)
+    arrays["b1"] += 1
+    save_file(arrays, tmp_path / "a", {"xpnet": json.dumps(described | {"crc32": f"{crc:08x}"})})
+    assert "checksum" in message(tmp_path / "a")
 
 
 def test_a_folded_model(tmp_path):
@@ -139,6 +192,28 @@ def test_numbers_that_changed(tmp_path, name):
     assert "checksum" in message(tmp_path / "a")
 
 
+def test_a_logistic_output_with_the_names_of_three_classes(tmp_path):
+    metadata, arrays = contents(save(tmp_path / "a", make(of="one of two")))
+    found = json.loads(metadata["xpnet"]) | {"class_names": ["a", "b", "c"], "labels": None}
+    save_file(arrays, tmp_path / "a", {"xpnet": json.dumps(found)})
+    assert "makes no sense" in message(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "expected"),
+    [
+        ("target.mean", None, "target.mean is no array and should be F64 (3,)"),
+        ("target.scale", np.ones(2), "target.scale is F64 (2,) and should be F64 (3,)"),
+        ("target.scale", np.ones(3), "checksum"),
+    ],
+)
+def test_another_scale_of_the_target(tmp_path, name, array, expected):
+    metadata, arrays = contents(save(tmp_path / "a", make(of="numbers")))
+    arrays.pop(name)
+    save_file(arrays if array is None else arrays | {name: array}, tmp_path / "a", metadata)
+    assert expected in message(tmp_path / "a")
+
+
 def described(tmp_path, change):
     """Change the description of a saved ensemble and say what is said of it."""
     metadata, arrays = contents(save(tmp_path / "a", make(PREPROCESSINGS[4], "batch", networks=2)))
@@ -150,7 +225,9 @@ def described(tmp_path, change):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"format": 1}, "has format 1 and this version of xpnet reads 2"),
+        ({"format": 1}, "has format 1 and this version of xpnet reads 2 and 3"),
+        ({"format": 4}, "has format 4 and this version of xpnet reads 2 and 3"),
+        ({"format": 2}, "checksum"),
         ({"format": None}, "has format None"),
         ({"mlp": None}, "makes no sense"),
         ({"networks": "x"}, "makes no sense"),
@@ -168,7 +245,17 @@ def described(tmp_path, change):
         ({"image_shape": [2, 6]}, "makes no sense"),
         ({"image_shape": None}, "checksum"),
         ({"class_names": 3}, "makes no sense"),
-        ({"class_names": ["other"]}, "checksum"),
+        ({"class_names": ["other"]}, "makes no sense"),
+        ({"class_names": ["a", "b", "other"]}, "checksum"),
+        ({"task": "ranking"}, "makes no sense"),
+        ({"task": "multilabel"}, "checksum"),
+        ({"task": None}, "makes no sense"),
+        ({"labels": [1, 2]}, "makes no sense"),
+        ({"labels": [1, 2, None]}, "makes no sense"),
+        ({"labels": [1, 2, [3]]}, "makes no sense"),
+        ({"labels": [1, 2, 3]}, "checksum"),
+        ({"has_target": True}, "makes no sense"),
+        ({"has_target": True, "task": "regression"}, "target.mean is no array and should be F64 (3,)"),
         ({"crc32": None}, "checksum"),
     ],
 )
@@ -214,7 +301,9 @@ def test_a_description_that_is_none(tmp_path, text):
     assert "makes no sense" in message(tmp_path / "a")
 
 
-@pytest.mark.parametrize("kind", [{}, {"how": PREPROCESSINGS[3], "norm": "layer", "networks": 2}])
+@pytest.mark.parametrize(
+    "kind", [{}, {"how": PREPROCESSINGS[3], "norm": "layer", "networks": 2}, {"of": "numbers"}]
+)
 def test_a_damaged_file_is_the_same_model_or_an_error(tmp_path, kind):
     saved = make(**kind)
     path = save(tmp_path / "a", saved)

@@ -1,7 +1,8 @@
-"""ONNX: a graph from raw float32 rows to scores, probabilities and labels, which any runtime runs.
+"""ONNX: a graph from raw float32 rows to scores, probabilities and labels or to numbers, for any runtime.
 
 The graph computes as the model does, preprocessing, ensemble and averaging over views included. It is put
-together from the operators of opset 20, in float32 with the constants computed in float64.
+together from the operators of opset 20, in float32 with the constants computed in float64. Numbers in units
+of a target are float64: where its mean is large against its deviation, float32 would lose their digits.
 """
 
 import json
@@ -25,6 +26,8 @@ __all__ = ["export", "graph_of"]
 
 OPSET = 20  # the first with Gelu; onnxruntime has it since 1.17
 IR_VERSION = 9  # what came with that opset: a later one would shut out runtimes for no use
+
+_INT64, _DOUBLE = 7, 11  # TensorProto.DataType of the format
 
 MOST_BYTES = 2**31 - 2**20
 """A protocol buffer holds less than 2 GiB."""
@@ -56,8 +59,8 @@ def graph_of(model: Model) -> Any:
     """Return a model as an ``onnx.ModelProto``; parameters and errors as in `export`.
 
     Its input is ``X``, float32 ``(rows, features)`` with any number of rows. Its outputs are ``scores`` and
-    ``probabilities``, float32 ``(rows, classes)``, and ``label``, int64 ``(rows,)``: what `Model.scores`,
-    `Model.probabilities` and `Model.predict` return.
+    ``probabilities``, float32, and ``label``, int64: what `Model.scores`, `Model.probabilities` and
+    `Model.predict` return, in the same shapes. Of a regression it is ``numbers``, ``(rows, outputs)``.
     """
     try:
         from onnx import TensorProto, checker, helper
@@ -65,25 +68,21 @@ def graph_of(model: Model) -> Any:
         raise InputError('--format onnx needs the package onnx: pip install "xpnet[onnx]"') from error
 
     graph = _Graph()
-    last = _forward(graph, model)
-    for name, value in last.items():
+    outputs = []
+    for name, (value, dtype, shape) in _outputs(graph, model, _forward(graph, model)).items():
         graph.node("Identity", value, output=name)
+        outputs.append(helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), shape))
     size = sum(array.nbytes for array in graph.constants.values())
     if size > MOST_BYTES:
         raise InputError(
             f"the model has {size / 2**30:.1f} GiB and an ONNX file holds less than 2: use --format torch"
         )
-    num_classes = len(model.class_names)
     proto = helper.make_model(
         helper.make_graph(
             graph.nodes,
             "xpnet",
             [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["rows", model.num_features])],
-            [
-                helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["rows", num_classes]),
-                helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["rows", num_classes]),
-                helper.make_tensor_value_info("label", TensorProto.INT64, ["rows"]),
-            ],
+            outputs,
             graph.initializers(),
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -91,8 +90,10 @@ def graph_of(model: Model) -> Any:
         producer_name="xpnet",
         producer_version=__version__,
     )
-    about = {"class_names": model.class_names, "image_shape": model.image_shape}
-    helper.set_model_props(proto, {name: json.dumps(value) for name, value in about.items()})
+    about = {name: getattr(model, name) for name in ("task", "class_names", "labels", "image_shape")}
+    helper.set_model_props(
+        proto, {name: json.dumps(value, default=np.generic.item) for name, value in about.items()}
+    )
     checker.check_model(proto, full_check=True)
     return proto
 
@@ -112,10 +113,10 @@ class _Graph:
         self.nodes.append(helper.make_node(operator, inputs, [output], **attributes))
         return output
 
-    def constant(self, name: str, value: Any) -> str:
-        """Add a constant: integers in int64, all else in float32. Return its name."""
+    def constant(self, name: str, value: Any, dtype: Any = np.float32) -> str:
+        """Add a constant: integers in int64, all else in ``dtype``. Return its name."""
         array = np.asarray(value)
-        self.constants[name] = array.astype(np.int64 if array.dtype.kind == "i" else np.float32)
+        self.constants[name] = array.astype(np.int64 if array.dtype.kind == "i" else dtype)
         return name
 
     def initializers(self) -> list[Any]:
@@ -151,8 +152,8 @@ ACTIVATIONS: dict[str, Callable[[_Graph, str], str]] = {
 }
 
 
-def _forward(graph: _Graph, model: Model) -> dict[str, str]:
-    """Add all nodes; return the value of each output."""
+def _forward(graph: _Graph, model: Model) -> str:
+    """Add the nodes from ``X`` to the scores of the network, or the networks; return these."""
     mlp, first = model.mlp, first_layer(model)
     params = {name: np.asarray(to_numpy(value), np.float64) for name, value in model.params.items()}
     params |= {"W1": first.W, "b1": first.b}
@@ -197,14 +198,51 @@ def _forward(graph: _Graph, model: Model) -> dict[str, str]:
             x = graph.node("Add", x, affine(activate(affine(norm(x, i), f"{i}a")), f"{i}b"))
         else:
             x = affine(norm(x, i), f"{i}")
-    P = graph.node("Softmax", x, axis=-1)
+    return x
+
+
+def _outputs(graph: _Graph, model: Model, x: str) -> dict[str, tuple[str, Any, list[Any]]]:
+    """Add the nodes behind the scores; return value, dtype and shape of each output."""
+    views, count = view_columns(model), model.mlp.sizes[-1]
+    P = x
+    if model.output == "softmax":
+        P = graph.node("Softmax", x, axis=-1)
+    elif model.output == "logistic":
+        P = graph.node("Sigmoid", x)
     if model.networks is not None:
         P = graph.node("ReduceMean", P, graph.constant("networks_axis", [0]), keepdims=0)
     if views is not None:
-        shape = [-1, len(views), len(model.class_names)]
-        P = graph.node("Reshape", P, graph.constant("views_shape", shape))
+        P = graph.node("Reshape", P, graph.constant("views_shape", [-1, len(views), count]))
         P = graph.node("ReduceMean", P, graph.constant("views_axis", [1]), keepdims=0)
-    averaged = model.networks is not None or views is not None
-    scores = graph.node("Log", P) if averaged else x
-    label = graph.node("ArgMax", P if averaged else x, axis=-1, keepdims=0)
-    return {"scores": scores, "probabilities": P, "label": label}
+    if model.task == "regression":
+        return {"numbers": _in_units(graph, model, P)}
+
+    scores = P if model.is_averaged else x
+    if model.output == "softmax":
+        label = graph.node("ArgMax", scores, axis=-1, keepdims=0)
+        scores = graph.node("Log", P) if model.is_averaged else x
+    else:
+        not_P = graph.node("Sub", graph.constant("one", 1.0), P)
+        if model.is_averaged:
+            scores = graph.node("Sub", graph.node("Log", P), graph.node("Log", not_P))
+        label = graph.node("Greater", scores, graph.constant("zero", 0.0))
+        label = graph.node("Cast", label, to=_INT64)
+        if model.task == "classification":  # one output for two classes
+            label = graph.node("Squeeze", label, graph.constant("outputs_axis", [1]))
+            P = graph.node("Concat", not_P, P, axis=1)
+    columns = [count] if model.task == "multilabel" else []
+    return {
+        "scores": (scores, np.dtype(np.float32), ["rows", count]),
+        "probabilities": (P, np.dtype(np.float32), ["rows", len(model.class_names)]),
+        "label": (label, np.dtype(np.int64), ["rows", *columns]),
+    }
+
+
+def _in_units(graph: _Graph, model: Model, x: str) -> tuple[str, Any, list[Any]]:
+    """Return the numbers of a network in units of the target."""
+    dtype = np.dtype(np.float32 if model.target is None else np.float64)
+    if model.target is not None:
+        x = graph.node("Cast", x, to=_DOUBLE)
+        x = graph.node("Mul", x, graph.constant("target_scale", model.target.scale, dtype))
+        x = graph.node("Add", x, graph.constant("target_mean", model.target.mean, dtype))
+    return x, dtype, ["rows", model.mlp.sizes[-1]]

@@ -1,7 +1,8 @@
 """PyTorch: a state dict as safetensors, and the Python source of the module that it loads into.
 
-All is float32. What the module returns for raw rows are the scores of the model: its log-probabilities, of a
-single network but for a number that is the same for all classes.
+What the module returns for raw rows are the scores of the model, see `xpnet.runs.model.Model.scores`. All is
+float32 but for the numbers of a regression in units of its target, which are float64: where the mean is large
+against the deviation, float32 would lose their digits.
 """
 
 import textwrap
@@ -46,7 +47,7 @@ class Residual(nn.Module):
 
 AVERAGED = '''\
 class Averaged(nn.Module):
-    """Log-probabilities, averaged over networks and over views: columns of the rows in other orders."""
+    """Averaged over networks and over views: columns of the rows in other orders."""
 
     def __init__(self, networks, shape_of_views):
         super().__init__()
@@ -55,8 +56,28 @@ class Averaged(nn.Module):
 
     def forward(self, x):
         rows = x[:, self.views].flatten(0, 1)
-        P = sum(network(rows).softmax(-1) for network in self.networks) / len(self.networks)
-        return P.unflatten(0, (-1, len(self.views))).mean(1).log()
+        P = sum(network(rows)OUTPUT for network in self.networks) / len(self.networks)
+        return P.unflatten(0, (-1, len(self.views))).mean(1)SCORES
+'''
+
+AVERAGES = {
+    "softmax": (".softmax(-1)", ".log()"),
+    "logistic": (".sigmoid()", ".logit()"),
+    "identity": ("", ""),
+}
+"""What stands for OUTPUT and SCORES by the output of the model: from scores to what is averaged, and back."""
+
+IN_UNITS = '''\
+class InUnits(nn.Module):
+    """Numbers in units of the target, in float64 unless the module is cast."""
+
+    def __init__(self, outputs):
+        super().__init__()
+        for name in ("mean", "scale"):
+            self.register_buffer(name, torch.zeros(outputs, dtype=torch.float64))
+
+    def forward(self, x):
+        return x.to(self.scale.dtype) * self.scale + self.mean
 '''
 
 
@@ -67,10 +88,16 @@ class _Module:
     source: str
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
     inner: dict[str, "_Module"] = field(default_factory=dict)
+    dtype: Any = np.float32
 
     def state(self, prefix: str = "") -> dict[str, NDArray[Any]]:
-        """Return all arrays as the module's ``state_dict`` names them."""
-        found = {f"{prefix}{name}": value for name, value in self.arrays.items()}
+        """Return all arrays as the module's ``state_dict`` names them: integers in int64, else in `dtype`."""
+        found = {
+            f"{prefix}{name}": np.ascontiguousarray(
+                value, np.int64 if value.dtype.kind == "i" else self.dtype
+            )
+            for name, value in self.arrays.items()
+        }
         for name, module in self.inner.items():
             found |= module.state(f"{prefix}{name}.")
         return found
@@ -100,17 +127,17 @@ def export(model: Model, path: Path) -> str:
 
 
 def state_of(model: Model) -> dict[str, NDArray[Any]]:
-    """Return the state dict of a model, as NumPy arrays in float32."""
-    return {
-        name: np.ascontiguousarray(value, np.int64 if value.dtype.kind == "i" else np.float32)
-        for name, value in _module_of(model).state().items()
-    }
+    """Return the state dict of a model, as NumPy arrays."""
+    return _module_of(model).state()
 
 
 def source_of(model: Model, path: Path) -> str:
     """Return Python that makes a module called ``model`` and loads its state dict from ``path``."""
     made = _module_of(model).source
-    classes = [text for name, text in (("Residual", RESIDUAL), ("Averaged", AVERAGED)) if name in made]
+    output, scores = AVERAGES[model.output]
+    averaged = AVERAGED.replace("OUTPUT", output).replace("SCORES", scores)
+    known = {"Residual": RESIDUAL, "Averaged": averaged, "InUnits": IN_UNITS}
+    classes = [text for name, text in known.items() if name in made]
     lines = ["import torch", "from safetensors.torch import load_file", "from torch import nn", "", ""]
     lines += [line for text in classes for line in [*text.splitlines(), "", ""]]
     if not classes:
@@ -118,13 +145,23 @@ def source_of(model: Model, path: Path) -> str:
     return "\n".join(
         [
             *lines,
-            f"# {model.num_features} raw float32 features in, scores of {len(model.class_names)} classes out",
+            f"# {model.num_features} raw float32 features in, {_what_comes_out(model)} out",
             f"model = {made}",
             f"model.load_state_dict(load_file({str(path)!a}))",
             "model.eval()",
             "",
         ]
     )
+
+
+def _what_comes_out(model: Model) -> str:
+    outputs = model.mlp.sizes[-1]
+    if model.task == "regression":
+        return f"{outputs} numbers"
+    if model.output == "softmax":
+        return f"scores of {outputs} classes"
+    of = f"{outputs} labels" if model.task == "multilabel" else "the second of 2 classes"
+    return f"scores (of which sigmoid makes probabilities) of {of}"
 
 
 def _module_of(model: Model) -> _Module:
@@ -140,8 +177,12 @@ def _module_of(model: Model) -> _Module:
         # A batch norm without parameters, and with variances of 1, subtracts the mean.
         source = f"nn.BatchNorm1d({model.num_features}, eps=0.0, affine=False)"
         before.append(_Module(source, _statistics(first.mean, np.ones_like(first.mean))))
-    if model.networks is None and views is None:
-        return _sequential([*before, *_layers(model.mlp, params)])
+    after = []
+    if model.target is not None:
+        source = f"InUnits({model.mlp.sizes[-1]})"
+        after.append(_Module(source, model.target._asdict(), dtype=np.float64))
+    if not model.is_averaged:
+        return _sequential([*before, *_layers(model.mlp, params), *after])
     each = (
         [params]
         if model.networks is None
@@ -152,7 +193,8 @@ def _module_of(model: Model) -> _Module:
     listed = "".join(f"\n{textwrap.indent(network.source, '    ')}," for network in networks)
     source = f"Averaged(\n    [{textwrap.indent(listed, '    ')}\n    ],\n    {views.shape},\n)"
     inner = {f"networks.{k}": network for k, network in enumerate(networks)}
-    return _Module(source, {"views": views}, inner)
+    averaged = _Module(source, {"views": views}, inner)
+    return _sequential([averaged, *after]) if after else averaged
 
 
 def _layers(mlp: MLP, params: dict[str, NDArray[np.float64]]) -> list[_Module]:

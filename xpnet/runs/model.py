@@ -1,9 +1,9 @@
-"""A trained network with its preprocessing: raw rows in, classes out, on any device."""
+"""A trained network with its preprocessing: raw rows in; classes, labels or numbers out, on any device."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,15 +13,25 @@ from xpnet.data.augment import Views, views
 from xpnet.data.transforms import Preprocessing
 from xpnet.device import Device, dtype_name, get_device, to_numpy
 from xpnet.errors import InputError
-from xpnet.nn import backprop
 from xpnet.nn.mlp import MLP
-from xpnet.training.evaluation import EVALUATION_ROWS, hits, probabilities
-from xpnet.typing import Array, Params
+from xpnet.runs.raw_rows import RowError, checked
+from xpnet.training import scoring
+from xpnet.typing import Array, Params, Task
 
-__all__ = ["Model"]
+__all__ = ["Model", "Scale", "check_outputs"]
+
+PART = 2**24
+"""Numbers of the raw rows that are made dense and put on the device together: 64 MB in float32."""
 
 
-@dataclass(frozen=True, eq=False)  # eq: comparing arrays gives arrays, not a truth value
+class Scale(NamedTuple):
+    """What the targets of a regression were standardised by: ``(y - mean) / scale``, ``(outputs,)`` each."""
+
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, repr=False)  # eq: comparing arrays gives arrays, not a truth value
 class Model:
     """A trained network, or an ensemble of them, with its preprocessing.
 
@@ -29,15 +39,26 @@ class Model:
     ----------
     mlp, params
         The network; arrays of any device. A leading axis of the parameters is an ensemble, whose
-        probabilities are averaged.
+        predictions are averaged.
     preprocessing, fitted
         What is done to raw rows, and the float64 arrays that it was fitted to be.
     class_names
-        The name of each class.
+        The name of each class; of each label, of each number that is predicted.
     image_shape
         Height, width and channels where a row is an image.
     averaging
-        The views of an image over which probabilities are averaged, see `xpnet.data.augment.views`.
+        The views of an image over which predictions are averaged, see `xpnet.data.augment.views`.
+    task
+        What is predicted. A classification has an output for each class, or one for the second of two.
+    labels
+        What the number of a class stands for: ints, strings, bools or floats; None for the number itself.
+    target
+        What the network's numbers are in units of, of a regression; None for those of the targets.
+
+    Raises
+    ------
+    InputError
+        The names, labels or target don't fit the outputs of the network.
     """
 
     mlp: MLP
@@ -47,6 +68,32 @@ class Model:
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int] | None = None
     averaging: Views = "none"
+    task: Task = "classification"
+    labels: tuple[Any, ...] | None = None
+    target: Scale | None = None
+
+    def __post_init__(self) -> None:
+        check_outputs(self.mlp, self.task, self.class_names, self.labels, self.target is not None)
+        shape = self.mlp.sizes[-1:]
+        if self.target is not None and any(np.shape(array) != shape for array in self.target):
+            raise InputError(f"mean and scale of the target must be of shape {shape}: give one an output")
+
+    def __repr__(self) -> str:
+        how, outputs = self.preprocessing, len(self.class_names)
+        what = {"classification": "classes", "multilabel": "labels", "regression": "outputs"}[self.task]
+        sizes, residual = "–".join(map(str, self.mlp.sizes)), ", residual" if self.mlp.residual else ""
+        kept = "" if how.components is None else f", {how.components} components"
+        averaged = f"\n averaged: networks {self.networks or 1}, views {self.averaging}"
+        return (
+            f"<Model: {self.task}, {self.num_features} features, {outputs} {what}\n"
+            f" network {sizes}, {self.mlp.activation}, norm {self.mlp.norm}{residual}, {self.dtype}\n"
+            f" preprocessing {how.kind}{kept}{', contrast' if how.contrast else ''}"
+            f"{averaged if self.is_averaged else ''}>"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy has to load where there is no such device.
+        return vars(self) | {"params": {name: to_numpy(value) for name, value in self.params.items()}}
 
     @property
     def num_features(self) -> int:
@@ -59,64 +106,122 @@ class Model:
         W = self.params["W1"]
         return None if W.ndim == 2 else int(W.shape[0])
 
-    def scores(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[Any]:
-        """Return the log-probabilities ``(rows, classes)`` of raw rows.
+    @property
+    def dtype(self) -> str:
+        """Name of the dtype of the parameters, in which it computes."""
+        return dtype_name(self.params["W1"])
 
-        Those of one network without averaging are its scores, which are not normalised: each row is right
-        but for a number that is the same for all classes.
+    @property
+    def is_averaged(self) -> bool:
+        """Whether predictions are means, over networks or views."""
+        return self.networks is not None or self.averaging != "none"
+
+    @property
+    def output(self) -> str:
+        """Name in `xpnet.nn.losses.OUTPUTS` of what makes predictions of scores."""
+        if self.task == "regression":
+            return "identity"
+        one_of_two = self.mlp.sizes[-1] < len(self.class_names)
+        # The softmax of one output alone is 1: so a network that has seen one class only is right too.
+        return "logistic" if self.task == "multilabel" or one_of_two else "softmax"
+
+    def scores(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[Any]:
+        """Return the scores ``(rows, outputs)`` of raw rows, of which `output` makes probabilities.
+
+        Those of one network without averaging are its own: of classes right but for a number that is the
+        same for all classes of a row. Of averaged probabilities P they are ``log P``, or
+        ``log P - log(1 - P)`` where each output is a question of its own. Of a regression they are the
+        numbers that it predicts, in float64.
 
         Parameters
         ----------
         X
-            ``(rows, features)``, any real dtype, on any device.
+            ``(rows, features)``, any real dtype, on any device; or a sparse matrix of SciPy's.
         device
             Where to compute.
 
         Raises
         ------
         InputError
-            ``X`` has another shape.
+            ``X`` has another shape or dtype, or a row (`RowError`) whose values are not finite or too large.
         DeviceError
             The device cannot be used.
         """
-        if self.networks is not None or self.averaging != "none":
-            P = self.probabilities(X, device)
+        P = self._predictions(X, device, self.output if self.is_averaged else "identity")
+        if self.task == "regression":
+            P = np.asarray(P, np.float64)  # float32 would lose a deviation small against the mean
+            return P if self.target is None else P * self.target.scale + self.target.mean
+        if self.is_averaged:
             with np.errstate(divide="ignore"):  # the logarithm of 0 is minus infinity
-                return np.asarray(np.log(P), P.dtype)
-        rows, device = self._checked(X), get_device(device)
-        params, prepare = self._on(device)
-        parts = [np.empty((0, self.mlp.sizes[-1]), dtype_name(params["W1"]))]
-        with device.active():
-            for start in range(0, len(rows), EVALUATION_ROWS):
-                x = prepare(device.put(rows[start : start + EVALUATION_ROWS]))
-                parts.append(device.to_host(backprop.scores(device.xp, self.mlp, params, x)))
-        return np.concatenate(parts)
+                P = np.log(P) if self.output == "softmax" else np.log(P) - np.log1p(-P)
+        return P
 
     def probabilities(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[Any]:
-        """Return the probabilities ``(rows, classes)`` of raw rows; see `scores`."""
-        X, device = self._checked(X), get_device(device)
-        dtype = dtype_name(self.params["W1"])
-        with device.active():
-            parts = [device.to_host(P) for P in self._probabilities(X, device)]
-        return np.concatenate([np.empty((0, self.mlp.sizes[-1]), dtype), *parts])
-
-    def predict(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[np.int64]:
-        """Return the most probable class ``(rows,)`` of raw rows; see `scores`."""
-        return np.asarray(self.scores(X, device).argmax(axis=-1), np.int64)
-
-    def accuracy(self, X: ArrayLike, y: NDArray[Any], device: str | Device = "cpu") -> float:
-        """Return the part of raw rows whose most probable class is their label; see `scores`.
+        """Return the probabilities ``(rows, classes)``, or ``(rows, labels)``, of raw rows; see `scores`.
 
         Raises
         ------
         InputError
-            No rows, or not as many labels.
+            As for `scores`, or there are none: it is a regression.
         """
-        rows, device = self._checked(X), get_device(device)
-        if y.shape != (len(rows),) or not len(rows):
-            raise InputError(f"{len(rows)} rows and labels of shape {y.shape}: give each of some rows one")
+        if self.task == "regression":
+            raise InputError("a regression predicts numbers, which have no probabilities: use predict")
+        P = self._predictions(X, device, self.output)
+        one_of_two = P.shape[1] < len(self.class_names)
+        return np.concatenate([1.0 - P, P], axis=1) if one_of_two else P
+
+    def predict(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[Any]:
+        """Return what is predicted of raw rows; see `scores`.
+
+        Returns
+        -------
+        ndarray
+            The number of the most probable class ``(rows,)``, int64; 0 or 1 for each label
+            ``(rows, labels)``, int64; or numbers in float64: ``(rows,)`` of one output, ``(rows, outputs)``
+            of several.
+        """
+        scores = self.scores(X, device)
+        if self.task == "regression":
+            return scores.squeeze(axis=1) if scores.shape[1] == 1 else scores
+        if self.output == "softmax":
+            return np.asarray(scores.argmax(axis=-1), np.int64)
+        yes = np.asarray(scores > 0, np.int64)
+        return yes if self.task == "multilabel" else yes.squeeze(axis=1)
+
+    def predict_labels(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[Any]:
+        """Return as `predict`, but of a classification the label of each class instead of its number."""
+        found = self.predict(X, device)
+        if self.labels is None or self.task != "classification":
+            return found
+        strings = sum(isinstance(label, str) for label in self.labels)
+        # NumPy would make strings of numbers that stand beside strings.
+        dtype = object if 0 < strings < len(self.labels) else None
+        return np.asarray(self.labels, dtype)[found]
+
+    def score(self, X: ArrayLike, y: ArrayLike, device: str | Device = "cpu") -> float:
+        """Return the accuracy; of several labels the part of rows with all of them right; of numbers R².
+
+        Parameters
+        ----------
+        X, device
+            As for `scores`.
+        y
+            As a data set has it: classes ``(rows,)``; 0 or 1 ``(rows, labels)``; numbers ``(rows, outputs)``.
+
+        Raises
+        ------
+        InputError
+            As for `scores`, or there are no rows, or not as many in ``y``.
+        """
+        rows, device = checked(X, self.num_features, self.dtype), get_device(device)
+        y = to_numpy(y)
+        shape = rows.shape[:1] if self.task == "classification" else (rows.shape[0], *self.mlp.sizes[-1:])
+        if y.shape != shape or not rows.shape[0]:
+            raise InputError(f"y has shape {y.shape}: give {shape}, of one row or more")
+        if self.target is not None:  # of which R² is the same
+            y = (y - self.target.mean) / self.target.scale
         with device.active():
-            return int(device.to_host(hits(device, self._probabilities(rows, device), y))) / len(rows)
+            return float(scoring.score(device, self._parts(rows, device, self.output), y, self.output))
 
     def fold(self) -> "Model":
         """Return the same model without preprocessing, which becomes part of the first layer.
@@ -128,29 +233,64 @@ class Model:
         """
         W, b = (np.asarray(to_numpy(self.params[name]), np.float64) for name in ("W1", "b1"))
         W, b = transforms.fold(self.preprocessing, self.fitted, W, b)
-        dtype = dtype_name(self.params["W1"])
         return replace(
             self,
             mlp=replace(self.mlp, sizes=(self.num_features, *self.mlp.sizes[1:])),
-            params={**self.params, "W1": W.astype(dtype), "b1": b.astype(dtype)},
+            params={**self.params, "W1": W.astype(self.dtype), "b1": b.astype(self.dtype)},
             preprocessing=Preprocessing("none"),
             fitted={"mean": np.zeros(self.num_features)},
         )
 
-    def _probabilities(self, X: Any, device: Device) -> Iterator[Array]:
-        params, prepare = self._on(device)
-        of_views = partial(views, device.xp, self.averaging, image_shape=self.image_shape)
-        for P in probabilities(device, self.mlp, params, X, prepare, of_views):
-            yield P if self.networks is None else device.xp.mean(P, axis=0)
+    def _predictions(self, X: ArrayLike, device: str | Device, output: str) -> NDArray[Any]:
+        """Return what ``output`` makes of the scores ``(rows, outputs)``, averaged, on the host."""
+        rows, device = checked(X, self.num_features, self.dtype), get_device(device)
+        found, done = [np.empty((0, self.mlp.sizes[-1]), self.dtype)], 0
+        with device.active():
+            for of_part in self._parts(rows, device, output):
+                P = device.to_host(of_part)
+                finite = np.isfinite(P).all(axis=-1)
+                if not finite.all():
+                    raise RowError(
+                        done + int(finite.argmin()),
+                        f"gives no prediction but NaN, its values are too large for {self.dtype}: "
+                        "divide them as the training rows were, or train again with a lower learning rate",
+                    )
+                found.append(P)
+                done += len(P)
+        return np.concatenate(found)
 
-    def _on(self, device: Device) -> tuple[Params, partial[Array]]:
-        """Return parameters and preprocessing on a device."""
+    def _parts(self, rows: Any, device: Device, output: str) -> Iterator[Array]:
+        """Yield the same for checked rows, part by part, on the device."""
         params = {name: device.put(to_numpy(value)) for name, value in self.params.items()}
-        fitted = {name: device.put(value, dtype_name(params["W1"])) for name, value in self.fitted.items()}
-        return params, partial(transforms.apply, device.xp, self.preprocessing, fitted)
+        fitted = {name: device.put(value, self.dtype) for name, value in self.fitted.items()}
+        prepare = partial(transforms.apply, device.xp, self.preprocessing, fitted)
+        of_views = partial(views, device.xp, self.averaging, image_shape=self.image_shape)
+        step = max(1, PART // self.num_features)
+        for start in range(0, rows.shape[0], step):
+            part = rows[start : start + step]
+            part = part.toarray() if hasattr(part, "toarray") else part
+            if part.dtype.kind == "f":  # not every device has the dtype of the rows
+                part = part.astype(self.dtype, copy=False)
+            for P in scoring.predictions(device, self.mlp, params, part, prepare, of_views, output):
+                yield P if self.networks is None else device.xp.mean(P, axis=0)
 
-    def _checked(self, X: ArrayLike) -> Any:
-        X = to_numpy(X)
-        if X.ndim != 2 or X.shape[1] != self.num_features:
-            raise InputError(f"X has shape {X.shape}: give (rows, {self.num_features})")
-        return X
+
+def check_outputs(
+    mlp: MLP, task: Task, class_names: Sequence[str], labels: Sequence[Any] | None, has_target: bool
+) -> None:
+    """Refuse names, labels and a target's scale that don't fit the outputs of a network.
+
+    Raises
+    ------
+    InputError
+        They don't, or there is no such task.
+    """
+    outputs, names = mlp.sizes[-1], len(class_names)
+    if task not in get_args(Task):
+        raise InputError(f"there is no task {task!r}: use {', '.join(get_args(Task))}")
+    if outputs != names and (task, outputs, names) != ("classification", 1, 2):
+        raise InputError(f"{outputs} outputs and {names} names: give each output of the network one name")
+    if labels is not None and len(labels) != names:
+        raise InputError(f"{len(labels)} labels and {names} names: give each name one label")
+    if has_target and task != "regression":
+        raise InputError(f"a {task} has no target's mean and scale: leave them out")

@@ -19,12 +19,22 @@ from xpnet.device import dtype_name, to_numpy
 from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.nn.mlp import MLP
-from xpnet.runs.model import Model
+from xpnet.runs.model import Model, Scale, check_outputs
+from xpnet.typing import Task
 
 __all__ = ["load_model", "save_model"]
 
-FORMAT = 2
-"""Version of what the description says; a reader refuses any other."""
+FORMAT = 3
+"""Version of what the description says."""
+
+OF_CLASSES = {"task": "classification", "labels": None, "has_target": False}
+"""What version 2, which held classifications only, did not say; a reader refuses any other."""
+
+PREFIX = "preprocessing."
+"""In front of the names of what the preprocessing was fitted to be."""
+
+TARGET = "target."
+"""In front of the names of what the targets were standardised by."""
 
 _FIX = "give the model.safetensors of a run, or train again"
 _DTYPES = {"float32": "F32", "float64": "F64"}  # in NumPy's words and in those of the file
@@ -42,6 +52,9 @@ class _Description(NamedTuple):
     averaging: Views
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int] | None
+    task: Task
+    labels: tuple[Any, ...] | None
+    has_target: bool
     crc32: str = ""
 
     @classmethod
@@ -57,6 +70,9 @@ class _Description(NamedTuple):
             model.averaging,
             model.class_names,
             model.image_shape,
+            model.task,
+            None if model.labels is None else tuple(map(_plain, model.labels)),
+            model.target is not None,
         )
 
     @classmethod
@@ -78,17 +94,26 @@ class _Description(NamedTuple):
             found["averaging"],
             tuple(map(str, found["class_names"])),
             image_shape,
+            found["task"],
+            None if found["labels"] is None else tuple(map(_plain, found["labels"])),
+            bool(found["has_target"]),
             found["crc32"],
+        )
+        check_outputs(
+            description.mlp,
+            description.task,
+            description.class_names,
+            description.labels,
+            description.has_target,
         )
         if description.preprocessing.output_features(description.num_features) != description.mlp.sizes[0]:
             raise ValueError("the preprocessing does not fit the network")
         description.arrays()
         return description
 
-    def as_json(self) -> str:
-        """Return it as text."""
-        plain = self._asdict() | {"mlp": asdict(self.mlp), "preprocessing": asdict(self.preprocessing)}
-        return json.dumps(plain)
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return self._asdict() | {"mlp": asdict(self.mlp), "preprocessing": asdict(self.preprocessing)}
 
     def arrays(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Return dtype and shape of each array."""
@@ -96,11 +121,10 @@ class _Description(NamedTuple):
         dtype = _DTYPES[self.dtype]
         params = {name: (dtype, (*nets, *shape)) for name, shape in self.mlp.shapes.items()}
         fitted = self.preprocessing.shapes(self.num_features)
-        return params | {f"{PREFIX}{name}": (_DTYPES["float64"], shape) for name, shape in fitted.items()}
-
-
-PREFIX = "preprocessing."
-"""In front of the names of what the preprocessing was fitted to be."""
+        exact = {f"{PREFIX}{name}": shape for name, shape in fitted.items()}
+        if self.has_target:
+            exact |= {f"{TARGET}{name}": self.mlp.sizes[-1:] for name in Scale._fields}
+        return params | {name: (_DTYPES["float64"], shape) for name, shape in exact.items()}
 
 
 def save_model(path: Path, model: Model) -> None:
@@ -115,6 +139,8 @@ def save_model(path: Path, model: Model) -> None:
 
     Raises
     ------
+    InputError
+        A label is no int, string, bool or float.
     OSError
         The file cannot be written.
     """
@@ -122,11 +148,14 @@ def save_model(path: Path, model: Model) -> None:
 
     arrays = {name: np.ascontiguousarray(to_numpy(value)) for name, value in model.params.items()}
     arrays |= {f"{PREFIX}{name}": np.ascontiguousarray(value) for name, value in model.fitted.items()}
-    description = _Description.of_model(model)
-    description = description._replace(crc32=_checksum(description, arrays))
+    if model.target is not None:
+        for name, value in model.target._asdict().items():
+            arrays[f"{TARGET}{name}"] = np.ascontiguousarray(value, np.float64)
+    described = _Description.of_model(model).as_dict()
+    described["crc32"] = _checksum(described, arrays)
     # One entry: safetensors writes several in a new order each time, and the same model should be
     # the same file. To bytes first: its own writing raises no OSError on a full disk.
-    content = save(arrays, {"xpnet": description.as_json()})
+    content = save(arrays, {"xpnet": json.dumps(described)})
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
@@ -156,7 +185,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         raise InputError(f"there is no file {path}: give the model.safetensors of a run")
     try:
         with safe_open(path, framework="np") as file:
-            description = _read_description(path, file.metadata() or {})
+            described, description = _read_description(path, file.metadata() or {})
             found = {
                 name: (file.get_slice(name).get_dtype(), tuple(file.get_slice(name).get_shape()))
                 for name in file.keys()  # noqa: SIM118 - not a dict: it cannot be iterated over
@@ -166,8 +195,9 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     except (SafetensorError, OSError) as error:
         reason = textwrap.shorten(str(error), 300, placeholder="…")
         raise InputError(f"{path} cannot be read ({reason}): {_FIX}") from error
-    if _checksum(description, arrays) != description.crc32:
+    if _checksum(described, arrays) != description.crc32:
         raise InputError(f"{path} is damaged, its checksum is wrong: {_FIX}")
+    target = {name: arrays.pop(f"{TARGET}{name}") for name in Scale._fields if description.has_target}
     return Model(
         description.mlp,
         {name: value for name, value in arrays.items() if not name.startswith(PREFIX)},
@@ -176,21 +206,27 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         description.class_names,
         description.image_shape,
         description.averaging,
+        description.task,
+        description.labels,
+        Scale(**target) if target else None,
     )
 
 
-def _read_description(path: Path, metadata: Mapping[str, str]) -> _Description:
+def _read_description(path: Path, metadata: Mapping[str, str]) -> tuple[dict[str, Any], _Description]:
+    """Return the description of a file as it stands there, for its checksum, and what it means."""
     if "xpnet" not in metadata:
         raise InputError(f"{path} was not written by xpnet: {_FIX}")
     try:
         found = json.loads(metadata["xpnet"])
         version = found["format"]
         if version == FORMAT:
-            return _Description.of_json(found)
+            return found, _Description.of_json(found)
+        if version == 2:
+            return found, _Description.of_json(found | OF_CLASSES)
     except Exception as error:  # text that anyone may have written can fail in any way
         raise InputError(f"{path} is damaged, its description makes no sense: {_FIX}") from error
     raise InputError(
-        f"{path} has format {reprlib.repr(version)} and this version of xpnet reads {FORMAT}: "
+        f"{path} has format {reprlib.repr(version)} and this version of xpnet reads 2 and {FORMAT}: "
         "load it with the version that wrote it"
     )
 
@@ -210,9 +246,17 @@ def _compare(
             raise InputError(f"{path}: {name} is {is_there} and should be {should_be}: {_FIX}")
 
 
-def _checksum(description: _Description, arrays: Mapping[str, NDArray[Any]]) -> str:
+def _checksum(described: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
     """Return the CRC-32 of all else that is in a file."""
-    crc = zlib.crc32(description._replace(crc32="").as_json().encode())
+    crc = zlib.crc32(json.dumps({**described, "crc32": ""}).encode())
     for name in sorted(arrays):
         crc = zlib.crc32(arrays[name].data, crc)
     return f"{crc:08x}"
+
+
+def _plain(label: Any) -> Any:
+    """Return a label as JSON has it."""
+    label = label.item() if isinstance(label, np.generic) else label
+    if not isinstance(label, int | str | bool | float):
+        raise InputError(f"a label is of type {type(label).__name__}: use ints, strings, bools or floats")
+    return label

@@ -78,7 +78,9 @@ def score(device: Device, of_parts: Iterable[Array], y: Any, output: str = "soft
     xp = device.xp
     done: int = 0
     sums: Any = 0
-    y_host = device.to_host(y) if output == "identity" else None
+    y_host = None
+    if output == "identity":
+        y_host = y if isinstance(y, np.ndarray) else device.to_host(y)
     for P in of_parts:
         rows = slice(done, done + P.shape[-2])
         done = rows.stop
