@@ -168,12 +168,15 @@ def test_counts_have_to_be_at_least_one(study, options):
         ({"reg": Choice([0.1, 0.2])}, "the study knows reg by another distribution"),
         ({"learning_rat": Uniform(0, 1)}, "did you mean learning_rate?"),
         ({"init_std": Uniform(-2, -1)}, "--init-std must be"),
+        ({"reg": [0.1, 0.2]}, "reg is a plain list: give Choice([0.1, 0.2])"),
+        ({"reg": object()}, "reg cannot be drawn from an object of object"),
     ],
 )
 def test_a_space_that_does_not_fit_is_one_line_and_leaves_no_trial_running(study, space, words):
     asktell.optimize(study, SPACE, BASE, blobs(), trials=2)
     with pytest.raises(InputError) as caught:
         asktell.optimize(study, space, BASE, blobs(), trials=2)
+    assert str(caught.value).startswith(words) or not words.startswith("reg ")
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert states(study) == ["COMPLETE", "COMPLETE", "FAIL"]

@@ -83,6 +83,33 @@ def test_settings_that_do_not_fit_the_data_are_an_error_before_any_work(tmp_path
     assert not (tmp_path / "there").exists()
 
 
+def test_a_sweep_of_nothing():
+    for given in ([], ()):
+        with pytest.raises(InputError, match=r"^a sweep needs at least one network: give the settings"):
+            sweep.run(given, blobs())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("dataset", "other.npz"),
+        ("data_dir", "there"),
+        ("device", "cuda"),
+        ("backend", "torch"),
+        ("precision", "tf32"),
+        ("compile", True),
+        ("dtype", "float32"),
+    ],
+)
+def test_networks_that_cannot_share_a_sweep(name, value):
+    first = getattr(BASE, name)
+    with pytest.raises(InputError) as caught:
+        sweep.run([BASE, BASE, dataclasses.replace(BASE, **{name: value})], blobs())
+    assert str(caught.value) == (
+        f"{name} is the same for a whole sweep, not {first!r} and {value!r}: run one sweep for each value"
+    )
+
+
 # Chunks
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,24 +54,32 @@ SINGLE = (
 """Settings of `Config` that take one value."""
 
 
+_sweep_setting = partial(setting, group="sweep")
+
+
 @dataclass(frozen=True)
 class SweepConfig(Config):
     """The settings of a sweep beside those of its networks."""
 
     out: str | None = setting(
-        None, "folder to write, by default runs/sweep-<dataset>-<digest of the settings>", recorded=False
+        None,
+        "folder to write, by default runs/sweep-<dataset>-<digest of the settings>",
+        group="output",
+        recorded=False,
+        common=True,
+        path=True,
     )
-    ablation: bool = setting(False, "vary one setting at a time, instead of the whole grid")
-    random: int | None = setting(None, "number of random draws, instead of the whole grid")
-    random_seed: int = setting(0, "seed of the random draws")
-    own_batches: bool = setting(
+    ablation: bool = _sweep_setting(False, "vary one setting at a time, instead of the whole grid")
+    random: int | None = _sweep_setting(None, "number of random draws, instead of the whole grid")
+    random_seed: int = _sweep_setting(0, "seed of the random draws")
+    own_batches: bool = _sweep_setting(
         False, "give each network batches of its own seed; else all share the first's"
     )
-    halving: bool = setting(False, "successive halving: after each rung only the better half goes on")
-    max_nets: int | None = setting(
+    halving: bool = _sweep_setting(False, "successive halving: after each rung only the better half goes on")
+    max_nets: int | None = _sweep_setting(
         None, "most networks in a stack, by default as many as fit memory and cache"
     )
-    scheduler: str | None = setting(None, "address of a Dask scheduler whose workers train")
+    scheduler: str | None = _sweep_setting(None, "address of a Dask scheduler whose workers train")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,10 +104,7 @@ def _read_settings(argv: Sequence[str] | None) -> dict[str, Any]:
         flags.Parser(NAME, description=DESCRIPTION),
         SweepConfig,
         argv,
-        defaults=lambda given: (
-            {f.name: f.default for f in fields(SweepConfig)}
-            | defaults_for(given.get("dataset", Config.dataset))
-        ),
+        defaults=lambda given: defaults_for(given.get("dataset"), SweepConfig),
         variants=DATASET_DEFAULTS,
         recipes={name: recipes.path(name) for name in recipes.names()},
         several=_several(),

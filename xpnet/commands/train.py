@@ -45,7 +45,7 @@ def _read_config(argv: Sequence[str] | None) -> Config:
         parser,
         Config,
         argv,
-        defaults=lambda given: defaults_for(given.get("dataset", Config.dataset)),
+        defaults=lambda given: defaults_for(given.get("dataset")),
         variants=DATASET_DEFAULTS,
         recipes={name: recipes.path(name) for name in recipes.names()},
         file_of=settings_to_resume,
