@@ -21,8 +21,8 @@ from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.reporting import metrics, plots
 from xpnet.runs import saved_run
-from xpnet.runs.model import Model
 from xpnet.text import printable
+from xpnet.training.model import Model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -154,6 +154,8 @@ class Estimator(Fitting):
             X_val, y_val = inputs.checked(self, *given, dtype=dtype, reset=False, **self._of_targets())
             validation = Rows(X_val, self._encode(y_val, False), None)
         how = settings.preprocessing_of(parameters)
+        if how.kind != "none" and hasattr(X, "toarray"):
+            raise InputError(f"preprocess={how.kind!r} takes dense rows: give X.toarray(), or use 'none'")
         mlp = self._network(how.output_features(X.shape[1]), target, fresh)
         if fresh:
             self._begin(mlp, dtype)
@@ -163,12 +165,12 @@ class Estimator(Fitting):
         count = rows.X.shape[0]
         size = min(200 if self.batch_size == "auto" else int(self.batch_size), count)
         if self.batch_size != "auto" and size < int(self.batch_size):
-            warnings.warn(f"batch_size {self.batch_size} is clipped to the {size} training rows", stacklevel=3)
+            warnings.warn(
+                f"batch_size {self.batch_size} is clipped to the {size} training rows", stacklevel=3
+            )
         products = max(2 * size * into * out for into, out in pairwise(mlp.sizes))
         with one_blas_thread(products < SHARED_FROM):
             if fresh and how.kind != "none":
-                if hasattr(X, "toarray"):
-                    raise InputError(f"preprocess={how.kind!r} takes dense rows: give X.toarray(), or use 'none'")
                 self._fitted = transforms.fit(how, rows.X, device, dtype)
             self._mlp = mlp
             self._train(device, mlp, rows, size, validation, incremental)

@@ -4,7 +4,6 @@ import math
 import signal
 import warnings
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,9 +15,9 @@ from xpnet.data import transforms
 from xpnet.data.batches import batches_per_epoch
 from xpnet.data.feed import Feed, HostRows
 from xpnet.device import Device
-from xpnet.errors import InputError
 from xpnet.estimator import settings
 from xpnet.estimator.pace import Pace, Settled
+from xpnet.nn import backprop
 from xpnet.nn.mlp import MLP, init
 from xpnet.training.history import History
 from xpnet.training.interrupt import StopSignals
@@ -68,7 +67,7 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         means the same in any dtype. Those of an ensemble are drawn one network after the other.
         """
         drawn = [self._draw(mlp) for _ in range(self.ensemble)]
-        params = drawn[0] if len(drawn) == 1 else {name: np.stack([p[name] for p in drawn]) for name in drawn[0]}
+        params = drawn[0] if len(drawn) == 1 else backprop.stack(np, drawn)
         self._set_params({name: value.astype(dtype) for name, value in params.items()})
         self._memory: State = {}
         self._updates = 0
@@ -170,8 +169,6 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         dtype = str(self.coefs_[0].dtype)
         how = settings.preprocessing_of(self.get_params(deep=False))
         if hasattr(rows.X, "toarray"):
-            if how.kind != "none":
-                raise InputError(f"preprocess={how.kind!r} takes dense rows: give X.toarray(), or use 'none'")
             X: Any = HostRows(rows.X, device, dtype)
         elif how.kind == "none":
             X = device.put(rows.X, dtype)

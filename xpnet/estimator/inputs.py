@@ -7,13 +7,8 @@ from numpy.typing import NDArray
 from sklearn.utils._array_api import _convert_to_numpy, get_namespace_and_device
 from sklearn.utils.validation import validate_data
 
-from xpnet.data.feed import HostRows
-from xpnet.device import Device, dtype_name, get_device
+from xpnet.device import Device, get_device
 from xpnet.errors import DeviceError, InputError
-from xpnet.nn import backprop
-from xpnet.nn.mlp import MLP
-from xpnet.training.evaluation import EVALUATION_ROWS
-from xpnet.typing import Array, Params
 
 __all__ = ["check_size", "checked", "device_or_cpu", "like", "row_weights", "to_host"]
 

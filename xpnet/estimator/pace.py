@@ -21,7 +21,7 @@ class Pace:
     kind
         ``"adaptive"`` or ``"invscaling"``; by any other name the rate is that of the regime.
     first, power
-        The learning rate to begin with; that of ``"invscaling"`` after ``t`` rows is ``first / (t + 1)^power``.
+        The learning rate to begin with; by ``"invscaling"`` it is ``first / (t + 1)^power`` after ``t`` rows.
     """
 
     def __init__(self, kind: str, first: float, power: float) -> None:

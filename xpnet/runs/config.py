@@ -93,8 +93,9 @@ class Config:
         "batches drawn with replacement; from a new shuffle each epoch; or of all rows, the last one smaller",
     )
     loss: Literal["auto", "cross-entropy", "hinge", "logistic", "squared-error"] = _training(
-        "auto", "what is minimised: by default cross-entropy of classes, logistic of several labels a row, "
-        "squared-error of numbers"
+        "auto",
+        "what is minimised: by default cross-entropy of classes, logistic of several labels a row, "
+        "squared-error of numbers",
     )
     solver: Literal["sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "lion"] = _training(
         "sgd", "how gradients change parameters", common=True
@@ -198,6 +199,10 @@ class Config:
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
+        weights: Any = self.class_weight
+        if isinstance(weights, Mapping):  # as scikit-learn has it
+            by_name = tuple(f"{name}={weight}" for name, weight in weights.items())
+            object.__setattr__(self, "class_weight", by_name)
         normalise(self)
         ranges.check(self)
         # These check themselves; the numbers of features and classes come with the data.

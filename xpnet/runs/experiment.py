@@ -1,5 +1,6 @@
 """From settings and a data set to a trained network: what the command lines share."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -20,8 +21,9 @@ from xpnet.runs.preparation import Prepared, check, prepare
 from xpnet.training.draws import Sources
 from xpnet.training.history import SCORE_OF, History
 from xpnet.training.loop import Fit, fit
-from xpnet.training.regime import Hyper
 from xpnet.training.model import Model
+from xpnet.training.raw_rows import RowError
+from xpnet.training.regime import Hyper
 from xpnet.training.scoring import predictions, score
 from xpnet.training.step import initial_state
 from xpnet.training.stopping import Patience
@@ -374,6 +376,9 @@ def record(
         "seed": config.seed,
         "status": status(result),
     }
+    validated = None
+    with contextlib.suppress(RowError):  # a diverged network may be of parameters too large to predict
+        validated = Validated(data.y_val, model.predict(data.X_val, device))
     diverged_at = result.diverged_at[result.diverged_at > 0]
     return Experiment(
         config,
@@ -381,7 +386,7 @@ def record(
         result.history.mean(),
         summary,
         best,
-        Validated(data.y_val, model.predict(data.X_val, device)),
+        validated,
         schedule_of(config, len(data.X_train)),
         int(diverged_at.min()) if diverged_at.size else 0,
     )

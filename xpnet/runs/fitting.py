@@ -18,11 +18,11 @@ from xpnet.errors import InputError
 from xpnet.reporting import plots, progress, tensorboard
 from xpnet.runs import folder as run_folder
 from xpnet.runs.checkpoints import Checkpoints
-from xpnet.runs.config import Config, resolve
+from xpnet.runs.config import Config
 from xpnet.runs.experiment import train_and_measure
 from xpnet.runs.preparation import check
 from xpnet.runs.run import Run, as_run
-from xpnet.runs.settings import flag, read_file
+from xpnet.runs.settings import flag
 from xpnet.training.history import History
 from xpnet.training.interrupt import StopSignals
 from xpnet.training.loop import Fit
@@ -96,17 +96,17 @@ def fit(
     if data is None:
         settings["dataset"] = os.fspath(X)  # type: ignore[arg-type]  # a name or a path, as found above
     file = settings_to_resume(settings)
-    config = resolve(
-        {"dataset": data.name if data is not None else None, "quiet": True},
-        read_file(recipes.path(recipe), Config) if recipe is not None else {},
-        read_file(file, Config) if file is not None else {},
-        settings,
-    )
+    layers: list[Any] = [{"quiet": True} | ({} if data is None else {"dataset": data.name})]
+    layers += [recipes.path(recipe)] if recipe is not None else []
+    layers += [file] if file is not None else []
+    config = Config.of(*layers, **settings)
     with StopSignals(signal.SIGINT) as signals:
         run = carry_out(config, data, signals, folder=config.resume or config.out, on_epoch=on_epoch)
     if run.diverged_at:
         warnings.warn(
-            f"the loss overflowed at step {run.diverged_at}: lower {remedy(run)}", RuntimeWarning, stacklevel=2
+            f"the loss overflowed at step {run.diverged_at}: lower {remedy(run)}",
+            RuntimeWarning,
+            stacklevel=2,
         )
     return run
 

@@ -22,10 +22,10 @@ from xpnet.reporting import plots
 from xpnet.reporting.report import Report
 from xpnet.runs.config import Config, defaults_for
 from xpnet.runs.experiment import Experiment
-from xpnet.training.model import Model
-from xpnet.typing import Task
 from xpnet.runs.model_file import save_model
 from xpnet.training.history import SCORE_OF, Row
+from xpnet.training.model import Model
+from xpnet.typing import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

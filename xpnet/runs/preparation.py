@@ -63,6 +63,8 @@ def check(config: Config, data: Dataset) -> None:
     config.mlp(data.num_features, data.num_outputs)
     augment.check(config.augmentation, data.image_shape)
     augment.check_views(config.averaging, data.image_shape)
+    if data.task == "regression" and config.label_smoothing:
+        raise InputError("--label-smoothing is for classes and labels: drop it for numbers")
     if _weights(config, data) is not None and config.mixup:
         raise InputError("--mixup makes one row of two: give weights or --mixup, not both")
 

@@ -62,15 +62,26 @@ def check(config: Any) -> None:
         # In the precision of the computation: what rounds to 1 there would be divided by 0.
         if not (value >= 0 and np.dtype(config.dtype).type(value) < 1):
             raise InputError(f"{flag(name)} must be 0 or more and below 1 in {config.dtype}, not {value}")
-    for name in ("epsilon", "clip_norm"):
+    for name in ("epsilon", "clip_norm", "max_time"):
         value = getattr(config, name)
         if value is not None and not (value > 0 and math.isfinite(value)):
             raise InputError(f"{flag(name)} must be a finite number above 0, not {value}")
+    for item in config.class_weight or ():
+        name, _, weight = item.rpartition("=")
+        if config.class_weight != ("balanced",) and not (name and _is_weight(weight)):
+            raise InputError(f"--class-weight takes balanced, or NAME=WEIGHT for some classes, not {item!r}")
     if not 0 < config.peak < 1:
         raise InputError(f"--peak must be above 0 and below 1, not {config.peak}")
     if config.init_std > 1e30:
         raise InputError(f"{flag('init_std')} must be at most 1e30, not {config.init_std}")
     _check_together(config)
+
+
+def _is_weight(text: str) -> bool:
+    try:
+        return 0 <= float(text) < math.inf
+    except ValueError:
+        return False
 
 
 def _check_together(config: Any) -> None:

@@ -101,7 +101,8 @@ class Run(Experiment):
         model = self.model
         target = encode_targets(y, model.task, model.labels, len(model.class_names))
         if model.task == "regression":
-            return metrics.regression(target, model.predict(self._rows(X), device))
+            found = metrics.regression(target, model.predict(self._rows(X), device))
+            return {name: float(np.mean(values)) for name, values in found._asdict().items()}
         return {"accuracy": model.score(self._rows(X), target, device)}
 
     def save(self, path: str | Path) -> Path:
@@ -173,9 +174,10 @@ class Run(Experiment):
             for part in ("train", "val", "test")
             if self.summary.get(f"{part}_{score}") is not None
         ]
+        summary = self.summary
         lines = [
-            f"Run of {self.config.dataset}: {self.summary['status']} after {self.summary['steps']} steps, "
-            f"{self.summary['seconds']:.2f} s on {self.summary['device']}",
+            f"Run on {self.config.dataset}: {summary['status']}, {summary['steps']} steps",
+            f"  {summary['seconds']:.2f} s on {summary['device']} with {summary['backend']}",
             f"  {score}: {', '.join(parts)}",
             f"  {self.model!r}",
         ]

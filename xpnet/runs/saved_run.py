@@ -10,9 +10,9 @@ from xpnet import datasets
 from xpnet.datasets import Dataset
 from xpnet.errors import InputError
 from xpnet.runs.config import Config
-from xpnet.runs.model import Model
 from xpnet.runs.model_file import load_model
 from xpnet.runs.settings import read_file
+from xpnet.training.model import Model
 
 __all__ = ["SavedRun", "open_run"]
 
