@@ -121,7 +121,8 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             self._noise = dict.fromkeys(("dropout", "mixup"), np.random.default_rng(seed))
         nets = () if self.ensemble == 1 else (self.ensemble,)
         self._pace.begin(regime, hyper, nets, count, self.t_)
-        sources = self._noise | {"batches": Order(self._random_state, count, self.shuffle)}
+        order = Order(self._random_state, count, self.shuffle)
+        sources: dict[str, Any] = self._noise | {"batches": order}
         if validation is None:  # not those of a call before
             self.validation_scores_ = self.best_validation_score_ = None
 

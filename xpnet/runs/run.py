@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xpnet import exporters
-from xpnet.datasets import encode_targets
+from xpnet.datasets.targets import encode_targets
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.files import replacing

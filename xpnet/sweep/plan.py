@@ -77,7 +77,9 @@ def groups(configs: Sequence[Config]) -> list[list[int]]:
 
 def count_halvings(configs: Sequence[Config], num_rows: int) -> int:
     """Return how often a sweep is halved: until one network is left, or a first rung is an epoch long."""
-    shortest = min(c.num_steps(num_rows) // batches_per_epoch(num_rows, c.batch_size, c.sampling) for c in configs)
+    shortest = min(
+        c.num_steps(num_rows) // batches_per_epoch(num_rows, c.batch_size, c.sampling) for c in configs
+    )
     return min((len(configs) - 1).bit_length(), max(shortest, 1).bit_length() - 1)
 
 

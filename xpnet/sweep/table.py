@@ -48,9 +48,7 @@ def write_csv(
             writer.writerow([row["network"], *values, *(row[name] for name in measured)])
 
 
-def as_text(
-    configs: Sequence[Config], rows: Iterable[Mapping[str, Any]], score: str = "accuracy"
-) -> str:
+def as_text(configs: Sequence[Config], rows: Iterable[Mapping[str, Any]], score: str = "accuracy") -> str:
     """Return the settings that vary and the scores, in aligned columns."""
     names = varied(configs)
     lines = [["network", *names, "train", "val", "status"]]
