@@ -149,27 +149,3 @@ def test_what_the_user_forbids_for_code_of_his_own(cpu):
     with jax.numpy_rank_promotion("raise"), jax.transfer_guard("disallow"):
         train(cpu, random_params(np.random.default_rng(1)), learnable(), "float32", num_steps=3)
     np.testing.assert_array_equal(cpu.put(np.arange(3, dtype=">i4")), [0, 1, 2])
-
-
-def test_an_epoch_cut_off_in_its_midst_goes_back_to_its_beginning(cpu):
-    """Steps had consumed the state, and Ctrl-C came before they returned the new one."""
-    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
-    from xpnet.estimator.epochs import Epochs
-
-    X, y = learnable()[:2]
-    with cpu.active():
-        state = begin(cpu, random_params(np.random.default_rng(5)), "float64", REGIME, Hyper(0.1))
-        before = on_host(cpu, {name: value.copy() for name, value in state["params"].items()})
-        epochs = Epochs(cpu, MLP_543, Feed(cpu.put(X), cpu.put(y)), state, REGIME, Hyper(0.1), 0)
-
-        def cut_off(state, *_):
-            for value in state["params"].values():
-                value.delete()
-            raise KeyboardInterrupt
-
-        epochs._ways[6] = cut_off
-        with pytest.raises(KeyboardInterrupt):
-            epochs.train(np.arange(30), np.full(5, 0.1))
-        assert not epochs.settle()
-        for name, value in on_host(cpu, epochs.state["params"]).items():
-            np.testing.assert_array_equal(value, before[name])

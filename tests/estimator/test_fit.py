@@ -1,6 +1,8 @@
 """What the estimators do beyond scikit-learn's: validation, weights, sparse rows, devices, interruptions."""
 
+import contextlib
 import pickle
+import signal
 import time
 import warnings
 
@@ -20,9 +22,12 @@ from sklearn.preprocessing import StandardScaler
 
 from xpnet import InputError, MLPClassifier, MLPRegressor
 from xpnet.data import feed as feeding
-from xpnet.estimator import fitting, inputs
-from xpnet.estimator.epochs import Epochs
+from xpnet.estimator import fitting
+from xpnet.estimator.pace import Pace, Settled
 from xpnet.nn.solvers import SOLVERS
+from xpnet.training import interrupt
+from xpnet.training.evaluation import EVALUATION_ROWS
+from xpnet.training.stopping import Epoch
 
 HOW = {"random_state": 0, "max_iter": 12, "batch_size": 20}
 
@@ -120,18 +125,32 @@ def test_no_time_at_all_is_a_step():
     assert np.isfinite([ours.loss_, ours.best_loss_, ours.best_validation_score_]).all()
 
 
-def test_interrupted_before_the_first_epoch(monkeypatch):
+def test_interrupted_before_the_first_step():
     X, y = classes("binary")
+    listening = interrupt.StopSignals.listening
 
-    def interrupt(*_):
-        raise KeyboardInterrupt
+    @contextlib.contextmanager
+    def interrupted(signals):
+        with listening(signals):
+            signal.raise_signal(signal.SIGINT)
+            yield
 
-    monkeypatch.setattr(Epochs, "train", interrupt)
-    with pytest.warns(UserWarning, match="interrupted"):
+    with pytest.MonkeyPatch.context() as patch, pytest.warns(UserWarning, match="interrupted"):
+        patch.setattr(interrupt.StopSignals, "listening", interrupted)
         ours = model().fit(X, y, X_val=X, y_val=y)
     assert ours.n_iter_ == 0
     assert np.isnan(ours.loss_)
     assert ours.best_loss_ is ours.best_validation_score_ is None
+    assert ours.predict(X).shape == y.shape
+
+
+def test_ctrl_c_ends_training_after_a_step():
+    X, y = classes("multiclass")
+    ours = model(callbacks=lambda fitted: fitted.n_iter_ == 2 and signal.raise_signal(signal.SIGINT))
+    with pytest.warns(UserWarning, match="interrupted: the weights are those it had by then"):
+        ours.fit(X, y)
+    assert_same_network(ours, fitted(model(max_iter=2), X, y))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_callbacks_see_the_estimator_after_each_epoch():
@@ -259,9 +278,11 @@ def test_partial_fits_are_a_fit_in_parts(solver, dropout):
 def test_each_part_is_shuffled_anew(monkeypatch):
     """scikit-learn takes the first shuffle of a seed in every call."""
     orders = []
-    train = Epochs.train
+    permutation = fitting.Order.permutation
     monkeypatch.setattr(
-        Epochs, "train", lambda self, order, *how: orders.append(order) or train(self, order, *how)
+        fitting.Order,
+        "permutation",
+        lambda self, rows: orders.append(permutation(self, rows)) or orders[-1],
     )
     X, y = classes("multiclass")
     model().partial_fit(X, y, classes=[0, 1, 2]).partial_fit(X, y)
@@ -403,7 +424,7 @@ def test_sparse_rows_become_dense_a_batch_at_a_time(monkeypatch):
     X, y = classes("binary", rows=2500)
     fitted(model(max_iter=2, batch_size=400), scipy.sparse.csr_array(X), y).predict(scipy.sparse.csr_array(X))
     assert taken == 2 * [*(6 * [400]), 100]
-    assert max(rows for rows, _ in dense) <= inputs.EVALUATION_ROWS
+    assert max(rows for rows, _ in dense) <= EVALUATION_ROWS
 
 
 def test_the_dtype_is_that_of_the_rows_unless_it_is_chosen():
@@ -509,14 +530,26 @@ def test_only_what_is_fitted_predicts_and_only_rows_like_those():
         ours.predict(X[:, :5])
 
 
-def test_watch_counts_as_scikit_learn_does():
-    watch = fitting.Watch(tol=0.1)
-    idle = []
-    for value in (0.0, 0.05, 0.2, 0.25, 0.29, 0.4, np.nan):
-        watch.see(value)
-        idle.append(watch.idle)
+def test_settled_counts_as_scikit_learn_does():
+    settled = Settled(0.1, 1, True, Pace("", 0.1, 0.5))
+    idle, ended = [], []
+    for number, value in enumerate((0.0, 0.05, 0.2, 0.25, 0.29, 0.4, np.nan)):
+        ended.append(bool(settled.ends(Epoch(number, np.nan, np.nan, np.asarray(value), None))))
+        idle.append(int(settled.idle))
     assert idle == [0, 1, 0, 1, 2, 0, 1]
-    assert watch.best == 0.4
+    assert ended == [False, False, False, False, True, False, False]
+    assert settled.best == 0.4
+
+
+def test_each_network_settles_by_itself_and_is_slowed_down_first():
+    pace = Pace("adaptive", 0.5, 0.5)
+    settled = Settled(0.0, 0, False, pace)
+    losses = np.array([[1.0, 2.0], [0.5, 3.0], [0.4, 4.0]])
+    ended = [settled.ends(Epoch(k, loss, np.nan, np.nan, None)).tolist() for k, loss in enumerate(losses)]
+    assert ended == [[False, False]] * 3
+    assert pace._rate.tolist() == [0.5, 0.02]
+    pace._rate = np.array([1e-6, 0.1])
+    assert settled.ends(Epoch(3, np.array([1.0, 5.0]), np.nan, np.nan, None)).tolist() == [True, False]
 
 
 def test_errors_are_those_of_xpnet_and_of_python():

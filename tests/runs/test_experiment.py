@@ -13,7 +13,7 @@ from xpnet.errors import InputError
 from xpnet.nn import backprop
 from xpnet.runs import experiment
 from xpnet.runs.config import Config
-from xpnet.runs.experiment import accuracies, run, schedule_of, sources_of, train
+from xpnet.runs.experiment import run, schedule_of, scores, sources_of, train
 from xpnet.runs.preparation import prepare
 
 # Rows whose columns are as wide as small images.
@@ -149,7 +149,7 @@ def test_accuracies_of_a_stack_are_those_of_its_networks(device, averaging, flip
     configs = [dataclasses.replace(config, seed=seed) for seed in range(3)]
     prepared, mlp = prepare(config, IMAGES, device), config.mlp(12, 3)
     params = train(configs, mlp, prepared, device).params
-    measured = accuracies(config, mlp, params, prepared, device)
+    measured = scores(config, mlp, params, prepared, device)
     for k, one in enumerate(configs):
         single = run(one, IMAGES, device)
         for name, value in measured.items():

@@ -11,7 +11,7 @@ from sklearn import metrics
 
 from xpnet.device import get_device
 from xpnet.errors import InputError
-from xpnet.runs import model as model_module
+from xpnet.training import model as model_module
 from xpnet.training.model import Model, Scale
 from xpnet.training.raw_rows import RowError
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.device import Device, dtype_name
 from xpnet.training.regime import Hyper, Regime
 from xpnet.training.stopping import Epoch
 from xpnet.typing import State
@@ -50,7 +51,7 @@ class Pace:
             found["epsilon"] = epsilon / np.sqrt(1.0 - beta2**counts)
         return found
 
-    def carry(self, state: State) -> State:
+    def carry(self, device: Device, state: State) -> State:
         """Return the state with the solver's velocity in the units of a new rate.
 
         scikit-learn's velocity holds steps and that of `xpnet.nn.solvers` gradients. They mean the same for
@@ -61,8 +62,8 @@ class Pace:
             return state
         velocity = {}
         for name, value in state.get("velocity", {}).items():
-            factor = np.asarray(carried).reshape(np.shape(carried) + (1,) * (value.ndim - np.ndim(carried)))
-            velocity[name] = value * (float(factor) if factor.ndim == 0 or factor.size == 1 else factor)
+            factor = np.reshape(carried, np.shape(carried) + (1,) * (value.ndim - np.ndim(carried)))
+            velocity[name] = value * device.put(factor, dtype_name(value))
         return state | ({"velocity": velocity} if velocity else {})
 
     def slow_down(self, networks: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -35,13 +35,13 @@ __all__ = [
     "hyper_of",
     "initial",
     "record",
+    "run",
     "schedule_of",
     "scores",
     "small_products",
     "sources_of",
     "status",
     "train",
-    "train_and_measure",
 ]
 
 
@@ -238,7 +238,7 @@ def scores(config: Config, mlp: MLP, params: Params, prepared: Prepared, device:
         }
 
 
-def train_and_measure(
+def run(
     config: Config,
     data: Dataset,
     device: Device,

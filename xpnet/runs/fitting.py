@@ -16,10 +16,10 @@ from xpnet import datasets, recipes
 from xpnet.datasets import Dataset
 from xpnet.errors import InputError
 from xpnet.reporting import plots, progress, tensorboard
+from xpnet.runs import experiment
 from xpnet.runs import folder as run_folder
 from xpnet.runs.checkpoints import Checkpoints
 from xpnet.runs.config import Config
-from xpnet.runs.experiment import train_and_measure
 from xpnet.runs.preparation import check
 from xpnet.runs.run import Run, as_run
 from xpnet.runs.settings import flag
@@ -238,7 +238,7 @@ def carry_out(
         with signals.listening(), shown, tensorboard.logging_to(place, config.tensorboard, tell) as tell_all:
             if after:  # the log begins anew, and there may be no epoch left that would fill it
                 tell_all(after.history.mean())
-            found = train_and_measure(
+            found = experiment.run(
                 config,
                 data,
                 device,

@@ -181,7 +181,7 @@ def fit(
             for size in {table["index"].shape[-1] for table in tables} - advances.keys():
                 advances[size] = make_advance(device, mlp, feed, regime, hyper, params)
             advance = joined(xp, [(advances[table["index"].shape[-1]], table) for table in tables])
-            state = schedule.carry(state)
+            state = schedule.carry(device, state)
             before = divergence.copy(device, state)
 
             state, losses = take_steps(device, advance, state, ends[epoch] - start, look)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xpnet.data.batches import Sampling
+from xpnet.device import Device
 from xpnet.training import schedules
 from xpnet.typing import State
 
@@ -139,7 +140,7 @@ class Schedule(Protocol):
             Those before its first step; more than its number where training goes on from other rows.
         """
 
-    def carry(self, state: State) -> State:
+    def carry(self, device: Device, state: State) -> State:
         """Return the state that the next epoch begins with, for one after a change of the rate, say."""
 
 
@@ -161,6 +162,6 @@ class Known:
         """Return the learning rate of each step of an epoch."""
         return {"rate": self._regime.learning_rates(self._hyper, self._nets, steps, epoch)}
 
-    def carry(self, state: State) -> State:
+    def carry(self, _device: Device, state: State) -> State:
         """Return what the steps of an epoch begin with: what those before ended with."""
         return state
