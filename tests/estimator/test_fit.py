@@ -26,7 +26,7 @@ from xpnet.estimator import fitting
 from xpnet.estimator.pace import Pace, Settled
 from xpnet.nn.solvers import SOLVERS
 from xpnet.training import interrupt
-from xpnet.training.evaluation import EVALUATION_ROWS
+from xpnet.training import model as model_module
 from xpnet.training.stopping import Epoch
 
 HOW = {"random_state": 0, "max_iter": 12, "batch_size": 20}
@@ -125,7 +125,7 @@ def test_no_time_at_all_is_a_step():
     assert np.isfinite([ours.loss_, ours.best_loss_, ours.best_validation_score_]).all()
 
 
-def test_interrupted_before_the_first_step():
+def test_interrupted_before_the_first_step(monkeypatch):
     X, y = classes("binary")
     listening = interrupt.StopSignals.listening
 
@@ -135,9 +135,10 @@ def test_interrupted_before_the_first_step():
             signal.raise_signal(signal.SIGINT)
             yield
 
-    with pytest.MonkeyPatch.context() as patch, pytest.warns(UserWarning, match="interrupted"):
-        patch.setattr(interrupt.StopSignals, "listening", interrupted)
-        ours = model().fit(X, y, X_val=X, y_val=y)
+    monkeypatch.setattr(interrupt.StopSignals, "listening", interrupted)
+    ours = model()
+    with pytest.warns(UserWarning, match="interrupted"):
+        ours.fit(X, y, X_val=X, y_val=y)
     assert ours.n_iter_ == 0
     assert np.isnan(ours.loss_)
     assert ours.best_loss_ is ours.best_validation_score_ is None
@@ -421,10 +422,11 @@ def test_sparse_rows_become_dense_a_batch_at_a_time(monkeypatch):
         "toarray",
         lambda a, *args, **how: dense.append(a.shape) or toarray(a, *args, **how),
     )
+    monkeypatch.setattr(model_module, "PART", 6 * 1000)
     X, y = classes("binary", rows=2500)
     fitted(model(max_iter=2, batch_size=400), scipy.sparse.csr_array(X), y).predict(scipy.sparse.csr_array(X))
     assert taken == 2 * [*(6 * [400]), 100]
-    assert max(rows for rows, _ in dense) <= EVALUATION_ROWS
+    assert max(rows for rows, _ in dense) <= 1000
 
 
 def test_the_dtype_is_that_of_the_rows_unless_it_is_chosen():

@@ -277,7 +277,7 @@ def test_a_sweep_stops_each_network_as_alone(monitor, max_nets):
             continue
         assert row["steps"] == alone.summary["steps"] == rows[-1].step
         assert row["curve"] == [[r.step, r.val_score] for r in rows]
-        assert row["val_score"] == float(str(alone.summary["val_score"]))
+        assert row["val_score"] == float(str(alone.summary["val_accuracy"]))
         if row is found.rows[0]:
             assert_same(found.best.params, alone.model.params)
             assert_same(found.best.params, alone.best.params)

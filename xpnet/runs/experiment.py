@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -78,6 +78,8 @@ class Experiment:
         Numbers of steps, from 1 to the last that was planned, and the learning rate of each: some of them.
     diverged_at
         The first step whose loss was not finite; 0 if there was none.
+    result
+        What training returned, its arrays on the device; None where they are not kept.
     """
 
     config: Config
@@ -88,6 +90,7 @@ class Experiment:
     validated: Validated | None = None
     rates: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
     diverged_at: int = 0
+    result: Fit | None = field(default=None, repr=False)
 
 
 def train(
@@ -389,6 +392,7 @@ def record(
         validated,
         schedule_of(config, len(data.X_train)),
         int(diverged_at.min()) if diverged_at.size else 0,
+        result,
     )
 
 

@@ -205,4 +205,6 @@ class Run(Experiment):
 
 def as_run(experiment: Experiment, folder: Path | None) -> Run:
     """Return a run with all that is known of an experiment."""
-    return Run(**{f.name: getattr(experiment, f.name) for f in fields(Experiment)}, folder=folder)
+    # Not what training returned, the solver's memory above all: nobody has a use for it, who holds a run.
+    kept = [f.name for f in fields(Experiment) if f.name != "result"]
+    return Run(**{name: getattr(experiment, name) for name in kept}, folder=folder)
