@@ -188,7 +188,11 @@ def _class_numbers(y: NDArray[Any], labels: Sequence[Any], what: str) -> NDArray
 def _of_one_kind(y: NDArray[Any], what: str) -> NDArray[Any]:
     """Return objects as an array of what they are: bools, integers, floats; or objects still, all text."""
     values, columns = y.ravel().tolist(), math.prod(y.shape[1:])
-    kinds = [next((kind for kind, types in _KINDS.items() if isinstance(v, types)), None) for v in values]
+    kind_of = {  # of each type that occurs: they are few, the values many
+        type_: next((kind for kind, types in _KINDS.items() if issubclass(type_, types)), None)
+        for type_ in set(map(type, values))
+    }
+    kinds = [kind_of[type(value)] for value in values]
     for place, kind in enumerate(kinds):
         if kind is None or kind is not kinds[0]:
             value, row = values[place], place // columns
