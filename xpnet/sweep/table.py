@@ -9,7 +9,7 @@ from typing import Any
 from xpnet.files import replacing
 from xpnet.runs.config import Config
 
-__all__ = ["as_text", "show", "varied", "write_csv"]
+__all__ = ["as_text", "cells", "show", "varied", "write_csv"]
 
 
 def varied(configs: Sequence[Config]) -> list[str]:
@@ -45,16 +45,22 @@ def write_csv(path: Path, configs: Sequence[Config], rows: Iterable[Mapping[str,
 
 def as_text(configs: Sequence[Config], rows: Iterable[Mapping[str, Any]]) -> str:
     """Return the settings that vary and the accuracies, in aligned columns."""
+    lines = cells(configs, rows)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
+    )
+
+
+def cells(configs: Sequence[Config], rows: Iterable[Mapping[str, Any]]) -> list[list[str]]:
+    """Return the settings that vary and the accuracies, a list a row, with the names of the columns first."""
     names = varied(configs)
     lines = [["network", *names, "train", "val", "status"]]
     for row in rows:
         settings = [show(getattr(configs[row["network"]], name)) for name in names]
         accuracies = [f"{100 * row[part]:.2f} %" for part in ("train_accuracy", "val_accuracy")]
         lines.append([str(row["network"]), *settings, *accuracies, row["status"]])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
-    )
+    return lines
 
 
 def show(value: Any) -> str:

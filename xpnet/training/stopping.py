@@ -1,6 +1,6 @@
 """The best parameters so far, and when to stop waiting for better ones."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +27,9 @@ class Best:
         ``(*nets,)``: the epoch, from 0, that ended with them.
     """
 
-    params: Params
-    value: NDArray[np.float64]
-    epoch: NDArray[np.int64]
+    params: Params = field(repr=False)
+    value: NDArray[np.float64] = field(repr=False)
+    epoch: NDArray[np.int64] = field(repr=False)
 
 
 def improve(
