@@ -135,7 +135,7 @@ def test_a_sweep_prints_the_best_and_what_became_of_the_others():
     )
     page = found._repr_html_()
     assert page.startswith(
-        "<p>Sweep: 6 networks, 3 dropped, 1 diverged</p><table><tr><th>network</th><th>reg"
+        "<p>Sweep: 6 networks, 3 dropped, 1 diverged</p><table><tr><th>network</th><th>seed"
     )
     assert page.count("<tr>") == 7
     assert "<td>0.125</td>" in page
