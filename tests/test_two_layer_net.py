@@ -1,7 +1,12 @@
 """The original class: the course's numbers, its conventions, and what it says to bad input."""
 
 # ruff: noqa: NPY002 -- the course's notebook uses NumPy's global random state
+import copy
+import multiprocessing
+import operator
+import pickle
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import original
@@ -477,3 +482,74 @@ def test_no_iterations(data):
         "train_acc_history": [],
         "val_acc_history": [],
     }
+
+
+# As text, and in a pickle
+
+
+def test_it_prints_its_sizes():
+    assert repr(TwoLayerNet(3072, 300, 10)) == "TwoLayerNet(3072, 300, 10, dtype=float64, device=cpu)"
+    assert repr(TwoLayerNet(4, 3, 2, dtype=np.float32)) == "TwoLayerNet(4, 3, 2, dtype=float32, device=cpu)"
+
+
+@pytest.mark.parametrize("make", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+@pytest.mark.parametrize("num_iters", [0, 7])
+def test_a_copy_goes_on_as_the_original(device, dtype, data, make, num_iters):
+    def writable(net):  # one of the devices of the tests puts arrays that can only be read
+        net.params = {k: device.xp.asarray(value, copy=True) for k, value in net.params.items()}
+        return net
+
+    net = writable(TwoLayerNet(6, 8, 4, std=0.3, device=device, dtype=dtype, rng=5))
+    net.train(*data, num_iters=num_iters)
+    other = make(net)
+    assert {type(value) for value in other.params.values()} == {type(device.put(np.ones(1), dtype))}
+    other = writable(other)
+    assert repr(other) == repr(net)
+    assert other.params is not net.params
+    before = {name: np.array(device.to_host(value)) for name, value in net.params.items()}
+    history = other.train(*data, num_iters=9)
+    for name, value in net.params.items():  # that of the copy is its own
+        np.testing.assert_array_equal(device.to_host(value), before[name])
+    assert history == net.train(*data, num_iters=9)
+    np.testing.assert_array_equal(other.predict(data[0]), net.predict(data[0]))
+
+
+def test_a_pickle_holds_no_array_but_numpys():
+    torch = pytest.importorskip("torch", exc_type=ImportError)
+    net = TwoLayerNet(6, 8, 4, device=get_device("cpu", "torch"), rng=5)
+    state = net.__getstate__()
+    assert {type(value) for value in state["params"].values()} == {np.ndarray}
+    assert isinstance(pickle.loads(pickle.dumps(net)).params["W1"], torch.Tensor)
+
+
+@pytest.mark.parametrize("rng", [np.random.RandomState(3), np.random.default_rng(3)])
+def test_the_source_of_randomness_goes_along(data, rng):
+    net = TwoLayerNet(6, 8, 4, rng=rng)
+    other = copy.deepcopy(net)
+    assert other.train(*data, num_iters=5) == net.train(*data, num_iters=5)
+
+
+def test_the_source_of_the_process_stays_that():
+    state = np.random.get_state()
+    try:
+        other = pickle.loads(pickle.dumps(TwoLayerNet(6, 8, 4)))
+        X, y = np.ones((9, 6)), np.zeros(9, int)
+        np.random.seed(3)
+        other.train(X, y, X, y, num_iters=2)
+        drawn = np.random.random()
+        np.random.seed(3)
+        for _ in range(2):
+            np.random.choice(9, 200)
+        assert np.random.random() == drawn
+    finally:
+        np.random.set_state(state)
+
+
+def test_another_process_predicts_the_same(data):
+    net = TwoLayerNet(6, 8, 4, std=0.3, rng=5)
+    net.train(*data, num_iters=9)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        there = pool.submit(operator.methodcaller("predict", data[0]), net).result()
+        trained = pool.submit(operator.methodcaller("train", *data, num_iters=9), net).result()
+    np.testing.assert_array_equal(there, net.predict(data[0]))
+    assert trained == net.train(*data, num_iters=9)

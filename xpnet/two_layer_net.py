@@ -90,6 +90,22 @@ class TwoLayerNet:
         drawn = init(self._mlp, rng, std)
         self.params: Params = {k: self._device.put(v, self._dtype) for k, v in drawn.items()}
 
+    def __repr__(self) -> str:
+        sizes = ", ".join(map(str, self._mlp.sizes))
+        return f"TwoLayerNet({sizes}, dtype={self._dtype}, device={self._device.name})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds: parameters as NumPy arrays, which any machine can read."""
+        host = {name: np.array(self._device.to_host(value)) for name, value in self.params.items()}
+        state = self.__dict__ | {"params": host}
+        if self._rng is np.random.mtrand._rand:  # that of the process: a copy would be another
+            del state["_rng"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({"_rng": np.random.mtrand._rand} | state)
+        self.params = {name: self._device.put(value) for name, value in self.params.items()}
+
     def loss(
         self, X: ArrayLike, y: ArrayLike | None = None, reg: float = 0.0
     ) -> NDArray[Any] | tuple[float, dict[str, NDArray[Any]]]:

@@ -153,8 +153,8 @@ def test_what_is_none_of_the_choices(name, choices):
         (
             {"solver": "adm"},
             (
-                "--solver must be one of 'sgd', 'momentum', 'nesterov', 'rmsprop', 'adagrad', 'adam', 'adamw', "
-                "'lion', not 'adm'; did you mean 'adam'?"
+                "--solver must be one of 'sgd', 'momentum', 'nesterov', 'rmsprop', 'adagrad', 'adam', "
+                "'adamw', 'lion', not 'adm'; did you mean 'adam'?"
             ),
         ),
         (
@@ -347,8 +347,8 @@ def test_recipes_are_layers(name):
         (
             Config(dataset="cifar10"),
             (
-                "Config(dataset='cifar10', init_std=0.05, iterations=1000, batch_size=50, learning_rate=0.02,\n"
-                "    learning_rate_decay=0.99)"
+                "Config(dataset='cifar10', init_std=0.05, iterations=1000, batch_size=50, "
+                "learning_rate=0.02,\n    learning_rate_decay=0.99)"
             ),
         ),
     ],

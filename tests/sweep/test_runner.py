@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import pickle
 import threading
 import time
 from pathlib import Path
@@ -16,8 +17,10 @@ from xpnet.datasets import digits
 from xpnet.errors import InputError
 from xpnet.nn.mlp import MLP
 from xpnet.runs.config import Config
-from xpnet.sweep.chunk import merit
+from xpnet.runs.experiment import hyper_of
+from xpnet.sweep.chunk import Outcome, merit
 from xpnet.sweep.plan import MEMORY_SHARE, Cut, epochs_of_rung, network_bytes
+from xpnet.sweep.runner import Sweep
 from xpnet.training.regime import Hyper
 
 BURST = {"learning_rate": 1.0, "reg": 1e25}
@@ -108,6 +111,50 @@ def test_networks_that_cannot_share_a_sweep(name, value):
     assert str(caught.value) == (
         f"{name} is the same for a whole sweep, not {first!r} and {value!r}: run one sweep for each value"
     )
+
+
+# As text
+
+
+def row(network, status="finished", accuracy=0.5):
+    return {"network": network, "train_accuracy": 0.75, "val_accuracy": accuracy, "status": status}
+
+
+def test_a_sweep_prints_the_best_and_what_became_of_the_others():
+    configs = sweep.configs(sweep.grid({"reg": [0.5, 0.25, 0.125], "seed": [1, 2]}), BASE)
+    rows = [row(3, accuracy=0.875), row(1), row(0, "dropped"), row(2, "dropped"), row(5, "dropped")]
+    found = Sweep(configs, [*rows, row(4, "diverged", float("nan"))], None, complete=True)
+    assert repr(found) == (
+        "Sweep(6 networks, 3 dropped, 1 diverged\n"
+        "  network  seed    reg    train      val    status\n"
+        "        3     2   0.25  75.00 %  87.50 %  finished\n"
+        "        1     2    0.5  75.00 %  50.00 %  finished\n"
+        "        0     1    0.5  75.00 %  50.00 %   dropped\n"
+        "        2     1   0.25  75.00 %  50.00 %   dropped\n"
+        "        5     2  0.125  75.00 %  50.00 %   dropped)"
+    )
+    page = found._repr_html_()
+    assert page.startswith(
+        "<p>Sweep: 6 networks, 3 dropped, 1 diverged</p><table><tr><th>network</th><th>seed"
+    )
+    assert page.count("<tr>") == 7
+    assert "<td>0.125</td>" in page
+    assert repr(Sweep(configs, [], None, complete=False)) == "Sweep(6 networks, cut off with 0 trained)"
+    assert repr(Sweep(configs[:1], [row(0)], None, complete=True)).startswith("Sweep(1 network\n")
+    many = [row(k) for k in range(6)] * 30
+    assert repr(Sweep(configs, many, None, complete=True)).count("\n") < 10
+    assert Sweep(configs, many, None, complete=True)._repr_html_().count("<tr>") == 21
+
+
+def test_a_sweep_pickles_and_its_parts_print_no_arrays():
+    found = sweep.run(rates(0.1, 0.2), blobs())
+    other = pickle.loads(pickle.dumps(found))
+    assert (other.configs, other.rows, repr(other)) == (found.configs, found.rows, repr(found))
+    assert_same(other.best.params, found.best.params)
+    for part in (found, found.best, Outcome("rung0", found.rows, {0: found.best}), hyper_of(found.configs)):
+        assert "array" not in repr(part)
+        assert repr(part).count("\n") < 10
+    assert "learning_rate=0.1…0.2" in repr(hyper_of(found.configs))
 
 
 # Chunks

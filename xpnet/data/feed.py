@@ -67,13 +67,13 @@ class Feed:
         the loss of a batch is ``Σ weight · loss / Σ weight``.
     """
 
-    X: Array
-    y: Array
-    prepare: Callable[[Array], Array] | None = None
+    X: Array = field(repr=False)
+    y: Array = field(repr=False)
+    prepare: Callable[[Array], Array] | None = field(default=None, repr=False)
     augmentation: Augmentation = field(default_factory=Augmentation)
     image_shape: tuple[int, int, int] | None = None
-    fill: Array | None = None
-    weight: Array | None = None
+    fill: Array | None = field(default=None, repr=False)
+    weight: Array | None = field(default=None, repr=False)
 
     @property
     def on_host(self) -> bool:

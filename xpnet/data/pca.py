@@ -5,7 +5,7 @@ chunks; what is summed over chunks, and every decomposition, is in the widest dt
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -44,10 +44,10 @@ class Standardized:
         That of the chunks.
     """
 
-    xp: Namespace
-    chunks: Chunks
+    xp: Namespace = field(repr=False)
+    chunks: Chunks = field(repr=False)
     count: int
-    scale: Array
+    scale: Array = field(repr=False)
     dtype: Any
 
     def average(self, term: Callable[[Array], Array]) -> Array:

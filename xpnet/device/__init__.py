@@ -7,7 +7,9 @@ with: NumPy in `base`, CuPy in `cuda`, PyTorch in `torch`, JAX in `jax`.
 May import: nothing but the ground.
 """
 
+import copyreg
 import re
+from collections.abc import Callable
 from typing import Literal
 
 from xpnet.device.arrays import dtype_name, to_numpy
@@ -100,3 +102,12 @@ def get_device(
     if backend == "jax":
         return JaxDevice(place, precision)
     return Device()
+
+
+def _ask_again(device: Device) -> tuple[Callable[..., Device], Options]:
+    """Return how a device is had again, as in another process; a derived class sees to that itself."""
+    return get_device, device.options
+
+
+for _known in (Device, CudaDevice, TorchDevice, JaxDevice):
+    copyreg.pickle(_known, _ask_again)

@@ -1,8 +1,11 @@
 """The CPU with NumPy, which is also the interface of every device."""
 
 import os
+import sys
 from contextlib import AbstractContextManager
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,8 +27,16 @@ class Options(NamedTuple):
     compiled: bool = False
 
 
+class _Named(NamedTuple):
+    """A module in a pickle."""
+
+    name: str
+
+
 class Device:
     """The CPU with NumPy, and the interface of every device.
+
+    Pickled or copied, the devices of `xpnet.get_device` are asked for again by their `options`.
 
     Attributes
     ----------
@@ -65,6 +76,20 @@ class Device:
     def options(self) -> Options:
         """What another process has to ask for to have the same device."""
         return Options()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a class of somebody's own is pickled as: modules, which cannot be, by their name."""
+
+        def named(value: Any) -> Any:
+            # Not a namespace that a device has changed: of that name there is another.
+            is_plain = isinstance(value, ModuleType) and sys.modules.get(value.__name__) is value
+            return _Named(value.__name__) if is_plain else value
+
+        return {name: named(value) for name, value in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, import_module(value.name) if isinstance(value, _Named) else value)
 
     def put(self, array: Any, dtype: str | None = None) -> Array:
         """Return ``array`` on this device, without a copy where it is there already.

@@ -86,7 +86,7 @@ class _Module:
     """The source of a module, what it holds, and the modules in it by name."""
 
     source: str
-    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict, repr=False)
     inner: dict[str, "_Module"] = field(default_factory=dict)
     dtype: Any = np.float32
 

@@ -62,9 +62,9 @@ class Report:
     versions: Mapping[str, str]
     score: str = "accuracy"
     class_names: Sequence[str] = ()
-    y: NDArray[np.int64] | None = None
-    predicted: NDArray[np.int64] | None = None
-    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    y: NDArray[np.int64] | None = field(default=None, repr=False)
+    predicted: NDArray[np.int64] | None = field(default=None, repr=False)
+    pictures: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     def as_html(self) -> bytes:
         """Return the page."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ __all__ = ["Outcome", "Task", "Trained", "merit", "train_chunk"]
 class Trained:
     """One network as far as it has been trained, on the host: all that training can go on from."""
 
-    state: dict[str, dict[str, NDArray[Any]]]
+    state: dict[str, dict[str, NDArray[Any]]] = field(repr=False)
     history: History
 
     @property
@@ -52,9 +52,9 @@ class Task:
     """
 
     key: str
-    configs: Mapping[int, Config]
+    configs: Mapping[int, Config] = field(repr=False)
     epochs: tuple[int, int]
-    before: Mapping[int, Trained]
+    before: Mapping[int, Trained] = field(repr=False)
     keep_all: bool
     lone: bool = False
 
@@ -69,8 +69,8 @@ class Outcome:
     """What became of a task: a row a network for the table, and the trained networks that are kept."""
 
     key: str
-    rows: list[dict[str, Any]]
-    trained: dict[int, Trained]
+    rows: list[dict[str, Any]] = field(repr=False)
+    trained: dict[int, Trained] = field(repr=False)
 
 
 def train_chunk(

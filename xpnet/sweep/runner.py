@@ -1,5 +1,6 @@
 """Run a sweep: chunks to threads or an executor, rung by rung, and the table that comes of it."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
@@ -17,10 +18,15 @@ from xpnet.sweep.chunk import Outcome, Task, Trained, merit
 from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung, groups
 from xpnet.sweep.space import check_alike
 from xpnet.sweep.store import Memory, Store, recorded
+from xpnet.sweep.table import as_text, cells
 from xpnet.sweep.workers import Here, There
+from xpnet.text import html_table
 from xpnet.training.history import Row
 
 __all__ = ["Sweep", "run"]
+
+SHOWN_ROWS, SHOWN_ROWS_HTML = 5, 20
+"""Networks that a sweep shows as text, and in a notebook."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,26 @@ class Sweep:
     rows: list[dict[str, Any]]
     best: Trained | None
     complete: bool
+
+    def __repr__(self) -> str:
+        """Return how many networks there are, what became of them, and the best with their settings."""
+        lines = [f"Sweep({', '.join(self._counts())}"]
+        if self.rows:
+            lines += as_text(self.configs, self.rows[:SHOWN_ROWS]).splitlines()
+        return "\n  ".join(lines) + ")"
+
+    def _repr_html_(self) -> str:
+        """Return the counts and a table of the best, for a notebook."""
+        header, *rows = cells(self.configs, self.rows[:SHOWN_ROWS_HTML])
+        return f"<p>Sweep: {', '.join(self._counts())}</p>{html_table(header, rows)}"
+
+    def _counts(self) -> list[str]:
+        """How many networks there are, and what became of them."""
+        number = len(self.configs)
+        statuses = Counter(row["status"] for row in self.rows)
+        counts = [f"{number} network{'s' * (number != 1)}"]
+        counts += [f"{statuses[status]} {status}" for status in ("dropped", "diverged") if statuses[status]]
+        return counts if self.complete else [*counts, f"cut off with {len(self.rows)} trained"]
 
 
 def run(

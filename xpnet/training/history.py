@@ -7,12 +7,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+<<<<<<< HEAD
 from xpnet.typing import Task
 
 __all__ = ["SCORE_OF", "History", "Row"]
 
 SCORE_OF: Mapping[Task, str] = {"classification": "accuracy", "multilabel": "accuracy", "regression": "r2"}
 """What the score of a task is called, in files and on pictures (see `xpnet.training.evaluation`)."""
+=======
+from xpnet.text import html_table
+
+__all__ = ["History", "Row"]
+>>>>>>> settings
+
+LAST_ROWS = 10
+"""Rows that a notebook shows."""
 
 
 class Row(NamedTuple):
@@ -41,9 +50,64 @@ class History:
     rows: list[Row] = field(default_factory=list)
     losses: list[NDArray[np.floating[Any]]] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        """Return the steps and epochs, and what was measured in the last and in the best of them."""
+        lines = [f"History({len(self.losses)} steps, {len(self.rows)} epochs"]
+        if self.rows:
+            lines.append(f"  last: {_figures(self.rows[-1])}")
+        best = self._best()
+        if best is not None and best is not self.rows[-1]:
+            lines.append(f"  best: {_figures(best)}")
+        return "\n".join(lines) + ")"
+
+    def _repr_html_(self) -> str:
+        """Return a table of the last epochs, for a notebook."""
+        rows = [[_show(value) for value in row] for row in self.rows[-LAST_ROWS:]]
+        if len(self.rows) > LAST_ROWS:
+            rows.insert(0, ["…"] * len(Row._fields))
+        return html_table(Row._fields, rows)
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Return a list for each column of the rows, as every kind of data frame takes it.
+
+        Numbers are Python's; of a stack, each value is a list over its networks.
+        """
+        columns: dict[str, list[Any]] = {name: [] for name in Row._fields}
+        for row in self.rows:
+            for name, value in zip(Row._fields, row, strict=True):
+                columns[name].append(np.asarray(value).tolist())
+        return columns
+
+    def _best(self) -> Row | None:
+        """The first row of the best validation figure; None without one, or of a stack."""
+        for name, sign in (("val_accuracy", 1), ("val_loss", -1)):
+            values = {i: getattr(row, name) for i, row in enumerate(self.rows)}
+            known = {i: sign * v for i, v in values.items() if np.ndim(v) == 0 and np.isfinite(v)}
+            if known:
+                return self.rows[max(known, key=known.__getitem__)]
+        return None
+
     def mean(self) -> "History":
         """Return the history of a stack as that of one network: the means over its networks."""
         rows = [
             Row._make(float(np.mean(v)) if isinstance(v, np.ndarray) else v for v in row) for row in self.rows
         ]
         return History(rows, [np.mean(loss) if np.ndim(loss) else loss for loss in self.losses])
+
+
+def _figures(row: Row) -> str:
+    """Return the epoch of a row, and what was measured in it, as far as there is anything."""
+    measured = {
+        name: value
+        for name, value in row._asdict().items()
+        if name.startswith(("train_", "val_")) and not np.all(np.isnan(value))
+    }
+    return ", ".join([f"epoch {row.epoch}", *(f"{name} {_show(value)}" for name, value in measured.items())])
+
+
+def _show(value: Any) -> str:
+    """Return a number in few digits; of a stack the least and the greatest."""
+    if np.ndim(value) == 0:
+        return str(value) if isinstance(value, int) else f"{float(value):.4g}"
+    known = np.asarray(value)[~np.isnan(value)]
+    return f"{known.min():.4g} … {known.max():.4g}" if known.size else "nan"

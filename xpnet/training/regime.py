@@ -1,7 +1,12 @@
 """How networks are trained: what all of a stack have in common, and what may differ between them."""
 
+<<<<<<< HEAD
 from dataclasses import dataclass
 from typing import Literal, Protocol
+=======
+from dataclasses import dataclass, fields
+from typing import Literal
+>>>>>>> settings
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -53,6 +58,13 @@ class Hyper:
     input_dropout: ArrayLike = 0.0
     label_smoothing: ArrayLike = 0.0
     ema: ArrayLike = 0.0
+
+    def __repr__(self) -> str:
+        """Return the settings; of a stack each with its least and greatest value, as ``0.001…0.1``."""
+        values = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
+        ends = {name: (value.min(), value.max()) for name, value in values.items()}
+        shown = [f"{name}={a:g}" if a == b else f"{name}={a:g}…{b:g}" for name, (a, b) in ends.items()]
+        return f"Hyper({', '.join(shown)})"
 
     def uses(self, name: str) -> bool:
         """Return whether a hyper-parameter does anything for any network."""
