@@ -101,8 +101,6 @@ def test_onnx_by_both_ways_to_run_it(activation, kind, reference, runtime):
 AVERAGED = [{}, {"networks": 2}, {"averaging": "flip"}, {"networks": 2, "averaging": "flip-shift"}]
 every_task = pytest.mark.parametrize("of", models.OF)
 every_average = pytest.mark.parametrize("averaged", AVERAGED, ids=str)
-    "averaged", AVERAGED, ids=lambda kind: "-".join(map(str, kind.values()))
-)
 
 
 def assert_close(found, expected):

@@ -20,6 +20,15 @@ def test_a_folder_or_any_model_in_it(tmp_path):
     assert (best.folder, best.model.mlp.norm) == (run, "layer")
 
 
+def test_a_folder_of_a_sweep_is_its_best(tmp_path):
+    run = write_run(tmp_path / "best", dataset="digits")
+    found = saved_run.open_run(str(tmp_path))
+    assert (found.folder, found.path) == (run, run / "model.safetensors")
+    assert found.settings() == {"dataset": "digits"}
+    write_run(tmp_path)
+    assert saved_run.open_run(str(tmp_path)).folder == tmp_path
+
+
 def test_a_model_alone_has_no_settings(tmp_path):
     run = saved_run.open_run(str(write_run(tmp_path)))
     assert run.settings() == {}

@@ -196,7 +196,7 @@ class Model:
         strings = sum(isinstance(label, str) for label in self.labels)
         # NumPy would make strings of numbers that stand beside strings.
         dtype = object if 0 < strings < len(self.labels) else None
-        return np.asarray(self.labels, dtype)[found]
+        return np.asarray(np.asarray(self.labels, dtype)[found])
 
     def score(self, X: ArrayLike, y: ArrayLike, device: str | Device = "cpu") -> float:
         """Return the accuracy; of several labels the part of rows with all of them right; of numbers R².

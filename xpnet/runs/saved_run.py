@@ -66,12 +66,13 @@ class SavedRun:
         if name is None:
             raise InputError(f"there is no config.json beside {self.path}: name the data set with --dataset")
         data = datasets.load(name, data_dir, progress=progress)
+        is_classes = self.model.task == "classification"
         for what, has, takes in (
             ("features", data.num_features, self.model.num_features),
-            ("classes", data.num_classes, len(self.model.class_names)),
+            ("classes" if is_classes else "outputs", data.num_classes, len(self.model.class_names)),
         ):
             # A file of a user's own may hold rows of the first classes only.
-            if has > takes or (has < takes and what == "features"):
+            if has > takes or (has < takes and what != "classes"):
                 raise InputError(
                     f"{data.name} has {has} {what} and the model {takes}: "
                     "give --dataset one like that which it was trained on"
@@ -85,7 +86,7 @@ def open_run(path: str) -> SavedRun:
     Parameters
     ----------
     path
-        Run folder or model file.
+        Run folder, folder of a sweep (for the run in its ``best``), or model file.
 
     Raises
     ------
@@ -93,5 +94,7 @@ def open_run(path: str) -> SavedRun:
         There is none, or it is damaged.
     """
     given = Path(path)
+    if not (given / "model.safetensors").exists() and (given / "best").is_dir():
+        given /= "best"
     file = given / "model.safetensors" if given.is_dir() else given
     return SavedRun(file.parent, file, load_model(file))
