@@ -13,6 +13,7 @@ from xpnet.training.draws import draw_epoch
 from xpnet.training.loop import fit
 from xpnet.training.regime import Hyper, Regime
 from xpnet.training.step import initial_state
+from xpnet.training.stopping import Patience
 
 NETS = [(), (3,), (2, 3)]
 MLP_543 = MLP((5, 4, 3))
@@ -105,7 +106,8 @@ def draw_step(device, feed, regime, hyper, params, source, number=0):
     """Draw what step ``number`` of an epoch of 5 takes."""
     nets = tuple(params["W1"].shape[:-2])
     rates = regime.learning_rates(hyper, nets, range(5), 0)
-    return of_step(draw_epoch(device, feed, regime, hyper, params, source, 0, 0, rates), number)
+    (draws,) = draw_epoch(device, feed, regime, hyper, params, source, 0, 0, {"rate": rates})
+    return of_step(draws, number)
 
 
 def train(device, params, data, dtype="float64", mlp=MLP_543, **changes):
@@ -117,6 +119,9 @@ def train(device, params, data, dtype="float64", mlp=MLP_543, **changes):
     X, y, X_val, y_val = data
     of_regime = {f.name: changes.pop(f.name) for f in dataclasses.fields(Regime) if f.name in changes}
     regime = dataclasses.replace(changes.pop("regime", REGIME), **of_regime)
+    if (patience := changes.pop("patience", None)) is not None:
+        regime = dataclasses.replace(regime, restores_best=True)
+        changes["stopping"] = Patience(patience)
     hyper = changes.pop("hyper", Hyper(0.3, 0.9, 0.01))
     rng = np.random.default_rng(changes.pop("seed", 1))
     feed = changes.pop("feed", None)
@@ -124,8 +129,7 @@ def train(device, params, data, dtype="float64", mlp=MLP_543, **changes):
         mlp,
         changes.pop("state", None) or begin(device, params, dtype, regime, hyper),
         feed or Feed(device.put(X, dtype), device.put(y)),
-        None if X_val is None else device.put(X_val, dtype),
-        None if y_val is None else device.put(y_val),
+        None if X_val is None else Feed(device.put(X_val, dtype), device.put(y_val)),
         device=device,
         regime=regime,
         hyper=hyper,

@@ -1,6 +1,10 @@
 """Text for a terminal or a page."""
 
-__all__ = ["one_line", "printable"]
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+__all__ = ["call", "html_table", "one_line", "printable"]
 
 
 def printable(name: str) -> str:
@@ -11,3 +15,36 @@ def printable(name: str) -> str:
 def one_line(error: BaseException) -> str:
     """Return what an error says in one line."""
     return " ".join(str(error).split())
+
+
+def call(name: str, given: Mapping[str, Any], width: int = 100, most: int = 10) -> str:
+    """Return what makes an object, as Python writes it: ``Name(a=1, b='x')``.
+
+    Parameters
+    ----------
+    name, given
+        What is called, and its arguments by name.
+    width
+        Of a line, where ``most`` lines are enough; else lines are longer.
+    most
+        Number of lines.
+    """
+    words = [f"{key}={value!r}" for key, value in given.items()]
+    words = [f"{word}," for word in words[:-1]] + words[-1:]
+    while True:
+        lines = [f"{name}("]
+        for word in words:
+            if len(lines[-1]) + len(word) < width or lines[-1].endswith("("):
+                lines[-1] += word if lines[-1].endswith("(") else f" {word}"
+            else:
+                lines.append(f"    {word}")
+        if len(lines) <= most:
+            return "\n".join(lines) + ")"
+        width += width // 4
+
+
+def html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table for a notebook: what is in the cells is text, not HTML."""
+    lines = [f"<tr>{''.join(f'<th>{html.escape(cell)}</th>' for cell in header)}</tr>"]
+    lines += [f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
+    return f"<table>{''.join(lines)}</table>"

@@ -8,8 +8,9 @@ import threading
 
 import pytest
 
-from xpnet.commands.console import StopSignals, run_command
+from xpnet.commands.console import run_command
 from xpnet.errors import DeviceError, InputError
+from xpnet.training.interrupt import StopSignals
 
 
 def interrupt(*_):

@@ -7,8 +7,8 @@ from typing import Literal
 import pytest
 
 from xpnet.commands import flags
-from xpnet.commands.flags import setting
 from xpnet.errors import InputError
+from xpnet.runs.settings import setting
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,10 @@ def test_a_toml_file_whose_integers_may_stand_for_floats(tmp_path, content):
     assert type(resolved["rate"]) is float
 
 
+def test_a_single_number_may_stand_for_a_list(tmp_path):
+    assert parse_file(tmp_path, "hidden = 30") == DEFAULTS | {"hidden": (30,)}
+
+
 def test_a_json_file_with_every_field_gives_the_same_again(tmp_path):
     settings = parse("--hidden", "3", "4", "--epochs", "2", "--loud")
     assert parse_file(tmp_path, json.dumps(settings), name="config.json") == settings
@@ -138,6 +142,8 @@ def test_rivals_on_one_command_line():
         ("--sise=3", ["did you mean --size?"]),
         ("--siz 3", ["did you mean --size?"]),  # no abbreviations
         ("--qqqq", ["unknown argument '--qqqq'"]),
+        ("--max-epochs 3", ["unknown argument '--max-epochs'", "did you mean --epochs?"]),
+        ("--layers=3", ["did you mean --hidden?"]),
         ("stray", ["unknown argument 'stray'"]),
         ("--size three", ["--size", "'three'"]),
         ("--size 1.5", ["--size", "'1.5'"]),
@@ -162,10 +168,12 @@ def test_mistakes_in_flags(argv, parts):
         ("size = 'three'", ["size must be an integer, not 'three'"]),
         ("rate = '1'", ["rate must be a number, not '1'"]),
         (f"rate = 1{'0' * 400}", ["rate must be a number"]),
-        ("hidden = 300", ["hidden must be a list, each item an integer, not 300"]),
-        ("hidden = [1.5]", ["hidden must be a list, each item an integer, not [1.5]"]),
+        ("hidden = '300'", ["hidden must be an integer or a list of them, not '300'"]),
+        ("hidden = [1.5]", ["hidden must be an integer or a list of them, not [1.5]"]),
         ("loud = 1", ["loud must be true or false, not 1"]),
         ("mode = 'medium'", ["mode must be 'fast' or 'slow', not 'medium'"]),
+        ("mode = 'Fast'", ["not 'Fast'; did you mean 'fast'?"]),
+        ("n_epochs = 3", ["'n_epochs'", "did you mean epochs?"]),
         ("name = 1979-05-27", ["name must be text"]),
         ("[size]\na = 1", ["size must be an integer, not {'a': 1}"]),
         ("size 3", ["is no valid TOML", "line 1"]),
@@ -250,6 +258,7 @@ def test_several_values_from_flags():
     [
         ("rate = [1, 2.5]", {"rate": (1.0, 2.5)}),
         ("rate = 3", {"rate": (3.0,)}),
+        ("hidden = 1", {"hidden": ((1,),)}),
         ("hidden = [1, 2]", {"hidden": ((1, 2),)}),
         ("hidden = [[1], [2, 3]]", {"hidden": ((1,), (2, 3))}),
         ("hidden = []", {"hidden": ((),)}),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpnet.data.batches import draw_batches, epoch_ends
+from xpnet.data.batches import batches_per_epoch, draw_batches, epoch_ends
 
 sources = pytest.mark.parametrize("source", [np.random.RandomState, np.random.default_rng])
 
@@ -13,7 +13,7 @@ sources = pytest.mark.parametrize("source", [np.random.RandomState, np.random.de
 @sources
 @pytest.mark.parametrize(("num_rows", "batch_size"), [(5, 200), (1797, 7), (49_000, 400), (1, 3)])
 def test_a_block_with_replacement_is_one_choice_after_another(source, num_rows, batch_size):
-    block = draw_batches(source(3), num_rows, batch_size, 9, "replacement")
+    (block,) = draw_batches(source(3), num_rows, batch_size, 9, "replacement")
     rng = source(3)
     assert block.shape == (9, batch_size)
     for batch in block:
@@ -24,8 +24,8 @@ def test_a_block_with_replacement_is_one_choice_after_another(source, num_rows, 
 def test_blocks_after_each_other_go_on_with_the_draws(source):
     """However the epochs cut the run, its batches are the same."""
     rng = source(4)
-    blocks = [draw_batches(rng, 11, 3, count, "replacement") for count in (1, 4, 2)]
-    whole = draw_batches(source(4), 11, 3, 7, "replacement")
+    blocks = [draw_batches(rng, 11, 3, count, "replacement")[0] for count in (1, 4, 2)]
+    (whole,) = draw_batches(source(4), 11, 3, 7, "replacement")
     np.testing.assert_array_equal(np.concatenate(blocks), whole)
 
 
@@ -33,7 +33,9 @@ def test_blocks_after_each_other_go_on_with_the_draws(source):
 @given(num_rows=st.integers(1, 50), batch_size=st.integers(1, 50), seed=st.integers(0, 2**32 - 1))
 def test_a_shuffled_epoch_has_each_row_at_most_once(source, num_rows, batch_size, seed):
     count = num_rows // batch_size
-    block = draw_batches(source(seed), num_rows, batch_size, count, "shuffle")
+    tables = draw_batches(source(seed), num_rows, batch_size, count, "shuffle")
+    assert len(tables) == (count > 0)
+    block = tables[0] if tables else np.empty((0, batch_size), int)
     assert block.shape == (count, batch_size)
     assert set(block.flat) <= set(range(num_rows))
     assert len(set(block.flat)) == block.size > num_rows - batch_size
@@ -42,25 +44,36 @@ def test_a_shuffled_epoch_has_each_row_at_most_once(source, num_rows, batch_size
 @sources
 def test_every_epoch_is_shuffled_anew(source):
     rng = source(5)
-    first, second = (draw_batches(rng, 100, 10, 10, "shuffle") for _ in range(2))
+    first, second = (draw_batches(rng, 100, 10, 10, "shuffle")[0] for _ in range(2))
     assert (first != second).any()
     assert set(first.flat) == set(second.flat) == set(range(100))
 
 
 @sources
 def test_a_short_epoch_takes_the_first_batches_of_the_shuffle(source):
-    whole = draw_batches(source(6), 100, 10, 10, "shuffle")
-    np.testing.assert_array_equal(draw_batches(source(6), 100, 10, 3, "shuffle"), whole[:3])
+    (whole,) = draw_batches(source(6), 100, 10, 10, "shuffle")
+    np.testing.assert_array_equal(draw_batches(source(6), 100, 10, 3, "shuffle")[0], whole[:3])
 
 
 @sources
-@pytest.mark.parametrize("sampling", ["replacement", "shuffle"])
-def test_a_source_for_each_network(source, sampling):
-    block = draw_batches([source(seed) for seed in (7, 8, 9)], 20, 4, 5, sampling)
-    assert block.shape == (5, 3, 4)
-    for net, seed in enumerate((7, 8, 9)):
-        alone = draw_batches(source(seed), 20, 4, 5, sampling)
-        np.testing.assert_array_equal(block[:, net], alone)
+@given(num_rows=st.integers(1, 50), batch_size=st.integers(1, 60), seed=st.integers(0, 2**32 - 1))
+def test_an_epoch_of_all_rows_has_each_of_them_once(source, num_rows, batch_size, seed):
+    count = batches_per_epoch(num_rows, batch_size, "all")
+    tables = draw_batches(source(seed), num_rows, batch_size, count, "all")
+    assert sum(len(table) for table in tables) == count
+    sizes = [row.size for table in tables for row in table]
+    assert sizes[:-1] == [batch_size] * (count - 1)
+    assert sizes[-1] == num_rows - batch_size * (count - 1)
+    order = np.concatenate([table.ravel() for table in tables])
+    np.testing.assert_array_equal(order, source(seed).permutation(num_rows))
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "sampling", "steps"),
+    [(10, 3, "all", 4), (9, 3, "all", 3), (2, 3, "all", 1), (10, 3, "shuffle", 3), (2, 3, "replacement", 1)],
+)
+def test_batches_of_an_epoch(rows, size, sampling, steps):
+    assert batches_per_epoch(rows, size, sampling) == steps
 
 
 @pytest.mark.parametrize(
@@ -89,7 +102,7 @@ def test_epoch_ends(num_steps, steps_per_epoch, sampling, ends):
 @given(
     num_steps=st.integers(1, 100),
     steps_per_epoch=st.integers(1, 30),
-    sampling=st.sampled_from(["replacement", "shuffle"]),
+    sampling=st.sampled_from(["replacement", "shuffle", "all"]),
 )
 def test_epochs_cover_all_steps_and_none_is_longer_than_an_epoch(num_steps, steps_per_epoch, sampling):
     lengths = np.diff([0, *epoch_ends(num_steps, steps_per_epoch, sampling)])

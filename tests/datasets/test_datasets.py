@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xpnet import datasets
-from xpnet.datasets import Dataset, base, digits, load
+from xpnet.datasets import Dataset, checks, digits, load
 from xpnet.errors import InputError
 
 
@@ -29,7 +29,7 @@ def make(**changes):
 
 
 def test_public_names():
-    assert datasets.__all__ == ["Dataset", "cifar10", "digits", "from_npz", "load"]
+    assert datasets.__all__ == ["Dataset", "cifar10", "digits", "from_arrays", "from_npz", "load"]
 
 
 def test_dataset_counts_features_and_classes():
@@ -51,8 +51,59 @@ def test_dataset_needs_no_test_set_and_no_images():
     assert data.y_test is None
 
 
+def make_other(task, **changes):
+    """Build a small valid data set of two labels a row, or of two numbers."""
+    dtype = {"multilabel": np.uint8, "regression": np.float64}[task]
+    y = np.array([[0, 1], [1, 1], [0, 0]], dtype)
+    targets = {"y_train": np.tile(y, (2, 1)), "y_val": y[:2], "y_test": y}
+    return make(**targets | {"class_names": ("a", "b"), "task": task} | changes)
+
+
 def test_repr_is_short():
-    assert "X_train" not in repr(make())
+    data = make(name="a\nb", weight_val=np.ones(2))
+    assert repr(data).splitlines() == [
+        r"Dataset 'a\nb': classification, 3 classes (a, b, c), images of 2×2×1",
+        "  train: X (6, 4) float64, y (6,) int64",
+        "  val:   X (2, 4) float64, y (2,) int64, weighted",
+        "  test:  X (3, 4) float64, y (3,) int64",
+    ]
+    data = make_other("regression", X_test=None, y_test=None, image_shape=None)
+    assert repr(data).splitlines()[::2] == [
+        "Dataset 'toy': regression, 2 outputs (a, b)",
+        "  val:   X (2, 4) float64, y (2, 2) float64",
+    ]
+    long = repr(make(class_names=tuple(f"{'long ' * 50}{k}\n" for k in range(1000))))
+    assert "1000 classes (long" in long
+    assert len(long) < 600
+    assert long.count("\n") == 3
+
+
+def test_a_notebook_shows_a_table_of_text():
+    page = make(name="<b>", class_names=("<script>", "&", "c"))._repr_html_()
+    assert "<caption>&lt;b&gt;: classification, 3 classes (&lt;script&gt;, &amp;, c)" in page
+    assert "<tr><td>val</td><td>(2, 4) float64</td><td>(2,) int64</td></tr>" in page
+    assert "\n" not in page
+
+
+def test_the_checksum_is_that_of_before_and_covers_weights():
+    assert digits().checksum() == "9c927ff9"
+    sums = {
+        make(**changes).checksum()
+        for changes in (
+            {},
+            {"weight_train": np.ones(6)},
+            {"weight_train": np.arange(6.0)},
+            {"weight_val": np.ones(2)},
+        )
+    }
+    assert len(sums) == 4
+
+
+def test_labels_and_numbers_are_targets_too():
+    data = make_other("multilabel", weight_train=np.arange(6.0))
+    assert (data.task, data.num_outputs, data.labels) == ("multilabel", 2, None)
+    assert make_other("regression").num_outputs == 2
+    assert make(labels=(1, 2, 4)).labels == (1, 2, 4)
 
 
 @pytest.mark.parametrize(
@@ -75,9 +126,47 @@ def test_repr_is_short():
         ({"y_val": np.array([0, 3])}, "y_val holds label 3 in row 1: number the 3 classes"),
         ({"y_test": np.array([0, -1, -2])}, "y_test holds label -1 in row 1"),
         ({"image_shape": (2, 2, 3)}, "image_shape (2, 2, 3) does not multiply to 4"),
+        ({"task": "ranking"}, "unknown task 'ranking': use classification, multilabel, regression"),
+        ({"labels": (1, 2)}, "labels are 2 different values for 3 classes"),
+        ({"labels": (1, 2, 1)}, "labels are 2 different values for 3 classes"),
+        ({"weight_train": np.ones(5)}, "weight_train has shape (5,): give (6,), one weight for each row"),
+        ({"weight_train": np.ones(6, int)}, "weight_train is of type int64: give a NumPy array of float64"),
+        ({"weight_val": [1.0, 2.0]}, "weight_val is of type list: give a NumPy array of float64"),
+        ({"weight_val": np.array([1, np.nan])}, "weight_val holds nan in row 1: give finite weights"),
+        ({"weight_val": np.array([-0.5, 1])}, "weight_val holds -0.5 in row 0"),
+        ({"weight_val": np.zeros(2)}, "weight_val is 0 in every row"),
     ],
 )
 def test_dataset_refuses_in_one_line(changes, words):
+    refuses(make, changes, words)
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "words"),
+    [
+        ("multilabel", {"y_val": np.ones((2, 2))}, "y_val is of type float64: give a NumPy array of uint8"),
+        ("multilabel", {"y_val": np.ones(2, np.uint8)}, "y_val has shape (2,): give (rows, 2), a column for"),
+        ("multilabel", {"y_val": np.array([[0, 1], [2, 0]], np.uint8)}, "y_val holds 2 in row 1: give 1 for"),
+        ("multilabel", {"labels": ("a", "b")}, "labels are for classification: leave them out"),
+        (
+            "regression",
+            {"y_val": np.ones((2, 2), int)},
+            "y_val is of type int64: give a NumPy array",
+        ),
+        (
+            "regression",
+            {"y_val": np.ones((2, 3))},
+            "y_val has shape (2, 3): give (rows, 2), a column",
+        ),
+        ("regression", {"y_val": np.array([[0, 1], [2, np.nan]])}, "y_val holds NaN or infinity in row 1"),
+        ("regression", {"y_val": np.ones((3, 2))}, "X_val has 2 rows and y_val 3"),
+    ],
+)
+def test_other_tasks_refuse_in_one_line(task, changes, words):
+    refuses(lambda **changes: make_other(task, **changes), changes, words)
+
+
+def refuses(make, changes, words):
     with pytest.raises(InputError) as caught:
         make(**changes)
     message = str(caught.value)
@@ -89,7 +178,7 @@ def test_dataset_refuses_in_one_line(changes, words):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_dataset_names_the_first_row_that_is_not_finite(monkeypatch, value, dtype):
-    monkeypatch.setattr(base, "_CHUNK_ELEMENTS", 8)  # two rows: the search crosses chunks
+    monkeypatch.setattr(checks, "_CHUNK_ELEMENTS", 8)  # two rows: the search crosses chunks
     X = np.zeros((6, 4), dtype)
     X[3, 1] = X[5, 0] = value
     with pytest.raises(InputError, match=r"^toy: X_train holds NaN or infinity in row 3: "):
@@ -136,6 +225,8 @@ def test_load_by_name_and_by_path(tmp_path, monkeypatch):
         np.savez(file, X=np.eye(4), y=np.arange(4))
     assert load(path).num_features == 4
     assert load(str(path)).num_classes == 4
+    assert load(path, task="regression").y_train.shape == (3, 1)
+    assert load("digits", task="classification").num_classes == 10
     calls = []
     monkeypatch.setattr(datasets, "cifar10", lambda *args, **kwargs: calls.append((args, kwargs)))
     load("cifar10", "folder", progress=True)
@@ -157,3 +248,9 @@ def test_load_refuses_in_one_line(name, words):
         load(name)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["digits", "cifar10"])
+def test_what_has_classes_has_no_other_task(name):
+    with pytest.raises(InputError, match=f"^{name} has classes, not the task 'regression': leave"):
+        load(name, task="regression")

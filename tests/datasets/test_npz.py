@@ -101,6 +101,32 @@ def test_labels_of_any_integer_dtype_and_as_a_column(tmp_path, dtype):
     np.testing.assert_array_equal(data.y_train, Y % 2)
 
 
+def test_a_file_may_hold_any_task(tmp_path):
+    names = np.array(["c", "a", "b"])
+    data = from_npz(save(tmp_path, X=X, y=names[Y], X_test=X, y_test=names[2 + 0 * Y]))
+    assert (data.task, data.labels) == ("classification", ("a", "b", "c"))
+    assert data.y_test.tolist() == [1] * 30
+    data = from_npz(save(tmp_path, X=X, y=Y / 2))
+    assert (data.task, data.y_train.shape, data.y_val.shape) == ("regression", (27, 1), (3, 1))
+    data = from_npz(save(tmp_path, X=X, y=np.stack([Y > 0, Y > 1], axis=1)))
+    assert (data.task, data.y_train.shape, data.num_outputs) == ("multilabel", (27, 2), 2)
+    data = from_npz(save(tmp_path, X=X, y=Y.astype(float)), task="classification")
+    assert (data.task, data.num_outputs) == ("classification", 3)
+
+
+def test_labels_need_not_be_numbered_from_0(tmp_path):
+    data = from_npz(save(tmp_path, X=X, y=1000 * Y - 1, X_val=X, y_val=1000 * Y - 1))
+    assert (data.labels, data.class_names) == ((-1, 999, 1999), ("-1", "999", "1999"))
+    np.testing.assert_array_equal(data.y_train, Y)
+
+
+def test_weights_go_with_their_rows(tmp_path):
+    rows, labels = with_index(30)
+    data = from_npz(save(tmp_path, X=rows, y=labels, sample_weight=labels + 1))
+    np.testing.assert_array_equal(data.weight_train, data.y_train + 1)
+    np.testing.assert_array_equal(data.weight_val, data.y_val + 1)
+
+
 def test_compressed_files_and_other_keys_are_read(tmp_path):
     path = tmp_path / "own.npz"
     np.savez_compressed(path, X=X, y=Y, names=np.array(["a", "b"]))
@@ -132,10 +158,13 @@ def test_a_class_of_only_the_test_set_counts(tmp_path):
         ({"X": X.astype("U9"), "y": Y}, "X has dtype <U9"),
         ({"X": X.astype("M8[s]"), "y": Y}, "X has dtype datetime64[s]"),
         ({"X": X.astype(object), "y": Y}, "Object arrays cannot be loaded"),
-        ({"X": X, "y": Y.astype(float)}, "y has dtype float64"),
-        ({"X": X, "y": np.eye(30)}, "y has shape (30, 30)"),
-        ({"X": X, "y": Y - 1}, "y holds label -1 in row 0"),
-        ({"X": X, "y": Y * 1000}, "the largest label is 2000, of only 30 labels"),
+        ({"X": X, "y": np.where(Y == 2, np.nan, Y)}, "y holds NaN or infinity in row 2"),
+        ({"X": X, "y": np.eye(30)}, "y of shape (30, 30) has one 1 in each row: give y.argmax(axis=1)"),
+        ({"X": X, "y": np.tile(Y, (2, 1)).T}, "y has shape (30, 2): give one label for each row"),
+        ({"X": X, "y": Y.astype(complex)}, "y has dtype complex128"),
+        ({"X": X, "y": Y, "X_val": X, "y_val": 10**9 * Y}, "y_val holds 1000000000 in row 1, which y lacks"),
+        ({"X": X, "y": Y, "sample_weight": Y[1:]}, "sample_weight has shape (29,): give (30,)"),
+        ({"X": X, "y": Y, "sample_weights": Y}, "has 'sample_weights': rename or drop it"),
         ({"X": X, "y": Y, "X_val": X[:, 1:], "y_val": Y}, "X_val has 3 features and X_train 4"),
         ({"X": X, "y": Y, "X_test": X, "y_test": Y[1:]}, "X_test has 30 rows and y_test 29"),
         ({"X": X * np.nan ** (Y[:, None] == 2), "y": Y}, "X holds NaN or infinity in row 2"),

@@ -276,7 +276,7 @@ def test_a_stack_of_any_kind_is_each_network_alone(
 ):
     """In training: the gradients to the bit, and the loss but for the order of its sum."""
     rng = np.random.default_rng(seed)
-    mlp = MLP((widths[0], *hidden, widths[1]), activation, norm, residual and bool(hidden))
+    mlp = MLP((widths[0], *hidden, widths[1]), activation, norm, residual and len(hidden) > 1)
     params, training = random_params(mlp, rng, nets), random_training(rng, nets)
     x = rng.standard_normal((n, widths[0]) if shared else (*nets, n, widths[0]))
     y = rng.integers(widths[1], size=(n,) if shared else (*nets, n))

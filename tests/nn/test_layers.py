@@ -286,9 +286,9 @@ def test_chain_applies_in_turn_and_pulls_back_in_reverse(nets):
 def test_a_chain_of_chains_is_one_chain_and_an_empty_one_does_nothing():
     rng = np.random.default_rng(8)
     params, x = some_params(rng, 4, 3, 2), normal(rng, 5, 4)
-    layers = [affine(1), activate(relu), affine(2)]
-    y, pullback = layers.chain(*layers)(params, x)
-    nested, pullback_nested = layers.chain(layers[0], layers.chain(), layers.chain(*layers[1:]))(params, x)
+    chained = [affine(1), activate(relu), affine(2)]
+    y, pullback = layers.chain(*chained)(params, x)
+    nested, pullback_nested = layers.chain(chained[0], layers.chain(), layers.chain(*chained[1:]))(params, x)
     np.testing.assert_array_equal(nested, y)
     (dx, grads), (dx_nested, grads_nested) = pullback(y), pullback_nested(y)
     np.testing.assert_array_equal(dx_nested, dx)

@@ -276,8 +276,6 @@ def test_one_step_of_scikit_learn(mlp_classifier, rng, hidden):
         mlp,
         initial_state(device, params, regime, hyper),
         Feed(X, y),
-        None,
-        None,
         device=device,
         regime=regime,
         hyper=hyper,

@@ -51,8 +51,8 @@ def test_curves_show_loss_and_accuracy_of_both_splits():
     np.testing.assert_allclose(drawn["validation"][:, 0], [5, 10, 15, 20])
     np.testing.assert_allclose(drawn["validation"][:, 1], [r.val_loss for r in h.rows])
     drawn = lines(accuracy)
-    np.testing.assert_allclose(drawn["train, last batch"][:, 1], [r.train_accuracy for r in h.rows])
-    np.testing.assert_allclose(drawn["validation"][:, 1], [r.val_accuracy for r in h.rows])
+    np.testing.assert_allclose(drawn["train, last batch"][:, 1], [r.train_score for r in h.rows])
+    np.testing.assert_allclose(drawn["validation"][:, 1], [r.val_score for r in h.rows])
     assert png(figure).startswith(b"\x89PNG")
     np.testing.assert_allclose(lines(rate)["learning rate"], np.transpose(schedule(40)))
     # A run that ended early is drawn as far as it came, its schedule as it was planned.
@@ -85,7 +85,7 @@ def test_any_history_can_be_drawn(num_epochs, loss, steps_per_epoch):
 @pytest.mark.parametrize("accuracy", [0.0, 1.0])
 def test_no_accuracy_is_beyond_its_limits(accuracy):
     h = history(4)
-    h.rows = [row._replace(train_accuracy=accuracy, val_accuracy=accuracy) for row in h.rows]
+    h.rows = [row._replace(train_score=accuracy, val_score=accuracy) for row in h.rows]
     bottom, top = plots.curves(h, schedule()).axes[1].get_ylim()
     assert 0 <= bottom <= accuracy <= top <= 1
     assert bottom < top

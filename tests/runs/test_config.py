@@ -1,15 +1,20 @@
 """Settings: what is refused and where, what stacks, and that all of them can be written and read."""
 
+import copy
 import dataclasses
 import json
 import math
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from xpnet import train
+from xpnet import recipes, train
 from xpnet.commands import flags
+from xpnet.commands.sweep import SweepConfig
 from xpnet.commands.sweep import main as sweep_main
 from xpnet.data.augment import Augmentation
 from xpnet.errors import InputError
@@ -17,6 +22,7 @@ from xpnet.nn.mlp import MLP
 from xpnet.nn.solvers import SOLVERS
 from xpnet.runs.config import Config, defaults_for
 from xpnet.runs.experiment import hyper_of
+from xpnet.runs.settings import GROUPS, default_of, kinds_of
 from xpnet.training.regime import Hyper, Regime
 from xpnet.training.schedules import SCHEDULES
 
@@ -93,8 +99,7 @@ def _empty_folder(tmp_path, monkeypatch):
         ({"warmup": 1.0}, ["--warmup", "1.0"]),
         ({"ensemble": 0}, ["--ensemble", "0"]),
         ({"ensemble": 10**6}, ["--ensemble", "1000000"]),
-        ({"iterations": None}, ["--iterations or --epochs"]),
-        ({"epochs": 3}, ["--iterations or --epochs"]),
+        ({"iterations": 9, "epochs": 3}, ["--iterations or --epochs"]),
         ({"norm": "batch", "batch_size": 1}, ["--norm batch", "--batch-size of 2 or more"]),
         ({"loss": "hinge", "label_smoothing": 0.1}, ["--loss hinge", "--label-smoothing"]),
         ({"loss": "hinge", "mixup": 0.1}, ["--loss hinge", "--mixup"]),
@@ -126,6 +131,258 @@ def test_what_is_refused(changes, parts):
 def test_the_ends_of_what_is_allowed(name):
     """Smallest values do nothing or little; none is refused that the solvers can take."""
     Config(**{name: 1e-12 if name in ("epsilon", "clip_norm") else 0.0})
+
+
+CHOSEN = [(name, kind.choices) for name, kind in kinds_of(Config).items() if kind.choices]
+
+
+@pytest.mark.parametrize(("name", "choices"), CHOSEN)
+def test_what_is_none_of_the_choices(name, choices):
+    for value in ("zzz", "", 1, None, True, choices, choices[0].upper()):
+        with pytest.raises(InputError) as caught:
+            Config(**{name: value})
+        text = str(caught.value)
+        assert text.startswith(f"{flags.flag(name)} must be ")
+        assert all(repr(choice) in text for choice in choices)
+        assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (
+            {"solver": "adm"},
+            (
+                "--solver must be one of 'sgd', 'momentum', 'nesterov', 'rmsprop', 'adagrad', 'adam', 'adamw', "
+                "'lion', not 'adm'; did you mean 'adam'?"
+            ),
+        ),
+        (
+            {"monitor": "val_acc"},
+            "--monitor must be 'val_accuracy' or 'val_loss', not 'val_acc'; did you mean 'val_accuracy'?",
+        ),
+        (
+            {"sampling": "Shuffle"},
+            "--sampling must be 'replacement' or 'shuffle', not 'Shuffle'; did you mean 'shuffle'?",
+        ),
+        (
+            {"backend": "tensorflow"},
+            "--backend must be one of 'auto', 'numpy', 'cupy', 'torch', 'jax', not 'tensorflow'",
+        ),
+        ({"flip": "no"}, "--flip must be true or false, not 'no'"),
+        ({"flip": 0}, "--flip must be true or false, not 0"),
+        ({"hidden": 64.0}, "--hidden must be an integer or a list of them, not 64.0"),
+        ({"hidden": np.zeros((2, 2))}, "--hidden must be an integer or a list of them, not array([[0., 0."),
+        ({"seed": 10**5000}, "--seed must be an integer that fits 64 bits"),
+        ({"seed": 2**64}, f"--seed must be from 0 to {2**64 - 1}, not {2**64}"),
+        ({"reg": 10**400}, "--reg must be a number that fits 64 bits"),
+        ({"dataset": 3}, "--dataset must be text, not 3"),
+        ({"activation": Path("relu")}, "--activation must be one of"),
+    ],
+)
+def test_what_is_said_of_a_value_of_another_kind(changes, text):
+    with pytest.raises(InputError) as caught:
+        Config(**changes)
+    assert str(caught.value).startswith(text)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "ours"),
+    [
+        ("learning_rte", "learning_rate"),
+        *[("lr", "learning_rate"), ("wd", "weight_decay"), ("l2", "reg"), ("alpha", "reg")],
+        *[("optimizer", "solver"), ("optim", "solver"), ("metric", "monitor"), ("act", "activation")],
+        *[("epoch", "epochs"), ("n_epochs", "epochs"), ("max_epochs", "epochs"), ("gpu", "device")],
+        *[("batchsize", "batch_size"), ("bs", "batch_size"), ("data", "dataset")],
+        *[(word, "hidden") for word in ("layers", "hidden_sizes", "hidden_layer_sizes")],
+    ],
+)
+def test_a_name_that_is_no_setting_leads_to_the_one_that_is_meant(word, ours):
+    text = f"there is no setting {word!r}: did you mean {ours}?"
+    for make in (Config, Config.of, lambda **given: Config.of(given)):
+        with pytest.raises(InputError) as caught:
+            make(**{word: 1})
+        assert str(caught.value) == text
+    with pytest.raises(InputError, match="did you mean"):
+        dataclasses.replace(Config(), **{word: 1})
+
+
+def test_a_name_that_is_like_no_setting():
+    with pytest.raises(InputError, match=r"^there is no setting 'zzz': xpnet train --help lists them all$"):
+        Config(zzz=1)
+
+
+# Brought to their types
+
+
+INTS = [f for f, kind in kinds_of(Config).items() if kind.item is int and not kind.is_tuple]
+FLOATS = [f for f, kind in kinds_of(Config).items() if kind.item is float]
+BOOLS = [f for f, kind in kinds_of(Config).items() if kind.item is bool]
+
+
+@pytest.mark.parametrize("name", INTS)
+def test_integers_of_any_kind(name):
+    for value in (np.int64(3), np.uint8(3), np.array(3)):
+        got = getattr(Config(**{name: value}), name)
+        assert (got, type(got)) == (3, int)
+    for value in (3.0, np.float32(3), "3", True, np.True_, [3]):
+        with pytest.raises(InputError, match=f"^{flags.flag(name)} must be an integer, not "):
+            Config(**{name: value})
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_numbers_of_any_kind(name):
+    for value in (0.5, np.float16(0.5), np.float64(0.5), np.longdouble(0.5), np.array(0.5)):
+        got = getattr(Config(**{name: value}), name)
+        assert (got, type(got)) == (0.5, float)
+    for value in ("0.5", True, np.True_, 0.5j, [0.5]):
+        with pytest.raises(InputError, match=f"^{flags.flag(name)} must be a number, not "):
+            Config(**{name: value})
+
+
+def test_whole_numbers_may_stand_for_decimals():
+    config = Config(reg=1, learning_rate=np.int32(2))
+    assert [type(config.reg), type(config.learning_rate)] == [float, float]
+    assert config == Config(reg=1.0, learning_rate=2.0)
+
+
+@pytest.mark.parametrize("name", BOOLS)
+def test_truth_of_any_kind(name):
+    for value in (np.True_, np.array(True), True):
+        assert getattr(Config(**{name: value}, hidden=(3, 3)), name) is True
+    for value in (0, 1, "true", "no", None, np.int64(1)):
+        with pytest.raises(InputError, match=f"^{flags.flag(name)} must be true or false, not "):
+            Config(**{name: value})
+
+
+@given(hidden=st.lists(st.integers(1, 10**7), max_size=4))
+def test_layers_of_any_kind(hidden):
+    expected = Config(hidden=tuple(hidden))
+    assert all(type(units) is int for units in expected.hidden)
+    array = np.array(hidden, np.int64)
+    for value in (hidden, array, list(array), tuple(array)):
+        assert Config(hidden=value) == expected
+        assert hash(Config(hidden=value)) == hash(expected)
+    if len(hidden) == 1:
+        assert Config(hidden=hidden[0]) == Config(hidden=array[0]) == expected
+
+
+@pytest.mark.parametrize("hidden", [64.0, "64", None, True, [64.0], [True], ["64"], [[64]], {64}, (64, None)])
+def test_what_are_no_layers(hidden):
+    with pytest.raises(InputError, match=r"^--hidden must be an integer or a list of them, not "):
+        Config(hidden=hidden)
+
+
+def test_paths_are_texts(tmp_path):
+    config = Config(dataset=tmp_path / "x.npz", data_dir=tmp_path, out=tmp_path, resume=tmp_path)
+    assert config.dataset == str(tmp_path / "x.npz")
+    assert config.data_dir == config.out == config.resume == str(tmp_path)
+    with pytest.raises(InputError, match=r"^--device must be text"):
+        Config(device=Path("cpu"))
+    assert Config(device=np.str_("cpu")) == Config()
+
+
+# How long
+
+
+def test_iterations_or_epochs():
+    assert (Config().iterations, Config().epochs) == (1000, None)
+    assert (Config(epochs=5).iterations, Config(epochs=5).epochs) == (None, 5)
+    assert Config(iterations=None, epochs=5) == Config(epochs=5)
+    assert Config(iterations=None) == Config() == Config(iterations=1000)
+    with pytest.raises(InputError, match=r"^give either --iterations or --epochs$"):
+        dataclasses.replace(Config(), epochs=5)
+    assert dataclasses.replace(Config(), iterations=None, epochs=5) == Config(epochs=5)
+
+
+def test_later_layers_go_over_earlier_ones(tmp_path):
+    assert Config.of() == Config()
+    cifar = Config.of(dataset="cifar10")
+    assert (cifar.iterations, cifar.batch_size, cifar.solver) == (1600, 400, "sgd")
+    assert Config.of({"dataset": "cifar10", "batch_size": 9}, batch_size=7) == dataclasses.replace(
+        cifar, batch_size=7
+    )
+    recipe, file = {"epochs": 3, "reg": 0.5}, tmp_path / "mine.toml"
+    file.write_text('iterations = 7\nsolver = "adam"')
+    made = Config.of(recipe, file)
+    assert made == Config(iterations=7, reg=0.5, solver="adam")
+    assert Config.of(recipe, str(file), epochs=2, reg=0.1) == Config(epochs=2, reg=0.1, solver="adam")
+    assert Config.of(made, epochs=4) == Config(epochs=4, reg=0.5, solver="adam")
+    assert Config.of(Config(epochs=4), iterations=6) == Config(iterations=6)
+    assert Config.of(Config(epochs=4)) == Config(epochs=4)
+    assert Config.of(Config(epochs=4), epochs=None) == Config()
+    assert Config.of(dataset="cifar10", iterations=None).iterations == 1600
+    with pytest.raises(InputError, match="give either --iterations or --epochs"):
+        Config.of(iterations=4, epochs=4)
+    with pytest.raises(InputError, match=r"mine\.json cannot be read"):
+        Config.of(tmp_path / "mine.json")
+    with pytest.raises(InputError, match="in a dict, a Config or a file, not list"):
+        Config.of(["reg"])
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_recipes_are_layers(name):
+    read = flags.read_file(recipes.path(name), Config)
+    config = Config.of(read, reg=0.25)
+    assert {key: getattr(config, key) for key in read} == read | ({"reg": 0.25} if "reg" in read else {})
+    assert config == Config.of(recipes.path(name), reg=0.25)
+
+
+# As text
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        (Config(), "Config()"),
+        (Config(hidden=64, epochs=5), "Config(hidden=(64,), epochs=5)"),
+        (Config(iterations=5, quiet=True), "Config(iterations=5, quiet=True)"),
+        (Config(dataset="a b.npz"), "Config(dataset='a b.npz')"),
+        (Config.of(dataset="cifar10"), "Config.of(dataset='cifar10')"),
+        (
+            Config.of(dataset="cifar10", hidden=512, epochs=5),
+            "Config.of(dataset='cifar10', hidden=(512,), epochs=5)",
+        ),
+        (
+            Config(dataset="cifar10"),
+            (
+                "Config(dataset='cifar10', init_std=0.05, iterations=1000, batch_size=50, learning_rate=0.02,\n"
+                "    learning_rate_decay=0.99)"
+            ),
+        ),
+    ],
+)
+def test_settings_print_what_is_not_usual(config, text):
+    assert repr(config) == text
+    assert eval(text) == config
+
+
+def test_all_settings_print_on_few_lines():
+    other = {"device": "cuda:1", "backend": "torch", "precision": "tf32", "compile": True, "quiet": True}
+    other |= {"monitor": "val_loss", "patience": 7, "min_delta": 0.001, "checkpoint_every": 4, "json": True}
+    other |= {"out": "some where  else/" * 9, "data_dir": "a\n'b", "resume": "x" * 99, "tensorboard": True}
+    for config in (Config(**EVERY_SETTING), Config(**EVERY_SETTING, **other)):
+        assert repr(config).count("\n") < 10
+        assert eval(repr(config)) == config
+
+
+@pytest.mark.parametrize("config", [Config(**EVERY_SETTING), Config.of(dataset="cifar10", epochs=5)])
+def test_settings_pickle(config):
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        assert pickle.loads(pickle.dumps(config, protocol)) == config
+    assert copy.deepcopy(config) == copy.copy(config) == config
+
+
+def test_every_setting_is_in_a_group():
+    settings = dataclasses.fields(SweepConfig)
+    groups = [f.metadata["group"] for f in dataclasses.fields(Config)]
+    assert list(dict.fromkeys(groups)) == [group for group in GROUPS if group != "sweep"]
+    assert groups == sorted(groups, key=GROUPS.index)
+    assert {f.metadata["group"] for f in settings} == set(GROUPS)
+    common = [f.name for f in settings if f.metadata.get("common")]
+    assert len(common) == 20
+    assert {"dataset", "hidden", "epochs", "iterations", "solver", "reg", "out"} <= set(common)
 
 
 # Refused with the data: by the command lines, one line and exit status 2
@@ -211,7 +468,7 @@ def of_computation():
         "quiet",
     }
     skipped |= {"monitor", "patience", "min_delta", "checkpoint_every", "resume"}  # how long, not how
-    return {f.name: f.default for f in dataclasses.fields(Config) if f.name not in skipped}
+    return {f.name: default_of(f) for f in dataclasses.fields(Config) if f.name not in skipped}
 
 
 def test_the_list_above_has_every_setting():
@@ -244,7 +501,7 @@ def test_every_setting_in_toml():
     lines = [f"{name} = {json.dumps(value)}" for name, value in EVERY_SETTING.items() if value is not None]
     Path("a.toml").write_text("\n".join(lines))
     read = flags.read_file(Path("a.toml"), Config)
-    assert Config(**{"iterations": None, **read}) == Config(**EVERY_SETTING)
+    assert Config(**read) == Config(**EVERY_SETTING)
 
 
 # What is made of them
@@ -267,9 +524,9 @@ def test_hyper_parameters_are_those_that_stack():
 
 
 def test_names_that_can_be_chosen_are_those_that_there_are():
-    hints = flags.get_type_hints(Config)
-    assert set(hints["solver"].__args__) == set(SOLVERS)
-    assert set(hints["schedule"].__args__) == set(SCHEDULES)
+    kinds = kinds_of(Config)
+    assert set(kinds["solver"].choices) == set(SOLVERS)
+    assert set(kinds["schedule"].choices) == set(SCHEDULES)
     for solver in SOLVERS:
         assert Config(solver=solver).regime(1000).solver == solver
 

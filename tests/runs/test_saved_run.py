@@ -1,5 +1,7 @@
 """A run as the commands that use it find it."""
 
+from dataclasses import replace
+
 import models
 import numpy as np
 import pytest
@@ -40,6 +42,36 @@ def test_data_of_fewer_classes_fit(tmp_path):
     np.savez(tmp_path / "two.npz", X=models.rows(10), y=np.arange(10) % 2)
     run = saved_run.open_run(str(write_run(tmp_path)))
     assert run.dataset(str(tmp_path / "two.npz"), None, progress=False).num_classes == 2
+
+
+@pytest.mark.parametrize(
+    ("class_names", "y", "numbers"),
+    [
+        (models.NAMES, ["dog", "cat", "dog"], [1, 0, 1]),  # by name
+        (models.NAMES, [2, 1, 2], [2, 1, 2]),  # by number
+        (("1", "3", "4"), [4, 3, 4], [2, 1, 2]),
+        (("-1", "0", "1"), [0, 1, 1], [1, 2, 2]),  # though 0 and 1 could be numbers of classes
+        (("False", "True"), [True, True, True], [1, 1, 1]),
+    ],
+)
+def test_labels_are_the_models_also_where_some_are_missing(tmp_path, class_names, y, numbers):
+    model = replace(models.make(), class_names=class_names)
+    np.savez(tmp_path / "some.npz", X=models.rows(3), y=y, X_val=models.rows(3), y_val=y)
+    found = saved_run.SavedRun(tmp_path, tmp_path / "model.safetensors", model)
+    data = found.dataset(str(tmp_path / "some.npz"), None, progress=False)
+    assert data.y_train.tolist() == data.y_val.tolist() == numbers
+
+
+@pytest.mark.parametrize(
+    ("class_names", "y", "label"),
+    [(models.NAMES, ["dog", "cow"], "'cow'"), (models.NAMES, [1, 3], "3"), (("1", "2", "3"), [0, 2], "0")],
+)
+def test_labels_that_are_none_of_the_models(tmp_path, class_names, y, label):
+    model = replace(models.make(), class_names=class_names)
+    np.savez(tmp_path / "other.npz", X=models.rows(2), y=y)
+    found = saved_run.SavedRun(tmp_path, tmp_path / "model.safetensors", model)
+    with pytest.raises(InputError, match=f"has the label {label}, which is no class of the model: give"):
+        found.dataset(str(tmp_path / "other.npz"), None, progress=False)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"dataset": 3}', '{"nonsense": 1}', "\ud800"])

@@ -67,8 +67,8 @@ def check_stack(points, common, share_batches, dtype, data=None):
         np.testing.assert_allclose(trained.history.losses, history.losses, rtol)
         for actual, expected in zip(trained.history.rows, history.rows, strict=True):
             np.testing.assert_allclose(actual[:6], expected[:6], rtol)
-            assert actual.val_accuracy == expected.val_accuracy
-        for part in ("train_accuracy", "val_accuracy"):
+            assert actual.val_score == expected.val_score
+        for part in ("train_score", "val_score"):
             assert row[part] == single.summary[part]
 
 
@@ -196,7 +196,7 @@ def test_halving_joins_networks_with_and_without_an_average(tmp_path, emas, max_
     single = alone(configs[first["network"]], IMAGES)
     assert first["steps"] == 40
     assert_same(found.best.params, single.model.params)
-    assert first["val_accuracy"] == single.summary["val_accuracy"]
+    assert first["val_score"] == single.summary["val_score"]
 
 
 # Networks that diverge

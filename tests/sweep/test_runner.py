@@ -38,7 +38,7 @@ def test_the_table_ranks_the_networks():
     assert found.complete
     assert found.configs == configs
     assert sorted(row["network"] for row in found.rows) == [0, 1, 2, 3]
-    accuracies = [row["val_accuracy"] for row in found.rows]
+    accuracies = [row["val_score"] for row in found.rows]
     assert accuracies == sorted(accuracies, reverse=True)
     assert len(set(accuracies)) > 1
     for row in found.rows:
@@ -46,9 +46,9 @@ def test_the_table_ranks_the_networks():
         assert row["status"] == "finished"
         assert row["steps"] == BASE.iterations
         assert row["seconds"] > 0
-        assert row["train_accuracy"] == single.summary["train_accuracy"]
-        assert row["val_accuracy"] == single.summary["val_accuracy"]
-        assert row["curve"] == [[r.step, r.val_accuracy] for r in single.result.history.rows]
+        assert row["train_score"] == single.summary["train_score"]
+        assert row["val_score"] == single.summary["val_score"]
+        assert row["curve"] == [[r.step, r.val_score] for r in single.result.history.rows]
     best = alone(configs[found.rows[0]["network"]], data)
     assert_close(found.best.params, best.model.params, 1e-12)
     assert [r.step for r in found.best.history.rows] == [r.step for r in best.result.history.rows]
@@ -62,7 +62,7 @@ def test_the_first_of_equals_wins():
 def test_the_data_set_that_the_settings_name_is_loaded():
     configs = sweep.configs(sweep.grid({"seed": [0, 1]}), Config(hidden=(8,), iterations=30))
     named, given = sweep.run(configs, max_nets=2), sweep.run(configs, digits(), max_nets=2)
-    assert {row["val_accuracy"] for row in named.rows} == {row["val_accuracy"] for row in given.rows}
+    assert {row["val_score"] for row in named.rows} == {row["val_score"] for row in given.rows}
 
 
 def test_on_every_device(device, dtype):
@@ -71,7 +71,7 @@ def test_on_every_device(device, dtype):
     here = sweep.run(configs, data, max_nets=3)
     assert [row["network"] for row in found.rows] == [row["network"] for row in here.rows]
     for row, expected in zip(found.rows, here.rows, strict=True):
-        assert row["val_accuracy"] == pytest.approx(expected["val_accuracy"], abs=1e-6)
+        assert row["val_score"] == pytest.approx(expected["val_score"], abs=1e-6)
     assert isinstance(found.best.params["W1"], np.ndarray)
     assert_close(found.best.params, here.best.params, {"float64": 1e-12, "float32": 1e-4}[dtype])
 
@@ -81,6 +81,33 @@ def test_settings_that_do_not_fit_the_data_are_an_error_before_any_work(tmp_path
     with pytest.raises(InputError, match="--batch-size 41 is larger than the 40 training rows"):
         sweep.run(configs, blobs(), out=tmp_path / "there")
     assert not (tmp_path / "there").exists()
+
+
+def test_a_sweep_of_nothing():
+    for given in ([], ()):
+        with pytest.raises(InputError, match=r"^a sweep needs at least one network: give the settings"):
+            sweep.run(given, blobs())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("dataset", "other.npz"),
+        ("data_dir", "there"),
+        ("device", "cuda"),
+        ("backend", "torch"),
+        ("precision", "tf32"),
+        ("compile", True),
+        ("dtype", "float32"),
+    ],
+)
+def test_networks_that_cannot_share_a_sweep(name, value):
+    first = getattr(BASE, name)
+    with pytest.raises(InputError) as caught:
+        sweep.run([BASE, BASE, dataclasses.replace(BASE, **{name: value})], blobs())
+    assert str(caught.value) == (
+        f"{name} is the same for a whole sweep, not {first!r} and {value!r}: run one sweep for each value"
+    )
 
 
 # Chunks
@@ -114,7 +141,7 @@ def test_shapes_are_trained_in_turn():
     assert sorted(row["network"] for row in found.rows) == list(range(12))
     for row in found.rows:
         single = alone(configs[row["network"]], data)
-        assert row["val_accuracy"] == single.summary["val_accuracy"]
+        assert row["val_score"] == single.summary["val_score"]
         assert row["steps"] == single.summary["steps"]
     assert_same(found.best.params, alone(configs[found.rows[0]["network"]], data).model.params)
 
@@ -173,8 +200,8 @@ def test_halving_keeps_the_better_half_of_each_rung():
         for row in of_rung:
             history = undisturbed[row["network"]].result.history.rows
             assert row["steps"] == end
-            assert row["curve"] == [[r.step, r.val_accuracy] for r in history if r.step <= end]
-            assert row["val_accuracy"] == row["curve"][-1][1]
+            assert row["curve"] == [[r.step, r.val_score] for r in history if r.step <= end]
+            assert row["val_score"] == row["curve"][-1][1]
         survivors = sorted(survivors, key=lambda k: (-accuracy(undisturbed[k], end), k))[
             : (len(survivors) + 1) // 2
         ]
@@ -191,7 +218,7 @@ def test_halving_keeps_the_better_half_of_each_rung():
 
 def accuracy(experiment, step):
     """Validation accuracy of a network after a step that ends an epoch."""
-    (value,) = [row.val_accuracy for row in experiment.result.history.rows if row.step == step]
+    (value,) = [row.val_score for row in experiment.result.history.rows if row.step == step]
     return value
 
 

@@ -32,6 +32,76 @@ def test_a_grid_is_every_combination_the_last_varying_fastest():
     ]
 
 
+@pytest.mark.parametrize(
+    ("space", "points"),
+    [
+        ({"reg": 1e-3}, [{"reg": 1e-3}]),
+        ({"solver": "adam", "seed": [1, 2]}, [{"solver": "adam", "seed": s} for s in (1, 2)]),
+        ({"seed": range(2)}, [{"seed": 0}, {"seed": 1}]),
+        ({"reg": np.float64(1.5)}, [{"reg": 1.5}]),
+        ({"reg": np.array(1.5)}, [{"reg": 1.5}]),
+        ({"components": None}, [{"components": None}]),
+        ({"hidden": 100}, [{"hidden": 100}]),
+        ({"hidden": [100, (300, 100)]}, [{"hidden": 100}, {"hidden": (300, 100)}]),
+        ({"hidden": ((100,), ())}, [{"hidden": (100,)}, {"hidden": ()}]),
+    ],
+)
+def test_values_to_try(space, points):
+    assert grid(space) == points
+    assert ablation(space) == points  # of one setting it is the same
+
+
+@pytest.mark.parametrize("sizes", [[100, 300], np.array([100, 300]), [[100], [300]], [(100,), 300]])
+def test_layers_to_try(sizes):
+    made = configs(grid({"hidden": sizes}), Config())
+    assert [c.hidden for c in made] == [(100,), (300,)]
+
+
+@pytest.mark.parametrize("make", [grid, ablation])
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ([], "hidden has no value to try: give one or more"),
+        ((), "hidden has no value to try: give one or more"),
+        (np.array([]), "hidden has no value to try: give one or more"),
+        (Choice([3]), "hidden is a distribution: draw from it with random, or give a list of values"),
+        (
+            (300, 100),
+            (
+                "hidden is (300, 100), one value or several: "
+                "give [(300, 100)] to try that, or [300, 100] to try each"
+            ),
+        ),
+    ],
+)
+def test_what_cannot_be_tried(make, given, text):
+    with pytest.raises(InputError) as caught:
+        make({"seed": [1], "hidden": given})
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ([1, 2], "reg is a plain list: give Choice([1, 2])"),
+        (np.array([1, 2]), "reg is a plain list: give Choice([1, 2])"),
+        (range(3), "reg is a plain list: give Choice(range(0, 3))"),
+        (object(), "reg cannot be drawn from an object of object: give Uniform, LogUniform or Choice"),
+        (LogUniform, "reg cannot be drawn from an object of type: give Uniform, LogUniform or Choice"),
+        ({"low": 1}, "reg cannot be drawn from an object of dict: give Uniform, LogUniform or Choice"),
+    ],
+)
+def test_what_is_no_distribution(given, text):
+    with pytest.raises(InputError) as caught:
+        random({"seed": Choice([1]), "reg": given}, 2)
+    assert str(caught.value) == text
+
+
+def test_a_fixed_value_of_any_kind_goes_through_random():
+    fixed = {"hidden": (3, 4), "solver": "adam", "components": None, "flip": True, "reg": np.float32(1)}
+    assert random(fixed, 2) == [fixed, fixed]
+
+
 def test_a_grid_of_nothing_is_the_one_point_that_changes_nothing():
     assert grid({}) == [{}]
 
@@ -183,9 +253,13 @@ def test_iterations_and_epochs_exclude_each_other():
     ("points", "words"),
     [
         ([], "at least one point"),
-        (grid({"reg": []}), "at least one point"),
+        (iter([]), "at least one point"),
         ([{"learning_rat": 1.0}], "'learning_rat' to sweep over: did you mean learning_rate?"),
+        ([{"lr": 1.0}], "'lr' to sweep over: did you mean learning_rate?"),
         ([{"zzz": 1.0}], "no setting 'zzz' to sweep over"),
+        ([{"reg": "1"}], "--reg must be a number, not '1'"),
+        ([{"reg": [1.0, 2.0]}], "--reg must be a number, not [1.0, 2.0]"),
+        ([{"solver": "adm"}], "did you mean 'adam'?"),
         ([{"learning_rate": -1.0}], "--learning-rate"),
         ([{"dataset": "cifar10"}], "dataset is the same for a whole sweep"),
         ([{"device": "cuda"}], "device is the same for a whole sweep"),

@@ -112,7 +112,7 @@ def by_hand(device, params, data, dtype, hyper, num_steps, seed, solver="sgd"):
     state = begin(device, params, dtype, regime, hyper)
     feed = Feed(device.put(X, dtype), device.put(y))
     advance = make_advance(device, MLP_543, feed, regime, hyper, state["params"])
-    rows = draw_batches(np.random.default_rng(seed), len(X), 6, num_steps, "replacement")
+    (rows,) = draw_batches(np.random.default_rng(seed), len(X), 6, num_steps, "replacement")
     draws = {
         "index": device.put(rows),
         "rate": device.put(np.full(num_steps, hyper.learning_rate), dtype),

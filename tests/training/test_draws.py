@@ -18,7 +18,8 @@ def drawn(nets, source, hyper=EVERYTHING["hyper"], regime=EVERYTHING["regime"], 
     params = random_params(np.random.default_rng(10), nets, EVERYTHING["mlp"])
     feed = image_feed(HERE, "float64", EVERYTHING["augmentation"])
     rates = regime.learning_rates(hyper, nets, range(5), epoch)
-    return draw_epoch(HERE, feed, regime, hyper, params, source, epoch, 0, rates)
+    (table,) = draw_epoch(HERE, feed, regime, hyper, params, source, epoch, 0, {"rate": rates})
+    return table
 
 
 @pytest.mark.parametrize("nets", NETS)
@@ -48,14 +49,14 @@ def test_draws_of_ones_own_are_those_of_each_network_alone(nets):
 def test_batches_are_those_of_their_source():
     source = sources(11)("batches", 3)
     np.testing.assert_array_equal(
-        drawn((), sources(11), epoch=3)["index"], draw_batches(source, 30, 6, 5, "shuffle")
+        drawn((), sources(11), epoch=3)["index"], draw_batches(source, 30, 6, 5, "shuffle")[0]
     )
 
 
 def test_counts_go_on_from_epoch_to_epoch():
     regime, hyper, params = Regime(17, 6), Hyper(), random_params(np.random.default_rng(12))
     feed = Feed(*learnable()[:2])
-    epoch = draw_epoch(HERE, feed, regime, hyper, params, sources(0), 2, 6, np.zeros(4))
+    (epoch,) = draw_epoch(HERE, feed, regime, hyper, params, sources(0), 2, 6, {"rate": np.zeros(4)})
     assert [float(of_step(epoch, i)["count"]) for i in range(4)] == [7, 8, 9, 10]
 
 
@@ -66,3 +67,21 @@ def test_not_as_many_sources_as_networks(stream):
 
     with pytest.raises(InputError, match=rf"1 sources of {stream} for networks \(3,\): give one each"):
         drawn((3,), source)
+
+
+@pytest.mark.parametrize("nets", NETS)
+def test_the_last_batch_of_all_rows_has_a_table_of_its_own(nets):
+    source = own_sources(*range(math.prod(nets))) if nets else sources(0)
+    regime, hyper = Regime(8, 7, "all", mixup=0.3), Hyper(dropout=0.2)
+    params = random_params(np.random.default_rng(12), nets)
+    by_step = {"rate": np.arange(5.0).reshape(5, *(1 for _ in nets)) + np.zeros(nets)}
+    full, rest = draw_epoch(HERE, Feed(*learnable()[:2]), regime, hyper, params, source, 0, 10, by_step)
+    assert full["index"].shape == (4, *nets, 7)
+    assert rest["index"].shape == (1, *nets, 2)
+    together = np.concatenate([full["index"], *np.split(rest["index"], 1)], axis=None)
+    assert sorted(together) == sorted(list(range(30)) * math.prod(nets))
+    for name, values in full.items():
+        assert len(values) == 4, name
+        assert len(rest[name]) == 1, name
+    assert full["count"].tolist() == [11, 12, 13, 14]
+    assert rest["count"].tolist() == [15]

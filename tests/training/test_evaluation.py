@@ -1,28 +1,15 @@
-"""Evaluation: loss and accuracy in parts, probabilities averaged over views and networks."""
+"""Evaluation: loss and score in parts, of classes, several labels and numbers."""
 
 import numpy as np
 import pytest
 from fits import MLP_543, NETS, random_params
-from hypothesis import given
-from hypothesis import strategies as st
 
-from xpnet.data import augment
-from xpnet.device import Device
 from xpnet.nn import backprop, losses
 from xpnet.nn.mlp import MLP
 from xpnet.training import evaluation
-from xpnet.training.evaluation import evaluate, hits, probabilities
+from xpnet.training.evaluation import evaluate
 
-
-def unchanged(rows):
-    return rows
-
-
-def itself(rows):
-    return [rows]
-
-
-# Loss and accuracy
+# Loss and score
 
 
 @pytest.mark.parametrize("nets", NETS)
@@ -69,65 +56,49 @@ def test_evaluation_by_each_loss(monkeypatch, kind, rows_at_once):
     np.testing.assert_array_equal(part, np.mean(scores.argmax(axis=-1) == y, axis=-1))
 
 
-# Probabilities
-
-
-def softmax(scores):
-    P = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return P / P.sum(axis=-1, keepdims=True)
-
-
 @pytest.mark.parametrize("nets", NETS)
-@pytest.mark.parametrize("on_device", [True, False])
-@pytest.mark.parametrize("rows_at_once", [7, 1000])
-def test_probabilities_are_averaged_over_views(
-    device, dtype, put_params, assert_close, monkeypatch, nets, on_device, rows_at_once
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("rows_at_once", [4, 1000])
+def test_the_score_of_numbers_is_r_squared(
+    device, dtype, put_params, assert_close, monkeypatch, nets, weighted, rows_at_once
 ):
-    """By hand: the mean of the softmax, not of the scores; rows are prepared after the view is made."""
+    """By the formula, an output at a time; the third never changes and is not met."""
     monkeypatch.setattr(evaluation, "EVALUATION_ROWS", rows_at_once)
-    rng, shape = np.random.default_rng(27), (3, 2, 1)
-    params = random_params(rng, nets, MLP((6, 4, 3)))
-    X = rng.integers(0, 256, (17, 6), dtype=np.uint8)
-    mean = device.put(np.full(6, 100.0), dtype)
-
-    def prepare(rows):
-        assert "uint8" in str(rows.dtype)
-        return (device.xp.astype(rows, mean.dtype) - mean) / 50.0
-
-    def of_views(rows):
-        return augment.views(device.xp, "flip", rows, shape)
-
-    parts = probabilities(
-        device, MLP((6, 4, 3)), put_params(params), device.put(X) if on_device else X, prepare, of_views
+    rng = np.random.default_rng(30)
+    params, X, y = random_params(rng, nets), rng.standard_normal((9, 5)), rng.standard_normal((9, 3))
+    y[:, 2] = 1.0
+    w = rng.uniform(size=9) if weighted else np.ones(9)
+    weight = device.put(w, dtype) if weighted else None
+    loss, score = evaluate(
+        device.xp,
+        MLP_543,
+        put_params(params),
+        device.put(X, dtype),
+        device.put(y, dtype),
+        kind="squared-error",
+        weight=weight,
     )
-    mirrored = X.reshape(17, 3, 2)[:, :, ::-1].reshape(17, 6)
-    expected = [
-        softmax(backprop.scores(np, MLP((6, 4, 3)), params, (view - 100.0) / 50)) for view in (X, mirrored)
-    ]
-    together = device.xp.concat(list(parts), axis=-2)
-    assert_close(together, (expected[0] + expected[1]) / 2)
-    assert not np.allclose(expected[0], expected[1], atol=0.01)
+    distances = (backprop.scores(np, MLP_543, params, X) - y) ** 2
+    mean = (w[:, None] * y).sum(axis=0) / w.sum()
+    spread = (w[:, None] * (y - mean) ** 2).sum(axis=0)
+    by_output = 1 - (w[:, None] * distances).sum(axis=-2)[..., :2] / spread[:2]
+    assert_close(score, by_output.sum(axis=-1) / 3, rtol=1e-11 if dtype == "float64" else 1e-4)
+    assert_close(loss, (w * distances.sum(axis=-1)).sum(axis=-1) / w.sum() / 2)
 
 
-@given(rows=st.integers(1, 40), rows_at_once=st.integers(1, 41), networks=st.integers(0, 3))
-def test_hits_in_parts_of_any_size(rows, rows_at_once, networks):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "EVALUATION_ROWS", rows_at_once)
-        rng = np.random.default_rng(28)
-        params = random_params(rng, (networks,) if networks else ())
-        X, y = rng.standard_normal((rows, 5)), rng.integers(3, size=rows)
-        parts = list(probabilities(Device(), MLP_543, params, X, unchanged, itself))
-    assert [P.shape[-2] for P in parts] == [
-        min(rows_at_once, rows - start) for start in range(0, rows, rows_at_once)
-    ]
-    right = backprop.predict(np, MLP_543, params, X) == y
-    np.testing.assert_array_equal(hits(Device(), parts, y), right.sum(axis=-1))
-
-
-def test_hits_on_every_device(device, dtype, put_params):
-    rng = np.random.default_rng(29)
-    params, X, y = random_params(rng, (2,)), rng.standard_normal((30, 5)), rng.integers(3, size=30)
-    for labels in (y, device.put(y)):
-        parts = probabilities(device, MLP_543, put_params(params), device.put(X, dtype), unchanged, itself)
-        expected = (backprop.predict(np, MLP_543, params, X) == y).sum(axis=-1)
-        np.testing.assert_array_equal(device.to_host(hits(device, parts, labels)), expected)
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_the_score_of_several_labels_is_that_of_whole_rows(device, dtype, put_params, assert_close, outputs):
+    rng, mlp = np.random.default_rng(31), MLP((5, 4, outputs))
+    params, X = random_params(rng, (2,), mlp), rng.standard_normal((30, 5))
+    Y, w = rng.integers(2, size=(30, outputs)), rng.uniform(size=30)
+    _, score = evaluate(
+        device.xp,
+        mlp,
+        put_params(params),
+        device.put(X, dtype),
+        device.put(Y, dtype),
+        kind="logistic",
+        weight=device.put(w, dtype),
+    )
+    right = ((backprop.scores(np, mlp, params, X) > 0) == Y).all(axis=-1)
+    assert_close(score, (right * w).sum(axis=-1) / w.sum())

@@ -72,7 +72,7 @@ def test_the_loop_is_its_steps(device, dtype, assert_close, data, nets, sampling
     assert len(result.history.rows) == len(ends)
     for epoch, (start, end) in enumerate(itertools.pairwise([0, *ends])):
         rate = np.asarray(hyper.learning_rate) * np.asarray(hyper.learning_rate_decay) ** epoch
-        for rows in draw_batches(source, 30, 6, end - start, sampling):
+        for rows in draw_batches(source, 30, 6, end - start, sampling)[0]:
             draws = {"index": rows, "rate": rate, "count": np.asarray(len(losses) + 1.0)}
             state, loss = step(state, draws)
             losses.append(loss)
@@ -83,9 +83,9 @@ def test_the_loop_is_its_steps(device, dtype, assert_close, data, nets, sampling
         expected = {
             "learning_rate": rate,
             "train_loss": np.mean(losses[start:end], axis=0),
-            "train_accuracy": np.mean(scores.argmax(axis=-1) == y[rows], axis=-1),
+            "train_score": np.mean(scores.argmax(axis=-1) == y[rows], axis=-1),
             "val_loss": backprop.loss_and_grads(np, MLP_543, p, X_val, y_val, reg)[0],
-            "val_accuracy": np.mean(val_scores.argmax(axis=-1) == y_val, axis=-1),
+            "val_score": np.mean(val_scores.argmax(axis=-1) == y_val, axis=-1),
         }
         rtol = {"float32": 1e-4, "float64": 1e-12}[dtype]
         for name, value in expected.items():
@@ -125,7 +125,7 @@ def test_training_learns(device, dtype, data):
     hyper = Hyper(0.3, 1.0, 1e-3)
     rows = train(device, params, data, dtype, hyper=hyper, num_steps=150).history.rows
     assert rows[0].train_loss > 1.0 > 0.3 > rows[-1].train_loss
-    assert rows[-1].train_accuracy == 1.0
+    assert rows[-1].train_score == 1.0
 
 
 def test_without_validation_rows(device, dtype, data):
@@ -134,9 +134,9 @@ def test_without_validation_rows(device, dtype, data):
     result, with_val = (train(device, params, d, dtype) for d in ((X, y, None, None), data))
     for row, expected in zip(result.history.rows, with_val.history.rows, strict=True):
         assert np.isnan(row.val_loss).all()
-        assert np.isnan(row.val_accuracy).all()
+        assert np.isnan(row.val_score).all()
         np.testing.assert_array_equal(row.train_loss, expected.train_loss)
-        np.testing.assert_array_equal(row.train_accuracy, expected.train_accuracy)
+        np.testing.assert_array_equal(row.train_score, expected.train_score)
     assert not result.diverged_at.any()
     for name, value in with_val.params.items():
         np.testing.assert_array_equal(*map(device.to_host, (result.params[name], value)))
@@ -179,8 +179,6 @@ def test_training_keeps_the_memory_of_its_state(solver):
         MLP_543,
         state,
         Feed(X, y),
-        None,
-        None,
         device=HERE,
         regime=regime,
         hyper=hyper,
@@ -320,10 +318,10 @@ def test_the_evaluation_sees_images_as_they_are_and_the_average():
     data = None, None, (X - 128.0) / 64, y
     result = train(HERE, params, data, **settings, feed=feed)
     last = result.history.rows[-1]
-    assert last.val_accuracy == np.mean(backprop.predict(np, settings["mlp"], result.params, data[2]) == y)
-    rows = draw_batches(sources(19)("batches", 3), 30, 6, 2, "shuffle")[-1]
+    assert last.val_score == np.mean(backprop.predict(np, settings["mlp"], result.params, data[2]) == y)
+    rows = draw_batches(sources(19)("batches", 3), 30, 6, 2, "shuffle")[0][-1]
     scores = backprop.scores(np, settings["mlp"], result.params, (feed.X[rows] - 128.0) / 64)
-    assert last.train_accuracy == np.mean(scores.argmax(axis=1) == feed.y[rows])
+    assert last.train_score == np.mean(scores.argmax(axis=1) == feed.y[rows])
     rate = settings["regime"].learning_rates(settings["hyper"], (), range(16, 17), 3)
     assert last.learning_rate == rate[0]
 

@@ -474,7 +474,7 @@ def test_initial_state_is_of_the_parameters_given():
 @pytest.mark.parametrize("nets", NETS)
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_a_step_on_a_row_of_weight_n_is_that_on_n_rows(device, dtype, assert_close, nets, solver):
-    """With weights, ``reg`` is divided by their sum: 6 here, and 1/6 of it does the same to 6 rows."""
+    """Per row, ``reg`` is divided by their sum: 6 here, and 1/6 of it does the same to 6 rows."""
     rng = np.random.default_rng(14)
     X, y, weight = rng.standard_normal((4, 5)), np.array([0, 1, 2, 1]), np.array([2, 0, 1, 3])
     params, regime = random_params(rng, nets), Regime(5, 6, solver=solver)
@@ -483,7 +483,8 @@ def test_a_step_on_a_row_of_weight_n_is_that_on_n_rows(device, dtype, assert_clo
     weighted, repeated = Hyper(reg=0.6), Hyper(reg=0.1)
     feed = Feed(device.put(X, dtype), device.put(y), weight=device.put(weight, dtype))
     state = begin(device, params, dtype, regime, weighted)
-    step = make_step(device, MLP_543, feed, regime, weighted, state["params"])
+    per_row = dataclasses.replace(regime, reg_per_row=True)
+    step = make_step(device, MLP_543, feed, per_row, weighted, state["params"])
     state, loss = step(state, put_draws(device, dtype, np.arange(4), rate))
 
     begun = begin(device, params, dtype, regime, repeated)
@@ -498,8 +499,9 @@ def test_a_batch_without_weight_moves_nothing(device, dtype, assert_close):
     weight = np.concatenate([np.zeros(6), np.ones(24)])
     hyper, params = Hyper(reg=0.5), random_params(np.random.default_rng(15))
     feed = Feed(device.put(X, dtype), device.put(y), weight=device.put(weight, dtype))
-    state = begin(device, params, dtype, REGIME, hyper)
-    step = make_step(device, MLP_543, feed, REGIME, hyper, state["params"])
+    regime = dataclasses.replace(REGIME, reg_per_row=True)
+    state = begin(device, params, dtype, regime, hyper)
+    step = make_step(device, MLP_543, feed, regime, hyper, state["params"])
     state, loss = step(state, put_draws(device, dtype, np.arange(6), 0.5))
     assert_close(loss, 0.0)
     assert_close(state["params"], params)

@@ -41,7 +41,7 @@ def rule(values, patience, min_delta):
 
 def values_of(history, monitor):
     """The column that is monitored, higher is better."""
-    sign = {"val_loss": -1, "val_accuracy": 1}[monitor]
+    sign = {"val_loss": -1, "val_score": 1}[monitor]
     return [sign * getattr(row, monitor) for row in history.rows]
 
 
@@ -64,7 +64,7 @@ def best_of(histories, min_delta=0.0, running=None):
     for epoch, values in enumerate(histories):
         params = {"W1": np.zeros((*nets, 1, 1)) + np.arange(np.prod(nets)).reshape(*nets, 1, 1) + 10 * epoch}
         on = np.ones(nets, bool) if running is None else np.asarray(running[epoch])
-        best = improve(HERE, best, params, np.asarray(values, float), epoch, min_delta, on)
+        best = improve(HERE, best, {"params": params}, np.asarray(values, float), epoch, min_delta, on)
         params["W1"] -= 1000  # training goes on in place
     return best.epoch.tolist(), best.value.tolist(), best.params["W1"][..., 0, 0].tolist()
 
@@ -104,7 +104,7 @@ def test_of_a_network_that_is_not_trained_nothing_changes():
 # Runs
 
 
-@pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy"])
+@pytest.mark.parametrize("monitor", ["val_loss", "val_score"])
 @pytest.mark.parametrize(("patience", "min_delta"), [(1, 0.0), (2, 0.0), (3, 0.05), (2, 100.0)])
 def test_a_run_stops_by_the_rule(device, dtype, data, monitor, patience, min_delta):
     hyper = Hyper(1.5, 1.0, 0.0, ema=0.5)
@@ -176,7 +176,7 @@ def test_the_best_of_a_network_that_diverged_in_its_first_epoch_is_finite(data, 
     nets = np.shape(rate)
     params = random_params(np.random.default_rng(3), nets)
     hyper = Hyper(np.asarray(rate), 1.0, 0.01)
-    options = {"monitor": "val_accuracy", "patience": patience, "sampling": "shuffle"}
+    options = {"monitor": "val_score", "patience": patience, "sampling": "shuffle"}
     result = train(HERE, params, data, hyper=hyper, **options)
     assert result.diverged_at.max() > 0
     lost = () if not nets else (1,)
@@ -217,7 +217,7 @@ def test_without_a_monitor_nothing_is_copied(data, monkeypatch):
 
 
 @pytest.mark.parametrize("nets", [(4,), (2, 2)])
-@pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy"])
+@pytest.mark.parametrize("monitor", ["val_loss", "val_score"])
 def test_each_network_of_a_stack_stops_as_alone(data, nets, monitor):
     params = random_params(np.random.default_rng(6), nets)
     rate = np.reshape([0.05, 1.0, 2.0, 3.0], nets)
@@ -264,7 +264,7 @@ PATIENT = {"patience": 2, "iterations": 200}
 
 
 @pytest.mark.parametrize("max_nets", [1, 2, 9])
-@pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy"])
+@pytest.mark.parametrize("monitor", ["val_loss", "val_score"])
 def test_a_sweep_stops_each_network_as_alone(monitor, max_nets):
     data = blobs()
     configs = rates(0.01, 0.1, 0.3, 1.0, 1e300, share_batches=False, monitor=monitor, **PATIENT)
@@ -276,8 +276,8 @@ def test_a_sweep_stops_each_network_as_alone(monitor, max_nets):
             assert alone.summary["status"] == "diverged"
             continue
         assert row["steps"] == alone.summary["steps"] == rows[-1].step
-        assert row["curve"] == [[r.step, r.val_accuracy] for r in rows]
-        assert row["val_accuracy"] == float(str(alone.summary["val_accuracy"]))
+        assert row["curve"] == [[r.step, r.val_score] for r in rows]
+        assert row["val_score"] == float(str(alone.summary["val_score"]))
         if row is found.rows[0]:
             assert_same(found.best.params, alone.model.params)
             assert_same(found.best.params, alone.best.params)

@@ -57,8 +57,6 @@ def test_a_stack_with_everything(device, dtype, solver):
                 mlp,
                 begin(place, params, dtype, regime, hyper),
                 image_feed(place, dtype, EVERYTHING["augmentation"]),
-                None,
-                None,
                 device=place,
                 regime=regime,
                 hyper=hyper,

@@ -1,71 +1,18 @@
 """What every command line does around its work: signals, errors in one line, exit statuses."""
 
-import contextlib
 import errno
 import os
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from types import FrameType
-from typing import Any
+from collections.abc import Callable
 
 from xpnet.errors import XpnetError
+from xpnet.training.interrupt import StopSignals
 
-__all__ = ["USER_ERROR", "StopSignals", "complain", "run_command"]
+__all__ = ["USER_ERROR", "complain", "run_command"]
 
 USER_ERROR = 2
 """Exit status of what a user can mend."""
-
-
-class StopSignals:
-    """Ctrl-C and SIGTERM while a command runs.
-
-    They raise `KeyboardInterrupt`, but for the first one within `listening`: that only sets
-    `received`, so that a loop which looks at it can end with what it has.
-
-    Attributes
-    ----------
-    received
-        Number of the last signal, or None.
-    """
-
-    def __init__(self) -> None:
-        self.received: signal.Signals | None = None
-        self._listening = False
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> "StopSignals":
-        # Python leaves signals to its main thread. One that is ignored, as Ctrl-C is by what a
-        # script runs in the background, stays so.
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Let the first signal only set `received`."""
-        self._listening = True
-        try:
-            yield
-        finally:
-            self._listening = False
-
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
-        is_first, self.received = self.received is None, signal.Signals(number)
-        if not (self._listening and is_first):
-            raise KeyboardInterrupt
-
-    @property
-    def exit_status(self) -> int:
-        """What a shell reports of a process that such a signal ended."""
-        return 128 + (self.received or signal.SIGINT)
 
 
 def run_command(name: str, work: Callable[[StopSignals], int]) -> int:

@@ -21,9 +21,9 @@ from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.reporting import metrics, plots
 from xpnet.runs import saved_run
-from xpnet.runs.model import Model
-from xpnet.runs.raw_rows import RowError
 from xpnet.text import printable
+from xpnet.training.model import Model
+from xpnet.training.raw_rows import RowError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

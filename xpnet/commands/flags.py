@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn, get_type_hints
+from typing import Any, NoReturn
 
 from xpnet.errors import InputError
-from xpnet.runs.settings import Kind, did_you_mean, flag, read_file
+from xpnet.runs.settings import default_of, did_you_mean, flag, kinds_of, layered, read_file, rivals
 
 __all__ = ["Parser", "add_run", "parse"]
 
@@ -86,14 +86,7 @@ def parse(
     files = [(recipes or {}).get(recipe), config, stood_for]
     layers = [read_file(Path(path), settings, several) for path in files if path is not None]
     layers.append(given)
-    together = {name: value for layer in layers for name, value in layer.items()}
-    resolved = {name: (value,) if name in several else value for name, value in defaults(together).items()}
-    for layer in layers:
-        for name, rival in _rivals(settings).items():
-            if layer.get(name) not in (None, (None,)):
-                resolved[rival] = (None,) if rival in several else None
-        resolved |= layer
-    return resolved
+    return layered(settings, layers, defaults, several)
 
 
 def _add_flags(
@@ -117,13 +110,13 @@ def _add_flags(
         default=argparse.SUPPRESS,  # so that only what is given ends up in the namespace
         help="settings from a TOML file or the config.json of a run; other flags override it",
     )
-    hints, rivals = get_type_hints(settings), _rivals(settings)
+    kinds, pairs = kinds_of(settings), rivals(settings)
     groups: dict[str, Any] = {}
     for f in fields(settings):
-        kind = Kind.of(hints[f.name])
+        kind = kinds[f.name]
         options: dict[str, Any] = {
             "default": argparse.SUPPRESS,
-            "help": (f.metadata["help"] + _defaults(f.name, f.default, variants)).replace("%", "%%"),
+            "help": (f.metadata["help"] + _defaults(f.name, default_of(f), variants)).replace("%", "%%"),
         }
         if kind.item is bool and f.name in several:
             options |= {"type": _truth, "nargs": "*", "metavar": "true|false"}
@@ -140,8 +133,8 @@ def _add_flags(
                 options["action"] = "append"
         if f.name in hidden:
             options["help"] = argparse.SUPPRESS
-        if f.name in rivals and f.name not in groups:
-            groups[f.name] = groups[rivals[f.name]] = parser.add_mutually_exclusive_group()
+        if f.name in pairs and f.name not in groups:
+            groups[f.name] = groups[pairs[f.name]] = parser.add_mutually_exclusive_group()
         groups.get(f.name, parser).add_argument(flag(f.name), **options)
 
 
@@ -150,12 +143,6 @@ def _truth(text: str) -> bool:
     if text not in ("true", "false"):
         raise argparse.ArgumentTypeError(f"true or false, not {text!r}")
     return text == "true"
-
-
-def _rivals(settings: type[Any]) -> dict[str, str]:
-    """Return the settings of which only one of two can be given, each with the other."""
-    pairs = {f.name: f.metadata["instead_of"] for f in fields(settings) if "instead_of" in f.metadata}
-    return pairs | {other: name for name, other in pairs.items()}
 
 
 def _defaults(name: str, default: Any, variants: Mapping[str, Mapping[str, Any]]) -> str:

@@ -15,9 +15,9 @@ from xpnet.datasets.rows import open_rows
 from xpnet.device import Backend, get_device
 from xpnet.errors import InputError
 from xpnet.runs import saved_run
-from xpnet.runs.model import Model
-from xpnet.runs.raw_rows import RowError
 from xpnet.text import printable
+from xpnet.training.model import Model
+from xpnet.training.raw_rows import RowError
 
 __all__ = ["main"]
 

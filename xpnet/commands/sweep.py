@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ import numpy as np
 
 from xpnet import datasets, recipes
 from xpnet.commands import flags
-from xpnet.commands.console import USER_ERROR, StopSignals, complain, run_command
+from xpnet.commands.console import USER_ERROR, complain, run_command
 from xpnet.datasets import Dataset
 from xpnet.device import get_device
 from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.reporting import plots
+from xpnet.reporting.metrics import shown
 from xpnet.runs import folder as run_folder
 from xpnet.runs.config import DATASET_DEFAULTS, Config, defaults_for
 from xpnet.runs.experiment import record
@@ -29,6 +31,8 @@ from xpnet.sweep.plan import count_halvings, total_steps
 from xpnet.sweep.runner import Sweep, run
 from xpnet.sweep.store import recorded
 from xpnet.sweep.table import as_text, write_csv
+from xpnet.training.history import SCORE_OF
+from xpnet.training.interrupt import StopSignals
 from xpnet.training.loop import Fit
 
 __all__ = ["main"]
@@ -53,24 +57,32 @@ SINGLE = (
 """Settings of `Config` that take one value."""
 
 
+_sweep_setting = partial(setting, group="sweep")
+
+
 @dataclass(frozen=True)
 class SweepConfig(Config):
     """The settings of a sweep beside those of its networks."""
 
     out: str | None = setting(
-        None, "folder to write, by default runs/sweep-<dataset>-<digest of the settings>", recorded=False
+        None,
+        "folder to write, by default runs/sweep-<dataset>-<digest of the settings>",
+        group="output",
+        recorded=False,
+        common=True,
+        path=True,
     )
-    ablation: bool = setting(False, "vary one setting at a time, instead of the whole grid")
-    random: int | None = setting(None, "number of random draws, instead of the whole grid")
-    random_seed: int = setting(0, "seed of the random draws")
-    own_batches: bool = setting(
+    ablation: bool = _sweep_setting(False, "vary one setting at a time, instead of the whole grid")
+    random: int | None = _sweep_setting(None, "number of random draws, instead of the whole grid")
+    random_seed: int = _sweep_setting(0, "seed of the random draws")
+    own_batches: bool = _sweep_setting(
         False, "give each network batches of its own seed; else all share the first's"
     )
-    halving: bool = setting(False, "successive halving: after each rung only the better half goes on")
-    max_nets: int | None = setting(
+    halving: bool = _sweep_setting(False, "successive halving: after each rung only the better half goes on")
+    max_nets: int | None = _sweep_setting(
         None, "most networks in a stack, by default as many as fit memory and cache"
     )
-    scheduler: str | None = setting(None, "address of a Dask scheduler whose workers train")
+    scheduler: str | None = _sweep_setting(None, "address of a Dask scheduler whose workers train")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,10 +107,7 @@ def _read_settings(argv: Sequence[str] | None) -> dict[str, Any]:
         flags.Parser(NAME, description=DESCRIPTION),
         SweepConfig,
         argv,
-        defaults=lambda given: (
-            {f.name: f.default for f in fields(SweepConfig)}
-            | defaults_for(given.get("dataset", Config.dataset))
-        ),
+        defaults=lambda given: defaults_for(given.get("dataset"), SweepConfig),
         variants=DATASET_DEFAULTS,
         recipes={name: recipes.path(name) for name in recipes.names()},
         several=_several(),
@@ -196,7 +205,8 @@ def _fingerprint(configs: Sequence[Config], halving: bool) -> str:
 
 def _report(found: Sweep, data: Dataset, folder: Path, settings: dict[str, Any]) -> int:
     """Write the table, the pictures and the best network's run folder, and say what they are."""
-    write_csv(folder / "results.csv", found.configs, found.rows)
+    score = SCORE_OF[data.task]
+    write_csv(folder / "results.csv", found.configs, found.rows, score)
     can_draw = plots.available()
     if can_draw:
         pictures = {
@@ -210,7 +220,7 @@ def _report(found: Sweep, data: Dataset, folder: Path, settings: dict[str, Any])
     elif not settings["quiet"]:
         complain(NAME, f"note: there are no pictures, which need matplotlib: {plots.INSTALL}")
     if not settings["quiet"]:
-        print(as_text(found.configs, found.rows))
+        print(as_text(found.configs, found.rows, score))
     if found.best is None:
         complain(NAME, f"error: every network diverged: lower --learning-rate; the table is in {folder}")
         return USER_ERROR
@@ -224,15 +234,15 @@ def _report(found: Sweep, data: Dataset, folder: Path, settings: dict[str, Any])
         device,
         Fit(found.best.state, found.best.history, diverged_at=np.zeros((), np.int64), interrupted=False),
         row["seconds"],
-        {name: row[name] for name in ("train_accuracy", "val_accuracy")},
+        {name: row[name] for name in ("train_score", "val_score")},
     )
     with run_folder.claim(str(folder / "best"), data.name) as best_folder:
-        run_folder.write(best_folder, best, data, pictures=can_draw)
+        run_folder.write(best_folder, best, pictures=can_draw)
     if not settings["quiet"]:
-        test = best.summary["test_accuracy"]
+        test = best.summary[f"test_{score}"]
         print(
-            f"best: network {row['network']}, validation {100 * row['val_accuracy']:.2f} %"
-            + ("" if test is None else f", test {100 * test:.2f} %")
+            f"best: network {row['network']}, validation {shown(row['val_score'], score)}"
+            + ("" if test is None else f", test {shown(test, score)}")
         )
         print(f"written to {folder}, the best network to {folder / 'best'}")
     if settings["json"]:

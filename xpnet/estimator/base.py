@@ -3,6 +3,7 @@
 import math
 import warnings
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
 from typing import Any, Self
@@ -13,12 +14,14 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from xpnet.data.feed import Feed
+from xpnet.data import transforms
 from xpnet.device import SHARED_FROM, get_device, one_blas_thread
 from xpnet.errors import InputError
 from xpnet.estimator import inputs, settings
-from xpnet.estimator.fitting import Fitting, Validation
+from xpnet.estimator.fitting import Fitting, Rows
 from xpnet.nn.mlp import MLP
+from xpnet.training.model import Model
+from xpnet.typing import Task
 
 __all__ = ["Estimator"]
 
@@ -57,6 +60,22 @@ class Estimator(Fitting):
     weight_decay: float = 0.0
     max_time: float | None = None
     callbacks: Any = None
+    norm: str = "none"
+    residual: bool = False
+    init: str | None = None
+    init_std: float = 0.05
+    input_dropout: float = 0.0
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    clip_norm: float | None = None
+    ema: float = 0.0
+    warmup: float = 0.0
+    ensemble: int = 1
+    monitor: str = "val_score"
+    preprocess: str = "none"
+    components: int | None = None
+    precision: str = "fp32"
+    compile: bool = False
 
     def fit(
         self,
@@ -113,61 +132,48 @@ class Estimator(Fitting):
         incremental: bool = False,
     ) -> Self:
         """Check everything, then train."""
-        settings.check(self.get_params(deep=False))
-        if incremental and self.early_stopping:
-            raise InputError("partial_fit does not support early_stopping=True: it trains a single epoch")
-        if incremental and self.learning_rate in ("cosine", "one-cycle"):
-            raise InputError(
-                f"learning_rate {self.learning_rate!r} ends with the last step, of which partial_fit knows "
-                "nothing: use 'constant'"
-            )
+        parameters = self.get_params(deep=False)
+        settings.check(parameters)
+        if incremental:
+            settings.check_incremental(parameters)
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         fresh = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         if fresh:
             self.__dict__.pop("coefs_", None)  # not half of an old network, should the checks below fail
         X, y = inputs.checked(self, X, y, dtype=self.dtype, reset=fresh, **self._of_targets())
-        rows, dtype = X.shape[0], str(X.dtype if fresh else self.coefs_[0].dtype)
+        dtype = str(X.dtype if fresh else self.coefs_[0].dtype)
         target = self._encode(y, fresh, classes)
-        weight = inputs.row_weights(sample_weight, rows)
-        of_rows = self._weights(weight, target)
-        if of_rows is not None and not of_rows.any():
-            raise InputError(
-                "class_weight leaves all rows with weight 0: raise that of a class that has rows"
-            )
-        device, mlp = get_device(self.device, self.backend), self._network(X.shape[1], target, fresh)
+        rows = Rows(X, target, inputs.row_weights(sample_weight, X.shape[0]))
+        self._weights(rows)  # refused before anything is done
+        device = get_device(self.device, self.backend, self.precision, self.compile)
         if fresh or not incremental:
             self._random_state = check_random_state(self.random_state)
-        if fresh:
-            self._begin(mlp, dtype)
-
-        order, validation = np.arange(rows), None
+        validation = None
         if given is not None:
             X_val, y_val = inputs.checked(self, *given, dtype=dtype, reset=False, **self._of_targets())
-            validation = Validation(X_val, self._encode(y_val, False), None)
-        elif self.early_stopping:
-            order, kept = self._split(rows, target)
-            validation = Validation(X[kept], target[kept], None if weight is None else weight[kept])
-            if validation.weight is not None and not validation.weight.any():
-                raise InputError("the rows drawn for validation all have weight 0: give X_val and y_val")
-            if of_rows is not None and not of_rows[order].any():
-                raise InputError("the rows left to train on all have weight 0: give X_val and y_val")
-        size = min(200 if self.batch_size == "auto" else int(self.batch_size), len(order))
+            validation = Rows(X_val, self._encode(y_val, False), None)
+        how = settings.preprocessing_of(parameters)
+        if how.kind != "none" and hasattr(X, "toarray"):
+            raise InputError(f"preprocess={how.kind!r} takes dense rows: give X.toarray(), or use 'none'")
+        mlp = self._network(how.output_features(X.shape[1]), target, fresh)
+        if fresh:
+            self._begin(mlp, dtype)
+        if given is None and self.early_stopping:
+            rows, validation = self._set_aside(rows)
+        rows = rows._replace(weight=self._weights(rows))
+        count = rows.X.shape[0]
+        size = min(200 if self.batch_size == "auto" else int(self.batch_size), count)
         if self.batch_size != "auto" and size < int(self.batch_size):
             warnings.warn(
                 f"batch_size {self.batch_size} is clipped to the {size} training rows", stacklevel=3
             )
-
         products = max(2 * size * into * out for into, out in pairwise(mlp.sizes))
-        with device.active(), one_blas_thread(products < SHARED_FROM):
-            feed = Feed(
-                inputs.on_device(device, X, dtype),
-                device.put(target, None if target.ndim == 1 else dtype),
-                weight=None if of_rows is None else device.put(of_rows, dtype),
-            )
-            if validation is not None and not hasattr(validation.X, "toarray"):
-                validation = validation._replace(X=device.put(validation.X, dtype))
-            self._train(device, mlp, feed, order, size, validation, incremental)
+        with one_blas_thread(products < SHARED_FROM):
+            if fresh and how.kind != "none":
+                self._fitted = transforms.fit(how, rows.X, device, dtype)
+            self._mlp = mlp
+            self._train(device, mlp, rows, size, validation, incremental)
         return self
 
     # What classifier and regressor do differently
@@ -181,10 +187,8 @@ class Estimator(Fitting):
         """Return labels ``(rows,)``, integers, or floats ``(rows, outputs)``; ``fresh``: learn from them."""
 
     @abstractmethod
-    def _weights(
-        self, weight: NDArray[np.float64] | None, target: NDArray[Any]
-    ) -> NDArray[np.float64] | None:
-        """Return the weights of the rows times those of their classes."""
+    def _weights(self, rows: Rows) -> NDArray[np.float64] | None:
+        """Return the weights of the rows times those of their classes; None for all the same."""
 
     @abstractmethod
     def _outputs(self, target: NDArray[Any]) -> tuple[int, str]:
@@ -202,12 +206,23 @@ class Estimator(Fitting):
         sizes = (features, *settings.hidden_sizes(self.hidden_layer_sizes), outputs)
         if fresh:
             self.n_outputs_, self.out_activation_, self.n_layers_ = outputs, out_activation, len(sizes)
-        elif [W.shape for W in self.coefs_] != list(pairwise(sizes)):
+        elif self._mlp != MLP(sizes, self.activation, self.norm, self.residual):  # type: ignore[arg-type]
             raise InputError(
-                f"the fitted layers are {[W.shape for W in self.coefs_]}, but parameters and data make "
-                f"{list(pairwise(sizes))}: set warm_start=False, or fit a new estimator"
+                f"the fitted layers are {self._mlp.sizes}, but parameters and data make {sizes} with other "
+                "units or other kinds of them: set warm_start=False, or fit a new estimator"
             )
-        return MLP(sizes, self.activation)  # type: ignore[arg-type]  # checked
+        return MLP(sizes, self.activation, self.norm, self.residual)  # type: ignore[arg-type]  # checked
+
+    def _set_aside(self, rows: Rows) -> tuple[Rows, Rows]:
+        """Part the rows into those to train on and those to validate on."""
+        parts = [
+            Rows(rows.X[chosen], rows.target[chosen], None if rows.weight is None else rows.weight[chosen])
+            for chosen in self._split(rows.X.shape[0], rows.target)
+        ]
+        for part, what in zip(parts, ("left to train on", "drawn for validation"), strict=True):
+            if part.weight is not None and not part.weight.any():
+                raise InputError(f"the rows {what} all have weight 0: give X_val and y_val")
+        return parts[0], parts[1]
 
     def _split(self, rows: int, target: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Set rows aside for validation: in equal shares of the classes, where there are enough of each."""
@@ -228,16 +243,25 @@ class Estimator(Fitting):
 
     # After training
 
+    @abstractmethod
+    def _task(self) -> tuple[Task, Sequence[Any]]:
+        """Return what is predicted, and the names of classes, labels or numbers."""
+
+    def _model(self) -> Model:
+        """Return the fitted network with its preprocessing."""
+        check_is_fitted(self, "coefs_")
+        how = settings.preprocessing_of(self.get_params(deep=False))
+        fitted = {"mean": np.zeros(self.n_features_in_)} if how.kind == "none" else self._fitted
+        task, names = self._task()
+        return Model(self._mlp, self._params(), how, fitted, tuple(map(str, names)), task=task)
+
     def _scores(self, X: Any) -> NDArray[Any]:
         """Return the scores ``(rows, outputs)`` of new rows."""
-        check_is_fitted(self, "coefs_")
+        model = self._model()
         X = inputs.checked(self, X, reset=False)
         inputs.check_size(X, self.coefs_[0].dtype)
-        device = inputs.device_or_cpu(self.device, self.backend)
-        mlp = MLP((X.shape[1], *(W.shape[1] for W in self.coefs_)), self.activation)  # type: ignore[arg-type]
-        with device.active():
-            params = {name: device.put(value) for name, value in self._params().items()}
-            return inputs.scores(device, mlp, params, X)
+        device = inputs.device_or_cpu(self.device, self.backend, self.precision)
+        return np.asarray(model.scores(X, device), self.coefs_[0].dtype)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,6 +1,6 @@
 """`MLPClassifier`: scikit-learn's protocol for a network that chooses between classes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -10,10 +10,12 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
+from xpnet.data.weights import by_class
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
 from xpnet.estimator.base import Estimator
-from xpnet.estimator.fitting import Validation
+from xpnet.estimator.fitting import Rows
+from xpnet.typing import Task
 
 __all__ = ["MLPClassifier"]
 
@@ -216,45 +218,19 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         number = np.searchsorted(self.classes_, y)
         return number if len(self.classes_) > 2 else number[:, None].astype(np.float64)
 
-    def _weights(
-        self, weight: NDArray[np.float64] | None, target: NDArray[Any]
-    ) -> NDArray[np.float64] | None:
-        chosen = self.class_weight
-        if chosen is None:
-            return weight
+    def _weights(self, rows: Rows) -> NDArray[np.float64] | None:
+        if self.class_weight is None:
+            return rows.weight
         if self._several:
             raise InputError("class_weight is for one label a row: give sample_weight instead")
-        label = target if target.ndim == 1 else target[:, 0].astype(np.int64)
-        weight = np.ones(len(label)) if weight is None else weight
-        names = self.classes_.tolist()
-        factors = np.ones(len(names))
-        if isinstance(chosen, str) and chosen == "balanced":
-            total = np.bincount(label, weight, len(names))
-            present = total > 0
-            factors[present] = total.sum() / (present.sum() * total[present])
-        elif isinstance(chosen, Mapping):
-            for name, factor in chosen.items():
-                if name not in names or not 0 <= factor < float("inf"):
-                    raise InputError(
-                        f"class_weight has {name!r}: {factor!r}; give a number, 0 or more, for each of the "
-                        f"labels {names}"
-                    )
-                factors[names.index(name)] = factor
-        else:
-            raise InputError(f"class_weight must be a dict by label, 'balanced' or None, not {chosen!r}")
-        weighted: NDArray[np.float64] = weight * factors[label]
-        return weighted
+        label = rows.target if rows.target.ndim == 1 else rows.target[:, 0].astype(np.int64)
+        return by_class(self.class_weight, self.classes_.tolist(), label, rows.weight)
 
     def _outputs(self, target: NDArray[Any]) -> tuple[int, str]:
         return (target.shape[1], "logistic") if target.ndim == 2 else (len(self.classes_), "softmax")
 
-    def _score(self, scores: NDArray[Any], validation: Validation) -> float:
-        target = validation.target
-        if self._several:
-            right = ((scores > 0) == (target > 0)).all(axis=1)
-        else:
-            right = self._chosen(scores) == (target if target.ndim == 1 else target[:, 0])
-        return float(np.average(right, weights=validation.weight))
+    def _task(self) -> tuple[Task, Sequence[Any]]:
+        return "multilabel" if self._several else "classification", self.classes_.tolist()
 
     def _strata(self, target: NDArray[Any]) -> NDArray[Any] | None:
         return None if self._several else target

@@ -1,11 +1,9 @@
-"""The course of a fit: epoch by epoch, until nothing improves; and the fitted attributes it leaves."""
+"""One call of an estimator's ``fit``: by `xpnet.training.loop`, and the fitted attributes it leaves."""
 
 import math
-import time
+import signal
 import warnings
-from abc import abstractmethod
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,30 +11,45 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
-from xpnet.data.feed import Feed
+from xpnet.data import transforms
+from xpnet.data.batches import batches_per_epoch
+from xpnet.data.feed import Feed, HostRows
 from xpnet.device import Device
-from xpnet.estimator import inputs, settings
-from xpnet.estimator.epochs import Epochs
-from xpnet.estimator.pace import Pace, Watch
-from xpnet.nn import losses
-from xpnet.nn.mlp import MLP
-from xpnet.training import divergence
-from xpnet.training.regime import Hyper, Regime
+from xpnet.estimator import settings
+from xpnet.estimator.pace import Pace, Settled
+from xpnet.nn import backprop
+from xpnet.nn.mlp import MLP, init
+from xpnet.training.history import History
+from xpnet.training.interrupt import StopSignals
+from xpnet.training.loop import Fit, fit
 from xpnet.training.step import initial_state
 from xpnet.typing import Params, State
 
-__all__ = ["Fitting", "Validation"]
+__all__ = ["Fitting", "Rows"]
 
 LOSS_OF = {"softmax": "cross-entropy", "logistic": "logistic", "identity": "squared-error"}
 """The loss, by what makes predictions of scores."""
 
 
-class Validation(NamedTuple):
-    """Rows that are not trained on, on the device where they are dense; the rest on the host."""
+class Rows(NamedTuple):
+    """Checked rows on the host, dense or sparse, with their targets and weights."""
 
     X: Any
     target: NDArray[Any]
     weight: NDArray[np.float64] | None
+
+
+class Order:
+    """scikit-learn's source of batches: each epoch shuffles the order of the last; or none ever does."""
+
+    def __init__(self, rng: Any, rows: int, shuffles: bool) -> None:
+        self._rng, self._shuffles, self._order = rng, shuffles, np.arange(rows)
+
+    def permutation(self, rows: int) -> NDArray[np.int64]:
+        """Return the rows in the order in which an epoch takes them."""
+        if self._shuffles:
+            self._order = self._order[self._rng.permutation(rows)]
+        return self._order
 
 
 class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -45,122 +58,106 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     n_layers_: int
     n_outputs_: int
     out_activation_: str
-    _rate: float
-    _updates: int
-
-    @abstractmethod
-    def _score(self, scores: NDArray[Any], validation: Validation) -> float:
-        """Return what `score` would, of these scores."""
 
     def _begin(self, mlp: MLP, dtype: str) -> None:
-        """Draw the first weights as scikit-learn does, and begin what goes on from call to call.
+        """Draw the first weights, and begin what goes on from call to call.
 
-        They are uniform within ``√(6 / (in + out))``, for the logistic function ``√(2 / (in + out))``
-        (Glorot & Bengio 2010), and so are the biases; drawn in float64, so that a seed means the same in any
-        dtype.
+        scikit-learn's are uniform within ``√(6 / (in + out))``, for the logistic function
+        ``√(2 / (in + out))`` (Glorot & Bengio 2010), and so are the biases; drawn in float64, so that a seed
+        means the same in any dtype. Those of an ensemble are drawn one network after the other.
         """
-        self.coefs_: list[NDArray[Any]] = []
-        self.intercepts_: list[NDArray[Any]] = []
-        for into, out in pairwise(mlp.sizes):
-            bound = math.sqrt((2.0 if self.activation == "logistic" else 6.0) / (into + out))
-            self.coefs_.append(self._random_state.uniform(-bound, bound, (into, out)).astype(dtype))
-            self.intercepts_.append(self._random_state.uniform(-bound, bound, out).astype(dtype))
+        drawn = [self._draw(mlp) for _ in range(self.ensemble)]
+        params = drawn[0] if len(drawn) == 1 else backprop.stack(np, drawn)
+        self._set_params({name: value.astype(dtype) for name, value in params.items()})
+        self._memory: State = {}
+        self._updates = 0
         self.t_, self.loss_ = 0, math.nan
         self.loss_curve_: list[float] = []
         self.validation_scores_: list[float] | None = None
         self.best_validation_score_: float | None = None
         self.best_loss_: float | None = None
         self.history_: dict[str, list[float]] = {}
-        self._memory: dict[str, Params] | None = None
+
+    def _draw(self, mlp: MLP) -> Params:
+        """Draw the parameters of one network."""
+        rng = self._random_state
+        if self.init is not None:
+            return init(mlp, rng, self.init_std, self.init)
+        params: Params = {}
+        for name, shape in mlp.shapes.items():
+            if name[0] == "W":
+                bound = math.sqrt((2.0 if self.activation == "logistic" else 6.0) / sum(shape))
+            if name[0] in "Wb":  # the biases of a layer come after its weights
+                params[name] = rng.uniform(-bound, bound, shape)
+            else:
+                params[name] = np.ones(shape) if name[0] in "gv" else np.zeros(shape)
+        return params
 
     def _train(
         self,
         device: Device,
         mlp: MLP,
-        feed: Feed,
-        order: NDArray[np.int64],
+        rows: Rows,
         batch_size: int,
-        validation: Validation | None,
+        validation: Rows | None,
         incremental: bool,
     ) -> None:
-        """Train on the rows ``order`` of the feed, and set the fitted attributes."""
+        """Train on rows, and set the fitted attributes."""
         parameters = self.get_params(deep=False)
-        regime = Regime(
-            0, batch_size, solver=settings.solver_of(parameters), loss=LOSS_OF[self.out_activation_]
+        count = rows.X.shape[0]
+        per_epoch = batches_per_epoch(count, batch_size, "all")
+        epochs = 1 if incremental else int(self.max_iter)
+        hyper = settings.hyper_of(parameters)
+        regime = settings.regime_of(
+            parameters, epochs * per_epoch, batch_size, LOSS_OF[self.out_activation_], validation is not None
         )
-        hyper = settings.hyper_of(parameters, self.alpha)
-        state = self._state(device, regime, hyper, incremental)
-        epochs = Epochs(device, mlp, feed, state, regime, hyper, self._updates)
-        steps = epochs.count(len(order))
-        goes_on = incremental and hasattr(self, "_watch")
-        pace = Pace(parameters, self._rate if goes_on else None)
-        if not goes_on:
-            self._watch = Watch(self.tol)
-            self._noise = np.random.default_rng(self._random_state.randint(2**31)) if self.dropout else None
-        by_score = validation is not None and self.early_stopping
+        if not incremental:
+            self._memory, self._updates = {}, 0
+        if not (incremental and hasattr(self, "_pace")):
+            by_score = validation is not None and self.early_stopping
+            self._pace = Pace(settings.pace_of(parameters), self.learning_rate_init, self.power_t)
+            self._settled = Settled(self.tol, self.n_iter_no_change, by_score, self._pace)
+            seed = self._random_state.randint(2**31) if settings.draws(parameters) else 0
+            self._noise = dict.fromkeys(("dropout", "mixup"), np.random.default_rng(seed))
+        nets = () if self.ensemble == 1 else (self.ensemble,)
+        self._pace.begin(regime, hyper, nets, count, self.t_)
+        order = Order(self._random_state, count, self.shuffle)
+        sources: dict[str, Any] = self._noise | {"batches": order}
         if validation is None:  # not those of a call before
             self.validation_scores_ = self.best_validation_score_ = None
-        best: State | None = None
-        best_score, best_updates = -math.inf, 0
-        earlier, began = (self.history_.get("seconds") or [0.0])[-1], time.perf_counter()
 
-        def out_of_time() -> bool:
-            return self.max_time is not None and time.perf_counter() - began >= self.max_time
-
-        should_stop = None if self.max_time is None else out_of_time  # not asked in vain before each step
-        self.n_iter_, ended, diverged = 0, incremental, False
-        try:
-            for epoch in range(1 if incremental else int(self.max_iter)):
-                if self.shuffle:
-                    order = order[self._random_state.permutation(len(order))]
-                keys = None
-                if self._noise is not None:
-                    keys = self._noise.integers(-(2**31), 2**31, steps, dtype=np.int32)
-                rates = pace.of_steps(epoch, steps)
-                loss, taken = epochs.train(order, rates, keys, should_stop)
-                self.n_iter_, self.t_, self.loss_ = epoch + 1, self.t_ + taken, loss
-                self.loss_curve_.append(loss)
-                measured, score = {"loss": loss, "learning_rate": float(rates[-1])}, math.nan
-                if validation is not None:
-                    val_loss, score = self._validate(device, mlp, epochs.state["params"], validation)
-                    measured |= {"val_loss": val_loss, "val_score": score}
-                    self.validation_scores_ = [*(self.validation_scores_ or []), score]
-                    if score > best_score:
-                        best, best_score = divergence.copy(device, epochs.state), score
-                        best_updates = epochs.updates
-                self._note(measured | {"seconds": earlier + time.perf_counter() - began})
-                if not math.isfinite(loss):
-                    diverged = True
-                    break
-                self._watch.see(score if by_score else -loss)
-                ended |= self._call_back(device, epochs.state)
-                pace.after(self.t_, epochs.state)
-                if self._watch.idle > self.n_iter_no_change:
-                    if pace.slows_down(epochs.state):
-                        self._watch.idle = 0
-                    else:
-                        ended = True
-                if ended or out_of_time():
-                    ended = True
-                    break
-        except KeyboardInterrupt:
-            ended = True
+        self.n_iter_ = 0
+        note = _Notes(self, count, batch_size, per_epoch, validation is not None)
+        told = _Callbacks(self, device)
+        with StopSignals(signal.SIGINT) as signals, signals.listening(), device.active():
+            result = fit(
+                mlp,
+                self._state(device, regime, hyper),
+                self._feed(device, rows),
+                None if validation is None else self._feed(device, validation),
+                device=device,
+                regime=regime,
+                hyper=hyper,
+                sources=lambda stream, _epoch: sources[stream],
+                schedule=self._pace,
+                stopping=self._settled,
+                updates=self._updates,
+                on_epoch=note.on_epoch,
+                on_fit=told.on_fit,
+                should_stop=lambda: signals.received is not None,
+            )
+        self._publish(device, result, per_epoch, validation is not None)
+        ended = incremental or result.timed_out or told.ended or bool(result.stopped_at.all())
+        if result.interrupted or told.interrupted:
             warnings.warn("training was interrupted: the weights are those it had by then", stacklevel=4)
-        if not epochs.settle() or diverged:
-            ended = True
+        elif result.diverged_at.any():
             warnings.warn(
                 f"training diverged in epoch {self.n_iter_}, and the weights are those of before: lower "
                 "learning_rate_init, or scale X, say by sklearn.preprocessing.StandardScaler",
                 ConvergenceWarning,
                 stacklevel=4,
             )
-        if validation is not None:
-            self.best_validation_score_ = best_score if best else None
-        self.best_loss_ = None if by_score or math.isinf(self._watch.best) else -self._watch.best
-        # Of the same epoch as the solver's memory, which adam corrects by them.
-        self._updates, self._rate = best_updates if best else epochs.updates, pace.rate
-        self._publish(device, best or epochs.state)
-        if not ended and not math.isinf(self.n_iter_no_change):
+        elif not ended and not math.isinf(self.n_iter_no_change):
             warnings.warn(
                 f"the loss has not settled within max_iter={self.max_iter} epochs: raise max_iter, or set "
                 "n_iter_no_change=float('inf') to train for so many on purpose",
@@ -168,65 +165,129 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
                 stacklevel=4,
             )
 
-    def _state(self, device: Device, regime: Regime, hyper: Hyper, goes_on: bool) -> State:
+    def _feed(self, device: Device, rows: Rows) -> Feed:
+        """Return rows as training takes them, on the device; sparse ones stay on the host."""
+        dtype = str(self.coefs_[0].dtype)
+        how = settings.preprocessing_of(self.get_params(deep=False))
+        if hasattr(rows.X, "toarray"):
+            X: Any = HostRows(rows.X, device, dtype)
+        elif how.kind == "none":
+            X = device.put(rows.X, dtype)
+        else:
+            X = transforms.apply_all(device, how, self._fitted, rows.X, dtype)
+        return Feed(
+            X,
+            device.put(rows.target, None if rows.target.ndim == 1 else dtype),
+            weight=None if rows.weight is None else device.put(rows.weight, dtype),
+        )
+
+    def _state(self, device: Device, regime: Any, hyper: Any) -> State:
         """Return the parameters on the device, with the solver's memory where training goes on."""
-        if not goes_on or self._memory is None:
-            self._memory, self._updates = None, 0
-        xp, dtype = device.xp, str(self.coefs_[0].dtype)
+        dtype = str(self.coefs_[0].dtype)
 
         def copied(arrays: Params) -> Params:
-            return {name: xp.asarray(device.put(a, dtype), copy=True) for name, a in arrays.items()}
+            return {k: device.xp.asarray(device.put(a, dtype), copy=True) for k, a in arrays.items()}
 
-        state = initial_state(device, copied(self._params()), regime, hyper)
-        memory = self._memory or {}
+        state = initial_state(device, copied(self._memory.get("params", self._params())), regime, hyper)
         # Not what another solver kept, if it was chosen only meanwhile.
-        return state | {kind: copied(arrays) for kind, arrays in memory.items() if kind in state}
+        kept = {kind: copied(of) for kind, of in self._memory.items() if kind in state and kind != "params"}
+        return state | kept
 
     def _params(self) -> Params:
         """The fitted parameters by their names in a network."""
-        params: Params = {}
-        for i, (W, b) in enumerate(zip(self.coefs_, self.intercepts_, strict=True), 1):
-            params |= {f"W{i}": W, f"b{i}": b}
-        return params
+        names = [name for name in self._shapes if name[0] == "W"]
+        biases = [name for name in self._shapes if name[0] == "b"]
+        weights = dict(zip(names, self.coefs_, strict=True))
+        return weights | dict(zip(biases, self.intercepts_, strict=True)) | self._norms
 
-    def _publish(self, device: Device, state: State) -> None:
-        """Set the fitted attributes that are arrays, as NumPy's."""
-        on_host = {
+    def _set_params(self, params: Params) -> None:
+        """Set the fitted attributes that hold parameters."""
+        self._shapes = tuple(params)
+        self.coefs_: list[NDArray[Any]] = [a for name, a in params.items() if name[0] == "W"]
+        self.intercepts_: list[NDArray[Any]] = [a for name, a in params.items() if name[0] == "b"]
+        self._norms = {name: a for name, a in params.items() if name[0] not in "Wb"}
+
+    def _publish(self, device: Device, result: Fit, per_epoch: int, validated: bool) -> None:
+        """Set the fitted attributes that training leaves, as NumPy's arrays."""
+        best, steps = result.best, len(result.history.losses)
+        if best is not None:  # adam corrects its memory by the steps that made it
+            steps = min((int(best.epoch.max()) + 1) * per_epoch, steps)
+        self._updates += steps
+        self._memory = {
             kind: {name: np.array(device.to_host(value)) for name, value in arrays.items()}
-            for kind, arrays in state.items()
+            for kind, arrays in result.state.items()
         }
-        params = on_host.pop("params")
-        self.coefs_ = [params[f"W{i}"] for i in range(1, self.n_layers_)]
-        self.intercepts_ = [params[f"b{i}"] for i in range(1, self.n_layers_)]
-        self._memory = on_host
+        # The parameters to evaluate are their moving average, where there is one; those that were trained
+        # are kept for a call that goes on from them.
+        average = self._memory.pop("average", None)
+        self._set_params(average or self._memory["params"])
+        if average is None:
+            del self._memory["params"]
+        else:
+            self._memory["average"] = average
+        if validated:
+            known = best is not None and bool(np.isfinite(best.value).all())
+            self.best_validation_score_ = float(np.mean(best.value)) if known and best is not None else None
+        by_loss = not (validated and self.early_stopping) and np.isfinite(self._settled.best).all()
+        self.best_loss_ = -float(np.mean(self._settled.best)) if by_loss else None
 
-    def _note(self, measured: dict[str, float]) -> None:
-        """Write down an epoch."""
-        before = len(self.history_.get("loss", ()))
-        for name in {**self.history_, **measured}:  # validation rows may come and go with the calls
-            values = self.history_.setdefault(name, [math.nan] * before)
+
+class _Notes:
+    """Writes down what each epoch measured, in the attributes that scikit-learn has for it."""
+
+    def __init__(self, fitting: Any, rows: int, batch_size: int, per_epoch: int, validates: bool) -> None:
+        self._fitting, self._validates = fitting, validates
+        self._rows, self._batch_size, self._per_epoch = rows, batch_size, per_epoch
+        self._seen = fitting.t_
+        self._earlier = (fitting.history_.get("seconds") or [0.0])[-1]
+        self._noted = 0
+
+    def on_epoch(self, history: History) -> None:
+        """Write down the newest epoch."""
+        new = History(history.rows[-1:]).mean().rows[0]
+        fitting, (epochs, steps) = self._fitting, divmod(new.step, self._per_epoch)
+        fitting.n_iter_ = len(history.rows)
+        fitting.t_ = self._seen + epochs * self._rows + steps * self._batch_size
+        fitting.loss_ = new.train_loss
+        fitting.loss_curve_.append(new.train_loss)
+        measured = {"loss": new.train_loss, "learning_rate": new.learning_rate}
+        if self._validates:
+            score = new.val_score if math.isfinite(new.val_loss) else math.nan
+            measured |= {"val_loss": new.val_loss, "val_score": score}
+            fitting.validation_scores_ = [*(fitting.validation_scores_ or []), score]
+        measured["seconds"] = self._earlier + new.seconds
+        before = len(fitting.history_.get("loss", ()))
+        for name in {**fitting.history_, **measured}:  # validation rows may come and go with the calls
+            values = fitting.history_.setdefault(name, [math.nan] * before)
             values.append(measured.get(name, math.nan))
-        if self.verbose:
-            print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
-            if "val_score" in measured:
+        if fitting.verbose:
+            print(f"Iteration {fitting.n_iter_}, loss = {fitting.loss_:.8f}")
+            if self._validates:
                 print(f"Validation score: {measured['val_score']:f}")
 
-    def _call_back(self, device: Device, state: State) -> bool:
-        """Tell of an epoch; return whether someone asks to stop."""
-        if self.callbacks is None:
-            return False
-        self._publish(device, divergence.copy(device, state))
-        each: list[Callable[[Any], Any]] = (
-            [self.callbacks] if callable(self.callbacks) else list(self.callbacks)
-        )
-        answers = [callback(self) for callback in each]  # all are told, whoever asks
-        return any(isinstance(answer, bool | np.bool_) and bool(answer) for answer in answers)
 
-    def _validate(
-        self, device: Device, mlp: MLP, params: Params, validation: Validation
-    ) -> tuple[float, float]:
-        """Return the loss on the validation rows, without the penalty, and their score; NaN for infinity."""
-        scores = inputs.scores(device, mlp, params, validation.X)
-        loss = losses.find(LOSS_OF[self.out_activation_])
-        value = float(loss(np, scores, validation.target, validation.weight)[0])
-        return value, self._score(scores, validation) if math.isfinite(value) else math.nan
+class _Callbacks:
+    """Tells the user's callbacks of an epoch, the fitted attributes set."""
+
+    def __init__(self, fitting: Any, device: Device) -> None:
+        each = fitting.callbacks
+        self._each: list[Callable[[Any], Any]] = (
+            [] if each is None else [each] if callable(each) else list(each)
+        )
+        self._fitting, self._device = fitting, device
+        self.ended = self.interrupted = False
+
+    def on_fit(self, result: Fit) -> bool:
+        """Return whether someone asks to stop."""
+        if not self._each:
+            return False
+        # Copies: training goes on in the arrays themselves.
+        params = {name: np.array(self._device.to_host(value)) for name, value in result.params.items()}
+        self._fitting._set_params(params)
+        try:
+            answers = [callback(self._fitting) for callback in self._each]  # all are told, whoever asks
+        except KeyboardInterrupt:
+            self.interrupted = True
+            return True
+        self.ended = any(isinstance(answer, bool | np.bool_) and bool(answer) for answer in answers)
+        return self.ended

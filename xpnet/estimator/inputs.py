@@ -7,15 +7,10 @@ from numpy.typing import NDArray
 from sklearn.utils._array_api import _convert_to_numpy, get_namespace_and_device
 from sklearn.utils.validation import validate_data
 
-from xpnet.data.feed import HostRows
-from xpnet.device import Device, dtype_name, get_device
+from xpnet.device import Device, get_device
 from xpnet.errors import DeviceError, InputError
-from xpnet.nn import backprop
-from xpnet.nn.mlp import MLP
-from xpnet.training.evaluation import EVALUATION_ROWS
-from xpnet.typing import Array, Params
 
-__all__ = ["check_size", "checked", "device_or_cpu", "like", "on_device", "row_weights", "scores", "to_host"]
+__all__ = ["check_size", "checked", "device_or_cpu", "like", "row_weights", "to_host"]
 
 
 def checked(estimator: Any, X: Any, y: Any = None, *, dtype: str | None = None, **how: Any) -> Any:
@@ -94,37 +89,12 @@ def row_weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
     return weight
 
 
-def on_device(device: Device, X: Any, dtype: str) -> Any:
-    """Return checked rows as a `Feed` takes them: dense ones on the device, sparse ones from the host."""
-    return HostRows(X, device, dtype) if hasattr(X, "toarray") else device.put(X, dtype)
-
-
-def device_or_cpu(name: str | Device, backend: str) -> Device:
+def device_or_cpu(name: str | Device, backend: str, precision: str) -> Device:
     """Return the device of that name; the CPU where it cannot be used.
 
     A model may have been trained on a GPU that the machine of its predictions does not have.
     """
     try:
-        return get_device(name, backend)
+        return get_device(name, backend, precision)
     except DeviceError:
         return Device()
-
-
-def scores(device: Device, mlp: MLP, params: Params, X: Any) -> NDArray[Any]:
-    """Return the scores ``(rows, outputs)`` of checked rows, on the host; part by part.
-
-    Parameters
-    ----------
-    device, mlp, params
-        The network, on the device; `Device.active` is the caller's to enter.
-    X
-        ``(rows, features)``: an array of the host or the device, or a sparse matrix.
-    """
-    dtype = dtype_name(params["W1"])
-    found = []
-    for start in range(0, X.shape[0], EVALUATION_ROWS):
-        stop = min(start + EVALUATION_ROWS, X.shape[0])
-        part: Array = X[start:stop] if hasattr(X, "toarray") else X[start:stop, ...]
-        part = device.put(part.toarray() if hasattr(part, "toarray") else part, dtype)
-        found.append(device.to_host(backprop.scores(device.xp, mlp, params, part)))
-    return np.concatenate(found)

@@ -1,80 +1,109 @@
-"""How fast to go, and when to stop: scikit-learn's learning rates, and its patience."""
+"""scikit-learn's learning rates that react to what became of an epoch, and its patience."""
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.training import schedules
+from xpnet.training.regime import Hyper, Regime
+from xpnet.training.stopping import Epoch
 from xpnet.typing import State
 
-__all__ = ["Pace", "Watch"]
-
-
-@dataclass
-class Watch:
-    """How long a value that should rise has not risen by ``tol``."""
-
-    tol: float
-    best: float = -math.inf
-    idle: int = 0
-
-    def see(self, value: float) -> None:
-        """Take the value of the next epoch."""
-        self.idle = 0 if value >= self.best + self.tol else self.idle + 1
-        if value > self.best:
-            self.best = value
+__all__ = ["Pace", "Settled"]
 
 
 class Pace:
-    """The learning rate of an estimator: from its parameters, and from what became of its epochs.
+    """The `xpnet.training.regime.Schedule` of an estimator; it goes on from call to call of ``partial_fit``.
 
     Parameters
     ----------
-    parameters
-        Of the estimator.
-    rate
-        Where "adaptive" and "invscaling" go on from; ``learning_rate_init`` by default.
+    kind
+        ``"adaptive"`` or ``"invscaling"``; by any other name the rate is that of the regime.
+    first, power
+        The learning rate to begin with; by ``"invscaling"`` it is ``first / (t + 1)^power`` after ``t`` rows.
     """
 
-    def __init__(self, parameters: dict[str, Any], rate: float | None = None) -> None:
-        self._schedule = parameters["learning_rate"]
-        self._first = float(parameters["learning_rate_init"])
-        self._power = float(parameters["power_t"])
-        self._max_iter = int(parameters["max_iter"])
-        changes = parameters["solver"] == "sgd" and self._schedule in ("adaptive", "invscaling")
-        self._changes = self._schedule if changes else None
-        self.rate = self._first if rate is None or not changes else rate
+    def __init__(self, kind: str, first: float, power: float) -> None:
+        self._kind, self._first, self._power = kind, first, power
+        self._begun = False
+        self._rate: Any = first
+        self._carried: Any = 1.0  # what the rates were divided by since the last epoch
 
-    def of_steps(self, epoch: int, steps: int) -> NDArray[np.float64]:
-        """Return the learning rate of each step of an epoch, ``(steps,)``."""
-        if self._schedule not in ("cosine", "one-cycle"):
-            return np.full(steps, self.rate)
-        return schedules.learning_rates(
-            self._schedule,
-            np.arange(epoch * steps, (epoch + 1) * steps),
-            num_steps=steps * self._max_iter,
-            epochs=epoch,
-            learning_rate=self._first,
-        )
+    def begin(self, regime: Regime, hyper: Hyper, nets: tuple[int, ...], rows: int, seen: int) -> None:
+        """Take up a call with so many rows in an epoch, after so many that were seen before."""
+        self._regime, self._hyper, self._nets, self._rows, self._seen = regime, hyper, nets, rows, seen
 
-    def slows_down(self, state: State) -> bool:
-        """Divide an adaptive rate by 5, if it is not very low already; return whether that was done."""
-        if self._changes != "adaptive" or self.rate <= 1e-6:
-            return False
-        self._set(self.rate / 5.0, state)
-        return True
+    def by_step(self, steps: range, epoch: int, updates: int) -> dict[str, NDArray[np.float64]]:
+        """Return the learning rates of an epoch's steps and, of adam, its epsilons."""
+        if self._kind == "invscaling" and self._begun:
+            self._set(self._first / (self._seen + epoch * self._rows + 1) ** self._power)
+        self._begun = True
+        if self._kind in ("adaptive", "invscaling"):
+            found = {"rate": np.broadcast_to(self._rate, (len(steps), *self._nets)).astype(np.float64)}
+        else:
+            found = {"rate": self._regime.learning_rates(self._hyper, self._nets, steps, epoch)}
+        if self._regime.solver in ("adam", "adamw"):
+            # scikit-learn adds epsilon to the root of an average that is too low at first, by this factor.
+            beta2, epsilon = (float(np.asarray(getattr(self._hyper, name))) for name in ("beta2", "epsilon"))
+            counts = np.arange(updates + 1, updates + len(steps) + 1)
+            found["epsilon"] = epsilon / np.sqrt(1.0 - beta2**counts)
+        return found
 
-    def after(self, rows: int, state: State) -> None:
-        """Scale an inverse-scaling rate for what follows after so many rows."""
-        if self._changes == "invscaling":
-            self._set(self._first / (rows + 1) ** self._power, state)
+    def carry(self, state: State) -> State:
+        """Return the state with the solver's velocity in the units of a new rate.
 
-    def _set(self, rate: float, state: State) -> None:
-        # scikit-learn's velocity holds steps and that of `xpnet.nn.solvers` gradients. They mean the same for
-        # one rate, and after a change if the gradients are divided by as much as the rate is multiplied.
-        for name, velocity in state.get("velocity", {}).items():
-            state["velocity"][name] = velocity * (self.rate / rate)
-        self.rate = rate
+        scikit-learn's velocity holds steps and that of `xpnet.nn.solvers` gradients. They mean the same for
+        one rate, and after a change if the gradients are divided by as much as the rate is multiplied.
+        """
+        carried, self._carried = self._carried, 1.0
+        if np.all(carried == 1.0):
+            return state
+        velocity = {}
+        for name, value in state.get("velocity", {}).items():
+            factor = np.asarray(carried).reshape(np.shape(carried) + (1,) * (value.ndim - np.ndim(carried)))
+            velocity[name] = value * (float(factor) if factor.ndim == 0 or factor.size == 1 else factor)
+        return state | ({"velocity": velocity} if velocity else {})
+
+    def slow_down(self, networks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Divide an adaptive rate by 5 where it is not very low already; return for which that was done."""
+        slower = networks & (self._rate > 1e-6) & (self._kind == "adaptive")
+        if slower.any():
+            self._set(np.where(slower, self._rate / 5.0, self._rate))
+        return np.asarray(slower)
+
+    def _set(self, rate: Any) -> None:
+        self._carried = self._carried * (self._rate / rate)
+        self._rate = rate
+
+
+class Settled:
+    """The `xpnet.training.stopping.Stopping` rule of scikit-learn.
+
+    A network ends once its value has not risen by ``tol`` for more than ``patience`` epochs, and its rate
+    cannot be lowered any more.
+
+    Parameters
+    ----------
+    tol, patience
+        As said.
+    by_score
+        Whether the value is the validation score; else the training loss with its sign changed.
+    pace
+        Slowed down first.
+    """
+
+    def __init__(self, tol: float, patience: float, by_score: bool, pace: Pace) -> None:
+        self._tol, self._patience, self._by_score, self._pace = tol, patience, by_score, pace
+        self.best: Any = -math.inf
+        self.idle: Any = 0
+
+    def ends(self, epoch: Epoch) -> NDArray[np.bool_]:
+        """Return the networks that have settled."""
+        value = np.asarray(epoch.val_score if self._by_score else -epoch.train_loss, np.float64)
+        self.idle = np.where(value >= self.best + self._tol, 0, self.idle + 1)
+        self.best = np.where(value > self.best, value, self.best)
+        tired = np.asarray(self.idle > self._patience)
+        slower = self._pace.slow_down(tired)
+        self.idle = np.where(slower, 0, self.idle)
+        return tired & ~slower

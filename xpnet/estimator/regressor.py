@@ -1,17 +1,18 @@
 """`MLPRegressor`: scikit-learn's protocol for a network that predicts numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
 from xpnet.estimator.base import Estimator
-from xpnet.estimator.fitting import Validation
+from xpnet.estimator.fitting import Rows
+from xpnet.typing import Task
 
 __all__ = ["MLPRegressor"]
 
@@ -54,18 +55,14 @@ class MLPRegressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-l
     ) -> NDArray[Any]:
         return np.asarray(y.reshape(len(y), -1), np.float64)
 
-    def _weights(
-        self,
-        weight: NDArray[np.float64] | None,
-        target: NDArray[Any],  # noqa: ARG002 - as the classifier's
-    ) -> NDArray[np.float64] | None:
-        return weight
+    def _weights(self, rows: Rows) -> NDArray[np.float64] | None:
+        return rows.weight
 
     def _outputs(self, target: NDArray[Any]) -> tuple[int, str]:
         return target.shape[1], "identity"
 
-    def _score(self, scores: NDArray[Any], validation: Validation) -> float:
-        return float(r2_score(validation.target, scores, sample_weight=validation.weight))
+    def _task(self) -> tuple[Task, Sequence[Any]]:
+        return "regression", range(self.n_outputs_)
 
     def _strata(self, target: NDArray[Any]) -> None:  # noqa: ARG002 - as the classifier's
         return None

@@ -7,12 +7,25 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
+from xpnet.data.transforms import Kind, Preprocessing
+from xpnet.device import Precision
 from xpnet.errors import InputError
-from xpnet.nn.mlp import Activation
+from xpnet.nn.mlp import Activation, Init, Norm
 from xpnet.nn.solvers import SOLVERS
-from xpnet.training.regime import Hyper
+from xpnet.training.regime import Hyper, Monitor, Regime
 
-__all__ = ["SCHEDULES", "check", "hidden_sizes", "hyper_of", "solver_of"]
+__all__ = [
+    "SCHEDULES",
+    "check",
+    "check_incremental",
+    "draws",
+    "hidden_sizes",
+    "hyper_of",
+    "pace_of",
+    "preprocessing_of",
+    "regime_of",
+    "solver_of",
+]
 
 SCHEDULES = ("constant", "invscaling", "adaptive", "cosine", "one-cycle")
 """The values of ``learning_rate``: scikit-learn's, then schedules that need no more."""
@@ -48,9 +61,24 @@ _RANGES = {
     "max_iter": _COUNT,
     "n_iter_no_change": _COUNT,
     "max_time": _POSITIVE,
+    "input_dropout": _BELOW_ONE,
+    "label_smoothing": _BELOW_ONE,
+    "ema": _BELOW_ONE,
+    "warmup": _BELOW_ONE,
+    "mixup": _NOT_NEGATIVE,
+    "init_std": _NOT_NEGATIVE,
+    "clip_norm": _POSITIVE,
+    "ensemble": _COUNT,
+    "components": _COUNT,
     "batch_size": _COUNT,
 }
-_NEED_NOT_BE = {"n_iter_no_change": math.inf, "max_time": None, "batch_size": "auto"}
+_NEED_NOT_BE = {
+    "n_iter_no_change": math.inf,
+    "max_time": None,
+    "batch_size": "auto",
+    "clip_norm": None,
+    "components": None,
+}
 """The values besides those in its range that a parameter may have."""
 
 
@@ -69,7 +97,7 @@ def check(parameters: dict[str, Any]) -> None:
         if not (is_other or _is_in(value, allowed)):
             words = allowed.words if other is ... else f"{allowed.words}, or {other!r}"
             raise InputError(f"{name} must be {words}, not {_shown(value)}")
-    for name in ("early_stopping", "shuffle", "warm_start", "nesterovs_momentum"):
+    for name in ("early_stopping", "shuffle", "warm_start", "nesterovs_momentum", "residual", "compile"):
         if not isinstance(parameters[name], bool | np.bool_):
             raise InputError(f"{name} must be True or False, not {_shown(parameters[name])}")
     _check_callbacks(parameters["callbacks"])
@@ -83,11 +111,41 @@ def check(parameters: dict[str, Any]) -> None:
         "activation": get_args(Activation),
         "learning_rate": SCHEDULES,
         "dtype": (None, "float32", "float64"),
+        "norm": get_args(Norm),
+        "init": (None, *get_args(Init)),
+        "monitor": get_args(Monitor),
+        "preprocess": get_args(Kind),
+        "precision": get_args(Precision),
     }.items():
         value = parameters[name]
         if not isinstance(value, str | None) or value not in names:  # an array would answer for each item
             raise InputError(f"{name} must be one of {', '.join(map(repr, names))}, not {_shown(value)}")
     hidden_sizes(parameters["hidden_layer_sizes"])
+    preprocessing_of(parameters)
+    if parameters["warmup"] and pace_of(parameters):
+        raise InputError(
+            f"warmup does not go with learning_rate={parameters['learning_rate']!r}, which reacts to the "
+            "epochs: use 'constant', 'cosine' or 'one-cycle'"
+        )
+
+
+def check_incremental(parameters: dict[str, Any]) -> None:
+    """Refuse parameters that mean nothing to ``partial_fit``.
+
+    Raises
+    ------
+    InputError
+        What takes a whole run.
+    """
+    if parameters["early_stopping"]:
+        raise InputError("partial_fit does not support early_stopping=True: it trains a single epoch")
+    if parameters["learning_rate"] in ("cosine", "one-cycle"):
+        raise InputError(
+            f"learning_rate {parameters['learning_rate']!r} ends with the last step, of which partial_fit "
+            "knows nothing: use 'constant'"
+        )
+    if parameters["warmup"]:
+        raise InputError("warmup is a part of all steps, of which partial_fit knows nothing: use warmup=0.0")
 
 
 def _check_callbacks(callbacks: Any) -> None:
@@ -138,15 +196,59 @@ def solver_of(parameters: dict[str, Any]) -> str:
     return "nesterov" if parameters["nesterovs_momentum"] else "momentum"
 
 
-def hyper_of(parameters: dict[str, Any], reg: float) -> Hyper:
-    """Return the hyper-parameters of the steps, with ``reg`` as the strength of the penalty."""
+def pace_of(parameters: dict[str, Any]) -> str:
+    """Return the schedule that reacts to the epochs, scikit-learn's for sgd; an empty name for none."""
+    schedule = parameters["learning_rate"]
+    return schedule if parameters["solver"] == "sgd" and schedule in ("adaptive", "invscaling") else ""
+
+
+def draws(parameters: dict[str, Any]) -> bool:
+    """Return whether steps draw something beside their batches."""
+    return any(parameters[name] for name in ("dropout", "input_dropout", "mixup"))
+
+
+def preprocessing_of(parameters: dict[str, Any]) -> Preprocessing:
+    """Return what is done to the rows."""
+    return Preprocessing(parameters["preprocess"], parameters["components"])
+
+
+def regime_of(
+    parameters: dict[str, Any], num_steps: int, batch_size: int, loss: str, validates: bool
+) -> Regime:
+    """Return how the network is trained: on every row once an epoch, with scikit-learn's penalty."""
+    schedule = parameters["learning_rate"]
+    return Regime(
+        num_steps,
+        batch_size,
+        sampling="all",
+        solver=solver_of(parameters),
+        schedule=schedule if schedule in ("cosine", "one-cycle") else "constant",
+        warmup_steps=round(parameters["warmup"] * num_steps),
+        loss=loss,
+        mixup=float(parameters["mixup"]),
+        monitor=parameters["monitor"] if validates else None,
+        restores_best=validates,
+        reg_per_row=True,
+        scores_batch=False,
+        max_time=parameters["max_time"],
+    )
+
+
+def hyper_of(parameters: dict[str, Any]) -> Hyper:
+    """Return the hyper-parameters of the steps."""
     of_sgd = solver_of(parameters) in ("sgd", "momentum", "nesterov")
+    clip_norm = parameters["clip_norm"]
     return Hyper(
         learning_rate=float(parameters["learning_rate_init"]),
-        reg=reg,
-        weight_decay=float(parameters["weight_decay"]),
+        reg=float(parameters["alpha"]),
         momentum=float(parameters["momentum" if of_sgd else "beta_1"]),
         beta2=float(parameters["beta_2"]),
-        epsilon=float(parameters["epsilon"]),
-        dropout=float(parameters["dropout"]),
+        clip_norm=math.inf if clip_norm is None else float(clip_norm),
+        **{
+            name: float(parameters[name])
+            for name in (
+                *("weight_decay", "epsilon", "dropout", "input_dropout"),
+                *("label_smoothing", "ema"),
+            )
+        },
     )

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from xpnet.data import augment, transforms
 from xpnet.device import to_numpy
-from xpnet.runs.model import Model
+from xpnet.training.model import Model
 
 __all__ = ["FirstLayer", "first_layer", "view_columns"]
 

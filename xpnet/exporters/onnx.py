@@ -20,7 +20,7 @@ from xpnet.exporters.first_layer import first_layer, view_columns
 from xpnet.files import replacing
 from xpnet.nn import norms
 from xpnet.nn.activations import SLOPE
-from xpnet.runs.model import Model
+from xpnet.training.model import Model
 
 __all__ = ["export", "graph_of"]
 

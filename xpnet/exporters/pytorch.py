@@ -1,7 +1,7 @@
 """PyTorch: a state dict as safetensors, and the Python source of the module that it loads into.
 
-What the module returns for raw rows are the scores of the model, see `xpnet.runs.model.Model.scores`. All is
-float32 but for the numbers of a regression in units of its target, which are float64: where the mean is large
+What the module returns for raw rows are the scores of the model, see `Model.scores`. All is float32
+but for the numbers of a regression in units of its target, which are float64: where the mean is large
 against the deviation, float32 would lose their digits.
 """
 
@@ -19,7 +19,7 @@ from xpnet.files import replacing
 from xpnet.nn import norms
 from xpnet.nn.activations import SLOPE
 from xpnet.nn.mlp import MLP
-from xpnet.runs.model import Model
+from xpnet.training.model import Model
 
 __all__ = ["export", "source_of", "state_of"]
 

@@ -20,6 +20,7 @@ __all__ = [
     "per_label",
     "per_output",
     "per_output_text",
+    "shown",
 ]
 
 MOST_CLASSES = 1000
@@ -179,6 +180,11 @@ def confusion_text(counts: NDArray[np.int64], class_names: Sequence[str]) -> str
             if mistakes[true, taken]
         ]
     )
+
+
+def shown(value: float, score: str = "accuracy") -> str:
+    """Return a score as people read it: an accuracy in percent, R² as a number."""
+    return f"{value:.4f}" if score == "r2" else f"{100 * value:.2f} %"
 
 
 def _percent(value: Any) -> str:

@@ -57,23 +57,33 @@ def available() -> bool:
     return find_spec("matplotlib") is not None
 
 
-def curves(history: History, schedule: tuple[NDArray[np.int64], NDArray[np.float64]]) -> "Figure":
-    """Draw the loss, the accuracy and the learning rate of one network against the steps.
+def curves(
+    history: History,
+    schedule: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None,
+    score: str = "accuracy",
+) -> "Figure":
+    """Draw the loss, the score and the learning rate of one network against the steps.
 
     Parameters
     ----------
     history
         At least one row. Losses that are not finite, of a run that diverged, are left out.
     schedule
-        Numbers of steps, from 1 to the last that was planned, and the learning rate of each.
+        Numbers of steps, from 1 to the last that was planned, and the learning rate of each; by default
+        those of the history.
+    score
+        What the score is: ``"accuracy"``, or ``"r2"``.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
+    if schedule is None:
+        known = [(row.step, row.learning_rate) for row in history.rows]
+        schedule = np.array([step for step, _ in known]), np.array([rate for _, rate in known])
     figure = Figure(figsize=(11, 5.2), dpi=130, layout="constrained")
-    panels = figure.subplot_mosaic([["loss", "accuracy"], ["rate", "accuracy"]], height_ratios=[3, 1])
+    panels = figure.subplot_mosaic([["loss", "score"], ["rate", "score"]], height_ratios=[3, 1])
     _draw_loss(panels["loss"], history)
-    _draw_accuracy(panels["accuracy"], history)
+    _draw_score(panels["score"], history, score)
     panels["rate"].plot(*schedule, color="tab:green", label="learning rate")
     panels["rate"].set_ylim(bottom=0)
     panels["rate"].set_ylabel("learning rate")
@@ -114,16 +124,20 @@ def _draw_loss(axes: "Axes", history: History) -> None:
     axes.set_ylabel("loss")
 
 
-def _draw_accuracy(axes: "Axes", history: History) -> None:
+def _draw_score(axes: "Axes", history: History, score: str) -> None:
     ends = [row.step for row in history.rows]
     style = _style(history)
     of_train = _finite([row.train_score for row in history.rows])
     of_validation = _finite([row.val_score for row in history.rows])
     axes.plot(ends, of_train, color=TRAIN, alpha=0.5, label="train, last batch", **style)
     axes.plot(ends, of_validation, color=VALIDATION, label="validation", **style)
+    bottom, top = axes.get_ylim()
+    if score == "r2":  # below 0 it only says that the mean would have been better
+        axes.set_ylabel("R²")
+        axes.set_ylim(max(bottom, -1.0), min(top, 1.0))
+        return
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
     axes.set_ylabel("accuracy")
-    bottom, top = axes.get_ylim()
     axes.set_ylim(max(bottom, 0.0), min(top, 1.0))  # no axis to 102 %
 
 

@@ -44,6 +44,8 @@ class Report:
         Those of the run, and what they are where nobody sets them.
     versions
         Of what it was made with, by name.
+    score
+        What the summary's scores are: ``"accuracy"``, or ``"r2"``.
     class_names
         The name of each class.
     y, predicted
@@ -58,6 +60,7 @@ class Report:
     settings: Mapping[str, Any]
     defaults: Mapping[str, Any]
     versions: Mapping[str, str]
+    score: str = "accuracy"
     class_names: Sequence[str] = ()
     y: NDArray[np.int64] | None = None
     predicted: NDArray[np.int64] | None = None
@@ -84,8 +87,10 @@ class Report:
 
     def _cards(self) -> Iterable[tuple[str, str]]:
         for name, of in (("test", "test"), ("val", "validation"), ("train", "training")):
-            value = self.summary.get(f"{name}_accuracy")
-            if value is not None:
+            value = self.summary.get(f"{name}_{self.score}")
+            if value is not None and self.score == "r2":
+                yield f"{of} R²", f"{value:.4f}"
+            elif value is not None:
                 yield f"{of} accuracy", _percent(value, 2)
         for name, form in (("steps", "{:,}"), ("seconds", "{:,.2f} s")):
             if name in self.summary:

@@ -18,8 +18,8 @@ INSTALL = 'pip install "xpnet[tensorboard]"'
 TAGS = {
     "loss/train": "train_loss",
     "loss/validation": "val_loss",
-    "accuracy/train": "train_accuracy",
-    "accuracy/validation": "val_accuracy",
+    "accuracy/train": "train_score",
+    "accuracy/validation": "val_score",
     "learning_rate": "learning_rate",
 }
 """The name of each curve, which TensorBoard groups by what is in front of the slash."""
@@ -81,20 +81,20 @@ class EventLog:
 
 @contextlib.contextmanager
 def logging_to(
-    folder: Path, wanted: bool, on_epoch: Callable[[History], None]
+    folder: Path | None, wanted: bool, on_epoch: Callable[[History], None]
 ) -> Iterator[Callable[[History], None]]:
     """Give a callback of training that does what ``on_epoch`` does and, if wanted, logs.
 
     Parameters
     ----------
     folder
-        Of the run.
+        Of the run; without one nothing is logged.
     wanted
         Whether to log.
     on_epoch
         Called first.
     """
-    if not wanted:
+    if folder is None or not wanted:
         yield on_epoch
         return
     with EventLog(folder) as log:

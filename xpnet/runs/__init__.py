@@ -3,5 +3,5 @@
 `config` holds the settings, `preparation` the data ready to train on, `experiment` trains, `model` predicts;
 `model_file`, `folder` and `checkpoints` keep them on disk.
 
-May import: device, nn, datasets, data, training, reporting.
+May import: device, nn, datasets, data, training, reporting, exporters, recipes.
 """

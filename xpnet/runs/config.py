@@ -1,51 +1,48 @@
 """The settings of a run: one frozen dataclass, the source of flags, help, files and checks."""
 
-import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
-
-import numpy as np
+from functools import partial
+from typing import Any, Literal, Self
 
 from xpnet.data.augment import Augmentation, Views
-from xpnet.data.batches import Sampling
+from xpnet.data.batches import Sampling, batches_per_epoch
 from xpnet.data.transforms import Kind, Preprocessing
 from xpnet.device import Backend, Device, Precision, get_device
 from xpnet.errors import InputError
 from xpnet.nn.mlp import MLP, Activation, Init, Norm
-from xpnet.runs.settings import flag, setting
+from xpnet.runs import ranges
+from xpnet.runs.settings import (
+    default_of,
+    differing,
+    layered,
+    normalise,
+    refuse_unknown,
+    setting,
+    settings_in,
+)
+from xpnet.text import call
 from xpnet.training.regime import Monitor, Regime
+from xpnet.typing import Task
 
 __all__ = ["DATASET_DEFAULTS", "Config", "defaults_for"]
 
-# What lies above has no use, and libraries fail on it in ways of their own.
-_BOUNDS = (
-    ("hidden", 1, 10**7),
-    ("iterations", 1, 10**8),
-    ("epochs", 1, 10**6),
-    ("batch_size", 1, 10**9),
-    ("step_epochs", 1, 10**6),
-    ("patience", 1, 10**6),
-    ("checkpoint_every", 1, 10**6),
-    ("ensemble", 1, 10**4),
-    ("seed", 0, 2**64 - 1),
-    ("batch_seed", 0, 2**64 - 1),
-)
-_NOT_NEGATIVE = (
-    "learning_rate",
-    "learning_rate_decay",
-    "reg",
-    "weight_decay",
-    "init_std",
-    "mixup",
-    "min_delta",
-)
-_BELOW_ONE = ("warmup", "dropout", "input_dropout", "label_smoothing", "momentum", "beta2", "ema")
+_data = partial(setting, group="data")
+_network = partial(setting, group="network")
+_training = partial(setting, group="training")
+_regularisation = partial(setting, group="regularisation")
+_augmentation = partial(setting, group="augmentation")
+_device = partial(setting, group="device")
+_output = partial(setting, group="output")
 
 
 @dataclass(frozen=True)
 class Config:
     """Settings of one training run; each is a flag, a key of a TOML file and of ``config.json``.
+
+    Values are checked and brought to their types however they come: NumPy's numbers become Python's,
+    ``hidden=64`` becomes ``(64,)``. `Config.of` begins with the defaults of the data set.
 
     A field marked ``stackable`` may differ between the networks of a stack trained at once; one with
     ``recorded=False`` says what to do with a run, not what it is, and stays out of ``config.json``:
@@ -54,143 +51,200 @@ class Config:
     Raises
     ------
     InputError
-        A value out of its range, or settings that contradict each other.
+        A name that is no setting, a value of the wrong type or out of its range, or settings that
+        contradict each other.
     """
 
-    dataset: str = setting("digits", "digits, cifar10, or the path of an .npz file with X and y")
-    data_dir: str | None = setting(
-        None, "folder with the files of cifar10; else $XPNET_DATA_DIR, the cache, a download"
+    dataset: str = _data(
+        "digits", "digits, cifar10, or the path of an .npz file with X and y", common=True, path=True
     )
-    device: str = setting("cpu", "cpu, cuda, cuda:N, or mps, the GPU of a Mac")
-    backend: Backend = setting(
-        "auto", "library that computes: numpy on the CPU, cupy on a CUDA GPU, torch and jax on either"
+    data_dir: str | None = _data(
+        None,
+        "folder with the files of cifar10; else $XPNET_DATA_DIR, the cache, a download",
+        common=True,
+        path=True,
     )
-    precision: Precision = setting("fp32", "of the factors of products of float32 matrices, on a CUDA GPU")
-    compile: bool = setting(
-        False, "cupy: capture a step as a CUDA graph (not yet run on a GPU); torch: torch.compile"
-    )
-    dtype: Literal["float32", "float64"] = setting("float32", "precision of the computation")
+    preprocess: Kind = _data("mean", "what is done to the rows, fitted on those of training", common=True)
+    components: int | None = _data(None, "principal components that pca and pca-whiten keep; else all")
+    ridge: float = _data(1e-3, "added to each variance before whitening, the average being 1")
+    contrast: bool = _data(False, "first subtract each row's mean and divide by its deviation")
+    fit_rows: int | None = _data(None, "fit the preprocessing on so many of the rows; else on all")
 
-    hidden: tuple[int, ...] = setting((300,), "units of each hidden layer")
-    activation: Activation = setting("relu", "activation of the hidden layers")
-    norm: Norm = setting("none", "normalisation of the hidden layers, over the batch or the layer")
-    residual: bool = setting(False, "make every hidden layer after the first a residual block")
-    init: Init = setting("normal", "deviation of the initial weights: --init-std, or by their shape")
-    init_std: float = setting(5e-2, "standard deviation of the initial weights", stackable=True)
+    hidden: tuple[int, ...] = _network((300,), "units of each hidden layer", common=True)
+    activation: Activation = _network("relu", "activation of the hidden layers", common=True)
+    norm: Norm = _network(
+        "none", "normalisation of the hidden layers, over the batch or the layer", common=True
+    )
+    residual: bool = _network(False, "make every hidden layer after the first a residual block")
+    init: Init = _network("normal", "deviation of the initial weights: --init-std, or by their shape")
+    init_std: float = _network(5e-2, "standard deviation of the initial weights", stackable=True)
+    ensemble: int = _network(1, "networks trained at once whose probabilities are averaged")
 
-    preprocess: Kind = setting("mean", "what is done to the rows, fitted on those of training")
-    components: int | None = setting(None, "principal components that pca and pca-whiten keep; else all")
-    ridge: float = setting(1e-3, "added to each variance before whitening, the average being 1")
-    contrast: bool = setting(False, "first subtract each row's mean and divide by its deviation")
-    fit_rows: int | None = setting(None, "fit the preprocessing on so many of the rows; else on all")
-
-    flip: bool = setting(False, "mirror half of the images of each batch")
-    shift: int = setting(0, "shift images by up to so many pixels each way")
-    rotation: float = setting(0.0, "turn images by up to so many degrees each way")
-    cutout: int = setting(0, "grey out a square of so many pixels a side in each image")
-    mixup: float = setting(0.0, "mix rows with others, in shares from Beta(X, X); 0 for none")
-
-    iterations: int | None = setting(1000, "number of updates")
-    epochs: int | None = setting(
-        None, "passes over the training rows, instead of --iterations", instead_of="iterations"
+    iterations: int | None = _training(None, "number of updates", unless_given=1000, common=True)
+    epochs: int | None = _training(
+        None,
+        "passes over the training rows, instead of --iterations",
+        instead_of="iterations",
+        common=True,
     )
-    batch_size: int = setting(50, "rows in a batch")
-    sampling: Sampling = setting(
-        "replacement", "batches drawn with replacement, or from a new shuffle each epoch"
+    batch_size: int = _training(50, "rows in a batch", common=True)
+    sampling: Sampling = _training(
+        "replacement",
+        "batches drawn with replacement; from a new shuffle each epoch; or of all rows, the last one smaller",
     )
-    loss: Literal["cross-entropy", "hinge"] = setting("cross-entropy", "what is minimised")
-    label_smoothing: float = setting(
-        0.0, "part of each target that is spread over all classes", stackable=True
+    loss: Literal["auto", "cross-entropy", "hinge", "logistic", "squared-error"] = _training(
+        "auto",
+        "what is minimised: by default cross-entropy of classes, logistic of several labels a row, "
+        "squared-error of numbers",
     )
-    solver: Literal["sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "lion"] = setting(
-        "sgd", "how gradients change parameters"
+    solver: Literal["sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "lion"] = _training(
+        "sgd", "how gradients change parameters", common=True
     )
-    learning_rate: float = setting(2e-2, "learning rate, the highest of the schedule", stackable=True)
-    schedule: Literal["constant", "exponential", "step", "cosine", "one-cycle"] = setting(
-        "exponential", "how the learning rate changes"
+    learning_rate: float = _training(
+        2e-2, "learning rate, the highest of the schedule", stackable=True, common=True
     )
-    learning_rate_decay: float = setting(
+    schedule: Literal["constant", "exponential", "step", "cosine", "one-cycle"] = _training(
+        "exponential", "how the learning rate changes", common=True
+    )
+    learning_rate_decay: float = _training(
         0.99, "factor on the learning rate: each epoch (exponential) or --step-epochs (step)", stackable=True
     )
-    step_epochs: int = setting(30, "epochs from one fall of the step schedule to the next")
-    peak: float = setting(0.3, "part of the steps in which the rate of one-cycle rises")
-    warmup: float = setting(0.0, "part of the steps in which the rate of any schedule is raised from 0")
-    momentum: float = setting(0.9, "factor on past gradients; beta1 of adam and lion", stackable=True)
-    beta2: float = setting(0.999, "factor on past squares of adam and rmsprop; of lion", stackable=True)
-    epsilon: float = setting(1e-8, "added to the root of the squares", stackable=True)
-    reg: float = setting(1e-2, "strength of the L2 penalty on the weights, in the loss", stackable=True)
-    weight_decay: float = setting(0.0, "decay of the weights apart from the gradient", stackable=True)
-    clip_norm: float | None = setting(None, "longest gradient of the loss, its penalty apart", stackable=True)
-    dropout: float = setting(0.0, "part of the hidden units dropped in each step", stackable=True)
-    input_dropout: float = setting(0.0, "part of the inputs dropped in each step", stackable=True)
-    ema: float = setting(
+    step_epochs: int = _training(30, "epochs from one fall of the step schedule to the next")
+    peak: float = _training(0.3, "part of the steps in which the rate of one-cycle rises")
+    warmup: float = _training(0.0, "part of the steps in which the rate of any schedule is raised from 0")
+    momentum: float = _training(0.9, "factor on past gradients; beta1 of adam and lion", stackable=True)
+    beta2: float = _training(0.999, "factor on past squares of adam and rmsprop; of lion", stackable=True)
+    epsilon: float = _training(1e-8, "added to the root of the squares", stackable=True)
+    clip_norm: float | None = _training(
+        None, "longest gradient of the loss, its penalty apart", stackable=True
+    )
+    ema: float = _training(
         0.0, "evaluate a moving average of the parameters, of this decay a step; 0 for none", stackable=True
     )
-    seed: int = setting(0, "seed of the initial weights and of the batches", stackable=True)
-    batch_seed: int | None = setting(
+    seed: int = _training(0, "seed of the initial weights and of the batches", stackable=True, common=True)
+    batch_seed: int | None = _training(
         None, "seed of the batches, where it is to differ from --seed", stackable=True
     )
-
-    monitor: Monitor = setting("val_accuracy", "what the best parameters, best.safetensors, are chosen by")
-    patience: int | None = setting(
-        None, "stop after so many epochs without a better --monitor, and keep the best parameters"
+    monitor: Monitor = _training(
+        "val_score", "what the best parameters are chosen by: the accuracy, or R² of numbers; or the loss"
     )
-    min_delta: float = setting(0.0, "by how much --monitor must change to be better")
-    checkpoint_every: int | None = setting(
-        None, "write a checkpoint after every so many epochs, to --resume from"
+    patience: int | None = _training(
+        None,
+        "stop after so many epochs without a better --monitor, and keep the best parameters",
+        common=True,
+    )
+    min_delta: float = _training(0.0, "by how much --monitor must change to be better")
+    max_time: float | None = _training(None, "seconds after which training stops")
+    class_weight: tuple[str, ...] | None = _training(
+        None, "balanced: all classes weigh the same; or NAME=WEIGHT for some of them"
     )
 
-    ensemble: int = setting(1, "networks trained at once whose probabilities are averaged")
-    averaging: Views = setting(
+    reg: float = _regularisation(
+        1e-2, "strength of the L2 penalty on the weights, in the loss", stackable=True, common=True
+    )
+    weight_decay: float = _regularisation(0.0, "decay of the weights apart from the gradient", stackable=True)
+    dropout: float = _regularisation(
+        0.0, "part of the hidden units dropped in each step", stackable=True, common=True
+    )
+    input_dropout: float = _regularisation(0.0, "part of the inputs dropped in each step", stackable=True)
+    label_smoothing: float = _regularisation(
+        0.0, "part of each target that is spread over all classes", stackable=True
+    )
+
+    flip: bool = _augmentation(False, "mirror half of the images of each batch")
+    shift: int = _augmentation(0, "shift images by up to so many pixels each way")
+    rotation: float = _augmentation(0.0, "turn images by up to so many degrees each way")
+    cutout: int = _augmentation(0, "grey out a square of so many pixels a side in each image")
+    mixup: float = _augmentation(0.0, "mix rows with others, in shares from Beta(X, X); 0 for none")
+    averaging: Views = _augmentation(
         "none", "average the probabilities of an image's mirror image, and of shifts, at evaluation"
     )
-    tensorboard: bool = setting(False, "write events for TensorBoard into the run folder")
-    weights_image: bool = setting(False, "write the first layer's weights as images: weights.png")
-    resume: str | None = setting(
-        None, "folder of a run that was cut off, to go on from its last checkpoint", recorded=False
+
+    device: str = _device("cpu", "cpu, cuda, cuda:N, or mps, the GPU of a Mac", common=True)
+    backend: Backend = _device(
+        "auto", "library that computes: numpy on the CPU, cupy on a CUDA GPU, torch and jax on either"
     )
-    out: str | None = setting(
-        None, "folder to write, by default runs/<dataset>-<date>-<time>", recorded=False
+    precision: Precision = _device("fp32", "of the factors of products of float32 matrices, on a CUDA GPU")
+    compile: bool = _device(
+        False, "cupy: capture a step as a CUDA graph (not yet run on a GPU); torch: torch.compile"
     )
-    json: bool = setting(
-        False, "print the summary as JSON in the last line of standard output", recorded=False
+    dtype: Literal["float32", "float64"] = _device("float32", "precision of the computation")
+
+    out: str | None = _output(
+        None,
+        "folder to write, by default runs/<dataset>-<date>-<time>",
+        recorded=False,
+        common=True,
+        path=True,
     )
-    quiet: bool = setting(False, "print nothing but errors and that JSON", recorded=False)
+    json: bool = _output(
+        False, "print the summary as JSON in the last line of standard output", recorded=False, common=True
+    )
+    quiet: bool = _output(False, "print nothing but errors and that JSON", recorded=False, common=True)
+    checkpoint_every: int | None = _output(
+        None, "write a checkpoint after every so many epochs, to --resume from"
+    )
+    resume: str | None = _output(
+        None,
+        "folder of a run that was cut off, to go on from its last checkpoint",
+        recorded=False,
+        path=True,
+    )
+    tensorboard: bool = _output(False, "write events for TensorBoard into the run folder")
+    weights_image: bool = _output(False, "write the first layer's weights as images: weights.png")
+
+    def __new__(cls, *_values: Any, **given: Any) -> Self:
+        """Make an instance; names are checked here, where Python's own error has no fix in it."""
+        refuse_unknown(given, cls)
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
-        for name, least, most in _BOUNDS:
-            value = getattr(self, name)
-            for item in value if isinstance(value, tuple) else (value,):
-                if item is not None and not least <= item <= most:
-                    raise InputError(f"{flag(name)} must be from {least} to {most}, not {item}")
-        for name in _NOT_NEGATIVE:
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise InputError(f"{flag(name)} must be a finite number, 0 or more, not {value}")
-        for name in _BELOW_ONE:
-            value = getattr(self, name)
-            # In the precision of the computation: what rounds to 1 there would be divided by 0.
-            if not (value >= 0 and np.dtype(self.dtype).type(value) < 1):
-                raise InputError(f"{flag(name)} must be 0 or more and below 1 in {self.dtype}, not {value}")
-        for name in ("epsilon", "clip_norm"):
-            value = getattr(self, name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise InputError(f"{flag(name)} must be a finite number above 0, not {value}")
-        if not 0 < self.peak < 1:
-            raise InputError(f"--peak must be above 0 and below 1, not {self.peak}")
-        if self.device == "mps" and self.dtype == "float64":
-            raise InputError("--device mps knows no float64: use --dtype float32, or --device cpu")
-        if self.init_std > 1e30:
-            raise InputError(f"{flag('init_std')} must be at most 1e30, not {self.init_std}")
-        if (self.iterations is None) == (self.epochs is None):
-            raise InputError("give either --iterations or --epochs")
-        if self.norm == "batch" and self.batch_size < 2:
-            raise InputError("--norm batch needs the statistics of a batch: give a --batch-size of 2 or more")
-        if self.loss == "hinge" and (self.mixup or self.label_smoothing):
-            raise InputError("--loss hinge takes one class a row: drop --mixup and --label-smoothing")
+        weights: Any = self.class_weight
+        if isinstance(weights, Mapping):  # as scikit-learn has it
+            by_name = tuple(f"{name}={weight}" for name, weight in weights.items())
+            object.__setattr__(self, "class_weight", by_name)
+        normalise(self)
+        ranges.check(self)
         # These check themselves; the numbers of features and classes come with the data.
         _ = self.preprocessing, self.augmentation
         MLP((1, *self.hidden, 1), self.activation, self.norm, self.residual)
+
+    @classmethod
+    def of(cls, *layers: "Mapping[str, Any] | Config | str | os.PathLike[str]", **given: Any) -> Self:
+        """Return the defaults of the data set, with each layer over those before, and ``given`` over all.
+
+        Of ``iterations`` and ``epochs`` the later layer's takes the place of the other.
+
+        Parameters
+        ----------
+        *layers
+            Settings by name, such as those of a recipe; all of another `Config`; or a TOML file or
+            ``config.json`` of them.
+        **given
+            Settings by name.
+
+        Raises
+        ------
+        InputError
+            As for `Config`, or a file that cannot be read.
+
+        Examples
+        --------
+        >>> Config.of(dataset="cifar10", hidden=512).iterations
+        1600
+        >>> Config.of(Config(iterations=100), epochs=5)
+        Config(epochs=5)
+        """
+        read = [settings_in(layer, cls) for layer in layers]
+        return cls(**layered(cls, [*read, given], lambda known: defaults_for(known.get("dataset"), cls)))
+
+    def __repr__(self) -> str:
+        """Return what differs from the defaults of the data set: a call that makes the same settings."""
+        cls = type(self)
+        usual, plain = defaults_for(self.dataset, cls), defaults_for(settings=cls)
+        shown = differing(self, usual | {"dataset": plain["dataset"]})
+        of_data_set = differing(self, plain).keys() - shown.keys()
+        return call(f"{cls.__name__}.of" if of_data_set else cls.__name__, shown)
 
     def find_device(self) -> Device:
         """Return the device that the settings name.
@@ -214,12 +268,39 @@ class Config:
         """What is done to the images of each batch."""
         return Augmentation(self.flip, self.shift, self.rotation, self.cutout)
 
-    def mlp(self, num_features: int, num_classes: int) -> MLP:
-        """Return the network on data of so many raw features and classes."""
-        inputs = self.preprocessing.output_features(num_features)
-        return MLP((inputs, *self.hidden, num_classes), self.activation, self.norm, self.residual)
+    @property
+    def weight_by_class(self) -> dict[str, float] | str:
+        """What ``class_weight`` says: ``"balanced"``, or a weight by name."""
+        if self.class_weight is None or self.class_weight == ("balanced",):
+            return "balanced" if self.class_weight else {}
+        named = (item.rpartition("=") for item in self.class_weight)
+        return {name: float(weight) for name, _, weight in named}
 
-    def regime(self, num_rows: int) -> Regime:
+    def loss_of(self, task: Task) -> str:
+        """Return the loss that a task is trained by.
+
+        Raises
+        ------
+        InputError
+            The settings name another one's.
+        """
+        usual, *others = LOSSES_OF[task]
+        if self.loss == "auto":
+            return usual
+        if self.loss not in (usual, *others):
+            raise InputError(f"--loss {self.loss} is not for {task}: use {', '.join((usual, *others))}")
+        return self.loss
+
+    def recorded(self) -> dict[str, Any]:
+        """Return the settings that make a run what it is, those of ``config.json``."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata.get("recorded", True)}
+
+    def mlp(self, num_features: int, num_outputs: int) -> MLP:
+        """Return the network on data of so many raw features, and classes or other outputs."""
+        inputs = self.preprocessing.output_features(num_features)
+        return MLP((inputs, *self.hidden, num_outputs), self.activation, self.norm, self.residual)
+
+    def regime(self, num_rows: int, task: Task = "classification") -> Regime:
         """Return how networks are trained on ``num_rows`` training rows.
 
         Raises
@@ -228,9 +309,14 @@ class Config:
             A batch is larger than the data.
         """
         num_steps = self.num_steps(num_rows)
-        settings = {f.name for f in fields(self)}
-        same = {f.name: getattr(self, f.name) for f in fields(Regime) if f.name in settings}
-        return Regime(num_steps=num_steps, warmup_steps=round(self.warmup * num_steps), **same)
+        same = {f.name for f in fields(Regime)} & {f.name for f in fields(self)} - {"loss"}
+        return Regime(
+            num_steps=num_steps,
+            warmup_steps=round(self.warmup * num_steps),
+            loss=self.loss_of(task),
+            restores_best=self.patience is not None,
+            **{name: getattr(self, name) for name in same},
+        )
 
     def num_steps(self, num_rows: int) -> int:
         """Return the number of updates on ``num_rows`` training rows.
@@ -245,8 +331,17 @@ class Config:
                 f"--batch-size {self.batch_size} is larger than the {num_rows} training rows: "
                 f"use {num_rows} or less"
             )
-        return self.iterations or (self.epochs or 0) * (num_rows // self.batch_size)
+        return self.iterations or (self.epochs or 0) * batches_per_epoch(
+            num_rows, self.batch_size, self.sampling
+        )
 
+
+LOSSES_OF: Mapping[Task, tuple[str, ...]] = {
+    "classification": ("cross-entropy", "hinge"),
+    "multilabel": ("logistic",),
+    "regression": ("squared-error",),
+}
+"""The losses that each task may be trained by, the usual one first."""
 
 DATASET_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     # The best row of the original exercise: raw pixels want a smaller step than the digits' 0 to 16.
@@ -260,7 +355,17 @@ DATASET_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def defaults_for(dataset: str) -> dict[str, Any]:
-    """Return the default of every setting for a data set."""
-    common = {f.name: f.default for f in fields(Config)}
-    return common | {"dataset": dataset} | dict(DATASET_DEFAULTS.get(dataset, {}))
+def defaults_for(dataset: str | None = None, settings: type[Config] = Config) -> dict[str, Any]:
+    """Return the default of every setting for a data set.
+
+    Parameters
+    ----------
+    dataset
+        As in `Config`; by default the one that is trained on where nobody names any.
+    settings
+        `Config`, or what is derived from it.
+    """
+    common = {f.name: default_of(f) for f in fields(settings)}
+    if dataset is not None:
+        common["dataset"] = dataset
+    return layered(settings, [DATASET_DEFAULTS.get(str(dataset), {})], lambda _: common)

@@ -1,43 +1,47 @@
 """From settings and a data set to a trained network: what the command lines share."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.data import augment
-from xpnet.data.batches import epoch_ends
+from xpnet.data.batches import batches_per_epoch, epoch_ends
 from xpnet.datasets import Dataset
 from xpnet.device import SHARED_FROM, Device, one_blas_thread
-from xpnet.nn import backprop
+from xpnet.nn import backprop, losses
 from xpnet.nn.mlp import MLP, init
 from xpnet.runs.config import Config
-from xpnet.runs.model import Model
 from xpnet.runs.preparation import Prepared, check, prepare
 from xpnet.training.draws import Sources
-from xpnet.training.evaluation import hits, probabilities
-from xpnet.training.history import History
+from xpnet.training.history import SCORE_OF, History
 from xpnet.training.loop import Fit, fit
+from xpnet.training.model import Model
+from xpnet.training.raw_rows import RowError
 from xpnet.training.regime import Hyper
+from xpnet.training.scoring import predictions, score
 from xpnet.training.step import initial_state
+from xpnet.training.stopping import Patience
 from xpnet.typing import Array, Params, State
 
 __all__ = [
     "Experiment",
-    "accuracies",
+    "Validated",
     "hyper_of",
     "initial",
     "record",
-    "run",
     "schedule_of",
+    "scores",
     "small_products",
     "sources_of",
     "status",
     "train",
+    "train_and_measure",
 ]
 
 
@@ -45,18 +49,45 @@ CURVE_POINTS = 2000
 """Steps at which a learning rate is drawn: more than a picture has columns, however long the run."""
 
 
-@dataclass(frozen=True)
+class Validated(NamedTuple):
+    """The validation rows' targets as a data set has them, and what was predicted."""
+
+    y: NDArray[Any]
+    predicted: NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
 class Experiment:
     """A trained model with all that a run folder records of it.
 
-    ``best`` is the model of the best epoch by ``monitor``; None where the run kept none.
+    Attributes
+    ----------
+    config
+        The settings.
+    model
+        The trained network with its preprocessing.
+    history
+        Of one network, or the means over those of an ensemble.
+    summary
+        As in ``summary.json``.
+    best
+        The model of the best epoch by ``monitor``; None where the run kept none.
+    validated
+        The validation rows; None where they are not known any more.
+    rates
+        Numbers of steps, from 1 to the last that was planned, and the learning rate of each: some of them.
+    diverged_at
+        The first step whose loss was not finite; 0 if there was none.
     """
 
     config: Config
     model: Model
-    best: Model | None
-    result: Fit
+    history: History
     summary: dict[str, Any]
+    best: Model | None = None
+    validated: Validated | None = None
+    rates: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
+    diverged_at: int = 0
 
 
 def train(
@@ -93,8 +124,9 @@ def train(
     Fit
         Its arrays have a leading axis over the networks only if there are several.
     """
-    regime, hyper = configs[0].regime(prepared.feed.X.shape[0]), hyper_of(configs)
-    if not keep_best and regime.patience is None:
+    config = configs[0]
+    regime, hyper = config.regime(prepared.feed.X.shape[0], prepared.data.task), hyper_of(configs)
+    if not keep_best and config.patience is None:
         regime = replace(regime, monitor=None)
     with device.active():
         if after is not None:
@@ -111,12 +143,12 @@ def train(
             mlp,
             state,
             prepared.feed,
-            prepared.X_val,
-            prepared.y_val,
+            prepared.validation,
             device=device,
             regime=regime,
             hyper=hyper,
             sources=sources_of(configs),
+            stopping=Patience(config.patience),
             epochs=epochs,
             after=after,
             on_epoch=on_epoch,
@@ -153,7 +185,8 @@ def schedule_of(config: Config, num_rows: int) -> tuple[NDArray[np.int64], NDArr
     regime = config.regime(num_rows)
     points = min(regime.num_steps, CURVE_POINTS)
     steps = np.linspace(0, regime.num_steps - 1, points).round().astype(np.int64)
-    ends = epoch_ends(regime.num_steps, num_rows // config.batch_size, config.sampling)
+    steps_per_epoch = batches_per_epoch(num_rows, config.batch_size, config.sampling)
+    ends = epoch_ends(regime.num_steps, steps_per_epoch, config.sampling)
     epochs = np.searchsorted(ends, steps, side="right")
     return steps + 1, regime.learning_rates(hyper_of([config]), (), steps, epochs)
 
@@ -181,34 +214,31 @@ def sources_of(configs: Sequence[Config]) -> Sources:
     return sources
 
 
-def accuracies(
-    config: Config, mlp: MLP, params: Params, prepared: Prepared, device: Device
-) -> dict[str, Any]:
-    """Return ``train_accuracy`` and ``val_accuracy`` on all rows, ``(*nets,)`` each, on the host.
+def scores(config: Config, mlp: MLP, params: Params, prepared: Prepared, device: Device) -> dict[str, Any]:
+    """Return ``train_score`` and ``val_score`` on all rows, ``(*nets,)`` each, on the host.
 
-    The second averages over views of the images if the settings say so; the first never does.
+    The second averages over views of the images if the settings say so; the first never does. R² is that of
+    the standardised targets, which is the same.
     """
-    data = prepared.data
-    xp = device.xp
+    data, feed, validation = prepared.data, prepared.feed, prepared.validation
+    output = losses.OUTPUT_OF[config.loss_of(data.task)]
 
     def measured(X: Any, y: Any, apply: Callable[[Array], Array], kind: augment.Views) -> NDArray[Any]:
         def of_views(rows: Array) -> Iterable[Array]:
-            return [rows] if kind == "none" else augment.views(xp, kind, rows, data.image_shape)
+            return [rows] if kind == "none" else augment.views(device.xp, kind, rows, data.image_shape)
 
-        found = hits(device, probabilities(device, mlp, params, X, apply, of_views), y)
-        return np.asarray(device.to_host(found) / y.shape[0])
+        return score(device, predictions(device, mlp, params, X, apply, of_views, output), y, output)
 
-    feed = prepared.feed
     with device.active():
         return {
-            "train_accuracy": measured(feed.X, feed.y, feed.prepare or (lambda x: x), "none"),
-            "val_accuracy": measured(prepared.X_val, prepared.y_val, lambda x: x, "none")
+            "train_score": measured(feed.X, feed.y, feed.prepare or (lambda x: x), "none"),
+            "val_score": measured(validation.X, validation.y, lambda x: x, "none")
             if config.averaging == "none"
-            else measured(data.X_val, data.y_val, prepared.apply, config.averaging),
+            else measured(data.X_val, validation.y, prepared.apply, config.averaging),
         }
 
 
-def run(
+def train_and_measure(
     config: Config,
     data: Dataset,
     device: Device,
@@ -238,7 +268,7 @@ def run(
     """
     check(config, data)
     members = _members(config)
-    mlp = config.mlp(data.num_features, data.num_classes)
+    mlp = config.mlp(data.num_features, data.num_outputs)
     began = time.perf_counter() - (after.history.rows[-1].seconds if after else 0.0)
     prepared = prepare(config, data, device)
     with one_blas_thread(device.is_host and small_products(config, mlp)):
@@ -305,34 +335,39 @@ def record(
     seconds
         From loaded data to trained network.
     measured
-        ``train_accuracy`` and ``val_accuracy``, where they are known already.
+        ``train_score`` and ``val_score``, where they are known already.
     """
     data = prepared.data
     model = Model(
-        config.mlp(data.num_features, data.num_classes),
+        config.mlp(data.num_features, data.num_outputs),
         {name: device.to_host(value) for name, value in result.params.items()},
         config.preprocessing,
         prepared.fitted,
         data.class_names,
         data.image_shape,
         config.averaging,
+        data.task,
+        labels=data.labels,
+        target=prepared.target,
     )
     if measured is None:
         plain = replace(model, averaging="none")
         measured = {
-            "train_accuracy": plain.accuracy(data.X_train, data.y_train, device),
-            "val_accuracy": model.accuracy(data.X_val, data.y_val, device),
+            "train_score": plain.score(data.X_train, data.y_train, device),
+            "val_score": model.score(data.X_val, data.y_val, device),
         }
     test = None
     if data.X_test is not None and data.y_test is not None:
-        test = model.accuracy(data.X_test, data.y_test, device)
+        test = model.score(data.X_test, data.y_test, device)
     best = None
     if result.best is not None:
         params = {name: device.to_host(value) for name, value in result.best.params.items()}
         best = replace(model, params=params)
+    name = SCORE_OF[data.task]
     summary = {
-        **measured,
-        "test_accuracy": test,
+        f"train_{name}": measured["train_score"],
+        f"val_{name}": measured["val_score"],
+        f"test_{name}": test,
         "seconds": seconds,
         "steps": len(result.history.losses),
         "device": device.name,
@@ -341,7 +376,20 @@ def record(
         "seed": config.seed,
         "status": status(result),
     }
-    return Experiment(config, model, best, replace(result, history=result.history.mean()), summary)
+    validated = None
+    with contextlib.suppress(RowError):  # a diverged network may be of parameters too large to predict
+        validated = Validated(data.y_val, model.predict(data.X_val, device))
+    diverged_at = result.diverged_at[result.diverged_at > 0]
+    return Experiment(
+        config,
+        model,
+        result.history.mean(),
+        summary,
+        best,
+        validated,
+        schedule_of(config, len(data.X_train)),
+        int(diverged_at.min()) if diverged_at.size else 0,
+    )
 
 
 def status(result: Fit) -> str:
@@ -350,7 +398,7 @@ def status(result: Fit) -> str:
         return "diverged"
     if result.interrupted:
         return "interrupted"
-    return "stopped" if result.stopped_at.all() else "finished"
+    return "stopped" if result.timed_out or result.stopped_at.all() else "finished"
 
 
 def _rng(seed: int, *stream: int) -> np.random.Generator:

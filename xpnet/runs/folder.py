@@ -7,7 +7,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,22 +16,21 @@ from numpy.typing import NDArray
 
 from xpnet import __version__
 from xpnet.data import transforms
-from xpnet.datasets import Dataset
 from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.reporting import plots
 from xpnet.reporting.report import Report
 from xpnet.runs.config import Config, defaults_for
-from xpnet.runs.experiment import Experiment, schedule_of
-from xpnet.runs.model import Model
+from xpnet.runs.experiment import Experiment
 from xpnet.runs.model_file import save_model
-from xpnet.runs.raw_rows import RowError
-from xpnet.training.history import Row
+from xpnet.training.history import SCORE_OF, Row
+from xpnet.training.model import Model
+from xpnet.typing import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FILES", "claim", "write", "write_settings"]
+__all__ = ["FILES", "claim", "curves_of", "pictures_of", "report_of", "write", "write_settings"]
 
 FILES = (
     "config.json",
@@ -97,15 +96,15 @@ def claim(out: str | None, dataset: str) -> Iterator[Path]:
         raise
 
 
-def write(folder: Path, experiment: Experiment, data: Dataset, pictures: bool) -> None:
+def write(folder: Path, run: Experiment, pictures: bool) -> None:
     """Write the files of a run; each is whole or the one before, whenever this stops.
 
     Parameters
     ----------
     folder
         Where; exists.
-    experiment, data
-        The run and what it was trained on.
+    run
+        The run.
     pictures
         Whether to draw, which takes matplotlib.
 
@@ -114,28 +113,24 @@ def write(folder: Path, experiment: Experiment, data: Dataset, pictures: bool) -
     OSError
         A file cannot be written.
     """
-    config = experiment.config
-    save_model(folder / "model.safetensors", experiment.model)
-    if experiment.best is not None:
-        save_model(folder / "best.safetensors", experiment.best)
+    config, model = run.config, run.model
+    save_model(folder / "model.safetensors", model)
+    if run.best is not None:
+        save_model(folder / "best.safetensors", run.best)
     else:
         (folder / "best.safetensors").unlink(missing_ok=True)  # of the run that was here before
     write_settings(folder, config)
-    lines = [",".join(Row._fields)]
-    lines += [_csv(row, config) for row in experiment.result.history.rows]
+    lines = [",".join(_columns(model.task))]
+    lines += [_csv(row, config) for row in run.history.rows]
     _write_text(folder / "history.csv", "\n".join(lines) + "\n")
-    _write_text(folder / "summary.json", json.dumps(experiment.summary, indent=2) + "\n")
+    _write_text(folder / "summary.json", json.dumps(run.summary, indent=2) + "\n")
 
     drawn, reported = {}, {}
     if pictures:
-        curves = plots.curves(experiment.result.history, schedule_of(config, len(data.X_train)))
-        drawn["curves.png"] = reported["curves"] = _png(curves)
-        shape = data.image_shape
+        reported = pictures_of(run)
+        drawn["curves.png"] = reported["curves"]
         if config.weights_image:
-            drawn["weights.png"] = _png(plots.weights(_of_pixels(experiment.model), shape))
-        if shape is not None and shape[2] in plots.CHANNELS:
-            W = _of_pixels(experiment.model)[:, :REPORTED_UNITS]
-            reported["weights"] = _png(plots.weights(W, shape, width=600))
+            drawn["weights.png"] = _png(plots.weights(_of_pixels(model), model.image_shape))
     for name in ("curves.png", "weights.png"):
         if name in drawn:
             with replacing(folder / name) as temporary:
@@ -143,12 +138,12 @@ def write(folder: Path, experiment: Experiment, data: Dataset, pictures: bool) -
         else:
             (folder / name).unlink(missing_ok=True)  # of the run that was here before
     with replacing(folder / "report.html") as temporary:
-        temporary.write_bytes(_report(experiment, data, reported).as_html())
+        temporary.write_bytes(report_of(run, reported).as_html())
 
 
 def write_settings(folder: Path, config: Config) -> None:
     """Write ``config.json``, from which a run is repeated or resumed."""
-    settings = {f.name: getattr(config, f.name) for f in fields(config) if f.metadata.get("recorded", True)}
+    settings = config.recorded()
     # Repeating the run must find its data from any folder.
     if Path(config.dataset).suffix:
         settings["dataset"] = str(Path(config.dataset).resolve())
@@ -157,29 +152,47 @@ def write_settings(folder: Path, config: Config) -> None:
     _write_text(folder / "config.json", json.dumps(settings, indent=2) + "\n")
 
 
-def _report(experiment: Experiment, data: Dataset, pictures: Mapping[str, bytes]) -> Report:
-    config, model = experiment.config, experiment.model
-    predicted = None
-    with contextlib.suppress(RowError):  # a diverged network may be of parameters too large to predict
-        predicted = model.predict(data.X_val, config.device)
-    recorded = [f.name for f in fields(config) if f.metadata.get("recorded", True)]
+def pictures_of(run: Experiment) -> dict[str, bytes]:
+    """Return the pictures of a run's report as PNG files: ``curves``, and ``weights`` if rows are images."""
+    pictures, shape = {"curves": curves_of(run)}, run.model.image_shape
+    if shape is not None and shape[2] in plots.CHANNELS:
+        W = _of_pixels(run.model)[:, :REPORTED_UNITS]
+        pictures["weights"] = _png(plots.weights(W, shape, width=600))
+    return pictures
+
+
+def curves_of(run: Experiment) -> bytes:
+    """Return the curves of a run as a PNG file."""
+    return _png(plots.curves(run.history, run.rates, SCORE_OF[run.model.task]))
+
+
+def report_of(run: Experiment, pictures: Mapping[str, bytes]) -> Report:
+    """Return what the report of a run shows, with these pictures."""
+    config, model = run.config, run.model
+    classes = run.validated is not None and model.task == "classification"
     return Report(
         title=f"xpnet: {Path(config.dataset).name}",
         subtitle=time.strftime("%Y-%m-%d %H:%M:%S %z"),
-        summary=experiment.summary,
-        settings={name: getattr(config, name) for name in recorded},
+        summary=run.summary,
+        settings=config.recorded(),
         defaults=defaults_for(config.dataset),
         versions={
             "xpnet": __version__,
-            "backend": experiment.summary["backend"],
+            "backend": run.summary["backend"],
             "Python": platform.python_version(),
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         },
-        class_names=data.class_names,
-        y=data.y_val,
-        predicted=predicted,
+        score=SCORE_OF[model.task],
+        class_names=model.class_names,
+        y=run.validated.y if run.validated is not None and classes else None,
+        predicted=run.validated.predicted if run.validated is not None and classes else None,
         pictures=pictures,
     )
+
+
+def _columns(task: Task) -> list[str]:
+    """Names of the columns of ``history.csv``: scores under what they are for the task."""
+    return [name.replace("score", SCORE_OF[task]) for name in Row._fields]
 
 
 def _png(figure: "Figure") -> bytes:

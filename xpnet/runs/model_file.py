@@ -19,7 +19,7 @@ from xpnet.device import dtype_name, to_numpy
 from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.nn.mlp import MLP
-from xpnet.runs.model import Model, Scale, check_outputs
+from xpnet.training.model import Model, Scale, check_outputs
 from xpnet.typing import Task
 
 __all__ = ["load_model", "save_model"]

@@ -1,7 +1,7 @@
 """From a data set on the host to rows on the device, ready to train on; and whether settings fit the data."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from xpnet.data import augment, transforms
 from xpnet.data.feed import Feed
+from xpnet.data.weights import by_class
 from xpnet.datasets import Dataset
 from xpnet.device import Device
+from xpnet.errors import InputError
 from xpnet.runs.config import Config
+from xpnet.training.model import Scale
 from xpnet.typing import Array
 
 __all__ = ["Prepared", "check", "prepare"]
@@ -28,20 +31,22 @@ class Prepared:
         The data set, on the host.
     feed
         Training rows.
-    X_val, y_val
-        Validation rows as the network takes them, and their labels.
+    validation
+        Validation rows as the network takes them.
     fitted
         What the preprocessing was fitted to be, on the host.
     apply
         The preprocessing on the device.
+    target
+        What the numbers of a regression were standardised by; None for classes and labels.
     """
 
     data: Dataset
-    feed: Feed
-    X_val: Array
-    y_val: Array
-    fitted: dict[str, NDArray[np.float64]]
-    apply: Callable[[Array], Array]
+    feed: Feed = field(repr=False)
+    validation: Feed = field(repr=False)
+    fitted: dict[str, NDArray[np.float64]] = field(repr=False)
+    apply: Callable[[Array], Array] = field(repr=False)
+    target: Scale | None = None
 
 
 def check(config: Config, data: Dataset) -> None:
@@ -50,12 +55,18 @@ def check(config: Config, data: Dataset) -> None:
     Raises
     ------
     InputError
-        A batch larger than the data, more components than features, images asked for where there are none.
+        A batch larger than the data, more components than features, images asked for where there are none, a
+        loss, a monitor or weights that are not for what is predicted.
     """
     config.num_steps(len(data.X_train))
-    config.mlp(data.num_features, data.num_classes)
+    config.loss_of(data.task)
+    config.mlp(data.num_features, data.num_outputs)
     augment.check(config.augmentation, data.image_shape)
     augment.check_views(config.averaging, data.image_shape)
+    if data.task == "regression" and config.label_smoothing:
+        raise InputError("--label-smoothing is for classes and labels: drop it for numbers")
+    if _weights(config, data) is not None and config.mixup:
+        raise InputError("--mixup makes one row of two: give weights or --mixup, not both")
 
 
 def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
@@ -63,7 +74,7 @@ def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
 
     Rows to augment stay as they are and are prepared batch by batch, and so do bytes on devices that are
     better off with them (`Device.keeps_raw`), unless a product is to be made of each row; others are prepared
-    here, once.
+    here, once. The numbers of a regression are standardised.
 
     Raises
     ------
@@ -71,22 +82,47 @@ def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
         A value is too large for the dtype; see also `xpnet.data.transforms.fit`.
     """
     how, dtype = config.preprocessing, config.dtype
+    target = Scale.of(data.y_train, data.weight_train) if data.task == "regression" else None
+    weight, weight_val = _weights(config, data), data.weight_val
+
+    def put_targets(y: NDArray[Any]) -> Array:
+        if target is not None:
+            return device.put((y - target.mean) / target.scale, dtype)
+        return device.put(y, None if data.task == "classification" else dtype)
+
     with device.active():
         fitted = transforms.fit(how, data.X_train, device, dtype)
         on_device = {name: device.put(value, dtype) for name, value in fitted.items()}
         apply = partial(transforms.apply, device.xp, how, on_device)
-        y, y_val = device.put(data.y_train), device.put(data.y_val)
-        X_val = transforms.apply_all(device, how, fitted, data.X_val, dtype)
         whole = data.X_train.dtype
         smaller = whole.kind in "iu" and whole.itemsize < np.dtype(dtype).itemsize
-        if config.augmentation:
-            fill = device.put(_mean_image(data)) if config.cutout else None
-            feed = Feed(device.put(data.X_train), y, apply, config.augmentation, data.image_shape, fill)
-        elif device.keeps_raw and smaller and "matrix" not in fitted:
-            feed = Feed(device.put(data.X_train), y, apply)
-        else:
-            feed = Feed(transforms.apply_all(device, how, fitted, data.X_train, dtype), y)
-    return Prepared(data, feed, X_val, y_val, fitted, apply)
+        raw = bool(config.augmentation) or (device.keeps_raw and smaller and "matrix" not in fitted)
+        feed = Feed(
+            device.put(data.X_train)
+            if raw
+            else transforms.apply_all(device, how, fitted, data.X_train, dtype),
+            put_targets(data.y_train),
+            apply if raw else None,
+            config.augmentation,
+            data.image_shape if config.augmentation else None,
+            device.put(_mean_image(data)) if config.cutout else None,
+            None if weight is None else device.put(weight, dtype),
+        )
+        validation = Feed(
+            transforms.apply_all(device, how, fitted, data.X_val, dtype),
+            put_targets(data.y_val),
+            weight=None if weight_val is None else device.put(weight_val, dtype),
+        )
+    return Prepared(data, feed, validation, fitted, apply, target)
+
+
+def _weights(config: Config, data: Dataset) -> NDArray[np.float64] | None:
+    """Return the weights of the training rows times those of their classes; None for all the same."""
+    if config.class_weight is None:
+        return data.weight_train
+    if data.task != "classification":
+        raise InputError(f"--class-weight is for one class a row, not for {data.task}: give rows weights")
+    return by_class(config.weight_by_class, data.class_names, data.y_train, data.weight_train)
 
 
 def _mean_image(data: Dataset) -> NDArray[Any]:

@@ -1,16 +1,18 @@
 """A run folder, or a saved model, as the commands take it that use what was trained."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from xpnet import datasets
 from xpnet.datasets import Dataset
 from xpnet.errors import InputError
 from xpnet.runs.config import Config
-from xpnet.runs.model import Model
 from xpnet.runs.model_file import load_model
 from xpnet.runs.settings import read_file
+from xpnet.training.model import Model
 
 __all__ = ["SavedRun", "open_run"]
 
@@ -77,7 +79,41 @@ class SavedRun:
                     f"{data.name} has {has} {what} and the model {takes}: "
                     "give --dataset one like that which it was trained on"
                 )
+        return _renumbered(data, self.model.class_names)
+
+
+def _renumbered(data: Dataset, class_names: tuple[str, ...]) -> Dataset:
+    """Return data with the class numbers of a model, which may know more classes than the data have.
+
+    Raises
+    ------
+    InputError
+        A label is no class of the model.
+    """
+    if data.task != "classification":
         return data
+    labels = range(data.num_classes) if data.labels is None else data.labels
+    fits = [name in class_names for name in data.class_names]
+    by_name = any(fits)
+    if not by_name:  # of a model whose classes have names of their own, a file may hold the numbers
+        fits = [isinstance(label, int) and 0 <= label < len(class_names) for label in labels]
+    if not all(fits):
+        raise InputError(
+            f"{data.name} has the label {labels[fits.index(False)]!r:.60}, which is no class of the "
+            "model: give --dataset one like that which it was trained on"
+        )
+    numbers = [class_names.index(name) for name in data.class_names] if by_name else list(labels)
+    if numbers == list(range(len(numbers))):
+        return data
+    number = np.array(numbers, np.int64)
+    return replace(
+        data,
+        y_train=number[data.y_train],
+        y_val=number[data.y_val],
+        y_test=None if data.y_test is None else number[data.y_test],
+        class_names=class_names,
+        labels=None,
+    )
 
 
 def open_run(path: str) -> SavedRun:

@@ -1,26 +1,44 @@
-"""Settings: the fields of one frozen dataclass, and files that hold them.
+"""Settings: the fields of one frozen dataclass, what each may be, and files that hold them.
 
 A field made by `setting` is a flag (``batch_size`` is ``--batch-size``), a line of ``--help`` and a
 key of a ``--config`` file. Its annotation says what it takes: ``str``, ``int``, ``float``,
 ``bool``, a ``Literal`` of texts, ``tuple`` of one of these, or any of them ``| None``.
 """
 
-import difflib
+import functools
 import json
+import os
 import reprlib
 import textwrap
 import tomllib
-import types
-from collections.abc import Collection
-from dataclasses import field
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from dataclasses import Field, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from xpnet.errors import InputError
+from xpnet.runs.kinds import Kind
+from xpnet.runs.names import did_you_mean, flag
 
-__all__ = ["Kind", "did_you_mean", "flag", "read_file", "setting"]
+__all__ = [
+    "GROUPS",
+    "Kind",
+    "default_of",
+    "did_you_mean",
+    "differing",
+    "flag",
+    "kinds_of",
+    "layered",
+    "normalise",
+    "read_file",
+    "refuse_unknown",
+    "rivals",
+    "setting",
+    "settings_in",
+]
 
-_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
+GROUPS = ("data", "network", "training", "regularisation", "augmentation", "device", "output", "sweep")
+"""What settings are about, in the order in which they are best read."""
 
 
 def setting(default: Any, help: str, **metadata: Any) -> Any:
@@ -33,15 +51,104 @@ def setting(default: Any, help: str, **metadata: Any) -> Any:
     help
         What ``--help`` says of it.
     **metadata
+        ``group``, one of `GROUPS`, and ``common=True`` for those that most people use;
         ``instead_of``, the name of a setting that is None once this one is given, and the other
-        way round; and whatever else the owner wants to note.
+        way round; ``unless_given``, the value of a setting that is None, if that other one is None
+        too; ``path=True`` if it may be a path, and so a `pathlib.Path`; and whatever else the owner
+        wants to note.
     """
     return field(default=default, metadata={"help": help, **metadata})
 
 
-def flag(name: str) -> str:
-    """Return the command-line flag of a setting: ``--batch-size`` for ``batch_size``."""
-    return "--" + name.replace("_", "-")
+def default_of(f: Field[Any]) -> Any:
+    """Return the value that a setting has where nobody gives one."""
+    return f.metadata.get("unless_given", f.default)
+
+
+def kinds_of(settings: type[Any]) -> Mapping[str, Kind]:
+    """Return what each setting of a dataclass takes, by name."""
+    return _read(cast("Hashable", settings))[0]
+
+
+def rivals(settings: type[Any]) -> Mapping[str, str]:
+    """Return the settings of which only one of two can be given, each with the other."""
+    return _read(cast("Hashable", settings))[1]
+
+
+@functools.cache
+def _read(settings: Any) -> tuple[dict[str, Kind], dict[str, str]]:
+    """Read a dataclass, once: a sweep makes thousands of instances."""
+    hints = get_type_hints(settings)
+    pairs = {f.name: f.metadata["instead_of"] for f in fields(settings) if "instead_of" in f.metadata}
+    kinds = {f.name: Kind.of(hints[f.name]) for f in fields(settings)}
+    return kinds, pairs | {other: name for name, other in pairs.items()}
+
+
+def normalise(settings: Any) -> None:
+    """Bring every setting of an instance to what its annotation says.
+
+    Parameters
+    ----------
+    settings
+        An instance of the dataclass, frozen or not, from its ``__post_init__``.
+
+    Raises
+    ------
+    InputError
+        A value of the wrong type, or none of those that can be chosen.
+    """
+    kinds, pairs = kinds_of(type(settings)), rivals(type(settings))
+    for f in fields(settings):
+        value = getattr(settings, f.name)
+        if isinstance(value, os.PathLike) and f.metadata.get("path"):
+            value = os.fspath(value)
+        value = kinds[f.name].take(flag(f.name), value)
+        if value is None and f.name in pairs and getattr(settings, pairs[f.name]) is None:
+            value = default_of(f)
+        object.__setattr__(settings, f.name, value)
+
+
+def layered(
+    settings: type[Any],
+    layers: Iterable[Mapping[str, Any]],
+    defaults: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    several: Collection[str] = (),
+) -> dict[str, Any]:
+    """Return every setting by name: defaults, then each layer over those before.
+
+    Of two settings that exclude each other, the later layer's takes the place of the other.
+
+    Parameters
+    ----------
+    settings
+        The dataclass.
+    layers
+        Settings by name, not all of them: of a recipe, of a file, of a caller.
+    defaults
+        Returns the default of every setting, given those that the layers set.
+    several
+        Names of the settings of which layers have a tuple of values, instead of one.
+
+    Raises
+    ------
+    InputError
+        There is no setting of that name.
+    """
+    layers = list(layers)
+    for layer in layers:
+        refuse_unknown(layer, settings)
+    together = {name: value for layer in layers for name, value in layer.items()}
+    usual = {name: (value,) if name in several else value for name, value in defaults(together).items()}
+    pairs, resolved = rivals(settings), dict(usual)
+    for layer in layers:
+        for name, other in pairs.items():
+            if not _is_none(layer.get(name)):
+                resolved[other] = (None,) if other in several else None
+        resolved |= layer
+    for name, other in pairs.items():
+        if _is_none(resolved[name]) and _is_none(resolved[other]):
+            resolved |= {name: usual[name], other: usual[other]}
+    return resolved
 
 
 def read_file(path: Path, settings: type[Any], several: Collection[str] = ()) -> dict[str, Any]:
@@ -52,7 +159,7 @@ def read_file(path: Path, settings: type[Any], several: Collection[str] = ()) ->
     path
         The file. Its keys may be spelt with ``-`` or ``_``.
     settings, several
-        As for `parse`.
+        As for `layered`.
 
     Returns
     -------
@@ -79,7 +186,7 @@ def read_file(path: Path, settings: type[Any], several: Collection[str] = ()) ->
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no settings: write them as in the config.json of a run")
 
-    kinds = {name: Kind.of(hint) for name, hint in get_type_hints(settings).items()}
+    kinds = kinds_of(settings)
     values: dict[str, Any] = {}
     for key, value in content.items():
         name = key.replace("-", "_")
@@ -88,79 +195,70 @@ def read_file(path: Path, settings: type[Any], several: Collection[str] = ()) ->
             raise InputError(f"{path}: unknown key {reprlib.repr(key)}{hint}")
         if name in values:
             raise InputError(f"{path}: {name} is given twice, with - and with _: drop one")
-        kind = kinds[name]
-        try:
-            values[name] = kind.convert_several(value) if name in several else kind.convert(value)
-        except TypeError:
-            raise InputError(f"{path}: {key} must be {kind.describe()}, not {_shown(value)}") from None
-        except OverflowError:
-            raise InputError(f"{path}: {key} must be {kind.describe()} that fits 64 bits") from None
+        values[name] = kinds[name].take(f"{path}: {key}", value, name in several)
     return values
 
 
-class Kind(NamedTuple):
-    """What an annotation asks for."""
+def refuse_unknown(names: Iterable[str], settings: type[Any], purpose: str = "") -> None:
+    """Refuse names that no setting has.
 
-    item: type
-    choices: tuple[Any, ...] = ()
-    is_tuple: bool = False
-    is_optional: bool = False
+    Parameters
+    ----------
+    names
+        As a caller wrote them.
+    settings
+        The dataclass.
+    purpose
+        What they are wanted for, as the message has it: ``" to sweep over"``.
 
-    @classmethod
-    def of(cls, hint: Any) -> "Kind":
-        """Read an annotation."""
-        origin, args = get_origin(hint), get_args(hint)
-        if origin in (Union, types.UnionType):
-            (inner,) = (arg for arg in args if arg is not types.NoneType)
-            return cls.of(inner)._replace(is_optional=True)
-        if origin is tuple:
-            return cls.of(args[0])._replace(is_tuple=True)
-        if origin is Literal:
-            return cls(type(args[0]), choices=args)
-        return cls(hint)
-
-    def describe(self) -> str:
-        """Say what a file has to hold."""
-        name = " or ".join(map(repr, self.choices)) or _NAMES[self.item]
-        return f"a list, each item {name}" if self.is_tuple else name
-
-    def convert(self, value: Any) -> Any:
-        """Return a value read from a file in this kind; raise TypeError if it is of another."""
-        if value is None and self.is_optional:
-            return None
-        if not self.is_tuple:
-            return self._convert_item(value)
-        if not isinstance(value, list):
-            raise TypeError
-        return tuple(map(self._convert_item, value))
-
-    def convert_several(self, value: Any) -> tuple[Any, ...]:
-        """Return a list of values of this kind, or a single one, as a tuple."""
-        is_list = isinstance(value, list) and len(value) > 0
-        if self.is_tuple:
-            is_list = is_list and all(isinstance(item, list) for item in value)
-        return tuple(map(self.convert, value)) if is_list else (self.convert(value),)
-
-    def _convert_item(self, value: Any) -> Any:
-        if type(value) is int and value.bit_length() > 64 and self.item is int:
-            raise OverflowError  # too large for any setting, and perhaps even to be shown
-        if self.item is float and type(value) is int:
-            return float(value)
-        # Not isinstance: True is an int.
-        if type(value) is not self.item or (self.choices and value not in self.choices):
-            raise TypeError
-        return value
+    Raises
+    ------
+    InputError
+        There is no setting of that name.
+    """
+    known = kinds_of(settings)
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(str(name), known) or ": xpnet train --help lists them all"
+            raise InputError(f"there is no setting {reprlib.repr(name)}{purpose}{hint}")
 
 
-def _shown(value: Any) -> str:
-    """Return a value from a file for a message, in part if it is long."""
-    try:
-        return reprlib.repr(value)
-    except ValueError:  # digits beyond what Python converts, as 0xf…f in TOML
-        return "so large a number"
+def settings_in(layer: Any, settings: type[Any]) -> Mapping[str, Any]:
+    """Return the settings that one of several layers holds, by name.
+
+    Parameters
+    ----------
+    layer
+        A mapping, an instance of a dataclass of settings, or the path of a file.
+    settings
+        The dataclass.
+
+    Raises
+    ------
+    InputError
+        It is none of these, or the file cannot be read.
+    """
+    if isinstance(layer, str | os.PathLike):
+        return read_file(Path(layer), settings)
+    if isinstance(layer, Mapping):
+        return layer
+    if not is_dataclass(layer):
+        raise InputError(f"settings come in a dict, a Config or a file, not {type(layer).__name__}: give one")
+    return {f.name: getattr(layer, f.name) for f in fields(layer)}
 
 
-def did_you_mean(word: str, known: Collection[str]) -> str:
-    """Return what to add to a message about an unknown word; nothing if none is like it."""
-    close = difflib.get_close_matches(word.partition("=")[0], known, n=1)
-    return f": did you mean {close[0]}?" if close else ""
+def differing(settings: Any, usual: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of an instance that are not the usual ones, by name.
+
+    One that is None since the other of a pair is given is not among them.
+    """
+    given = {f.name: getattr(settings, f.name) for f in fields(settings)}
+    for name, other in rivals(type(settings)).items():
+        if given.get(name, other) is None and given.get(other) is not None:
+            del given[name]
+    return {name: value for name, value in given.items() if value != usual[name]}
+
+
+def _is_none(value: Any) -> bool:
+    """Whether a layer leaves a setting open, or all of several values."""
+    return value is None or (isinstance(value, tuple) and value == (None,))

@@ -8,7 +8,7 @@ trains them::
 
     points = sweep.grid({"learning_rate": [1e-2, 2e-2], "reg": [1e-3, 1e-2]})
     result = sweep.run(sweep.configs(points, Config()))
-    result.rows[0]["val_accuracy"]
+    result.rows[0]["val_score"]
 
 May import: device, nn, datasets, data, training, reporting, runs.
 """

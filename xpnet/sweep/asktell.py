@@ -26,7 +26,7 @@ from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.runs.config import Config
 from xpnet.sweep.runner import run
-from xpnet.sweep.space import Choice, LogUniform, Uniform, configs
+from xpnet.sweep.space import Choice, Distribution, LogUniform, Uniform, check_fixed, configs
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -102,7 +102,7 @@ def optimize(
             numbered = list(asked)
             for row in found.rows:
                 if row["status"] == "finished":
-                    study.tell(numbered[row["network"]], row["val_accuracy"])
+                    study.tell(numbered[row["network"]], row["val_score"])
         if not found.complete:
             return
 
@@ -147,6 +147,8 @@ def _asked(
 
 def _suggest(trial: "Trial | FrozenTrial", name: str, given: Any) -> Any:
     """The trial's value of a hyper-parameter; of a trial that has none yet, a new one."""
+    if not isinstance(given, Distribution):
+        check_fixed(name, given)
     try:
         match given:
             case LogUniform(low, high):
@@ -157,8 +159,6 @@ def _suggest(trial: "Trial | FrozenTrial", name: str, given: Any) -> Any:
                 # Optuna stores numbers, text and None; of layers (300, 100) it is given the text.
                 stored = [v if isinstance(v, int | float | str | None) else str(v) for v in values]
                 return values[stored.index(trial.suggest_categorical(name, stored))]
-            case list() | set():
-                raise InputError(f"{name} is a plain list: give Choice({given!r})")
             case _:
                 return given
     except ValueError as error:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xpnet.device import Device, one_blas_thread
 from xpnet.runs.config import Config
-from xpnet.runs.experiment import accuracies, small_products, train
+from xpnet.runs.experiment import scores, small_products, train
 from xpnet.runs.preparation import Prepared
 from xpnet.training.history import History, Row
 from xpnet.training.step import trained
@@ -100,7 +100,7 @@ def train_chunk(
     """
     numbers = list(task.configs)
     configs = [task.configs[k] for k in numbers]
-    mlp = configs[0].mlp(prepared.data.num_features, prepared.data.num_classes)
+    mlp = configs[0].mlp(prepared.data.num_features, prepared.data.num_outputs)
     began = time.perf_counter()
     # One BLAS thread however many stacks train at a time: the last bits depend on their number.
     with one_blas_thread(device.is_host and (not task.lone or small_products(configs[0], mlp))):
@@ -117,7 +117,7 @@ def train_chunk(
         )
         if result.interrupted:
             return None
-        measured = accuracies(configs[0], mlp, result.params, prepared, device)
+        measured = scores(configs[0], mlp, result.params, prepared, device)
     measured = {name: np.atleast_1d(value) for name, value in measured.items()}
     seconds = (time.perf_counter() - began) / len(numbers)
     diverged_at, stopped_at = np.atleast_1d(result.diverged_at), np.atleast_1d(result.stopped_at)
@@ -164,7 +164,7 @@ def train_chunk(
 
 def merit(row: Mapping[str, Any]) -> tuple[bool, float, int]:
     """What the networks of a sweep are ranked by, higher is better; the first wins a tie."""
-    return (row["status"] != "diverged", row["val_accuracy"], -row["network"])
+    return (row["status"] != "diverged", row["val_score"], -row["network"])
 
 
 def _split_history(history: History, networks: int) -> list[History]:

@@ -60,8 +60,8 @@ class Display:
             for place, number in enumerate(task.configs):
                 self.rows[number] = {
                     "network": number,
-                    "train_accuracy": float(train[place]),
-                    "val_accuracy": float(val[place]),
+                    "train_score": float(train[place]),
+                    "val_score": float(val[place]),
                     "status": f"step {row.step}",
                 }
 
@@ -111,7 +111,7 @@ class Lines(Display):
             best = self.best(1)[0]
             sys.stderr.write(
                 f"{self.state()}; best so far: network {best['network']}, "
-                f"val {100 * best['val_accuracy']:.2f} %\n"
+                f"val {100 * best['val_score']:.2f} %\n"
             )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from xpnet.data.batches import epoch_ends
+from xpnet.data.batches import batches_per_epoch, epoch_ends
 from xpnet.device import Device, of_step, one_blas_thread
 from xpnet.nn.mlp import EXPANSION, MLP
 from xpnet.runs.config import Config
@@ -77,7 +77,9 @@ def groups(configs: Sequence[Config]) -> list[list[int]]:
 
 def count_halvings(configs: Sequence[Config], num_rows: int) -> int:
     """Return how often a sweep is halved: until one network is left, or a first rung is an epoch long."""
-    shortest = min(c.num_steps(num_rows) // (num_rows // c.batch_size) for c in configs)
+    shortest = min(
+        c.num_steps(num_rows) // batches_per_epoch(num_rows, c.batch_size, c.sampling) for c in configs
+    )
     return min((len(configs) - 1).bit_length(), max(shortest, 1).bit_length() - 1)
 
 
@@ -89,7 +91,8 @@ def epochs_of_rung(config: Config, num_rows: int, rung: int, halvings: int) -> t
     https://arxiv.org/abs/1502.07943). A rung ends where an epoch does.
     """
     steps = config.num_steps(num_rows)
-    ends = epoch_ends(steps, num_rows // config.batch_size, config.sampling)
+    steps_per_epoch = batches_per_epoch(num_rows, config.batch_size, config.sampling)
+    ends = epoch_ends(steps, steps_per_epoch, config.sampling)
 
     def epochs_until(rung: int) -> int:
         return 0 if rung < 0 else bisect_left(ends, steps / 2 ** (halvings - rung)) + 1
@@ -149,7 +152,7 @@ def choose_cut(configs: Sequence[Config], prepared: Prepared, device: Device, ma
     max_nets
         The most networks in a stack; no limit but memory by default.
     """
-    mlp = configs[0].mlp(prepared.data.num_features, prepared.data.num_classes)
+    mlp = configs[0].mlp(prepared.data.num_features, prepared.data.num_outputs)
     fit = fits_in_memory(mlp, configs[0], device)
     most = min(len(configs), max_nets or len(configs), fit)
     if not device.is_host:
@@ -191,12 +194,15 @@ def _seconds_per_step(
 ) -> float:
     """Time some steps of as many stacks at once as the cut has workers."""
     in_stack = configs[: cut.size]
-    regime, hyper = in_stack[0].regime(prepared.feed.X.shape[0]), hyper_of(in_stack)
+    regime = in_stack[0].regime(prepared.feed.X.shape[0], prepared.data.task)
+    hyper = hyper_of(in_stack)
     params = initial(in_stack, mlp, device)
     step = make_step(device, mlp, prepared.feed, regime, hyper, params)
     still = np.zeros((1,) if cut.size == 1 else (1, cut.size))
-    epoch = draw_epoch(device, prepared.feed, regime, hyper, params, sources_of(in_stack), 0, 0, still)
-    draws = of_step(epoch, 0)
+    tables = draw_epoch(
+        device, prepared.feed, regime, hyper, params, sources_of(in_stack), 0, 0, {"rate": still}
+    )
+    draws = of_step(tables[0], 0)
     stacks = [
         initial_state(device, initial(in_stack, mlp, device), regime, hyper) for _ in range(cut.workers)
     ]

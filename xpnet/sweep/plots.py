@@ -41,7 +41,7 @@ def heatmap(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> "Fi
     for row in rows:
         if row["status"] != "diverged":
             place = [a.index(getattr(configs[row["network"]], n)) for a, n in zip(axis, names, strict=True)]
-            values[tuple(place)] = 100 * row["val_accuracy"]
+            values[tuple(place)] = 100 * row["val_score"]
     figure = Figure(
         figsize=(2.2 + 0.9 * len(axis[1]), 1.6 + 0.6 * len(axis[0])), dpi=130, layout="constrained"
     )
@@ -82,9 +82,7 @@ def curves(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> "Fig
         steps, accuracies = np.array(row["curve"], np.float64).reshape(-1, 2).T
         style: dict[str, Any] = {"color": "0.8", "linewidth": 0.7}
         if rank < LABELLED:
-            label = (
-                f"{100 * row['val_accuracy']:.1f} %  {_settings(configs[row['network']], configs[0], names)}"
-            )
+            label = f"{100 * row['val_score']:.1f} %  {_settings(configs[row['network']], configs[0], names)}"
             style = {"color": colours[rank], "linewidth": 1.3, "label": label}
         axes.plot(steps, 100 * accuracies, **style)
     handles, labels = axes.get_legend_handles_labels()

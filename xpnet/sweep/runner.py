@@ -15,6 +15,7 @@ from xpnet.runs.config import Config
 from xpnet.runs.preparation import check
 from xpnet.sweep.chunk import Outcome, Task, Trained, merit
 from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung, groups
+from xpnet.sweep.space import check_alike
 from xpnet.sweep.store import Memory, Store, recorded
 from xpnet.sweep.workers import Here, There
 from xpnet.training.history import Row
@@ -32,7 +33,7 @@ class Sweep:
         Settings of each network.
     rows
         A row a network, the best by validation accuracy first: ``network`` (its number),
-        ``train_accuracy``, ``val_accuracy``, ``status`` (``"finished"``, ``"dropped"`` by halving, or
+        ``train_score``, ``val_score``, ``status`` (``"finished"``, ``"dropped"`` by halving, or
         ``"diverged"``), ``steps`` (those of finite loss), ``seconds`` (its share of its stack's),
         ``curve`` (steps and validation accuracies).
     best
@@ -93,8 +94,9 @@ def run(
     Raises
     ------
     InputError
-        Settings that don't fit the data, or ``out`` holds another sweep.
+        No settings, or such as cannot share a sweep or don't fit the data; or ``out`` holds another sweep.
     """
+    check_alike(configs)
     stop = should_stop or (lambda: False)
     shipped, data = data, data or datasets.load(configs[0].dataset, configs[0].data_dir)
     num_rows = len(data.X_train)

@@ -1,8 +1,9 @@
 """Which settings to try: grids and random draws of hyper-parameters, as lists of settings."""
 
-import difflib
 import itertools
 import math
+import os
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from xpnet.errors import InputError
 from xpnet.runs.config import Config
+from xpnet.runs.settings import kinds_of, refuse_unknown
 
 __all__ = [
     "Choice",
@@ -19,6 +21,8 @@ __all__ = [
     "Point",
     "Uniform",
     "ablation",
+    "check_alike",
+    "check_fixed",
     "configs",
     "grid",
     "random",
@@ -83,18 +87,25 @@ class Choice:
 Distribution = Uniform | LogUniform | Choice
 
 
-def grid(space: Mapping[str, Sequence[Any]]) -> list[Point]:
+def grid(space: Mapping[str, Any]) -> list[Point]:
     """Return every combination of the values, the last setting varying fastest.
 
     Parameters
     ----------
     space
-        Values to try by the name of the setting, such as ``{"learning_rate": [1e-3, 2e-3]}``.
+        Values to try by the name of the setting, such as ``{"learning_rate": [1e-3, 2e-3]}``; a single
+        one is as good as a list of it. Of layers, ``{"hidden": [100, (300, 100)]}``.
+
+    Raises
+    ------
+    InputError
+        A setting without a value, or with a distribution.
     """
+    space = _lists(space)
     return [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
 
 
-def ablation(space: Mapping[str, Sequence[Any]]) -> list[Point]:
+def ablation(space: Mapping[str, Any]) -> list[Point]:
     """Return the point of all first values, and for each further value the point that has it alone changed.
 
     So each setting's worth can be read beside all others as they are meant to be, in a number of points
@@ -104,7 +115,13 @@ def ablation(space: Mapping[str, Sequence[Any]]) -> list[Point]:
     ----------
     space
         Values by the name of the setting, the one to keep first: ``{"flip": [True, False]}``.
+
+    Raises
+    ------
+    InputError
+        As for `grid`.
     """
+    space = _lists(space)
     base = {name: values[0] for name, values in space.items()}
     return [base, *(base | {name: value} for name, values in space.items() for value in values[1:])]
 
@@ -121,9 +138,17 @@ def random(space: Mapping[str, Any], n: int, seed: int = 0) -> list[Point]:
         Number of points, at least 1.
     seed
         Of the draws; the first points do not depend on ``n``.
+
+    Raises
+    ------
+    InputError
+        No point is asked for, or a setting has what is neither a distribution nor a value.
     """
     if n < 1:
         raise InputError(f"a random sweep needs at least 1 point, not {n}")
+    for name, given in space.items():
+        if not isinstance(given, Distribution):
+            check_fixed(name, given)
     rng = np.random.default_rng(seed)
     return [
         {name: d.draw(rng) if isinstance(d, Distribution) else d for name, d in space.items()}
@@ -149,22 +174,14 @@ def configs(points: Iterable[Point], base: Config, share_batches: bool = True) -
     InputError
         No point; an unknown setting, one that a sweep can't vary, or a value out of its range.
     """
-    known = {f.name for f in fields(Config)}
     same = {*SAME_FOR_ALL, *(f.name for f in fields(Config) if not f.metadata.get("recorded", True))}
     made = []
     for point in points:
+        refuse_unknown(point, Config, " to sweep over")
         for name in point:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f": did you mean {near[0]}?" if near else ""
-                raise InputError(f"there is no setting {name!r} to sweep over{hint}")
             if name in same:
                 raise InputError(f"{name} is the same for a whole sweep: run one sweep for each value")
-        length: Point = {}  # iterations or epochs: naming one takes the place of the other
-        if {"iterations", "epochs"} & point.keys():
-            length = {"iterations": None, "epochs": None}
-        values = {name: _plain(value) for name, value in point.items()}
-        made.append(replace(base, **(length | values)))
+        made.append(type(base).of(base, point))
     if not made:
         raise InputError("a sweep needs at least one point")
     if share_batches:
@@ -173,8 +190,59 @@ def configs(points: Iterable[Point], base: Config, share_batches: bool = True) -
     return made
 
 
-def _plain(value: Any) -> Any:
-    """A value as `Config` has it: points are often made with `numpy.logspace`, or read from JSON."""
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    return tuple(value) if isinstance(value, list) else value
+def check_alike(configs: Sequence[Config]) -> None:
+    """Refuse settings that no sweep can have together.
+
+    Raises
+    ------
+    InputError
+        There are none, or they differ in what is the same for a whole sweep.
+    """
+    if not configs:
+        raise InputError("a sweep needs at least one network: give the settings of one or more")
+    for name in SAME_FOR_ALL:
+        first = getattr(configs[0], name)
+        other = next((value for c in configs if (value := getattr(c, name)) != first), first)
+        if other != first:
+            raise InputError(
+                f"{name} is the same for a whole sweep, not {first!r} and {other!r}: "
+                "run one sweep for each value"
+            )
+
+
+def check_fixed(name: str, given: Any) -> None:
+    """Refuse what stands in the place of a distribution and is no value of a setting.
+
+    Raises
+    ------
+    InputError
+        It is a list, or an object of another kind.
+    """
+    if isinstance(given, list | set | range) or (isinstance(given, np.ndarray) and given.ndim):
+        shown = reprlib.repr(given.tolist() if isinstance(given, np.ndarray) else given)
+        raise InputError(f"{name} is a plain list: give Choice({shown})")
+    if not isinstance(given, str | int | float | tuple | np.generic | np.ndarray | os.PathLike | None):
+        raise InputError(
+            f"{name} cannot be drawn from an object of {type(given).__name__}: "
+            "give Uniform, LogUniform or Choice"
+        )
+
+
+def _lists(space: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The values to try of each setting, at least one."""
+    lists = {}
+    for name, given in space.items():
+        if isinstance(given, Distribution):
+            raise InputError(f"{name} is a distribution: draw from it with random, or give a list of values")
+        is_single = isinstance(given, str | Mapping) or not isinstance(given, Iterable)
+        is_single = is_single or (isinstance(given, np.ndarray) and given.ndim == 0)
+        lists[name] = [given] if is_single else list(given)
+        if not lists[name]:
+            raise InputError(f"{name} has no value to try: give one or more")
+        kind = kinds_of(Config).get(name)
+        if kind and kind.is_tuple and isinstance(given, tuple) and isinstance(given[0], int | np.integer):
+            raise InputError(
+                f"{name} is {given!r}, one value or several: "
+                f"give [{given!r}] to try that, or {list(given)!r} to try each"
+            )
+    return lists

@@ -181,7 +181,7 @@ def recorded(config: Config) -> dict[str, Any]:
 
 def _is_row(row: Mapping[str, Any], networks: int) -> bool:
     """Whether a line is one that a sweep of so many networks wrote; KeyError or TypeError if not at all."""
-    numbers = (row["train_accuracy"], row["val_accuracy"], row["steps"], row["seconds"], row["networks"])
+    numbers = (row["train_score"], row["val_score"], row["steps"], row["seconds"], row["networks"])
     return (
         isinstance(row["task"], str)
         and isinstance(row["status"], str)

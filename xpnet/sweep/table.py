@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xpnet.files import replacing
+from xpnet.reporting.metrics import shown
 from xpnet.runs.config import Config
 
 __all__ = ["as_text", "show", "varied", "write_csv"]
@@ -17,8 +18,10 @@ def varied(configs: Sequence[Config]) -> list[str]:
     return [f.name for f in fields(Config) if len({getattr(c, f.name) for c in configs}) > 1]
 
 
-def write_csv(path: Path, configs: Sequence[Config], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write ``results.csv``: number, settings, accuracies and status of each network, best first.
+def write_csv(
+    path: Path, configs: Sequence[Config], rows: Iterable[Mapping[str, Any]], score: str = "accuracy"
+) -> None:
+    """Write ``results.csv``: number, settings, scores and status of each network, best first.
 
     Parameters
     ----------
@@ -28,12 +31,14 @@ def write_csv(path: Path, configs: Sequence[Config], rows: Iterable[Mapping[str,
         Settings by network.
     rows
         As in `xpnet.sweep.Sweep`.
+    score
+        What the scores are called: ``"accuracy"``, or ``"r2"``.
     """
     settings = [f.name for f in fields(Config) if f.metadata.get("recorded", True)]
-    measured = ["train_accuracy", "val_accuracy", "status", "steps", "seconds"]
+    measured = ["train_score", "val_score", "status", "steps", "seconds"]
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["network", *settings, *measured])
+        writer.writerow(["network", *settings, *(name.replace("score", score) for name in measured)])
         for row in rows:
             config = configs[row["network"]]
             values = [
@@ -43,14 +48,14 @@ def write_csv(path: Path, configs: Sequence[Config], rows: Iterable[Mapping[str,
             writer.writerow([row["network"], *values, *(row[name] for name in measured)])
 
 
-def as_text(configs: Sequence[Config], rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return the settings that vary and the accuracies, in aligned columns."""
+def as_text(configs: Sequence[Config], rows: Iterable[Mapping[str, Any]], score: str = "accuracy") -> str:
+    """Return the settings that vary and the scores, in aligned columns."""
     names = varied(configs)
     lines = [["network", *names, "train", "val", "status"]]
     for row in rows:
         settings = [show(getattr(configs[row["network"]], name)) for name in names]
-        accuracies = [f"{100 * row[part]:.2f} %" for part in ("train_accuracy", "val_accuracy")]
-        lines.append([str(row["network"]), *settings, *accuracies, row["status"]])
+        scores = [shown(row[part], score) for part in ("train_score", "val_score")]
+        lines.append([str(row["network"]), *settings, *scores, row["status"]])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines

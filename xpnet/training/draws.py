@@ -84,9 +84,9 @@ def draw_epoch(
         (floats["mix"],) = draw("mixup", shares)
     draws = {name: device.put(values, dtype) for name, values in floats.items()}
     if feed.augmentation:
-        draws["augment"] = device.put(*draw("augment", keys))
+        draws["augment"] = device.put(draw("augment", keys)[0])
     if hyper.uses("dropout") or hyper.uses("input_dropout"):
-        draws["dropout"] = device.put(*draw("dropout", keys))
+        draws["dropout"] = device.put(draw("dropout", keys)[0])
     if len(tables) == 1:
         return [draws | {"index": device.put(tables[0])}]
     full = len(tables[0])

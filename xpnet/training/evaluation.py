@@ -109,7 +109,7 @@ def r_squared(xp: Namespace, squares: Array, y: Array, weight: Array | None) -> 
         share = (weight / xp.sum(weight, axis=-1))[..., None]
         around = y - xp.sum(y * share, axis=-2, keepdims=True)
         spread = xp.sum(around * around * weight[..., None], axis=-2)
-    varies = spread > 0
+    varies = xp.max(y, axis=-2) > xp.min(y, axis=-2)  # rounding leaves a spread where there is none
     by_output = xp.where(
         varies,
         1.0 - squares / xp.where(varies, spread, 1.0),

@@ -1,12 +1,18 @@
 """What a training run measured."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["History", "Row"]
+from xpnet.typing import Task
+
+__all__ = ["SCORE_OF", "History", "Row"]
+
+SCORE_OF: Mapping[Task, str] = {"classification": "accuracy", "multilabel": "accuracy", "regression": "r2"}
+"""What the score of a task is called, in files and on pictures (see `xpnet.training.evaluation`)."""
 
 
 class Row(NamedTuple):

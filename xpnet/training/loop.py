@@ -262,7 +262,7 @@ def _last_batch(
     tables: Sequence[Draws],
     done: int,
 ) -> tuple[Array, Array]:
-    """Return loss and score of the last batch; if it isn't scored, what is finite if the network is, and NaN."""
+    """Return loss and score of the last batch; where it isn't scored, what is finite if the weights are."""
     if not regime.scores_batch:
         size = sum(xp.sum(value, axis=tuple(range(reg.ndim, value.ndim))) for value in params.values())
         return size, size * float("nan")

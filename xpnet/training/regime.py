@@ -127,7 +127,7 @@ class Schedule(Protocol):
     """How fast to go: what changes by the number of a step, perhaps by what became of the last epoch."""
 
     def by_step(self, steps: range, epoch: int, updates: int) -> dict[str, NDArray[np.float64]]:
-        """Return the values of an epoch's steps by name: ``rate``, ``(steps, *nets)``; ``epsilon`` if need be.
+        """Return what an epoch's steps take: ``rate``, ``(steps, *nets)``, and ``epsilon`` if it changes.
 
         Parameters
         ----------

@@ -97,5 +97,5 @@ def score(device: Device, of_parts: Iterable[Array], y: Any, output: str = "soft
             right = xp.argmax(P, axis=-1) == target
         sums = sums + xp.sum(xp.astype(right, xp.int64), axis=-1)
     if y_host is not None:
-        return r_squared(np, sums, np.asarray(y_host, np.float64), None)
+        return np.asarray(r_squared(np, sums, np.asarray(y_host, np.float64), None))
     return np.asarray(device.to_host(sums) / done)

@@ -11,9 +11,9 @@ from sklearn import metrics
 
 from xpnet.device import get_device
 from xpnet.errors import InputError
-from xpnet.runs import model as model_module
-from xpnet.runs.model import Model, Scale
-from xpnet.runs.raw_rows import RowError
+from xpnet.training import model as model_module
+from xpnet.training.model import Model, Scale
+from xpnet.training.raw_rows import RowError
 
 AVERAGED = [{}, {"networks": 2}, {"averaging": "flip"}]
 

@@ -12,7 +12,7 @@ from models import CONTRASTS, EVERY_KIND, IMAGES, PREPROCESSINGS, make, rows
 from xpnet.data import transforms
 from xpnet.errors import InputError
 from xpnet.nn import backprop
-from xpnet.runs.model import Model
+from xpnet.training.model import Model
 
 
 def prepared(model, X):

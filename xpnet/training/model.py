@@ -14,8 +14,8 @@ from xpnet.data.transforms import Preprocessing
 from xpnet.device import Device, dtype_name, get_device, to_numpy
 from xpnet.errors import InputError
 from xpnet.nn.mlp import MLP
-from xpnet.runs.raw_rows import RowError, checked
 from xpnet.training import scoring
+from xpnet.training.raw_rows import RowError, checked
 from xpnet.typing import Array, Params, Task
 
 __all__ = ["Model", "Scale", "check_outputs"]
@@ -29,6 +29,16 @@ class Scale(NamedTuple):
 
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, y: NDArray[np.float64], weight: NDArray[np.float64] | None = None) -> "Scale":
+        """Return mean and standard deviation of targets ``(rows, outputs)``; 1 for one that never changes."""
+        largest = np.abs(y).max(axis=0)  # squares of what is divided by it overflow in no row
+        unit = np.where(largest > 0, largest, 1.0)
+        mean = np.average(y / unit, axis=0, weights=weight)
+        variance = np.average((y / unit - mean) ** 2, axis=0, weights=weight)
+        varies = y.max(axis=0) > y.min(axis=0)
+        return cls(mean * unit, np.where(varies & (variance > 0), np.sqrt(variance) * unit, 1.0))
 
 
 @dataclass(frozen=True, eq=False, repr=False)  # eq: comparing arrays gives arrays, not a truth value
@@ -196,7 +206,8 @@ class Model:
         strings = sum(isinstance(label, str) for label in self.labels)
         # NumPy would make strings of numbers that stand beside strings.
         dtype = object if 0 < strings < len(self.labels) else None
-        return np.asarray(np.asarray(self.labels, dtype)[found])
+        chosen: NDArray[Any] = np.asarray(self.labels, dtype)[found]
+        return chosen
 
     def score(self, X: ArrayLike, y: ArrayLike, device: str | Device = "cpu") -> float:
         """Return the accuracy; of several labels the part of rows with all of them right; of numbers R².

@@ -1,0 +1,142 @@
+"""Settings of any dataclass: kinds of values, what names lead to, and layers of them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xpnet.errors import InputError
+from xpnet.runs.settings import (
+    Kind,
+    default_of,
+    did_you_mean,
+    kinds_of,
+    layered,
+    normalise,
+    rivals,
+    setting,
+    settings_in,
+)
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.complex_numbers()
+    | st.binary(max_size=3)
+    | st.sampled_from([np.int8(-1), np.float32(0.5), np.False_, np.str_("fast"), np.zeros(3), int, object()]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+    max_leaves=6,
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    size: int = setting(3, "how many")
+    rate: float = setting(0.5, "how fast")
+    loud: bool = setting(False, "with noise")
+    name: str | None = setting(None, "what", path=True)
+    mode: Literal["fast", "slow"] = setting("fast", "how")
+    widths: tuple[int, ...] = setting((300,), "how wide")
+    steps: int | None = setting(None, "how long", unless_given=100)
+    epochs: int | None = setting(None, "how long in epochs", instead_of="steps")
+
+    def __post_init__(self):
+        normalise(self)
+
+
+TYPES = {"size": int, "rate": float, "loud": bool, "mode": str, "widths": tuple}
+
+
+@given(name=st.sampled_from(sorted(TYPES)), value=ANYTHING)
+def test_any_value_is_brought_to_its_type_or_refused_in_one_line(name, value):
+    try:
+        settings = Settings(**{name: value})
+    except InputError as error:
+        text = str(error)
+        assert text.startswith(f"--{name} must be ")
+        assert "\n" not in text
+        assert len(text) < 200
+    else:
+        made = getattr(settings, name)
+        assert type(made) is TYPES[name]
+        assert Settings(**{name: made}) == settings or made != made  # what is right stays as it is
+        items = made if name == "widths" else ()
+        assert all(type(item) is int for item in items)
+
+
+def test_what_annotations_ask_for():
+    assert kinds_of(Settings)["mode"] == Kind(str, ("fast", "slow"))
+    assert kinds_of(Settings)["widths"] == Kind(int, is_tuple=True)
+    assert kinds_of(Settings)["name"] == Kind(str, is_optional=True)
+    assert rivals(Settings) == {"epochs": "steps", "steps": "epochs"}
+
+
+def test_a_kind_says_what_it_takes():
+    described = {name: kind.describe() for name, kind in kinds_of(Settings).items()}
+    assert described["mode"] == "'fast' or 'slow'"
+    assert described["widths"] == "an integer or a list of them"
+    assert Kind(str, ("a", "b", "c")).describe() == "one of 'a', 'b', 'c'"
+
+
+def test_a_default_that_another_setting_puts_aside():
+    assert (Settings().steps, Settings().epochs) == (100, None)
+    assert (Settings(epochs=5).steps, Settings(epochs=5).epochs) == (None, 5)
+    assert default_of(Settings.__dataclass_fields__["steps"]) == 100
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "hint"),
+    [
+        ("siz", ("size", "rate"), ": did you mean size?"),
+        ("--siz=3", ("--size",), ": did you mean --size?"),
+        ("lr", ("learning_rate", "l"), ": did you mean learning_rate?"),
+        ("LR", ("learning_rate",), ": did you mean learning_rate?"),
+        ("--batch-norm", ("--norm", "--batch-size"), ": did you mean --norm?"),
+        ("lr", ("size",), ""),
+        ("", ("size",), ""),
+    ],
+)
+def test_what_a_word_leads_to(word, known, hint):
+    assert did_you_mean(word, known) == hint
+
+
+def usual(given):
+    return {"size": given.get("size", 3), "steps": 100, "epochs": None}
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([], (3, 100, None)),
+        ([{"size": 1}, {"size": 2}], (2, 100, None)),
+        ([{"epochs": 5}], (3, None, 5)),
+        ([{"epochs": 5}, {"steps": 7}], (3, 7, None)),
+        ([{"steps": 7, "epochs": None}], (3, 7, None)),
+        ([{"epochs": 5}, {"epochs": None}], (3, 100, None)),
+        ([{"steps": 7, "epochs": 5}], (3, 7, 5)),  # for the dataclass to refuse
+    ],
+)
+def test_layers(layers, expected):
+    resolved = layered(Settings, layers, usual)
+    assert (resolved["size"], resolved["steps"], resolved["epochs"]) == expected
+
+
+def test_an_unknown_name_in_a_layer():
+    with pytest.raises(InputError, match=r"^there is no setting 'n_epochs': did you mean epochs[?]$"):
+        layered(Settings, [{}, {"n_epochs": 1}], usual)
+
+
+def test_what_a_layer_may_be(tmp_path):
+    (tmp_path / "a.toml").write_text("size = 7")
+    assert settings_in({"size": 7}, Settings) == {"size": 7}
+    assert settings_in(tmp_path / "a.toml", Settings) == {"size": 7}
+    assert settings_in(Settings(size=7), Settings)["size"] == 7
+    for layer in (7, None, ["size"]):
+        with pytest.raises(InputError, match="in a dict, a Config or a file"):
+            settings_in(layer, Settings)

@@ -1,0 +1,59 @@
+"""Weights of rows: of each by itself, and by its class."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.errors import InputError
+
+__all__ = ["by_class"]
+
+
+def by_class(
+    chosen: Mapping[Any, float] | str,
+    names: Sequence[Any],
+    label: NDArray[np.int64],
+    weight: NDArray[np.float64] | None,
+) -> NDArray[np.float64]:
+    """Return the weights of rows times those of their classes.
+
+    Parameters
+    ----------
+    chosen
+        A weight by the name of a class, 1 for those it leaves out; or ``"balanced"``, which gives all
+        classes that occur the same total.
+    names
+        The name of each class.
+    label
+        The class of each row ``(rows,)``.
+    weight
+        Of the rows ``(rows,)``; None for 1 each.
+
+    Raises
+    ------
+    InputError
+        Something else is chosen, a class that is none, or a weight below 0.
+    """
+    weight = np.ones(len(label)) if weight is None else weight
+    factors = np.ones(len(names))
+    if isinstance(chosen, str) and chosen == "balanced":
+        total = np.bincount(label, weight, len(names))
+        present = total > 0
+        factors[present] = total.sum() / (present.sum() * total[present])
+    elif isinstance(chosen, Mapping):
+        known = list(names)
+        for name, factor in chosen.items():
+            if name not in known or not 0 <= factor < float("inf"):
+                raise InputError(
+                    f"class_weight has {name!r}: {factor!r}; give a number, 0 or more, for each of the "
+                    f"labels {known}"
+                )
+            factors[known.index(name)] = factor
+    else:
+        raise InputError(f"class_weight must be a dict by label, 'balanced' or None, not {chosen!r}")
+    weighted: NDArray[np.float64] = weight * factors[label]
+    if not weighted.any():
+        raise InputError("class_weight leaves all rows with weight 0: raise that of a class that has rows")
+    return weighted

@@ -1,0 +1,226 @@
+"""A user's own arrays."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.datasets.base import Dataset, check_task
+from xpnet.datasets.checks import check_split, check_weights
+from xpnet.datasets.targets import as_array, as_targets, encode_targets, find_labels, infer_task
+from xpnet.errors import InputError
+from xpnet.typing import Task
+
+__all__ = ["assemble", "encode_targets", "from_arrays"]
+
+
+def from_arrays(
+    X: Any,
+    y: Any,
+    *,
+    X_val: Any = None,
+    y_val: Any = None,
+    X_test: Any = None,
+    y_test: Any = None,
+    sample_weight: Any = None,
+    task: Task | None = None,
+    validation_fraction: float = 0.1,
+    seed: int = 0,
+    name: str = "data",
+) -> Dataset:
+    """Make a data set of arrays, or of what NumPy makes arrays of: lists, frames.
+
+    Parameters
+    ----------
+    X : array_like, shape (rows, ...)
+        Real numbers. Samples of several dimensions become one row each; images, of shape (rows, height,
+        width) or (rows, height, width, 1, 3 or 4), are remembered as such.
+    y : array_like, shape (rows,) or (rows, columns)
+        What to predict. Integers, bools or text are classes, whatever they are called; floats are numbers to
+        predict, one or several a row; rows of 0 and 1 (integers or bools) are several labels a row.
+    X_val, y_val, X_test, y_test : array_like, optional
+        Validation and test rows. Without ``X_val``, some of the rows of X are held out.
+    sample_weight : array_like, optional, shape (rows,)
+        How much each row of X counts: 0 or above.
+    task : {"classification", "multilabel", "regression"}, optional
+        What y holds, where it does not look like it: ``"classification"`` for whole numbers that are floats,
+        ``"regression"`` for integers.
+    validation_fraction : float, default 0.1
+        The part of the rows that is held out, at random: at least one row.
+    seed : int, default 0
+        Another seed holds out other rows.
+    name : str, default "data"
+        What the data set is called in messages and summaries.
+
+    Returns
+    -------
+    Dataset
+        Its classes are the different values in all y, sorted: they become ``labels``, unless they are
+        the numbers from 0 on. The caller's arrays are never written to, and only copied where rows are
+        held out.
+
+    Raises
+    ------
+    InputError
+        If an array cannot be used. The message names it, and its first offending row.
+    """
+    optional = {
+        "X_val": X_val,
+        "y_val": y_val,
+        "X_test": X_test,
+        "y_test": y_test,
+        "sample_weight": sample_weight,
+    }
+    arrays = {"X": X, "y": y} | {key: value for key, value in optional.items() if value is not None}
+    return assemble(arrays, name, task, validation_fraction, seed)
+
+
+def assemble(
+    given: Mapping[str, Any],
+    name: str,
+    task: Task | None = None,
+    validation_fraction: float = 0.1,
+    seed: int = 0,
+    in_place: bool = False,
+) -> Dataset:
+    """Do what `from_arrays` does, with those of its arrays that there are.
+
+    Parameters
+    ----------
+    given : mapping
+        ``X``, ``y``, and what else there is, by the names that `from_arrays` has for it.
+    name, task, validation_fraction, seed
+        As for `from_arrays`.
+    in_place : bool, default False
+        The arrays are the callee's own: rows may change places in them, so that X never exists twice.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    InputError
+        If an array cannot be used.
+    """
+    for split in ("val", "test"):
+        if (f"X_{split}" in given) != (f"y_{split}" in given):
+            raise InputError(f"{name} has only one of X_{split} and y_{split}: give both or neither")
+    arrays = {key: as_array(given[key], f"{name}: {key}") for key in given if key[0] == "X"}
+    image_shape = _image_shape(arrays["X"])
+    for key, X in arrays.items():
+        if X.ndim > 2 and X.shape[1:] != arrays["X"].shape[1:]:
+            raise InputError(
+                f"{name}: a row of {key} has the shape {X.shape[1:]} and one of X "
+                f"{arrays['X'].shape[1:]}: give all the same"
+            )
+    arrays = {key: _rows(f"{name}: {key}", X) for key, X in arrays.items()}
+    if "sample_weight" in given:
+        arrays["sample_weight"] = _weights(f"{name}: sample_weight", given["sample_weight"], len(arrays["X"]))
+    targets, task, labels, class_names = _targets(given, name, task)
+    arrays |= targets
+    if "X_val" not in arrays:
+        # Checked before rows change places, so that a message can name the row that the user knows.
+        check_split(name, "X", arrays["X"], "y", arrays["y"], task, len(class_names))
+        if not 0 <= seed < 2**32:
+            raise InputError(f"{name}: seed must be from 0 to 2**32 - 1, not {seed}")
+        start = _first_held_out(name, len(arrays["X"]), validation_fraction)
+        _hold_out(arrays, start, seed, in_place)
+    return Dataset(
+        name=name,
+        X_train=arrays["X"],
+        y_train=arrays["y"],
+        X_val=arrays["X_val"],
+        y_val=arrays["y_val"],
+        X_test=arrays.get("X_test"),
+        y_test=arrays.get("y_test"),
+        class_names=class_names,
+        image_shape=image_shape,
+        task=task,
+        labels=labels,
+        weight_train=arrays.get("sample_weight"),
+        weight_val=arrays.get("sample_weight_val"),
+    )
+
+
+def _image_shape(X: NDArray[Any]) -> tuple[int, int, int] | None:
+    """Return (height, width, channels) if the samples of X look like images."""
+    match X.shape:
+        case (_, height, width):
+            return height, width, 1
+        case (_, height, width, (1 | 3 | 4) as channels):
+            return height, width, channels
+        case _:
+            return None
+
+
+def _rows(what: str, X: NDArray[Any]) -> NDArray[Any]:
+    """Return X with one row for each sample, in the byte order of this machine."""
+    if X.ndim < 2:
+        raise InputError(f"{what} has shape {X.shape}: give at least two dimensions, samples first")
+    rows = X.reshape(len(X), math.prod(X.shape[1:]))
+    return np.asarray(rows, dtype=X.dtype.newbyteorder("="))
+
+
+def _weights(what: str, weights: Any, num_rows: int) -> NDArray[np.float64]:
+    array = as_array(weights, what)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{what} has dtype {array.dtype}: give numbers, 0 or above")
+    array = np.asarray(array, np.float64)
+    check_weights(what, array, num_rows)
+    return array
+
+
+def _targets(
+    given: Mapping[str, Any], name: str, task: Task | None
+) -> tuple[dict[str, NDArray[Any]], Task, tuple[Any, ...] | None, tuple[str, ...]]:
+    """Return each y as it is stored, with the task, the labels of the classes, and their names."""
+    targets = {key: as_targets(given[key], f"{name}: {key}") for key in given if key[0] == "y"}
+    y = targets["y"]
+    if task is None:
+        task = infer_task(y, f"{name}: y")
+    check_task(name, task)
+    labels: tuple[Any, ...] | None = None
+    values: list[Any] = list(range(y.shape[1] if y.ndim == 2 else 1))
+    if task == "classification":
+        values = find_labels({f"{name}: {key}": array for key, array in targets.items()})
+        if any(type(value) is not int for value in values) or values != list(range(len(values))):
+            labels = tuple(values)
+    stored = {
+        key: encode_targets(array, task, labels, len(values), f"{name}: {key}")
+        for key, array in targets.items()
+    }
+    if task == "classification" and "y_val" in stored:
+        lacking = ~np.isin(stored["y_val"], stored["y"])
+        if lacking.any():
+            row = int(lacking.argmax())
+            raise InputError(
+                f"{name}: y_val holds {values[stored['y_val'][row]]!r:.60} in row {row}, which y lacks: "
+                "give rows of that class to train on, or drop it"
+            )
+    return stored, task, labels, tuple(map(str, values))
+
+
+def _first_held_out(name: str, num_rows: int, fraction: float) -> int:
+    """Return how many rows are left to train on, before those that are held out."""
+    if not 0 < fraction < 1:
+        raise InputError(f"{name}: validation_fraction must be between 0 and 1, not {fraction}")
+    if num_rows == 1:
+        raise InputError(f"{name}: X has one row, which leaves none to train on: give at least two")
+    return num_rows - min(num_rows - 1, max(1, int(num_rows * fraction)))
+
+
+def _hold_out(arrays: dict[str, NDArray[Any]], start: int, seed: int, in_place: bool) -> None:
+    """Hold out a random part of the rows of X, y and the weights, from ``start`` on."""
+    num_rows = len(arrays["X"])
+    # RandomState, not Generator: NumPy promises that its stream never changes (NEP 19).
+    chosen = np.random.RandomState(seed).permutation(num_rows)[start:]
+    tail = np.arange(start, num_rows)
+    coming, going = np.setdiff1d(chosen, tail), np.setdiff1d(tail, chosen)
+    for key in ("X", "y", "sample_weight"):
+        if key in arrays:
+            array = arrays[key] if in_place else arrays[key].copy()
+            array[coming], array[going] = array[going], array[coming]
+            arrays |= {key: array[:start], f"{key}_val": array[start:]}

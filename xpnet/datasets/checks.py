@@ -1,0 +1,160 @@
+"""The checks that the arrays of every data set pass."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.errors import InputError
+from xpnet.typing import Task
+
+_CHUNK_ELEMENTS = 1 << 20  # of X looked at together: bounds the check's temporaries to 1 MiB
+
+
+def check_split(
+    dataset: str,
+    X_name: str,
+    X: NDArray[Any],
+    y_name: str,
+    y: NDArray[Any],
+    task: Task,
+    num_outputs: int,
+) -> None:
+    """Check that X and y are samples and their targets.
+
+    Parameters
+    ----------
+    dataset, X_name, y_name : str
+        What to call the data set and its arrays in a message.
+    X : ndarray, shape (num_samples, num_features)
+        Finite real numbers.
+    y : ndarray, shape (num_samples,) or (num_samples, num_outputs)
+        Targets, see `check_targets`.
+    task : {"classification", "multilabel", "regression"}
+        What y holds.
+    num_outputs : int
+        Number of classes, labels or numbers.
+
+    Raises
+    ------
+    InputError
+        If one of them is anything else, or they differ in length.
+    """
+    _check_samples(f"{dataset}: {X_name}", X)
+    check_targets(f"{dataset}: {y_name}", y, task, num_outputs)
+    if len(X) != len(y):
+        raise InputError(
+            f"{dataset}: {X_name} has {len(X)} rows and {y_name} {len(y)}: give each row one label"
+        )
+
+
+def check_targets(name: str, y: Any, task: Task, num_outputs: int) -> None:
+    """Check that y holds what a data set stores for a task.
+
+    Parameters
+    ----------
+    name : str
+        What to call y in a message.
+    y : ndarray
+        Classes, ``int64`` of shape (rows,); labels, ``uint8`` 0 or 1 of shape (rows, labels); or finite
+        numbers, ``float64`` of shape (rows, outputs).
+    task : {"classification", "multilabel", "regression"}
+        Which of the three.
+    num_outputs : int
+        Number of classes, labels or numbers.
+
+    Raises
+    ------
+    InputError
+        If y is anything else.
+    """
+    if task == "classification":
+        _check_dtype(name, y, np.int64)
+        if y.ndim != 1:
+            raise InputError(f"{name} has {y.ndim} dimensions: give one, with one label for each row")
+        outside = (y < 0) | (y >= num_outputs)
+        if outside.any():
+            row = int(outside.argmax())
+            raise InputError(
+                f"{name} holds label {y[row]} in row {row}: "
+                f"number the {num_outputs} classes from 0 to {num_outputs - 1}"
+            )
+        return
+    _check_dtype(name, y, np.uint8 if task == "multilabel" else np.float64)
+    if y.ndim != 2 or y.shape[1] != max(num_outputs, 1):
+        column = "label" if task == "multilabel" else "number to predict"
+        raise InputError(
+            f"{name} has shape {y.shape}: give (rows, {max(num_outputs, 1)}), a column for each {column}"
+        )
+    if task == "regression":
+        _check_finite(name, y)
+    elif len(y) and y.max() > 1:
+        row = int((y > 1).any(axis=1).argmax())
+        raise InputError(f"{name} holds {y[row].max()} in row {row}: give 1 for a label that is set, else 0")
+
+
+def check_weights(name: str, weights: Any, num_rows: int) -> None:
+    """Check that there is a weight for each row: finite, not negative, and not all zero.
+
+    Parameters
+    ----------
+    name : str
+        What to call the weights in a message.
+    weights : ndarray of float64, shape (num_rows,)
+        Weights of the rows.
+    num_rows : int
+        Number of rows that have one.
+
+    Raises
+    ------
+    InputError
+        If they are anything else.
+    """
+    _check_dtype(name, weights, np.float64)
+    if weights.shape != (num_rows,):
+        raise InputError(f"{name} has shape {weights.shape}: give ({num_rows},), one weight for each row")
+    wrong = ~(np.isfinite(weights) & (weights >= 0))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(f"{name} holds {weights[row]} in row {row}: give finite weights, 0 or above")
+    if not weights.any():
+        raise InputError(f"{name} is 0 in every row: give a weight above 0 to the rows that count")
+
+
+def _check_dtype(name: str, array: Any, dtype: type[np.generic]) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype != dtype:
+        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise InputError(f"{name} is of type {kind}: give a NumPy array of {dtype.__name__}")
+
+
+def _check_samples(name: str, X: object) -> None:
+    if not isinstance(X, np.ndarray):
+        raise InputError(f"{name} is of type {type(X).__name__}: give a NumPy array")
+    if X.dtype.kind not in "biuf":
+        raise InputError(f"{name} has dtype {X.dtype}: give real numbers, as X.astype(np.float32)")
+    if X.ndim != 2:
+        raise InputError(f"{name} has {X.ndim} dimensions: give two, with one row for each sample")
+    if X.size == 0:
+        raise InputError(f"{name} has shape {X.shape}: give at least one row and one column")
+    _check_finite(name, X)
+
+
+def _check_finite(name: str, X: NDArray[Any]) -> None:
+    row = _first_row_not_finite(X)
+    if row is not None:
+        raise InputError(
+            f"{name} holds NaN or infinity in row {row}: "
+            "drop such rows or replace the values, for example with np.nan_to_num"
+        )
+
+
+def _first_row_not_finite(X: NDArray[Any]) -> int | None:
+    """Index of the first row of X, shape (n, d), that holds NaN or infinity; None if none does."""
+    if X.dtype.kind != "f":
+        return None
+    step = max(1, _CHUNK_ELEMENTS // X.shape[1])
+    for start in range(0, len(X), step):
+        finite = np.isfinite(X[start : start + step])
+        if not finite.all():
+            return start + int(finite.all(axis=1).argmin())
+    return None

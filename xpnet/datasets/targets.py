@@ -1,0 +1,216 @@
+"""Targets as a user has them, and as a data set stores them."""
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.datasets.checks import check_targets
+from xpnet.errors import InputError
+from xpnet.text import one_line
+from xpnet.typing import Task
+
+__all__ = ["as_array", "as_targets", "encode_targets", "find_labels", "infer_task"]
+
+_KINDS: dict[type, tuple[type, ...]] = {  # bool first: it is an int, too
+    bool: (bool, np.bool_),
+    int: (int, np.integer),
+    float: (float, np.floating),
+    str: (str,),
+}
+_MOST_SHOWN = 10  # labels that a message lists
+
+
+def encode_targets(
+    y: Any, task: Task, labels: Sequence[Any] | None, num_outputs: int, what: str = "y"
+) -> NDArray[Any]:
+    """Turn targets of the user's own kind into those that a `Dataset` stores.
+
+    Parameters
+    ----------
+    y : array_like
+        Classes as ``labels`` calls them, 0 and 1 for each label, or numbers.
+    task : {"classification", "multilabel", "regression"}
+        What y holds.
+    labels : sequence, optional
+        What the classes are called in y; None where they are numbered from 0.
+    num_outputs : int
+        Number of classes, of labels, or of numbers to predict.
+    what : str, default "y"
+        What to call y in a message.
+
+    Returns
+    -------
+    ndarray
+        ``int64`` (rows,) for classification, ``uint8`` (rows, labels) for multilabel, ``float64`` (rows,
+        outputs) for regression.
+
+    Raises
+    ------
+    InputError
+        If y is of another kind or shape, or holds what is no class, 0 or 1, or finite number.
+    """
+    array = as_targets(y, what)
+    if task == "classification":
+        return _class_numbers(array, range(num_outputs) if labels is None else labels, what)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{what} holds text: give numbers for {task}")
+    columns = array[:, None] if array.ndim == 1 else array
+    if task == "multilabel":
+        # Before the dtype is changed, in which a 256 would be a 0.
+        _refuse(columns, (columns != 0) & (columns != 1), what, "give 1 for a label that is set, else 0")
+        stored = columns.astype(np.uint8)
+    else:
+        with np.errstate(over="ignore"):  # of numbers longer than 64 bits: infinity, which is refused below
+            stored = np.asarray(columns, np.float64)
+    check_targets(what, stored, task, num_outputs)
+    return stored
+
+
+def as_array(value: Any, what: str) -> NDArray[Any]:
+    """Return what NumPy makes of a value; ``what`` names it in the message if it makes nothing of it."""
+    if hasattr(value, "toarray"):  # SciPy's, which NumPy takes for a single object
+        raise InputError(f"{what} is a sparse matrix: give its toarray()")
+    try:
+        return np.asarray(value)
+    except Exception as error:  # each array library has its own
+        reason = textwrap.shorten(one_line(error), 300, placeholder="…")
+        raise InputError(f"{what} cannot become a NumPy array ({reason}): give rows of one length") from error
+
+
+def as_targets(y: Any, what: str) -> NDArray[Any]:
+    """Return y as an array of numbers, or of text, in one or two dimensions.
+
+    Parameters
+    ----------
+    y : array_like
+        Targets; objects must be all bools, all integers, all floats, or all text.
+    what : str
+        What to call y in a message.
+
+    Returns
+    -------
+    ndarray
+        Bools, integers or floats, or objects that are all text.
+
+    Raises
+    ------
+    InputError
+        If it is anything else. The message names the first row that is.
+    """
+    array = as_array(y, what)
+    if array.dtype.kind in "UT":
+        # From the original: in a list of text and numbers, NumPy makes text of the numbers.
+        array = np.asarray(y, dtype=object)
+    if array.ndim not in (1, 2) or array.shape[1:] == (0,):
+        raise InputError(f"{what} has shape {array.shape}: give one label for each row")
+    if array.dtype.kind == "O":
+        array = _of_one_kind(array, what)
+    if array.dtype.kind not in "biufO":
+        raise InputError(f"{what} has dtype {array.dtype}: give integers, text, or floats to predict numbers")
+    return array
+
+
+def infer_task(y: NDArray[Any], what: str) -> Task:
+    """Return the task that y, made by `as_targets`, looks like.
+
+    Raises
+    ------
+    InputError
+        If it looks like classes in one-hot rows, which are more likely a slip than labels.
+    """
+    kind, several = y.dtype.kind, y.ndim == 2 and y.shape[1] > 1
+    if several and kind != "O" and len(y) and ((y == 0) | (y == 1)).all():
+        if ((y == 1).sum(axis=1) == 1).all():
+            raise InputError(
+                f"{what} of shape {y.shape} has one 1 in each row: give y.argmax(axis=1), the class numbers, "
+                "or task='multilabel' if a row may have several labels"
+            )
+        if kind != "f":
+            return "multilabel"
+    return "regression" if kind == "f" else "classification"
+
+
+def find_labels(targets: Mapping[str, NDArray[Any]]) -> list[Any]:
+    """Return the different labels of classes, sorted.
+
+    Parameters
+    ----------
+    targets : mapping
+        What to call each y in a message, and the y that `as_targets` made.
+
+    Raises
+    ------
+    InputError
+        If some are text and some numbers, or a number is not whole.
+    """
+    found: set[Any] = set()
+    for what, y in targets.items():
+        if y.dtype.kind == "f":
+            fix = "give whole numbers or text for classes, or leave out task to predict numbers"
+            _refuse(y, ~np.isfinite(y) | (np.floor(y) != y), what, fix)
+        labels = set(y.ravel().tolist() if y.dtype.kind == "O" else np.unique(y).tolist())
+        if y.dtype.kind == "f":
+            labels = {int(label) for label in labels}
+        if found and labels and isinstance(min(found), str) != isinstance(min(labels), str):
+            of, other = ("text", "numbers") if y.dtype.kind == "O" else ("numbers", "text")
+            raise InputError(f"{what} holds {of} and {next(iter(targets))} {other}: give labels of one kind")
+        found |= labels
+    return sorted(found)
+
+
+def _class_numbers(y: NDArray[Any], labels: Sequence[Any], what: str) -> NDArray[np.int64]:
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise InputError(
+            f"{what} has shape {y.shape}: give one label for each row, as y.argmax(axis=1) makes them from "
+            "one-hot rows, or floats to predict numbers"
+        )
+    numbered = isinstance(labels, range) and y.dtype.kind in "iu"
+    if numbered and len(y) and y.min() >= 0 and y.max() < len(labels):
+        return y.astype(np.int64)  # as below, which takes a second for ten million rows
+    number = {label: k for k, label in enumerate(labels)}
+    numbers = np.fromiter((number.get(label, -1) for label in y.tolist()), np.int64, len(y))
+    if (numbers < 0).any():
+        row = int(numbers.argmin())
+        shown = ", ".join(f"{label!r:.60}" for label in labels[:_MOST_SHOWN])
+        shown += ", …" if len(labels) > _MOST_SHOWN else ""
+        raise InputError(
+            f"{what} holds {y.tolist()[row]!r:.60} in row {row}, which is no class: give one of {shown}"
+        )
+    return numbers
+
+
+def _of_one_kind(y: NDArray[Any], what: str) -> NDArray[Any]:
+    """Return objects as an array of what they are: bools, integers, floats; or objects still, all text."""
+    values, columns = y.ravel().tolist(), math.prod(y.shape[1:])
+    kinds = [next((kind for kind, types in _KINDS.items() if isinstance(v, types)), None) for v in values]
+    for place, kind in enumerate(kinds):
+        if kind is None or kind is not kinds[0]:
+            value, row = values[place], place // columns
+            shown = f"{value!r:.60}" if kind or value is None else f"a {type(value).__name__}"
+            before = f", after {values[0]!r:.60}" if place else ""
+            raise InputError(
+                f"{what} holds {shown} in row {row}{before}: "
+                "drop rows without a target, and give all integers, all text or all floats"
+            )
+    if not kinds or kinds[0] is str:
+        return np.array([str(value) for value in values], object).reshape(y.shape)
+    try:
+        return np.array(values, kinds[0]).reshape(y.shape)
+    except OverflowError as error:
+        place = next(place for place, value in enumerate(values) if not -(2**63) <= value < 2**63)
+        raise InputError(
+            f"{what} holds an integer of more than 64 bits in row {place // columns}: give text"
+        ) from error
+
+
+def _refuse(y: NDArray[Any], wrong: NDArray[np.bool_], what: str, fix: str) -> None:
+    """Raise InputError if a value of y is wrong, for the first that is."""
+    if wrong.any():
+        place = np.unravel_index(wrong.argmax(), wrong.shape)
+        raise InputError(f"{what} holds {y[place]} in row {place[0]}: {fix}")

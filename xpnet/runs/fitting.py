@@ -1,0 +1,318 @@
+"""From settings to a run and its folder: what `xpnet.fit` and the command share."""
+
+import json
+import logging
+import os
+import signal
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from xpnet import datasets, recipes
+from xpnet.datasets import Dataset
+from xpnet.errors import InputError
+from xpnet.reporting import plots, progress, tensorboard
+from xpnet.runs import folder as run_folder
+from xpnet.runs.checkpoints import Checkpoints
+from xpnet.runs.config import Config
+from xpnet.runs.experiment import train_and_measure
+from xpnet.runs.preparation import check
+from xpnet.runs.run import Run, as_run
+from xpnet.runs.settings import flag
+from xpnet.training.history import History
+from xpnet.training.interrupt import StopSignals
+from xpnet.training.loop import Fit
+from xpnet.typing import Task
+
+__all__ = ["as_dataset", "carry_out", "fit", "remedy", "settings_to_resume"]
+
+
+def fit(
+    X: ArrayLike | Dataset | str | os.PathLike[str],
+    y: ArrayLike | None = None,
+    *,
+    X_val: ArrayLike | None = None,
+    y_val: ArrayLike | None = None,
+    X_test: ArrayLike | None = None,
+    y_test: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    on_epoch: Callable[[History], None] | None = None,
+    recipe: str | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a network, or an ensemble, on arrays, a data set or a file.
+
+    Parameters
+    ----------
+    X
+        Rows ``(rows, features)``, or images ``(rows, height, width[, channels])``; a `Dataset`; or what
+        ``--dataset`` takes: ``"digits"``, ``"cifar10"``, the path of an ``.npz`` file.
+    y
+        With rows: a label each ``(rows,)``, integers or text; numbers, ``(rows,)`` or ``(rows, outputs)``; or
+        a column of 0 and 1 for each of several labels ``(rows, labels)``. ``task=`` decides where it is open.
+    X_val, y_val
+        Rows to validate on; by default a tenth of ``X``.
+    X_test, y_test
+        Rows that are measured once, at the end.
+    sample_weight
+        ``(rows,)``, 0 or more: a row of weight 2 counts as two in the loss.
+    on_epoch
+        Called with the history so far after each epoch.
+    recipe
+        Name of settings that are known to work (``xpnet recipe``); those given override them.
+    **settings
+        Those of `Config`, which are the flags of ``xpnet train``: ``hidden=(300,)``, ``device="cuda"``, …
+        With ``out`` a folder is written as by the command; ``quiet=False`` shows the progress.
+
+    Returns
+    -------
+    Run
+        The trained network with all that is known of it.
+
+    Raises
+    ------
+    InputError
+        An unknown setting, a value out of its range, or data that cannot be used.
+    DeviceError
+        The device cannot be used.
+
+    Warns
+    -----
+    RuntimeWarning
+        The loss overflowed: the parameters are the last finite ones, or the best.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> run = xpnet.fit("digits", epochs=20, seed=1)
+    >>> run.summary["val_accuracy"] > 0.9
+    True
+    """
+    data = as_dataset(X, y, X_val, y_val, X_test, y_test, sample_weight, settings.pop("task", None))
+    if data is None:
+        settings["dataset"] = os.fspath(X)  # type: ignore[arg-type]  # a name or a path, as found above
+    file = settings_to_resume(settings)
+    layers: list[Any] = [{"quiet": True} | ({} if data is None else {"dataset": data.name})]
+    layers += [recipes.path(recipe)] if recipe is not None else []
+    layers += [file] if file is not None else []
+    config = Config.of(*layers, **settings)
+    with StopSignals(signal.SIGINT) as signals:
+        run = carry_out(config, data, signals, folder=config.resume or config.out, on_epoch=on_epoch)
+    if run.diverged_at:
+        warnings.warn(
+            f"the loss overflowed at step {run.diverged_at}: lower {remedy(run)}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return run
+
+
+def as_dataset(
+    X: Any,
+    y: ArrayLike | None,
+    X_val: ArrayLike | None = None,
+    y_val: ArrayLike | None = None,
+    X_test: ArrayLike | None = None,
+    y_test: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    task: Task | None = None,
+) -> Dataset | None:
+    """Return the data set that arrays make, or the one that is given; None for the name of one.
+
+    Raises
+    ------
+    InputError
+        Arrays that make none; a data set or a name with other arrays beside it.
+    """
+    others = (y, X_val, y_val, X_test, y_test, sample_weight)
+    if isinstance(X, Dataset | str | os.PathLike):
+        if any(other is not None for other in others):
+            raise InputError(f"{X!r} has its labels with it: give arrays X and y, or a data set alone")
+        return X if isinstance(X, Dataset) else None
+    if y is None:
+        raise InputError("X is an array, so what it is to predict is missing: give y, too")
+    return datasets.from_arrays(
+        X,
+        y,
+        X_val=X_val,
+        y_val=y_val,
+        X_test=X_test,
+        y_test=y_test,
+        sample_weight=sample_weight,
+        task=task,
+    )
+
+
+def settings_to_resume(given: Mapping[str, Any]) -> Path | None:
+    """Return the file with the settings of the run to resume; None if there is none to be.
+
+    Raises
+    ------
+    InputError
+        There is no such run, or it is to go on in another folder.
+    """
+    if (folder := given.get("resume")) is None:
+        return None
+    path = Path(folder, "config.json")
+    if folder and not path.is_file() and any(Path(folder).glob("checkpoint-*.safetensors")):
+        raise InputError(
+            f"{path} is missing, and with it the settings of the run: put it back, or begin anew"
+        )
+    if not (folder and path.is_file()):
+        raise InputError(f"there is no run in {folder or repr('')} to resume: give the folder of one")
+    if "out" in given:
+        raise InputError(f"--resume goes on in {folder} itself: drop --out")
+    return path
+
+
+def carry_out(
+    config: Config,
+    data: Dataset | None,
+    signals: StopSignals,
+    *,
+    folder: str | None,
+    note: Callable[[str], None] = warnings.warn,
+    on_epoch: Callable[[History], None] | None = None,
+) -> Run:
+    """Train the network that the settings describe, and write its folder if it is to have one.
+
+    Parameters
+    ----------
+    config
+        Settings.
+    data
+        The data set; None for the one that the settings name.
+    signals
+        Looked at before each step: once one was received, the run ends with what it has.
+    folder
+        Where to write, ``""`` for a new folder in ``runs``; None to write nothing.
+    note
+        Told in a sentence of what went wrong and ends no run.
+    on_epoch
+        Called with the history so far after each epoch.
+
+    Raises
+    ------
+    InputError
+        Settings that cannot be used, or don't fit the data.
+    KeyboardInterrupt
+        Interrupted before the first step, or while files were written.
+    """
+    can_draw = plots.available()
+    for name in ("checkpoint_every", "tensorboard", "weights_image"):
+        if folder is None and getattr(config, name):
+            raise InputError(f"{flag(name)} writes into the folder of the run: give {flag('out')}, too")
+    if config.weights_image and not can_draw:
+        raise InputError(f"--weights-image needs matplotlib: {plots.INSTALL}")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it tells users of its font cache
+    device = config.find_device()
+    claimed: AbstractContextManager[Path | None] = nullcontext()
+    if folder is not None:
+        claimed = run_folder.claim(folder, config.dataset)
+    with claimed as place:
+        if data is None:
+            data = datasets.load(config.dataset, config.data_dir, progress=not config.quiet)
+        if config.weights_image:
+            plots.check_images(data.image_shape)
+        check(config, data)  # before anything is removed or written
+        checkpoints = after = None
+        if place is not None:
+            checkpoints = Checkpoints(place, device, _identity(config, data), config.checkpoint_every, note)
+            after = _make_ready(config, place, checkpoints)
+        done = len(after.history.losses) if after else 0
+        shown = progress.start(config.num_steps(len(data.X_train)), config.batch_size, config.quiet, done)
+
+        def should_stop() -> bool:
+            shown.on_step()
+            return signals.received is not None
+
+        def tell(history: History) -> None:
+            shown.on_epoch(history)
+            if on_epoch is not None:
+                on_epoch(history)
+
+        with signals.listening(), shown, tensorboard.logging_to(place, config.tensorboard, tell) as tell_all:
+            if after:  # the log begins anew, and there may be no epoch left that would fill it
+                tell_all(after.history.mean())
+            found = train_and_measure(
+                config,
+                data,
+                device,
+                tell_all,
+                should_stop,
+                after=after,
+                on_fit=None if checkpoints is None else checkpoints.on_fit,
+            )
+        if not found.history.rows:
+            raise KeyboardInterrupt("interrupted before the first step: there is nothing to keep")
+        if place is not None and checkpoints is not None:
+            try:
+                run_folder.write(place, found, pictures=can_draw)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(f"interrupted: {place} is not complete") from None
+            if found.summary["status"] != "interrupted":
+                checkpoints.forget()
+    return as_run(found, place)
+
+
+def remedy(run: Run) -> str:
+    """Say what to lower after the loss has overflowed, and where what is left can be found."""
+    config = run.config
+    name = "learning_rate"
+    if config.learning_rate * config.weight_decay > 2:
+        name = "weight_decay"
+    elif run.diverged_at == 1 and config.reg <= 1:
+        name = "init_std"
+    elif config.learning_rate_decay > 1:
+        name = "learning_rate_decay"
+    elif config.learning_rate * config.reg > 1 and config.reg > 1:
+        name = "reg"
+    kept = "last finite" if config.patience is None else "best"
+    text = f"{flag(name)}, which is {getattr(config, name)}"
+    text += ", or scale the data" if run.diverged_at == 1 else ""
+    return f"{text}; the {kept} parameters are {'kept' if run.folder is None else f'in {run.folder}'}"
+
+
+def _make_ready(config: Config, folder: Path, checkpoints: Checkpoints) -> Fit | None:
+    """Return the checkpoint to go on from; for a new run, remove what is there of another."""
+    after = None
+    if config.resume:
+        after = checkpoints.latest()
+        if after is None and not _was_cut_off(folder):
+            raise InputError(
+                f"{folder} holds no checkpoint: its run has come to its end, or was made without them"
+            )
+    else:
+        checkpoints.forget()
+    if config.checkpoint_every is not None:
+        if not config.resume:
+            (folder / "summary.json").unlink(missing_ok=True)  # which says that a run is done
+        run_folder.write_settings(folder, config)  # to resume from, should this be cut off
+    return after
+
+
+def _identity(config: Config, data: Dataset) -> dict[str, Any]:
+    """What a run must have in common with the one whose checkpoint it goes on from."""
+    if config.checkpoint_every is None and not config.resume:
+        return {}
+    # These change no result beyond rounding; what matters of a data set is its rows, wherever they lie.
+    free = {"device", "backend", "compile", "dataset", "data_dir", "weights_image", "tensorboard"}
+    free |= {"checkpoint_every"}
+    settings = {name: value for name, value in config.recorded().items() if name not in free}
+    return {"settings": settings, "data": data.checksum()}
+
+
+def _was_cut_off(folder: Path) -> bool:
+    """Return whether a run without a checkpoint was killed or interrupted before its first."""
+    try:
+        summary = json.loads((folder / "summary.json").read_bytes())
+        config = json.loads((folder / "config.json").read_bytes())
+        return bool(summary["status"] == "interrupted" and config["checkpoint_every"])
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, LookupError, TypeError):
+        return False

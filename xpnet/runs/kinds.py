@@ -1,0 +1,122 @@
+"""What an annotation of a setting asks for, and how a value from a file or from Python becomes that."""
+
+import difflib
+import reprlib
+import types
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+
+import numpy as np
+
+from xpnet.errors import InputError
+
+__all__ = ["Kind"]
+
+_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
+
+
+class Kind(NamedTuple):
+    """What an annotation asks for."""
+
+    item: type
+    choices: tuple[Any, ...] = ()
+    is_tuple: bool = False
+    is_optional: bool = False
+
+    @classmethod
+    def of(cls, hint: Any) -> "Kind":
+        """Read an annotation."""
+        origin, args = get_origin(hint), get_args(hint)
+        if origin in (Union, types.UnionType):
+            (inner,) = (arg for arg in args if arg is not types.NoneType)
+            return cls.of(inner)._replace(is_optional=True)
+        if origin is tuple:
+            return cls.of(args[0])._replace(is_tuple=True)
+        if origin is Literal:
+            return cls(type(args[0]), choices=args)
+        return cls(hint)
+
+    def describe(self) -> str:
+        """Say what a value has to be."""
+        if self.choices:
+            few = len(self.choices) <= 2
+            name = (" or " if few else ", ").join(map(repr, self.choices))
+            name = name if few else f"one of {name}"
+        else:
+            name = _NAMES[self.item]
+        return f"{name} or a list of them" if self.is_tuple else name
+
+    def take(self, name: str, value: Any, several: bool = False) -> Any:
+        """Return a value in this kind.
+
+        Parameters
+        ----------
+        name
+            What the message calls it.
+        value
+            From a file, or from Python: NumPy's numbers and arrays are as good as Python's.
+        several
+            Whether it may be a list of such values; a tuple of them is returned.
+
+        Raises
+        ------
+        InputError
+            It is of another kind.
+        """
+        try:
+            return self._convert_several(value) if several else self._convert(value)
+        except TypeError:
+            close: list[str] = []
+            if isinstance(value, str) and self.choices:
+                close = difflib.get_close_matches(value.lower(), self.choices, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            text = f"{name} must be {self.describe()}, not {_shown(value)}{hint}"
+            raise InputError(text) from None
+        except OverflowError:
+            raise InputError(f"{name} must be {self.describe()} that fits 64 bits") from None
+
+    def _convert(self, value: Any) -> Any:
+        """Return a value in this kind; raise TypeError if it is of another."""
+        value = _plain(value)
+        if value is None and self.is_optional:
+            return None
+        if not self.is_tuple:
+            return self._convert_item(value)
+        return tuple(map(self._convert_item, value if isinstance(value, list | tuple | range) else (value,)))
+
+    def _convert_several(self, value: Any) -> tuple[Any, ...]:
+        """Return a list of values of this kind, or a single one, as a tuple."""
+        is_list = isinstance(value, list) and len(value) > 0
+        if self.is_tuple:
+            is_list = is_list and all(isinstance(item, list) for item in value)
+        return tuple(map(self._convert, value)) if is_list else (self._convert(value),)
+
+    def _convert_item(self, value: Any) -> Any:
+        value = _plain(value)
+        # True is an int to Python, but no one means 1 by it.
+        is_number = isinstance(value, int | float | np.floating) and not isinstance(value, bool)
+        if self.item is float and is_number:
+            return float(value)
+        if self.item is int and is_number and isinstance(value, int):
+            if value.bit_length() > 128:
+                raise OverflowError  # perhaps too large even to be shown; the rest is a matter of range
+            value = int(value)
+        elif self.item is str and isinstance(value, str):
+            value = str.__str__(value)  # of an enum its text
+        elif self.item is not bool or not isinstance(value, bool):
+            raise TypeError
+        if self.choices and value not in self.choices:
+            raise TypeError
+        return value
+
+
+def _plain(value: Any) -> Any:
+    """Return NumPy's numbers and arrays as Python's numbers and lists."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
+def _shown(value: Any) -> str:
+    """Return a value for a message of one line, in part if it is long."""
+    try:
+        return " ".join(reprlib.repr(value).split())
+    except ValueError:  # digits beyond what Python converts, as 0xf…f in TOML
+        return "so large a number"

@@ -1,0 +1,208 @@
+"""A run as people hold it in their hands: what was trained, what it predicts, and what it leaves."""
+
+import base64
+from dataclasses import dataclass, fields
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xpnet import exporters
+from xpnet.datasets.targets import encode_targets
+from xpnet.device import Device
+from xpnet.errors import InputError
+from xpnet.files import replacing
+from xpnet.reporting import metrics, plots
+from xpnet.runs import folder as run_folder
+from xpnet.runs.experiment import Experiment
+from xpnet.runs.model_file import save_model
+from xpnet.training.history import SCORE_OF
+
+__all__ = ["Run"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Run(Experiment):
+    """A trained network with all that is known of it: what `xpnet.fit` and `xpnet.load` return.
+
+    Attributes
+    ----------
+    config
+        The settings, a `Config`.
+    model
+        The network with its preprocessing, a `Model`.
+    history
+        What each epoch measured, a `History`.
+    summary
+        Scores, seconds, steps, device and how the run ended: what ``summary.json`` holds.
+    best
+        The model of the best epoch by ``monitor``; None where the run kept none.
+    folder
+        Where its files are; None if it has none.
+    """
+
+    folder: Path | None = None
+
+    def predict(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[Any]:
+        """Return what the network predicts of rows.
+
+        Parameters
+        ----------
+        X
+            ``(rows, features)``, of any real dtype; images may have their shape.
+        device
+            Where to compute.
+
+        Returns
+        -------
+        ndarray
+            Labels ``(rows,)`` as they were trained on; 0 or 1 for each of several labels; or numbers
+            ``(rows,)`` or ``(rows, outputs)``.
+
+        Raises
+        ------
+        InputError
+            Rows of another shape, or of no finite numbers.
+        """
+        return self.model.predict_labels(self._rows(X), device)
+
+    def predict_proba(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[Any]:
+        """Return the probability ``(rows, classes)`` of each class or label; parameters as for `predict`.
+
+        Raises
+        ------
+        InputError
+            As `predict`; or the network predicts numbers.
+        """
+        return self.model.probabilities(self._rows(X), device)
+
+    def evaluate(self, X: ArrayLike, y: ArrayLike, device: str | Device = "cpu") -> dict[str, float]:
+        """Return what the network is worth on rows that it may never have seen.
+
+        Parameters
+        ----------
+        X, device
+            As for `predict`.
+        y
+            What it should predict, as it was trained on.
+
+        Returns
+        -------
+        dict
+            ``accuracy`` of classes and labels (of whole rows); of numbers ``r2``, ``rmse`` and ``mae``.
+
+        Raises
+        ------
+        InputError
+            As `predict`; labels that the network doesn't know, or not as many as rows.
+        """
+        model = self.model
+        target = encode_targets(y, model.task, model.labels, len(model.class_names))
+        if model.task == "regression":
+            found = metrics.regression(target, model.predict(self._rows(X), device))
+            return {name: float(np.mean(values)) for name, values in found._asdict().items()}
+        return {"accuracy": model.score(self._rows(X), target, device)}
+
+    def save(self, path: str | Path) -> Path:
+        """Write the run, as the command does: a folder, or the model alone.
+
+        Parameters
+        ----------
+        path
+            A folder, made if need be; or a file whose name ends in ``.safetensors``.
+
+        Returns
+        -------
+        Path
+            What was written.
+        """
+        path = Path(path).expanduser()
+        if path.suffix == ".safetensors":
+            save_model(path, self.model)
+            return path
+        with run_folder.claim(str(path), self.config.dataset) as folder:
+            run_folder.write(folder, self, pictures=plots.available())
+        return folder
+
+    def export(self, path: str | Path, format: str | None = None) -> Path:
+        """Write the model for other libraries.
+
+        Parameters
+        ----------
+        path
+            The file to write.
+        format
+            ``"onnx"``, or ``"torch"``, a state dict of PyTorch in a safetensors file; by default what the
+            file's name ends in, ``.onnx`` or ``.safetensors``.
+
+        Raises
+        ------
+        InputError
+            No such format; or the package onnx is missing.
+        """
+        path = Path(path).expanduser()
+        exporters.export(self.model, path, format)
+        return path
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the report, a page that opens without a network, and return where it is.
+
+        Parameters
+        ----------
+        path
+            The file; by default ``report.html`` in the folder of the run.
+
+        Raises
+        ------
+        InputError
+            No path, and the run has no folder.
+        """
+        if path is None and self.folder is None:
+            raise InputError('the run has no folder: give report a path, such as "report.html"')
+        file = self.folder / "report.html" if path is None and self.folder else Path(str(path)).expanduser()
+        pictures = run_folder.pictures_of(self) if plots.available() else {}
+        with replacing(file) as temporary:
+            temporary.write_bytes(run_folder.report_of(self, pictures).as_html())
+        return file
+
+    def __repr__(self) -> str:
+        score = SCORE_OF[self.model.task]
+        parts = [
+            f"{part} {self.summary[f'{part}_{score}']:.4f}"
+            for part in ("train", "val", "test")
+            if self.summary.get(f"{part}_{score}") is not None
+        ]
+        summary = self.summary
+        lines = [
+            f"Run on {self.config.dataset}: {summary['status']}, {summary['steps']} steps",
+            f"  {summary['seconds']:.2f} s on {summary['device']} with {summary['backend']}",
+            f"  {score}: {', '.join(parts)}",
+            f"  {self.model!r}",
+        ]
+        if self.folder is not None:
+            lines.append(f"  in {self.folder}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        card = f"<pre>{escape(repr(self))}</pre>"
+        if not plots.available():
+            return card
+        png = base64.b64encode(run_folder.curves_of(self)).decode("ascii")
+        return f'{card}<img style="max-width: 100%" alt="Curves" src="data:image/png;base64,{png}">'
+
+    def _rows(self, X: ArrayLike) -> Any:
+        """Return rows as the model takes them; images in their own shape as rows."""
+        if hasattr(X, "toarray"):  # sparse
+            return X
+        shape = np.shape(X)
+        image = self.model.image_shape
+        if image is not None and shape[1:] in (image, image[:2] if image[2] == 1 else image):
+            return np.reshape(np.asarray(X), (shape[0], -1))
+        return X
+
+
+def as_run(experiment: Experiment, folder: Path | None) -> Run:
+    """Return a run with all that is known of an experiment."""
+    return Run(**{f.name: getattr(experiment, f.name) for f in fields(Experiment)}, folder=folder)

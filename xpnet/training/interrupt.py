@@ -1,0 +1,66 @@
+"""Ctrl-C while a loop runs: it ends after a step, with what it has."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+__all__ = ["StopSignals"]
+
+
+class StopSignals:
+    """Ctrl-C, and SIGTERM for a command, while something runs.
+
+    They raise `KeyboardInterrupt`, but for the first one within `listening`: that only sets
+    `received`, so that a loop which looks at it can end with what it has.
+
+    Parameters
+    ----------
+    numbers
+        The signals; both by default.
+
+    Attributes
+    ----------
+    received
+        Number of the last signal, or None.
+    """
+
+    def __init__(self, *numbers: signal.Signals) -> None:
+        self._numbers = numbers
+        self.received: signal.Signals | None = None
+        self._listening = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "StopSignals":
+        # Python leaves signals to its main thread. One that is ignored, as Ctrl-C is by what a
+        # script runs in the background, stays so.
+        if threading.current_thread() is threading.main_thread():
+            for number in self._numbers or (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Let the first signal only set `received`."""
+        self._listening = True
+        try:
+            yield
+        finally:
+            self._listening = False
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        is_first, self.received = self.received is None, signal.Signals(number)
+        if not (self._listening and is_first):
+            raise KeyboardInterrupt
+
+    @property
+    def exit_status(self) -> int:
+        """What a shell reports of a process that such a signal ended."""
+        return 128 + (self.received or signal.SIGINT)
