@@ -160,6 +160,24 @@ def test_numbers(of):
     json.dumps(found.summary, allow_nan=False)
 
 
+@pytest.mark.parametrize("of", ["labels", "one number", "numbers"])
+def test_a_run_of_every_task(tmp_path, capsys, of):
+    model = models.make(of=of)
+    path = tmp_path / "data.npz"
+    y = model.predict(X).reshape(40, -1)
+    np.savez(path, X=X, y=y, X_val=X, y_val=y)
+    run = write_run(tmp_path / "run", model, dataset=str(path))
+    (run / "confusion-val.png").write_text("of before")
+    status, out, err = call(evaluate.main, capsys, run, "--json")
+    assert (status, err) == (0, "")
+    head = "all labels right: 100.00 %" if of == "labels" else "R²: 1.0000"
+    assert out.startswith(f"{head} of the 40 val rows of ")
+    found = json.loads(out.splitlines()[-1])
+    assert found["accuracy" if of == "labels" else "r2"] == pytest.approx(1)
+    assert (found["rows"], found["pictures"]) == (40, [])
+    assert not list(run.glob("*.png"))
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written(run, capsys):
     run.chmod(0o500)

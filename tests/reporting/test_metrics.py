@@ -48,17 +48,19 @@ def test_numbers_as_scikit_learn_has_them():
     rng = np.random.default_rng(0)
     y = rng.normal([1e6, 0, -2, 5, 5], [1, 1e-3, 10, 0, 0], (300, 5))
     predicted = y + rng.normal(0, [0.5, 1e-4, 20, 0, 1], (300, 5))
-    found = metrics.per_output(y, predicted)
+    found = metrics.regression(y, predicted)
     each = {"multioutput": "raw_values"}
     np.testing.assert_allclose(found.r2, sklearn.r2_score(y, predicted, **each))
     np.testing.assert_allclose(found.rmse, sklearn.root_mean_squared_error(y, predicted, **each))
     np.testing.assert_allclose(found.mae, sklearn.mean_absolute_error(y, predicted, **each))
+    flat = metrics.regression(y[:, :1], predicted[:, 0])
+    np.testing.assert_allclose(flat, [values[:1] for values in found], rtol=1e-12)
     assert found.mean()["r2"] == pytest.approx(sklearn.r2_score(y, predicted))
 
 
 def test_text_of_numbers():
     y = np.array([[0.0, 1e6], [2.0, 3e6]])
-    table = metrics.per_output_text(metrics.per_output(y, y + np.array([1.0, 0.0])), ("height", "\x1b[31m"))
+    table = metrics.regression_text(metrics.regression(y, y + np.array([1.0, 0.0])), ("height", "\x1b[31m"))
     assert [line.split() for line in table.splitlines()] == [
         ["R²", "RMSE", "MAE"],
         ["height", "0.0000", "1", "1"],

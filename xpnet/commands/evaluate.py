@@ -155,7 +155,7 @@ def of_classes(model: Model, X: NDArray[Any], y: NDArray[np.int64], device: Devi
         "confusion": None if counts is None else counts.tolist(),
     }
     drawn = _draw(model, X, y, P, found, counts) if plots.available() else {}
-    return Findings(f"accuracy: {100 * accuracy:.2f} %", tables, summary, drawn)
+    return Findings(f"accuracy: {metrics.shown(accuracy)}", tables, summary, drawn)
 
 
 def of_labels(model: Model, X: NDArray[Any], y: NDArray[np.uint8], device: Device) -> Findings:
@@ -164,7 +164,7 @@ def of_labels(model: Model, X: NDArray[Any], y: NDArray[np.uint8], device: Devic
     found = metrics.per_label(y, predicted)
     accuracy = float((predicted == y).all(axis=1).mean())
     return Findings(
-        f"all labels right: {100 * accuracy:.2f} %",
+        f"all labels right: {metrics.shown(accuracy)}",
         [metrics.per_class_text(found, model.class_names)],
         {"accuracy": accuracy, **_of_each("labels", found, model.class_names)},
     )
@@ -172,11 +172,11 @@ def of_labels(model: Model, X: NDArray[Any], y: NDArray[np.uint8], device: Devic
 
 def of_numbers(model: Model, X: NDArray[Any], y: NDArray[np.float64], device: Device) -> Findings:
     """Evaluate numbers ``(rows, outputs)``."""
-    found = metrics.per_output(y, model.scores(X, device))
+    found = metrics.regression(y, model.predict(X, device))
     r2 = found.mean()["r2"]
     return Findings(
-        f"R²: {r2:.4f}",
-        [metrics.per_output_text(found, model.class_names)],
+        f"R²: {metrics.shown(r2, 'r2')}",
+        [metrics.regression_text(found, model.class_names)],
         {"r2": r2, **_of_each("outputs", found, model.class_names)},
     )
 

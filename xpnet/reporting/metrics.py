@@ -18,8 +18,8 @@ __all__ = [
     "per_class",
     "per_class_text",
     "per_label",
-    "per_output",
-    "per_output_text",
+    "regression",
+    "regression_text",
     "shown",
 ]
 
@@ -115,15 +115,15 @@ class PerOutput(NamedTuple):
         return {name: float(values.mean()) for name, values in self._asdict().items()}
 
 
-def per_output(y: NDArray[np.float64], predicted: NDArray[np.float64]) -> PerOutput:
+def regression(y: NDArray[np.float64], predicted: NDArray[np.float64]) -> PerOutput:
     """Return how far each number is off.
 
     Parameters
     ----------
     y, predicted
-        ``(rows, outputs)``, at least one row.
+        ``(rows, outputs)``, at least one row; predictions of one output may be ``(rows,)``.
     """
-    distance = predicted - y
+    distance = np.reshape(predicted, y.shape) - y
     squares = distance * distance
     # Each output like a network of its own, or it would be the mean.
     r2 = r_squared(np, squares.sum(axis=0)[:, None], y.T[:, :, None], None)
@@ -151,7 +151,7 @@ def per_class_text(found: PerClass, class_names: Sequence[str]) -> str:
     return _aligned(lines)
 
 
-def per_output_text(found: PerOutput, names: Sequence[str]) -> str:
+def regression_text(found: PerOutput, names: Sequence[str]) -> str:
     """Return the measures of each number, and their means, as lines for a terminal."""
     lines: list[tuple[str, ...]] = [("", "R²", "RMSE", "MAE")]
     rows = [*zip(*found, strict=True), tuple(found.mean().values())]

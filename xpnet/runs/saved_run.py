@@ -67,11 +67,21 @@ class SavedRun:
             name, data_dir = settings.get("dataset"), data_dir or settings.get("data_dir")
         if name is None:
             raise InputError(f"there is no config.json beside {self.path}: name the data set with --dataset")
-        data = datasets.load(name, data_dir, progress=progress)
-        is_classes = self.model.task == "classification"
+        task, names = self.model.task, self.model.class_names
+        # Of a file the targets alone may not tell, as of whole numbers to predict.
+        data = datasets.load(name, data_dir, progress=progress, task=task if Path(name).suffix else None)
+        if data.task != task:
+            raise InputError(
+                f"{data.name} is for {data.task} and the model for {task}: "
+                "give --dataset one like that which it was trained on"
+            )
         for what, has, takes in (
             ("features", data.num_features, self.model.num_features),
-            ("classes" if is_classes else "outputs", data.num_classes, len(self.model.class_names)),
+            (
+                "classes" if task == "classification" else "outputs",
+                data.num_outputs,
+                len(self.model.class_names),
+            ),
         ):
             # A file of a user's own may hold rows of the first classes only.
             if has > takes or (has < takes and what != "classes"):
@@ -79,7 +89,7 @@ class SavedRun:
                     f"{data.name} has {has} {what} and the model {takes}: "
                     "give --dataset one like that which it was trained on"
                 )
-        return _renumbered(data, self.model.class_names)
+        return _renumbered(data, names)
 
 
 def _renumbered(data: Dataset, class_names: tuple[str, ...]) -> Dataset:
