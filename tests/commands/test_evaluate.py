@@ -9,6 +9,7 @@ import pytest
 from command_lines import call, refused, write_run
 
 from xpnet.commands import evaluate
+from xpnet.device import Device
 from xpnet.reporting import plots
 
 X = models.rows(40)
@@ -108,7 +109,73 @@ def test_a_model_that_says_nothing(tmp_path, data, capsys):
     model = models.make()
     model.params["b2"][:] = np.nan
     run = write_run(tmp_path / "nan", model, dataset=str(data))
-    assert "gives no probabilities" in refused(evaluate.main, capsys, run)
+    assert "row 0 of X gives no prediction but NaN" in refused(evaluate.main, capsys, run)
+
+
+def test_one_output_for_two_classes(tmp_path, capsys):
+    model = models.make(of="one of two")
+    model.params["b3"][:] -= np.median(model.scores(X))
+    path = tmp_path / "two.npz"
+    np.savez(path, X=X, y=Y % 2, X_val=X, y_val=Y % 2)
+    run = write_run(tmp_path / "run", model, dataset=str(path))
+    status, out, _ = call(evaluate.main, capsys, run, "--json", "--quiet")
+    assert status == 0
+    found = json.loads(out)
+    assert found["accuracy"] == np.mean(model.predict(X) == Y % 2)
+    assert np.sum(found["confusion"], axis=0).tolist() == [20, 20]
+
+
+def test_labels():
+    model = models.make(of="labels")
+    model.params["b3"][:] -= np.median(model.scores(X), axis=0)
+    predicted = model.predict(X)
+    y = predicted.astype(np.uint8)
+    y[:10, 1] ^= 1
+    found = evaluate.of_labels(model, X, y, Device())
+    assert found.score == "all labels right: 75.00 %"
+    assert found.summary["accuracy"] == 0.75
+    each = found.summary["labels"]
+    assert [label["name"] for label in each] == list(models.NAMES)
+    assert [label["f1"] for label in each][::2] == [1.0, 1.0]
+    assert each[1]["support"] == y[:, 1].sum()
+    assert each[1]["recall"] == np.mean(predicted[y[:, 1] == 1, 1])
+    assert "F1" in found.tables[0]
+    assert not found.drawn
+    json.dumps(found.summary, allow_nan=False)
+
+
+@pytest.mark.parametrize("of", ["numbers", "one number"])
+def test_numbers(of):
+    model = models.make(of=of)
+    y = model.predict(X).reshape(40, -1)
+    y[:10] += 0.5 * model.target.scale
+    found = evaluate.of_numbers(model, X, y, Device())
+    each = found.summary["outputs"]
+    assert [output["name"] for output in each] == list(model.class_names)
+    np.testing.assert_allclose([output["mae"] for output in each], 0.125 * model.target.scale, rtol=1e-6)
+    np.testing.assert_allclose([output["rmse"] for output in each], 0.25 * model.target.scale, rtol=1e-6)
+    assert found.summary["r2"] == pytest.approx(model.score(X, y), abs=1e-6)
+    assert found.score == f"R²: {found.summary['r2']:.4f}"
+    assert "RMSE" in found.tables[0]
+    json.dumps(found.summary, allow_nan=False)
+
+
+@pytest.mark.parametrize("of", ["labels", "one number", "numbers"])
+def test_a_run_of_every_task(tmp_path, capsys, of):
+    model = models.make(of=of)
+    path = tmp_path / "data.npz"
+    y = model.predict(X).reshape(40, -1)
+    np.savez(path, X=X, y=y, X_val=X, y_val=y)
+    run = write_run(tmp_path / "run", model, dataset=str(path))
+    (run / "confusion-val.png").write_text("of before")
+    status, out, err = call(evaluate.main, capsys, run, "--json")
+    assert (status, err) == (0, "")
+    head = "all labels right: 100.00 %" if of == "labels" else "R²: 1.0000"
+    assert out.startswith(f"{head} of the 40 val rows of ")
+    found = json.loads(out.splitlines()[-1])
+    assert found["accuracy" if of == "labels" else "r2"] == pytest.approx(1)
+    assert (found["rows"], found["pictures"]) == (40, [])
+    assert not list(run.glob("*.png"))
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")

@@ -56,6 +56,50 @@ def test_a_csv_file_in_and_out(tmp_path, run, capsys):
     np.testing.assert_allclose(found, models.make().probabilities(X), atol=1e-6)
 
 
+@pytest.mark.parametrize("of", [of for of in models.OF if of != "classes"])
+@pytest.mark.parametrize("suffix", ["npy", "npz", "csv"])
+def test_every_task(tmp_path, capsys, monkeypatch, of, suffix):
+    monkeypatch.setattr(predict, "PART", 3 * 12)
+    model = models.make(of=of)
+    run = write_run(tmp_path / "run", model)
+    np.save(tmp_path / "X.npy", X)
+    output = tmp_path / f"a.{suffix}"
+    argv = [run, "--input", tmp_path / "X.npy", "--output", output]
+    what = "numbers" if model.task == "regression" else "labels"
+    status, out, _ = call(predict.main, capsys, *argv)
+    assert (status, out.startswith(f"{what} of 11 rows")) == (0, True)
+    expected = model.predict(X)
+    if suffix == "csv":
+        with output.open(encoding="utf-8", newline="") as file:
+            head, *rows = csv.reader(file)
+        if model.task == "classification":
+            assert (head, [name for (name,) in rows]) == (["label"], [model.class_names[k] for k in expected])
+        else:
+            assert head == list(model.class_names)
+            np.testing.assert_allclose(np.array(rows, float), expected.reshape(11, -1), rtol=1e-12)
+    else:
+        found = np.load(output) if suffix == "npy" else np.load(output)[what]
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+        assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    if model.task == "regression":
+        assert "numbers, which have no --probabilities" in refused(
+            predict.main, capsys, *argv, "--probabilities"
+        )
+    elif suffix == "npy":
+        assert call(predict.main, capsys, *argv, "--probabilities")[0] == 0
+        np.testing.assert_allclose(np.load(output), model.probabilities(X), atol=1e-6)
+
+
+def test_a_row_of_a_later_part_is_named(tmp_path, run, capsys, monkeypatch):
+    monkeypatch.setattr(predict, "PART", 3 * 12)
+    np.save(tmp_path / "X.npy", np.where(np.arange(132).reshape(11, 12) == 100, 3e38, 1.0))
+    model = models.make(models.PREPROCESSINGS[0])
+    model.params["W1"] *= np.float32(1e3)
+    run = write_run(tmp_path / "run", model)
+    line = refused(predict.main, capsys, run, "--input", tmp_path / "X.npy", "--output", tmp_path / "a.npy")
+    assert "X.npy: row 8 gives no prediction but NaN" in line
+
+
 def test_images(tmp_path, run, capsys):
     image = pytest.importorskip("PIL.Image")
     folder = tmp_path / "images"
@@ -110,7 +154,7 @@ def test_what_a_user_can_mend(tmp_path, run, capsys, monkeypatch):
     assert "end --output in" in error(output="out.txt")
     monkeypatch.setattr(files.Path, "replace", denied)
     assert error().endswith("out.npy cannot be written (Permission denied): give another --output")
-    assert "the values of row 2 are too large for float32" in error(source="huge.npy")
+    assert "huge.npy: row 2 holds values too large for float32" in error(source="huge.npy")
     assert "use cpu, cuda, cuda:N or mps" in error(run, "X.npy", "out.npy", "--device", "tpu")
     assert "not allowed with" in error(run, "X.npy", "out.npy", "--labels", "--probabilities")
     for white in ("0", "nan", "-1"):

@@ -1,4 +1,4 @@
-"""Confusion matrix and per-class measures, against their definitions and scikit-learn."""
+"""Confusion matrix, measures of classes, labels and numbers, against their definitions and scikit-learn."""
 
 import numpy as np
 import pytest
@@ -30,6 +30,43 @@ def test_as_scikit_learn_has_it(num_classes):
     expected = sklearn.precision_recall_fscore_support(y, predicted)
     for ours, theirs in zip(metrics.per_class(y, predicted, num_classes), expected, strict=True):
         np.testing.assert_allclose(ours, theirs)
+
+
+def test_labels_as_scikit_learn_has_them():
+    sklearn = pytest.importorskip("sklearn.metrics")
+    y, predicted = np.random.default_rng(0).integers(0, 2, (2, 300, 4), np.uint8)
+    expected = sklearn.precision_recall_fscore_support(y, predicted)
+    for ours, theirs in zip(metrics.per_label(y, predicted), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs)
+    nothing = metrics.per_label(np.zeros((3, 1), np.uint8), np.zeros((3, 1), np.int64))
+    assert np.isnan([nothing.precision, nothing.recall, nothing.f1]).all()
+    assert nothing.support.tolist() == [0]
+
+
+def test_numbers_as_scikit_learn_has_them():
+    sklearn = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    y = rng.normal([1e6, 0, -2, 5, 5], [1, 1e-3, 10, 0, 0], (300, 5))
+    predicted = y + rng.normal(0, [0.5, 1e-4, 20, 0, 1], (300, 5))
+    found = metrics.regression(y, predicted)
+    each = {"multioutput": "raw_values"}
+    np.testing.assert_allclose(found.r2, sklearn.r2_score(y, predicted, **each))
+    np.testing.assert_allclose(found.rmse, sklearn.root_mean_squared_error(y, predicted, **each))
+    np.testing.assert_allclose(found.mae, sklearn.mean_absolute_error(y, predicted, **each))
+    flat = metrics.regression(y[:, :1], predicted[:, 0])
+    np.testing.assert_allclose(flat, [values[:1] for values in found], rtol=1e-12)
+    assert found.mean()["r2"] == pytest.approx(sklearn.r2_score(y, predicted))
+
+
+def test_text_of_numbers():
+    y = np.array([[0.0, 1e6], [2.0, 3e6]])
+    table = metrics.regression_text(metrics.regression(y, y + np.array([1.0, 0.0])), ("height", "\x1b[31m"))
+    assert [line.split() for line in table.splitlines()] == [
+        ["R²", "RMSE", "MAE"],
+        ["height", "0.0000", "1", "1"],
+        [r"\x1b[31m", "1.0000", "0", "0"],
+        ["mean", "0.5000", "0.5", "0.5"],
+    ]
 
 
 def test_no_rows():

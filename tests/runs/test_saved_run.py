@@ -22,6 +22,15 @@ def test_a_folder_or_any_model_in_it(tmp_path):
     assert (best.folder, best.model.mlp.norm) == (run, "layer")
 
 
+def test_a_folder_of_a_sweep_is_its_best(tmp_path):
+    run = write_run(tmp_path / "best", dataset="digits")
+    found = saved_run.open_run(str(tmp_path))
+    assert (found.folder, found.path) == (run, run / "model.safetensors")
+    assert found.settings() == {"dataset": "digits"}
+    write_run(tmp_path)
+    assert saved_run.open_run(str(tmp_path)).folder == tmp_path
+
+
 def test_a_model_alone_has_no_settings(tmp_path):
     run = saved_run.open_run(str(write_run(tmp_path)))
     assert run.settings() == {}
@@ -46,7 +55,8 @@ def test_data_of_fewer_classes_fit(tmp_path):
     ],
 )
 def test_labels_are_the_models_also_where_some_are_missing(tmp_path, class_names, y, numbers):
-    model = replace(models.make(), class_names=class_names)
+    of = "classes" if len(class_names) == 3 else "one of two"
+    model = replace(models.make(of=of), class_names=class_names)
     np.savez(tmp_path / "some.npz", X=models.rows(3), y=y, X_val=models.rows(3), y_val=y)
     found = saved_run.SavedRun(tmp_path, tmp_path / "model.safetensors", model)
     data = found.dataset(str(tmp_path / "some.npz"), None, progress=False)
@@ -63,6 +73,18 @@ def test_labels_that_are_none_of_the_models(tmp_path, class_names, y, label):
     found = saved_run.SavedRun(tmp_path, tmp_path / "model.safetensors", model)
     with pytest.raises(InputError, match=f"has the label {label}, which is no class of the model: give"):
         found.dataset(str(tmp_path / "other.npz"), None, progress=False)
+
+
+def test_data_of_another_task(tmp_path):
+    np.savez(tmp_path / "three.npz", X=models.rows(9), y=np.arange(27).reshape(9, 3))
+    np.savez(tmp_path / "two.npz", X=models.rows(9), y=np.arange(18).reshape(9, 2))
+    run = saved_run.open_run(str(write_run(tmp_path, models.make(of="numbers"))))
+    data = run.dataset(str(tmp_path / "three.npz"), None, progress=False)
+    assert (data.task, data.y_train.dtype) == ("regression", np.float64)
+    with pytest.raises(InputError, match="has 2 outputs and the model 3"):
+        run.dataset(str(tmp_path / "two.npz"), None, progress=False)
+    with pytest.raises(InputError, match="digits is for classification and the model for regression"):
+        run.dataset("digits", None, progress=False)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"dataset": 3}', '{"nonsense": 1}', "\ud800"])

@@ -1,13 +1,13 @@
-"""``xpnet evaluate``: what a trained run is worth on a data set, class by class."""
+"""``xpnet evaluate``: what a trained run is worth on a data set, class by class or number by number."""
 
 import json
 import logging
 import math
 import warnings
 from argparse import BooleanOptionalAction, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,14 @@ from xpnet.commands.console import complain, run_command
 from xpnet.commands.flags import Parser, add_run
 from xpnet.commands.outputs import refusing
 from xpnet.datasets import Dataset
-from xpnet.device import Backend, get_device
+from xpnet.device import Backend, Device, get_device
 from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.reporting import metrics, plots
 from xpnet.runs import saved_run
 from xpnet.text import printable
 from xpnet.training.model import Model
+from xpnet.training.raw_rows import RowError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,8 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(argv: Sequence[str] | None) -> Namespace:
     parser = Parser(
         NAME,
-        description="Evaluate a trained run: accuracy, precision and recall of each class, the confusion "
-        "matrix, and the mistakes that it was surest of.",
+        description="Evaluate a trained run: accuracy, precision and recall of each class or label, the "
+        "confusion matrix of classes, and the mistakes that it was surest of; of a regression R² and errors.",
     )
     add_run(parser)
     parser.add_argument(
@@ -90,51 +91,113 @@ def _evaluate(given: Namespace) -> int:
         raise InputError(f"there is no folder {folder}: make it or give another --out")
     data = run.dataset(given.dataset, given.data_dir, progress=not given.quiet)
     split, X, y = _rows(data, given.split)
-    P = run.model.probabilities(X, device)
-    if not np.isfinite(P).all():
-        raise InputError(
-            f"{run.path} gives no probabilities for {data.name}, but NaN: train again with a lower "
-            "--learning-rate, or evaluate on data of the scale it was trained on"
-        )
-    predicted = np.asarray(P.argmax(axis=1), np.int64)
-    names = run.model.class_names
-    found = metrics.per_class(y, predicted, len(names))
-    counts = metrics.confusion(y, predicted, len(names)) if len(names) <= metrics.MOST_CLASSES else None
-    accuracy = float((predicted == y).mean())
-
-    drawn = _draw(run.model, X, y, P, found, counts) if plots.available() else {}
-    written = _write(folder, split, drawn)
+    try:
+        found = FINDINGS[run.model.task](run.model, X, y, device)
+    except RowError as error:
+        raise InputError(f"{run.path} and {data.name}: {error}") from error
+    written = _write(folder, split, found.drawn)
     if not given.quiet:
-        print(f"accuracy: {100 * accuracy:.2f} % of the {len(y)} {split} rows of {printable(data.name)}")
-        print(f"\n{metrics.per_class_text(found, names)}")
-        if counts is not None:
-            print("\nclass (down) taken for (across)" if len(names) <= metrics.WIDEST else "\nmistakes")
-            print(metrics.confusion_text(counts, names))
+        print(f"{found.score} of the {len(y)} {split} rows of {printable(data.name)}")
+        for table in found.tables:
+            print(f"\n{table}")
         if written:
             print(f"\nwritten to {' and '.join(printable(str(path)) for path in written)}")
-        if not plots.available():
+        if run.model.task == "classification" and not plots.available():
             complain(NAME, f"note: there are no pictures, which need matplotlib: {plots.INSTALL}")
     if given.json:
-        classes = [
-            {"name": name, **{key: _plain(value) for key, value in zip(found._fields, of_class, strict=True)}}
-            for name, of_class in zip(names, zip(*found, strict=True), strict=True)
-        ]
         summary = {
-            "accuracy": accuracy,
             "rows": len(y),
             "split": split,
             "dataset": data.name,
             "device": device.name,
-            "mean": {name: _plain(value) for name, value in found.mean().items()},
-            "classes": classes,
-            "confusion": None if counts is None else counts.tolist(),
+            **found.summary,
             "pictures": [str(path) for path in written],
         }
         print(json.dumps(summary))
     return 0
 
 
-def _rows(data: Dataset, split: str | None) -> tuple[str, NDArray[Any], NDArray[np.int64]]:
+class Findings(NamedTuple):
+    """What an evaluation found.
+
+    Attributes
+    ----------
+    score
+        In words.
+    tables
+        For a terminal.
+    summary
+        For JSON.
+    drawn
+        Pictures by name.
+    """
+
+    score: str
+    tables: list[str]
+    summary: dict[str, Any]
+    drawn: dict[str, "Figure"] = {}  # noqa: RUF012 - nobody writes to it
+
+
+def of_classes(model: Model, X: NDArray[Any], y: NDArray[np.int64], device: Device) -> Findings:
+    """Evaluate classes ``(rows,)``."""
+    P, names = model.probabilities(X, device), model.class_names
+    predicted = np.asarray(P.argmax(axis=1), np.int64)
+    found = metrics.per_class(y, predicted, len(names))
+    counts = metrics.confusion(y, predicted, len(names)) if len(names) <= metrics.MOST_CLASSES else None
+    tables = [metrics.per_class_text(found, names)]
+    if counts is not None:
+        head = "class (down) taken for (across)" if len(names) <= metrics.WIDEST else "mistakes"
+        tables.append(f"{head}\n{metrics.confusion_text(counts, names)}")
+    accuracy = float((predicted == y).mean())
+    summary = {
+        "accuracy": accuracy,
+        **_of_each("classes", found, names),
+        "confusion": None if counts is None else counts.tolist(),
+    }
+    drawn = _draw(model, X, y, P, found, counts) if plots.available() else {}
+    return Findings(f"accuracy: {metrics.shown(accuracy)}", tables, summary, drawn)
+
+
+def of_labels(model: Model, X: NDArray[Any], y: NDArray[np.uint8], device: Device) -> Findings:
+    """Evaluate labels ``(rows, labels)``, of which a row may have several."""
+    predicted = model.predict(X, device)
+    found = metrics.per_label(y, predicted)
+    accuracy = float((predicted == y).all(axis=1).mean())
+    return Findings(
+        f"all labels right: {metrics.shown(accuracy)}",
+        [metrics.per_class_text(found, model.class_names)],
+        {"accuracy": accuracy, **_of_each("labels", found, model.class_names)},
+    )
+
+
+def of_numbers(model: Model, X: NDArray[Any], y: NDArray[np.float64], device: Device) -> Findings:
+    """Evaluate numbers ``(rows, outputs)``."""
+    found = metrics.regression(y, model.predict(X, device))
+    r2 = found.mean()["r2"]
+    return Findings(
+        f"R²: {metrics.shown(r2, 'r2')}",
+        [metrics.regression_text(found, model.class_names)],
+        {"r2": r2, **_of_each("outputs", found, model.class_names)},
+    )
+
+
+FINDINGS: dict[str, Callable[[Model, NDArray[Any], NDArray[Any], Device], Findings]] = {
+    "classification": of_classes,
+    "multilabel": of_labels,
+    "regression": of_numbers,
+}
+
+
+def _of_each(what: str, found: metrics.PerClass | metrics.PerOutput, names: Sequence[str]) -> dict[str, Any]:
+    """Return the measures of each class, label or number, and their means, for JSON."""
+    each = [
+        {"name": name, **{key: _plain(value) for key, value in zip(found._fields, values, strict=True)}}
+        for name, values in zip(names, zip(*found, strict=True), strict=True)
+    ]
+    return {"mean": {name: _plain(value) for name, value in found.mean().items()}, what: each}
+
+
+def _rows(data: Dataset, split: str | None) -> tuple[str, NDArray[Any], NDArray[Any]]:
     """Return the name of a split and its rows."""
     split = split or ("val" if data.X_test is None else "test")
     X, y = getattr(data, f"X_{split}"), getattr(data, f"y_{split}")
@@ -144,9 +207,9 @@ def _rows(data: Dataset, split: str | None) -> tuple[str, NDArray[Any], NDArray[
 
 
 def _plain(value: Any) -> float | int | None:
-    """Return a number for JSON, which has no NaN."""
+    """Return a number for JSON, which has no NaN and no infinity."""
     number: float | int = value.item() if isinstance(value, np.generic) else value
-    return None if math.isnan(number) else number
+    return number if math.isfinite(number) else None
 
 
 def _draw(

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xpnet.errors import InputError
 from xpnet.files import replacing
 
-__all__ = ["SUFFIXES", "check_output", "refusing", "writing"]
+__all__ = ["SUFFIXES", "Content", "check_output", "refusing", "writing"]
 
 SUFFIXES = (".npy", ".npz", ".csv")
 
@@ -47,23 +47,46 @@ def refusing(path: Path, flag: str = "--output") -> Iterator[None]:
         raise InputError(f"{path} cannot be written ({reason}): give another {flag}") from error
 
 
+class Content(NamedTuple):
+    """What will be written.
+
+    Attributes
+    ----------
+    what
+        Classes, or 0 and 1 for each label; probabilities; or numbers.
+    names
+        Of the classes, labels or numbers.
+    is_flat
+        Whether each row has one value, not one for each name.
+    files
+        Names of the images that the rows are, which begin the lines of a ``.csv``.
+    """
+
+    what: Literal["labels", "probabilities", "numbers"]
+    names: Sequence[str]
+    is_flat: bool = False
+    files: Sequence[str] | None = None
+
+    def no_rows(self) -> NDArray[Any]:
+        """Return what is written where there are no rows."""
+        dtype = {"labels": np.int64, "probabilities": np.float32, "numbers": np.float64}[self.what]
+        return np.empty(0 if self.is_flat else (0, len(self.names)), dtype)
+
+
+Write: TypeAlias = Callable[[NDArray[Any]], None]
+
+
 @contextmanager
-def writing(
-    path: Path, class_names: Sequence[str], labels: bool, names: Sequence[str] | None
-) -> Iterator[Callable[[NDArray[Any]], None]]:
+def writing(path: Path, content: Content) -> Iterator[Write]:
     """Give what writes a part of the predictions; the file is there once all are written.
 
     Parameters
     ----------
     path
-        ``.npy``: one array. ``.npz``: that as ``labels`` or ``probabilities``, with ``class_names`` and,
-        of images, ``files``. ``.csv``: a row each, labels by the name of their class.
-    class_names
-        The name of each class.
-    labels
-        Whether classes ``(rows,)`` will be written, int64; else probabilities ``(rows, classes)``.
-    names
-        Of the images, which begin the lines of a ``.csv``.
+        ``.npy``: one array. ``.npz``: that by what it is, with ``class_names`` and, of images, ``files``.
+        ``.csv``: a row each, classes by their names.
+    content
+        What it will be.
 
     Raises
     ------
@@ -71,27 +94,25 @@ def writing(
         The file cannot be written.
     """
     kind = {".npy": _npy, ".npz": _npz, ".csv": _csv}[path.suffix.lower()]
-    with refusing(path), replacing(path) as temporary, kind(temporary, class_names, labels, names) as write:
+    with refusing(path), replacing(path) as temporary, kind(temporary, content) as write:
         yield write
 
 
 @contextmanager
-def _npy(
-    path: Path, class_names: Sequence[str], labels: bool, _names: Sequence[str] | None
-) -> Iterator[Callable[[NDArray[Any]], None]]:
-    written, dtype = 0, np.dtype(np.int64 if labels else np.float32)
+def _npy(path: Path, content: Content) -> Iterator[Write]:
+    written, like = 0, content.no_rows()
 
     def head() -> None:
         """How many rows there are is known at the end; NumPy leaves room for any number of them."""
         file.seek(0)
-        shape = (written,) if labels else (written, len(class_names))
-        description = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        shape, descr = (written, *like.shape[1:]), np.lib.format.dtype_to_descr(like.dtype)
+        description = {"descr": descr, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, description)
 
     def write(part: NDArray[Any]) -> None:
-        nonlocal written, dtype
+        nonlocal written, like
         if not written:
-            dtype = part.dtype
+            like = part
             head()
         file.write(np.ascontiguousarray(part).data)
         written += len(part)
@@ -103,34 +124,30 @@ def _npy(
 
 
 @contextmanager
-def _npz(
-    path: Path, class_names: Sequence[str], labels: bool, names: Sequence[str] | None
-) -> Iterator[Callable[[NDArray[Any]], None]]:
-    parts: list[NDArray[Any]] = [
-        np.empty(0, np.int64) if labels else np.empty((0, len(class_names)), np.float32)
-    ]
+def _npz(path: Path, content: Content) -> Iterator[Write]:
+    parts: list[NDArray[Any]] = []
     yield parts.append
-    arrays: dict[str, Any] = {"labels" if labels else "probabilities": np.concatenate(parts[1:] or parts)}
-    arrays["class_names"] = np.array(class_names, np.str_)
-    if names is not None:
-        arrays["files"] = np.array(names, np.str_)
+    arrays: dict[str, Any] = {content.what: np.concatenate(parts or [content.no_rows()])}
+    arrays["class_names"] = np.array(content.names, np.str_)
+    if content.files is not None:
+        arrays["files"] = np.array(content.files, np.str_)
     with path.open("wb") as file:  # np.savez would add .npz to a name
         np.savez(file, **arrays)
 
 
 @contextmanager
-def _csv(
-    path: Path, class_names: Sequence[str], labels: bool, names: Sequence[str] | None
-) -> Iterator[Callable[[NDArray[Any]], None]]:
-    files = iter(names or ())
+def _csv(path: Path, content: Content) -> Iterator[Write]:
+    names, by_name = content.names, content.is_flat and content.what == "labels"
+    files = iter(content.files or ())
     # A name may be no text: what cannot be encoded is written out.
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*(["file"] if names else []), *(["label"] if labels else class_names)])
+        writer.writerow([*(["file"] if content.files else []), *(["label"] if by_name else names)])
 
         def write(part: NDArray[Any]) -> None:
             # str of a float32 is as short as its precision allows, which tolist() would lose.
-            rows = ([class_names[k]] for k in part) if labels else (map(str, row) for row in part)
-            writer.writerows([*([next(files)] if names else []), *row] for row in rows)
+            columns = part[:, None] if content.is_flat else part
+            rows = ([names[k]] for k in part) if by_name else (map(str, row) for row in columns)
+            writer.writerows([*([next(files)] if content.files else []), *row] for row in rows)
 
         yield write

@@ -1,24 +1,23 @@
-"""``xpnet predict``: classes or probabilities of new rows, by a trained run."""
+"""``xpnet predict``: classes, labels, probabilities or numbers of new rows, by a trained run."""
 
 import json
 import math
 import time
 from argparse import BooleanOptionalAction, Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import get_args
 
 from xpnet.commands.console import run_command
 from xpnet.commands.flags import Parser, add_run
-from xpnet.commands.outputs import SUFFIXES, check_output, writing
-from xpnet.datasets.rows import Rows, open_rows
+from xpnet.commands.outputs import SUFFIXES, Content, check_output, writing
+from xpnet.datasets.rows import open_rows
 from xpnet.device import Backend, get_device
 from xpnet.errors import InputError
 from xpnet.runs import saved_run
 from xpnet.text import printable
+from xpnet.training.model import Model
+from xpnet.training.raw_rows import RowError
 
 __all__ = ["main"]
 
@@ -47,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> Namespace:
-    parser = Parser(NAME, description="Predict the classes of rows or images with a trained run.")
+    parser = Parser(NAME, description="Predict rows or images with a trained run.")
     add_run(parser)
     parser.add_argument(
         "--input",
@@ -60,11 +59,17 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         "--output",
         metavar="FILE",
         required=True,
-        help=".npy, .npz (with the names of classes and images) or .csv (labels by name)",
+        help=".npy, .npz (with the names of classes and images) or .csv (classes by name)",
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--labels", action="store_true", help="write the most probable class (default)")
-    what.add_argument("--probabilities", action="store_true", help="write the probability of each class")
+    what.add_argument(
+        "--labels",
+        action="store_true",
+        help="write the most probable class, or 0 or 1 for each label; of a regression its numbers (default)",
+    )
+    what.add_argument(
+        "--probabilities", action="store_true", help="write the probability of each class or label"
+    )
     parser.add_argument(
         "--white",
         metavar="X",
@@ -90,23 +95,20 @@ def _predict(given: Namespace) -> int:
     device = get_device(given.device, given.backend)
     run = saved_run.open_run(given.run)
     model = run.model
+    content = _content(model, given.probabilities)
+    predict = model.probabilities if given.probabilities else model.predict
     rows = open_rows(source, model.num_features, model.image_shape, _white(given.white, run))
     done, began = 0, time.perf_counter()
-    with writing(target, model.class_names, not given.probabilities, rows.names) as write:
-        for part in _parts(rows, model.num_features):
-            P = model.probabilities(part, device)
-            if not np.isfinite(P).all():
-                row = done + int(np.isfinite(P).all(axis=1).argmin())
-                raise InputError(
-                    f"{source}: the values of row {row} are too large for {P.dtype}: divide them as those "
-                    "were that the run was trained on"
-                )
-            write(P if given.probabilities else _labels(P))
+    with writing(target, content._replace(files=rows.names)) as write:
+        for part in rows.parts(max(1, PART // model.num_features)):
+            try:
+                write(predict(part, device))
+            except RowError as error:
+                raise InputError(f"{source}: row {done + error.row} {error.problem}") from error
             done += len(part)
     seconds = time.perf_counter() - began
     if not given.quiet:
-        what = "probabilities" if given.probabilities else "labels"
-        print(f"{what} of {done} rows in {seconds:.2f} s on {device.name}: {printable(given.output)}")
+        print(f"{content.what} of {done} rows in {seconds:.2f} s on {device.name}: {printable(given.output)}")
     if given.json:
         print(json.dumps({"rows": done, "seconds": seconds, "device": device.name, "output": given.output}))
     return 0
@@ -123,9 +125,13 @@ def _white(white: float | None, run: saved_run.SavedRun) -> float:
     return white
 
 
-def _parts(rows: Rows, num_features: int) -> Iterator[NDArray[Any]]:
-    return rows.parts(max(1, PART // num_features))
-
-
-def _labels(P: NDArray[Any]) -> NDArray[np.int64]:
-    return np.asarray(P.argmax(axis=1), np.int64)
+def _content(model: Model, probabilities: bool) -> Content:
+    """Return what will be written."""
+    names = model.class_names
+    if model.task == "regression":
+        if probabilities:
+            raise InputError("this run predicts numbers, which have no --probabilities: leave that out")
+        return Content("numbers", names, is_flat=len(names) == 1)
+    if probabilities:
+        return Content("probabilities", names)
+    return Content("labels", names, is_flat=model.task == "classification")

@@ -1,4 +1,4 @@
-"""What the classes of a classification are worth: the confusion matrix, and precision and recall of each."""
+"""What predictions are worth: of classes and labels precision and recall, of numbers how far they are off."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,14 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.text import printable
+from xpnet.training.evaluation import r_squared
 
 __all__ = [
     "MOST_CLASSES",
     "PerClass",
+    "PerOutput",
     "confusion",
     "confusion_text",
     "per_class",
     "per_class_text",
+    "per_label",
+    "regression",
+    "regression_text",
     "shown",
 ]
 
@@ -68,8 +73,61 @@ def per_class(y: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: i
     hits, support, taken = (
         np.bincount(classes, minlength=num_classes) for classes in (y[y == predicted], y, predicted)
     )
+    return _per_class(hits, support, taken)
+
+
+def per_label(y: NDArray[Any], predicted: NDArray[Any]) -> PerClass:
+    """Return how well each label is recognised, in the rows that have it, among those that may have several.
+
+    Parameters
+    ----------
+    y, predicted
+        0 or 1 for each label ``(rows, labels)``, and what was said of it.
+    """
+    has, said = y > 0, predicted > 0
+    return _per_class(*(of.sum(axis=0, dtype=np.int64) for of in (has & said, has, said)))
+
+
+def _per_class(hits: NDArray[np.int64], support: NDArray[np.int64], taken: NDArray[np.int64]) -> PerClass:
     with np.errstate(invalid="ignore"):  # 0 / 0 is NaN
         return PerClass(hits / taken, hits / support, 2 * hits / (support + taken), support)
+
+
+class PerOutput(NamedTuple):
+    """How far each number is off; arrays ``(outputs,)``.
+
+    Attributes
+    ----------
+    r2
+        R², the part of its variance that is predicted; as scikit-learn has it where there is none.
+    rmse
+        Root of the mean squared error.
+    mae
+        Mean absolute error.
+    """
+
+    r2: NDArray[np.float64]
+    rmse: NDArray[np.float64]
+    mae: NDArray[np.float64]
+
+    def mean(self) -> dict[str, float]:
+        """Return the mean of each measure over the outputs."""
+        return {name: float(values.mean()) for name, values in self._asdict().items()}
+
+
+def regression(y: NDArray[np.float64], predicted: NDArray[np.float64]) -> PerOutput:
+    """Return how far each number is off.
+
+    Parameters
+    ----------
+    y, predicted
+        ``(rows, outputs)``, at least one row; predictions of one output may be ``(rows,)``.
+    """
+    distance = np.reshape(predicted, y.shape) - y
+    squares = distance * distance
+    # Each output like a network of its own, or it would be the mean.
+    r2 = r_squared(np, squares.sum(axis=0)[:, None], y.T[:, :, None], None)
+    return PerOutput(np.asarray(r2), np.sqrt(squares.mean(axis=0)), np.abs(distance).mean(axis=0))
 
 
 def confusion(y: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: int) -> NDArray[np.int64]:
@@ -90,6 +148,15 @@ def per_class_text(found: PerClass, class_names: Sequence[str]) -> str:
     for name, *values, support in zip(map(printable, class_names), *found, strict=True):
         lines.append((name, *map(_percent, values), str(support)))
     lines.append(("mean", *map(_percent, found.mean().values()), str(found.support.sum())))
+    return _aligned(lines)
+
+
+def regression_text(found: PerOutput, names: Sequence[str]) -> str:
+    """Return the measures of each number, and their means, as lines for a terminal."""
+    lines: list[tuple[str, ...]] = [("", "R²", "RMSE", "MAE")]
+    rows = [*zip(*found, strict=True), tuple(found.mean().values())]
+    for name, (r2, *errors) in zip([*map(printable, names), "mean"], rows, strict=True):
+        lines.append((name, f"{r2:.4f}", *(f"{error:.5g}" for error in errors)))
     return _aligned(lines)
 
 

@@ -67,18 +67,29 @@ class SavedRun:
             name, data_dir = settings.get("dataset"), data_dir or settings.get("data_dir")
         if name is None:
             raise InputError(f"there is no config.json beside {self.path}: name the data set with --dataset")
-        data = datasets.load(name, data_dir, progress=progress)
+        task, names = self.model.task, self.model.class_names
+        # Of a file the targets alone may not tell, as of whole numbers to predict.
+        data = datasets.load(name, data_dir, progress=progress, task=task if Path(name).suffix else None)
+        if data.task != task:
+            raise InputError(
+                f"{data.name} is for {data.task} and the model for {task}: "
+                "give --dataset one like that which it was trained on"
+            )
         for what, has, takes in (
             ("features", data.num_features, self.model.num_features),
-            ("classes", data.num_classes, len(self.model.class_names)),
+            (
+                "classes" if task == "classification" else "outputs",
+                data.num_outputs,
+                len(self.model.class_names),
+            ),
         ):
             # A file of a user's own may hold rows of the first classes only.
-            if has > takes or (has < takes and what == "features"):
+            if has > takes or (has < takes and what != "classes"):
                 raise InputError(
                     f"{data.name} has {has} {what} and the model {takes}: "
                     "give --dataset one like that which it was trained on"
                 )
-        return _renumbered(data, self.model.class_names)
+        return _renumbered(data, names)
 
 
 def _renumbered(data: Dataset, class_names: tuple[str, ...]) -> Dataset:
@@ -121,7 +132,7 @@ def open_run(path: str) -> SavedRun:
     Parameters
     ----------
     path
-        Run folder or model file.
+        Run folder, folder of a sweep (for the run in its ``best``), or model file.
 
     Raises
     ------
@@ -129,5 +140,7 @@ def open_run(path: str) -> SavedRun:
         There is none, or it is damaged.
     """
     given = Path(path)
+    if not (given / "model.safetensors").exists() and (given / "best").is_dir():
+        given /= "best"
     file = given / "model.safetensors" if given.is_dir() else given
     return SavedRun(file.parent, file, load_model(file))
