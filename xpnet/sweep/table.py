@@ -48,38 +48,26 @@ def write_csv(
             writer.writerow([row["network"], *values, *(row[name] for name in measured)])
 
 
-<<<<<<< HEAD
 def as_text(configs: Sequence[Config], rows: Iterable[Mapping[str, Any]], score: str = "accuracy") -> str:
     """Return the settings that vary and the scores, in aligned columns."""
-=======
-def as_text(configs: Sequence[Config], rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return the settings that vary and the accuracies, in aligned columns."""
-    lines = cells(configs, rows)
+    lines = cells(configs, rows, score)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
     )
 
 
-def cells(configs: Sequence[Config], rows: Iterable[Mapping[str, Any]]) -> list[list[str]]:
-    """Return the settings that vary and the accuracies, a list a row, with the names of the columns first."""
->>>>>>> settings
+def cells(
+    configs: Sequence[Config], rows: Iterable[Mapping[str, Any]], score: str = "accuracy"
+) -> list[list[str]]:
+    """Return the settings that vary and the scores, a list a row, with the names of the columns first."""
     names = varied(configs)
     lines = [["network", *names, "train", "val", "status"]]
     for row in rows:
         settings = [show(getattr(configs[row["network"]], name)) for name in names]
-<<<<<<< HEAD
         scores = [shown(row[part], score) for part in ("train_score", "val_score")]
         lines.append([str(row["network"]), *settings, *scores, row["status"]])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
-    )
-=======
-        accuracies = [f"{100 * row[part]:.2f} %" for part in ("train_accuracy", "val_accuracy")]
-        lines.append([str(row["network"]), *settings, *accuracies, row["status"]])
     return lines
->>>>>>> settings
 
 
 def show(value: Any) -> str:

@@ -7,18 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-<<<<<<< HEAD
+from xpnet.text import html_table
 from xpnet.typing import Task
 
 __all__ = ["SCORE_OF", "History", "Row"]
 
 SCORE_OF: Mapping[Task, str] = {"classification": "accuracy", "multilabel": "accuracy", "regression": "r2"}
 """What the score of a task is called, in files and on pictures (see `xpnet.training.evaluation`)."""
-=======
-from xpnet.text import html_table
-
-__all__ = ["History", "Row"]
->>>>>>> settings
 
 LAST_ROWS = 10
 """Rows that a notebook shows."""
@@ -80,7 +75,7 @@ class History:
 
     def _best(self) -> Row | None:
         """The first row of the best validation figure; None without one, or of a stack."""
-        for name, sign in (("val_accuracy", 1), ("val_loss", -1)):
+        for name, sign in (("val_score", 1), ("val_loss", -1)):
             values = {i: getattr(row, name) for i, row in enumerate(self.rows)}
             known = {i: sign * v for i, v in values.items() if np.ndim(v) == 0 and np.isfinite(v)}
             if known:

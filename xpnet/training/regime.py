@@ -1,12 +1,7 @@
 """How networks are trained: what all of a stack have in common, and what may differ between them."""
 
-<<<<<<< HEAD
-from dataclasses import dataclass
-from typing import Literal, Protocol
-=======
 from dataclasses import dataclass, fields
-from typing import Literal
->>>>>>> settings
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

@@ -1,10 +1,7 @@
 """The best state so far, and when to stop waiting for a better one."""
 
 from dataclasses import dataclass, field
-<<<<<<< HEAD
 from typing import NamedTuple, Protocol
-=======
->>>>>>> settings
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +29,9 @@ class Best:
         ``(*nets,)``: the epoch, from 0, that ended with it.
     """
 
-<<<<<<< HEAD
     state: State = field(repr=False)
-    value: NDArray[np.float64]
-    epoch: NDArray[np.int64]
-=======
-    params: Params = field(repr=False)
     value: NDArray[np.float64] = field(repr=False)
     epoch: NDArray[np.int64] = field(repr=False)
->>>>>>> settings
 
     @property
     def params(self) -> Params:
