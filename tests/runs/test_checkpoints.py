@@ -114,7 +114,7 @@ def test_with_networks_that_diverged_before_and_after(device, dtype, tmp_path, p
 def test_a_run_in_many_short_parts(tmp_path, notes):
     """Each part is broken off in the middle of an epoch and goes on from the last checkpoint."""
     params, settings = random_params(np.random.default_rng(5)), {"num_steps": 60, "sources": sources(6)}
-    settings |= {"solver": "adam", "hyper": Hyper(0.01, ema=0.9), "monitor": "val_accuracy"}
+    settings |= {"solver": "adam", "hyper": Hyper(0.01, ema=0.9), "monitor": "val_score"}
     whole = train(HERE, params, learnable(), **settings)
     after, parts = None, 0
     while after is None or after.epoch < len(whole.history.rows):

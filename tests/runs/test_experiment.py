@@ -59,7 +59,7 @@ def test_an_ensemble_is_networks_of_successive_seeds_on_the_same_batches(changes
     assert together.model.networks == 3
     # Its history is the mean of theirs.
     for row, *each in zip(together.result.history.rows, *(s.result.history.rows for s in alone), strict=True):
-        assert row.val_accuracy == pytest.approx(np.mean([r.val_accuracy for r in each]))
+        assert row.val_score == pytest.approx(np.mean([r.val_score for r in each]))
         assert row.train_loss == pytest.approx(np.mean([r.train_loss for r in each]))
         assert type(row.learning_rate) is float
     losses = np.mean([s.result.history.losses for s in alone], axis=0)
@@ -89,13 +89,13 @@ def test_an_ensemble_tells_of_the_means_as_it_goes():
 
     def on_epoch(history):
         row = history.rows[-1]
-        assert type(row.val_accuracy) is float
-        seen.append((len(history.rows), len(history.losses), row.step, row.val_accuracy))
+        assert type(row.val_score) is float
+        seen.append((len(history.rows), len(history.losses), row.step, row.val_score))
 
     found = run(dataclasses.replace(ADAM, ensemble=2), IMAGES, DEVICE, on_epoch)
     rows = found.result.history.rows
     assert [s[0] for s in seen] == list(range(1, len(rows) + 1))
-    assert [s[1:] for s in seen] == [(row.step, row.step, row.val_accuracy) for row in rows]
+    assert [s[1:] for s in seen] == [(row.step, row.step, row.val_score) for row in rows]
 
 
 def test_an_ensemble_of_which_one_diverges():

@@ -45,7 +45,7 @@ def export(model: Model, path: Path, format: str | None = None) -> str:
 
         onnx.export(model, path)
         return ""
-    if format == "torch":
+    if format in FORMATS:
         from xpnet.exporters import pytorch
 
         return pytorch.export(model, path)

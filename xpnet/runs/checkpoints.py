@@ -29,7 +29,7 @@ __all__ = ["Checkpoints"]
 KEPT = 2
 """Checkpoints of a run that are kept."""
 
-FORMAT = 1
+FORMAT = 2
 
 NAME = re.compile(r"checkpoint-\d{9}\.safetensors")
 
@@ -151,16 +151,21 @@ def _remove(paths: Iterable[Path]) -> None:
             path.unlink()
 
 
+def _states(fit: Fit) -> list[tuple[str, State]]:
+    """Return the states that a run has to go on from, by what they are of."""
+    best = [] if fit.best is None else [("best", fit.best.state)]
+    return [("state", fit.state), ("last_finite", fit.last_finite), *best]
+
+
 def _arrays(fit: Fit, device: Device) -> dict[str, NDArray[Any]]:
     """Return all that a checkpoint holds, by name."""
     arrays = {
         f"{which}/{kind}/{name}": device.to_host(value)
-        for which, state in (("state", fit.state), ("last_finite", fit.last_finite))
+        for which, state in _states(fit)
         for kind, of in state.items()
         for name, value in of.items()
     }
     if fit.best is not None:
-        arrays |= {f"best/{name}": device.to_host(value) for name, value in fit.best.params.items()}
         arrays |= {"best_value": fit.best.value, "best_epoch": fit.best.epoch}
     # A column keeps its dtype: a mean over networks of other floats would have other last bits.
     arrays |= {
@@ -193,15 +198,16 @@ def _fit(description: Mapping[str, Any], tensors: dict[str, NDArray[Any]], devic
     def put(value: NDArray[Any]) -> Array:
         return device.xp.asarray(device.put(value), copy=True)  # training will consume it
 
-    states: dict[str, State] = {"state": {}, "last_finite": {}}
+    states: dict[str, State] = {"state": {}, "last_finite": {}, "best": {}}
     with device.active():
         for key, value in tensors.items():
             which, _, rest = key.partition("/")
             if which in states:
                 kind, _, name = rest.partition("/")
                 states[which].setdefault(kind, {})[name] = put(value)
-        params = {n.removeprefix("best/"): put(v) for n, v in tensors.items() if n.startswith("best/")}
-    best = Best(params, tensors["best_value"], tensors["best_epoch"]) if params else None
+    best = None
+    if states["best"]:
+        best = Best(states["best"], tensors["best_value"], tensors["best_epoch"])
     columns = [tensors[f"rows/{name}"] for name in Row._fields]
     rows = [
         Row._make(v.item() if v.ndim == 0 else v for v in map(np.asarray, row))
