@@ -50,7 +50,23 @@ _WHERE = {
 __version__ = "0.1.0"
 
 # Not scikit-learn's: `from xpnet import *` must work, and stay quick, where that is not installed.
-__all__ = sorted(_WHERE.keys() - {"MLPClassifier", "MLPRegressor"})  # noqa: PLE0605
+__all__ = [
+    "MLP",
+    "Config",
+    "Dataset",
+    "DeviceError",
+    "History",
+    "InputError",
+    "Model",
+    "Run",
+    "Sweep",
+    "TwoLayerNet",
+    "XpnetError",
+    "fit",
+    "get_device",
+    "load",
+    "search",
+]
 
 
 def __getattr__(name: str) -> Any:
