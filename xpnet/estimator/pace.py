@@ -40,8 +40,11 @@ class Pace:
         if self._kind == "invscaling" and self._begun:
             self._set(self._first / (self._seen + epoch * self._rows + 1) ** self._power)
         self._begun = True
-        if self._kind or (self._regime.schedule == "constant" and not self._regime.warmup_steps):
-            found = {"rate": np.full((len(steps), *self._nets), self._rate, np.float64)}
+        shape = (len(steps), *self._nets)
+        if self._kind:
+            found = {"rate": np.full(shape, self._rate, np.float64)}
+        elif self._regime.schedule == "constant" and not self._regime.warmup_steps:
+            found = {"rate": np.full(shape, self._hyper.learning_rate, np.float64)}
         else:
             found = {"rate": self._regime.learning_rates(self._hyper, self._nets, steps, epoch)}
         if self._regime.solver in ("adam", "adamw"):
