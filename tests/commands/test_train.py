@@ -14,10 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cifar_files import write_cifar
+from command_lines import write_npz
 
 from xpnet import __main__ as xpnet_command
-from xpnet import __version__, train
+from xpnet import __version__
+from xpnet.commands import train
 from xpnet.reporting import plots
+from xpnet.runs import fitting
 from xpnet.runs.model_file import load_model
 
 SMALL = "--hidden 8 --iterations 60"
@@ -62,12 +65,6 @@ def tree(folder="."):
 
 def params(folder):
     return load_model(Path(folder, "model.safetensors")).params
-
-
-def write_npz(path, X=None, y=None, **more):
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((80, 4)) if X is None else X
-    np.savez(path, X=X, y=(X[:, 0] > 0).astype(int) if y is None else y, **more)
 
 
 # Runs
@@ -347,16 +344,16 @@ def interrupt(*_, **__):
 
 
 def test_ctrl_c_while_the_data_are_loaded(run, monkeypatch):
-    monkeypatch.setattr(train.datasets, "load", interrupt)
+    monkeypatch.setattr(fitting.datasets, "load", interrupt)
     assert run("--out a/b") == (130, "", "xpnet train: interrupted\n")
     assert tree() == []
 
 
 def test_ctrl_c_before_the_first_step(run, monkeypatch):
-    load = train.datasets.load
+    load = fitting.datasets.load
 
     def load_and_interrupt(*args, **kwargs):
-        monkeypatch.setattr(train.progress, "start", start)
+        monkeypatch.setattr(fitting.progress, "start", start)
         return load(*args, **kwargs)
 
     def start(*_):
@@ -364,8 +361,8 @@ def test_ctrl_c_before_the_first_step(run, monkeypatch):
         shown.on_step = lambda: signal.raise_signal(signal.SIGTERM)
         return shown
 
-    real_start = train.progress.start
-    monkeypatch.setattr(train.datasets, "load", load_and_interrupt)
+    real_start = fitting.progress.start
+    monkeypatch.setattr(fitting.datasets, "load", load_and_interrupt)
     status, out, err = run(f"--out a {SMALL}")
     assert (status, out, tree()) == (143, "", [])
     assert err == "xpnet train: interrupted before the first step: there is nothing to keep\n"
