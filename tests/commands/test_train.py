@@ -412,12 +412,17 @@ def test_the_command_hands_on_to_train(capsys):
     assert xpnet_command.main(f"train --out a --quiet --json {SMALL}".split()) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 60
     assert xpnet_command.main(["train", "--seed", "x"]) == 2
-    assert capsys.readouterr().err.startswith("xpnet train: error: argument --seed")
+    assert capsys.readouterr().err.startswith("xpnet train: error: --seed must be an integer, not 'x'")
 
 
 @pytest.mark.parametrize(
     ("argv", "part"),
-    [([], "give a command: train"), (["trian"], "'trian'"), (["--nope"], "command")],
+    [
+        ([], "give a command: train"),
+        (["trian"], "unknown command 'trian': did you mean train?"),
+        (["brew"], "unknown command 'brew': there are train, evaluate, "),
+        (["--nope"], "command"),
+    ],
 )
 def test_the_command_without_a_subcommand(argv, part, capsys):
     assert xpnet_command.main(argv) == 2
@@ -433,6 +438,10 @@ def test_the_command_without_a_subcommand(argv, part, capsys):
         (["--version"], f"xpnet {__version__}"),
         (["--help"], "train"),
         (["train", "--help"], "(default: 0.02; cifar10: 0.0016)"),
+        (["train", "--help"], "xpnet train --hidden 100 100 --epochs 20"),
+        (["train", "--help-all"], "--label-smoothing X"),
+        (["sweep", "--help"], "--halving, --no-halving"),
+        (["sweep", "--help-all"], "--solver NAME [NAME ...] how gradients change parameters; one of sgd, "),
     ],
 )
 def test_help_and_version(argv, part, capsys):
@@ -441,7 +450,24 @@ def test_help_and_version(argv, part, capsys):
     assert part in " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.parametrize("name", ["train"])
-def test_every_subcommand_has_a_module(name):
-    module, _ = xpnet_command.COMMANDS[name]
-    assert callable(importlib.import_module(module).main)
+@pytest.mark.parametrize("name", xpnet_command.COMMANDS)
+def test_the_help_of_every_subcommand_has_examples(name, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        xpnet_command.main([name, "--help"])
+    usage, text, examples, *_ = capsys.readouterr().out.split("\n\n")
+    assert usage.startswith(f"usage: xpnet {name}")
+    assert text
+    lines = examples.splitlines()
+    assert 1 <= len(lines) <= 2
+    assert all(line.startswith(f"  xpnet {name}") for line in lines)
+
+
+def test_the_first_help_is_short(capsys):
+    """With what most people use, and no setting that a command refuses."""
+    for name in ("train", "sweep"):
+        with pytest.raises(SystemExit, match="0"):
+            xpnet_command.main([name, "--help"])
+        flags = set(re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, re.MULTILINE))
+        assert {"--help-all", "--config", "--hidden", "--learning-rate", "--out"} <= flags
+        assert len(flags) <= {"train": 25, "sweep": 32}[name]
+        assert not flags & {"--beta2", "--ensemble", "--checkpoint-every", "--no-json"}

@@ -39,10 +39,15 @@ __all__ = ["main"]
 
 NAME = "xpnet sweep"
 DESCRIPTION = """\
-Train every combination of the values given, many networks at a time as one stack.
-With --ablation, only the first value of each setting together, and each further value alone changed.
-With --random N, N draws instead: two values of a setting with a decimal range are its ends,
-log-uniform if both are above 0; of any other values each draw takes one."""
+Train every combination of the values given, many networks at a time as one stack. With --ablation, only the
+first value of each setting together, and each further value alone changed. With --random N, N draws instead:
+two values of a setting with a decimal range are its ends, log-uniform if both are above 0; of any other
+values each draw takes one.
+"""
+EXAMPLES = (
+    "xpnet sweep --learning-rate 0.01 0.02 --hidden 300 --hidden 100 100",
+    "xpnet sweep --random 50 --learning-rate 1e-3 1e-1 --reg 1e-4 1e-1 --halving",
+)
 
 SINGLE = (
     *space.SAME_FOR_ALL,
@@ -57,7 +62,7 @@ SINGLE = (
 """Settings of `Config` that take one value."""
 
 
-_sweep_setting = partial(setting, group="sweep")
+_sweep_setting = partial(setting, group="sweep", common=True)
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _read_settings(argv: Sequence[str] | None) -> dict[str, Any]:
     return flags.parse(
-        flags.Parser(NAME, description=DESCRIPTION),
+        flags.Parser(NAME, DESCRIPTION, *EXAMPLES),
         SweepConfig,
         argv,
         defaults=lambda given: defaults_for(given.get("dataset"), SweepConfig),

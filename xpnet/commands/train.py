@@ -40,7 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _read_config(argv: Sequence[str] | None) -> Config:
     parser = flags.Parser(
-        NAME, description="Train a fully-connected network and leave a folder with all about it."
+        NAME,
+        "Train a fully-connected network and leave a folder with all about it.",
+        "xpnet train --hidden 100 100 --epochs 20",
+        "xpnet train --dataset mine.npz --solver adam --learning-rate 1e-3 --out runs/mine",
     )
     settings = flags.parse(
         parser,
