@@ -19,7 +19,7 @@ from xpnet.device import get_device
 from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.reporting import plots
-from xpnet.reporting.metrics import shown
+from xpnet.reporting.metrics import named
 from xpnet.runs import folder as run_folder
 from xpnet.runs.config import DATASET_DEFAULTS, Config, defaults_for
 from xpnet.runs.experiment import record
@@ -182,8 +182,8 @@ def _sweep(settings: dict[str, Any], signals: StopSignals) -> int:
         for config in configs:
             check(config, data)  # before any work is done
         halvings = count_halvings(configs, num_rows) if halving else 0
-        shown = display.start(configs, total_steps(configs, num_rows, halvings), quiet)
-        with signals.listening(), shown:
+        total, score = total_steps(configs, num_rows, halvings), SCORE_OF[data.task]
+        with signals.listening(), display.start(configs, total, quiet, score) as live:
             found = run(
                 configs,
                 None if executor is not None else data,
@@ -191,9 +191,9 @@ def _sweep(settings: dict[str, Any], signals: StopSignals) -> int:
                 max_nets=settings["max_nets"],
                 out=folder,
                 executor=executor,
-                on_epoch=shown.on_epoch,
-                on_outcome=shown.on_outcome,
-                on_recorded=shown.on_recorded,
+                on_epoch=live.on_epoch,
+                on_outcome=live.on_outcome,
+                on_recorded=live.on_recorded,
                 should_stop=lambda: signals.received is not None,
             )
         if not found.complete:
@@ -215,8 +215,8 @@ def _report(found: Sweep, data: Dataset, folder: Path, settings: dict[str, Any])
     can_draw = plots.available()
     if can_draw:
         pictures = {
-            "heatmap.png": sweep_plots.heatmap(found.configs, found.rows),
-            "curves.png": sweep_plots.curves(found.configs, found.rows),
+            "heatmap.png": sweep_plots.heatmap(found.configs, found.rows, score),
+            "curves.png": sweep_plots.curves(found.configs, found.rows, score),
         }
         for name, figure in pictures.items():
             if figure is not None:
@@ -246,8 +246,8 @@ def _report(found: Sweep, data: Dataset, folder: Path, settings: dict[str, Any])
     if not settings["quiet"]:
         test = best.summary[f"test_{score}"]
         print(
-            f"best: network {row['network']}, validation {shown(row['val_score'], score)}"
-            + ("" if test is None else f", test {shown(test, score)}")
+            f"best: network {row['network']}, validation {named(row['val_score'], score)}"
+            + ("" if test is None else f", test {named(test, score)}")
         )
         print(f"written to {folder}, the best network to {folder / 'best'}")
     if settings["json"]:
