@@ -71,17 +71,18 @@ if os.environ.get("READTHEDOCS"):  # where there is a network for sure
 
 
 class CommandHelp(SphinxDirective):
-    """``{command-help} train``: what ``xpnet train --help`` prints, so that the page is never behind."""
+    """``{command-help} train``: what ``xpnet train --help-all`` prints, so that the page is never behind."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         """Run the command and show its output."""
-        command = [sys.executable, "-m", "xpnet", self.arguments[0], "--help"]
+        help_flag = "--help-all" if self.arguments[0] in ("train", "sweep") else "--help"
+        command = [sys.executable, "-m", "xpnet", self.arguments[0], help_flag]
         environment = os.environ | {"COLUMNS": "96", "NO_COLOR": "1"}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         block = nodes.literal_block(done.stdout, done.stdout, language="text")
-        self.env.note_dependency(str(Path(xpnet.__file__).with_name("config.py")))
+        self.env.note_dependency(str(Path(xpnet.__file__).with_name("runs") / "config.py"))
         return [block]
 
 

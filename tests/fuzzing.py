@@ -42,7 +42,6 @@ from fits import HERE
 from mutations import anything
 
 from xpnet.commands import predict
-from xpnet.commands.flags import read_file
 from xpnet.data.transforms import Preprocessing
 from xpnet.datasets import cifar10, from_npz
 from xpnet.errors import InputError
@@ -50,6 +49,7 @@ from xpnet.runs import checkpoints as resume
 from xpnet.runs import model_file as checkpoint
 from xpnet.runs.config import Config, defaults_for
 from xpnet.runs.model_file import load_model, save_model
+from xpnet.runs.settings import read_file
 
 MEMORY = 4 << 30
 """Bytes of address space of the process that reads."""
@@ -457,7 +457,9 @@ def run(seed, counts, command=None):
     """
     command = command or [sys.executable, __file__, "--seed", str(seed), "--serve"]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = str(Path(__file__).parent)  # where PYTHONSAFEPATH leaves out a script's own
+    # Where PYTHONSAFEPATH leaves out a script's own folder.
+    paths = (str(Path(__file__).parent), environment.get("PYTHONPATH"))
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     jobs = [[name, 0, count] for name, count in counts.items()]
     outcomes, peak = {name: [] for name in counts}, 0.0
     while jobs:

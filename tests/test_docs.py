@@ -18,12 +18,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from xpnet import recipes, train
+from xpnet import recipes
 from xpnet.__main__ import COMMANDS, main
-from xpnet.commands import flags
+from xpnet.commands import sweep as sweep_command
+from xpnet.commands import train
 from xpnet.runs import checkpoints as resume
 from xpnet.runs.config import Config
-from xpnet.sweep import __main__ as sweep_command
+from xpnet.runs.settings import kinds_of, read_file
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -145,7 +146,7 @@ def read_settings(block):
     named = re.match(r"# (\S+\.toml)\n", block.code)
     path = Path(named[1] if named else "block.toml")
     path.write_text(block.code, encoding="utf-8")
-    assert flags.read_file(path, Config), block.where
+    assert read_file(path, Config), block.where
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -197,7 +198,7 @@ def test_every_page_is_in_the_table_of_contents():
 @pytest.mark.parametrize("name", ["solver", "schedule", "activation", "preprocess"])
 def test_the_page_of_techniques_names_every_choice(name):
     page = (ROOT / "docs" / "techniques.md").read_text("utf-8")
-    choices = flags._Kind.of(Config.__annotations__[name]).choices
+    choices = kinds_of(Config)[name].choices
     assert [choice for choice in choices if f"`{choice}`" not in page and choice != "none"] == []
 
 

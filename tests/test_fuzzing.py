@@ -21,12 +21,12 @@ import resumes
 from fits import HERE
 from safetensors.numpy import save_file
 
-from xpnet.commands.flags import read_file
 from xpnet.datasets import cifar10
 from xpnet.datasets.rows import open_rows
 from xpnet.errors import InputError
 from xpnet.runs import checkpoints as resume
 from xpnet.runs.config import Config
+from xpnet.runs.settings import read_file
 
 
 def test_damaged_files_load_as_they_should_or_are_refused_in_a_line():

@@ -2,12 +2,13 @@
 
 import importlib
 import sys
-from argparse import REMAINDER, RawDescriptionHelpFormatter
+from argparse import REMAINDER
 from collections.abc import Sequence
 
 from xpnet import __version__
 from xpnet.commands.console import run_command
 from xpnet.commands.flags import Parser
+from xpnet.runs.names import did_you_mean
 
 __all__ = ["COMMANDS", "main"]
 
@@ -42,18 +43,22 @@ def _dispatch(argv: Sequence[str] | None) -> int:
     width = max(map(len, COMMANDS))
     parser = Parser(
         "xpnet",
-        description="Fully-connected neural networks on a CPU or a GPU.",
+        "Fully-connected neural networks on a CPU or a GPU.",
+        "xpnet train --hidden 100 100 --out runs/first",
+        "xpnet evaluate runs/first",
         epilog="commands, each with its own --help:\n"
         + "\n".join(f"  {name:{width}}  {help}" for name, (_, help) in COMMANDS.items()),
-        formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"xpnet {__version__}")
-    parser.add_argument("command", choices=COMMANDS, metavar="command", help="one of those below")
+    parser.add_argument("command", help="one of those below")
     parser.add_argument("arguments", nargs=REMAINDER, help="what the command takes")
     arguments = sys.argv[1:] if argv is None else argv
     if not arguments:
         parser.error(f"give a command: {', '.join(COMMANDS)}")
     given = parser.parse_args(arguments)
+    if given.command not in COMMANDS:
+        hint = did_you_mean(given.command, COMMANDS) or f": there are {', '.join(COMMANDS)}"
+        parser.error(f"unknown command {given.command!r}{hint}")
     module, _ = COMMANDS[given.command]
     return int(importlib.import_module(module).main(given.arguments))
 

@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xpnet import files, train
+from xpnet import files
+from xpnet.commands import train
 from xpnet.reporting import progress
+from xpnet.runs import fitting
 from xpnet.runs.model_file import load_model
 
 SMALL = "--hidden 8 --epochs 6 --sampling shuffle --batch-size 200 --checkpoint-every 1 --quiet"
@@ -55,7 +57,7 @@ def run_until(monkeypatch):
                     end()
 
         with monkeypatch.context() as patch:
-            patch.setattr(train.progress, "start", lambda *_: Ending(100, 200))
+            patch.setattr(fitting.progress, "start", lambda *_: Ending(100, 200))
             return train.main(argv.split())
 
     return run_until
@@ -197,7 +199,7 @@ def test_the_events_of_a_run_that_was_all_trained(run, monkeypatch, networks):
     argv = f"{SMALL} --tensorboard --ensemble {networks}"
     assert run(f"{argv} --out b") == (0, "", "")
     with monkeypatch.context() as patch:
-        patch.setattr(train.run_folder, "write", lambda *_, **__: kill())
+        patch.setattr(fitting.run_folder, "write", lambda *_, **__: kill())
         with pytest.raises(Killed):
             run(f"{argv} --out a")
     assert run("--resume a --quiet --tensorboard") == (0, "", "")

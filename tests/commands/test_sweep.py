@@ -1,4 +1,4 @@
-"""``python -m xpnet.sweep`` and ``xpnet sweep``: the table, the pictures, the best network, the mistakes."""
+"""``xpnet sweep``: the table, the pictures, the best network, the mistakes."""
 
 import csv
 import json
@@ -10,14 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
-from test_train_cli import write_npz
+from command_lines import write_npz
 
 from xpnet import __main__ as xpnet_command
-from xpnet import train
+from xpnet.commands import sweep as command
+from xpnet.commands import train
 from xpnet.reporting import plots
 from xpnet.runs.config import Config
 from xpnet.runs.model_file import load_model
-from xpnet.sweep import __main__ as command
 from xpnet.sweep import plots as sweep_plots
 from xpnet.sweep.space import ablation, configs, grid
 
@@ -183,12 +183,12 @@ def test_when_all_diverge(run):
         ("--batch-size 50 5000", ["--batch-size 5000 is larger than the 1297 training rows"]),
         ("--device cuda:x", ["unknown device 'cuda:x'"]),
         ("--out file/s", ["file/s cannot be written", "give another --out"]),
-        ("--dataset labels.npz", ["-1"]),
+        ("--dataset labels.npz", ["labels.npz: y holds NaN or infinity in row 0"]),
     ],
 )
 def test_bad_input(run, argv, parts):
     Path("file").write_text("")
-    write_npz("labels.npz", y=[-1] * 40)
+    write_npz("labels.npz", y=[float("nan")] * 80)
     before = sorted(Path().rglob("*"))
     status, out, err = run(f"{argv} --quiet")
     assert (status, out) == (2, "")
@@ -199,7 +199,7 @@ def test_bad_input(run, argv, parts):
 
 
 def start(argv):
-    arguments = [sys.executable, "-m", "xpnet.sweep", *argv.split()]
+    arguments = [sys.executable, "-m", "xpnet", "sweep", *argv.split()]
     env = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
 
@@ -252,7 +252,7 @@ def test_only_a_grid_of_two_settings_has_a_heat_map():
     def drawn(space, left_out=0):
         networks = configs(grid(space), Config())[left_out:]
         rows = [
-            {"network": k, "val_accuracy": 0.5, "status": "finished", "curve": [[1, 0.1], [9, 0.5]]}
+            {"network": k, "val_score": 0.5, "status": "finished", "curve": [[1, 0.1], [9, 0.5]]}
             for k in range(len(networks))
         ]
         sweep_plots.curves(networks, rows)
@@ -288,7 +288,7 @@ def test_curves_of_many_settings_fit_their_picture(tmp_path):
         "label_smoothing": [0.1, 0.0],
     }
     networks = configs(ablation(settings), Config())
-    rows = [{"network": k, "val_accuracy": 0.5, "curve": [[1, 0.1], [2, 0.5]]} for k in range(len(networks))]
+    rows = [{"network": k, "val_score": 0.5, "curve": [[1, 0.1], [2, 0.5]]} for k in range(len(networks))]
     figure = sweep_plots.curves(networks, rows)
     figure.savefig(tmp_path / "curves.png")  # matplotlib warns where the axes have no room
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]

@@ -14,10 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cifar_files import write_cifar
+from command_lines import write_npz
 
 from xpnet import __main__ as xpnet_command
-from xpnet import __version__, train
+from xpnet import __version__
+from xpnet.commands import train
 from xpnet.reporting import plots
+from xpnet.runs import fitting
 from xpnet.runs.model_file import load_model
 
 SMALL = "--hidden 8 --iterations 60"
@@ -62,12 +65,6 @@ def tree(folder="."):
 
 def params(folder):
     return load_model(Path(folder, "model.safetensors")).params
-
-
-def write_npz(path, X=None, y=None, **more):
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((80, 4)) if X is None else X
-    np.savez(path, X=X, y=(X[:, 0] > 0).astype(int) if y is None else y, **more)
 
 
 # Runs
@@ -347,16 +344,16 @@ def interrupt(*_, **__):
 
 
 def test_ctrl_c_while_the_data_are_loaded(run, monkeypatch):
-    monkeypatch.setattr(train.datasets, "load", interrupt)
+    monkeypatch.setattr(fitting.datasets, "load", interrupt)
     assert run("--out a/b") == (130, "", "xpnet train: interrupted\n")
     assert tree() == []
 
 
 def test_ctrl_c_before_the_first_step(run, monkeypatch):
-    load = train.datasets.load
+    load = fitting.datasets.load
 
     def load_and_interrupt(*args, **kwargs):
-        monkeypatch.setattr(train.progress, "start", start)
+        monkeypatch.setattr(fitting.progress, "start", start)
         return load(*args, **kwargs)
 
     def start(*_):
@@ -364,8 +361,8 @@ def test_ctrl_c_before_the_first_step(run, monkeypatch):
         shown.on_step = lambda: signal.raise_signal(signal.SIGTERM)
         return shown
 
-    real_start = train.progress.start
-    monkeypatch.setattr(train.datasets, "load", load_and_interrupt)
+    real_start = fitting.progress.start
+    monkeypatch.setattr(fitting.datasets, "load", load_and_interrupt)
     status, out, err = run(f"--out a {SMALL}")
     assert (status, out, tree()) == (143, "", [])
     assert err == "xpnet train: interrupted before the first step: there is nothing to keep\n"
@@ -415,12 +412,17 @@ def test_the_command_hands_on_to_train(capsys):
     assert xpnet_command.main(f"train --out a --quiet --json {SMALL}".split()) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 60
     assert xpnet_command.main(["train", "--seed", "x"]) == 2
-    assert capsys.readouterr().err.startswith("xpnet train: error: argument --seed")
+    assert capsys.readouterr().err.startswith("xpnet train: error: --seed must be an integer, not 'x'")
 
 
 @pytest.mark.parametrize(
     ("argv", "part"),
-    [([], "give a command: train"), (["trian"], "'trian'"), (["--nope"], "command")],
+    [
+        ([], "give a command: train"),
+        (["trian"], "unknown command 'trian': did you mean train?"),
+        (["brew"], "unknown command 'brew': there are train, evaluate, "),
+        (["--nope"], "command"),
+    ],
 )
 def test_the_command_without_a_subcommand(argv, part, capsys):
     assert xpnet_command.main(argv) == 2
@@ -436,6 +438,10 @@ def test_the_command_without_a_subcommand(argv, part, capsys):
         (["--version"], f"xpnet {__version__}"),
         (["--help"], "train"),
         (["train", "--help"], "(default: 0.02; cifar10: 0.0016)"),
+        (["train", "--help"], "xpnet train --hidden 100 100 --epochs 20"),
+        (["train", "--help-all"], "--label-smoothing X"),
+        (["sweep", "--help"], "--halving, --no-halving"),
+        (["sweep", "--help-all"], "--solver NAME [NAME ...] how gradients change parameters; one of sgd, "),
     ],
 )
 def test_help_and_version(argv, part, capsys):
@@ -444,7 +450,24 @@ def test_help_and_version(argv, part, capsys):
     assert part in " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.parametrize("name", ["train"])
-def test_every_subcommand_has_a_module(name):
-    module, _ = xpnet_command.COMMANDS[name]
-    assert callable(importlib.import_module(module).main)
+@pytest.mark.parametrize("name", xpnet_command.COMMANDS)
+def test_the_help_of_every_subcommand_has_examples(name, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        xpnet_command.main([name, "--help"])
+    usage, text, examples, *_ = capsys.readouterr().out.split("\n\n")
+    assert usage.startswith(f"usage: xpnet {name}")
+    assert text
+    lines = examples.splitlines()
+    assert 1 <= len(lines) <= 2
+    assert all(line.startswith(f"  xpnet {name}") for line in lines)
+
+
+def test_the_first_help_is_short(capsys):
+    """With what most people use, and no setting that a command refuses."""
+    for name in ("train", "sweep"):
+        with pytest.raises(SystemExit, match="0"):
+            xpnet_command.main([name, "--help"])
+        flags = set(re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, re.MULTILINE))
+        assert {"--help-all", "--config", "--hidden", "--learning-rate", "--out"} <= flags
+        assert len(flags) <= {"train": 25, "sweep": 32}[name]
+        assert not flags & {"--beta2", "--ensemble", "--checkpoint-every", "--no-json"}

@@ -100,3 +100,16 @@ def test_text_of_many_classes_is_their_mistakes():
         ["class", "5", "class", "6", "2"],
         ["class", "7", "class", "8", "1"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "score", "text", "with_name"),
+    [
+        (0.98765, "accuracy", "98.77 %", "98.77 %"),
+        (0.98765, "r2", "0.9877", "R² 0.9877"),
+        (-1.5e26, "r2", "-1.5e+26", "R² -1.5e+26"),
+    ],
+)
+def test_a_score_in_a_line(value, score, text, with_name):
+    assert metrics.shown(value, score) == text
+    assert metrics.named(value, score) == with_name

@@ -43,6 +43,22 @@ def test_a_line_tells_all_there_is(clock, capsys):
     )
 
 
+def test_a_regression_has_no_percent(clock, capsys):
+    with progress.Lines(num_steps=40, batch_size=50, score="r2") as shown:
+        train(shown, clock, 1, seconds=0.25)
+    assert "  train R² 0.900  val R² 0.850  rate 0.02  " in capsys.readouterr().err
+
+
+def test_the_last_line_of_a_run_that_ends_early(clock, capsys):
+    """As when its time is over: the step that was about to begin did not, and nothing is left."""
+    with progress.Lines(num_steps=400, batch_size=50) as shown:
+        train(shown, clock, 2, seconds=0.25)
+        shown.on_step()
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("step 20/400 ")
+    assert "left" not in last
+
+
 @pytest.mark.parametrize(
     ("seconds", "steps"),
     [

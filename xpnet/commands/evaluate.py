@@ -52,8 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(argv: Sequence[str] | None) -> Namespace:
     parser = Parser(
         NAME,
-        description="Evaluate a trained run: accuracy, precision and recall of each class or label, the "
-        "confusion matrix of classes, and the mistakes that it was surest of; of a regression R² and errors.",
+        "Evaluate a trained run: accuracy, precision and recall of each class or label, the confusion matrix "
+        "of classes, and the mistakes that it was surest of; of a regression R² and errors.",
+        "xpnet evaluate runs/mine",
+        "xpnet evaluate runs/mine --dataset new.npz --split train --json",
     )
     add_run(parser)
     parser.add_argument(

@@ -38,9 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(argv: Sequence[str] | None) -> Namespace:
     parser = Parser(
         NAME,
-        description="Export a trained run, with its preprocessing, ensemble and averaging over views, as a "
-        "model of raw rows in float32. onnx: outputs scores, probabilities and label. torch: a state dict, "
-        "and on standard output the Python source of the module that it loads into.",
+        "Export a trained run, with its preprocessing, ensemble and averaging over views, as a model of "
+        "raw rows in float32. onnx: outputs scores, probabilities and label. torch: a state dict, and on "
+        "standard output the Python source of the module that it loads into.",
+        "xpnet export runs/mine",
+        "xpnet export runs/mine --format torch --output mine.safetensors > mine.py",
     )
     add_run(parser)
     parser.add_argument("--format", choices=FILES, default="onnx", help="what to write (default: onnx)")

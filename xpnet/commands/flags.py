@@ -1,23 +1,58 @@
 """Command-line flags from the fields of one frozen dataclass (see `xpnet.runs.settings`)."""
 
 import argparse
+import contextlib
+import shutil
+import sys
+import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import Field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from xpnet.errors import InputError
-from xpnet.runs.settings import default_of, did_you_mean, flag, kinds_of, layered, read_file, rivals
+from xpnet.runs.settings import (
+    Kind,
+    default_of,
+    did_you_mean,
+    flag,
+    kinds_of,
+    layered,
+    read_file,
+    rivals,
+)
 
 __all__ = ["Parser", "add_run", "parse"]
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that raises `InputError` where argparse prints its usage and exits."""
+    """An argument parser that raises `InputError` where argparse prints its usage and exits.
 
-    def __init__(self, prog: str, **options: Any) -> None:
-        # An abbreviated flag in a script would break when a flag that begins alike is added.
-        super().__init__(prog, allow_abbrev=False, **options)
+    Parameters
+    ----------
+    prog
+        The command.
+    description
+        What it does: the help opens with it, and the examples.
+    *examples
+        Calls of the command.
+    **options
+        Those of `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, prog: str, description: str, *examples: str, **options: Any) -> None:
+        # Argparse either fills all of a text, examples too, or nothing: so this is filled here, as wide.
+        width = shutil.get_terminal_size().columns - 2
+        filled = textwrap.fill(" ".join(description.split()), width, break_on_hyphens=False)
+        super().__init__(
+            prog,
+            description="\n".join([filled, *([""] if examples else []), *(f"  {line}" for line in examples)]),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            # An abbreviated flag in a script would break when a flag that begins alike is added.
+            allow_abbrev=False,
+            **options,
+        )
 
     def error(self, message: str) -> NoReturn:
         """Raise `InputError` with the message."""
@@ -41,7 +76,7 @@ def parse(
     Parameters
     ----------
     parser
-        Where the flags are added.
+        Where the flags are added: ``--help`` shows the common ones, ``--help-all`` every one.
     settings
         The dataclass.
     argv
@@ -49,7 +84,7 @@ def parse(
     defaults
         Returns the default of every setting, given those that files and flags set.
     variants
-        Defaults that differ, by the name of the case they are for; shown by ``--help``.
+        Defaults that differ, by the name of the case they are for; shown by the help.
     several
         Names of the settings that take any number of values instead of one: flags followed by a
         list, lists in the file. A setting that is a tuple by itself is repeated for this,
@@ -59,7 +94,7 @@ def parse(
     file_of
         Returns, of the flags given, a file of settings that one of them stands for: no other is then allowed.
     hidden
-        Settings that ``--help`` does not show, since the command refuses them in words of its own.
+        Settings that no help shows, since the command refuses them in words of its own.
 
     Returns
     -------
@@ -71,22 +106,35 @@ def parse(
     InputError
         An unknown flag or key, a value of the wrong type, a file that cannot be read.
     """
-    _add_flags(parser, settings, variants or {}, several, recipes or {}, hidden)
+    argv = sys.argv[1:] if argv is None else argv
+    recipes, kinds = recipes or {}, kinds_of(settings)
+    everything = "--help-all" in argv
+    shown = {f.name for f in fields(settings) if everything or f.metadata.get("common")} - set(hidden)
+    _add_flags(parser, settings, variants or {}, several, recipes, shown)
     namespace, unknown = parser.parse_known_args(argv)
     if unknown:
-        known = [flag(f.name) for f in fields(settings)]
+        known = [flag(name) for name in ("recipe", "config", *kinds)]
         parser.error(f"unknown argument {unknown[0]!r}{did_you_mean(unknown[0], known)}")
-    given = {name: _as_tuple(value) for name, value in vars(namespace).items()}
-    given = {name: (True,) if value == () else value for name, value in given.items()}  # a bare --flag
-    recipe, config = given.pop("recipe", ""), given.pop("config", None)
+    words = vars(namespace)
+    recipe, config = words.pop("recipe", None), words.pop("config", None)
+    given = {name: _take(kinds[name], name, value, several) for name, value in words.items()}
     stood_for = file_of(given)
     for name, value in {"recipe": recipe, "config": config}.items():
         if stood_for is not None and value:  # it has every setting, and would hide all of theirs
             raise InputError(f"the settings are those of {stood_for}: drop {flag(name)}")
-    files = [(recipes or {}).get(recipe), config, stood_for]
-    layers = [read_file(Path(path), settings, several) for path in files if path is not None]
-    layers.append(given)
-    return layered(settings, layers, defaults, several)
+    if recipe is not None:
+        recipe = recipes[Kind(str, tuple(recipes)).take("--recipe", recipe)]
+    layers = [
+        read_file(Path(path), settings, several) for path in (recipe, config, stood_for) if path is not None
+    ]
+    return layered(settings, [*layers, given], defaults, several)
+
+
+def _take(kind: Kind, name: str, value: Any, several: Collection[str]) -> Any:
+    """Return what is given of a setting as `layered` takes it; complain as the setting itself does."""
+    if name not in several:
+        return kind.take(flag(name), value)
+    return tuple(kind.take(flag(name), item) for item in value or [True])  # a bare --flag has no value
 
 
 def _add_flags(
@@ -95,54 +143,61 @@ def _add_flags(
     variants: Mapping[str, Mapping[str, Any]],
     several: Collection[str],
     recipes: Collection[str],
-    hidden: Collection[str],
+    shown: Collection[str],
 ) -> None:
+    parser.usage = "%(prog)s [flags]"
+    parser.argument_default = argparse.SUPPRESS  # so that only what is given ends up in the namespace
+    parser.add_argument("--help-all", action="help", help="show all flags, not only the common ones")
+    files = parser.add_argument_group("settings in a file, over which single flags go")
     if recipes:
-        parser.add_argument(
-            "--recipe",
-            choices=recipes,
-            default=argparse.SUPPRESS,
-            help="settings that are known to work; a file and other flags override them",
-        )
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        default=argparse.SUPPRESS,  # so that only what is given ends up in the namespace
-        help="settings from a TOML file or the config.json of a run; other flags override it",
-    )
+        files.add_argument("--recipe", metavar=_braces(recipes), help="settings that are known to work")
+    files.add_argument("--config", metavar="FILE", help="a TOML file, or the config.json of a run")
     kinds, pairs = kinds_of(settings), rivals(settings)
-    groups: dict[str, Any] = {}
+    groups: dict[str, Any] = {}  # by heading
+    exclusive: dict[str, Any] = {}  # by the name of the setting that excludes another
     for f in fields(settings):
-        kind = kinds[f.name]
-        options: dict[str, Any] = {
-            "default": argparse.SUPPRESS,
-            "help": (f.metadata["help"] + _defaults(f.name, default_of(f), variants)).replace("%", "%%"),
-        }
-        if kind.item is bool and f.name in several:
-            options |= {"type": _truth, "nargs": "*", "metavar": "true|false"}
-            options["help"] += "; alone it is true"
-        elif kind.item is bool:
-            options["action"] = argparse.BooleanOptionalAction
-        else:
-            options |= {"type": kind.item, "choices": kind.choices or None}
-            if kind.item in (int, float):
-                options["metavar"] = "N" if kind.item is int else "X"
-            if kind.is_tuple or f.name in several:
-                options["nargs"] = "+"
-            if kind.is_tuple and f.name in several:
-                options["action"] = "append"
-        if f.name in hidden:
+        heading = f.metadata.get("group", "settings")
+        if heading not in groups:
+            groups[heading] = parser.add_argument_group(heading)
+        if f.name in pairs and f.name not in exclusive:
+            exclusive[f.name] = exclusive[pairs[f.name]] = groups[heading].add_mutually_exclusive_group()
+        options = _options(f, kinds[f.name], f.name in several, _defaults(f.name, default_of(f), variants))
+        if f.name not in shown:
             options["help"] = argparse.SUPPRESS
-        if f.name in pairs and f.name not in groups:
-            groups[f.name] = groups[pairs[f.name]] = parser.add_mutually_exclusive_group()
-        groups.get(f.name, parser).add_argument(flag(f.name), **options)
+        exclusive.get(f.name, groups[heading]).add_argument(flag(f.name), **options)
 
 
-def _truth(text: str) -> bool:
-    """Return what a word on the command line says."""
-    if text not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"true or false, not {text!r}")
-    return text == "true"
+def _options(f: Field[Any], kind: Kind, is_several: bool, note: str) -> dict[str, Any]:
+    """Return what argparse has to know of a flag. `Kind` checks the words: its messages are better."""
+    help, metavar = f.metadata["help"], {int: "N", float: "X"}.get(kind.item)
+    options: dict[str, Any] = {"type": partial(_value, kind.item)}
+    if kind.item is bool and not is_several:
+        return {"action": argparse.BooleanOptionalAction, "help": (help + note).replace("%", "%%")}
+    if kind.item is bool:
+        options["nargs"], metavar, note = "*", "true|false", note + "; alone it is true"
+    elif kind.is_tuple or is_several:
+        options["nargs"] = "+"
+    if kind.is_tuple and is_several:
+        options["action"] = "append"
+    if kind.choices and is_several:  # which would stand there twice
+        help, metavar = f"{help}; one of {', '.join(kind.choices)}", "NAME"
+    elif kind.choices:
+        metavar = _braces(kind.choices)
+    metavar = metavar or f.name.rpartition("_")[2].upper()
+    return options | {"metavar": metavar, "help": (help + note).replace("%", "%%")}
+
+
+def _value(item: type, text: str) -> Any:
+    """Return what a word on the command line says, or the word itself if it is of another kind."""
+    if item is bool:
+        return {"true": True, "false": False}.get(text, text)
+    with contextlib.suppress(ValueError):
+        return item(text)
+    return text
+
+
+def _braces(choices: Collection[str]) -> str:
+    return "{" + ",".join(choices) + "}"
 
 
 def _defaults(name: str, default: Any, variants: Mapping[str, Mapping[str, Any]]) -> str:
@@ -154,11 +209,6 @@ def _defaults(name: str, default: Any, variants: Mapping[str, Mapping[str, Any]]
 
 def _show(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _as_tuple(value: Any) -> Any:
-    """Return the lists that argparse makes, and those in them, as tuples."""
-    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:

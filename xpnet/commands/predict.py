@@ -46,7 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> Namespace:
-    parser = Parser(NAME, description="Predict rows or images with a trained run.")
+    parser = Parser(
+        NAME,
+        "Predict rows or images with a trained run.",
+        "xpnet predict runs/mine --input new.csv --output classes.csv",
+        "xpnet predict runs/mine --input photos --output probabilities.npz --probabilities",
+    )
     add_run(parser)
     parser.add_argument(
         "--input",

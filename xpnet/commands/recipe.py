@@ -28,7 +28,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print(argv: Sequence[str] | None) -> int:
-    parser = Parser(NAME, description="Print a recipe: settings in TOML, for --config once changed.")
+    parser = Parser(
+        NAME,
+        "Print a recipe: settings in TOML, for --config once changed.",
+        "xpnet recipe",
+        "xpnet recipe deep > mine.toml",
+    )
     parser.add_argument("name", nargs="?", help=f"one of {', '.join(recipes.names())}; else all are listed")
     name = parser.parse_args(argv).name
     if name is None:

@@ -12,7 +12,7 @@ from xpnet import recipes
 from xpnet.commands import flags
 from xpnet.commands.console import USER_ERROR, complain, run_command
 from xpnet.reporting import plots
-from xpnet.reporting.metrics import shown
+from xpnet.reporting.metrics import named
 from xpnet.runs.config import DATASET_DEFAULTS, Config, defaults_for
 from xpnet.runs.settings import setting
 from xpnet.sweep import space
@@ -25,10 +25,15 @@ __all__ = ["main"]
 
 NAME = "xpnet sweep"
 DESCRIPTION = """\
-Train every combination of the values given, many networks at a time as one stack.
-With --ablation, only the first value of each setting together, and each further value alone changed.
-With --random N, N draws instead: two values of a setting with a decimal range are its ends,
-log-uniform if both are above 0; of any other values each draw takes one."""
+Train every combination of the values given, many networks at a time as one stack. With --ablation, only the
+first value of each setting together, and each further value alone changed. With --random N, N draws instead:
+two values of a setting with a decimal range are its ends, log-uniform if both are above 0; of any other
+values each draw takes one.
+"""
+EXAMPLES = (
+    "xpnet sweep --learning-rate 0.01 0.02 --hidden 300 --hidden 100 100",
+    "xpnet sweep --random 50 --learning-rate 1e-3 1e-1 --reg 1e-4 1e-1 --halving",
+)
 
 SINGLE = (
     *space.SAME_FOR_ALL,
@@ -43,7 +48,7 @@ SINGLE = (
 """Settings of `Config` that take one value."""
 
 
-_sweep_setting = partial(setting, group="sweep")
+_sweep_setting = partial(setting, group="sweep", common=True)
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _read_settings(argv: Sequence[str] | None) -> dict[str, Any]:
     return flags.parse(
-        flags.Parser(NAME, description=DESCRIPTION),
+        flags.Parser(NAME, DESCRIPTION, *EXAMPLES),
         SweepConfig,
         argv,
         defaults=lambda given: defaults_for(given.get("dataset"), SweepConfig),
@@ -152,8 +157,8 @@ def _report(found: Sweep, folder: Path, settings: dict[str, Any]) -> int:
     if not settings["quiet"]:
         test = summary[f"test_{found.score}"]
         print(
-            f"best: network {row['network']}, validation {shown(row['val_score'], found.score)}"
-            + ("" if test is None else f", test {shown(test, found.score)}")
+            f"best: network {row['network']}, validation {named(row['val_score'], found.score)}"
+            + ("" if test is None else f", test {named(test, found.score)}")
         )
         print(f"written to {folder}, the best network to {folder / 'best'}")
     if settings["json"]:

@@ -9,7 +9,7 @@ from xpnet import recipes
 from xpnet.commands import flags
 from xpnet.commands.console import USER_ERROR, complain, run_command
 from xpnet.reporting import plots
-from xpnet.reporting.metrics import shown
+from xpnet.reporting.metrics import score_name, shown
 from xpnet.runs.config import DATASET_DEFAULTS, Config, defaults_for
 from xpnet.runs.fitting import carry_out, remedy, settings_to_resume
 from xpnet.runs.run import Run
@@ -40,7 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _read_config(argv: Sequence[str] | None) -> Config:
     parser = flags.Parser(
-        NAME, description="Train a fully-connected network and leave a folder with all about it."
+        NAME,
+        "Train a fully-connected network and leave a folder with all about it.",
+        "xpnet train --hidden 100 100 --epochs 20",
+        "xpnet train --dataset mine.npz --solver adam --learning-rate 1e-3 --out runs/mine",
     )
     settings = flags.parse(
         parser,
@@ -72,7 +75,7 @@ def _report(run: Run, signals: StopSignals) -> int:
         score = SCORE_OF[run.model.task]
         parts = ((part, summary[f"{part}_{score}"]) for part in ("train", "val", "test"))
         values = (f"{part} {shown(value, score)}" for part, value in parts if value is not None)
-        print(f"{score}: {', '.join(values)}")
+        print(f"{score_name(score)}: {', '.join(values)}")
         print(f"{summary['steps']} steps in {summary['seconds']:.2f} s on {summary['device']}")
         print(f"written to {os.fsencode(run.folder or '').decode(errors='replace')}")  # a name may be no text
     if config.json:

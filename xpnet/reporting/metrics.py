@@ -15,11 +15,13 @@ __all__ = [
     "PerOutput",
     "confusion",
     "confusion_text",
+    "named",
     "per_class",
     "per_class_text",
     "per_label",
     "regression",
     "regression_text",
+    "score_name",
     "shown",
 ]
 
@@ -182,9 +184,22 @@ def confusion_text(counts: NDArray[np.int64], class_names: Sequence[str]) -> str
     )
 
 
-def shown(value: float, score: str = "accuracy") -> str:
-    """Return a score as people read it: an accuracy in percent, R² as a number."""
-    return f"{value:.4f}" if score == "r2" else f"{100 * value:.2f} %"
+def named(value: float, score: str, digits: int = 2) -> str:
+    """Return a score as `shown`, with its name where a line needs it: percent speak for themselves."""
+    text = shown(value, score, digits)
+    return f"{score_name(score)} {text}" if score == "r2" else text
+
+
+def score_name(score: str) -> str:
+    """Return what people call a score that files call ``"accuracy"`` or ``"r2"``."""
+    return "R²" if score == "r2" else score
+
+
+def shown(value: float, score: str = "accuracy", digits: int = 2) -> str:
+    """Return a score as people read it: an accuracy in percent, R² as a number, equally precise."""
+    if score != "r2":
+        return f"{100 * value:.{digits}f} %"
+    return f"{value:.{digits + 2}f}" if abs(value) < 1000 else f"{value:.{digits + 2}g}"
 
 
 def _percent(value: Any) -> str:

@@ -6,7 +6,7 @@ training on the digits.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.errors import InputError
-from xpnet.reporting.metrics import PerClass
+from xpnet.reporting.metrics import PerClass, score_name
 from xpnet.text import printable
 from xpnet.training.history import History
 
@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 __all__ = [
     "CHANNELS",
     "INSTALL",
+    "LEAST_R2",
     "MOST_MISTAKES",
     "available",
     "check_images",
     "confusion",
     "curves",
+    "limit_scores",
     "mistakes",
+    "score_formatter",
     "tile",
     "weights",
 ]
@@ -43,6 +46,9 @@ CHANNELS = (1, 3, 4)
 
 MOST_MISTAKES = 25
 """Images in a picture of mistakes."""
+
+LEAST_R2 = -1.0
+"""Where pictures of R² end: below 0 it only says that the mean would have been better."""
 
 MOST_NUMBERED = 40  # classes up to which the cells of a confusion matrix hold their numbers
 LONGEST = 22  # name of a class, in characters
@@ -131,14 +137,22 @@ def _draw_score(axes: "Axes", history: History, score: str) -> None:
     of_validation = _finite([row.val_score for row in history.rows])
     axes.plot(ends, of_train, color=TRAIN, alpha=0.5, label="train, last batch", **style)
     axes.plot(ends, of_validation, color=VALIDATION, label="validation", **style)
+    limit_scores(axes, score)
+    axes.set_ylabel(score_name(score))
+
+
+def limit_scores(axes: "Axes", score: str) -> None:
+    """End an axis of scores where they end, and write them as people read them."""
     bottom, top = axes.get_ylim()
-    if score == "r2":  # below 0 it only says that the mean would have been better
-        axes.set_ylabel("R²")
-        axes.set_ylim(max(bottom, -1.0), min(top, 1.0))
-        return
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
-    axes.set_ylabel("accuracy")
-    axes.set_ylim(max(bottom, 0.0), min(top, 1.0))  # no axis to 102 %
+    least = LEAST_R2 if score == "r2" else 0.0
+    if top > least:
+        axes.set_ylim(max(bottom, least), min(top, 1.0))  # no axis to 102 %
+    axes.yaxis.set_major_formatter(score_formatter(score))
+
+
+def score_formatter(score: str) -> Callable[[float, Any], str]:
+    """Return what writes the scores along an axis."""
+    return (lambda value, _: f"{value:g}") if score == "r2" else (lambda value, _: f"{100 * value:g} %")
 
 
 def _style(history: History) -> dict[str, Any]:

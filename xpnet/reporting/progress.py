@@ -7,6 +7,7 @@ from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
+from xpnet.reporting.metrics import named
 from xpnet.training.history import History, Row
 
 if TYPE_CHECKING:
@@ -26,12 +27,15 @@ class Progress:
         Rows in each.
     done
         Updates of an earlier process that this one goes on from.
+    score
+        What the scores are: ``"accuracy"``, or ``"r2"``.
     """
 
-    def __init__(self, num_steps: int, batch_size: int, done: int = 0) -> None:
+    def __init__(self, num_steps: int, batch_size: int, done: int = 0, score: str = "accuracy") -> None:
         self.num_steps = num_steps
         self.batch_size = batch_size
         self.steps = done
+        self.score = score
         self._done = done
         self.row: Row | None = None
         self._began = time.perf_counter()
@@ -60,9 +64,10 @@ class Progress:
         speed = f"{samples_per_second:,.0f} samples/s"
         if self.row is None:
             return speed
+        train, val = (named(v, self.score, 1) for v in (self.row.train_score, self.row.val_score))
         return (
-            f"loss {self.row.train_loss:.4g}  train {100 * self.row.train_score:.1f} %  "
-            f"val {100 * self.row.val_score:.1f} %  rate {self.row.learning_rate:.3g}  {speed}"
+            f"loss {self.row.train_loss:.4g}  train {train}  val {val}  "
+            f"rate {self.row.learning_rate:.3g}  {speed}"
         )
 
     def left(self) -> str:
@@ -87,14 +92,15 @@ class Lines(Progress):
         """Write a line if it is time to."""
         super().on_epoch(history)
         if time.perf_counter() - self._written_at >= 1:
-            self._write()
+            self._write(self.left())
 
     def __exit__(self, *_: object) -> None:
-        if self.row is not self._written:
+        if self.row is not None and self.row is not self._written:
+            self.steps = self.row.step  # a step that was stopped before it began has been counted
             self._write()
 
-    def _write(self) -> None:
-        line = f"step {self.steps}/{self.num_steps}  {self.measured()}  {self.left()}"
+    def _write(self, left: str = "") -> None:
+        line = f"step {self.steps}/{self.num_steps}  {self.measured()}  {left}"
         sys.stderr.write(line.rstrip() + "\n")
         self._written, self._written_at = self.row, time.perf_counter()
 
@@ -129,18 +135,20 @@ class Bar(Progress):
         return Group(line, Text(self.measured(), no_wrap=True))
 
 
-def start(num_steps: int, batch_size: int, quiet: bool = False, done: int = 0) -> Progress:
+def start(
+    num_steps: int, batch_size: int, quiet: bool = False, done: int = 0, score: str = "accuracy"
+) -> Progress:
     """Return the way to show progress that suits where standard error leads.
 
     Parameters
     ----------
-    num_steps, batch_size, done
+    num_steps, batch_size, done, score
         As for `Progress`.
     quiet
         Show nothing.
     """
     if quiet:
-        return Progress(num_steps, batch_size, done)
+        return Progress(num_steps, batch_size, done, score)
     is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     way = Bar if is_terminal and find_spec("rich") is not None else Lines
-    return way(num_steps, batch_size, done)
+    return way(num_steps, batch_size, done, score)

@@ -88,10 +88,9 @@ class Report:
     def _cards(self) -> Iterable[tuple[str, str]]:
         for name, of in (("test", "test"), ("val", "validation"), ("train", "training")):
             value = self.summary.get(f"{name}_{self.score}")
-            if value is not None and self.score == "r2":
-                yield f"{of} R²", f"{value:.4f}"
-            elif value is not None:
-                yield f"{of} accuracy", _percent(value, 2)
+            if value is not None:
+                text = "–" if math.isnan(value) else metrics.shown(value, self.score)
+                yield f"{of} {metrics.score_name(self.score)}", text
         for name, form in (("steps", "{:,}"), ("seconds", "{:,.2f} s")):
             if name in self.summary:
                 yield name if name == "steps" else "preparing and training", form.format(self.summary[name])
@@ -100,7 +99,8 @@ class Report:
 
     def _sections(self) -> Iterable[str]:
         if "curves" in self.pictures:
-            yield _section("Curves", _picture(self.pictures["curves"], "Loss, accuracy and learning rate"))
+            description = f"Loss, {metrics.score_name(self.score)} and learning rate"
+            yield _section("Curves", _picture(self.pictures["curves"], description))
         if self.y is not None and self.predicted is not None:
             tables = [_per_class(self.y, self.predicted, self.class_names)]
             if len(self.class_names) <= MOST_CLASSES:
@@ -181,8 +181,8 @@ def _shown(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _percent(value: float, digits: int = 1) -> str:
-    return "–" if math.isnan(value) else f"{100 * value:.{digits}f} %"
+def _percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{100 * value:.1f} %"
 
 
 def _text(text: str) -> str:

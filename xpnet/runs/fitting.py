@@ -23,7 +23,7 @@ from xpnet.runs.config import Config
 from xpnet.runs.preparation import check
 from xpnet.runs.run import Run, as_run
 from xpnet.runs.settings import flag
-from xpnet.training.history import History
+from xpnet.training.history import SCORE_OF, History
 from xpnet.training.interrupt import StopSignals
 from xpnet.training.loop import Fit
 from xpnet.typing import Task
@@ -224,7 +224,8 @@ def carry_out(
             checkpoints = Checkpoints(place, device, _identity(config, data), config.checkpoint_every, note)
             after = _make_ready(config, place, checkpoints)
         done = len(after.history.losses) if after else 0
-        shown = progress.start(config.num_steps(len(data.X_train)), config.batch_size, config.quiet, done)
+        num_steps, score = config.num_steps(len(data.X_train)), SCORE_OF[data.task]
+        shown = progress.start(num_steps, config.batch_size, config.quiet, done, score)
 
         def should_stop() -> bool:
             shown.on_step()

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xpnet.reporting import plots
+from xpnet.reporting.metrics import score_name, shown
 from xpnet.runs.config import Config
 from xpnet.sweep.table import show, varied
 
@@ -18,8 +20,10 @@ LABELLED = 12
 """Curves that get a line in the legend: the best."""
 
 
-def heatmap(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> "Figure | None":
-    """Draw validation accuracy over the two settings that vary; None if it isn't two in a grid.
+def heatmap(
+    configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], score: str = "accuracy"
+) -> "Figure | None":
+    """Draw the validation score over the two settings that vary; None if it isn't two in a grid.
 
     Parameters
     ----------
@@ -27,6 +31,8 @@ def heatmap(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> "Fi
         Settings by network.
     rows
         As in `xpnet.sweep.Sweep`. Networks that diverged leave a white field.
+    score
+        What the scores are: ``"accuracy"``, or ``"r2"``.
     """
     names = varied(configs)
     if len(names) != 2:
@@ -41,32 +47,33 @@ def heatmap(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> "Fi
     for row in rows:
         if row["status"] != "diverged":
             place = [a.index(getattr(configs[row["network"]], n)) for a, n in zip(axis, names, strict=True)]
-            values[tuple(place)] = 100 * row["val_score"]
+            values[tuple(place)] = row["val_score"]
     figure = Figure(
         figsize=(2.2 + 0.9 * len(axis[1]), 1.6 + 0.6 * len(axis[0])), dpi=130, layout="constrained"
     )
     axes = figure.subplots()
-    image = axes.imshow(values, cmap="viridis", aspect="auto")
-    middle = np.nanmean([np.nanmin(values), np.nanmax(values)]) if np.isfinite(values).any() else 0.0
+    image = axes.imshow(np.maximum(values, plots.LEAST_R2), cmap="viridis", aspect="auto")
+    middle = np.mean(image.get_clim()) if np.isfinite(values).any() else 0.0
     for i, j in np.ndindex(values.shape):
         finite = np.isfinite(values[i, j])
-        text = f"{values[i, j]:.1f}" if finite else "diverged"
+        text = shown(float(values[i, j]), score, 1) if finite else "diverged"
         colour = "white" if finite and values[i, j] < middle else "black"
         axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=9)
     axes.set_xticks(range(len(axis[1])), [show(v) for v in axis[1]])
     axes.set_yticks(range(len(axis[0])), [show(v) for v in axis[0]])
     axes.set_xlabel(names[1].replace("_", " "))
     axes.set_ylabel(names[0].replace("_", " "))
-    figure.colorbar(image, ax=axes, label="validation accuracy in %")
+    bar = figure.colorbar(image, ax=axes, label=f"validation {score_name(score)}")
+    bar.ax.yaxis.set_major_formatter(plots.score_formatter(score))
     return figure
 
 
-def curves(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> "Figure":
-    """Draw the validation accuracy of every network against the steps, the best in colour.
+def curves(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], score: str = "accuracy") -> "Figure":
+    """Draw the validation score of every network against the steps, the best in colour.
 
     Parameters
     ----------
-    configs, rows
+    configs, rows, score
         As for `heatmap`; rows best first.
     """
     from matplotlib import colormaps
@@ -79,17 +86,19 @@ def curves(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> "Fig
     # From the worst to the best, so that the best lie on top; the legend is then turned round.
     for rank in reversed(range(len(rows))):
         row = rows[rank]
-        steps, accuracies = np.array(row["curve"], np.float64).reshape(-1, 2).T
+        steps, scores = np.array(row["curve"], np.float64).reshape(-1, 2).T
         style: dict[str, Any] = {"color": "0.8", "linewidth": 0.7}
         if rank < LABELLED:
-            label = f"{100 * row['val_score']:.1f} %  {_settings(configs[row['network']], configs[0], names)}"
+            settings = _settings(configs[row["network"]], configs[0], names)
+            label = f"{shown(row['val_score'], score, 1)}  {settings}"
             style = {"color": colours[rank], "linewidth": 1.3, "label": label}
-        axes.plot(steps, 100 * accuracies, **style)
+        axes.plot(steps, scores, **style)
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], frameon=False, fontsize=7, loc="center left",
                 bbox_to_anchor=(1.0, 0.5))  # fmt: skip
     axes.set_xlabel("step")
-    axes.set_ylabel("validation accuracy in %")
+    axes.set_ylabel(f"validation {score_name(score)}")
+    plots.limit_scores(axes, score)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -34,6 +34,7 @@ from xpnet.sweep.plan import count_halvings, total_steps
 from xpnet.sweep.runner import Sweep, run
 from xpnet.sweep.store import recorded
 from xpnet.sweep.table import write_csv
+from xpnet.training.history import SCORE_OF
 from xpnet.training.interrupt import StopSignals
 from xpnet.training.loop import Fit
 
@@ -253,8 +254,8 @@ def carry_out(
         for config in configs:
             check(config, loaded)  # before any work is done
         halvings = count_halvings(configs, num_rows) if halving else 0
-        shown = display.start(configs, total_steps(configs, num_rows, halvings), base.quiet)
-        with signals.listening(), shown:
+        total, score = total_steps(configs, num_rows, halvings), SCORE_OF[loaded.task]
+        with signals.listening(), display.start(configs, total, base.quiet, score) as shown:
             found = run(
                 configs,
                 # Workers load a data set that has a name by themselves.
@@ -299,8 +300,8 @@ def _write(folder: Path, found: Sweep, best: Run | None) -> None:
     write_csv(folder / "results.csv", found.configs, found.rows, found.score)
     if plots.available():
         pictures = {
-            "heatmap.png": sweep_plots.heatmap(found.configs, found.rows),
-            "curves.png": sweep_plots.curves(found.configs, found.rows),
+            "heatmap.png": sweep_plots.heatmap(found.configs, found.rows, found.score),
+            "curves.png": sweep_plots.curves(found.configs, found.rows, found.score),
         }
         for name, figure in pictures.items():
             if figure is not None:
