@@ -142,9 +142,7 @@ def test_only_the_devices_name_an_array_library(name):
     assert not named & ARRAY_LIBRARIES
 
 
-@pytest.mark.parametrize(
-    "name", sorted(name for name in MODULES if room_of(name) in NAMES_THEM - {"device"})
-)
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if room_of(name) in NAMES_THEM - {"device"}))
 def test_a_format_is_named_and_its_library_is_not_imported(name):
     assert not imports_of(MODULES[name])[1] & ARRAY_LIBRARIES
 

@@ -163,7 +163,10 @@ def test_what_is_none_of_the_choices(name, choices):
         ),
         (
             {"sampling": "Shuffle"},
-            "--sampling must be one of 'replacement', 'shuffle', 'all', not 'Shuffle'; did you mean 'shuffle'",
+            (
+                "--sampling must be one of 'replacement', 'shuffle', 'all', not 'Shuffle'; "
+                "did you mean 'shuffle'?"
+            ),
         ),
         (
             {"backend": "tensorflow"},

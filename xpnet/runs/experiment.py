@@ -339,7 +339,7 @@ def record(
     seconds: float,
     measured: Mapping[str, float] | None = None,
 ) -> Experiment:
-    """Read the accuracies of a trained network and put together what a run folder records.
+    """Read the scores of a trained network and put together what a run folder records.
 
     Parameters
     ----------

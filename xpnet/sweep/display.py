@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from xpnet.reporting.metrics import shown
 from xpnet.runs.config import Config
 from xpnet.sweep.chunk import Outcome, Task, merit
 from xpnet.sweep.table import as_text
@@ -34,11 +35,14 @@ class Display:
         Settings of each network.
     total
         Steps to train, summed over the networks.
+    score
+        What the scores are: ``"accuracy"``, or ``"r2"``.
     """
 
-    def __init__(self, configs: Sequence[Config], total: int) -> None:
+    def __init__(self, configs: Sequence[Config], total: int, score: str = "accuracy") -> None:
         self.configs = configs
         self.total = total
+        self.score = score
         self.rows: dict[int, dict[str, Any]] = {}
         self.ended = 0
         self._done: dict[str, int] = {}
@@ -111,7 +115,7 @@ class Lines(Display):
             best = self.best(1)[0]
             sys.stderr.write(
                 f"{self.state()}; best so far: network {best['network']}, "
-                f"val {100 * best['val_score']:.2f} %\n"
+                f"val {shown(best['val_score'], self.score)}\n"
             )
 
 
@@ -134,14 +138,14 @@ class LiveTable(Display):
     def _render(self) -> "RenderableType":
         from rich.text import Text
 
-        table = as_text(self.configs, self.best(SHOWN))
+        table = as_text(self.configs, self.best(SHOWN), self.score)
         return Text(f"{table}\n{self.state()}", no_wrap=True)
 
 
-def start(configs: Sequence[Config], total: int, quiet: bool) -> Display:
+def start(configs: Sequence[Config], total: int, quiet: bool, score: str = "accuracy") -> Display:
     """Return the way to show a sweep that suits where standard error leads."""
     if quiet:
-        return Display(configs, total)
+        return Display(configs, total, score)
     is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     way = LiveTable if is_terminal and find_spec("rich") is not None else Lines
-    return way(configs, total)
+    return way(configs, total, score)

@@ -137,9 +137,7 @@ def operations(mlp: MLP, batch: int) -> int:
     return 6 * batch * sum(math.prod(mlp.shapes[name]) for name in mlp.weights)
 
 
-def fits_in_memory(
-    mlp: MLP, configs: Sequence[Config], device: Device, task: Task = "classification"
-) -> int:
+def fits_in_memory(mlp: MLP, configs: Sequence[Config], device: Device, task: Task = "classification") -> int:
     """Return how many of these networks fit the device's free memory at a time, at least 1."""
     return max(1, int(MEMORY_SHARE * device.free_memory()) // network_bytes(mlp, configs, task))
 

@@ -18,8 +18,10 @@ LABELLED = 12
 """Curves that get a line in the legend: the best."""
 
 
-def heatmap(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> "Figure | None":
-    """Draw validation accuracy over the two settings that vary; None if it isn't two in a grid.
+def heatmap(
+    configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], score: str = "accuracy"
+) -> "Figure | None":
+    """Draw the validation score over the two settings that vary; None if it isn't two in a grid.
 
     Parameters
     ----------
@@ -27,6 +29,8 @@ def heatmap(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> "Fi
         Settings by network.
     rows
         As in `xpnet.sweep.Sweep`. Networks that diverged leave a white field.
+    score
+        What the scores are: ``"accuracy"``, or ``"r2"``.
     """
     names = varied(configs)
     if len(names) != 2:
@@ -37,11 +41,12 @@ def heatmap(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> "Fi
         return None
     from matplotlib.figure import Figure
 
+    factor, digits, label = _unit(score)
     values = np.full((len(axis[0]), len(axis[1])), np.nan)
     for row in rows:
         if row["status"] != "diverged":
             place = [a.index(getattr(configs[row["network"]], n)) for a, n in zip(axis, names, strict=True)]
-            values[tuple(place)] = 100 * row["val_score"]
+            values[tuple(place)] = factor * row["val_score"]
     figure = Figure(
         figsize=(2.2 + 0.9 * len(axis[1]), 1.6 + 0.6 * len(axis[0])), dpi=130, layout="constrained"
     )
@@ -50,49 +55,56 @@ def heatmap(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> "Fi
     middle = np.nanmean([np.nanmin(values), np.nanmax(values)]) if np.isfinite(values).any() else 0.0
     for i, j in np.ndindex(values.shape):
         finite = np.isfinite(values[i, j])
-        text = f"{values[i, j]:.1f}" if finite else "diverged"
+        text = f"{values[i, j]:.{digits}f}" if finite else "diverged"
         colour = "white" if finite and values[i, j] < middle else "black"
         axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=9)
     axes.set_xticks(range(len(axis[1])), [show(v) for v in axis[1]])
     axes.set_yticks(range(len(axis[0])), [show(v) for v in axis[0]])
     axes.set_xlabel(names[1].replace("_", " "))
     axes.set_ylabel(names[0].replace("_", " "))
-    figure.colorbar(image, ax=axes, label="validation accuracy in %")
+    figure.colorbar(image, ax=axes, label=label)
     return figure
 
 
-def curves(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> "Figure":
-    """Draw the validation accuracy of every network against the steps, the best in colour.
+def curves(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], score: str = "accuracy") -> "Figure":
+    """Draw the validation score of every network against the steps, the best in colour.
 
     Parameters
     ----------
-    configs, rows
+    configs, rows, score
         As for `heatmap`; rows best first.
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     names = varied(configs)
+    factor, digits, unit = _unit(score)
     figure = Figure(figsize=(10, 5), dpi=130, layout="constrained")
     axes = figure.subplots()
     colours = colormaps["viridis"](np.linspace(0, 0.92, min(len(rows), LABELLED)))
     # From the worst to the best, so that the best lie on top; the legend is then turned round.
     for rank in reversed(range(len(rows))):
         row = rows[rank]
-        steps, accuracies = np.array(row["curve"], np.float64).reshape(-1, 2).T
+        steps, scores = np.array(row["curve"], np.float64).reshape(-1, 2).T
         style: dict[str, Any] = {"color": "0.8", "linewidth": 0.7}
         if rank < LABELLED:
-            label = f"{100 * row['val_score']:.1f} %  {_settings(configs[row['network']], configs[0], names)}"
+            value = f"{factor * row['val_score']:.{digits}f}{' %' if score != 'r2' else ''}"
+            label = f"{value}  {_settings(configs[row['network']], configs[0], names)}"
             style = {"color": colours[rank], "linewidth": 1.3, "label": label}
-        axes.plot(steps, 100 * accuracies, **style)
+        axes.plot(steps, factor * scores, **style)
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], frameon=False, fontsize=7, loc="center left",
                 bbox_to_anchor=(1.0, 0.5))  # fmt: skip
     axes.set_xlabel("step")
-    axes.set_ylabel("validation accuracy in %")
+    axes.set_ylabel(unit)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _unit(score: str) -> tuple[float, int, str]:
+    """Return by what a score is multiplied, its digits, and what stands beside it."""
+    return (1.0, 3, "validation R²") if score == "r2" else (100.0, 1, "validation accuracy in %")
 
 
 def _settings(config: Config, first: Config, names: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ from xpnet.sweep.store import Memory, Store, recorded
 from xpnet.sweep.table import as_text, cells
 from xpnet.sweep.workers import Here, There
 from xpnet.text import html_table
-from xpnet.training.history import Row
+from xpnet.training.history import SCORE_OF, Row
 
 __all__ = ["Sweep", "run"]
 
@@ -38,31 +38,34 @@ class Sweep:
     configs
         Settings of each network.
     rows
-        A row a network, the best by validation accuracy first: ``network`` (its number),
+        A row a network, the best by validation score first: ``network`` (its number),
         ``train_score``, ``val_score``, ``status`` (``"finished"``, ``"dropped"`` by halving, or
         ``"diverged"``), ``steps`` (those of finite loss), ``seconds`` (its share of its stack's),
-        ``curve`` (steps and validation accuracies).
+        ``curve`` (steps and validation scores).
     best
         The trained network of the first row; None if all diverged.
     complete
         Whether the sweep came to its end; if ``should_stop`` ended it, the rows are those it got to.
+    score
+        What the scores are: ``"accuracy"``, or ``"r2"`` where numbers are predicted.
     """
 
     configs: Sequence[Config]
     rows: list[dict[str, Any]]
     best: Trained | None
     complete: bool
+    score: str = "accuracy"
 
     def __repr__(self) -> str:
         """Return how many networks there are, what became of them, and the best with their settings."""
         lines = [f"Sweep({', '.join(self._counts())}"]
         if self.rows:
-            lines += as_text(self.configs, self.rows[:SHOWN_ROWS]).splitlines()
+            lines += as_text(self.configs, self.rows[:SHOWN_ROWS], self.score).splitlines()
         return "\n  ".join(lines) + ")"
 
     def _repr_html_(self) -> str:
         """Return the counts and a table of the best, for a notebook."""
-        header, *rows = cells(self.configs, self.rows[:SHOWN_ROWS_HTML])
+        header, *rows = cells(self.configs, self.rows[:SHOWN_ROWS_HTML], self.score)
         return f"<p>Sweep: {', '.join(self._counts())}</p>{html_table(header, rows)}"
 
     def _counts(self) -> list[str]:
@@ -88,12 +91,12 @@ def run(
     on_recorded: Callable[[list[dict[str, Any]]], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Sweep:
-    """Train many networks as stacks and rank them by validation accuracy.
+    """Train many networks as stacks and rank them by validation score.
 
     Parameters
     ----------
     configs
-        Settings of each network, from `xpnet.sweep.configs`.
+        Settings of each network, from `xpnet.sweep.configs`. Their ``max_time`` is that of a stack.
     data
         The data set; by default the one that the settings name is loaded, by each worker for itself.
     device
@@ -125,11 +128,13 @@ def run(
     check_alike(configs)
     stop = should_stop or (lambda: False)
     shipped, data = data, data or datasets.load(configs[0].dataset, configs[0].data_dir)
-    num_rows = len(data.X_train)
+    num_rows, score = len(data.X_train), SCORE_OF[data.task]
     for config in configs:
         check(config, data)  # before any work is done
         if halving and config.patience is not None:
             raise InputError("halving stops the networks that fall behind: drop --patience or --halving")
+        if halving and config.max_time is not None:
+            raise InputError("halving compares networks after equal steps: drop --max-time or --halving")
         if config.ensemble > 1:
             raise InputError("a sweep ranks single networks: drop --ensemble, or train one with its best row")
     store = Memory() if out is None else Store(out, _description(configs, halving, data))
@@ -181,7 +186,7 @@ def run(
                 if on_outcome is not None:
                     on_outcome(outcome)
         if left:
-            return Sweep(configs, _ranked(rows, survivors), None, complete=False)
+            return Sweep(configs, _ranked(rows, survivors), None, complete=False, score=score)
         if rung < halvings:
             # A network that diverged never goes on, even if fewer than half are left.
             healthy = [k for k in survivors if rows[k]["status"] != "diverged"]
@@ -191,7 +196,7 @@ def run(
     first = table[0]
     best = None if first["status"] == "diverged" else store.load(first["task"], first["network"])
     store.forget(keep={row["task"] for row in table if row["network"] in survivors})
-    return Sweep(configs, table, best, complete=True)
+    return Sweep(configs, table, best, complete=True, score=score)
 
 
 def _ranked(rows: Mapping[int, dict[str, Any]], survivors: set[int]) -> list[dict[str, Any]]:
