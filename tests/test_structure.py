@@ -29,7 +29,7 @@ PRINTING = {"commands", "two_layer_net", "estimator.fitting"}
 """The command lines, and the classes that print with ``verbose``."""
 
 ARRAY_LIBRARIES = {"cupy", "cupyx", "array_api_compat", "array_api_strict", "torch", "jax"}
-NAMES_THEM = {"device", "commands"}  # the last for a format; it imports none
+NAMES_THEM = {"device", "exporters", "commands"}  # the last two for a format; they import none
 
 
 def name_of(path):
@@ -59,10 +59,12 @@ def imports_of(tree):
         else:
             continue
         for source in sources:
+            if source == "xpnet.__version__":
+                continue  # a text, which files of every room have in them
             root, _, rest = source.partition(".")
             if root == "xpnet":
-                # The longest part of `a.b.c` that is a module; `from xpnet import __version__` is
-                # of `__init__`.
+                # The longest part of `a.b.c` that is a module; `from xpnet import get_device` is of
+                # `__init__`.
                 parts = rest.split(".")
                 candidates = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
                 inside.add(next((c for c in candidates if c in MODULES), "__init__"))
@@ -73,7 +75,7 @@ def imports_of(tree):
 
 def test_the_reader_of_imports_sees_them_all():
     tree = ast.parse(
-        "import xpnet\nfrom xpnet import ops, __version__\nfrom xpnet.nn.backprop import MLP\n"
+        "from xpnet.nn import layers\nfrom xpnet import get_device\nfrom xpnet.nn.mlp import MLP\n"
         "import xpnet.device as d\nimport numpy as np\n"
         "def f():\n    if True:\n        from xpnet.sweep.plan import Cut\n        import cupy.cuda\n"
     )
@@ -81,6 +83,8 @@ def test_the_reader_of_imports_sees_them_all():
         {"__init__", "nn.layers", "nn.mlp", "device", "sweep.plan"},
         {"numpy", "cupy"},
     )
+    assert imports_of(ast.parse("import xpnet")) == ({"__init__"}, set())
+    assert imports_of(ast.parse("from xpnet import __version__")) == (set(), set())
 
 
 def may_import(room):
@@ -136,6 +140,11 @@ def test_only_the_devices_name_an_array_library(name):
     }
     named |= imports_of(tree)[1]
     assert not named & ARRAY_LIBRARIES
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if room_of(name) in NAMES_THEM - {"device"}))
+def test_a_format_is_named_and_its_library_is_not_imported(name):
+    assert not imports_of(MODULES[name])[1] & ARRAY_LIBRARIES
 
 
 MATHS = [

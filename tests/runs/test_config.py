@@ -158,12 +158,15 @@ def test_what_is_none_of_the_choices(name, choices):
             ),
         ),
         (
-            {"monitor": "val_acc"},
-            "--monitor must be 'val_accuracy' or 'val_loss', not 'val_acc'; did you mean 'val_accuracy'?",
+            {"monitor": "val_scor"},
+            "--monitor must be 'val_score' or 'val_loss', not 'val_scor'; did you mean 'val_score'?",
         ),
         (
             {"sampling": "Shuffle"},
-            "--sampling must be 'replacement' or 'shuffle', not 'Shuffle'; did you mean 'shuffle'?",
+            (
+                "--sampling must be one of 'replacement', 'shuffle', 'all', not 'Shuffle'; "
+                "did you mean 'shuffle'?"
+            ),
         ),
         (
             {"backend": "tensorflow"},
@@ -361,6 +364,7 @@ def test_settings_print_what_is_not_usual(config, text):
 def test_all_settings_print_on_few_lines():
     other = {"device": "cuda:1", "backend": "torch", "precision": "tf32", "compile": True, "quiet": True}
     other |= {"monitor": "val_loss", "patience": 7, "min_delta": 0.001, "checkpoint_every": 4, "json": True}
+    other |= {"max_time": 60, "class_weight": {"a=b": 2, "c": 0.5}, "loss": "cross-entropy"}
     other |= {"out": "some where  else/" * 9, "data_dir": "a\n'b", "resume": "x" * 99, "tensorboard": True}
     for config in (Config(**EVERY_SETTING), Config(**EVERY_SETTING, **other)):
         assert repr(config).count("\n") < 10
@@ -467,7 +471,8 @@ def of_computation():
         "json",
         "quiet",
     }
-    skipped |= {"monitor", "patience", "min_delta", "checkpoint_every", "resume"}  # how long, not how
+    skipped |= {"monitor", "patience", "min_delta", "max_time", "checkpoint_every", "resume"}  # how long
+    skipped |= {"class_weight"}  # which mixup cannot have
     return {f.name: default_of(f) for f in dataclasses.fields(Config) if f.name not in skipped}
 
 

@@ -58,12 +58,12 @@ def test_an_ensemble_is_networks_of_successive_seeds_on_the_same_batches(changes
             np.testing.assert_array_equal(together.model.params[name][k], value)
     assert together.model.networks == 3
     # Its history is the mean of theirs.
-    for row, *each in zip(together.result.history.rows, *(s.result.history.rows for s in alone), strict=True):
+    for row, *each in zip(together.history.rows, *(s.history.rows for s in alone), strict=True):
         assert row.val_score == pytest.approx(np.mean([r.val_score for r in each]))
         assert row.train_loss == pytest.approx(np.mean([r.train_loss for r in each]))
         assert type(row.learning_rate) is float
-    losses = np.mean([s.result.history.losses for s in alone], axis=0)
-    np.testing.assert_allclose(together.result.history.losses, losses, rtol=1e-12)
+    losses = np.mean([s.history.losses for s in alone], axis=0)
+    np.testing.assert_allclose(together.history.losses, losses, rtol=1e-12)
 
 
 def test_the_accuracy_of_an_ensemble_is_that_of_the_mean_of_probabilities():
@@ -93,7 +93,7 @@ def test_an_ensemble_tells_of_the_means_as_it_goes():
         seen.append((len(history.rows), len(history.losses), row.step, row.val_score))
 
     found = run(dataclasses.replace(ADAM, ensemble=2), IMAGES, DEVICE, on_epoch)
-    rows = found.result.history.rows
+    rows = found.history.rows
     assert [s[0] for s in seen] == list(range(1, len(rows) + 1))
     assert [s[1:] for s in seen] == [(row.step, row.step, row.val_score) for row in rows]
 
@@ -121,7 +121,7 @@ def test_the_moving_average_is_what_is_saved_and_measured():
     for name in ("train", "val", "test"):
         X, y = getattr(IMAGES, f"X_{name}"), getattr(IMAGES, f"y_{name}")
         assert found.summary[f"{name}_accuracy"] == part(probabilities(found, X), y)
-    assert found.result.history.rows[-1].val_accuracy == pytest.approx(found.summary["val_accuracy"])
+    assert found.result.history.rows[-1].val_score == pytest.approx(found.summary["val_accuracy"])
 
 
 # Averaging over views
@@ -144,7 +144,7 @@ def test_validation_and_test_are_averaged_over_views_and_training_is_not(averagi
 
 @pytest.mark.parametrize("averaging", ["none", "flip"])
 @pytest.mark.parametrize("flip", [False, True])
-def test_accuracies_of_a_stack_are_those_of_its_networks(device, averaging, flip):
+def test_scores_of_a_stack_are_those_of_its_networks(device, averaging, flip):
     config = dataclasses.replace(ADAM, averaging=averaging, flip=flip, dtype="float32")
     configs = [dataclasses.replace(config, seed=seed) for seed in range(3)]
     prepared, mlp = prepare(config, IMAGES, device), config.mlp(12, 3)
@@ -154,7 +154,7 @@ def test_accuracies_of_a_stack_are_those_of_its_networks(device, averaging, flip
         single = run(one, IMAGES, device)
         for name, value in measured.items():
             assert value.shape == (3,)
-            assert value[k] == pytest.approx(single.summary[name], abs=1e-6)
+            assert value[k] == pytest.approx(single.summary[name.replace("score", "accuracy")], abs=1e-6)
 
 
 # Preparing
@@ -167,7 +167,7 @@ def test_rows_of_training_that_are_also_those_of_validation(augmented):
     config = dataclasses.replace(ADAM, flip=augmented, preprocess="standardize")
     prepared = prepare(config, data, DEVICE)
     expected = transforms.apply(np, config.preprocessing, prepared.fitted, data.X_train)
-    np.testing.assert_allclose(prepared.X_val, expected)
+    np.testing.assert_allclose(prepared.validation.X, expected)
     np.testing.assert_allclose(prepared.feed.X, data.X_train if augmented else expected)
     np.testing.assert_allclose(prepared.feed.rows(np, np.arange(40))[0], expected)
     assert run(config, data, DEVICE).result.history.rows
@@ -245,8 +245,9 @@ def test_a_technique_that_is_switched_on_leaves_the_batches(monkeypatch, changes
     draw = experiment.fit.__globals__["draw_epoch"]
 
     def draw_epoch(*args):
-        drawn.append(draw(*args))
-        return drawn[-1]
+        tables = draw(*args)
+        drawn.extend(tables)
+        return tables
 
     monkeypatch.setitem(experiment.fit.__globals__, "draw_epoch", draw_epoch)
     run(BASE, IMAGES, DEVICE)

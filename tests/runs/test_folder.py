@@ -115,7 +115,7 @@ def test_paths_that_are_none(tmp_path):
 
 def test_the_files_of_a_run(tmp_path, run, data):
     pytest.importorskip("matplotlib")
-    run_folder.write(tmp_path, run, data, pictures=True)
+    run_folder.write(tmp_path, run, pictures=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(run_folder.FILES)
 
     model = load_model(tmp_path / "model.safetensors")
@@ -132,29 +132,30 @@ def test_the_files_of_a_run(tmp_path, run, data):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_history(tmp_path, run, data):
-    run_folder.write(tmp_path, run, data, pictures=False)
+def test_the_history(tmp_path, run):
+    run_folder.write(tmp_path, run, pictures=False)
     text = (tmp_path / "history.csv").read_text()
     assert text.splitlines()[0] == HEADER
     rows = list(csv.DictReader(text.splitlines()))
     assert [int(row["step"]) for row in rows] == [1, 26, 40]
     for written, row in zip(rows, run.result.history.rows, strict=True):
         for name, value in row._asdict().items():
+            name = name.replace("score", "accuracy")
             assert float(written[name]) == pytest.approx(value, rel=1e-6, abs=1e-6)
         assert len(written["train_accuracy"]) <= len("0.98")  # 50 rows a batch
 
 
-def test_settings_are_read_back_as_they_were_but_for_what_is_of_one_run_only(tmp_path, run, data):
-    run_folder.write(tmp_path, run, data, pictures=False)
+def test_settings_are_read_back_as_they_were_but_for_what_is_of_one_run_only(tmp_path, run):
+    run_folder.write(tmp_path, run, pictures=False)
     read = flags.read_file(tmp_path / "config.json", Config)
     assert read.keys() == {f.name for f in fields(Config)} - {"out", "json", "quiet", "resume"}
     assert Config(**read) == replace(CONFIG, out=None, json=False)
 
 
-def test_a_second_run_leaves_no_file_of_the_first(tmp_path, run, data):
+def test_a_second_run_leaves_no_file_of_the_first(tmp_path, run):
     for name in (*run_folder.FILES, "notes.txt"):
         (tmp_path / name).write_text("old")
-    run_folder.write(tmp_path, run, data, pictures=False)
+    run_folder.write(tmp_path, run, pictures=False)
     left = sorted(p.name for p in tmp_path.iterdir())
     assert not {"curves.png", "weights.png"} & set(left)
     assert [name for name in left if (tmp_path / name).read_bytes() == b"old"] == ["notes.txt"]
@@ -162,14 +163,14 @@ def test_a_second_run_leaves_no_file_of_the_first(tmp_path, run, data):
 
 def test_a_run_that_diverged_can_be_written(tmp_path, data):
     run = experiment.run(replace(CONFIG, learning_rate=1e6), data, get_device("cpu"))
-    run_folder.write(tmp_path, run, data, pictures=False)
+    run_folder.write(tmp_path, run, pictures=False)
     assert json.loads((tmp_path / "summary.json").read_text())["status"] == "diverged"
     last = (tmp_path / "history.csv").read_text().splitlines()[-1].split(",")
     assert not np.isfinite(float(last[3]))
 
 
-def test_a_full_disk_leaves_every_file_whole(tmp_path, run, data, monkeypatch):
-    run_folder.write(tmp_path, run, data, pictures=False)
+def test_a_full_disk_leaves_every_file_whole(tmp_path, run, monkeypatch):
+    run_folder.write(tmp_path, run, pictures=False)
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     calls = []
     real = os.fsync
@@ -182,15 +183,15 @@ def test_a_full_disk_leaves_every_file_whole(tmp_path, run, data, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(OSError, match="No space left"):
-        run_folder.write(tmp_path, run, data, pictures=False)
+        run_folder.write(tmp_path, run, pictures=False)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize("pictures", [False, True])
-def test_the_report(tmp_path, run, data, pictures):
+def test_the_report(tmp_path, run, pictures):
     if pictures:
         pytest.importorskip("matplotlib")
-    run_folder.write(tmp_path, run, data, pictures=pictures)
+    run_folder.write(tmp_path, run, pictures=pictures)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert f"<b>{100 * run.summary['val_accuracy']:.2f} %</b>" in page
     assert page.count("data:image/png;base64,") == 2 * pictures
@@ -201,9 +202,9 @@ def test_the_report(tmp_path, run, data, pictures):
     assert run.summary["backend"] in page
 
 
-def test_a_report_on_data_whose_name_is_no_text(tmp_path, run, data):
+def test_a_report_on_data_whose_name_is_no_text(tmp_path, run):
     config = replace(run.config, dataset="<b>\udcff.npz")
-    run_folder.write(tmp_path, replace(run, config=config), data, pictures=False)
+    run_folder.write(tmp_path, replace(run, config=config), pictures=False)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert r"xpnet: &lt;b&gt;\udcff.npz" in page
 
@@ -212,5 +213,5 @@ def test_weights_of_components_of_rows_of_equal_contrast(tmp_path, data):
     pytest.importorskip("matplotlib")
     config = replace(CONFIG, contrast=True, preprocess="pca", components=5)
     run = experiment.run(config, data, get_device("cpu"))
-    run_folder.write(tmp_path, run, data, pictures=True)
+    run_folder.write(tmp_path, run, pictures=True)
     assert (tmp_path / "weights.png").read_bytes().startswith(b"\x89PNG")

@@ -47,7 +47,7 @@ def test_trials_are_told_their_validation_accuracy(study):
         assert config.hidden in [(), (4,), (6, 5)]
         assert config.learning_rate_decay == 0.9
         assert config.batch_seed == BASE.seed
-        assert trial.value == alone(config, blobs()).summary["val_score"]
+        assert trial.value == alone(config, blobs()).summary["val_accuracy"]
     assert len({trial.params["hidden"] for trial in study.trials}) > 1
     assert len({trial.params["seed"] for trial in study.trials}) > 1
 
@@ -57,7 +57,7 @@ def test_each_network_can_have_batches_of_its_own(study):
     for trial in study.trials:
         config = asktell.config_for(trial, SPACE, BASE, share_batches=False)
         assert config.batch_seed is None
-        assert trial.value == alone(config, blobs()).summary["val_score"]
+        assert trial.value == alone(config, blobs()).summary["val_accuracy"]
 
 
 def test_a_stack_is_asked_for_before_any_of_it_is_told(study):
@@ -107,7 +107,7 @@ def test_a_study_in_a_database_goes_on_in_another_process(tmp_path):
     assert states(again) == ["COMPLETE"] * 9
     for trial in again.trials:  # hidden layers among them, which a database keeps as text
         config = asktell.config_for(trial, SPACE, BASE)
-        assert trial.value == alone(config, blobs()).summary["val_score"]
+        assert trial.value == alone(config, blobs()).summary["val_accuracy"]
 
 
 def test_chunks_may_go_to_an_executor(study):

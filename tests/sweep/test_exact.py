@@ -19,6 +19,7 @@ from xpnet.nn.solvers import SOLVERS
 from xpnet.runs import preparation
 from xpnet.sweep.chunk import Task, train_chunk
 from xpnet.sweep.plan import epochs_of_rung
+from xpnet.training.history import SCORE_OF
 from xpnet.training.regime import Hyper
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
@@ -68,8 +69,8 @@ def check_stack(points, common, share_batches, dtype, data=None):
         for actual, expected in zip(trained.history.rows, history.rows, strict=True):
             np.testing.assert_allclose(actual[:6], expected[:6], rtol)
             assert actual.val_score == expected.val_score
-        for part in ("train_score", "val_score"):
-            assert row[part] == single.summary[part]
+        for part in ("train", "val"):
+            assert row[f"{part}_score"] == single.summary[f"{part}_{SCORE_OF[data.task]}"]
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -196,7 +197,7 @@ def test_halving_joins_networks_with_and_without_an_average(tmp_path, emas, max_
     single = alone(configs[first["network"]], IMAGES)
     assert first["steps"] == 40
     assert_same(found.best.params, single.model.params)
-    assert first["val_score"] == single.summary["val_score"]
+    assert first["val_score"] == single.summary["val_accuracy"]
 
 
 # Networks that diverge

@@ -15,7 +15,6 @@ from unittest.mock import Mock
 import pytest
 from sweeps import assert_same, blobs, rates, results
 
-import xpnet
 from xpnet import sweep
 from xpnet.errors import DeviceError
 from xpnet.runs.config import Config
@@ -241,7 +240,7 @@ def test_a_scheduler_without_workers_is_one_line(monkeypatch):
 
 
 def test_workers_of_another_version_are_one_line(monkeypatch, dask):
-    monkeypatch.setattr(xpnet, "__version__", "99.0")
+    monkeypatch.setattr(cluster, "__version__", "99.0")
     with pytest.raises(DeviceError) as caught, cluster.connect(dask.scheduler.address):
         pass
     assert "and this machine xpnet 99.0: install the same versions" in str(caught.value)

@@ -108,9 +108,9 @@ def test_the_steps_of_a_sweep():
 
 def test_a_stack_fits_in_the_memory_that_is_free():
     mlp = MLP((64, 300, 10))
-    for_one = plan.network_bytes(mlp, BASE)
+    for_one = plan.network_bytes(mlp, [BASE])
     counts = [
-        plan.fits_in_memory(mlp, BASE, SmallDevice(share * for_one / plan.MEMORY_SHARE))
+        plan.fits_in_memory(mlp, [BASE], SmallDevice(share * for_one / plan.MEMORY_SHARE))
         for share in (0, 0.5, 1.01, 7.5)
     ]
     assert counts == [1, 1, 1, 7]
@@ -127,6 +127,9 @@ def test_a_stack_fits_in_the_memory_that_is_free():
             400, 300, {"hidden": (10,), "batch_size": 300, "input_dropout": 0.2}, id="input dropout"
         ),
         pytest.param(1000, 50, {"hidden": (200,), "solver": "adam", "ema": 0.9}, id="state"),
+        pytest.param(
+            1000, 50, {"hidden": (400,), "solver": "adam", "ema": 0.9, "patience": 9}, id="the best state"
+        ),
         pytest.param(20, 1500, {"hidden": (200, 200), "norm": "batch"}, id="batch norm"),
         pytest.param(20, 1500, {"hidden": (50, 50), "norm": "layer", "residual": True}, id="residual"),
         pytest.param(20, 1500, {"hidden": (100,), "batch_size": 999, "dropout": 0.5}, id="dropout"),
@@ -144,8 +147,26 @@ def test_the_memory_of_a_stack_is_not_underestimated(features, rows, changes, sh
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    estimate = len(configs) * plan.network_bytes(configs[0].mlp(features, 3), configs[0])
+    estimate = len(configs) * plan.network_bytes(configs[0].mlp(features, 3), configs)
     assert 0.1 * estimate < peak < estimate
+
+
+@pytest.mark.parametrize("patience", [None, 9])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_the_memory_of_networks_that_diverge(solver, patience):
+    """Of wide rows, so that nothing counts but the states."""
+    options = {"hidden": (60,), "solver": solver, "patience": patience, "iterations": 20}
+    configs, data = rates(0.01, 0.01, 1e300, **options), blobs(6000, rows=50)
+    prepared = preparation.prepare(configs[0], data, DEVICE)
+    tracemalloc.start()
+    try:
+        outcome = stacked(configs, data, prepared=prepared)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [row["status"] for row in outcome.rows] == ["finished", "finished", "diverged"]
+    estimate = len(configs) * plan.network_bytes(configs[0].mlp(6000, 3), configs)
+    assert 0.5 * estimate < peak < estimate
 
 
 def test_the_operations_of_a_step():
@@ -199,7 +220,7 @@ def test_small_products_stay_on_one_thread_where_that_is_faster(monkeypatch):
 @pytest.mark.parametrize("limit", ["max_nets", "memory"])
 def test_no_way_is_tried_that_goes_past_a_limit(monkeypatch, limit):
     if limit == "memory":
-        free = 5.5 * plan.network_bytes(MLP((5, 7, 3)), BASE) / plan.MEMORY_SHARE
+        free = 5.5 * plan.network_bytes(MLP((5, 7, 3)), rates(0.1, 0.1)) / plan.MEMORY_SHARE
         _, tried = choose(monkeypatch, lambda _: 100.0, device=SmallDevice(free))
         assert max(cut.size * cut.workers for cut in tried) <= 5
         assert max(cut.size for cut in tried) == 5

@@ -49,8 +49,8 @@ def test_the_table_ranks_the_networks():
         assert row["status"] == "finished"
         assert row["steps"] == BASE.iterations
         assert row["seconds"] > 0
-        assert row["train_score"] == single.summary["train_score"]
-        assert row["val_score"] == single.summary["val_score"]
+        assert row["train_score"] == single.summary["train_accuracy"]
+        assert row["val_score"] == single.summary["val_accuracy"]
         assert row["curve"] == [[r.step, r.val_score] for r in single.result.history.rows]
     best = alone(configs[found.rows[0]["network"]], data)
     assert_close(found.best.params, best.model.params, 1e-12)
@@ -117,7 +117,7 @@ def test_networks_that_cannot_share_a_sweep(name, value):
 
 
 def row(network, status="finished", accuracy=0.5):
-    return {"network": network, "train_accuracy": 0.75, "val_accuracy": accuracy, "status": status}
+    return {"network": network, "train_score": 0.75, "val_score": accuracy, "status": status}
 
 
 def test_a_sweep_prints_the_best_and_what_became_of_the_others():
@@ -188,14 +188,14 @@ def test_shapes_are_trained_in_turn():
     assert sorted(row["network"] for row in found.rows) == list(range(12))
     for row in found.rows:
         single = alone(configs[row["network"]], data)
-        assert row["val_score"] == single.summary["val_score"]
+        assert row["val_score"] == single.summary["val_accuracy"]
         assert row["steps"] == single.summary["steps"]
     assert_same(found.best.params, alone(configs[found.rows[0]["network"]], data).model.params)
 
 
 def test_stacks_are_no_larger_than_memory_allows():
     configs = rates(*[0.1] * 8, share_batches=False)
-    small = SmallDevice(3.5 * network_bytes(MLP((5, 7, 3)), BASE) / MEMORY_SHARE)
+    small = SmallDevice(3.5 * network_bytes(MLP((5, 7, 3)), configs) / MEMORY_SHARE)
     sizes = []
     found = sweep.run(
         configs, blobs(), device=small, on_outcome=lambda outcome: sizes.append(len(outcome.rows))

@@ -3,5 +3,5 @@
 `layers`, `activations`, `norms` and `losses` give a value and its pullback; `mlp` describes a network,
 `backprop` composes it and derives its gradients, `solvers` turn gradients into steps, `noise` drops units.
 
-May import: device.
+May import: nothing but the ground.
 """

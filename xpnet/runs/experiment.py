@@ -17,7 +17,7 @@ from xpnet.device import SHARED_FROM, Device, one_blas_thread
 from xpnet.nn import backprop, losses
 from xpnet.nn.mlp import MLP, init
 from xpnet.runs.config import Config
-from xpnet.runs.preparation import Prepared, check, prepare
+from xpnet.runs.preparation import Prepared, check, prepare, standardised
 from xpnet.training.draws import Sources
 from xpnet.training.history import SCORE_OF, History
 from xpnet.training.loop import Fit, fit
@@ -27,7 +27,7 @@ from xpnet.training.regime import Hyper
 from xpnet.training.scoring import predictions, score
 from xpnet.training.step import initial_state
 from xpnet.training.stopping import Patience
-from xpnet.typing import Array, Params, State
+from xpnet.typing import Array, Params, State, Task
 
 __all__ = [
     "Experiment",
@@ -38,6 +38,7 @@ __all__ = [
     "run",
     "schedule_of",
     "scores",
+    "share_inputs",
     "small_products",
     "sources_of",
     "status",
@@ -183,9 +184,11 @@ def _stacked(networks: Sequence[Params], device: Device, dtype: str) -> Params:
         return copies[0] if len(copies) == 1 else backprop.stack(device.xp, copies)
 
 
-def schedule_of(config: Config, num_rows: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def schedule_of(
+    config: Config, num_rows: int, task: Task = "classification"
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return steps, from 1, and the learning rate of each: as many of a run's as make a curve."""
-    regime = config.regime(num_rows)
+    regime = config.regime(num_rows, task)
     points = min(regime.num_steps, CURVE_POINTS)
     steps = np.linspace(0, regime.num_steps - 1, points).round().astype(np.int64)
     steps_per_epoch = batches_per_epoch(num_rows, config.batch_size, config.sampling)
@@ -217,6 +220,12 @@ def sources_of(configs: Sequence[Config]) -> Sources:
     return sources
 
 
+def share_inputs(configs: Sequence[Config]) -> bool:
+    """Return whether the networks of a stack have the very same input in each step: shared batches, whole."""
+    shared = isinstance(sources_of(configs)("batches", 0), np.random.Generator)
+    return shared and not hyper_of(configs).uses("input_dropout")
+
+
 def scores(config: Config, mlp: MLP, params: Params, prepared: Prepared, device: Device) -> dict[str, Any]:
     """Return ``train_score`` and ``val_score`` on all rows, ``(*nets,)`` each, on the host.
 
@@ -225,6 +234,9 @@ def scores(config: Config, mlp: MLP, params: Params, prepared: Prepared, device:
     """
     data, feed, validation = prepared.data, prepared.feed, prepared.validation
     output = losses.OUTPUT_OF[config.loss_of(data.task)]
+    y_train, y_val = feed.y, validation.y
+    if prepared.target is not None:  # on the device they may be rounded to float32
+        y_train, y_val = (standardised(prepared.target, y) for y in (data.y_train, data.y_val))
 
     def measured(X: Any, y: Any, apply: Any, weight: Any, kind: augment.Views = "none") -> NDArray[Any]:
         def of_views(rows: Array) -> Iterable[Array]:
@@ -235,10 +247,10 @@ def scores(config: Config, mlp: MLP, params: Params, prepared: Prepared, device:
 
     with device.active():
         return {
-            "train_score": measured(feed.X, feed.y, feed.prepare or (lambda x: x), data.weight_train),
-            "val_score": measured(validation.X, validation.y, lambda x: x, data.weight_val)
+            "train_score": measured(feed.X, y_train, feed.prepare or (lambda x: x), data.weight_train),
+            "val_score": measured(validation.X, y_val, lambda x: x, data.weight_val)
             if config.averaging == "none"
-            else measured(data.X_val, validation.y, prepared.apply, data.weight_val, config.averaging),
+            else measured(data.X_val, y_val, prepared.apply, data.weight_val, config.averaging),
         }
 
 
@@ -328,7 +340,7 @@ def record(
     seconds: float,
     measured: Mapping[str, float] | None = None,
 ) -> Experiment:
-    """Read the accuracies of a trained network and put together what a run folder records.
+    """Read the scores of a trained network and put together what a run folder records.
 
     Parameters
     ----------
@@ -391,7 +403,7 @@ def record(
         summary,
         best,
         validated,
-        schedule_of(config, len(data.X_train)),
+        schedule_of(config, len(data.X_train), data.task),
         int(diverged_at.min()) if diverged_at.size else 0,
         result,
     )

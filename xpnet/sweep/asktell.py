@@ -49,7 +49,7 @@ def optimize(
     executor: Executor | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> None:
-    """Add trials to a study, whose value is the validation accuracy.
+    """Add trials to a study, whose value is the validation score: the accuracy, or R² of numbers.
 
     A trial whose network diverges fails, and so does one that an error, Ctrl-C or ``should_stop``
     leaves unfinished: none is left running unless the process is killed.
@@ -82,8 +82,7 @@ def optimize(
     """
     if [direction.name for direction in study.directions] != ["MAXIMIZE"]:
         raise InputError(
-            "the study has to maximize one value, the validation accuracy: "
-            'create it with direction="maximize"'
+            'the study has to maximize one value, the validation score: create it with direction="maximize"'
         )
     if min(trials, stack) < 1:
         raise InputError(f"trials and stack must be at least 1, not {trials} and {stack}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-import xpnet
+from xpnet import __version__
 from xpnet.errors import DeviceError
 
 __all__ = ["connect"]
@@ -106,7 +106,7 @@ def _check_versions(client: Any) -> None:
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DeviceError(
-            f"a worker cannot run xpnet {xpnet.__version__} ({reason}): install it there as it is here"
+            f"a worker cannot run xpnet {__version__} ({reason}): install it there as it is here"
         ) from error
     here = _versions()
     for worker, there in versions.items():
@@ -121,7 +121,7 @@ def _versions() -> dict[str, str]:
     """Versions here; called on each worker too."""
     return {
         "Python": ".".join(platform.python_version_tuple()[:2]),
-        "xpnet": xpnet.__version__,
+        "xpnet": __version__,
         "NumPy": np.__version__,
         "Dask": _import().__version__,
     }

@@ -14,11 +14,12 @@ from xpnet.data.batches import batches_per_epoch, epoch_ends
 from xpnet.device import Device, of_step, one_blas_thread
 from xpnet.nn.mlp import EXPANSION, MLP
 from xpnet.runs.config import Config
-from xpnet.runs.experiment import hyper_of, initial, sources_of
+from xpnet.runs.experiment import hyper_of, initial, share_inputs, sources_of
 from xpnet.runs.preparation import Prepared
 from xpnet.training.draws import draw_epoch
 from xpnet.training.evaluation import EVALUATION_ROWS
 from xpnet.training.step import initial_state, make_step
+from xpnet.typing import Task
 
 __all__ = [
     "Cut",
@@ -108,22 +109,27 @@ def total_steps(configs: Sequence[Config], num_rows: int, halvings: int) -> int:
     return round(sum(steps) * sum(shares))
 
 
-def network_bytes(mlp: MLP, config: Config) -> int:
-    """Estimate the memory that one network takes in a stack while it trains."""
+def network_bytes(mlp: MLP, configs: Sequence[Config], task: Task = "classification") -> int:
+    """Estimate the memory that one network takes in a stack of these while it trains."""
+    config = configs[0]
     itemsize = 4 if config.dtype == "float32" else 8
     parameters = sum(math.prod(shape) for shape in mlp.shapes.values())
-    # Parameters, gradients, the epoch's first parameters, and one more while the stack is made; what solver
-    # and average keep, also of the epoch's beginning.
-    kept = initial_state(Device(), {}, config.regime(config.batch_size), hyper_of([config]))
-    copies = 4 + 2 * (len(kept) - 1)
+    # Of the state (the parameters, and what solver and average keep): itself, as the epoch began with it, and
+    # where a network diverges as it was then and with that put in its place. With patience the best too, and
+    # while it changes the one before. Gradients take less, and are gone by then.
+    regime = config.regime(config.batch_size, task)
+    kept = len(initial_state(Device(), {}, regime, hyper_of(configs)))
+    copies = (6 if regime.restores_best else 4) * kept
     if config.compile:  # what is captured or compiled works on a copy of all that, and is tried on another
-        copies += 2 * len(kept)
+        copies += 2 * kept
     # Of each unit its value before and after the activation, two gradients, and what a smooth activation or
     # a mask takes, in training or in an evaluation; more with a norm. Of its batches this one and the last of
-    # the epoch before, or this one with a mask and the bits that it is made of.
+    # the epoch before, or this one with a mask and the bits that it is made of; a stack that shares them has
+    # them once.
     units = sum(mlp.sizes[1:]) * (1 + (mlp.norm != "none")) * (EXPANSION if mlp.residual else 1)
     rows = max(config.batch_size, EVALUATION_ROWS)
-    return itemsize * (copies * parameters + 6 * units * rows + 5 * mlp.sizes[0] * config.batch_size)
+    batches = 2 if len(configs) > 1 and share_inputs(configs) else 5
+    return itemsize * (copies * parameters + 6 * units * rows + batches * mlp.sizes[0] * config.batch_size)
 
 
 def operations(mlp: MLP, batch: int) -> int:
@@ -131,9 +137,9 @@ def operations(mlp: MLP, batch: int) -> int:
     return 6 * batch * sum(math.prod(mlp.shapes[name]) for name in mlp.weights)
 
 
-def fits_in_memory(mlp: MLP, config: Config, device: Device) -> int:
-    """Return how many networks fit the device's free memory at a time, at least 1."""
-    return max(1, int(MEMORY_SHARE * device.free_memory()) // network_bytes(mlp, config))
+def fits_in_memory(mlp: MLP, configs: Sequence[Config], device: Device, task: Task = "classification") -> int:
+    """Return how many of these networks fit the device's free memory at a time, at least 1."""
+    return max(1, int(MEMORY_SHARE * device.free_memory()) // network_bytes(mlp, configs, task))
 
 
 def choose_cut(configs: Sequence[Config], prepared: Prepared, device: Device, max_nets: int | None) -> Cut:
@@ -153,7 +159,7 @@ def choose_cut(configs: Sequence[Config], prepared: Prepared, device: Device, ma
         The most networks in a stack; no limit but memory by default.
     """
     mlp = configs[0].mlp(prepared.data.num_features, prepared.data.num_outputs)
-    fit = fits_in_memory(mlp, configs[0], device)
+    fit = fits_in_memory(mlp, configs, device, prepared.data.task)
     most = min(len(configs), max_nets or len(configs), fit)
     if not device.is_host:
         return Cut(most)

@@ -38,10 +38,10 @@ class Sweep:
     configs
         Settings of each network.
     rows
-        A row a network, the best by validation accuracy first: ``network`` (its number),
+        A row a network, the best by validation score first: ``network`` (its number),
         ``train_score``, ``val_score``, ``status`` (``"finished"``, ``"dropped"`` by halving, or
         ``"diverged"``), ``steps`` (those of finite loss), ``seconds`` (its share of its stack's),
-        ``curve`` (steps and validation accuracies).
+        ``curve`` (steps and validation scores).
     best
         The trained network of the first row, of `xpnet.search` as a `Run`; None if all diverged.
     complete
@@ -91,12 +91,12 @@ def run(
     on_recorded: Callable[[list[dict[str, Any]]], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Sweep:
-    """Train many networks as stacks and rank them by validation accuracy.
+    """Train many networks as stacks and rank them by validation score.
 
     Parameters
     ----------
     configs
-        Settings of each network, from `xpnet.sweep.configs`.
+        Settings of each network, from `xpnet.sweep.configs`. Their ``max_time`` is that of a stack.
     data
         The data set; by default the one that the settings name is loaded, by each worker for itself.
     device
@@ -133,6 +133,8 @@ def run(
         check(config, data)  # before any work is done
         if halving and config.patience is not None:
             raise InputError("halving stops the networks that fall behind: drop --patience or --halving")
+        if halving and config.max_time is not None:
+            raise InputError("halving compares networks after equal steps: drop --max-time or --halving")
         if config.ensemble > 1:
             raise InputError("a sweep ranks single networks: drop --ensemble, or train one with its best row")
     store = Memory() if out is None else Store(out, _description(configs, halving, data))
