@@ -26,15 +26,11 @@ TARGET = 0.551
 
 def fast(data_dir: str | None, seed: int) -> tuple[float, float]:
     """Train by the recipe; return the seconds and the validation accuracy."""
-    from xpnet import datasets, get_device, recipes
-    from xpnet.commands.flags import read_file
-    from xpnet.runs.config import Config, defaults_for
-    from xpnet.runs.experiment import run
+    import xpnet
+    from xpnet import datasets
 
-    values = defaults_for("cifar10") | read_file(recipes.path("fast"), Config)
-    config = Config(**values | {"iterations": None, "seed": seed})
     data = replace(datasets.load("cifar10", data_dir), X_test=None, y_test=None)
-    summary = run(config, data, get_device("cpu")).summary
+    summary = xpnet.fit(data, recipe="fast", seed=seed).summary
     return summary["seconds"], summary["val_accuracy"]
 
 

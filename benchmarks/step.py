@@ -176,7 +176,7 @@ def xpnet_epochs(
 ) -> Block:
     """The epochs of `xpnet.training.loop.fit` without their evaluations."""
     from xpnet.training.draws import draw_epoch
-    from xpnet.training.step import initial_state, make_advance, take_steps
+    from xpnet.training.step import initial_state, joined, make_advance, take_steps
 
     warnings.filterwarnings("error", ".*goes on without")  # a step that could not be compiled
     nets, numbers = tuple(params["W1"].shape[:-2]), itertools.count()
@@ -189,11 +189,12 @@ def xpnet_epochs(
         with device.active():
             for begin in range(0, steps, sizes.epoch):
                 count = min(sizes.epoch, steps - begin)
-                rates = regime.learning_rates(hyper, nets, range(count), 0)
-                draws = draw_epoch(
-                    device, feed, regime, hyper, state["params"], sources, next(numbers), 0, rates
+                by_step = {"rate": regime.learning_rates(hyper, nets, range(count), 0)}
+                tables = draw_epoch(
+                    device, feed, regime, hyper, state["params"], sources, next(numbers), 0, by_step
                 )
-                state, _, _ = take_steps(device, advance, state, draws, count)
+                of_epoch = joined(device.xp, [(advance, table) for table in tables])
+                state, _ = take_steps(device, of_epoch, state, count)
             device.to_host(state["params"]["b1"])  # there once the last update is done
             device.synchronize()
 

@@ -9,7 +9,7 @@
 # JAX to be in the table; xpnet itself is the one of this checkout. A stage that fails, or takes longer
 # than it may, does not stop the others; the exit status tells whether one did.
 #
-# Captured steps are the affair of tests/test_cuda.py; `pytest --xp cupy-captured` captures those of the
+# Captured steps are the affair of tests/device/test_cuda.py; `pytest --xp cupy-captured` captures those of the
 # whole suite, for which there is no time here.
 #
 # Settings: PYTHON (default python3) runs it; OUT (default gpu-results) receives
@@ -68,7 +68,7 @@ import xpnet
 
 try:
     print(xpnet.__version__, xpnet.get_device(sys.argv[1]))
-except xpnet.errors.DeviceError as error:
+except xpnet.DeviceError as error:
     sys.exit(f"ci/gpu.sh: {error}")
 if sys.argv[1] != "cpu":
     import cupy
@@ -80,7 +80,7 @@ PY
 
 stage device describe
 stage tests timeout -k 10 "$tests_seconds" \
-  "$python" -m pytest tests/test_cuda.py tests --xp "$demanded" \
+  "$python" -m pytest tests/device/test_cuda.py tests --xp "$demanded" \
   "${workers[@]}" --junitxml="$out/tests.xml"
 # It stops by itself in time; the limit is for a library that hangs.
 stage table timeout -k 10 "$((table_seconds + 40))" \

@@ -1,29 +1,82 @@
-"""xpnet: fully-connected networks on NumPy, CuPy, PyTorch or JAX, from one implementation of backprop."""
+"""xpnet: fully-connected networks on NumPy, CuPy, PyTorch or JAX, from one implementation of backprop.
 
+`fit` trains, `load` brings back what was saved, `search` trains many networks at once; `MLPClassifier` and
+`MLPRegressor` are scikit-learn's protocol, `TwoLayerNet` is the class of the CIFAR-10 exercise.
+"""
+
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from xpnet.device import get_device
-from xpnet.errors import DeviceError, InputError, XpnetError
-from xpnet.nn.mlp import MLP
-from xpnet.two_layer_net import TwoLayerNet
-
 if TYPE_CHECKING:
+    from xpnet.datasets import Dataset as Dataset
+    from xpnet.device import get_device as get_device
+    from xpnet.errors import DeviceError as DeviceError
+    from xpnet.errors import InputError as InputError
+    from xpnet.errors import XpnetError as XpnetError
     from xpnet.estimator import MLPClassifier as MLPClassifier
     from xpnet.estimator import MLPRegressor as MLPRegressor
+    from xpnet.nn.mlp import MLP as MLP
+    from xpnet.runs.config import Config as Config
+    from xpnet.runs.fitting import fit as fit
+    from xpnet.runs.load import load as load
+    from xpnet.runs.run import Run as Run
+    from xpnet.sweep.runner import Sweep as Sweep
+    from xpnet.sweep.search import search as search
+    from xpnet.training.history import History as History
+    from xpnet.training.model import Model as Model
+    from xpnet.two_layer_net import TwoLayerNet as TwoLayerNet
 
-__all__ = ["MLP", "DeviceError", "InputError", "TwoLayerNet", "XpnetError", "get_device"]
+_WHERE = {
+    "Config": "runs.config",
+    "Dataset": "datasets",
+    "DeviceError": "errors",
+    "History": "training.history",
+    "InputError": "errors",
+    "MLP": "nn.mlp",
+    "MLPClassifier": "estimator",
+    "MLPRegressor": "estimator",
+    "Model": "training.model",
+    "Run": "runs.run",
+    "Sweep": "sweep.runner",
+    "TwoLayerNet": "two_layer_net",
+    "XpnetError": "errors",
+    "fit": "runs.fitting",
+    "get_device": "device",
+    "load": "runs.load",
+    "search": "sweep.search",
+}
+"""The module of each public name, imported when the name is first used."""
 
 __version__ = "0.1.0"
 
+# Not scikit-learn's: `from xpnet import *` must work, and stay quick, where that is not installed.
+__all__ = [
+    "MLP",
+    "Config",
+    "Dataset",
+    "DeviceError",
+    "History",
+    "InputError",
+    "Model",
+    "Run",
+    "Sweep",
+    "TwoLayerNet",
+    "XpnetError",
+    "fit",
+    "get_device",
+    "load",
+    "search",
+]
+
 
 def __getattr__(name: str) -> Any:
-    """Import the estimators when they are asked for: scikit-learn takes longer than all the rest."""
-    if name not in ("MLPClassifier", "MLPRegressor"):
+    """Import a public name when it is first used: NumPy and all else then, and not before."""
+    if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from xpnet import estimator
-
-    return getattr(estimator, name)
+    found = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), "MLPClassifier", "MLPRegressor"})
+    return sorted([*_WHERE, "__version__"])

@@ -291,6 +291,16 @@ def test_each_part_is_shuffled_anew(monkeypatch):
     assert not np.array_equal(*orders)
 
 
+@pytest.mark.parametrize("schedule", ["constant", "invscaling"])
+def test_a_rate_that_is_set_between_parts_holds_where_it_is_not_the_schedules(schedule):
+    X, y = classes("multiclass")
+    parts = model(solver="sgd", learning_rate=schedule, momentum=0.0)
+    parts.partial_fit(X, y, classes=[0, 1, 2])
+    parts.set_params(learning_rate_init=0.1).partial_fit(X, y)
+    first = {"constant": 0.1, "invscaling": 0.001 / 91**0.5}[schedule]
+    assert parts.history_["learning_rate"] == [0.001, pytest.approx(first)]
+
+
 def test_a_regressor_fits_in_parts():
     X, y = numbers()
     how = HOW | {"max_iter": 2, "shuffle": False}

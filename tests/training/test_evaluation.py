@@ -102,3 +102,18 @@ def test_the_score_of_several_labels_is_that_of_whole_rows(device, dtype, put_pa
     )
     right = ((backprop.scores(np, mlp, params, X) > 0) == Y).all(axis=-1)
     assert_close(score, (right * w).sum(axis=-1) / w.sum())
+
+
+@pytest.mark.parametrize("kind", ["cross-entropy", "logistic", "squared-error"])
+def test_rows_that_weigh_nothing_have_no_loss(device, dtype, put_params, assert_close, kind):
+    """Not 0 / 0, which would be taken for a loss that overflowed."""
+    rng = np.random.default_rng(34)
+    params, X = random_params(rng, (2,)), rng.standard_normal((9, 5))
+    y = rng.integers(3, size=9) if kind == "cross-entropy" else rng.uniform(size=(9, 3))
+    target = device.put(y) if kind == "cross-entropy" else device.put(y, dtype)
+    weight = device.put(np.zeros(9), dtype)
+    loss, score = evaluate(
+        device.xp, MLP_543, put_params(params), device.put(X, dtype), target, kind=kind, weight=weight
+    )
+    assert_close(loss, np.zeros(2))
+    assert np.isfinite(device.to_host(score)).all()

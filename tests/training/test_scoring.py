@@ -105,3 +105,25 @@ def test_scores_of_labels():
     assert score(Device(), [P[:1], P[1:]], np.array([[1, 0], [1, 0], [0, 0]]), "logistic") == 2 / 3
     of_two_classes = [P[:1, :1], P[1:, :1]]
     assert score(Device(), of_two_classes, np.array([1, 0, 0]), "logistic") == 2 / 3
+
+
+@pytest.mark.parametrize("output", ["softmax", "logistic", "identity"])
+def test_a_row_of_weight_two_counts_as_two(device, dtype, put_params, output):
+    rng, mlp = np.random.default_rng(33), MLP((5, 4, 3))
+    params, X = random_params(rng, (2,), mlp), rng.standard_normal((30, 5))
+    y = {
+        "softmax": rng.integers(3, size=30),
+        "logistic": rng.integers(2, size=(30, 3)),
+        "identity": rng.standard_normal((30, 3)),
+    }[output]
+    weight = rng.integers(0, 3, size=30)
+
+    def found(rows, weight=None):
+        parts = predictions(
+            device, mlp, put_params(params), device.put(X[rows], dtype), unchanged, itself, output
+        )
+        return score(device, parts, y[rows], output, weight)
+
+    np.testing.assert_allclose(
+        found(slice(None), weight.astype(float)), found(np.arange(30).repeat(weight)), rtol=1e-6
+    )

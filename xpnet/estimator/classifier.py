@@ -89,6 +89,31 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
     callbacks
         A function or several, called with the estimator after each epoch, its fitted attributes set; one that
         returns True stops training. A lambda cannot be pickled, and neither can an estimator that has one.
+    norm, residual
+        "batch" or "layer" normalises the hidden layers; residual blocks take hidden layers of one width.
+    init, init_std
+        How the weights are drawn: by default as scikit-learn's; "he", "glorot", or "normal" with a standard
+        deviation of ``init_std``.
+    input_dropout, label_smoothing, mixup
+        Part of the inputs dropped in each step; part of each target that is spread over all classes; both
+        parameters of the beta distribution of MixUp's shares. 0 for none.
+    clip_norm
+        Longest gradient of the loss, its penalty apart; by default any.
+    ema
+        Decay, a step, of the moving average of the parameters that is validated and kept; 0 for none.
+    warmup
+        Part of the steps in which the learning rate is raised from 0.
+    ensemble
+        Networks that are trained at once, on the same batches; their probabilities are averaged. What
+        training measures are means over them, and each stops, and keeps its best epoch, by itself.
+    monitor
+        What the best epoch is chosen by, where there are validation rows: "val_score" or "val_loss".
+    preprocess, components
+        What is done to the rows, fitted on those of training: "none"; "mean"; "standardize"; "pca",
+        "pca-whiten", which keep so many ``components``; "zca". Not of sparse rows.
+    precision, compile
+        Of products on a CUDA GPU: "fp32", "tf32" or "bf16"; and whether PyTorch compiles a step, or CuPy
+        captures it (see `xpnet.get_device`).
     class_weight
         Weight of each class: a dict by label, 1 for those it leaves out; "balanced" gives all classes the
         same total. It multiplies ``sample_weight`` in training, not in validation.
@@ -98,8 +123,9 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
     classes_
         Labels ``(classes,)``, sorted.
     coefs_, intercepts_
-        Weights ``(in, out)`` and biases ``(out,)`` of each layer, NumPy arrays; of the epoch with the highest
-        validation score, the first of several, where there are validation rows, else of the last.
+        Weights ``(in, out)`` and biases ``(out,)`` of each layer, NumPy arrays; of the best epoch by
+        ``monitor``, the first of several, where there are validation rows, else of the last. Those of an
+        ensemble have an axis over its networks first; a residual block has two of each.
     history_
         A list for each of "loss" (as ``loss_curve_``), "learning_rate", "seconds" and, with validation rows,
         "val_loss" (without the penalty) and "val_score" (accuracy): one number an epoch, NaN for those of

@@ -226,8 +226,11 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         else:
             self._memory["average"] = average
         if validated:
-            known = best is not None and bool(np.isfinite(best.value).all())
-            self.best_validation_score_ = float(np.mean(best.value)) if known and best is not None else None
+            self.best_validation_score_ = None
+            if best is not None and np.isfinite(best.value).all():
+                scores = np.array([row.val_score for row in result.history.rows])
+                at_best = np.take_along_axis(scores, best.epoch[None], axis=0)  # of each network
+                self.best_validation_score_ = float(at_best.mean())
         by_loss = not (validated and self.early_stopping) and np.isfinite(self._settled.best).all()
         self.best_loss_ = -float(np.mean(self._settled.best)) if by_loss else None
 

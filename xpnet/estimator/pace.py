@@ -20,7 +20,7 @@ class Pace:
     Parameters
     ----------
     kind
-        ``"adaptive"`` or ``"invscaling"``; by any other name the rate is that of the regime.
+        ``"adaptive"`` or ``"invscaling"``; by an empty name the rate is that of the regime.
     first, power
         The learning rate to begin with; by ``"invscaling"`` it is ``first / (t + 1)^power`` after ``t`` rows.
     """
@@ -40,8 +40,11 @@ class Pace:
         if self._kind == "invscaling" and self._begun:
             self._set(self._first / (self._seen + epoch * self._rows + 1) ** self._power)
         self._begun = True
-        if self._kind in ("adaptive", "invscaling"):
-            found = {"rate": np.broadcast_to(self._rate, (len(steps), *self._nets)).astype(np.float64)}
+        shape = (len(steps), *self._nets)
+        if self._kind:
+            found = {"rate": np.full(shape, self._rate, np.float64)}
+        elif self._regime.schedule == "constant" and not self._regime.warmup_steps:
+            found = {"rate": np.full(shape, self._hyper.learning_rate, np.float64)}
         else:
             found = {"rate": self._regime.learning_rates(self._hyper, self._nets, steps, epoch)}
         if self._regime.solver in ("adam", "adamw"):

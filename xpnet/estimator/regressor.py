@@ -43,6 +43,8 @@ class MLPRegressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-l
         return inputs.like(X, scores[:, 0] if scores.shape[1] == 1 else scores)
 
     def _of_targets(self) -> dict[str, Any]:
+        if self.label_smoothing:
+            raise InputError("label_smoothing is for classes: use label_smoothing=0.0 for numbers")
         if self.loss != "squared_error":
             raise InputError(f"loss must be 'squared_error', not {self.loss!r}")
         return {"y_numeric": True}

@@ -95,7 +95,7 @@ def curves(
     panels["rate"].set_ylabel("learning rate")
     for axes in panels.values():
         # two, so that one step has an axis with a length
-        last = max(len(history.losses) if axes is not panels["rate"] else int(schedule[0][-1]), 2)
+        last = max(history.rows[-1].step if axes is not panels["rate"] else int(schedule[0][-1]), 2)
         axes.set_xlim(1 - 0.02 * (last - 1), last + 0.02 * (last - 1))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("step")

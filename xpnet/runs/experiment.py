@@ -226,18 +226,19 @@ def scores(config: Config, mlp: MLP, params: Params, prepared: Prepared, device:
     data, feed, validation = prepared.data, prepared.feed, prepared.validation
     output = losses.OUTPUT_OF[config.loss_of(data.task)]
 
-    def measured(X: Any, y: Any, apply: Callable[[Array], Array], kind: augment.Views) -> NDArray[Any]:
+    def measured(X: Any, y: Any, apply: Any, weight: Any, kind: augment.Views = "none") -> NDArray[Any]:
         def of_views(rows: Array) -> Iterable[Array]:
             return [rows] if kind == "none" else augment.views(device.xp, kind, rows, data.image_shape)
 
-        return score(device, predictions(device, mlp, params, X, apply, of_views, output), y, output)
+        found = predictions(device, mlp, params, X, apply, of_views, output)
+        return score(device, found, y, output, weight)
 
     with device.active():
         return {
-            "train_score": measured(feed.X, feed.y, feed.prepare or (lambda x: x), "none"),
-            "val_score": measured(validation.X, validation.y, lambda x: x, "none")
+            "train_score": measured(feed.X, feed.y, feed.prepare or (lambda x: x), data.weight_train),
+            "val_score": measured(validation.X, validation.y, lambda x: x, data.weight_val)
             if config.averaging == "none"
-            else measured(data.X_val, validation.y, prepared.apply, config.averaging),
+            else measured(data.X_val, validation.y, prepared.apply, data.weight_val, config.averaging),
         }
 
 
@@ -356,8 +357,8 @@ def record(
     if measured is None:
         plain = replace(model, averaging="none")
         measured = {
-            "train_score": plain.score(data.X_train, data.y_train, device),
-            "val_score": model.score(data.X_val, data.y_val, device),
+            "train_score": plain.score(data.X_train, data.y_train, device, data.weight_train),
+            "val_score": model.score(data.X_val, data.y_val, device, data.weight_val),
         }
     test = None
     if data.X_test is not None and data.y_test is not None:

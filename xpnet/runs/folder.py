@@ -128,7 +128,8 @@ def write(folder: Path, run: Experiment, pictures: bool) -> None:
     drawn, reported = {}, {}
     if pictures:
         reported = pictures_of(run)
-        drawn["curves.png"] = reported["curves"]
+        if "curves" in reported:
+            drawn["curves.png"] = reported["curves"]
         if config.weights_image:
             drawn["weights.png"] = _png(plots.weights(_of_pixels(model), model.image_shape))
     for name in ("curves.png", "weights.png"):
@@ -154,7 +155,8 @@ def write_settings(folder: Path, config: Config) -> None:
 
 def pictures_of(run: Experiment) -> dict[str, bytes]:
     """Return the pictures of a run's report as PNG files: ``curves``, and ``weights`` if rows are images."""
-    pictures, shape = {"curves": curves_of(run)}, run.model.image_shape
+    pictures = {"curves": curves_of(run)} if run.history.rows else {}
+    shape = run.model.image_shape
     if shape is not None and shape[2] in plots.CHANNELS:
         W = _of_pixels(run.model)[:, :REPORTED_UNITS]
         pictures["weights"] = _png(plots.weights(W, shape, width=600))
@@ -178,7 +180,7 @@ def report_of(run: Experiment, pictures: Mapping[str, bytes]) -> Report:
         defaults=defaults_for(config.dataset),
         versions={
             "xpnet": __version__,
-            "backend": run.summary["backend"],
+            "backend": run.summary.get("backend", "unknown"),
             "Python": platform.python_version(),
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         },

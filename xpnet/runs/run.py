@@ -1,6 +1,7 @@
 """A run as people hold it in their hands: what was trained, what it predicts, and what it leaves."""
 
 import base64
+import textwrap
 from dataclasses import dataclass, fields
 from html import escape
 from pathlib import Path
@@ -159,12 +160,17 @@ class Run(Experiment):
         InputError
             No path, and the run has no folder.
         """
-        if path is None and self.folder is None:
+        written = None if self.folder is None else self.folder / "report.html"
+        file = Path(path).expanduser() if path is not None else written
+        if self.validated is None and written is not None and written.is_file():
+            page = written.read_bytes()  # a run that was loaded knows less than its report says
+        else:
+            pictures = run_folder.pictures_of(self) if plots.available() else {}
+            page = run_folder.report_of(self, pictures).as_html()
+        if file is None:  # neither a path nor a folder
             raise InputError('the run has no folder: give report a path, such as "report.html"')
-        file = self.folder / "report.html" if path is None and self.folder else Path(str(path)).expanduser()
-        pictures = run_folder.pictures_of(self) if plots.available() else {}
         with replacing(file) as temporary:
-            temporary.write_bytes(run_folder.report_of(self, pictures).as_html())
+            temporary.write_bytes(page)
         return file
 
     def __repr__(self) -> str:
@@ -175,19 +181,21 @@ class Run(Experiment):
             if self.summary.get(f"{part}_{score}") is not None
         ]
         summary = self.summary
-        lines = [
-            f"Run on {self.config.dataset}: {summary['status']}, {summary['steps']} steps",
-            f"  {summary['seconds']:.2f} s on {summary['device']} with {summary['backend']}",
-            f"  {score}: {', '.join(parts)}",
-            f"  {self.model!r}",
-        ]
+        lines = ["Run, of which only the model is known"]
+        if summary:
+            lines = [
+                f"Run on {self.config.dataset}: {summary['status']}, {summary['steps']} steps",
+                f"  {summary['seconds']:.2f} s on {summary['device']} with {summary['backend']}",
+                f"  {score}: {', '.join(parts)}",
+            ]
+        lines.append(textwrap.indent(repr(self.model), "  "))
         if self.folder is not None:
             lines.append(f"  in {self.folder}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         card = f"<pre>{escape(repr(self))}</pre>"
-        if not plots.available():
+        if not (plots.available() and self.history.rows):
             return card
         png = base64.b64encode(run_folder.curves_of(self)).decode("ascii")
         return f'{card}<img style="max-width: 100%" alt="Curves" src="data:image/png;base64,{png}">'

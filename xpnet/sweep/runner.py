@@ -14,14 +14,14 @@ from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.runs.config import Config
 from xpnet.runs.preparation import check
-from xpnet.sweep.chunk import Outcome, Task, Trained, merit
+from xpnet.sweep.chunk import Outcome, Task, merit
 from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung, groups
 from xpnet.sweep.space import check_alike
 from xpnet.sweep.store import Memory, Store, recorded
 from xpnet.sweep.table import as_text, cells
 from xpnet.sweep.workers import Here, There
 from xpnet.text import html_table
-from xpnet.training.history import Row
+from xpnet.training.history import SCORE_OF, Row
 
 __all__ = ["Sweep", "run"]
 
@@ -43,26 +43,29 @@ class Sweep:
         ``"diverged"``), ``steps`` (those of finite loss), ``seconds`` (its share of its stack's),
         ``curve`` (steps and validation accuracies).
     best
-        The trained network of the first row; None if all diverged.
+        The trained network of the first row, of `xpnet.search` as a `Run`; None if all diverged.
     complete
         Whether the sweep came to its end; if ``should_stop`` ended it, the rows are those it got to.
+    score
+        What the scores are: ``"accuracy"``, or ``"r2"``.
     """
 
     configs: Sequence[Config]
     rows: list[dict[str, Any]]
-    best: Trained | None
+    best: Any
     complete: bool
+    score: str = "accuracy"
 
     def __repr__(self) -> str:
         """Return how many networks there are, what became of them, and the best with their settings."""
         lines = [f"Sweep({', '.join(self._counts())}"]
         if self.rows:
-            lines += as_text(self.configs, self.rows[:SHOWN_ROWS]).splitlines()
+            lines += as_text(self.configs, self.rows[:SHOWN_ROWS], self.score).splitlines()
         return "\n  ".join(lines) + ")"
 
     def _repr_html_(self) -> str:
         """Return the counts and a table of the best, for a notebook."""
-        header, *rows = cells(self.configs, self.rows[:SHOWN_ROWS_HTML])
+        header, *rows = cells(self.configs, self.rows[:SHOWN_ROWS_HTML], self.score)
         return f"<p>Sweep: {', '.join(self._counts())}</p>{html_table(header, rows)}"
 
     def _counts(self) -> list[str]:
@@ -125,7 +128,7 @@ def run(
     check_alike(configs)
     stop = should_stop or (lambda: False)
     shipped, data = data, data or datasets.load(configs[0].dataset, configs[0].data_dir)
-    num_rows = len(data.X_train)
+    num_rows, score = len(data.X_train), SCORE_OF[data.task]
     for config in configs:
         check(config, data)  # before any work is done
         if halving and config.patience is not None:
@@ -181,7 +184,7 @@ def run(
                 if on_outcome is not None:
                     on_outcome(outcome)
         if left:
-            return Sweep(configs, _ranked(rows, survivors), None, complete=False)
+            return Sweep(configs, _ranked(rows, survivors), None, complete=False, score=score)
         if rung < halvings:
             # A network that diverged never goes on, even if fewer than half are left.
             healthy = [k for k in survivors if rows[k]["status"] != "diverged"]
@@ -191,7 +194,7 @@ def run(
     first = table[0]
     best = None if first["status"] == "diverged" else store.load(first["task"], first["network"])
     store.forget(keep={row["task"] for row in table if row["network"] in survivors})
-    return Sweep(configs, table, best, complete=True)
+    return Sweep(configs, table, best, complete=True, score=score)
 
 
 def _ranked(rows: Mapping[int, dict[str, Any]], survivors: set[int]) -> list[dict[str, Any]]:

@@ -51,7 +51,7 @@ class Preparations:
 
     def __call__(self, config: Config) -> Prepared:
         """Return the data as a network of these settings takes them."""
-        key = (config.preprocessing, config.augmentation, config.dtype)
+        key = (config.preprocessing, config.augmentation, config.dtype, config.class_weight)
         with self._lock:
             if key not in self._made:
                 if len(self._made) == PREPARED:

@@ -51,7 +51,7 @@ def evaluate(
         ``(*nets,)`` each.
     """
     rows = X.shape[-2]
-    total = rows if weight is None else xp.sum(weight, axis=-1)
+    total = rows if weight is None else _positive(xp, xp.sum(weight, axis=-1))
     find_loss = losses.find(kind)
     loss: Array | float = 0.0
     done: Array | float = 0.0
@@ -106,16 +106,22 @@ def r_squared(xp: Namespace, squares: Array, y: Array, weight: Array | None) -> 
         around = y - xp.mean(y, axis=-2, keepdims=True)
         spread = xp.sum(around * around, axis=-2)
     else:
-        share = (weight / xp.sum(weight, axis=-1))[..., None]
+        share = (weight / _positive(xp, xp.sum(weight, axis=-1, keepdims=True)))[..., None]
         around = y - xp.sum(y * share, axis=-2, keepdims=True)
         spread = xp.sum(around * around * weight[..., None], axis=-2)
-    varies = xp.max(y, axis=-2) > xp.min(y, axis=-2)  # rounding leaves a spread where there is none
+    # Rounding leaves a spread where there is none.
+    varies = (xp.max(y, axis=-2) > xp.min(y, axis=-2)) & (spread > 0)
     by_output = xp.where(
         varies,
         1.0 - squares / xp.where(varies, spread, 1.0),
         xp.astype(squares == 0, squares.dtype),
     )
     return xp.mean(by_output, axis=-1)
+
+
+def _positive(xp: Namespace, total: Array) -> Array:
+    """Return sums of weights; 1 for rows that weigh nothing, whose loss and score are 0 then."""
+    return xp.where(total > 0, total, 1.0)
 
 
 def parts(rows: int) -> Iterator[slice]:

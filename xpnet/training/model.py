@@ -209,7 +209,13 @@ class Model:
         chosen: NDArray[Any] = np.asarray(self.labels, dtype)[found]
         return chosen
 
-    def score(self, X: ArrayLike, y: ArrayLike, device: str | Device = "cpu") -> float:
+    def score(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        device: str | Device = "cpu",
+        weight: NDArray[np.float64] | None = None,
+    ) -> float:
         """Return the accuracy; of several labels the part of rows with all of them right; of numbers R².
 
         Parameters
@@ -218,6 +224,8 @@ class Model:
             As for `scores`.
         y
             As a data set has it: classes ``(rows,)``; 0 or 1 ``(rows, labels)``; numbers ``(rows, outputs)``.
+        weight
+            Weights of the rows ``(rows,)``; None for all the same.
 
         Raises
         ------
@@ -232,7 +240,8 @@ class Model:
         if self.target is not None:  # of which R² is the same
             y = (y - self.target.mean) / self.target.scale
         with device.active():
-            return float(scoring.score(device, self._parts(rows, device, self.output), y, self.output))
+            found = self._parts(rows, device, self.output)
+            return float(scoring.score(device, found, y, self.output, weight))
 
     def fold(self) -> "Model":
         """Return the same model without preprocessing, which becomes part of the first layer.

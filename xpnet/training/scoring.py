@@ -56,7 +56,13 @@ def predictions(
         yield sum(of_views[1:], of_views[0]) / len(of_views) if of_views[1:] else of_views[0]
 
 
-def score(device: Device, of_parts: Iterable[Array], y: Any, output: str = "softmax") -> NDArray[np.float64]:
+def score(
+    device: Device,
+    of_parts: Iterable[Array],
+    y: Any,
+    output: str = "softmax",
+    weight: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
     """Return the score of predictions.
 
     Parameters
@@ -69,33 +75,32 @@ def score(device: Device, of_parts: Iterable[Array], y: Any, output: str = "soft
         Labels ``(rows,)``, or ``(rows, outputs)``, on the host or the device; at least one row.
     output
         As for `predictions`.
+    weight
+        Weights of the rows ``(rows,)``, on the host; None for all the same.
 
     Returns
     -------
     ndarray
         ``(*nets,)``, on the host, in float64: a quotient on the device would be as coarse as its dtype.
     """
-    xp = device.xp
-    done: int = 0
-    sums: Any = 0
-    y_host = None
-    if output == "identity":
-        y_host = y if isinstance(y, np.ndarray) else device.to_host(y)
-    for P in of_parts:
+    y = y if isinstance(y, np.ndarray) else device.to_host(y)
+    done, sums = 0, np.zeros(())
+    for part in of_parts:
+        P = device.to_host(part)
         rows = slice(done, done + P.shape[-2])
-        done = rows.stop
-        if y_host is not None:
-            distance = np.asarray(device.to_host(P), np.float64) - y_host[rows]
-            sums = sums + (distance * distance).sum(axis=-2)
+        done, target = rows.stop, y[rows]
+        by = 1.0 if weight is None else weight[rows]
+        if output == "identity":
+            distance = np.asarray(P, np.float64) - target
+            sums = sums + (distance * distance * np.asarray(by)[..., None]).sum(axis=-2)
             continue
-        target = device.put(y[rows])
-        if output == "logistic" and P.shape[-1] == 1 and target.ndim == 1:  # two classes by one output
+        if output == "softmax":
+            right = P.argmax(axis=-1) == target
+        elif target.ndim == 1:  # two classes by one output
             right = (P[..., 0] > 0.5) == (target > 0)
-        elif output == "logistic":
-            right = xp.all((P > 0.5) == (target > 0), axis=-1)
         else:
-            right = xp.argmax(P, axis=-1) == target
-        sums = sums + xp.sum(xp.astype(right, xp.int64), axis=-1)
-    if y_host is not None:
-        return np.asarray(r_squared(np, sums, np.asarray(y_host, np.float64), None))
-    return np.asarray(device.to_host(sums) / done)
+            right = ((P > 0.5) == (target > 0)).all(axis=-1)
+        sums = sums + (right * by).sum(axis=-1)
+    if output == "identity":
+        return np.asarray(r_squared(np, sums, np.asarray(y, np.float64), weight))
+    return np.asarray(sums / (done if weight is None else weight.sum()))

@@ -1,0 +1,187 @@
+"""What the estimators have of runs: ensembles, norms, averages, preprocessing, each by an oracle."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+
+import scipy.sparse
+from estimators import assert_same_network, classes, fitted, numbers
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+
+from xpnet import InputError, MLPClassifier, MLPRegressor, get_device
+
+HOW = {"random_state": 0, "max_iter": 12, "batch_size": 20, "hidden_layer_sizes": (8, 8)}
+
+
+def model(**how):
+    return MLPClassifier(**HOW | how)
+
+
+def first_network(ensemble):
+    return [W[0] for W in ensemble.coefs_] + [b[0] for b in ensemble.intercepts_]
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
+def test_an_ensemble_is_the_mean_of_its_networks(kind):
+    X, y = classes(kind)
+    ours = fitted(model(ensemble=3, early_stopping=True, validation_fraction=0.3), X, y)
+    assert [W.shape[0] for W in ours.coefs_] == [3, 3, 3]
+    each = []
+    for k in range(3):
+        one = copy.copy(ours)
+        one.coefs_ = [W[k] for W in ours.coefs_]
+        one.intercepts_ = [b[k] for b in ours.intercepts_]
+        each.append(one.predict_proba(X))
+    assert not np.allclose(each[0], each[1])
+    np.testing.assert_allclose(ours.predict_proba(X), np.mean(each, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(np.exp(ours.predict_log_proba(X)), ours.predict_proba(X), rtol=1e-12)
+    chosen = ours.predict(X)
+    if kind == "multilabel":
+        np.testing.assert_array_equal(chosen, ours.predict_proba(X) > 0.5)
+    else:
+        np.testing.assert_array_equal(chosen, ours.classes_[ours.predict_proba(X).argmax(axis=1)])
+
+
+def test_the_first_network_of_an_ensemble_is_the_one_alone():
+    """To the bit: it draws its weights first. Unless batches are drawn in between: here they are not."""
+    X, y = classes("multiclass")
+    alone = fitted(model(shuffle=False, solver="sgd"), X, y)
+    together = fitted(model(shuffle=False, solver="sgd", ensemble=3), X, y)
+    for one, other in zip(first_network(together), [*alone.coefs_, *alone.intercepts_], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_an_ensemble_of_regressors_predicts_the_mean():
+    X, y = numbers(2)
+    ours = fitted(MLPRegressor(**HOW, ensemble=2), X, y)
+    assert ours.predict(X).shape == (90, 2)
+    assert ours.score(X, y) > -1
+
+
+def test_an_ensemble_slows_down_and_stops_each_network_by_itself():
+    X, y = classes("multiclass")
+    how = {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 0.5, "max_iter": 200}
+    ours = fitted(model(**how, ensemble=3, tol=1e-2, n_iter_no_change=2), X, y)
+    assert ours.n_iter_ < 200
+    assert np.shape(ours._pace._rate) == (3,)
+    assert ours.history_["learning_rate"][-1] < 0.5
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+@pytest.mark.parametrize("residual", [False, True])
+def test_norms_and_residual_blocks_go_on_in_parts(norm, residual):
+    """Gains, shifts and running statistics are kept from call to call, and over a pickle."""
+    X, y = classes("multiclass")
+    how = {"norm": norm, "residual": residual, "shuffle": False, "max_iter": 3}
+    parts = model(**how)
+    for _ in range(3):
+        parts = pickle.loads(pickle.dumps(parts.partial_fit(X, y, classes=[0, 1, 2])))
+    whole = fitted(model(**how), X, y)
+    assert_same_network(parts, whole)
+    np.testing.assert_array_equal(parts.predict_proba(X), whole.predict_proba(X))
+
+
+def test_the_average_is_what_predicts_and_training_goes_on_from_the_rest():
+    X, y = classes("multiclass")
+    parts = model(ema=0.9, shuffle=False)
+    for _ in range(3):
+        parts.partial_fit(X, y, classes=[0, 1, 2])
+    whole = fitted(model(ema=0.9, shuffle=False, max_iter=3), X, y)
+    assert_same_network(parts, whole)
+    without = fitted(model(shuffle=False, max_iter=3), X, y)
+    assert not np.allclose(whole.coefs_[0], without.coefs_[0])
+
+
+def test_preprocessing_is_that_of_scikit_learn():
+    X, y = classes("multiclass")
+    X = X * [1, 10, 100, 1, 1, 1] + [0, 5, 0, 1000, 0, 0]
+    inside = fitted(model(preprocess="standardize"), X, y)
+    scaled = StandardScaler().fit_transform(X)
+    outside = fitted(model(), scaled, y)
+    np.testing.assert_allclose(inside.predict_proba(X), outside.predict_proba(scaled), atol=1e-9)
+    assert inside.n_features_in_ == 6
+    few = fitted(model(preprocess="pca", components=2), X, y)
+    assert few.coefs_[0].shape == (2, 8)
+    whitened = fitted(model(preprocess="pca-whiten", components=2), X, y)
+    assert whitened.coefs_[0].shape == (PCA(2).fit(scaled).n_components_, 8)
+
+
+def test_preprocessing_is_fitted_on_the_rows_of_training_alone():
+    X, y = classes("multiclass")
+    ours = fitted(model(preprocess="mean", early_stopping=True, validation_fraction=0.5), X, y)
+    assert not np.allclose(ours._fitted["mean"], X.mean(axis=0))
+    given = fitted(model(preprocess="mean"), X[:60], y[:60], X_val=X[60:] + 100, y_val=y[60:])
+    np.testing.assert_allclose(given._fitted["mean"], X[:60].mean(axis=0), atol=1e-12)
+
+
+def test_a_monitor_of_the_loss_keeps_the_epoch_of_the_lowest():
+    X, y = classes("multiclass")
+    how = {"learning_rate_init": 0.3, "max_iter": 30, "monitor": "val_loss"}
+    ours = fitted(model(**how), X[:60], y[:60], X_val=X[60:], y_val=y[60:])
+    best = int(np.argmin(ours.history_["val_loss"]))
+    assert best != int(np.argmax(ours.history_["val_score"]))
+    shorter = fitted(model(**how | {"max_iter": best + 1}), X[:60], y[:60])
+    assert_same_network(ours, shorter)
+    assert ours.best_validation_score_ == ours.validation_scores_[best]
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"norm": "group"}, "norm must be one of 'none', 'batch', 'layer', not 'group'"),
+        ({"init": "xavier"}, "init must be one of None, 'normal', 'he', 'glorot', not 'xavier'"),
+        ({"preprocess": "scale"}, "preprocess must be one of 'none', 'mean'"),
+        ({"components": 3}, "none has no components to choose from"),
+        ({"monitor": "loss"}, "monitor must be one of 'val_score', 'val_loss', not 'loss'"),
+        ({"precision": "fp16"}, "precision must be one of 'fp32'"),
+        ({"residual": "yes"}, "residual must be True or False"),
+        ({"residual": True, "hidden_layer_sizes": (8, 9)}, "residual blocks need two or more hidden layers"),
+        ({"ensemble": 0}, "ensemble must be a whole number, 1 or more"),
+        ({"ema": 1.0}, "ema must be a number from 0 to below 1"),
+        ({"clip_norm": 0}, "clip_norm must be a number above 0, or None"),
+        (
+            {"warmup": 0.1, "solver": "sgd", "learning_rate": "adaptive"},
+            "warmup does not go with learning_rate='adaptive'",
+        ),
+    ],
+    ids=str,
+)
+def test_values_that_mean_nothing(how, message):
+    X, y = classes("multiclass")
+    with pytest.raises(InputError, match=message) as caught:
+        model(**how).fit(X, y)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_does_not_go_together():
+    X, y = classes("multiclass")
+    with pytest.raises(InputError, match="preprocess='pca' takes dense rows"):
+        model(preprocess="pca").fit(scipy.sparse.csr_array(X), y)
+    with pytest.raises(InputError, match="warmup is a part of all steps"):
+        model(warmup=0.1).partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(InputError, match="mixup makes one row of two"):
+        model(mixup=0.3).fit(X, y, np.ones(90))
+    with pytest.raises(InputError, match="label_smoothing is for classes"):
+        MLPRegressor(label_smoothing=0.1).fit(*numbers())
+
+
+def test_label_smoothing_of_two_classes_is_towards_one_half():
+    """One output for two classes: a target t becomes ``t (1 - s) + s / 2``."""
+    X, y = classes("binary")
+    smooth = fitted(model(label_smoothing=0.4, max_iter=300, learning_rate_init=0.02, alpha=0), X, y)
+    P = smooth.predict_proba(X)
+    assert np.abs(P - 0.5).max() < 0.45
+    plain = fitted(model(max_iter=300, learning_rate_init=0.02, alpha=0), X, y)
+    assert np.abs(plain.predict_proba(X) - 0.5).max() > 0.49
+
+
+def test_a_device_as_a_parameter_pickles():
+    X, y = classes("multiclass")
+    ours = fitted(model(device=get_device("cpu")), X, y)
+    again = pickle.loads(pickle.dumps(ours))
+    np.testing.assert_array_equal(again.predict_proba(X), copy.deepcopy(ours).predict_proba(X))

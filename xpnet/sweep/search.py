@@ -1,0 +1,313 @@
+"""A sweep from settings to its files: what `xpnet.search` and the command share."""
+
+import hashlib
+import json
+import os
+import signal
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from xpnet import datasets, recipes
+from xpnet.datasets import Dataset
+from xpnet.device import get_device
+from xpnet.errors import InputError
+from xpnet.files import replacing
+from xpnet.reporting import plots
+from xpnet.runs import folder as run_folder
+from xpnet.runs.config import Config
+from xpnet.runs.experiment import record
+from xpnet.runs.fitting import as_dataset
+from xpnet.runs.preparation import check, prepare
+from xpnet.runs.run import Run, as_run
+from xpnet.sweep import display, space
+from xpnet.sweep import plots as sweep_plots
+from xpnet.sweep.chunk import Trained
+from xpnet.sweep.plan import count_halvings, total_steps
+from xpnet.sweep.runner import Sweep, run
+from xpnet.sweep.store import recorded
+from xpnet.sweep.table import write_csv
+from xpnet.training.history import SCORE_OF
+from xpnet.training.interrupt import StopSignals
+from xpnet.training.loop import Fit
+
+__all__ = ["carry_out", "configs_of", "folder_of", "search"]
+
+NOT_FOR_SWEEPS = {
+    "tensorboard": "a sweep writes no events for TensorBoard, only its tables",
+    "resume": "a sweep keeps what it has done by itself, and the same call goes on from there",
+    "checkpoint_every": "a sweep keeps what it has done by itself, and the same call goes on from there",
+}
+"""Settings of a run that a sweep has no use for, and why."""
+
+
+def search(
+    X: ArrayLike | Dataset | str | os.PathLike[str],
+    y: ArrayLike | None = None,
+    grid: Mapping[str, Any] | None = None,
+    *,
+    X_val: ArrayLike | None = None,
+    y_val: ArrayLike | None = None,
+    X_test: ArrayLike | None = None,
+    y_test: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    recipe: str | None = None,
+    ablation: bool = False,
+    random: int | None = None,
+    random_seed: int = 0,
+    halving: bool = False,
+    own_batches: bool = False,
+    max_nets: int | None = None,
+    executor: Executor | None = None,
+    **settings: Any,
+) -> Sweep:
+    """Train every combination of some settings, many networks at a time as one stack, and rank them.
+
+    Parameters
+    ----------
+    X, y, X_val, y_val, X_test, y_test, sample_weight, recipe
+        As for `xpnet.fit`.
+    grid
+        The values to try by the name of the setting: ``{"learning_rate": [1e-3, 1e-2], "reg": [0, 1e-3]}``.
+    ablation
+        Vary one setting at a time: its first value is that of all other networks.
+    random
+        Draw so many networks instead. Two floats are the ends of a range, log-uniform if both are above 0; of
+        any other values each draw takes one. `LogUniform`, `Uniform` and `Choice` of `xpnet.sweep` say so.
+    random_seed
+        Of the draws.
+    halving
+        Successive halving: after each rung only the better half goes on.
+    own_batches
+        Give each network batches of its own seed; by default all share the first's.
+    max_nets
+        Most networks in a stack; by default as many as fit memory and cache.
+    executor
+        Where to train stacks: any `concurrent.futures.Executor` whose workers can import xpnet.
+    **settings
+        All other settings of `Config`. With ``out`` a folder is written as by ``xpnet sweep``, from which the
+        same call goes on if it is killed; ``quiet=False`` shows the progress.
+
+    Returns
+    -------
+    Sweep
+        ``rows`` are the table, best first; ``best`` is the `Run` of its first network, None if all diverged.
+
+    Raises
+    ------
+    InputError
+        An unknown setting, a value out of its range, or data that cannot be used.
+    DeviceError
+        The device cannot be used.
+
+    Warns
+    -----
+    RuntimeWarning
+        Every network diverged.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> table = xpnet.search("digits", grid={"learning_rate": [0.01, 0.02], "reg": [1e-3, 1e-2]}, epochs=3)
+    >>> len(table.rows), table.best.summary["val_accuracy"] == table.rows[0]["val_score"]
+    (4, True)
+    """
+    task = settings.pop("task", None)
+    data = as_dataset(X, y, X_val, y_val, X_test, y_test, sample_weight, task)
+    if data is None:
+        settings["dataset"] = os.fspath(X)  # type: ignore[arg-type]  # a name or a path, as found above
+    layers: list[Any] = [{"quiet": True} | ({} if data is None else {"dataset": data.name})]
+    layers += [recipes.path(recipe)] if recipe is not None else []
+    base = Config.of(*layers, **settings)
+    configs = configs_of(
+        grid or {},
+        base,
+        ablation=ablation,
+        random=random,
+        random_seed=random_seed,
+        own_batches=own_batches,
+    )
+    with StopSignals(signal.SIGINT) as signals:
+        found = carry_out(
+            configs,
+            data,
+            folder=base.out,
+            halving=halving,
+            max_nets=max_nets,
+            executor=executor,
+            signals=signals,
+        )
+    if found.complete and found.best is None:
+        warnings.warn("every network diverged: lower learning_rate", RuntimeWarning, stacklevel=2)
+    return found
+
+
+def configs_of(
+    values: Mapping[str, Any],
+    base: Config,
+    *,
+    ablation: bool = False,
+    random: int | None = None,
+    random_seed: int = 0,
+    own_batches: bool = False,
+) -> list[Config]:
+    """Return the settings of each network of a sweep; parameters as for `search`, ``values`` its grid.
+
+    Raises
+    ------
+    InputError
+        Values that cannot be swept over, or nothing to draw from.
+    """
+    if ablation and random is not None:
+        raise InputError("give either --ablation or --random")
+    if random is None:
+        points = (space.ablation if ablation else space.grid)(values)
+    else:
+        if not values:
+            raise InputError("--random needs a setting with several values to draw from, as --reg 1e-4 1e-1")
+        draws = {name: _distribution(given) for name, given in values.items()}
+        points = space.random(draws, random, random_seed)
+    return space.configs(points, base, share_batches=not own_batches)
+
+
+def _distribution(values: Any) -> Any:
+    """What a list of values stands for in a random sweep."""
+    if not isinstance(values, list | tuple | np.ndarray):
+        return values
+    if len(values) == 2 and all(isinstance(value, float) for value in values):
+        low, high = sorted(values)
+        return space.LogUniform(low, high) if low > 0 else space.Uniform(low, high)
+    return space.Choice(values)
+
+
+def folder_of(configs: Sequence[Config], halving: bool) -> str:
+    """Return the folder of a sweep that has been given none, named after its settings.
+
+    The same command finds there what it has done before.
+    """
+    text = json.dumps([halving, *map(recorded, configs)])
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"runs/sweep-{Path(configs[0].dataset).stem}-{digest}"
+
+
+def carry_out(
+    configs: Sequence[Config],
+    data: Dataset | None,
+    *,
+    folder: str | None,
+    signals: StopSignals,
+    halving: bool = False,
+    max_nets: int | None = None,
+    executor: Executor | None = None,
+) -> Sweep:
+    """Train the networks of a sweep, and write its folder if it is to have one.
+
+    Parameters
+    ----------
+    configs
+        Settings of each network.
+    data
+        The data set; None for the one that the settings name.
+    folder
+        Where to write; None to write nothing.
+    signals
+        Looked at before each step: once one was received, the sweep ends, and is not complete.
+    halving, max_nets, executor
+        As for `search`.
+
+    Returns
+    -------
+    Sweep
+        Its best is a `Run`.
+
+    Raises
+    ------
+    InputError
+        Settings that cannot be swept over, or don't fit the data.
+    """
+    space.check_alike(configs)
+    base = configs[0]
+    for name, reason in NOT_FOR_SWEEPS.items():
+        if getattr(base, name):
+            raise InputError(f"{reason}: drop --{name.replace('_', '-')}")
+    if max_nets is not None and max_nets < 1:
+        raise InputError(f"--max-nets must be at least 1, not {max_nets}")
+    if base.weights_image and not plots.available():
+        raise InputError(f"--weights-image needs matplotlib: {plots.INSTALL}")
+    if executor is None:
+        base.find_device()  # complains before anything is loaded or written
+    claimed: AbstractContextManager[Path | None] = nullcontext()
+    if folder is not None:
+        claimed = run_folder.claim(folder, base.dataset)
+    with claimed as place:
+        loaded = data or datasets.load(base.dataset, base.data_dir, progress=not base.quiet)
+        if base.weights_image:
+            plots.check_images(loaded.image_shape)
+        num_rows = len(loaded.X_train)
+        for config in configs:
+            check(config, loaded)  # before any work is done
+        halvings = count_halvings(configs, num_rows) if halving else 0
+        total, score = total_steps(configs, num_rows, halvings), SCORE_OF[loaded.task]
+        shown = display.start(configs, total, base.quiet, score)
+        with signals.listening(), shown:
+            found = run(
+                configs,
+                # Workers load a data set that has a name by themselves.
+                loaded if executor is None else data,
+                halving=halving,
+                max_nets=max_nets,
+                out=place,
+                executor=executor,
+                on_epoch=shown.on_epoch,
+                on_outcome=shown.on_outcome,
+                on_recorded=shown.on_recorded,
+                should_stop=lambda: signals.received is not None,
+            )
+        if not found.complete:
+            return found
+        best = None
+        if isinstance(found.best, Trained):
+            best = _record(found, found.best, loaded, place, executor is not None)
+        if place is not None:
+            _write(place, found, best)
+        return replace(found, best=best)
+
+
+def _record(found: Sweep, trained: Trained, data: Dataset, folder: Path | None, elsewhere: bool) -> Run:
+    """Return the run of the best network; its test rows are read here, once it has been chosen."""
+    row = found.rows[0]
+    config = found.configs[row["network"]]
+    device = get_device() if elsewhere else config.find_device()
+    experiment = record(
+        config,
+        prepare(config, data, device),
+        device,
+        Fit(trained.state, trained.history, diverged_at=np.zeros((), np.int64), interrupted=False),
+        row["seconds"],
+        {name: row[name] for name in ("train_score", "val_score")},
+    )
+    return as_run(experiment, None if folder is None else folder / "best")
+
+
+def _write(folder: Path, found: Sweep, best: Run | None) -> None:
+    """Write the table, the pictures and the best network's run folder."""
+    write_csv(folder / "results.csv", found.configs, found.rows, found.score)
+    if plots.available():
+        pictures = {
+            "heatmap.png": sweep_plots.heatmap(found.configs, found.rows, found.score),
+            "curves.png": sweep_plots.curves(found.configs, found.rows, found.score),
+        }
+        for name, figure in pictures.items():
+            if figure is not None:
+                with replacing(folder / name) as temporary:
+                    figure.savefig(temporary, format="png")
+    if best is not None:
+        with run_folder.claim(str(folder / "best"), best.config.dataset) as best_folder:
+            run_folder.write(best_folder, best, pictures=plots.available())
