@@ -222,8 +222,12 @@ def test_everything_public_says_what_it_is(name):
 
 
 def test_public_names():
-    names = ["DeviceError", "InputError", "MLP", "TwoLayerNet", "XpnetError", "get_device"]
+    names = [
+        *("Config", "Dataset", "DeviceError", "History", "InputError", "MLP", "Model", "Run", "Sweep"),
+        *("TwoLayerNet", "XpnetError", "fit", "get_device", "load", "search"),
+    ]
     assert sorted(xpnet.__all__) == names
+    assert dir(xpnet) == sorted([*names, "MLPClassifier", "MLPRegressor", "__version__"])
     star = {}
     exec("from xpnet import *", star)
     assert set(names) == set(star) - {"__builtins__"}
@@ -259,11 +263,18 @@ def loaded_by(statement):
     return {name.partition(".")[0] for name in run.stdout.split()}
 
 
-def test_import_loads_numpy_and_nothing_else():
+def test_import_loads_nothing_else():
     loaded = loaded_by("import xpnet")
     assert "xpnet" in loaded
     assert not HEAVY & loaded
-    assert loaded - loaded_by("import numpy") - sys.stdlib_module_names == {"xpnet"}
+    assert loaded - sys.stdlib_module_names == {"xpnet"}  # not even NumPy: names load what they need
+
+
+def test_the_front_door_loads_numpy_and_nothing_else():
+    for name in ("TwoLayerNet", "fit", "search"):
+        loaded = loaded_by(f"import xpnet; xpnet.{name}")
+        assert not HEAVY & loaded, name
+        assert loaded - loaded_by("import numpy") - sys.stdlib_module_names == {"xpnet"}, name
 
 
 def test_the_namespace_of_the_cpu_is_numpy_itself():

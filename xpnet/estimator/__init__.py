@@ -1,6 +1,6 @@
 """scikit-learn estimators: `MLPClassifier` and `MLPRegressor` (extra ``sklearn``).
 
-May import: device, nn, datasets, data, training, reporting, runs.
+May import: device, nn, data, training.
 """
 
 try:
