@@ -8,16 +8,20 @@ import itertools
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from xpnet import sweep
-from xpnet.datasets import Dataset
+from xpnet.datasets import Dataset, from_arrays
 from xpnet.device import Device
 from xpnet.runs import experiment, preparation
 from xpnet.runs.config import Config
 from xpnet.sweep.chunk import Task, train_chunk
 from xpnet.sweep.plan import epochs_of_rung
+from xpnet.training.history import SCORE_OF
 
 DEVICE = Device()
+
+TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 
 BASE = Config(
     dtype="float64",
@@ -56,6 +60,26 @@ def blobs(features=5, classes=3, rows=40, seed=0, dtype="float64"):
     return Dataset("blobs", *splits, tuple(map(str, range(classes))))
 
 
+def numbers(outputs=1, weights=False, shift=0.0, scale=1.0, rows=40):
+    """Return a data set of numbers to predict, from a little noise and a plane."""
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((rows + 30, 4))
+    y = np.tanh(X @ rng.standard_normal((4, outputs))) + 0.1 * rng.standard_normal((rows + 30, outputs))
+    y = (y - y[:rows].mean(axis=0)) / y[:rows].std(axis=0) * scale + shift
+    given = {"sample_weight": rng.integers(0, 4, rows).astype(float)} if weights else {}
+    given |= {"X_val": X[rows:], "y_val": y[rows:], "name": "numbers"}
+    return from_arrays(X[:rows], y[:rows], **given)
+
+
+def labels(weights=False, rows=40):
+    """Return a data set of rows that have several labels, or none."""
+    rng = np.random.default_rng(6)
+    X = rng.standard_normal((rows + 30, 4))
+    y = (X @ rng.standard_normal((4, 3)) > 0.3).astype(int)
+    given = {"sample_weight": rng.integers(0, 4, rows).astype(float)} if weights else {}
+    return from_arrays(X[:rows], y[:rows], X_val=X[rows:], y_val=y[rows:], name="labels", **given)
+
+
 def rates(*values, share_batches=True, **changes):
     """Return the settings of networks that differ in learning rate and seed."""
     points = [{"learning_rate": rate, "seed": seed} for seed, rate in enumerate(values)]
@@ -79,6 +103,35 @@ def stop_after(steps):
     """Return a ``should_stop`` that says so once that many steps of stacks are done."""
     asked = itertools.count()
     return lambda: next(asked) >= steps
+
+
+def check_stack(points, common, share_batches, dtype, data=None):
+    """Train networks both ways and compare all that is said of them; return the stack's `Outcome`."""
+    configs = sweep.configs(points, dataclasses.replace(BASE, dtype=dtype, **common), share_batches)
+    data = data or blobs()
+
+    def close(value):
+        return pytest.approx(value, rel=10 * TOLERANCE[dtype]) if data.task == "regression" else value
+
+    outcome = stacked(configs, data)
+    for number, config in enumerate(configs):
+        single, row, trained = alone(config, data), outcome.rows[number], outcome.trained[number]
+        assert_same(trained.params, single.model.params)
+        for kind, arrays in single.result.state.items():  # a stack may keep an average for others
+            assert_same(trained.state[kind], arrays)
+        assert row["network"] == number
+        assert row["status"] == single.summary["status"] == "finished"
+        assert row["steps"] == single.summary["steps"]
+        # Losses, and squares for R², are only looked at; their sums may be taken in another order.
+        rtol = 10 * TOLERANCE[dtype]
+        history = single.result.history
+        np.testing.assert_allclose(trained.history.losses, history.losses, rtol)
+        for actual, expected in zip(trained.history.rows, history.rows, strict=True):
+            np.testing.assert_allclose(actual[:6], expected[:6], rtol)
+            assert actual.val_score == close(expected.val_score)
+        for part in ("train", "val"):
+            assert row[f"{part}_score"] == close(single.summary[f"{part}_{SCORE_OF[data.task]}"])
+    return outcome
 
 
 def results(rows):

@@ -12,17 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sweeps import BASE, DEVICE, alone, assert_same, blobs, results, stacked
+from sweeps import BASE, DEVICE, TOLERANCE, alone, assert_same, blobs, check_stack, results, stacked
 
 from xpnet import sweep
 from xpnet.nn.solvers import SOLVERS
 from xpnet.runs import preparation
 from xpnet.sweep.chunk import Task, train_chunk
 from xpnet.sweep.plan import epochs_of_rung
-from xpnet.training.history import SCORE_OF
 from xpnet.training.regime import Hyper
-
-TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 
 settings = st.fixed_dictionaries(
     {
@@ -47,30 +44,6 @@ def shapes(least):
             "sampling": st.sampled_from(["replacement", "shuffle"]),
         }
     )
-
-
-def check_stack(points, common, share_batches, dtype, data=None):
-    """Train networks both ways and compare all that is said of them."""
-    configs = sweep.configs(points, dataclasses.replace(BASE, dtype=dtype, **common), share_batches)
-    data = data or blobs()
-    outcome = stacked(configs, data)
-    for number, config in enumerate(configs):
-        single, row, trained = alone(config, data), outcome.rows[number], outcome.trained[number]
-        assert_same(trained.params, single.model.params)
-        for kind, arrays in single.result.state.items():  # a stack may keep an average for others
-            assert_same(trained.state[kind], arrays)
-        assert row["network"] == number
-        assert row["status"] == single.summary["status"] == "finished"
-        assert row["steps"] == single.summary["steps"]
-        # Losses are only looked at; their sums may be taken in another order.
-        rtol = 10 * TOLERANCE[dtype]
-        history = single.result.history
-        np.testing.assert_allclose(trained.history.losses, history.losses, rtol)
-        for actual, expected in zip(trained.history.rows, history.rows, strict=True):
-            np.testing.assert_allclose(actual[:6], expected[:6], rtol)
-            assert actual.val_score == expected.val_score
-        for part in ("train", "val"):
-            assert row[f"{part}_score"] == single.summary[f"{part}_{SCORE_OF[data.task]}"]
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
