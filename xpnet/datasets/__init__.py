@@ -2,7 +2,7 @@
 
 `load` takes the name that a command line takes; `digits`, `cifar10` and `from_npz` are the three
 ways it knows, and `from_arrays` takes what is in memory. All return a `Dataset`, whose arrays are checked and
-whose X keeps the dtype it came with. `rows` reads what is to be predicted.
+whose X keeps the dtype it came with. The module ``rows`` reads what is to be predicted.
 
 May import: nothing but the ground.
 """

@@ -10,7 +10,7 @@ trains them::
     result = sweep.run(sweep.configs(points, Config()))
     result.rows[0]["val_score"]
 
-May import: device, nn, datasets, data, training, reporting, runs.
+May import: device, nn, datasets, data, training, reporting, recipes, runs.
 """
 
 from xpnet.sweep.runner import Sweep, run
