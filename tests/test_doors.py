@@ -13,7 +13,7 @@ from estimators import classes, fitted
 import xpnet
 from xpnet import Config, MLPClassifier, MLPRegressor
 from xpnet.commands import sweep as sweep_command
-from xpnet.runs.fitting import fit
+from xpnet.runs.fit import fit
 from xpnet.sweep.search import search
 
 IMAGES = "rows of an estimator have no shape of an image"

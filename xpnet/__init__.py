@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xpnet.estimator import MLPRegressor as MLPRegressor
     from xpnet.nn.mlp import MLP as MLP
     from xpnet.runs.config import Config as Config
-    from xpnet.runs.fitting import fit as fit
+    from xpnet.runs.fit import fit as fit
     from xpnet.runs.load import load as load
     from xpnet.runs.run import Run as Run
     from xpnet.sweep.runner import Sweep as Sweep
@@ -40,7 +40,7 @@ _WHERE = {
     "Sweep": "sweep.runner",
     "TwoLayerNet": "two_layer_net",
     "XpnetError": "errors",
-    "fit": "runs.fitting",
+    "fit": "runs.fit",
     "get_device": "device",
     "load": "runs.load",
     "search": "sweep.search",

@@ -17,7 +17,7 @@ import pytest
 from xpnet import files
 from xpnet.commands import train
 from xpnet.reporting import progress
-from xpnet.runs import fitting
+from xpnet.runs import fit as fitting
 from xpnet.runs.model_file import load_model
 
 SMALL = "--hidden 8 --epochs 6 --sampling shuffle --batch-size 200 --checkpoint-every 1 --quiet"

@@ -20,7 +20,7 @@ from xpnet import __main__ as xpnet_command
 from xpnet import __version__
 from xpnet.commands import train
 from xpnet.reporting import plots
-from xpnet.runs import fitting
+from xpnet.runs import fit as fitting
 from xpnet.runs.model_file import load_model
 
 SMALL = "--hidden 8 --iterations 60"

@@ -20,7 +20,7 @@ from xpnet.device import Backend, Device, get_device
 from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.reporting import metrics, plots
-from xpnet.runs import saved_run
+from xpnet.runs.load import open_run
 from xpnet.text import printable
 from xpnet.training.model import Model
 from xpnet.training.raw_rows import RowError
@@ -87,7 +87,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
 
 def _evaluate(given: Namespace) -> int:
     device = get_device(given.device, given.backend)
-    run = saved_run.open_run(given.run)
+    run = open_run(given.run)
     folder = run.folder if given.out is None else Path(given.out)
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}: make it or give another --out")

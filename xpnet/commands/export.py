@@ -8,7 +8,7 @@ from xpnet.commands.console import complain, run_command
 from xpnet.commands.flags import Parser, add_run
 from xpnet.commands.outputs import check_output, refusing
 from xpnet.errors import InputError
-from xpnet.runs import saved_run
+from xpnet.runs.load import open_run
 from xpnet.text import printable
 
 __all__ = ["main"]
@@ -55,7 +55,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
 
 
 def _export(given: Namespace) -> int:
-    run = saved_run.open_run(given.run)
+    run = open_run(given.run)
     path = run.folder / FILES[given.format] if given.output is None else Path(given.output)
     check_output(path)
     if path.exists() and path.samefile(run.path):

@@ -212,5 +212,5 @@ def _show(value: Any) -> str:
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
-    """Add the argument that `xpnet.runs.saved_run.open_run` takes."""
+    """Add the argument that `xpnet.runs.load.open_run` takes."""
     parser.add_argument("run", metavar="RUN", help="run folder, or a model.safetensors")

@@ -14,7 +14,7 @@ from xpnet.commands.outputs import SUFFIXES, Content, check_output, writing
 from xpnet.datasets.rows import open_rows
 from xpnet.device import Backend, get_device
 from xpnet.errors import InputError
-from xpnet.runs import saved_run
+from xpnet.runs.load import SavedRun, open_run
 from xpnet.text import printable
 from xpnet.training.model import Model
 from xpnet.training.raw_rows import RowError
@@ -98,7 +98,7 @@ def _predict(given: Namespace) -> int:
     if target.exists() and source.exists() and target.samefile(source):
         raise InputError(f"{target} is the input: give another --output")
     device = get_device(given.device, given.backend)
-    run = saved_run.open_run(given.run)
+    run = open_run(given.run)
     model = run.model
     content = _content(model, given.probabilities)
     predict = model.probabilities if given.probabilities else model.predict
@@ -119,7 +119,7 @@ def _predict(given: Namespace) -> int:
     return 0
 
 
-def _white(white: float | None, run: saved_run.SavedRun) -> float:
+def _white(white: float | None, run: SavedRun) -> float:
     if white is None:
         try:
             return WHITE_OF_DIGITS if run.settings().get("dataset") == "digits" else 255.0

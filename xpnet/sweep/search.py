@@ -24,7 +24,7 @@ from xpnet.reporting import plots
 from xpnet.runs import folder as run_folder
 from xpnet.runs.config import Config
 from xpnet.runs.experiment import record
-from xpnet.runs.fitting import as_dataset
+from xpnet.runs.fit import as_dataset
 from xpnet.runs.preparation import check, prepare
 from xpnet.runs.run import Run, as_run
 from xpnet.sweep import display, space

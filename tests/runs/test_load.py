@@ -8,31 +8,31 @@ import pytest
 from command_lines import write_run
 
 from xpnet.errors import InputError
-from xpnet.runs import saved_run
+from xpnet.runs.load import SavedRun, open_run
 from xpnet.runs.model_file import save_model
 
 
 def test_a_folder_or_any_model_in_it(tmp_path):
     run = write_run(tmp_path / "run", dataset="digits")
     save_model(run / "best.safetensors", models.make(norm="layer"))
-    found = saved_run.open_run(str(run))
+    found = open_run(str(run))
     assert (found.folder, found.path) == (run, run / "model.safetensors")
     assert found.settings() == {"dataset": "digits"}
-    best = saved_run.open_run(str(run / "best.safetensors"))
+    best = open_run(str(run / "best.safetensors"))
     assert (best.folder, best.model.mlp.norm) == (run, "layer")
 
 
 def test_a_folder_of_a_sweep_is_its_best(tmp_path):
     run = write_run(tmp_path / "best", dataset="digits")
-    found = saved_run.open_run(str(tmp_path))
+    found = open_run(str(tmp_path))
     assert (found.folder, found.path) == (run, run / "model.safetensors")
     assert found.settings() == {"dataset": "digits"}
     write_run(tmp_path)
-    assert saved_run.open_run(str(tmp_path)).folder == tmp_path
+    assert open_run(str(tmp_path)).folder == tmp_path
 
 
 def test_a_model_alone_has_no_settings(tmp_path):
-    run = saved_run.open_run(str(write_run(tmp_path)))
+    run = open_run(str(write_run(tmp_path)))
     assert run.settings() == {}
     with pytest.raises(InputError, match="name the data set with --dataset"):
         run.dataset(None, None, progress=False)
@@ -40,7 +40,7 @@ def test_a_model_alone_has_no_settings(tmp_path):
 
 def test_data_of_fewer_classes_fit(tmp_path):
     np.savez(tmp_path / "two.npz", X=models.rows(10), y=np.arange(10) % 2)
-    run = saved_run.open_run(str(write_run(tmp_path)))
+    run = open_run(str(write_run(tmp_path)))
     assert run.dataset(str(tmp_path / "two.npz"), None, progress=False).num_classes == 2
 
 
@@ -58,7 +58,7 @@ def test_labels_are_the_models_also_where_some_are_missing(tmp_path, class_names
     of = "classes" if len(class_names) == 3 else "one of two"
     model = replace(models.make(of=of), class_names=class_names)
     np.savez(tmp_path / "some.npz", X=models.rows(3), y=y, X_val=models.rows(3), y_val=y)
-    found = saved_run.SavedRun(tmp_path, tmp_path / "model.safetensors", model)
+    found = SavedRun(tmp_path, tmp_path / "model.safetensors", model)
     data = found.dataset(str(tmp_path / "some.npz"), None, progress=False)
     assert data.y_train.tolist() == data.y_val.tolist() == numbers
 
@@ -70,7 +70,7 @@ def test_labels_are_the_models_also_where_some_are_missing(tmp_path, class_names
 def test_labels_that_are_none_of_the_models(tmp_path, class_names, y, label):
     model = replace(models.make(), class_names=class_names)
     np.savez(tmp_path / "other.npz", X=models.rows(2), y=y)
-    found = saved_run.SavedRun(tmp_path, tmp_path / "model.safetensors", model)
+    found = SavedRun(tmp_path, tmp_path / "model.safetensors", model)
     with pytest.raises(InputError, match=f"has the label {label}, which is no class of the model: give"):
         found.dataset(str(tmp_path / "other.npz"), None, progress=False)
 
@@ -78,7 +78,7 @@ def test_labels_that_are_none_of_the_models(tmp_path, class_names, y, label):
 def test_data_of_another_task(tmp_path):
     np.savez(tmp_path / "three.npz", X=models.rows(9), y=np.arange(27).reshape(9, 3))
     np.savez(tmp_path / "two.npz", X=models.rows(9), y=np.arange(18).reshape(9, 2))
-    run = saved_run.open_run(str(write_run(tmp_path, models.make(of="numbers"))))
+    run = open_run(str(write_run(tmp_path, models.make(of="numbers"))))
     data = run.dataset(str(tmp_path / "three.npz"), None, progress=False)
     assert (data.task, data.y_train.dtype) == ("regression", np.float64)
     with pytest.raises(InputError, match="has 2 outputs and the model 3"):
@@ -92,4 +92,4 @@ def test_settings_that_are_damaged(tmp_path, content):
     run = write_run(tmp_path)
     (run / "config.json").write_bytes(content.encode("utf-8", "surrogatepass"))
     with pytest.raises(InputError, match="or name the data set with --dataset"):
-        saved_run.open_run(str(run)).dataset(None, None, progress=False)
+        open_run(str(run)).dataset(None, None, progress=False)
