@@ -92,14 +92,18 @@ def fit(
     >>> run.summary["val_accuracy"] > 0.9
     True
     """
-    data = as_dataset(X, y, X_val, y_val, X_test, y_test, sample_weight, settings.pop("task", None))
+    task = settings.pop("task", None)
+    data = as_dataset(X, y, X_val, y_val, X_test, y_test, sample_weight, task)
     if data is None:
         settings["dataset"] = os.fspath(X)  # type: ignore[arg-type]  # a name or a path, as found above
     file = settings_to_resume(settings)
-    layers: list[Any] = [{"quiet": True} | ({} if data is None else {"dataset": data.name})]
+    layers: list[Any] = [{"quiet": True}]
     layers += [recipes.path(recipe)] if recipe is not None else []
+    layers += [{"dataset": data.name}] if data is not None else []  # whatever a recipe was made for
     layers += [file] if file is not None else []
     config = Config.of(*layers, **settings)
+    if data is None and task is not None:
+        data = datasets.load(config.dataset, config.data_dir, progress=not config.quiet, task=task)
     with StopSignals(signal.SIGINT) as signals:
         run = carry_out(config, data, signals, folder=config.resume or config.out, on_epoch=on_epoch)
     if run.diverged_at:
@@ -126,12 +130,15 @@ def as_dataset(
     Raises
     ------
     InputError
-        Arrays that make none; a data set or a name with other arrays beside it.
+        Arrays that make none; a data set or a name with other arrays beside it, or of another task.
     """
     others = (y, X_val, y_val, X_test, y_test, sample_weight)
     if isinstance(X, Dataset | str | os.PathLike):
         if any(other is not None for other in others):
-            raise InputError(f"{X!r} has its labels with it: give arrays X and y, or a data set alone")
+            name = X.name if isinstance(X, Dataset) else os.fspath(X)
+            raise InputError(f"{name!r:.60} has its labels with it: give arrays X and y, or a data set alone")
+        if isinstance(X, Dataset) and task not in (None, X.task):
+            raise InputError(f"{X.name!r:.60} is for {X.task}, not {task!r:.60}: leave out the task")
         return X if isinstance(X, Dataset) else None
     if y is None:
         raise InputError("X is an array, so what it is to predict is missing: give y, too")

@@ -1,6 +1,7 @@
 """A run as people hold it in their hands: what was trained, what it predicts, and what it leaves."""
 
 import base64
+import math
 import textwrap
 from dataclasses import dataclass, fields
 from html import escape
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xpnet import exporters
 from xpnet.datasets.targets import encode_targets
-from xpnet.device import Device
+from xpnet.device import Device, to_numpy
 from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.reporting import metrics, plots
@@ -52,7 +53,7 @@ class Run(Experiment):
         Parameters
         ----------
         X
-            ``(rows, features)``, of any real dtype; images may have their shape.
+            ``(rows, features)``, of any real dtype; or rows in the shape that they were trained on.
         device
             Where to compute.
 
@@ -102,7 +103,10 @@ class Run(Experiment):
         model = self.model
         target = encode_targets(y, model.task, model.labels, len(model.class_names))
         if model.task == "regression":
-            found = metrics.regression(target, model.predict(self._rows(X), device))
+            predicted = model.predict(self._rows(X), device)
+            if len(predicted) != len(target):
+                raise InputError(f"y has {len(target)} rows and X {len(predicted)}: give one for each row")
+            found = metrics.regression(target, predicted)
             return {name: float(np.mean(values)) for name, values in found._asdict().items()}
         return {"accuracy": model.score(self._rows(X), target, device)}
 
@@ -201,13 +205,18 @@ class Run(Experiment):
         return f'{card}<img style="max-width: 100%" alt="Curves" src="data:image/png;base64,{png}">'
 
     def _rows(self, X: ArrayLike) -> Any:
-        """Return rows as the model takes them; images in their own shape as rows."""
-        if hasattr(X, "toarray"):  # sparse
-            return X
-        shape = np.shape(X)
-        image = self.model.image_shape
-        if image is not None and shape[1:] in (image, image[:2] if image[2] == 1 else image):
-            return np.reshape(np.asarray(X), (shape[0], -1))
+        """Return rows as the model takes them; those of several dimensions flat, as they were trained on."""
+        shape = getattr(X, "shape", None)
+        if shape is None:
+            try:
+                X = np.asarray(X)
+            except ValueError:  # rows of several lengths, of which the model says more
+                return X
+            shape = X.shape
+        features, image = self.model.num_features, self.model.image_shape
+        fits = image is None or tuple(shape[1:]) in (image, image[:2] if image[2] == 1 else image)
+        if len(shape) > 2 and fits and math.prod(shape[1:]) == features:
+            return np.reshape(to_numpy(X), (shape[0], features))
         return X
 
 

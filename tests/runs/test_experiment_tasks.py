@@ -1,0 +1,241 @@
+"""Experiments that predict numbers or several labels, of weighted rows, or that are out of time."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from sweeps import BASE, DEVICE, blobs, labels, numbers
+
+from xpnet.datasets import from_arrays
+from xpnet.runs import folder as run_folder
+from xpnet.runs.config import Config
+from xpnet.runs.experiment import run, scores, train
+from xpnet.runs.model_file import load_model
+from xpnet.runs.preparation import prepare
+
+ADAM = dataclasses.replace(BASE, solver="adam", learning_rate=0.02, reg=0.0, iterations=300, hidden=(12,))
+
+
+def r_squared(y, predicted):
+    """R² by its definition, the mean over the outputs."""
+    predicted = predicted.reshape(y.shape)
+    return np.mean(1 - ((y - predicted) ** 2).sum(axis=0) / ((y - y.mean(axis=0)) ** 2).sum(axis=0))
+
+
+# Numbers
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize(("shift", "scale"), [(0.0, 1.0), (1e6, 1.0), (-1e150, 1e149), (1e-150, 1e-150)])
+def test_numbers_of_any_size(dtype_name, outputs, shift, scale):
+    """Predictions are in the units of the targets, and float32 loses no deviation small beside the mean."""
+    data = numbers(outputs, shift=shift, scale=scale)
+    data = dataclasses.replace(data, X_test=data.X_val[:9], y_test=data.y_val[:9])
+    found = run(dataclasses.replace(ADAM, dtype=dtype_name), data, DEVICE)
+    assert found.summary["status"] == "finished"
+    for part in ("train", "val", "test"):
+        X, y = getattr(data, f"X_{part}"), getattr(data, f"y_{part}")
+        predicted = found.model.predict(X)
+        assert predicted.shape == ((len(X),) if outputs == 1 else (len(X), outputs))
+        value = r_squared((y - shift) / scale, (predicted - shift) / scale)
+        assert found.summary[f"{part}_r2"] == pytest.approx(value, abs=1e-4)
+        assert value > 0.3 or part == "test"  # of a few rows, alike by chance
+    assert not {key for key in found.summary if "accuracy" in key}
+    assert found.history.rows[-1].val_score == pytest.approx(found.summary["val_r2"], abs=1e-4)
+    assert found.validated.y is data.y_val
+    np.testing.assert_array_equal(found.validated.predicted, found.model.predict(data.X_val))
+    assert found.model.target.mean.shape == (outputs,)
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype_name(request):
+    return request.param
+
+
+def test_the_unit_of_numbers_changes_nothing_else():
+    """The same network to the bit, for a power of two, and as many times its predictions."""
+    data = numbers(2)
+    other = dataclasses.replace(data, y_train=1024 * data.y_train, y_val=1024 * data.y_val)
+    one, two = run(ADAM, data, DEVICE), run(ADAM, other, DEVICE)
+    for name, value in one.model.params.items():
+        np.testing.assert_array_equal(two.model.params[name], value)
+    np.testing.assert_array_equal(two.model.predict(data.X_val), 1024 * one.model.predict(data.X_val))
+    assert [row[:7] for row in one.history.rows] == [row[:7] for row in two.history.rows]
+    assert one.summary["val_r2"] == two.summary["val_r2"]
+
+
+def test_a_target_that_never_changes():
+    X = np.random.default_rng(0).standard_normal((40, 4))
+    y = np.stack([np.full(40, 7.0), X[:, 0]], axis=1)
+    data = from_arrays(X, y, X_val=X[:9], y_val=y[:9])
+    found = run(ADAM, data, DEVICE)
+    np.testing.assert_allclose(found.model.predict(X)[:, 0], 7.0, atol=0.5)
+    assert np.isfinite(found.summary["val_r2"])
+
+
+# Labels
+
+
+def test_several_labels():
+    data = labels()
+    found = run(ADAM, data, DEVICE)
+    P, y = found.model.probabilities(data.X_val), found.model.predict(data.X_val)
+    assert P.shape == y.shape == (30, 3)
+    np.testing.assert_array_equal(y, P > 0.5)
+    all_right = np.mean((y == data.y_val).all(axis=1))
+    assert found.summary["val_accuracy"] == pytest.approx(all_right)
+    assert found.history.rows[-1].val_score == pytest.approx(all_right)
+    assert all_right > 0.5
+    assert found.summary["status"] == "finished"
+    assert found.model.task == "multilabel"
+
+
+# Ensembles, averages, stacks
+
+
+@pytest.mark.parametrize("data", [numbers(2), labels()], ids=["numbers", "labels"])
+def test_an_ensemble_predicts_the_mean(data):
+    together = run(dataclasses.replace(ADAM, ensemble=3, seed=4), data, DEVICE)
+    each = [run(dataclasses.replace(ADAM, seed=4 + k, batch_seed=4), data, DEVICE).model for k in range(3)]
+    if data.task == "regression":
+        mean = np.mean([model.predict(data.X_val) for model in each], axis=0)
+        np.testing.assert_allclose(together.model.predict(data.X_val), mean)
+        assert together.summary["val_r2"] == pytest.approx(r_squared(data.y_val, mean))
+    else:
+        mean = np.mean([model.probabilities(data.X_val) for model in each], axis=0)
+        np.testing.assert_allclose(together.model.probabilities(data.X_val), mean)
+        assert together.summary["val_accuracy"] == np.mean(((mean > 0.5) == data.y_val).all(axis=1))
+
+
+@pytest.mark.parametrize("averaging", ["none", "flip"])
+@pytest.mark.parametrize("data", [numbers(2), labels(), numbers(1, weights=True)])
+def test_scores_of_a_stack_are_those_of_its_networks(device, data, averaging):
+    data = dataclasses.replace(data, image_shape=(2, 2, 1))
+    config = dataclasses.replace(ADAM, averaging=averaging, dtype="float32", iterations=30)
+    configs = [dataclasses.replace(config, seed=seed) for seed in range(3)]
+    prepared, mlp = prepare(config, data, device), config.mlp(4, data.num_outputs)
+    params = train(configs, mlp, prepared, device).params
+    measured = scores(config, mlp, params, prepared, device)
+    name = "r2" if data.task == "regression" else "accuracy"
+    for k, one in enumerate(configs):
+        single = run(one, data, device)
+        for part in ("train", "val"):
+            assert measured[f"{part}_score"].shape == (3,)
+            expected = single.summary[f"{part}_{name}"]
+            assert measured[f"{part}_score"][k] == pytest.approx(expected, abs=1e-5)
+
+
+# Weights, and all rows
+
+
+def test_a_row_of_weight_two_counts_as_two():
+    """With batches of all rows, so that none is drawn more often than another."""
+    data = numbers(2, weights=True)
+    times = data.weight_train.astype(int)
+    again = dataclasses.replace(
+        data,
+        X_train=np.repeat(data.X_train, times, axis=0),
+        y_train=np.repeat(data.y_train, times, axis=0),
+        weight_train=None,
+    )
+    config = dataclasses.replace(ADAM, sampling="all", preprocess="none", iterations=50)
+    of_weights = run(dataclasses.replace(config, batch_size=40), data, DEVICE)
+    of_copies = run(dataclasses.replace(config, batch_size=int(times.sum())), again, DEVICE)
+    np.testing.assert_allclose(of_weights.model.target.mean, of_copies.model.target.mean)
+    predicted = [found.model.predict(data.X_val) for found in (of_weights, of_copies)]
+    np.testing.assert_allclose(*predicted, rtol=1e-6)
+    losses = [found.history.losses for found in (of_weights, of_copies)]
+    np.testing.assert_allclose(*losses, rtol=1e-7)
+
+
+def test_weights_of_classes_are_weights_of_their_rows():
+    data = blobs()
+    weight = np.array([1.0, 4.0, 0.5])[data.y_train]
+    named = run(dataclasses.replace(ADAM, class_weight={"1": 4, "2": 0.5}), data, DEVICE)
+    by_row = run(ADAM, dataclasses.replace(data, weight_train=weight), DEVICE)
+    plain = run(ADAM, data, DEVICE)
+    for name, value in named.model.params.items():
+        np.testing.assert_array_equal(by_row.model.params[name], value)
+    assert not np.array_equal(plain.model.params["W1"], named.model.params["W1"])
+
+
+def test_a_class_of_weight_nothing_is_not_learnt():
+    data = blobs()
+    found = run(dataclasses.replace(ADAM, class_weight={"1": 0.0}), data, DEVICE)
+    assert (found.model.predict(data.X_train) == 1).mean() < 0.1
+    assert (run(ADAM, data, DEVICE).model.predict(data.X_train) == 1).mean() > 0.2
+
+
+@pytest.mark.parametrize("rows", [40, 41, 49])
+def test_a_pass_over_all_rows(rows):
+    """Each row once, and the last batch is of those that are left."""
+    data = numbers(rows=rows)
+    config = dataclasses.replace(ADAM, sampling="all", batch_size=20, iterations=None, epochs=4)
+    found = run(config, data, DEVICE)
+    steps = -(-rows // 20)
+    assert [row.step for row in found.history.rows] == [steps * k for k in (1, 2, 3, 4)]
+    assert [row.epoch for row in found.history.rows] == [1, 2, 3, 4]
+    assert found.summary["steps"] == len(found.history.losses) == 4 * steps
+    drawn, rates = found.rates
+    assert drawn.tolist() == list(range(1, 4 * steps + 1))
+    assert [rates[row.step - 1] for row in found.history.rows] == pytest.approx(
+        [row.learning_rate for row in found.history.rows]
+    )
+
+
+# How it ends
+
+
+def test_a_run_that_is_out_of_time():
+    config = dataclasses.replace(ADAM, iterations=10**7, max_time=0.2)
+    found = run(config, numbers(), DEVICE)
+    assert found.summary["status"] == "stopped"
+    assert 0 < found.summary["steps"] == len(found.history.losses) < 10**7
+    assert found.result.timed_out
+    assert found.summary["seconds"] < 20
+    least = run(dataclasses.replace(config, max_time=1e-9), numbers(), DEVICE)
+    assert (least.summary["status"], least.summary["steps"]) == ("stopped", 1)
+
+
+@pytest.mark.parametrize("ensemble", [1, 2])
+def test_numbers_with_patience(ensemble):
+    config = dataclasses.replace(ADAM, patience=3, iterations=3000, ensemble=ensemble, hidden=(40,))
+    found = run(config, numbers(), DEVICE)
+    assert found.summary["status"] == "stopped"
+    assert found.summary["steps"] < 3000
+    for name, value in found.best.params.items():
+        np.testing.assert_array_equal(found.model.params[name], value)
+    if ensemble == 1:
+        assert found.summary["val_r2"] == pytest.approx(max(row.val_score for row in found.history.rows))
+
+
+@pytest.mark.parametrize("data", [numbers(2, shift=1e6), labels()], ids=["numbers", "labels"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_run_that_diverges_leaves_numbers(tmp_path, data, dtype):
+    """All that is written can be read by whoever reads JSON."""
+    config = Config(hidden=(4,), iterations=60, learning_rate=1e9, batch_size=10, dtype=dtype)
+    found = run(config, data, DEVICE)
+    assert found.summary["status"] == "diverged"
+    assert found.diverged_at > 0
+    assert all(np.isfinite(value).all() for value in found.model.params.values())
+    run_folder.write(tmp_path, found, pictures=False)
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    json.loads((tmp_path / "summary.json").read_text(), parse_constant=refuse)
+
+
+@pytest.mark.parametrize("data", [numbers(2, shift=1e6), labels()], ids=["numbers", "labels"])
+def test_what_is_written_can_be_read(tmp_path, data):
+    found = run(dataclasses.replace(ADAM, dtype="float32", iterations=50), data, DEVICE)
+    run_folder.write(tmp_path, found, pictures=False)
+    model = load_model(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(model.predict(data.X_val), found.model.predict(data.X_val))
+    header = (tmp_path / "history.csv").read_text().splitlines()[0]
+    name = "r2" if data.task == "regression" else "accuracy"
+    assert header == f"step,epoch,learning_rate,train_loss,train_{name},val_loss,val_{name},seconds"
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    value = found.summary[f"val_{name}"]
+    assert (f"{value:.4f}" if name == "r2" else f"{100 * value:.2f} %") in page

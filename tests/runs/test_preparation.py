@@ -1,0 +1,186 @@
+"""Data ready to train on: weights, targets of every size, and what does not go together."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from sweeps import BASE, DEVICE, blobs, labels, numbers
+
+from xpnet.datasets import from_arrays
+from xpnet.errors import InputError
+from xpnet.runs.config import Config
+from xpnet.runs.preparation import check, prepare, standardised
+
+CATS = from_arrays(
+    np.arange(24.0).reshape(12, 2),
+    ["cat", "dog", "cat", "cat", "owl", "cat", "cat", "dog", "cat", "cat", "owl", "cat"],
+    X_val=np.ones((3, 2)),
+    y_val=["cat", "dog", "owl"],
+    sample_weight=np.arange(12) % 4,
+)
+PLAIN = dataclasses.replace(CATS, weight_train=None)
+
+
+# Refused
+
+
+@pytest.mark.parametrize(
+    ("changes", "data", "text"),
+    [
+        (
+            {"loss": "squared-error"},
+            blobs(),
+            "--loss squared-error is not for classification: use cross-entropy, hinge",
+        ),
+        ({"loss": "logistic"}, numbers(), "--loss logistic is not for regression: use squared-error"),
+        ({"loss": "hinge"}, labels(), "--loss hinge is not for multilabel: use logistic"),
+        (
+            {"class_weight": "balanced"},
+            numbers(),
+            "--class-weight is for one class a row, not for regression: give rows weights",
+        ),
+        (
+            {"class_weight": {"0": 2}},
+            labels(),
+            "--class-weight is for one class a row, not for multilabel: give rows weights",
+        ),
+        (
+            {"class_weight": {"cow": 2}},
+            CATS,
+            "class_weight has 'cow': 2.0; give a number, 0 or more, for each of",
+        ),
+        (
+            {"class_weight": {"cat": 0, "dog": 0, "owl": 0}},
+            CATS,
+            "class_weight leaves all rows with weight 0: raise that of a class that has rows",
+        ),
+        ({"mixup": 0.5}, CATS, "--mixup makes one row of two: give weights or --mixup, not both"),
+        (
+            {"mixup": 0.5, "class_weight": "balanced"},
+            PLAIN,
+            "--mixup makes one row of two: give weights or --mixup, not both",
+        ),
+        (
+            {"label_smoothing": 0.1},
+            numbers(),
+            "--label-smoothing is for classes and labels: drop it for numbers",
+        ),
+        (
+            {"batch_size": 41},
+            numbers(),
+            "--batch-size 41 is larger than the 40 training rows: use 40 or less",
+        ),
+        ({"flip": True}, numbers(), "augmentation is of images"),
+        ({"averaging": "flip"}, labels(), "averaging over views is of images"),
+        ({"preprocess": "pca", "components": 5}, numbers(), "5 components of 4 features"),
+    ],
+)
+def test_what_does_not_go_together(changes, data, text):
+    config = Config(**{"batch_size": 5} | changes)
+    with pytest.raises(InputError) as caught:
+        check(config, data)
+    assert str(caught.value).startswith(text)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "data"),
+    [
+        ({"loss": "hinge", "class_weight": {"cat": 2}}, CATS),
+        ({"mixup": 0.5}, numbers()),
+        ({"mixup": 0.5, "label_smoothing": 0.1}, labels()),
+        ({"mixup": 0.5}, PLAIN),
+        ({"mixup": 0.5}, dataclasses.replace(PLAIN, weight_val=np.ones(3))),  # which are not mixed
+        ({"loss": "squared-error"}, numbers(outputs=3, weights=True)),
+        ({"class_weight": {"cat": 0}}, CATS),
+        ({"class_weight": {}}, CATS),
+    ],
+)
+def test_what_goes_together(changes, data):
+    config = Config(**{"batch_size": 5} | changes)
+    check(config, data)
+    prepare(config, data, DEVICE)
+
+
+# Weights
+
+
+@pytest.mark.parametrize(
+    ("data", "changes", "expected"),
+    [
+        (PLAIN, {}, None),
+        (CATS, {}, CATS.weight_train),
+        (PLAIN, {"class_weight": {"dog": 3.0}}, np.where(PLAIN.y_train == 1, 3.0, 1.0)),
+        (CATS, {"class_weight": {"dog": 3.0}}, CATS.weight_train * np.where(CATS.y_train == 1, 3.0, 1.0)),
+        (PLAIN, {"class_weight": "balanced"}, (12 / 3 / np.array([8, 2, 2]))[PLAIN.y_train]),
+    ],
+)
+def test_the_feed_has_the_weights(device, data, changes, expected):
+    config = Config(batch_size=5, **changes)
+    prepared = prepare(config, data, device)
+    assert prepared.validation.weight is None
+    if expected is None:
+        assert prepared.feed.weight is None
+    else:
+        np.testing.assert_allclose(device.to_host(prepared.feed.weight), expected, rtol=1e-6)
+        assert str(prepared.feed.weight.dtype).endswith("float32")
+
+
+def test_balanced_classes_have_the_same_weight_in_all():
+    prepared = prepare(Config(batch_size=5, class_weight="balanced"), CATS, DEVICE)
+    totals = np.bincount(CATS.y_train, prepared.feed.weight)
+    np.testing.assert_allclose(totals, CATS.weight_train.sum() / 3, rtol=1e-6)
+
+
+def test_rows_that_are_held_out_keep_their_weights(device):
+    X, weight = np.arange(40.0).reshape(20, 2), np.arange(20) + 1.0
+    data = from_arrays(X, np.arange(20) % 2, sample_weight=weight)
+    prepared = prepare(Config(batch_size=5, preprocess="none"), data, device)
+    for feed in (prepared.feed, prepared.validation):
+        weight = device.to_host(feed.weight)
+        np.testing.assert_array_equal(weight, device.to_host(feed.X)[:, 0] / 2 + 1)
+    assert prepared.validation.weight.shape == (2,)
+
+
+# Numbers
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e150, 1e-150])
+@pytest.mark.parametrize("shift", [0.0, 1e6])
+@pytest.mark.parametrize("weights", [False, True])
+def test_targets_are_standardised(device, dtype, scale, shift, weights):
+    data = numbers(outputs=2, weights=weights, shift=shift * scale, scale=scale)
+    prepared = prepare(dataclasses.replace(BASE, dtype=dtype), data, device)
+    weight = np.ones(40) if data.weight_train is None else data.weight_train
+    y = device.to_host(prepared.feed.y)
+    assert (y.dtype, y.shape) == (np.dtype(dtype), (40, 2))
+    # Of numbers around 1e6 a deviation of 1 has lost six digits before they came here.
+    atol = 1e-6 if dtype == "float32" else 1e-15 * max(1.0, shift)
+    np.testing.assert_allclose(np.average(y, axis=0, weights=weight), 0, atol=10 * atol)
+    np.testing.assert_allclose(np.average(y.astype(float) ** 2, axis=0, weights=weight), 1, rtol=10 * atol)
+    mean, deviation = prepared.target
+    np.testing.assert_allclose(mean, np.average(data.y_train, axis=0, weights=weight), atol=1e-9 * scale)
+    back = device.to_host(prepared.validation.y) * deviation + mean
+    np.testing.assert_allclose(back, data.y_val, atol=10 * max(atol, 1e-15 * shift) * scale)
+    np.testing.assert_allclose(y, standardised(prepared.target, data.y_train), atol=atol)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -7.0, 1e150, 1e-150, 123456.789])
+def test_a_target_that_never_changes(value):
+    """It is moved to 0 as well as floats can, and not divided by what rounding leaves."""
+    X = np.random.default_rng(0).standard_normal((30, 3))
+    data = from_arrays(X, np.full((30, 1), value), X_val=X[:4], y_val=np.full((4, 1), value))
+    prepared = prepare(Config(batch_size=5), data, DEVICE)
+    assert prepared.target.scale.tolist() == [1.0]
+    np.testing.assert_allclose(prepared.target.mean, value, rtol=1e-15)
+    assert float(np.abs(prepared.feed.y).max()) <= 1e-15 * abs(value)
+
+
+@pytest.mark.parametrize("data", [blobs(), labels()])
+def test_classes_and_labels_are_as_they_are(device, data):
+    prepared = prepare(Config(batch_size=5), data, device)
+    assert prepared.target is None
+    for feed, y in ((prepared.feed, data.y_train), (prepared.validation, data.y_val)):
+        np.testing.assert_array_equal(device.to_host(feed.y), y)
+    whole = data.task == "classification"
+    assert str(prepared.feed.y.dtype).endswith("int64" if whole else "float32")
