@@ -59,7 +59,7 @@ def training(grid: Grid, backend: str, compiled: bool) -> Block:
     """Return what trains the whole grid from the beginning, evaluations included; a step is a training."""
     from xpnet.datasets import Dataset
     from xpnet.device import get_device
-    from xpnet.runs.experiment import train
+    from xpnet.runs.networks import train
     from xpnet.runs.preparation import prepare
 
     device = get_device(grid.device, backend, grid.precision, compiled)

@@ -70,7 +70,7 @@ def stacked(grid: Grid, size: int | None = None, backend: str = "auto", compiled
     """xpnet: the grid cut into stacks as `xpnet.sweep` cuts it, or into stacks of ``size``."""
     from xpnet.datasets import Dataset
     from xpnet.device import SHARED_FROM, get_device, one_blas_thread
-    from xpnet.runs.experiment import hyper_of, initial, sources_of
+    from xpnet.runs.networks import hyper_of, initial, sources_of
     from xpnet.runs.preparation import prepare
     from xpnet.sweep.plan import Cut, choose_cut
 

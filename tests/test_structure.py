@@ -1,4 +1,4 @@
-"""The house of DESIGN section 2, read from the source: who imports, names and prints what."""
+"""The house, read from the source: which rooms there are, who imports, names and prints what."""
 
 import ast
 import importlib

@@ -21,7 +21,7 @@ from xpnet.errors import InputError
 from xpnet.nn.mlp import MLP
 from xpnet.nn.solvers import SOLVERS
 from xpnet.runs.config import Config, defaults_for
-from xpnet.runs.experiment import hyper_of
+from xpnet.runs.networks import hyper_of
 from xpnet.runs.settings import GROUPS, default_of, kinds_of
 from xpnet.training.regime import Hyper, Regime
 from xpnet.training.schedules import SCHEDULES

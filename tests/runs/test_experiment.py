@@ -13,7 +13,8 @@ from xpnet.errors import InputError
 from xpnet.nn import backprop
 from xpnet.runs import experiment
 from xpnet.runs.config import Config
-from xpnet.runs.experiment import run, schedule_of, scores, sources_of, train
+from xpnet.runs.experiment import run
+from xpnet.runs.networks import schedule_of, scores, sources_of, train
 from xpnet.runs.preparation import prepare
 
 # Rows whose columns are as wide as small images.

@@ -10,8 +10,9 @@ from sweeps import BASE, DEVICE, blobs, labels, numbers
 from xpnet.datasets import from_arrays
 from xpnet.runs import folder as run_folder
 from xpnet.runs.config import Config
-from xpnet.runs.experiment import run, scores, train
+from xpnet.runs.experiment import run
 from xpnet.runs.model_file import load_model
+from xpnet.runs.networks import scores, train
 from xpnet.runs.preparation import prepare
 
 ADAM = dataclasses.replace(BASE, solver="adam", learning_rate=0.02, reg=0.0, iterations=300, hidden=(12,))

@@ -17,7 +17,7 @@ from xpnet.datasets import digits
 from xpnet.errors import InputError
 from xpnet.nn.mlp import MLP
 from xpnet.runs.config import Config
-from xpnet.runs.experiment import hyper_of
+from xpnet.runs.networks import hyper_of
 from xpnet.sweep.chunk import Outcome, merit
 from xpnet.sweep.plan import MEMORY_SHARE, Cut, epochs_of_rung, network_bytes
 from xpnet.sweep.runner import Sweep

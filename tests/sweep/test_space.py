@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from xpnet.errors import InputError
 from xpnet.runs.config import Config
-from xpnet.runs.experiment import sources_of
+from xpnet.runs.networks import sources_of
 from xpnet.sweep import Choice, LogUniform, Uniform, ablation, configs, grid, random
 
 positive = st.floats(1e-300, 1e300)

@@ -1,6 +1,6 @@
-"""Command lines: the only modules that print.
+"""Command lines: each module is one command with its ``main``; `flags`, `console` and `outputs` they share.
 
-Each module but `flags`, `console` and `outputs`, which they share, is one command with its ``main``.
+Only they print, but for estimators and `TwoLayerNet` with ``verbose``, and the progress on standard error.
 
 May import: everything but the entry points.
 """

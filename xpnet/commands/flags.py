@@ -213,4 +213,4 @@ def _show(value: Any) -> str:
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Add the argument that `xpnet.runs.load.open_run` takes."""
-    parser.add_argument("run", metavar="RUN", help="run folder, or a model.safetensors")
+    parser.add_argument("run", metavar="RUN", help="run folder, folder of a sweep, or a model.safetensors")

@@ -1,7 +1,8 @@
 """The mathematics of a network: pure functions of arrays and of ``xp``, the namespace that they belong to.
 
-`layers`, `activations`, `norms` and `losses` give a value and its pullback; `mlp` describes a network,
-`backprop` composes it and derives its gradients, `solvers` turn gradients into steps, `noise` drops units.
+`layers`, `activations` and `norms` give a value and its pullback, `losses` a value and its gradient; `mlp`
+describes a network, `backprop` composes it and derives its gradients, `solvers` turn gradients into steps,
+`noise` makes the bits by which units are dropped.
 
 May import: nothing but the ground.
 """

@@ -26,9 +26,11 @@ from xpnet.runs.settings import flag
 from xpnet.training.history import SCORE_OF, History
 from xpnet.training.interrupt import StopSignals
 from xpnet.training.loop import Fit
-from xpnet.typing import Task
 
-__all__ = ["as_dataset", "carry_out", "fit", "remedy", "settings_to_resume"]
+__all__ = ["ARRAYS", "carry_out", "fit", "remedy", "settings_to_resume", "what_is_given"]
+
+ARRAYS = ("X_val", "y_val", "X_test", "y_test", "sample_weight", "task")
+"""Keywords of `fit` that are no settings, but make up the data set."""
 
 
 def fit(
@@ -92,18 +94,9 @@ def fit(
     >>> run.summary["val_accuracy"] > 0.9
     True
     """
-    task = settings.pop("task", None)
-    data = as_dataset(X, y, X_val, y_val, X_test, y_test, sample_weight, task)
-    if data is None:
-        settings["dataset"] = os.fspath(X)  # type: ignore[arg-type]  # a name or a path, as found above
-    file = settings_to_resume(settings)
-    layers: list[Any] = [{"quiet": True}]
-    layers += [recipes.path(recipe)] if recipe is not None else []
-    layers += [{"dataset": data.name}] if data is not None else []  # whatever a recipe was made for
-    layers += [file] if file is not None else []
-    config = Config.of(*layers, **settings)
-    if data is None and task is not None:
-        data = datasets.load(config.dataset, config.data_dir, progress=not config.quiet, task=task)
+    arrays = {"X_val": X_val, "y_val": y_val, "X_test": X_test, "y_test": y_test}
+    arrays |= {"sample_weight": sample_weight, "task": settings.pop("task", None)}
+    config, data = what_is_given(X, y, arrays, recipe, settings_to_resume(settings), settings)
     with StopSignals(signal.SIGINT) as signals:
         run = carry_out(config, data, signals, folder=config.resume or config.out, on_epoch=on_epoch)
     if run.diverged_at:
@@ -115,43 +108,54 @@ def fit(
     return run
 
 
-def as_dataset(
+def what_is_given(
     X: Any,
     y: ArrayLike | None,
-    X_val: ArrayLike | None = None,
-    y_val: ArrayLike | None = None,
-    X_test: ArrayLike | None = None,
-    y_test: ArrayLike | None = None,
-    sample_weight: ArrayLike | None = None,
-    task: Task | None = None,
-) -> Dataset | None:
-    """Return the data set that arrays make, or the one that is given; None for the name of one.
+    arrays: Mapping[str, Any],
+    recipe: str | None,
+    file: Path | None,
+    settings: Mapping[str, Any],
+) -> tuple[Config, Dataset | None]:
+    """Return the settings and the data set of a call from Python; None for the data set that they name.
+
+    Parameters
+    ----------
+    X, y, recipe, settings
+        As for `fit`.
+    arrays
+        The other arrays of `fit`, and the task, by name.
+    file
+        With the settings of a run to resume.
 
     Raises
     ------
     InputError
-        Arrays that make none; a data set or a name with other arrays beside it, or of another task.
+        Arrays that make no data set; a data set or a name with arrays beside it, or of another task; settings
+        that cannot be used.
     """
-    others = (y, X_val, y_val, X_test, y_test, sample_weight)
+    data, named, task = None, {}, arrays.get("task")
     if isinstance(X, Dataset | str | os.PathLike):
-        if any(other is not None for other in others):
+        if y is not None or any(a is not None for name, a in arrays.items() if name != "task"):
             name = X.name if isinstance(X, Dataset) else os.fspath(X)
             raise InputError(f"{name!r:.60} has its labels with it: give arrays X and y, or a data set alone")
-        if isinstance(X, Dataset) and task not in (None, X.task):
+        if not isinstance(X, Dataset):
+            named = {"dataset": os.fspath(X)}
+        elif task not in (None, X.task):
             raise InputError(f"{X.name!r:.60} is for {X.task}, not {task!r:.60}: leave out the task")
-        return X if isinstance(X, Dataset) else None
-    if y is None:
+        else:
+            data = X
+    elif y is None:
         raise InputError("X is an array, so what it is to predict is missing: give y, too")
-    return datasets.from_arrays(
-        X,
-        y,
-        X_val=X_val,
-        y_val=y_val,
-        X_test=X_test,
-        y_test=y_test,
-        sample_weight=sample_weight,
-        task=task,
-    )
+    else:
+        data = datasets.from_arrays(X, y, **arrays)
+    layers: list[Any] = [{"quiet": True}]
+    layers += [recipes.path(recipe)] if recipe is not None else []
+    layers += [{"dataset": data.name}] if data is not None else []  # whatever a recipe was made for
+    layers += [file] if file is not None else []
+    config = Config.of(*layers, **{**settings, **named})
+    if data is None and task is not None:
+        data = datasets.load(config.dataset, config.data_dir, progress=not config.quiet, task=task)
+    return config, data
 
 
 def settings_to_resume(given: Mapping[str, Any]) -> Path | None:

@@ -10,6 +10,9 @@ trains them::
     result = sweep.run(sweep.configs(points, Config()))
     result.rows[0]["val_score"]
 
+`search` is the front door; `space` makes points, `plan` cuts them into stacks, `runner` trains these, by
+`workers` here or elsewhere, and `store` keeps what is done.
+
 May import: device, nn, datasets, data, training, reporting, recipes, runs.
 """
 

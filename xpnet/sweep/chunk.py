@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xpnet.device import Device, one_blas_thread
 from xpnet.runs.config import Config
-from xpnet.runs.experiment import scores, small_products, train
+from xpnet.runs.networks import scores, small_products, train
 from xpnet.runs.preparation import Prepared
 from xpnet.training.history import History, Row
 from xpnet.training.step import trained

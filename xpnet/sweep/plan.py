@@ -14,7 +14,7 @@ from xpnet.data.batches import batches_per_epoch, epoch_ends
 from xpnet.device import Device, of_step, one_blas_thread
 from xpnet.nn.mlp import EXPANSION, MLP
 from xpnet.runs.config import Config
-from xpnet.runs.experiment import hyper_of, initial, share_inputs, sources_of
+from xpnet.runs.networks import hyper_of, initial, share_inputs, sources_of
 from xpnet.runs.preparation import Prepared
 from xpnet.training.draws import draw_epoch
 from xpnet.training.evaluation import EVALUATION_ROWS

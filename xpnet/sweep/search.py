@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xpnet import datasets, recipes
+from xpnet import datasets
 from xpnet.datasets import Dataset
 from xpnet.device import get_device
 from xpnet.errors import InputError
@@ -24,7 +24,7 @@ from xpnet.reporting import plots
 from xpnet.runs import folder as run_folder
 from xpnet.runs.config import Config
 from xpnet.runs.experiment import record
-from xpnet.runs.fit import as_dataset
+from xpnet.runs.fit import ARRAYS, what_is_given
 from xpnet.runs.preparation import check, prepare
 from xpnet.runs.run import Run, as_run
 from xpnet.sweep import display, space
@@ -53,11 +53,6 @@ def search(
     y: ArrayLike | None = None,
     grid: Mapping[str, Any] | None = None,
     *,
-    X_val: ArrayLike | None = None,
-    y_val: ArrayLike | None = None,
-    X_test: ArrayLike | None = None,
-    y_test: ArrayLike | None = None,
-    sample_weight: ArrayLike | None = None,
     recipe: str | None = None,
     ablation: bool = False,
     random: int | None = None,
@@ -72,8 +67,9 @@ def search(
 
     Parameters
     ----------
-    X, y, X_val, y_val, X_test, y_test, sample_weight, recipe
-        As for `xpnet.fit`.
+    X, y, recipe
+        As for `xpnet.fit`; so are ``X_val``, ``y_val``, ``X_test``, ``y_test``, ``sample_weight`` and ``task``
+        among the settings.
     grid
         The values to try by the name of the setting: ``{"learning_rate": [1e-3, 1e-2], "reg": [0, 1e-3]}``.
     ablation
@@ -119,13 +115,8 @@ def search(
     >>> len(table.rows), table.best.summary["val_accuracy"] == table.rows[0]["val_score"]
     (4, True)
     """
-    task = settings.pop("task", None)
-    data = as_dataset(X, y, X_val, y_val, X_test, y_test, sample_weight, task)
-    if data is None:
-        settings["dataset"] = os.fspath(X)  # type: ignore[arg-type]  # a name or a path, as found above
-    layers: list[Any] = [{"quiet": True} | ({} if data is None else {"dataset": data.name})]
-    layers += [recipes.path(recipe)] if recipe is not None else []
-    base = Config.of(*layers, **settings)
+    arrays = {name: settings.pop(name, None) for name in ARRAYS}
+    base, data = what_is_given(X, y, arrays, recipe, None, settings)
     configs = configs_of(
         grid or {},
         base,

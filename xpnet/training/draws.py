@@ -42,7 +42,7 @@ def draw_epoch(
     epoch, begin
         Number of the epoch, and of the updates before its first step.
     by_step
-        What a `xpnet.training.regime.Schedule` says of its steps: ``rate``, ``(steps, *nets)``, say.
+        What a `xpnet.training.schedules.Schedule` says of its steps: ``rate``, ``(steps, *nets)``, say.
 
     Returns
     -------

@@ -21,7 +21,8 @@ from xpnet.training import divergence
 from xpnet.training.draws import Sources, draw_epoch
 from xpnet.training.evaluation import evaluate
 from xpnet.training.history import History, Row
-from xpnet.training.regime import Hyper, Known, Regime, Schedule
+from xpnet.training.regime import Hyper, Known, Regime
+from xpnet.training.schedules import Schedule
 from xpnet.training.step import joined, make_advance, per_network, take_steps, trained
 from xpnet.training.stopping import Best, Epoch, Patience, Stopping, improve
 from xpnet.typing import Advance, Array, Draws, Namespace, Params, State

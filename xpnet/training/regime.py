@@ -1,7 +1,7 @@
 """How networks are trained: what all of a stack have in common, and what may differ between them."""
 
 from dataclasses import dataclass, fields
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +11,7 @@ from xpnet.device import Device
 from xpnet.training import schedules
 from xpnet.typing import State
 
-__all__ = ["Hyper", "Known", "Monitor", "Regime", "Schedule"]
+__all__ = ["Hyper", "Known", "Monitor", "Regime"]
 
 Monitor = Literal["val_score", "val_loss"]
 """The score is the accuracy of classes and R² of numbers, see `xpnet.training.evaluation`."""
@@ -129,26 +129,6 @@ class Regime:
             peak=self.peak,
             warmup_steps=self.warmup_steps,
         )
-
-
-class Schedule(Protocol):
-    """How fast to go: what changes by the number of a step, perhaps by what became of the last epoch."""
-
-    def by_step(self, steps: range, epoch: int, updates: int) -> dict[str, NDArray[np.float64]]:
-        """Return what an epoch's steps take: ``rate``, ``(steps, *nets)``, and ``epsilon`` if it changes.
-
-        Parameters
-        ----------
-        steps
-            Their numbers, from 0.
-        epoch
-            Its number, from 0.
-        updates
-            Those before its first step; more than its number where training goes on from other rows.
-        """
-
-    def carry(self, device: Device, state: State) -> State:
-        """Return the state that the next epoch begins with, for one after a change of the rate, say."""
 
 
 class Known:

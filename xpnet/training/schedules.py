@@ -5,17 +5,40 @@ stand in front of any.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["SCHEDULES", "learning_rates"]
+from xpnet.device import Device
+from xpnet.typing import State
+
+__all__ = ["SCHEDULES", "Schedule", "learning_rates"]
 
 Floats = NDArray[np.float64]
 
 
-class Run(NamedTuple):
+class Schedule(Protocol):
+    """How fast to go: what changes by the number of a step, perhaps by what became of the last epoch."""
+
+    def by_step(self, steps: range, epoch: int, updates: int) -> dict[str, NDArray[np.float64]]:
+        """Return what an epoch's steps take: ``rate``, ``(steps, *nets)``, and ``epsilon`` if it changes.
+
+        Parameters
+        ----------
+        steps
+            Their numbers, from 0.
+        epoch
+            Its number, from 0.
+        updates
+            Those before its first step; more than its number where training goes on from other rows.
+        """
+
+    def carry(self, device: Device, state: State) -> State:
+        """Return the state that the next epoch begins with, for one after a change of the rate, say."""
+
+
+class Steps(NamedTuple):
     """What a schedule may look at.
 
     Attributes
@@ -38,22 +61,22 @@ class Run(NamedTuple):
     peak: float
 
 
-def constant(run: Run) -> Floats:
+def constant(run: Steps) -> Floats:
     """Return 1 throughout."""
     return _per_step(np.ones(len(run.steps)), run)
 
 
-def exponential(run: Run) -> Floats:
+def exponential(run: Steps) -> Floats:
     """``decay ** epoch``."""
     return _powers(run.decay, run.epochs)
 
 
-def step(run: Run) -> Floats:
+def step(run: Steps) -> Floats:
     """``decay ** (epoch // step_epochs)``."""
     return _powers(run.decay, run.epochs // run.step_epochs)
 
 
-def cosine(run: Run) -> Floats:
+def cosine(run: Steps) -> Floats:
     """Half a cosine from 1 to 0, which it would reach one step after the last.
 
     Loshchilov & Hutter 2017 (https://arxiv.org/abs/1608.03983), without restarts.
@@ -61,7 +84,7 @@ def cosine(run: Run) -> Floats:
     return _per_step(_half_cosine(run.steps / run.num_steps), run)
 
 
-def one_cycle(run: Run) -> Floats:
+def one_cycle(run: Steps) -> Floats:
     """A straight line from 1/25 up to 1, then half a cosine down to 1/250000 at the last step.
 
     Smith & Topin 2018 (https://arxiv.org/abs/1708.07120), with the figures of PyTorch's ``OneCycleLR``: the
@@ -75,7 +98,7 @@ def one_cycle(run: Run) -> Floats:
     return _per_step(np.where(run.steps < top, rise, fall), run)
 
 
-SCHEDULES: Mapping[str, Callable[[Run], Floats]] = {
+SCHEDULES: Mapping[str, Callable[[Steps], Floats]] = {
     "constant": constant,
     "exponential": exponential,
     "step": step,
@@ -132,7 +155,7 @@ def learning_rates(
     factor = factor.reshape((1,) * (len(nets) - factor.ndim) + factor.shape)
     steps = np.asarray(steps)
     epochs = np.broadcast_to(np.asarray(epochs), steps.shape)
-    run = Run(steps, epochs, num_steps, factor, step_epochs, peak)
+    run = Steps(steps, epochs, num_steps, factor, step_epochs, peak)
     rates: Floats = rate * SCHEDULES[schedule](run)
     if warmup_steps:
         rates *= _per_step(np.minimum((steps + 1) / warmup_steps, 1.0), run)
@@ -144,7 +167,7 @@ def _half_cosine(x: NDArray[Any]) -> Floats:
     return np.asarray(0.5 * (1.0 + np.cos(np.pi * x)), np.float64)
 
 
-def _per_step(factor: NDArray[Any], run: Run) -> Floats:
+def _per_step(factor: NDArray[Any], run: Steps) -> Floats:
     """The same factor for all networks."""
     return factor.reshape(-1, *(1,) * run.decay.ndim)
 

@@ -1,0 +1,208 @@
+"""From settings to trained networks: one alone, or several as a stack."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.data import augment
+from xpnet.data.batches import batches_per_epoch, epoch_ends
+from xpnet.device import SHARED_FROM, Device
+from xpnet.nn import backprop, losses
+from xpnet.nn.mlp import MLP, init
+from xpnet.runs.config import Config
+from xpnet.runs.preparation import Prepared, standardised
+from xpnet.training.draws import Sources
+from xpnet.training.history import History
+from xpnet.training.loop import Fit, fit
+from xpnet.training.regime import Hyper
+from xpnet.training.scoring import predictions, score
+from xpnet.training.step import initial_state
+from xpnet.training.stopping import Patience
+from xpnet.typing import Array, Params, State, Task
+
+__all__ = [
+    "hyper_of",
+    "initial",
+    "schedule_of",
+    "scores",
+    "share_inputs",
+    "small_products",
+    "sources_of",
+    "train",
+]
+
+CURVE_POINTS = 2000
+"""Steps at which a learning rate is drawn: more than a picture has columns, however long the run."""
+
+
+def train(
+    configs: Sequence[Config],
+    mlp: MLP,
+    prepared: Prepared,
+    device: Device,
+    *,
+    states: Sequence[State] | None = None,
+    epochs: range | None = None,
+    after: Fit | None = None,
+    keep_best: bool = True,
+    on_epoch: Callable[[History], None] | None = None,
+    on_fit: Callable[[Fit], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Fit:
+    """Train the networks that the settings describe: one alone, several as a stack.
+
+    Parameters
+    ----------
+    configs
+        Settings that differ only in fields marked ``stackable``.
+    mlp, prepared, device
+        The network, the data, and where they are.
+    states
+        State of each network to go on from, on the host; begun anew by default.
+    keep_best
+        Keep the best parameters of each network also where no patience asks for them.
+    epochs, after, on_epoch, on_fit, should_stop
+        See `xpnet.training.loop.fit`.
+
+    Returns
+    -------
+    Fit
+        Its arrays have a leading axis over the networks only if there are several.
+    """
+    config = configs[0]
+    regime, hyper = config.regime(prepared.feed.X.shape[0], prepared.data.task), hyper_of(configs)
+    if not keep_best and config.patience is None:
+        regime = replace(regime, monitor=None)
+    with device.active():
+        if after is not None:
+            state = after.state
+        elif states is None:
+            state = initial_state(device, initial(configs, mlp, device), regime, hyper)
+        else:
+            # They may come from stacks that kept an average and from others that had no use for one; a
+            # network that has none is its own.
+            kinds = initial_state(device, {}, regime, hyper)
+            of_kind = {kind: [state.get(kind, state["params"]) for state in states] for kind in kinds}
+            state = {kind: _stacked(each, device, configs[0].dtype) for kind, each in of_kind.items()}
+        return fit(
+            mlp,
+            state,
+            prepared.feed,
+            prepared.validation,
+            device=device,
+            regime=regime,
+            hyper=hyper,
+            sources=sources_of(configs),
+            stopping=Patience(config.patience),
+            epochs=epochs,
+            after=after,
+            on_epoch=on_epoch,
+            on_fit=on_fit,
+            should_stop=should_stop,
+        )
+
+
+def hyper_of(configs: Sequence[Config]) -> Hyper:
+    """Return the hyper-parameters: numbers of one network, arrays ``(nets,)`` of several."""
+    each = {f.name: [getattr(c, f.name) for c in configs] for f in fields(Hyper)}
+    each["clip_norm"] = [float("inf") if limit is None else limit for limit in each["clip_norm"]]
+    return Hyper(**{name: v[0] if len(configs) == 1 else np.array(v) for name, v in each.items()})
+
+
+def initial(configs: Sequence[Config], mlp: MLP, device: Device) -> Params:
+    """Return initial parameters on the device: a stack if there are several settings, else one network's."""
+    drawn = [init(mlp, _rng(c.seed, 0), c.init_std, c.init) for c in configs]
+    return _stacked(drawn, device, configs[0].dtype)
+
+
+def _stacked(networks: Sequence[Params], device: Device, dtype: str) -> Params:
+    with device.active():
+        # A copy: training consumes it, and what the caller has is the caller's.
+        copies = [
+            {name: device.xp.asarray(device.put(value, dtype), copy=True) for name, value in one.items()}
+            for one in networks
+        ]
+        return copies[0] if len(copies) == 1 else backprop.stack(device.xp, copies)
+
+
+def schedule_of(
+    config: Config, num_rows: int, task: Task = "classification"
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return steps, from 1, and the learning rate of each: as many of a run's as make a curve."""
+    regime = config.regime(num_rows, task)
+    points = min(regime.num_steps, CURVE_POINTS)
+    steps = np.linspace(0, regime.num_steps - 1, points).round().astype(np.int64)
+    steps_per_epoch = batches_per_epoch(num_rows, config.batch_size, config.sampling)
+    ends = epoch_ends(regime.num_steps, steps_per_epoch, config.sampling)
+    epochs = np.searchsorted(ends, steps, side="right")
+    return steps + 1, regime.learning_rates(hyper_of([config]), (), steps, epochs)
+
+
+def sources_of(configs: Sequence[Config]) -> Sources:
+    """Return the sources of each epoch's draws: one if the networks share them, else one a network.
+
+    They are made from seed and epoch alone, so that a run can be taken up at any epoch, and are apart from
+    the source of the weights and from each other, so that networks of different weights can share their
+    batches and turning one technique on leaves what others draw.
+    """
+    seeds = {
+        "dropout": [c.seed for c in configs],
+        "batches": [c.seed if c.batch_seed is None else c.batch_seed for c in configs],
+    }
+    streams = {"batches": 1, "dropout": 2, "augment": 3, "mixup": 4}
+
+    def sources(stream: str, epoch: int) -> np.random.Generator | list[np.random.Generator]:
+        each = seeds.get(stream, seeds["batches"])
+        # Units are dropped by each network for itself, whatever else it shares.
+        shared = len(set(each)) == 1 and (stream != "dropout" or len(each) == 1)
+        made = [_rng(seed, streams[stream], epoch) for seed in (each[:1] if shared else each)]
+        return made[0] if shared else made
+
+    return sources
+
+
+def share_inputs(configs: Sequence[Config]) -> bool:
+    """Return whether the networks of a stack have the very same input in each step: shared batches, whole."""
+    shared = isinstance(sources_of(configs)("batches", 0), np.random.Generator)
+    return shared and not hyper_of(configs).uses("input_dropout")
+
+
+def scores(config: Config, mlp: MLP, params: Params, prepared: Prepared, device: Device) -> dict[str, Any]:
+    """Return ``train_score`` and ``val_score`` on all rows, ``(*nets,)`` each, on the host.
+
+    The second averages over views of the images if the settings say so; the first never does. R² is that of
+    the standardised targets, which is the same.
+    """
+    data, feed, validation = prepared.data, prepared.feed, prepared.validation
+    output = losses.OUTPUT_OF[config.loss_of(data.task)]
+    y_train, y_val = feed.y, validation.y
+    if prepared.target is not None:  # on the device they may be rounded to float32
+        y_train, y_val = (standardised(prepared.target, y) for y in (data.y_train, data.y_val))
+
+    def measured(X: Any, y: Any, apply: Any, weight: Any, kind: augment.Views = "none") -> NDArray[Any]:
+        def of_views(rows: Array) -> Iterable[Array]:
+            return [rows] if kind == "none" else augment.views(device.xp, kind, rows, data.image_shape)
+
+        found = predictions(device, mlp, params, X, apply, of_views, output)
+        return score(device, found, y, output, weight)
+
+    with device.active():
+        return {
+            "train_score": measured(feed.X, y_train, feed.prepare or (lambda x: x), data.weight_train),
+            "val_score": measured(validation.X, y_val, lambda x: x, data.weight_val)
+            if config.averaging == "none"
+            else measured(data.X_val, y_val, prepared.apply, data.weight_val, config.averaging),
+        }
+
+
+def small_products(config: Config, mlp: MLP) -> bool:
+    """Return whether a step's products are too small to share out to threads."""
+    return max(2 * config.batch_size * a * b for a, b in pairwise(mlp.sizes)) < SHARED_FROM
+
+
+def _rng(seed: int, *stream: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=stream))
