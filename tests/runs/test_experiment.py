@@ -11,7 +11,7 @@ from xpnet.data.augment import views
 from xpnet.datasets import digits
 from xpnet.errors import InputError
 from xpnet.nn import backprop
-from xpnet.runs import experiment
+from xpnet.runs import networks
 from xpnet.runs.config import Config
 from xpnet.runs.experiment import run
 from xpnet.runs.networks import schedule_of, scores, sources_of, train
@@ -243,14 +243,14 @@ def test_networks_of_shared_batches_share_all_but_dropout():
 def test_a_technique_that_is_switched_on_leaves_the_batches(monkeypatch, changes):
     """Hence comparisons with and without it are paired."""
     drawn = []
-    draw = experiment.fit.__globals__["draw_epoch"]
+    draw = networks.fit.__globals__["draw_epoch"]
 
     def draw_epoch(*args):
         tables = draw(*args)
         drawn.extend(tables)
         return tables
 
-    monkeypatch.setitem(experiment.fit.__globals__, "draw_epoch", draw_epoch)
+    monkeypatch.setitem(networks.fit.__globals__, "draw_epoch", draw_epoch)
     run(BASE, IMAGES, DEVICE)
     plain, drawn = drawn, []
     run(dataclasses.replace(BASE, **changes), IMAGES, DEVICE)

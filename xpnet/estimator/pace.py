@@ -15,7 +15,7 @@ __all__ = ["Pace", "Settled"]
 
 
 class Pace:
-    """The `xpnet.training.schedules.Schedule` of an estimator; it goes on from call to call of ``partial_fit``.
+    """The `xpnet.training.schedules.Schedule` of an estimator; goes on from call to call of ``partial_fit``.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ trains them::
 `search` is the front door; `space` makes points, `plan` cuts them into stacks, `runner` trains these, by
 `workers` here or elsewhere, and `store` keeps what is done.
 
-May import: device, nn, datasets, data, training, reporting, recipes, runs.
+May import: device, nn, datasets, data, training, reporting, runs.
 """
 
 from xpnet.sweep.runner import Sweep, run

@@ -68,8 +68,8 @@ def search(
     Parameters
     ----------
     X, y, recipe
-        As for `xpnet.fit`; so are ``X_val``, ``y_val``, ``X_test``, ``y_test``, ``sample_weight`` and ``task``
-        among the settings.
+        As for `xpnet.fit`; so are, among the settings, ``X_val``, ``y_val``, ``X_test``, ``y_test``,
+        ``sample_weight`` and ``task``.
     grid
         The values to try by the name of the setting: ``{"learning_rate": [1e-3, 1e-2], "reg": [0, 1e-3]}``.
     ablation

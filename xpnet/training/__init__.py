@@ -1,9 +1,10 @@
 """Training: one loop for one network or a stack of them, whoever asks for it, and the model that comes of it.
 
-`loop.fit` is the loop. What may differ is handed to it: how to train (`regime`), how fast (`schedules`), which
-rows and keys come when (`draws`), when to stop (`stopping`). `step` is one step, `evaluation` measures after
-an epoch, `divergence` goes back to the last finite state, `interrupt` is Ctrl-C, `history` what was measured.
-`model` takes raw rows (`raw_rows` checks them) and predicts; `scoring` says how often it is right.
+`loop.fit` is the loop. What may differ is handed to it: how to train (`regime`), how fast (`schedules`),
+which rows and keys come when (`draws`), when to stop (`stopping`). `step` is one step, `evaluation`
+measures after an epoch, `divergence` goes back to the last finite state, `interrupt` is Ctrl-C, `history`
+what was measured. `model` takes raw rows (`raw_rows` checks them) and predicts; `scoring` says how often it
+is right.
 
 May import: device, nn, data.
 """
