@@ -150,6 +150,21 @@ def test_a_row_of_weight_two_counts_as_two():
     np.testing.assert_allclose(*losses, rtol=1e-7)
 
 
+@pytest.mark.parametrize("data", [blobs(), labels(), numbers(2)], ids=["classes", "labels", "numbers"])
+@pytest.mark.parametrize("batch_size", [13, 2])
+def test_a_batch_may_be_of_rows_that_weigh_nothing(data, batch_size):
+    """That ends no run: the last batch of a pass is often of few rows."""
+    weight = np.where(np.arange(40) % 4 == 0, 1.0, 0.0)
+    config = dataclasses.replace(ADAM, sampling="all", batch_size=batch_size, iterations=400)
+    found = run(config, dataclasses.replace(data, weight_train=weight), DEVICE)
+    assert found.summary["status"] == "finished"
+    assert np.isfinite(found.history.losses).all()
+    assert all(np.isfinite(row.val_loss) for row in found.history.rows)
+    seen = [row.train_score for row in found.history.rows]
+    assert np.isnan(seen).any()  # there is nothing to score in such a batch
+    assert np.isfinite(seen).any()
+
+
 def test_weights_of_classes_are_weights_of_their_rows():
     data = blobs()
     weight = np.array([1.0, 4.0, 0.5])[data.y_train]

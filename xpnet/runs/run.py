@@ -104,8 +104,10 @@ class Run(Experiment):
         target = encode_targets(y, model.task, model.labels, len(model.class_names))
         if model.task == "regression":
             predicted = model.predict(self._rows(X), device)
-            if len(predicted) != len(target):
-                raise InputError(f"y has {len(target)} rows and X {len(predicted)}: give one for each row")
+            if len(predicted) != len(target) or not len(target):
+                raise InputError(
+                    f"y has {len(target)} rows and X {len(predicted)}: give one for each row, of one or more"
+                )
             found = metrics.regression(target, predicted)
             return {name: float(np.mean(values)) for name, values in found._asdict().items()}
         return {"accuracy": model.score(self._rows(X), target, device)}

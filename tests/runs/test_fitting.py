@@ -1,0 +1,395 @@
+"""`xpnet.fit`: what it trains on, the settings that it is given, and however it ends."""
+
+import dataclasses
+import json
+import signal
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sweeps import DEVICE, blobs, numbers
+
+from xpnet import datasets
+from xpnet.datasets import from_arrays
+from xpnet.errors import DeviceError, InputError
+from xpnet.runs import experiment, fitting
+from xpnet.runs.config import Config
+from xpnet.runs.fitting import fit
+from xpnet.runs.model_file import load_model
+from xpnet.runs.run import Run
+
+BLOBS = blobs()
+ARRAYS = {"X_val": BLOBS.X_val, "y_val": BLOBS.y_val}
+FAST = {"hidden": 7, "iterations": 40, "batch_size": 10, "learning_rate": 0.3, "dtype": "float64", "seed": 3}
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(*args, **given):
+    with pytest.raises(InputError) as caught:
+        fit(*args, **{"quiet": True} | given)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def same(run, other):
+    """The same networks to the bit, and the same of all that was measured but the seconds."""
+    for name, value in other.model.params.items():
+        np.testing.assert_array_equal(run.model.params[name], value)
+    np.testing.assert_array_equal(run.history.losses, other.history.losses)
+    assert [row[:7] for row in run.history.rows] == [row[:7] for row in other.history.rows]
+    assert {**run.summary, "seconds": 0} == {**other.summary, "seconds": 0}
+
+
+# What it trains on
+
+
+def test_arrays():
+    run = fit(BLOBS.X_train, BLOBS.y_train, **ARRAYS, **FAST)
+    assert isinstance(run, Run)
+    config = Config(dataset="data", quiet=True, **FAST)
+    assert run.config == config
+    same(run, experiment.run(config, BLOBS, DEVICE))
+    assert run.folder is None
+    assert list(Path().iterdir()) == []
+    assert run.evaluate(BLOBS.X_val, BLOBS.y_val)["accuracy"] == run.summary["val_accuracy"]
+
+
+def test_a_tenth_is_held_out():
+    run = fit(BLOBS.X_train, BLOBS.y_train, **FAST)
+    same(run, fit(from_arrays(BLOBS.X_train, BLOBS.y_train), **FAST))
+    assert len(run.validated.y) == 4
+
+
+@pytest.mark.parametrize(
+    ("y", "task"),
+    [
+        (np.array(["no", "yes"])[BLOBS.y_train % 2], "classification"),
+        (BLOBS.y_train % 2 == 0, "classification"),
+        (BLOBS.y_train.astype(float), "regression"),
+        (np.stack([BLOBS.y_train > 0, BLOBS.y_train > 1], axis=1), "multilabel"),
+    ],
+)
+def test_the_task_is_that_of_the_targets(y, task):
+    run = fit(BLOBS.X_train, y, **FAST)
+    assert run.model.task == task
+    assert run.predict(BLOBS.X_val).shape == (30, *y.shape[1:])
+    assert run.predict(BLOBS.X_val).dtype.kind in (y.dtype.kind, "i")
+
+
+def test_the_task_can_be_said():
+    assert fit(BLOBS.X_train, BLOBS.y_train, task="regression", **FAST).model.task == "regression"
+    y = BLOBS.y_train.astype(float)
+    assert fit(BLOBS.X_train, y, task="classification", **FAST).model.task == "classification"
+    np.savez("rows.npz", X=BLOBS.X_train, y=BLOBS.y_train)
+    of_file = fit("rows.npz", task="regression", **FAST)
+    assert (of_file.model.task, of_file.config.dataset) == ("regression", "rows.npz")
+    same(of_file, fit(BLOBS.X_train, BLOBS.y_train, task="regression", **FAST))
+    assert "unknown task 'forest'" in refused(BLOBS.X_train, BLOBS.y_train, task="forest")
+    assert refused(BLOBS, task="regression").startswith("'blobs' is for classification, not 'regression'")
+    assert fit(BLOBS, task="classification", **FAST).model.task == "classification"
+    assert "digits has classes" in refused("digits", task="regression")
+
+
+def test_test_rows_and_weights():
+    weight = np.arange(40) % 3
+    given = ARRAYS | {"X_test": BLOBS.X_val, "y_test": BLOBS.y_val, "sample_weight": weight}
+    run = fit(BLOBS.X_train, BLOBS.y_train, **given, **FAST)
+    assert run.summary["test_accuracy"] == run.summary["val_accuracy"]
+    data = dataclasses.replace(BLOBS, weight_train=weight.astype(float))
+    same(fit(data, **FAST), experiment.run(run.config, data, DEVICE))
+    assert not np.array_equal(run.model.params["W1"], fit(BLOBS, **FAST).model.params["W1"])
+
+
+@pytest.mark.parametrize("as_path", [str, Path])
+def test_a_file(as_path):
+    np.savez("rows.npz", X=BLOBS.X_train, y=BLOBS.y_train, **ARRAYS)
+    run = fit(as_path("rows.npz"), **FAST)
+    assert run.config.dataset == "rows.npz"
+    same(run, fit(BLOBS, **FAST))
+
+
+def test_the_name_of_a_data_set():
+    run = fit("digits", **FAST | {"dtype": "float32"})
+    assert run.config == Config(quiet=True, **FAST | {"dtype": "float32"})
+    assert run.model.image_shape == (8, 8, 1)
+    images = datasets.digits().X_val.reshape(-1, 8, 8)
+    np.testing.assert_array_equal(run.predict(images), run.model.predict(datasets.digits().X_val))
+
+
+@pytest.mark.parametrize(
+    ("args", "given", "text"),
+    [
+        ((BLOBS.X_train,), {}, "X is an array, so what it is to predict is missing: give y, too"),
+        (
+            (BLOBS, BLOBS.y_train),
+            {},
+            "'blobs' has its labels with it: give arrays X and y, or a data set alone",
+        ),
+        (
+            ("digits",),
+            {"X_val": BLOBS.X_val},
+            "'digits' has its labels with it: give arrays X and y, or a data",
+        ),
+        (
+            (Path("a.npz"),),
+            {"sample_weight": [1]},
+            "'a.npz' has its labels with it: give arrays X and y, or a",
+        ),
+        (
+            (BLOBS.X_train, BLOBS.y_train),
+            {"X_val": BLOBS.X_val},
+            "data has only one of X_val and y_val: give",
+        ),
+        ((BLOBS.X_train, BLOBS.y_train[:-1]), {}, "data: "),
+        (("nowhere.npz",), {}, "there is no file nowhere.npz: check the path"),
+        (("nonsense",), {}, "unknown dataset 'nonsense'"),
+    ],
+)
+def test_what_is_no_data(args, given, text):
+    assert refused(*args, **given).startswith(text)
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"lr": 0.1}, "there is no setting 'lr': did you mean learning_rate?"),
+        ({"learning_rate": -1.0}, "--learning-rate must be a finite number, 0 or more, not -1.0"),
+        ({"recipe": "quick"}, "there is no recipe 'quick': use "),
+        ({"batch_size": 41}, "--batch-size 41 is larger than the 40 training rows: use 40 or less"),
+        ({"loss": "squared-error"}, "--loss squared-error is not for classification"),
+        ({"flip": True}, "augmentation is of images"),
+        ({"checkpoint_every": 2}, "--checkpoint-every writes into the folder of the run: give --out, too"),
+        ({"tensorboard": True}, "--tensorboard writes into the folder of the run: give --out, too"),
+        ({"weights_image": True}, "--weights-image writes into the folder of the run: give --out, too"),
+        ({"out": "there", "weights_image": True}, "the weights make no image, since the rows of this data"),
+    ],
+)
+def test_settings_that_are_refused_leave_nothing(given, text):
+    assert refused(BLOBS, **{"batch_size": 10} | given).startswith(text)
+    assert list(Path().iterdir()) == []
+
+
+def test_a_device_that_there_is_none_of():
+    with pytest.raises(DeviceError):
+        fit(BLOBS, device="abacus", **FAST)
+
+
+def test_a_recipe_is_for_what_the_settings_leave_open():
+    """And what it was made for is not what is trained on here."""
+    given = {"batch_size": 10, "iterations": 8, "flip": False, "shift": 0, "averaging": "none"}
+    given |= {"mixup": 0.0, "cutout": 0, "rotation": 0.0, "hidden": 7, "components": None, "ensemble": 1}
+    run = fit(BLOBS, recipe="original", **given)
+    assert run.config.dataset == "blobs"
+    recipe = Config.of(fitting.recipes.path("original"))
+    assert recipe.dataset == "cifar10"
+    assert run.config.learning_rate == recipe.learning_rate != Config().learning_rate
+    assert (run.config.iterations, run.config.hidden) == (8, (7,))
+
+
+def test_a_weight_by_class():
+    run = fit(BLOBS, class_weight={2: 0, "1": 5}, **FAST)
+    assert run.config.class_weight == ("2=0", "1=5")
+    assert (run.predict(BLOBS.X_train) == 2).mean() < 0.1
+
+
+# The folder
+
+
+@pytest.mark.parametrize("as_path", [str, Path])
+def test_out(as_path):
+    run = fit(BLOBS, out=as_path("a/b"), **FAST)
+    assert run.folder == Path("a/b")
+    assert json.loads(Path("a/b/summary.json").read_text()) == run.summary
+    model = load_model("a/b/model.safetensors")
+    np.testing.assert_array_equal(model.params["W1"], run.model.params["W1"])
+    assert run.report() == Path("a/b/report.html")
+    again = fit(BLOBS, **{**json.loads(Path("a/b/config.json").read_text()), "dataset": "blobs"})
+    same(again, run)
+
+
+def test_a_new_folder_in_runs():
+    run = fit(BLOBS, out="", **FAST)
+    assert run.folder.parent == Path("runs")
+    assert run.folder.name.startswith("blobs-2")
+
+
+def test_the_path_of_a_file_is_found_from_anywhere(tmp_path, monkeypatch):
+    np.savez("rows.npz", X=BLOBS.X_train, y=BLOBS.y_train)
+    run = fit("rows.npz", out="there", **FAST)
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    config = Config.of(tmp_path / "there" / "config.json")
+    assert config.dataset == str(tmp_path / "rows.npz")
+    same(fit(config.dataset, **FAST), run)
+
+
+# Watching
+
+
+def test_epochs_are_told():
+    seen = []
+
+    def on_epoch(history):
+        seen.append((len(history.rows), history.rows[-1].step, history.rows[-1].val_score))
+
+    run = fit(BLOBS, on_epoch=on_epoch, **FAST)
+    assert seen == [(k, row.step, row.val_score) for k, row in enumerate(run.history.rows, 1)]
+    seen.clear()
+    run = fit(BLOBS, on_epoch=on_epoch, ensemble=2, **FAST)
+    assert seen == [(k, row.step, row.val_score) for k, row in enumerate(run.history.rows, 1)]
+    assert all(type(value) is float for _, _, value in seen)
+
+
+def test_an_error_in_between_leaves_no_folder():
+    def on_epoch(_):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fit(BLOBS, on_epoch=on_epoch, out="there", **FAST)
+    assert list(Path().iterdir()) == []
+
+
+def test_it_is_quiet_unless_it_is_told_otherwise(capfd):
+    fit(BLOBS, **FAST)
+    assert capfd.readouterr() == ("", "")
+    fit(BLOBS, quiet=False, **FAST)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err != ""
+
+
+# However it ends
+
+
+@pytest.mark.parametrize("data", [BLOBS, numbers(2)])
+def test_divergence_is_a_warning(data):
+    with pytest.warns(
+        RuntimeWarning, match=r"^the loss overflowed at step \d+: lower --learning-rate, "
+    ) as seen:
+        run = fit(data, **FAST | {"learning_rate": 1e9})
+    assert len(seen) == 1
+    assert seen[0].filename == __file__
+    assert "the last finite parameters are kept" in str(seen[0].message)
+    assert run.summary["status"] == "diverged"
+    assert run.diverged_at > 0
+    assert np.isfinite(run.model.params["W1"]).all()
+    with pytest.warns(RuntimeWarning, match="the best parameters are in there"):
+        fit(data, out="there", patience=50, **FAST | {"learning_rate": 1e9})
+
+
+def test_ctrl_c_ends_a_run_with_what_it_has(handlers):
+    run = fit(BLOBS, on_epoch=interrupt_after(3), out="there", **FAST)
+    assert run.summary["status"] == "interrupted"
+    assert [row.step for row in run.history.rows] == [1, 5, 9]
+    assert json.loads(Path("there/summary.json").read_text()) == run.summary
+    whole = fit(BLOBS, **FAST)
+    np.testing.assert_array_equal(run.history.losses, whole.history.losses[:9])
+    assert signal.getsignal(signal.SIGINT) is handlers
+
+
+@pytest.fixture
+def handlers():
+    """The handler of Ctrl-C, which must be there again in the end."""
+    return signal.getsignal(signal.SIGINT)
+
+
+def interrupt_after(epochs, times=1):
+    """Return what sends Ctrl-C in an epoch."""
+
+    def on_epoch(history):
+        if len(history.rows) == epochs:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+
+    return on_epoch
+
+
+def test_ctrl_c_twice_ends_it_at_once(handlers):
+    with pytest.raises(KeyboardInterrupt):
+        fit(BLOBS, on_epoch=interrupt_after(3, times=2), out="there", **FAST)
+    assert signal.getsignal(signal.SIGINT) is handlers
+    assert list(Path().iterdir()) == []
+
+
+def test_ctrl_c_before_the_first_step(handlers, monkeypatch):
+    prepare = experiment.prepare
+
+    def interrupted(*args):
+        signal.raise_signal(signal.SIGINT)
+        return prepare(*args)
+
+    monkeypatch.setattr(experiment, "prepare", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="interrupted before the first step"):
+        fit(BLOBS, out="there", **FAST)
+    assert signal.getsignal(signal.SIGINT) is handlers
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [InputError, ZeroDivisionError])
+def test_the_handler_is_there_again_after_an_error(handlers, error):
+    def on_epoch(_):
+        assert signal.getsignal(signal.SIGINT) is not handlers
+        raise error
+
+    with pytest.raises(error):
+        fit(BLOBS, on_epoch=on_epoch, **FAST)
+    assert signal.getsignal(signal.SIGINT) is handlers
+
+
+def test_on_another_thread():
+    """To which Python sends no signals."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(fit(BLOBS, **FAST)))
+    thread.start()
+    thread.join()
+    same(found[0], fit(BLOBS, **FAST))
+
+
+def test_time():
+    run = fit(BLOBS, max_time=1e-9, **FAST)
+    assert (run.summary["status"], run.summary["steps"]) == ("stopped", 1)
+    same(fit(BLOBS, max_time=1e6, **FAST), fit(BLOBS, **FAST))
+
+
+# Resuming
+
+
+@pytest.mark.parametrize("data", [BLOBS, numbers(2, weights=True)], ids=["classes", "numbers"])
+@pytest.mark.parametrize("changes", [{}, {"solver": "adam", "ema": 0.9, "sampling": "all", "patience": 99}])
+def test_an_interrupted_run_goes_on(data, changes, handlers):
+    settings = FAST | {"learning_rate": 0.05} | changes
+    cut = fit(data, on_epoch=interrupt_after(6), out="there", checkpoint_every=2, **settings)
+    assert cut.summary["status"] == "interrupted"
+    assert {path.name for path in Path("there").glob("checkpoint-*")} == {
+        "checkpoint-000000004.safetensors",
+        "checkpoint-000000006.safetensors",
+    }
+    told = []
+    run = fit(data, resume="there", on_epoch=lambda history: told.append(len(history.rows)))
+    whole = fit(data, **settings)
+    same(run, whole)
+    assert run.folder == Path("there")
+    assert told[-1] == len(whole.history.rows)
+    assert not list(Path("there").glob("checkpoint-*"))
+    assert json.loads(Path("there/summary.json").read_text()) == run.summary
+    assert signal.getsignal(signal.SIGINT) is handlers
+
+
+def test_what_cannot_be_resumed():
+    assert refused(BLOBS, resume="there") == "there is no run in there to resume: give the folder of one"
+    fit(BLOBS, out="there", **FAST)
+    text = "there holds no checkpoint: its run has come to its end, or was made without them"
+    assert refused(BLOBS, resume="there") == text
+    assert refused(BLOBS, resume="there", out="b") == "--resume goes on in there itself: drop --out"
+    fit(BLOBS, on_epoch=interrupt_after(6), out="other", checkpoint_every=2, **FAST)
+    assert "is of a run with other data" in refused(blobs(seed=1), resume="other")
+    assert "is of a run with other settings (seed)" in refused(BLOBS, resume="other", seed=9)
+    same(fit(BLOBS, resume="other"), fit(BLOBS, **FAST))

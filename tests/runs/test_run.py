@@ -1,0 +1,355 @@
+"""A run in one's hands: what it predicts and is worth, what it leaves, and how it shows itself."""
+
+import copy
+import dataclasses
+import json
+import pickle
+from html import unescape
+
+import numpy as np
+import pytest
+from sweeps import BASE, DEVICE, blobs, labels, numbers
+
+from xpnet.datasets import from_arrays
+from xpnet.errors import InputError
+from xpnet.reporting import plots
+from xpnet.runs import experiment
+from xpnet.runs import folder as run_folder
+from xpnet.runs.model_file import load_model
+from xpnet.runs.run import Run, as_run
+
+CONFIG = dataclasses.replace(BASE, solver="adam", learning_rate=0.02, reg=0.0, iterations=200, hidden=(9,))
+
+
+def words():
+    """Rows whose classes have names."""
+    data, names = blobs(), np.array(["cat", "dog", "ünïcode"])
+    splits = {
+        "X_val": data.X_val,
+        "y_val": names[data.y_val],
+        "X_test": data.X_val,
+        "y_test": names[data.y_val],
+    }
+    return from_arrays(data.X_train, names[data.y_train], name="words", **splits)
+
+
+def images(features=(4, 3)):
+    """Rows in a shape of their own."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (60, *features)).astype(np.uint8)
+    return from_arrays(X, X.reshape(60, -1).mean(axis=1) > 127, name="images"), X
+
+
+DATA = {
+    "classes": blobs(),
+    "words": words(),
+    "labels": labels(),
+    "a number": numbers(shift=1e6),
+    "numbers": numbers(2),
+    "images": images()[0],
+}
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """A run of each task, none with a folder."""
+    return {name: as_run(experiment.run(CONFIG, data, DEVICE), None) for name, data in DATA.items()}
+
+
+@pytest.fixture(params=DATA)
+def name(request):
+    return request.param
+
+
+def targets(data):
+    """The validation targets as a user has them."""
+    if data.task != "classification":
+        return data.y_val.squeeze(axis=1) if data.y_val.shape[1] == 1 else data.y_val
+    return data.y_val if data.labels is None else np.array(data.labels)[data.y_val]
+
+
+# Predictions
+
+
+def test_predictions_are_in_the_users_own_words(runs, name):
+    run, data = runs[name], DATA[name]
+    found, y = run.predict(data.X_val), targets(data)
+    assert found.shape == y.shape
+    assert found.dtype.kind == ("i" if data.task == "multilabel" else y.dtype.kind)
+    np.testing.assert_array_equal(found, run.model.predict_labels(data.X_val))
+    if data.task == "classification":
+        assert set(found.tolist()) <= set(y.tolist())
+    np.testing.assert_array_equal(run.predict(data.X_val.tolist()), found)  # any rows
+    np.testing.assert_array_equal(run.predict(data.X_val, device=DEVICE), found)
+    assert run.predict(data.X_val[:0]).shape == (0, *y.shape[1:])
+
+
+def test_probabilities(runs, name):
+    run, data = runs[name], DATA[name]
+    if data.task == "regression":
+        with pytest.raises(InputError, match="a regression predicts numbers, which have no probabilities"):
+            run.predict_proba(data.X_val)
+        return
+    P = run.predict_proba(data.X_val)
+    assert P.shape == (len(data.X_val), data.num_outputs)
+    np.testing.assert_array_equal(P, run.model.probabilities(data.X_val))
+    if data.task == "classification":
+        np.testing.assert_allclose(P.sum(axis=1), 1)
+        labels_ = np.arange(data.num_classes) if data.labels is None else np.array(data.labels)
+        np.testing.assert_array_equal(labels_[P.argmax(axis=1)], run.predict(data.X_val))
+    else:
+        np.testing.assert_array_equal(run.predict(data.X_val), P > 0.5)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 1), (3, 2, 2), (2, 2, 2, 2)])
+def test_rows_may_have_the_shape_that_they_were_trained_on(shape):
+    """Images or not: the data set made rows of them, so the run does."""
+    data, X = images(shape)
+    run = as_run(experiment.run(CONFIG, data, DEVICE), None)
+    flat = X.reshape(60, -1)
+    expected = run.predict(flat)
+    np.testing.assert_array_equal(run.predict(X), expected)
+    np.testing.assert_array_equal(run.predict(X.tolist()), expected)
+    np.testing.assert_array_equal(run.predict_proba(X), run.predict_proba(flat))
+    assert run.evaluate(X, expected) == {"accuracy": 1.0}
+    if len(shape) == 2:
+        np.testing.assert_array_equal(run.predict(X[..., None]), expected)
+        with pytest.raises(InputError, match=r"X has shape \(60, 3, 4\): give \(rows, 12\)"):
+            run.predict(X.transpose(0, 2, 1))
+
+
+def test_sparse_rows_and_those_of_other_libraries(runs):
+    sparse = pytest.importorskip("scipy.sparse")
+    run, X = runs["words"], DATA["words"].X_val
+    np.testing.assert_array_equal(run.predict(sparse.csr_array(X)), run.predict(X))
+    assert run.evaluate(sparse.csr_array(X), run.predict(X)) == {"accuracy": 1.0}
+    torch = pytest.importorskip("torch")
+    np.testing.assert_array_equal(run.predict(torch.asarray(X)), run.predict(X))
+
+
+@pytest.mark.parametrize(
+    ("X", "text"),
+    [
+        ([[1.0, 2.0], [1.0]], "X is no array"),
+        (np.zeros(5), "X has shape (5,): give (rows, 5)"),
+        (np.zeros((2, 4)), "X has shape (2, 4): give (rows, 5)"),
+        (np.zeros((2, 4, 4)), "X has shape (2, 4, 4): give (rows, 5)"),
+        (np.full((2, 5), np.nan), "row 0 of X holds NaN or infinity"),
+        (np.full((2, 5), "a"), "X has dtype <U1: give real numbers"),
+        (None, "X"),
+        (3.0, "X has shape (): give (rows, 5)"),
+    ],
+)
+def test_what_are_no_rows(runs, X, text):
+    for ask in (
+        runs["words"].predict,
+        runs["words"].predict_proba,
+        lambda X: runs["words"].evaluate(X, ["cat"]),
+    ):
+        with pytest.raises(InputError) as caught:
+            ask(X)
+        assert str(caught.value).startswith(text)
+        assert "\n" not in str(caught.value)
+
+
+# What it is worth
+
+
+def test_what_a_run_is_worth(runs, name):
+    run, data = runs[name], DATA[name]
+    found = run.evaluate(data.X_val, targets(data))
+    if data.task == "regression":
+        distance = run.predict(data.X_val).reshape(data.y_val.shape) - data.y_val
+        assert found == {
+            "r2": pytest.approx(run.summary["val_r2"]),
+            "rmse": pytest.approx(np.sqrt((distance**2).mean(axis=0)).mean()),
+            "mae": pytest.approx(np.abs(distance).mean()),
+        }
+        assert found["rmse"] < 1
+    else:
+        assert found == {"accuracy": pytest.approx(run.summary["val_accuracy"])}
+        assert run.evaluate(data.X_val, targets(data).tolist()) == found
+    assert all(type(value) is float for value in found.values())
+    assert run.evaluate(data.X_val, targets(data), DEVICE) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "y", "text"),
+    [
+        (
+            "words",
+            ["cow"] * 30,
+            "y holds 'cow' in row 0, which is no class: give one of 'cat', 'dog', 'ünïcode'",
+        ),
+        ("words", [1] * 30, "y holds 1 in row 0, which is no class"),
+        ("classes", ["cat"] * 30, "y holds 'cat' in row 0, which is no class: give one of 0, 1, 2"),
+        ("classes", [0] * 29, "y has shape (29,): give (30,), of one row or more"),
+        ("labels", np.full((30, 3), 2), "y holds 2 in row 0: give 1 for a label that is set, else 0"),
+        ("labels", np.ones((30, 2)), "y"),
+        ("labels", np.ones((29, 3)), "y has shape (29, 3): give (30, 3), of one row or more"),
+        ("numbers", np.ones((30, 3)), "y"),
+        ("numbers", np.ones((29, 2)), "y has 29 rows and X 30: give one for each row"),
+        ("a number", np.ones(29), "y has 29 rows and X 30: give one for each row"),
+        ("a number", np.full(30, np.nan), "y"),
+        ("a number", ["cat"] * 30, "y holds text: give numbers for regression"),
+    ],
+)
+def test_what_are_no_targets(runs, name, y, text):
+    with pytest.raises(InputError) as caught:
+        runs[name].evaluate(DATA[name].X_val, y)
+    assert str(caught.value).startswith(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_rows_are_worth_nothing(runs):
+    for name in ("classes", "numbers"):
+        data = DATA[name]
+        with pytest.raises(InputError) as caught:
+            runs[name].evaluate(data.X_val[:0], data.y_val[:0])
+        assert "\n" not in str(caught.value)
+
+
+# What it leaves
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_a_folder(tmp_path, runs, name, as_text):
+    folder = tmp_path / "a" / "b.c"
+    found = runs[name].save(str(folder) if as_text else folder)
+    assert found == folder
+    files = {path.name for path in folder.iterdir()}
+    assert {"config.json", "history.csv", "summary.json", "model.safetensors", "report.html"} <= files
+    assert json.loads((folder / "summary.json").read_text()) == runs[name].summary
+    model = load_model(folder / "model.safetensors")
+    np.testing.assert_array_equal(
+        model.predict_labels(DATA[name].X_val), runs[name].predict(DATA[name].X_val)
+    )
+    assert runs[name].folder is None  # which is where it came from, not where it was copied to
+
+
+def test_a_model_alone(tmp_path, runs, name):
+    found = runs[name].save(tmp_path / "m.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
+    np.testing.assert_array_equal(
+        load_model(found).predict_labels(DATA[name].X_val), runs[name].predict(DATA[name].X_val)
+    )
+
+
+def test_a_folder_where_none_can_be(tmp_path, runs):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot be written \(it is a file\): give another"):
+        runs["classes"].save(tmp_path / "file")
+
+
+def test_for_other_libraries(tmp_path, runs, name):
+    pytest.importorskip("onnx")
+    runs[name].export(tmp_path / "a.safetensors")
+    assert runs[name].export(str(tmp_path / "m.onnx")) == tmp_path / "m.onnx"
+    assert runs[name].export(tmp_path / "m", "onnx") == tmp_path / "m"
+    assert (tmp_path / "m").read_bytes() == (tmp_path / "m.onnx").read_bytes()
+    assert runs[name].export(tmp_path / "m.bin", "torch") == tmp_path / "m.bin"
+    assert (tmp_path / "m.bin").read_bytes() == (tmp_path / "a.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(("file", "format"), [("m.pt", None), ("m", None), ("m.onnx", "keras")])
+def test_a_format_that_there_is_none_of(tmp_path, runs, file, format):
+    with pytest.raises(InputError, match="to export to: use onnx or torch"):
+        runs["classes"].export(tmp_path / file, format)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report(tmp_path, runs, name):
+    run = runs[name]
+    found = run.report(str(tmp_path / "r.html"))
+    page = found.read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == plots.available() * (2 if name == "images" else 1)
+    score = "r2" if run.model.task == "regression" else "accuracy"
+    value = run.summary[f"val_{score}"]
+    assert (f"{value:.4f}" if score == "r2" else f"{100 * value:.2f} %") in page
+    assert ("ünïcode" in unescape(page)) == (name == "words")
+    with pytest.raises(
+        InputError, match=r'the run has no folder: give report a path, such as "report\.html"'
+    ):
+        run.report()
+    there = dataclasses.replace(run, folder=tmp_path)
+    assert there.report() == tmp_path / "report.html"
+
+
+def test_without_matplotlib(tmp_path, runs, monkeypatch):
+    monkeypatch.setattr(plots, "available", lambda: False)
+    run = runs["words"]
+    page = run.report(tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "data:image" not in page
+    assert "<img" not in run._repr_html_()
+    run.save(tmp_path / "run")
+    assert not list((tmp_path / "run").glob("*.png"))
+
+
+# How it shows itself
+
+
+def test_a_run_prints_what_it_is_worth(runs, name):
+    run = runs[name]
+    score = "r2" if run.model.task == "regression" else "accuracy"
+    parts = f"train {run.summary[f'train_{score}']:.4f}, val {run.summary[f'val_{score}']:.4f}"
+    if name == "words":
+        parts += f", test {run.summary['test_accuracy']:.4f}"
+    lines = repr(run).splitlines()
+    assert lines[0] == f"Run on digits: finished, {run.summary['steps']} steps"
+    assert lines[2] == f"  {score}: {parts}"
+    assert "array" not in repr(run)
+    assert len(lines) < 10
+    there = dataclasses.replace(run, folder="runs/a")
+    assert repr(there) == f"{run!r}\n  in runs/a"
+
+
+def test_a_notebook_shows_the_curves(runs, name):
+    pytest.importorskip("matplotlib")
+    page = runs[name]._repr_html_()
+    assert page.startswith("<pre>Run on digits: finished")
+    assert "&lt;Model: " in page
+    assert page.count('<img style="max-width: 100%" alt="Curves" src="data:image/png;base64,') == 1
+
+
+# Copies
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda run: pickle.loads(pickle.dumps(run))])
+def test_copies(runs, name, copied):
+    run, X = runs[name], DATA[name].X_val
+    other = copied(run)
+    assert type(other) is Run
+    assert (repr(other), other.summary, other.config, other.folder) == (
+        repr(run),
+        run.summary,
+        run.config,
+        None,
+    )
+    assert other.history == run.history
+    np.testing.assert_array_equal(other.predict(X), run.predict(X))
+    assert other.evaluate(X, targets(DATA[name])) == run.evaluate(X, targets(DATA[name]))
+
+
+def test_a_run_holds_on_to_no_memory_of_its_solver(runs):
+    assert runs["classes"].result is None
+    for attribute in dataclasses.fields(experiment.Experiment):
+        if attribute.name not in ("result", "best"):
+            assert getattr(runs["classes"], attribute.name) is not None, attribute.name
+
+
+def test_the_best_model_is_kept(runs):
+    """By the validation score, also where the run goes on to its end."""
+    run = runs["numbers"]
+    assert run.best is not None
+    best = max(row.val_score for row in run.history.rows)
+    assert run.best.score(DATA["numbers"].X_val, DATA["numbers"].y_val) == pytest.approx(best)
+
+
+def test_a_run_of_which_less_is_known(tmp_path, runs):
+    """As one that is read from its folder: no validation rows, no rates."""
+    run = dataclasses.replace(runs["words"], validated=None, rates=None, best=None)
+    assert run.report(tmp_path / "r.html").exists()
+    run.save(tmp_path / "run")
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+    assert run_folder.report_of(run, {}).y is None
+    run._repr_html_()
