@@ -13,9 +13,10 @@ from sweeps import DEVICE, blobs, numbers
 from xpnet import datasets
 from xpnet.datasets import from_arrays
 from xpnet.errors import DeviceError, InputError
-from xpnet.runs import experiment, fitting
+from xpnet.runs import experiment
+from xpnet.runs import fit as fitting
 from xpnet.runs.config import Config
-from xpnet.runs.fitting import fit
+from xpnet.runs.fit import fit
 from xpnet.runs.model_file import load_model
 from xpnet.runs.run import Run
 
