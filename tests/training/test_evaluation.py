@@ -116,4 +116,18 @@ def test_rows_that_weigh_nothing_have_no_loss(device, dtype, put_params, assert_
         device.xp, MLP_543, put_params(params), device.put(X, dtype), target, kind=kind, weight=weight
     )
     assert_close(loss, np.zeros(2))
-    assert np.isfinite(device.to_host(score)).all()
+    assert np.isnan(device.to_host(score)).all()
+
+
+def test_each_network_may_have_weights_of_its_own(device, dtype, put_params, assert_close, monkeypatch):
+    monkeypatch.setattr(evaluation, "EVALUATION_ROWS", 4)
+    rng = np.random.default_rng(35)
+    params, X = random_params(rng, (2,)), rng.standard_normal((2, 9, 5))
+    y, w = rng.integers(3, size=(2, 9)), rng.uniform(size=(2, 9))
+    arrays = (device.put(X, dtype), device.put(y))
+    loss, score = evaluate(device.xp, MLP_543, put_params(params), *arrays, weight=device.put(w, dtype))
+    for k in range(2):
+        of_one = {name: value[k] for name, value in params.items()}
+        alone = evaluate(np, MLP_543, of_one, X[k], y[k], weight=w[k])
+        assert_close(loss[k], alone[0])
+        assert_close(score[k], alone[1])

@@ -43,12 +43,12 @@ def evaluate(
     kind
         Name of the loss, see `xpnet.nn.losses.find`.
     weight
-        Weights of the rows ``(rows,)``; None for all the same.
+        Weights of the rows ``(rows,)``, or ``(*nets, rows)``; None for all the same.
 
     Returns
     -------
     loss, score : Array
-        ``(*nets,)`` each.
+        ``(*nets,)`` each. Rows that weigh nothing have a loss of 0, before the penalty, and no score: NaN.
     """
     rows = X.shape[-2]
     total = rows if weight is None else _positive(xp, xp.sum(weight, axis=-1))
@@ -58,12 +58,14 @@ def evaluate(
     for part in parts(rows):
         x = X.part(part) if isinstance(X, HostRows) else X[..., part, :]
         scores, target = backprop.scores(xp, mlp, params, x), _rows(y, part, kind)
-        of_part = None if weight is None else weight[part]
+        of_part = None if weight is None else weight[..., part]
         mean_loss, _ = find_loss(xp, scores, target, of_part)
         counted = scores.shape[-2] if of_part is None else xp.sum(of_part, axis=-1)
         loss = loss + mean_loss * (counted / total)
         done = done + _sums(xp, kind, scores, target, of_part)
     score = r_squared(xp, done, y, weight) if kind == "squared-error" else done / total
+    if weight is not None:
+        score = xp.where(xp.sum(weight, axis=-1) > 0, score, float("nan"))
     return loss + backprop.penalty(xp, mlp, params, reg), score
 
 
@@ -120,7 +122,7 @@ def r_squared(xp: Namespace, squares: Array, y: Array, weight: Array | None) -> 
 
 
 def _positive(xp: Namespace, total: Array) -> Array:
-    """Return sums of weights; 1 for rows that weigh nothing, whose loss and score are 0 then."""
+    """Return sums of weights; 1 for rows that weigh nothing, whose loss is 0 then, not 0 / 0."""
     return xp.where(total > 0, total, 1.0)
 
 
