@@ -34,27 +34,27 @@ STACK = History(
         (
             history([0.5, 0.875, 0.8125]),
             ("History(30 steps, 3 epochs\n"
-            "  last: epoch 3, train_loss 0.25, train_accuracy 0.75, val_loss 0.5, val_accuracy 0.8125\n"
-            "  best: epoch 2, train_loss 0.25, train_accuracy 0.75, val_loss 0.5, val_accuracy 0.875)"),
+            "  last: epoch 3, train_loss 0.25, train_score 0.75, val_loss 0.5, val_score 0.8125\n"
+            "  best: epoch 2, train_loss 0.25, train_score 0.75, val_loss 0.5, val_score 0.875)"),
         ),
         (
             history([0.5, 0.875]),  # the last is the best
             ("History(20 steps, 2 epochs\n"
-            "  last: epoch 2, train_loss 0.25, train_accuracy 0.75, val_loss 0.5, val_accuracy 0.875)"),
+            "  last: epoch 2, train_loss 0.25, train_score 0.75, val_loss 0.5, val_score 0.875)"),
         ),
         (
             history([NAN, NAN], [0.25, 0.5]),
             ("History(20 steps, 2 epochs\n"
-            "  last: epoch 2, train_loss 0.25, train_accuracy 0.75, val_loss 0.5\n"
-            "  best: epoch 1, train_loss 0.25, train_accuracy 0.75, val_loss 0.25)"),
+            "  last: epoch 2, train_loss 0.25, train_score 0.75, val_loss 0.5\n"
+            "  best: epoch 1, train_loss 0.25, train_score 0.75, val_loss 0.25)"),
         ),
         (
             history([NAN], [NAN]),
-            "History(10 steps, 1 epochs\n  last: epoch 1, train_loss 0.25, train_accuracy 0.75)",
+            "History(10 steps, 1 epochs\n  last: epoch 1, train_loss 0.25, train_score 0.75)",
         ),
         (
             STACK,
-            "History(5 steps, 1 epochs\n  last: epoch 1, train_loss 1 … 1, train_accuracy 0.25 … 0.5)",
+            "History(5 steps, 1 epochs\n  last: epoch 1, train_loss 1 … 1, train_score 0.25 … 0.5)",
         ),
     ],
 )  # fmt: skip
@@ -66,12 +66,12 @@ def test_columns():
     columns = history([0.5, 0.75]).to_dict()
     assert list(columns) == list(Row._fields)
     assert columns["step"] == [10, 20]
-    assert columns["val_accuracy"] == [0.5, 0.75]
+    assert columns["val_score"] == [0.5, 0.75]
     assert {type(value) for value in columns["val_loss"]} == {float}
     assert {type(value) for value in columns["epoch"]} == {int}
     assert History().to_dict() == {name: [] for name in Row._fields}
     stack = STACK.to_dict()
-    assert stack["train_accuracy"] == [[0.5, 0.25]]
+    assert stack["train_score"] == [[0.5, 0.25]]
     assert stack["step"] == [5]
 
 
@@ -79,13 +79,13 @@ def test_a_data_frame_takes_the_columns():
     pandas = pytest.importorskip("pandas", exc_type=ImportError)
     frame = pandas.DataFrame(history([0.5, 0.75]).to_dict())
     assert frame.shape == (2, len(Row._fields))
-    assert frame["val_accuracy"].tolist() == [0.5, 0.75]
+    assert frame["val_score"].tolist() == [0.5, 0.75]
 
 
 def test_a_notebook_shows_the_last_rows():
     table = history([i / 64 for i in range(12)])._repr_html_()
     assert table.count("<tr>") == 1 + 1 + 10
-    assert "<th>val_accuracy</th>" in table
+    assert "<th>val_score</th>" in table
     assert "<td>0.1719</td>" in table  # 11 / 64, of the last
     assert "<td>0.01562</td>" not in table  # 1 / 64, of the second
     assert table.count("…") == len(Row._fields)

@@ -183,6 +183,13 @@ def scores(config: Config, mlp: MLP, params: Params, prepared: Prepared, device:
     if prepared.target is not None:  # on the device they may be rounded to float32
         y_train, y_val = (standardised(prepared.target, y) for y in (data.y_train, data.y_val))
 
+    X_val: Any = validation.X
+    apply_val: Callable[[Array], Array] = _as_it_is
+    if config.averaging != "none":  # views are of raw rows, as a model has them: in floats of the device
+        floats = data.X_val.dtype.kind == "f"
+        X_val = data.X_val.astype(config.dtype, copy=False) if floats else data.X_val
+        apply_val = prepared.apply
+
     def measured(X: Any, y: Any, apply: Any, weight: Any, kind: augment.Views = "none") -> NDArray[Any]:
         def of_views(rows: Array) -> Iterable[Array]:
             return [rows] if kind == "none" else augment.views(device.xp, kind, rows, data.image_shape)
@@ -192,11 +199,13 @@ def scores(config: Config, mlp: MLP, params: Params, prepared: Prepared, device:
 
     with device.active():
         return {
-            "train_score": measured(feed.X, y_train, feed.prepare or (lambda x: x), data.weight_train),
-            "val_score": measured(validation.X, y_val, lambda x: x, data.weight_val)
-            if config.averaging == "none"
-            else measured(data.X_val, y_val, prepared.apply, data.weight_val, config.averaging),
+            "train_score": measured(feed.X, y_train, feed.prepare or _as_it_is, data.weight_train),
+            "val_score": measured(X_val, y_val, apply_val, data.weight_val, config.averaging),
         }
+
+
+def _as_it_is(rows: Array) -> Array:
+    return rows
 
 
 def small_products(config: Config, mlp: MLP) -> bool:
