@@ -217,7 +217,7 @@ def test_scores_are_shown_as_what_they_are(tmp_path, capsys):
     told.rows[best["network"]] = best
     told.on_outcome(type("Outcome", (), {"key": "rung0-network0", "rows": found.rows}))
     err = capsys.readouterr().err
-    assert err.endswith(f"best so far: network {best['network']}, val {shown}\n")
+    assert err.endswith(f"best so far: network {best['network']}, val R² {shown}\n")
     assert sweep.run(configs, DATA["labels"]).score == sweep.run(configs, blobs()).score == "accuracy"
 
 
@@ -236,7 +236,7 @@ def test_pictures_of_r2_are_not_in_percent():
     assert figure.axes[0].lines[0].get_ydata().tolist() == [-0.5, 0.875]
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert legend[0] == "0.250  seed 0, reg 0"
-    assert plots.heatmap(configs, rows).axes[1].get_ylabel() == "validation accuracy in %"
+    assert plots.heatmap(configs, rows).axes[1].get_ylabel() == "validation accuracy"
 
 
 # Optuna
