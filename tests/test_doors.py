@@ -25,6 +25,7 @@ AT_THE_ESTIMATORS = {
     # setting: its parameter there, or (None, the reason why there is none)
     "dataset": (None, SELF),
     "data_dir": (None, SELF),
+    "task": (None, PROTOCOL + ": the class chooses it, and the targets"),
     "preprocess": "preprocess",
     "components": "components",
     "ridge": (None, "of whitening, which a pipeline's PCA(whiten=True) does as well"),

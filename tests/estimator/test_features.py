@@ -185,3 +185,51 @@ def test_a_device_as_a_parameter_pickles():
     ours = fitted(model(device=get_device("cpu")), X, y)
     again = pickle.loads(pickle.dumps(ours))
     np.testing.assert_array_equal(again.predict_proba(X), copy.deepcopy(ours).predict_proba(X))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_logarithms_of_an_ensembles_probabilities_are_right_where_they_round(dtype):
+    X, y = classes("binary")
+    ours = fitted(model(ensemble=3, max_iter=60, dtype=dtype), X, y)
+    X = X * {"float64": 30, "float32": 8}[dtype]  # a float32 has no number below exp(-103)
+    found = ours.predict_log_proba(X)
+    assert found.min() < -30
+    assert np.isfinite(found).all()
+    each = []
+    for k in range(3):
+        one = copy.copy(ours)
+        one.coefs_, one.intercepts_ = [W[k] for W in ours.coefs_], [b[k] for b in ours.intercepts_]
+        each.append(one.predict_log_proba(X).astype(np.float64))
+    expected = np.logaddexp.reduce(each, axis=0) - np.log(3)
+    np.testing.assert_allclose(found, expected, rtol=1e-10 if dtype == "float64" else 1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"preprocess": "standardize"}, {"preprocess": "pca"}),
+        ({"preprocess": "standardize"}, {"preprocess": "none"}),
+        ({}, {"preprocess": "standardize"}),
+        ({"ensemble": 3}, {"ensemble": 1}),
+        ({}, {"ensemble": 3}),
+        ({"ensemble": 3}, {"ensemble": 2}),
+    ],
+    ids=str,
+)
+def test_a_warm_start_refuses_another_preprocessing_or_ensemble(before, after):
+    X, y = classes("multiclass")
+    ours = fitted(model(warm_start=True, **before), X, y)
+    predicted = ours.predict_proba(X)
+    ours.set_params(**{"preprocess": "none", "ensemble": 1} | after)
+    np.testing.assert_array_equal(ours.predict_proba(X), predicted)  # which was fitted with the others
+    with pytest.raises(InputError, match="set warm_start=False, or fit a new estimator"):
+        ours.fit(X, y)
+
+
+def test_validation_rows_are_checked_as_those_of_training():
+    X, y = classes("multiclass")
+    with pytest.raises(InputError, match="preprocess='standardize' takes dense rows"):
+        model(preprocess="standardize").fit(X, y, X_val=scipy.sparse.csr_array(X), y_val=y)
+    X, Y = numbers(2)
+    with pytest.raises(InputError, match="y has 1 numbers a row and the network 2"):
+        MLPRegressor(**HOW).fit(X, Y, X_val=X, y_val=Y[:, 0])

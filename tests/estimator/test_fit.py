@@ -22,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 from xpnet import InputError, MLPClassifier, MLPRegressor
 from xpnet.data import feed as feeding
+from xpnet.data import transforms
 from xpnet.estimator import fitting
 from xpnet.estimator.pace import Pace, Settled
 from xpnet.nn.solvers import SOLVERS
@@ -562,6 +563,57 @@ def test_each_network_settles_by_itself_and_is_slowed_down_first():
     assert pace._rate.tolist() == [0.5, 0.02]
     pace._rate = np.array([1e-6, 0.1])
     assert settled.ends(Epoch(3, np.array([1.0, 5.0]), np.nan, np.nan, None)).tolist() == [True, False]
+
+
+def test_only_the_ratios_of_weights_matter():
+    """Also where their sum, or they themselves, are beyond the dtype."""
+    X, y = classes("multiclass")
+    weight = np.linspace(1, 2, 90)
+    for dtype, factor in (("float64", 2.0**1022), ("float64", 2.0**-1000), ("float32", 2.0**-200)):
+        plain = fitted(model(alpha=0.0, dtype=dtype), X, y, weight)
+        assert_same_network(plain, fitted(model(alpha=0.0, dtype=dtype), X, y, factor * weight))
+
+
+def test_a_new_network_begins_with_the_rate_of_a_new_one():
+    X, y = classes("binary")
+    how = {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 0.1, "tol": 10}
+    ours = fitted(model(**how, n_iter_no_change=1), X, y)
+    assert ours.history_["learning_rate"][-1] < 0.1
+    with pytest.raises(ValueError, match="NaN"):
+        ours.fit(np.full_like(X, np.nan), y)
+    assert ours.partial_fit(X, y, classes=[0, 1]).history_["learning_rate"] == [0.1]
+
+
+def test_a_fit_that_is_refused_late_leaves_no_network(monkeypatch):
+    X, y = classes("multiclass")
+    ours = model(mixup=0.4)
+    with pytest.raises(InputError, match="mixup makes one row of two"):
+        ours.fit(X, y, np.ones(90))
+    with pytest.raises(NotFittedError):
+        ours.predict(X)
+
+    def refuse(*_):
+        raise InputError("too few rows")
+
+    monkeypatch.setattr(transforms, "fit", refuse)
+    ours = model(preprocess="standardize")
+    with pytest.raises(InputError, match="too few rows"):
+        ours.fit(X, y)
+    with pytest.raises(NotFittedError):
+        ours.predict(X)
+
+
+def test_a_callback_that_raises_leaves_weights_and_memory_of_one_moment():
+    X, y = classes("multiclass")
+
+    def fail(_):
+        raise ZeroDivisionError
+
+    parts = model(shuffle=False, ema=0.9).partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(ZeroDivisionError):
+        parts.set_params(callbacks=fail).partial_fit(X, y)
+    parts.set_params(callbacks=None).partial_fit(X, y)
+    assert_same_network(parts, fitted(model(shuffle=False, ema=0.9, max_iter=3), X, y))
 
 
 def test_errors_are_those_of_xpnet_and_of_python():

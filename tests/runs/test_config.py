@@ -27,6 +27,7 @@ from xpnet.training.regime import Hyper, Regime
 from xpnet.training.schedules import SCHEDULES
 
 EVERY_SETTING = {
+    "task": "classification",
     "dtype": "float64",
     "hidden": (12, 12),
     "activation": "gelu",
@@ -133,12 +134,13 @@ def test_the_ends_of_what_is_allowed(name):
     Config(**{name: 1e-12 if name in ("epsilon", "clip_norm") else 0.0})
 
 
-CHOSEN = [(name, kind.choices) for name, kind in kinds_of(Config).items() if kind.choices]
+CHOSEN = [(name, kind) for name, kind in kinds_of(Config).items() if kind.choices]
 
 
-@pytest.mark.parametrize(("name", "choices"), CHOSEN)
-def test_what_is_none_of_the_choices(name, choices):
-    for value in ("zzz", "", 1, None, True, choices, choices[0].upper()):
+@pytest.mark.parametrize(("name", "kind"), CHOSEN)
+def test_what_is_none_of_the_choices(name, kind):
+    choices = kind.choices
+    for value in ("zzz", "", 1, True, choices, choices[0].upper(), *([] if kind.is_optional else [None])):
         with pytest.raises(InputError) as caught:
             Config(**{name: value})
         text = str(caught.value)

@@ -1,6 +1,8 @@
 """Weights of rows: of each by itself, and by its class."""
 
+import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,7 @@ from numpy.typing import NDArray
 
 from xpnet.errors import InputError
 
-__all__ = ["by_class"]
+__all__ = ["by_class", "unit_of"]
 
 
 def by_class(
@@ -44,8 +46,9 @@ def by_class(
         factors[present] = total.sum() / (present.sum() * total[present])
     elif isinstance(chosen, Mapping):
         known = list(names)
-        for name, factor in chosen.items():
-            if name not in known or not 0 <= factor < float("inf"):
+        given: Mapping[Any, Any] = chosen
+        for name, factor in given.items():
+            if name not in known or not (isinstance(factor, Real) and 0 <= float(factor) < math.inf):
                 raise InputError(
                     f"class_weight has {name!r}: {factor!r}; give a number, 0 or more, for each of the "
                     f"labels {known}"
@@ -57,3 +60,12 @@ def by_class(
     if not weighted.any():
         raise InputError("class_weight leaves all rows with weight 0: raise that of a class that has rows")
     return weighted
+
+
+def unit_of(weight: NDArray[np.float64] | None) -> float:
+    """Return the power of two that weights are divided by, so that the largest is from 1 to 2.
+
+    Only their ratios matter, and sums of very large or small ones overflow or vanish, soon in float32. A
+    power of two changes no bit of the ratios.
+    """
+    return 1.0 if weight is None else 2.0 ** (math.frexp(float(weight.max()))[1] - 1)

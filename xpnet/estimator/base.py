@@ -140,12 +140,15 @@ class Estimator(Fitting):
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         fresh = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         if fresh:
-            self.__dict__.pop("coefs_", None)  # not half of an old network, should the checks below fail
+            self._drop()  # not half of an old network, should the checks below fail
         X, y = inputs.checked(self, X, y, dtype=self.dtype, reset=fresh, **self._of_targets())
         dtype = str(X.dtype if fresh else self.coefs_[0].dtype)
         target = self._encode(y, fresh, classes)
         rows = Rows(X, target, inputs.row_weights(sample_weight, X.shape[0]))
-        self._weights(rows)  # refused before anything is done
+        if self._weights(rows) is not None and self.mixup:  # refused before anything is done
+            raise InputError(
+                "mixup makes one row of two: give weights of rows or of classes or mixup, not all"
+            )
         device = get_device(self.device, self.backend, self.precision, self.compile)
         if fresh or not incremental:
             self._random_state = check_random_state(self.random_state)
@@ -169,12 +172,22 @@ class Estimator(Fitting):
                 f"batch_size {self.batch_size} is clipped to the {size} training rows", stacklevel=3
             )
         products = max(2 * size * into * out for into, out in pairwise(mlp.sizes))
-        with one_blas_thread(products < SHARED_FROM):
-            if fresh and how.kind != "none":
-                self._fitted = transforms.fit(how, rows.X, device, dtype)
-            self._mlp = mlp
-            self._train(device, mlp, rows, size, validation, incremental)
+        self._mlp, self._how = mlp, how
+        try:
+            with one_blas_thread(products < SHARED_FROM):
+                if fresh and how.kind != "none":
+                    self._fitted = transforms.fit(how, rows.X, device, dtype)
+                self._train(device, mlp, rows, size, validation, incremental)
+        except BaseException:
+            if fresh and not self.n_iter_:  # weights that nothing was learnt by
+                self._drop()
+            raise
         return self
+
+    def _drop(self) -> None:
+        """Forget the network, and what goes on with it from call to call."""
+        for name in ("coefs_", "_pace", "_settled", "_noise"):
+            self.__dict__.pop(name, None)
 
     # What classifier and regressor do differently
 
@@ -206,10 +219,14 @@ class Estimator(Fitting):
         sizes = (features, *settings.hidden_sizes(self.hidden_layer_sizes), outputs)
         if fresh:
             self.n_outputs_, self.out_activation_, self.n_layers_ = outputs, out_activation, len(sizes)
-        elif self._mlp != MLP(sizes, self.activation, self.norm, self.residual):  # type: ignore[arg-type]
+        elif (self._mlp, self._how, self.coefs_[0].ndim > 2 and len(self.coefs_[0])) != (
+            MLP(sizes, self.activation, self.norm, self.residual),  # type: ignore[arg-type]
+            settings.preprocessing_of(self.get_params(deep=False)),
+            self.ensemble > 1 and self.ensemble,
+        ):
             raise InputError(
                 f"the fitted layers are {self._mlp.sizes}, but parameters and data make {sizes} with other "
-                "units or other kinds of them: set warm_start=False, or fit a new estimator"
+                "units, preprocessing or ensemble: set warm_start=False, or fit a new estimator"
             )
         return MLP(sizes, self.activation, self.norm, self.residual)  # type: ignore[arg-type]  # checked
 
@@ -250,7 +267,7 @@ class Estimator(Fitting):
     def _model(self) -> Model:
         """Return the fitted network with its preprocessing."""
         check_is_fitted(self, "coefs_")
-        how = settings.preprocessing_of(self.get_params(deep=False))
+        how = self._how
         fitted = {"mean": np.zeros(self.n_features_in_)} if how.kind == "none" else self._fitted
         task, names = self._task()
         return Model(self._mlp, self._params(), how, fitted, tuple(map(str, names)), task=task)

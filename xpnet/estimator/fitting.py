@@ -14,7 +14,9 @@ from sklearn.exceptions import ConvergenceWarning
 from xpnet.data import transforms
 from xpnet.data.batches import batches_per_epoch
 from xpnet.data.feed import Feed, HostRows
+from xpnet.data.weights import unit_of
 from xpnet.device import Device
+from xpnet.errors import InputError
 from xpnet.estimator import settings
 from xpnet.estimator.pace import Pace, Settled
 from xpnet.nn import backprop
@@ -58,6 +60,7 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     n_layers_: int
     n_outputs_: int
     out_activation_: str
+    _settled: Settled
 
     def _begin(self, mlp: MLP, dtype: str) -> None:
         """Draw the first weights, and begin what goes on from call to call.
@@ -107,16 +110,20 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         count = rows.X.shape[0]
         per_epoch = batches_per_epoch(count, batch_size, "all")
         epochs = 1 if incremental else int(self.max_iter)
-        hyper = settings.hyper_of(parameters)
+        hyper = settings.hyper_of(parameters, unit_of(rows.weight))
         regime = settings.regime_of(
             parameters, epochs * per_epoch, batch_size, LOSS_OF[self.out_activation_], validation is not None
         )
         if not incremental:
             self._memory, self._updates = {}, 0
-        if not (incremental and hasattr(self, "_pace")):
-            by_score = validation is not None and self.early_stopping
+        by_score = validation is not None and self.early_stopping
+        goes_on = hasattr(self, "_pace")  # not dropped when this network was begun
+        if not (goes_on and incremental):
             self._pace = Pace(settings.pace_of(parameters), self.learning_rate_init, self.power_t)
-            self._settled = Settled(self.tol, self.n_iter_no_change, by_score, self._pace)
+            settled = Settled(self.tol, self.n_iter_no_change, by_score, self._pace)
+            if goes_on and self._settled.by_score == by_score:  # as scikit-learn's, which a warm start keeps
+                settled.best, settled.idle = self._settled.best, self._settled.idle
+            self._settled = settled
             seed = self._random_state.randint(2**31) if settings.draws(parameters) else 0
             self._noise = dict.fromkeys(("dropout", "mixup"), np.random.default_rng(seed))
         nets = () if self.ensemble == 1 else (self.ensemble,)
@@ -128,7 +135,7 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
 
         self.n_iter_ = 0
         note = _Notes(self, count, batch_size, per_epoch, validation is not None)
-        told = _Callbacks(self, device)
+        told = _Callbacks(self, device, self._updates)
         with StopSignals(signal.SIGINT) as signals, signals.listening(), device.active():
             result = fit(
                 mlp,
@@ -146,7 +153,10 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
                 on_fit=told.on_fit,
                 should_stop=lambda: signals.received is not None,
             )
-        self._publish(device, result, per_epoch, validation is not None)
+        best, steps = result.best, len(result.history.losses)
+        if best is not None:  # adam corrects its memory by the steps that made it
+            steps = min((int(best.epoch.max()) + 1) * per_epoch, steps)
+        self._publish(device, result, self._updates + steps)
         ended = incremental or result.timed_out or told.ended or bool(result.stopped_at.all())
         if result.interrupted or told.interrupted:
             warnings.warn("training was interrupted: the weights are those it had by then", stacklevel=4)
@@ -168,7 +178,9 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     def _feed(self, device: Device, rows: Rows) -> Feed:
         """Return rows as training takes them, on the device; sparse ones stay on the host."""
         dtype = str(self.coefs_[0].dtype)
-        how = settings.preprocessing_of(self.get_params(deep=False))
+        how = self._how
+        if hasattr(rows.X, "toarray") and how.kind != "none":
+            raise InputError(f"preprocess={how.kind!r} takes dense rows: give X.toarray(), or use 'none'")
         if hasattr(rows.X, "toarray"):
             X: Any = HostRows(rows.X, device, dtype)
         elif how.kind == "none":
@@ -178,7 +190,7 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         return Feed(
             X,
             device.put(rows.target, None if rows.target.ndim == 1 else dtype),
-            weight=None if rows.weight is None else device.put(rows.weight, dtype),
+            weight=None if rows.weight is None else device.put(rows.weight / unit_of(rows.weight), dtype),
         )
 
     def _state(self, device: Device, regime: Any, hyper: Any) -> State:
@@ -207,16 +219,13 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         self.intercepts_: list[NDArray[Any]] = [a for name, a in params.items() if name[0] == "b"]
         self._norms = {name: a for name, a in params.items() if name[0] not in "Wb"}
 
-    def _publish(self, device: Device, result: Fit, per_epoch: int, validated: bool) -> None:
-        """Set the fitted attributes that training leaves, as NumPy's arrays."""
-        best, steps = result.best, len(result.history.losses)
-        if best is not None:  # adam corrects its memory by the steps that made it
-            steps = min((int(best.epoch.max()) + 1) * per_epoch, steps)
-        self._updates += steps
+    def _publish(self, device: Device, result: Fit, updates: int) -> None:
+        """Set the fitted attributes that training leaves, after so many updates, as NumPy's arrays."""
         self._memory = {
             kind: {name: np.array(device.to_host(value)) for name, value in arrays.items()}
             for kind, arrays in result.state.items()
         }
+        self._updates = updates
         # The parameters to evaluate are their moving average, where there is one; those that were trained
         # are kept for a call that goes on from them.
         average = self._memory.pop("average", None)
@@ -225,14 +234,14 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             del self._memory["params"]
         else:
             self._memory["average"] = average
-        if validated:
-            self.best_validation_score_ = None
-            if best is not None and np.isfinite(best.value).all():
-                scores = np.array([row.val_score for row in result.history.rows])
-                at_best = np.take_along_axis(scores, best.epoch[None], axis=0)  # of each network
-                self.best_validation_score_ = float(at_best.mean())
-        by_loss = not (validated and self.early_stopping) and np.isfinite(self._settled.best).all()
-        self.best_loss_ = -float(np.mean(self._settled.best)) if by_loss else None
+        best = result.best
+        self.best_validation_score_ = self.best_loss_ = None
+        if best is not None and np.isfinite(best.value).all():
+            scores = np.array([row.val_score for row in result.history.rows])
+            at_best = np.take_along_axis(scores, best.epoch[None], axis=0)  # of each network
+            self.best_validation_score_ = float(at_best.mean())
+        if not self._settled.by_score and np.isfinite(self._settled.best).all():
+            self.best_loss_ = -float(np.mean(self._settled.best))
 
 
 class _Notes:
@@ -272,21 +281,20 @@ class _Notes:
 class _Callbacks:
     """Tells the user's callbacks of an epoch, the fitted attributes set."""
 
-    def __init__(self, fitting: Any, device: Device) -> None:
+    def __init__(self, fitting: Any, device: Device, updates: int) -> None:
         each = fitting.callbacks
         self._each: list[Callable[[Any], Any]] = (
             [] if each is None else [each] if callable(each) else list(each)
         )
-        self._fitting, self._device = fitting, device
+        self._fitting, self._device, self._updates = fitting, device, updates
         self.ended = self.interrupted = False
 
     def on_fit(self, result: Fit) -> bool:
         """Return whether someone asks to stop."""
         if not self._each:
             return False
-        # Copies: training goes on in the arrays themselves.
-        params = {name: np.array(self._device.to_host(value)) for name, value in result.params.items()}
-        self._fitting._set_params(params)
+        # All of it: whatever a callback raises, the estimator can go on from there.
+        self._fitting._publish(self._device, result, self._updates + len(result.history.losses))
         try:
             answers = [callback(self._fitting) for callback in self._each]  # all are told, whoever asks
         except KeyboardInterrupt:

@@ -98,13 +98,13 @@ class Settled:
     """
 
     def __init__(self, tol: float, patience: float, by_score: bool, pace: Pace) -> None:
-        self._tol, self._patience, self._by_score, self._pace = tol, patience, by_score, pace
+        self._tol, self._patience, self.by_score, self._pace = tol, patience, by_score, pace
         self.best: Any = -math.inf
         self.idle: Any = 0
 
     def ends(self, epoch: Epoch) -> NDArray[np.bool_]:
         """Return the networks that have settled."""
-        value = np.asarray(epoch.val_score if self._by_score else -epoch.train_loss, np.float64)
+        value = np.asarray(epoch.val_score if self.by_score else -epoch.train_loss, np.float64)
         self.idle = np.where(value >= self.best + self._tol, 0, self.idle + 1)
         self.best = np.where(value > self.best, value, self.best)
         tired = np.asarray(self.idle > self._patience)

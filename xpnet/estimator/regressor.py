@@ -21,7 +21,8 @@ __all__ = ["MLPRegressor"]
 class MLPRegressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-learn has no types
     """A multi-layer perceptron for regression, trained on the CPU or a GPU.
 
-    It minimises half the squared error, summed over the outputs. Parameters and attributes are those of
+    It minimises half the squared error, summed over the outputs: of several, ``loss_`` is so many times
+    scikit-learn's, and ``tol`` stops elsewhere. Parameters and attributes are those of
     `xpnet.MLPClassifier` without its classes; `score` and the validation score are R². Scale ``y``, too, if
     its numbers are far from 1.
 
@@ -52,10 +53,17 @@ class MLPRegressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-l
     def _encode(
         self,
         y: NDArray[Any],
-        fresh: bool,  # noqa: ARG002 - nothing to learn
-        classes: Any = None,  # noqa: ARG002
+        fresh: bool,
+        classes: Any = None,  # noqa: ARG002 - as the classifier's
     ) -> NDArray[Any]:
-        return np.asarray(y.reshape(len(y), -1), np.float64)
+        target = np.asarray(y.reshape(len(y), -1), np.float64)
+        if fresh:
+            self.n_outputs_ = target.shape[1]
+        elif target.shape[1] != self.n_outputs_:
+            raise InputError(
+                f"y has {target.shape[1]} numbers a row and the network {self.n_outputs_}: give as many"
+            )
+        return target
 
     def _weights(self, rows: Rows) -> NDArray[np.float64] | None:
         return rows.weight

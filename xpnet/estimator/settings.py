@@ -234,13 +234,13 @@ def regime_of(
     )
 
 
-def hyper_of(parameters: dict[str, Any]) -> Hyper:
-    """Return the hyper-parameters of the steps."""
+def hyper_of(parameters: dict[str, Any], unit: float = 1.0) -> Hyper:
+    """Return the hyper-parameters of the steps, where weights of rows are divided by ``unit``."""
     of_sgd = solver_of(parameters) in ("sgd", "momentum", "nesterov")
     clip_norm = parameters["clip_norm"]
     return Hyper(
         learning_rate=float(parameters["learning_rate_init"]),
-        reg=float(parameters["alpha"]),
+        reg=float(parameters["alpha"]) / unit,
         momentum=float(parameters["momentum" if of_sgd else "beta_1"]),
         beta2=float(parameters["beta_2"]),
         clip_norm=math.inf if clip_norm is None else float(clip_norm),

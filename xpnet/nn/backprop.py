@@ -177,7 +177,10 @@ def penalty(xp: Namespace, mlp: MLP, params: Params, reg: Array | float) -> Arra
     for name in mlp.weights:
         W = params[name]
         total = total + xp.sum(xp.vecdot(W, W), axis=-1)
-    return 0.5 * reg * total
+    if isinstance(reg, float):
+        return 0.5 * reg * total
+    # Not 0 times what has overflowed: of a network without a penalty beside one that has it.
+    return xp.where(reg > 0, 0.5 * reg * total, 0.0)
 
 
 def loss_and_grads(

@@ -177,6 +177,12 @@ def logistic(xp: Namespace, scores: Array) -> Array:
     return P
 
 
+def _sigmoid(xp: Namespace, scores: Array) -> Array:
+    """Return `logistic`, with all digits also of a small probability: ``exp(s) / (1 + exp(s))``, s < 0."""
+    e = xp.exp(-xp.abs(scores))
+    return xp.where(scores < 0, e, 1.0) / (1.0 + e)
+
+
 def logistic_cross_entropy(
     xp: Namespace, scores: Array, target: Array, weight: Array | None = None
 ) -> tuple[Array, Array]:
@@ -277,10 +283,12 @@ OF_OUTPUTS: Mapping[str, Loss] = {
 
 OUTPUTS: Mapping[str, Callable[[Namespace, Array], Array]] = {
     "softmax": softmax,
-    "logistic": logistic,
+    "logistic": lambda xp, scores: _sigmoid(xp, scores),
+    "not-logistic": lambda xp, scores: _sigmoid(xp, -scores),
     "identity": lambda _xp, scores: scores,
 }
-"""What makes predictions of scores, by name: of one class a row, of each label by itself, of numbers."""
+"""What makes predictions of scores, by name: of one class a row, of each label by itself, that it is not
+(which keeps the digits that 1 - P loses), of numbers."""
 
 OUTPUT_OF = {
     "cross-entropy": "softmax",

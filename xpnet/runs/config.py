@@ -64,6 +64,7 @@ class Config:
         common=True,
         path=True,
     )
+    task: Task | None = _data(None, "what is predicted, where the targets leave it open")
     preprocess: Kind = _data("mean", "what is done to the rows, fitted on those of training", common=True)
     components: int | None = _data(None, "principal components that pca and pca-whiten keep; else all")
     ridge: float = _data(1e-3, "added to each variance before whitening, the average being 1")

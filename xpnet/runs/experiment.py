@@ -224,8 +224,8 @@ def record(
 
 def status(result: Fit) -> str:
     """Return ``"finished"``, ``"stopped"`` early, ``"interrupted"`` or ``"diverged"``: what ended a run."""
+    if result.interrupted:  # before what became of a member of an ensemble: the others can go on
+        return "interrupted"
     if result.diverged_at.any():
         return "diverged"
-    if result.interrupted:
-        return "interrupted"
     return "stopped" if result.timed_out or result.stopped_at.all() else "finished"

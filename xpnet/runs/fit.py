@@ -29,7 +29,7 @@ from xpnet.training.loop import Fit
 
 __all__ = ["ARRAYS", "carry_out", "fit", "remedy", "settings_to_resume", "what_is_given"]
 
-ARRAYS = ("X_val", "y_val", "X_test", "y_test", "sample_weight", "task")
+ARRAYS = ("X_val", "y_val", "X_test", "y_test", "sample_weight")
 """Keywords of `fit` that are no settings, but make up the data set."""
 
 
@@ -95,7 +95,7 @@ def fit(
     True
     """
     arrays = {"X_val": X_val, "y_val": y_val, "X_test": X_test, "y_test": y_test}
-    arrays |= {"sample_weight": sample_weight, "task": settings.pop("task", None)}
+    arrays |= {"sample_weight": sample_weight, "task": settings.get("task")}
     config, data = what_is_given(X, y, arrays, recipe, settings_to_resume(settings), settings)
     with StopSignals(signal.SIGINT) as signals:
         run = carry_out(config, data, signals, folder=config.resume or config.out, on_epoch=on_epoch)
@@ -123,7 +123,7 @@ def what_is_given(
     X, y, recipe, settings
         As for `fit`.
     arrays
-        The other arrays of `fit`, and the task, by name.
+        The other arrays of `fit`, and the task if it is given, by name.
     file
         With the settings of a run to resume.
 
@@ -133,13 +133,13 @@ def what_is_given(
         Arrays that make no data set; a data set or a name with arrays beside it, or of another task; settings
         that cannot be used.
     """
-    data, named, task = None, {}, arrays.get("task")
+    data, task = None, arrays.get("task")
     if isinstance(X, Dataset | str | os.PathLike):
         if y is not None or any(a is not None for name, a in arrays.items() if name != "task"):
             name = X.name if isinstance(X, Dataset) else os.fspath(X)
             raise InputError(f"{name!r:.60} has its labels with it: give arrays X and y, or a data set alone")
         if not isinstance(X, Dataset):
-            named = {"dataset": os.fspath(X)}
+            data = None
         elif task not in (None, X.task):
             raise InputError(f"{X.name!r:.60} is for {X.task}, not {task!r:.60}: leave out the task")
         else:
@@ -150,11 +150,10 @@ def what_is_given(
         data = datasets.from_arrays(X, y, **arrays)
     layers: list[Any] = [{"quiet": True}]
     layers += [recipes.path(recipe)] if recipe is not None else []
-    layers += [{"dataset": data.name}] if data is not None else []  # whatever a recipe was made for
     layers += [file] if file is not None else []
-    config = Config.of(*layers, **{**settings, **named})
-    if data is None and task is not None:
-        data = datasets.load(config.dataset, config.data_dir, progress=not config.quiet, task=task)
+    # Whatever a recipe or other settings were made for.
+    name = os.fspath(X) if data is None else data.name
+    config = Config.of(*layers, **{**settings, "dataset": name})
     return config, data
 
 
@@ -225,8 +224,10 @@ def carry_out(
     if folder is not None:
         claimed = run_folder.claim(folder, config.dataset)
     with claimed as place:
+        if place is not None and (place / "sweep.json").exists():
+            raise InputError(f"{place} holds a sweep, whose best the run would hide: give another --out")
         if data is None:
-            data = datasets.load(config.dataset, config.data_dir, progress=not config.quiet)
+            data = datasets.load(config.dataset, config.data_dir, progress=not config.quiet, task=config.task)
         if config.weights_image:
             plots.check_images(data.image_shape)
         check(config, data)  # before anything is removed or written

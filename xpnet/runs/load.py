@@ -22,6 +22,9 @@ from xpnet.training.model import Model
 
 __all__ = ["SavedRun", "load", "open_run"]
 
+UNKNOWN = "unknown"
+"""The data set of a run whose settings are gone."""
+
 
 def load(path: str | os.PathLike[str]) -> Run:
     """Load what was trained, from what the commands and `Run.save` write.
@@ -59,7 +62,7 @@ def load(path: str | os.PathLike[str]) -> Run:
     best = folder / "best.safetensors"
     return as_run(
         Experiment(
-            Config.of(settings) if settings else _settings_of(model),
+            Config.of({"dataset": UNKNOWN}, settings) if settings else _settings_of(model),
             model,
             _history(folder / "history.csv", model),
             _summary(folder / "summary.json"),
@@ -73,6 +76,7 @@ def _settings_of(model: Model) -> Config:
     """Return the settings that a model tells of itself, all others being the defaults."""
     how, mlp = model.preprocessing, model.mlp
     return Config(
+        dataset=UNKNOWN,
         hidden=mlp.sizes[1:-1],
         activation=mlp.activation,
         norm=mlp.norm,
@@ -94,10 +98,11 @@ def _summary(path: Path) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(found, dict):
-            return found
-        raise ValueError("it holds no names and values")
-    except (OSError, ValueError, RecursionError) as error:
+        kinds = {"status": str, "device": str, "backend": str, "steps": int, "seconds": float}
+        if all(isinstance(found[name], kind) for name, kind in kinds.items()):
+            return dict(found)
+        raise ValueError("a value in it is of another kind")
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise _damaged(path, error) from error
 
 
@@ -178,7 +183,7 @@ class SavedRun:
             name, data_dir = settings.get("dataset"), data_dir or settings.get("data_dir")
         if name is None:
             raise InputError(f"there is no config.json beside {self.path}: name the data set with --dataset")
-        task, names = self.model.task, self.model.class_names
+        task = self.model.task
         # Of a file the targets alone may not tell, as of whole numbers to predict.
         data = datasets.load(name, data_dir, progress=progress, task=task if Path(name).suffix else None)
         if data.task != task:
@@ -200,10 +205,10 @@ class SavedRun:
                     f"{data.name} has {has} {what} and the model {takes}: "
                     "give --dataset one like that which it was trained on"
                 )
-        return _renumbered(data, names)
+        return _renumbered(data, self.model)
 
 
-def _renumbered(data: Dataset, class_names: tuple[str, ...]) -> Dataset:
+def _renumbered(data: Dataset, model: Model) -> Dataset:
     """Return data with the class numbers of a model, which may know more classes than the data have.
 
     Raises
@@ -213,11 +218,13 @@ def _renumbered(data: Dataset, class_names: tuple[str, ...]) -> Dataset:
     """
     if data.task != "classification":
         return data
+    class_names = model.class_names
     labels = range(data.num_classes) if data.labels is None else data.labels
     fits = [name in class_names for name in data.class_names]
     by_name = any(fits)
-    if not by_name:  # of a model whose classes have names of their own, a file may hold the numbers
-        fits = [isinstance(label, int) and 0 <= label < len(class_names) for label in labels]
+    # Of a model whose classes are names, a file may hold the numbers.
+    if not by_name and (model.labels is None or all(isinstance(label, str) for label in model.labels)):
+        fits = [type(label) is int and 0 <= label < len(class_names) for label in labels]
     if not all(fits):
         raise InputError(
             f"{data.name} has the label {labels[fits.index(False)]!r:.60}, which is no class of the "

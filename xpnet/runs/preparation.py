@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xpnet.data import augment, transforms
 from xpnet.data.feed import Feed
-from xpnet.data.weights import by_class
+from xpnet.data.weights import by_class, unit_of
 from xpnet.datasets import Dataset
 from xpnet.device import Device
 from xpnet.errors import InputError
@@ -106,12 +106,12 @@ def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
             config.augmentation,
             data.image_shape if config.augmentation else None,
             device.put(_mean_image(data)) if config.cutout else None,
-            None if weight is None else device.put(weight, dtype),
+            None if weight is None else device.put(weight / unit_of(weight), dtype),
         )
         validation = Feed(
             transforms.apply_all(device, how, fitted, data.X_val, dtype),
             put_targets(data.y_val),
-            weight=None if weight_val is None else device.put(weight_val, dtype),
+            weight=None if weight_val is None else device.put(weight_val / unit_of(weight_val), dtype),
         )
     return Prepared(data, feed, validation, fitted, apply, target)
 

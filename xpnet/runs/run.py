@@ -127,10 +127,15 @@ class Run(Experiment):
         """
         path = Path(path).expanduser()
         if path.suffix == ".safetensors":
-            save_model(path, self.model)
+            save_model(_checked(path), self.model)
             return path
+        if path == Path():
+            raise InputError("an empty name is no folder to write to: give a path")
+        page = self._page()
         with run_folder.claim(str(path), self.config.dataset) as folder:
             run_folder.write(folder, self, pictures=plots.available())
+            with replacing(folder / "report.html") as temporary:
+                temporary.write_bytes(page)
         return folder
 
     def export(self, path: str | Path, format: str | None = None) -> Path:
@@ -149,7 +154,7 @@ class Run(Experiment):
         InputError
             No such format; or the package onnx is missing.
         """
-        path = Path(path).expanduser()
+        path = _checked(path)
         exporters.export(self.model, path, format)
         return path
 
@@ -166,18 +171,21 @@ class Run(Experiment):
         InputError
             No path, and the run has no folder.
         """
-        written = None if self.folder is None else self.folder / "report.html"
-        file = Path(path).expanduser() if path is not None else written
-        if self.validated is None and written is not None and written.is_file():
-            page = written.read_bytes()  # a run that was loaded knows less than its report says
-        else:
-            pictures = run_folder.pictures_of(self) if plots.available() else {}
-            page = run_folder.report_of(self, pictures).as_html()
-        if file is None:  # neither a path nor a folder
+        if path is None and self.folder is None:
             raise InputError('the run has no folder: give report a path, such as "report.html"')
+        file = _checked(path) if path is not None else self.folder / "report.html"  # type: ignore[operator]
+        page = self._page()
         with replacing(file) as temporary:
             temporary.write_bytes(page)
         return file
+
+    def _page(self) -> bytes:
+        """Return the report; of a run that was loaded the one in its folder, which knows more."""
+        written = None if self.folder is None else self.folder / "report.html"
+        if self.validated is None and written is not None and written.is_file():
+            return written.read_bytes()
+        pictures = run_folder.pictures_of(self) if plots.available() else {}
+        return run_folder.report_of(self, pictures).as_html()
 
     def __repr__(self) -> str:
         score = SCORE_OF[self.model.task]
@@ -220,6 +228,16 @@ class Run(Experiment):
         if len(shape) > 2 and fits and math.prod(shape[1:]) == features:
             return np.reshape(to_numpy(X), (shape[0], features))
         return X
+
+
+def _checked(path: str | Path) -> Path:
+    """Return the path of what is to be written; complain if there is no such folder to write it to."""
+    path = Path(path).expanduser()
+    if path.is_dir() or not path.name:
+        raise InputError(f"{path} is a folder: give the name of a file")
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent}: make it, or give another path")
+    return path
 
 
 def as_run(experiment: Experiment, folder: Path | None) -> Run:

@@ -100,8 +100,8 @@ def normalise(settings: Any) -> None:
     kinds, pairs = kinds_of(type(settings)), rivals(type(settings))
     for f in fields(settings):
         value = getattr(settings, f.name)
-        if isinstance(value, os.PathLike) and f.metadata.get("path"):
-            value = os.fspath(value)
+        if isinstance(value, str | os.PathLike) and f.metadata.get("path"):
+            value = os.path.expanduser(os.fspath(value))  # noqa: PTH111 - a name of a data set is no path
         value = kinds[f.name].take(flag(f.name), value)
         if value is None and f.name in pairs and getattr(settings, pairs[f.name]) is None:
             value = default_of(f)

@@ -20,13 +20,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from xpnet import datasets
 from xpnet.datasets import Dataset
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.runs.config import Config
 from xpnet.sweep.runner import run
 from xpnet.sweep.space import Choice, Distribution, LogUniform, Uniform, check_fixed, configs
+from xpnet.sweep.workers import load_of
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -87,7 +87,7 @@ def optimize(
     if min(trials, stack) < 1:
         raise InputError(f"trials and stack must be at least 1, not {trials} and {stack}")
     if executor is None:
-        data = data or datasets.load(base.dataset, base.data_dir)  # once for all stacks
+        data = data or load_of(base)  # once for all stacks
     for begin in range(0, trials, stack):
         with _asked(study, min(stack, trials - begin), space, base, share_batches) as asked:
             found = run(

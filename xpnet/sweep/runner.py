@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xpnet import datasets
 from xpnet.datasets import Dataset
 from xpnet.device import Device
 from xpnet.errors import InputError
@@ -19,7 +18,7 @@ from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung, groups
 from xpnet.sweep.space import check_alike
 from xpnet.sweep.store import Memory, Store, recorded
 from xpnet.sweep.table import as_text, cells
-from xpnet.sweep.workers import Here, There
+from xpnet.sweep.workers import Here, There, load_of
 from xpnet.text import html_table
 from xpnet.training.history import SCORE_OF, Row
 
@@ -127,7 +126,7 @@ def run(
     """
     check_alike(configs)
     stop = should_stop or (lambda: False)
-    shipped, data = data, data or datasets.load(configs[0].dataset, configs[0].data_dir)
+    shipped, data = data, data or load_of(configs[0])
     num_rows, score = len(data.X_train), SCORE_OF[data.task]
     for config in configs:
         check(config, data)  # before any work is done

@@ -68,8 +68,8 @@ def search(
     Parameters
     ----------
     X, y, recipe
-        As for `xpnet.fit`; so are, among the settings, ``X_val``, ``y_val``, ``X_test``, ``y_test``,
-        ``sample_weight`` and ``task``.
+        As for `xpnet.fit`; so are, among the settings, ``X_val``, ``y_val``, ``X_test``, ``y_test`` and
+        ``sample_weight``.
     grid
         The values to try by the name of the setting: ``{"learning_rate": [1e-3, 1e-2], "reg": [0, 1e-3]}``.
     ablation
@@ -115,7 +115,7 @@ def search(
     >>> len(table.rows), table.best.summary["val_accuracy"] == table.rows[0]["val_score"]
     (4, True)
     """
-    arrays = {name: settings.pop(name, None) for name in ARRAYS}
+    arrays = {name: settings.pop(name, None) for name in ARRAYS} | {"task": settings.get("task")}
     base, data = what_is_given(X, y, arrays, recipe, None, settings)
     configs = configs_of(
         grid or {},
@@ -156,6 +156,14 @@ def configs_of(
     InputError
         Values that cannot be swept over, or nothing to draw from.
     """
+    for name, flag in (("ablation", ablation), ("own_batches", own_batches)):
+        if not isinstance(flag, bool):
+            raise InputError(f"{name} must be True or False, not {flag!r:.60}")
+    for name, number in (("random", random), ("random_seed", random_seed)):
+        if number is not None and (type(number) is not int or number < 0):
+            raise InputError(f"--{name.replace('_', '-')} must be an integer, 0 or more, not {number!r:.60}")
+    if not isinstance(values, Mapping):
+        raise InputError(f"the grid must be values by the name of the setting, not {values!r:.60}")
     if ablation and random is not None:
         raise InputError("give either --ablation or --random")
     if random is None:
@@ -228,8 +236,10 @@ def carry_out(
     for name, reason in NOT_FOR_SWEEPS.items():
         if getattr(base, name):
             raise InputError(f"{reason}: drop --{name.replace('_', '-')}")
-    if max_nets is not None and max_nets < 1:
-        raise InputError(f"--max-nets must be at least 1, not {max_nets}")
+    if not isinstance(halving, bool):
+        raise InputError(f"halving must be True or False, not {halving!r:.60}")
+    if max_nets is not None and (type(max_nets) is not int or max_nets < 1):
+        raise InputError(f"--max-nets must be an integer, at least 1, not {max_nets!r:.60}")
     if base.weights_image and not plots.available():
         raise InputError(f"--weights-image needs matplotlib: {plots.INSTALL}")
     if executor is None:
@@ -238,7 +248,9 @@ def carry_out(
     if folder is not None:
         claimed = run_folder.claim(folder, base.dataset)
     with claimed as place:
-        loaded = data or datasets.load(base.dataset, base.data_dir, progress=not base.quiet)
+        if place is not None and (place / "model.safetensors").exists():
+            raise InputError(f"{place} holds a run, which the sweep's best would hide: give another --out")
+        loaded = data or datasets.load(base.dataset, base.data_dir, progress=not base.quiet, task=base.task)
         if base.weights_image:
             plots.check_images(loaded.image_shape)
         num_rows = len(loaded.X_train)

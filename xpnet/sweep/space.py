@@ -31,7 +31,7 @@ __all__ = [
 Point = dict[str, Any]
 """Hyper-parameters of one network by the name of the setting."""
 
-SAME_FOR_ALL = ("dataset", "data_dir", "device", "backend", "precision", "compile", "dtype")
+SAME_FOR_ALL = ("dataset", "data_dir", "task", "device", "backend", "precision", "compile", "dtype")
 """Settings that a sweep shares: its networks are compared on one data set, which is loaded once."""
 
 

@@ -14,6 +14,7 @@ from concurrent.futures import (
     wait,
 )
 from functools import lru_cache
+from typing import TypeAlias
 
 from xpnet import datasets
 from xpnet.datasets import Dataset
@@ -24,8 +25,12 @@ from xpnet.runs.preparation import Prepared, prepare
 from xpnet.sweep.chunk import Outcome, Task, train_chunk
 from xpnet.sweep.plan import Cut, choose_cut, cores
 from xpnet.training.history import Row
+from xpnet.typing import Task as Predicted
 
-__all__ = ["Here", "There", "train_on_worker"]
+__all__ = ["Here", "There", "load_of", "train_on_worker"]
+
+Named: TypeAlias = tuple[str, str | None, Predicted | None]
+"""Name, folder and task of a data set that each worker loads for itself."""
 
 PREPARED = 2
 """Data sets, each prepared in another way, that are kept: as many as two cores may work on at a time."""
@@ -124,7 +129,7 @@ class There:
         stop: Callable[[], bool],
     ) -> None:
         self._executor = executor
-        self._source = data or (config.dataset, config.data_dir)
+        self._source = data or (config.dataset, config.data_dir, config.task)
         if device is None:
             self._options = Options(config.device, config.backend, config.precision, config.compile)
         else:
@@ -158,7 +163,7 @@ class There:
                 future.cancel()
 
 
-def train_on_worker(task: Task, source: Dataset | tuple[str, str | None], options: Options) -> Outcome:
+def train_on_worker(task: Task, source: Dataset | Named, options: Options) -> Outcome:
     """Train a chunk in a worker's process; it loads the data and takes its own device, once."""
     prepared = (
         Preparations(source, get_device(*options))
@@ -172,5 +177,10 @@ def train_on_worker(task: Task, source: Dataset | tuple[str, str | None], option
 
 
 @lru_cache(maxsize=1)
-def _loaded(name: str, data_dir: str | None, options: Options) -> Preparations:
-    return Preparations(datasets.load(name, data_dir), get_device(*options))
+def _loaded(name: str, data_dir: str | None, task: Predicted | None, options: Options) -> Preparations:
+    return Preparations(datasets.load(name, data_dir, task=task), get_device(*options))
+
+
+def load_of(config: Config) -> Dataset:
+    """Return the data set that settings name."""
+    return datasets.load(config.dataset, config.data_dir, task=config.task)

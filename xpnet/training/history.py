@@ -47,7 +47,8 @@ class History:
 
     def __repr__(self) -> str:
         """Return the steps and epochs, and what was measured in the last and in the best of them."""
-        lines = [f"History({len(self.losses)} steps, {len(self.rows)} epochs"]
+        last = self.rows[-1] if self.rows else None
+        lines = [f"History({last.step if last else 0} steps, {last.epoch if last else 0} epochs"]
         if self.rows:
             lines.append(f"  last: {_figures(self.rows[-1])}")
         best = self._best()

@@ -163,7 +163,9 @@ class Model:
             return P if self.target is None else P * self.target.scale + self.target.mean
         if self.is_averaged:
             with np.errstate(divide="ignore"):  # the logarithm of 0 is minus infinity
-                P = np.log(P) if self.output == "softmax" else np.log(P) - np.log1p(-P)
+                P = np.log(P)
+                if self.output == "logistic":
+                    P -= np.log(self._predictions(X, device, "not-logistic"))
         return P
 
     def probabilities(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[Any]:
