@@ -74,7 +74,7 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         self._set_params({name: value.astype(dtype) for name, value in params.items()})
         self._memory: State = {}
         self._updates = 0
-        self.t_, self.loss_ = 0, math.nan
+        self.n_iter_, self.t_, self.loss_ = 0, 0, math.nan
         self.loss_curve_: list[float] = []
         self.validation_scores_: list[float] | None = None
         self.best_validation_score_: float | None = None
