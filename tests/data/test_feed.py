@@ -143,7 +143,7 @@ def test_bytes_are_prepared_batch_by_batch_where_a_device_likes_that_better(prep
         assert x.dtype == dtype
         np.testing.assert_array_equal(x, at_once.feed.X[index])
         np.testing.assert_array_equal(y, data.y_train[index])
-    np.testing.assert_array_equal(raw.X_val, at_once.X_val)
+    np.testing.assert_array_equal(raw.validation.X, at_once.validation.X)
 
 
 @pytest.mark.parametrize(

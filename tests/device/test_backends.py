@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from command_lines import call
 
-from xpnet import TwoLayerNet, train
-from xpnet.commands import evaluate, predict
+from xpnet import TwoLayerNet
+from xpnet.commands import evaluate, predict, sweep, train
 from xpnet.device import get_device
 from xpnet.errors import DeviceError, InputError
 from xpnet.runs.config import Config
-from xpnet.sweep import __main__ as sweep
 
 PACKAGES = {"torch": "PyTorch", "jax": "JAX"}
 SETTINGS = ("--hidden", "16", "--iterations", "60", "--quiet")

@@ -120,7 +120,7 @@ def a_step(device, solver="momentum", steps=11, batch_size=6):
 
     some = start()["params"]
     rates = regime.learning_rates(hyper, (), range(steps), 0)
-    draws = draw_epoch(device, feed, regime, hyper, some, sources(4), 0, 0, rates)
+    (draws,) = draw_epoch(device, feed, regime, hyper, some, sources(4), 0, 0, {"rate": rates})
     return make_step(device, MLP_543, feed, regime, hyper, some), start, draws
 
 
