@@ -1,8 +1,8 @@
 """``xpnet evaluate``: figures, tables and pictures of a run."""
 
 import json
-from dataclasses import replace
 import os
+from dataclasses import replace
 
 import models
 import numpy as np
