@@ -69,7 +69,7 @@ commons = st.fixed_dictionaries(
 
 @pytest.mark.parametrize("of", DATA)
 @given(points=points, common=commons, share_batches=st.booleans(), dtype=st.sampled_from(sorted(TOLERANCE)))
-@hypothesis.settings(max_examples=25)
+@hypothesis.settings(max_examples=10)
 def test_to_the_bit(of, points, common, share_batches, dtype):
     check_stack(points, common, share_batches, dtype, DATA[of])
 
