@@ -69,7 +69,7 @@ def configs(grid: Grid) -> list[Any]:
 def stacked(grid: Grid, size: int | None = None, backend: str = "auto", compiled: bool = False) -> Block:
     """xpnet: the grid cut into stacks as `xpnet.sweep` cuts it, or into stacks of ``size``."""
     from xpnet.datasets import Dataset
-    from xpnet.device import SHARED_FROM, get_device, one_blas_thread
+    from xpnet.device import get_device, one_blas_thread, small_products
     from xpnet.runs.networks import hyper_of, initial, sources_of
     from xpnet.runs.preparation import prepare
     from xpnet.sweep.plan import Cut, choose_cut
@@ -90,7 +90,7 @@ def stacked(grid: Grid, size: int | None = None, backend: str = "auto", compiled
     threads = ThreadPoolExecutor(cut.workers)
     # As the commands do: a sweep of several networks always, a network alone where its products are small.
     is_sweep = size is None and grid.nets > 1
-    small = 2 * grid.batch * grid.features * grid.hidden < SHARED_FROM
+    small = small_products(grid.batch, mlp.sizes)
     one_thread = device.is_host and (is_sweep or small)
 
     def block(steps: int) -> None:

@@ -10,7 +10,7 @@ from xpnet.data.weights import unit_of
 from xpnet.datasets import from_arrays
 from xpnet.errors import InputError
 from xpnet.runs.config import Config
-from xpnet.runs.preparation import check, prepare, standardised
+from xpnet.runs.preparation import check, prepare
 
 CATS = from_arrays(
     np.arange(24.0).reshape(12, 2),
@@ -166,7 +166,7 @@ def test_targets_are_standardised(device, dtype, scale, shift, weights):
     np.testing.assert_allclose(mean, np.average(data.y_train, axis=0, weights=weight), atol=1e-9 * scale)
     back = device.to_host(prepared.validation.y) * deviation + mean
     np.testing.assert_allclose(back, data.y_val, atol=10 * max(atol, 1e-15 * shift) * scale)
-    np.testing.assert_allclose(y, standardised(prepared.target, data.y_train), atol=atol)
+    np.testing.assert_allclose(y, prepared.target.apply(data.y_train), atol=atol)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -7.0, 1e150, 1e-150, 123456.789])

@@ -34,18 +34,7 @@ NAME = "xpnet evaluate"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Evaluate the run that the arguments name.
-
-    Parameters
-    ----------
-    argv
-        Arguments; those of the process by default.
-
-    Returns
-    -------
-    int
-        0; 2 with one line on standard error after an error that a user can mend; 130 after Ctrl-C.
-    """
+    """Evaluate the run that the arguments name; return the exit status of `run_command`."""
     return run_command(NAME, lambda _: _evaluate(_parse(argv)))
 
 

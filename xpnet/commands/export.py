@@ -4,6 +4,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from xpnet import exporters
 from xpnet.commands.console import complain, run_command
 from xpnet.commands.flags import Parser, add_run
 from xpnet.commands.outputs import check_output, refusing
@@ -20,18 +21,7 @@ FILES = {"onnx": "model.onnx", "torch": "model-torch.safetensors"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Export the run that the arguments name.
-
-    Parameters
-    ----------
-    argv
-        Arguments; those of the process by default.
-
-    Returns
-    -------
-    int
-        0; 2 with one line on standard error after an error that a user can mend; 130 after Ctrl-C.
-    """
+    """Export the run that the arguments name; return the exit status of `run_command`."""
     return run_command(NAME, lambda _: _export(_parse(argv)))
 
 
@@ -60,16 +50,8 @@ def _export(given: Namespace) -> int:
     check_output(path)
     if path.exists() and path.samefile(run.path):
         raise InputError(f"{path} is the model itself: give another --output")
-    source = ""
     with refusing(path):
-        if given.format == "onnx":
-            from xpnet.exporters import onnx
-
-            onnx.export(run.model, path)
-        else:
-            from xpnet.exporters import pytorch
-
-            source = pytorch.export(run.model, path)
+        source = exporters.export(run.model, path, given.format)
     print(source, end="")
     # Not on standard output, which is the source alone.
     complain(NAME, f"written to {printable(str(path))}")

@@ -30,18 +30,7 @@ WHITE_OF_DIGITS = 16.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Predict the rows that the arguments name.
-
-    Parameters
-    ----------
-    argv
-        Arguments; those of the process by default.
-
-    Returns
-    -------
-    int
-        0; 2 with one line on standard error after an error that a user can mend; 130 after Ctrl-C.
-    """
+    """Predict the rows that the arguments name; return the exit status of `run_command`."""
     return run_command(NAME, lambda _: _predict(_parse(argv)))
 
 

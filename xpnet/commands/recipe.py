@@ -12,18 +12,7 @@ NAME = "xpnet recipe"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the recipe that the arguments name, or the names of all.
-
-    Parameters
-    ----------
-    argv
-        Arguments; those of the process by default.
-
-    Returns
-    -------
-    int
-        0; 2 with one line on standard error if there is no such recipe.
-    """
+    """Print the recipe that the arguments name, or all names; return the exit status of `run_command`."""
     return run_command(NAME, lambda _: _print(argv))
 
 

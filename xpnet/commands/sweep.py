@@ -77,19 +77,7 @@ class SweepConfig(Config):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train the networks that the arguments describe.
-
-    Parameters
-    ----------
-    argv
-        Arguments; those of the process by default.
-
-    Returns
-    -------
-    int
-        0; 2 after an error that a user can mend; 130 after Ctrl-C. Each but 0 with one line on standard
-        error that says why.
-    """
+    """Train the networks that the arguments describe; return the exit status of `run_command`."""
     return run_command(NAME, lambda signals: _sweep(_read_settings(argv), signals))
 
 

@@ -22,19 +22,7 @@ NAME = "xpnet train"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train the network that the arguments describe.
-
-    Parameters
-    ----------
-    argv
-        Arguments; those of the process by default.
-
-    Returns
-    -------
-    int
-        0; 2 after an error that a user can mend, the loss's overflowing included; 130 after Ctrl-C.
-        Each but 0 with one line on standard error that says why.
-    """
+    """Train the network that the arguments describe; return the exit status of `run_command`."""
     return run_command(NAME, lambda signals: _train(_read_config(argv), signals))
 
 

@@ -16,12 +16,11 @@ from xpnet.device.arrays import dtype_name, to_numpy
 from xpnet.device.base import Device, Options, of_step, one_by_one
 from xpnet.device.cuda import CudaDevice
 from xpnet.device.jax import JaxDevice
-from xpnet.device.threads import SHARED_FROM, one_blas_thread
+from xpnet.device.threads import one_blas_thread, small_products
 from xpnet.device.torch import TorchDevice
 from xpnet.errors import DeviceError
 
 __all__ = [
-    "SHARED_FROM",
     "Backend",
     "CudaDevice",
     "Device",
@@ -32,6 +31,7 @@ __all__ = [
     "of_step",
     "one_blas_thread",
     "one_by_one",
+    "small_products",
     "to_numpy",
 ]
 

@@ -1,16 +1,21 @@
 """BLAS threads on the CPU: products that are worth several, and stacks that have threads of their own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
 from xpnet.device.shared import Shared
 
-__all__ = ["SHARED_FROM", "one_blas_thread"]
-
+__all__ = ["one_blas_thread", "small_products"]
 
 SHARED_FROM = 20_000_000
 """Operations of a step's largest product from which a second BLAS thread begins to pay. With smaller ones
 it gains nothing, and on a busy machine threads that wait for each other cost many times the product."""
+
+
+def small_products(batch_size: int, sizes: Sequence[int]) -> bool:
+    """Return whether the products of a step are too small to share out to threads, by the layers' sizes."""
+    return max(2 * batch_size * a * b for a, b in pairwise(sizes)) < SHARED_FROM
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from xpnet.data import transforms
-from xpnet.device import SHARED_FROM, get_device, one_blas_thread
+from xpnet.device import get_device, one_blas_thread, small_products
 from xpnet.errors import InputError
 from xpnet.estimator import inputs, settings
 from xpnet.estimator.fitting import Fitting, Rows
@@ -157,7 +156,7 @@ class Estimator(Fitting):
             X_val, y_val = inputs.checked(self, *given, dtype=dtype, reset=False, **self._of_targets())
             validation = Rows(X_val, self._encode(y_val, False), None)
         how = settings.preprocessing_of(parameters)
-        if how.kind != "none" and hasattr(X, "toarray"):
+        if how.kind != "none" and any(hasattr(part.X, "toarray") for part in (rows, validation) if part):
             raise InputError(f"preprocess={how.kind!r} takes dense rows: give X.toarray(), or use 'none'")
         mlp = self._network(how.output_features(X.shape[1]), target, fresh)
         if fresh:
@@ -171,10 +170,9 @@ class Estimator(Fitting):
             warnings.warn(
                 f"batch_size {self.batch_size} is clipped to the {size} training rows", stacklevel=3
             )
-        products = max(2 * size * into * out for into, out in pairwise(mlp.sizes))
         self._mlp, self._how = mlp, how
         try:
-            with one_blas_thread(products < SHARED_FROM):
+            with one_blas_thread(device.is_host and small_products(size, mlp.sizes)):
                 if fresh and how.kind != "none":
                     self._fitted = transforms.fit(how, rows.X, device, dtype)
                 self._train(device, mlp, rows, size, validation, incremental)

@@ -16,7 +16,6 @@ from xpnet.data.batches import batches_per_epoch
 from xpnet.data.feed import Feed, HostRows
 from xpnet.data.weights import unit_of
 from xpnet.device import Device
-from xpnet.errors import InputError
 from xpnet.estimator import settings
 from xpnet.estimator.pace import Pace, Settled
 from xpnet.nn import backprop
@@ -179,8 +178,6 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         """Return rows as training takes them, on the device; sparse ones stay on the host."""
         dtype = str(self.coefs_[0].dtype)
         how = self._how
-        if hasattr(rows.X, "toarray") and how.kind != "none":
-            raise InputError(f"preprocess={how.kind!r} takes dense rows: give X.toarray(), or use 'none'")
         if hasattr(rows.X, "toarray"):
             X: Any = HostRows(rows.X, device, dtype)
         elif how.kind == "none":

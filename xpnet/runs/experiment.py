@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.datasets import Dataset
-from xpnet.device import Device, one_blas_thread
+from xpnet.device import Device, one_blas_thread, small_products
 from xpnet.runs.config import Config
-from xpnet.runs.networks import schedule_of, small_products, train
+from xpnet.runs.networks import schedule_of, train
 from xpnet.runs.preparation import Prepared, check, prepare
 from xpnet.training.history import SCORE_OF, History
 from xpnet.training.loop import Fit
@@ -105,7 +105,7 @@ def run(
     mlp = config.mlp(data.num_features, data.num_outputs)
     began = time.perf_counter() - (after.history.rows[-1].seconds if after else 0.0)
     prepared = prepare(config, data, device)
-    with one_blas_thread(device.is_host and small_products(config, mlp)):
+    with one_blas_thread(device.is_host and small_products(config.batch_size, mlp.sizes)):
         result = train(
             members,
             mlp,

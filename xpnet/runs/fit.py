@@ -138,12 +138,10 @@ def what_is_given(
         if y is not None or any(a is not None for name, a in arrays.items() if name != "task"):
             name = X.name if isinstance(X, Dataset) else os.fspath(X)
             raise InputError(f"{name!r:.60} has its labels with it: give arrays X and y, or a data set alone")
-        if not isinstance(X, Dataset):
-            data = None
-        elif task not in (None, X.task):
-            raise InputError(f"{X.name!r:.60} is for {X.task}, not {task!r:.60}: leave out the task")
-        else:
+        if isinstance(X, Dataset):
             data = X
+            if task not in (None, X.task):
+                raise InputError(f"{X.name!r:.60} is for {X.task}, not {task!r:.60}: leave out the task")
     elif y is None:
         raise InputError("X is an array, so what it is to predict is missing: give y, too")
     else:

@@ -23,9 +23,8 @@ from xpnet.reporting.report import Report
 from xpnet.runs.config import Config, defaults_for
 from xpnet.runs.experiment import Experiment
 from xpnet.runs.model_file import save_model
-from xpnet.training.history import SCORE_OF, Row
+from xpnet.training.history import SCORE_OF, Row, columns_of
 from xpnet.training.model import Model
-from xpnet.typing import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -120,7 +119,7 @@ def write(folder: Path, run: Experiment, pictures: bool) -> None:
     else:
         (folder / "best.safetensors").unlink(missing_ok=True)  # of the run that was here before
     write_settings(folder, config)
-    lines = [",".join(_columns(model.task))]
+    lines = [",".join(columns_of(model.task))]
     lines += [_csv(row, config) for row in run.history.rows]
     _write_text(folder / "history.csv", "\n".join(lines) + "\n")
     _write_text(folder / "summary.json", json.dumps(run.summary, indent=2) + "\n")
@@ -190,11 +189,6 @@ def report_of(run: Experiment, pictures: Mapping[str, bytes]) -> Report:
         predicted=run.validated.predicted if run.validated is not None and classes else None,
         pictures=pictures,
     )
-
-
-def _columns(task: Task) -> list[str]:
-    """Names of the columns of ``history.csv``: scores under what they are for the task."""
-    return [name.replace("score", SCORE_OF[task]) for name in Row._fields]
 
 
 def _png(figure: "Figure") -> bytes:

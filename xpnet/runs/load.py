@@ -17,7 +17,7 @@ from xpnet.runs.experiment import Experiment
 from xpnet.runs.model_file import load_model
 from xpnet.runs.run import Run, as_run
 from xpnet.runs.settings import read_file
-from xpnet.training.history import SCORE_OF, History, Row
+from xpnet.training.history import History, Row, columns_of
 from xpnet.training.model import Model
 
 __all__ = ["SavedRun", "load", "open_run"]
@@ -53,10 +53,9 @@ def load(path: str | os.PathLike[str]) -> Run:
     >>> xpnet.load("runs/digits").summary == run.summary
     True
     """
-    saved = open_run(os.fspath(Path(path).expanduser()))
+    saved = open_run(path)
     folder, model = saved.folder, saved.model
-    given = Path(path).expanduser()
-    if given.is_file() and given.name not in ("model.safetensors", "best.safetensors"):
+    if saved.path.name not in ("model.safetensors", "best.safetensors"):  # of no run folder
         return as_run(Experiment(_settings_of(model), model, History(), {}), None)
     settings = saved.settings()
     best = folder / "best.safetensors"
@@ -110,7 +109,7 @@ def _history(path: Path, model: Model) -> History:
     """Return the rows of ``history.csv``; none if it isn't there."""
     if not path.is_file():
         return History()
-    columns = [name.replace("score", SCORE_OF[model.task]) for name in Row._fields]
+    columns = columns_of(model.task)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             header, *lines = csv.reader(file)
@@ -244,7 +243,7 @@ def _renumbered(data: Dataset, model: Model) -> Dataset:
     )
 
 
-def open_run(path: str) -> SavedRun:
+def open_run(path: str | os.PathLike[str]) -> SavedRun:
     """Load the model of a run.
 
     Parameters
@@ -257,7 +256,7 @@ def open_run(path: str) -> SavedRun:
     InputError
         There is none, or it is damaged.
     """
-    given = Path(path)
+    given = Path(path).expanduser()
     if not (given / "model.safetensors").exists() and (given / "best").is_dir():
         given /= "best"
     file = given / "model.safetensors" if given.is_dir() else given

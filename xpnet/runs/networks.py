@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,11 @@ from numpy.typing import NDArray
 
 from xpnet.data import augment
 from xpnet.data.batches import batches_per_epoch, epoch_ends
-from xpnet.device import SHARED_FROM, Device
+from xpnet.device import Device
 from xpnet.nn import backprop, losses
 from xpnet.nn.mlp import MLP, init
 from xpnet.runs.config import Config
-from xpnet.runs.preparation import Prepared, standardised
+from xpnet.runs.preparation import Prepared
 from xpnet.training.draws import Sources
 from xpnet.training.history import History
 from xpnet.training.loop import Fit, fit
@@ -30,7 +29,6 @@ __all__ = [
     "schedule_of",
     "scores",
     "share_inputs",
-    "small_products",
     "sources_of",
     "train",
 ]
@@ -181,7 +179,7 @@ def scores(config: Config, mlp: MLP, params: Params, prepared: Prepared, device:
     output = losses.OUTPUT_OF[config.loss_of(data.task)]
     y_train, y_val = feed.y, validation.y
     if prepared.target is not None:  # on the device they may be rounded to float32
-        y_train, y_val = (standardised(prepared.target, y) for y in (data.y_train, data.y_val))
+        y_train, y_val = map(prepared.target.apply, (data.y_train, data.y_val))
 
     X_val: Any = validation.X
     apply_val: Callable[[Array], Array] = _as_it_is
@@ -206,11 +204,6 @@ def scores(config: Config, mlp: MLP, params: Params, prepared: Prepared, device:
 
 def _as_it_is(rows: Array) -> Array:
     return rows
-
-
-def small_products(config: Config, mlp: MLP) -> bool:
-    """Return whether a step's products are too small to share out to threads."""
-    return max(2 * config.batch_size * a * b for a, b in pairwise(mlp.sizes)) < SHARED_FROM
 
 
 def _rng(seed: int, *stream: int) -> np.random.Generator:

@@ -18,7 +18,7 @@ from xpnet.runs.config import Config
 from xpnet.training.model import Scale
 from xpnet.typing import Array
 
-__all__ = ["Prepared", "check", "prepare", "standardised"]
+__all__ = ["Prepared", "check", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
 
     def put_targets(y: NDArray[Any]) -> Array:
         if target is not None:
-            return device.put(standardised(target, y), dtype)
+            return device.put(target.apply(y), dtype)
         return device.put(y, None if data.task == "classification" else dtype)
 
     with device.active():
@@ -114,11 +114,6 @@ def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
             weight=None if weight_val is None else device.put(weight_val / unit_of(weight_val), dtype),
         )
     return Prepared(data, feed, validation, fitted, apply, target)
-
-
-def standardised(target: Scale, y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the numbers of a regression as the network has them."""
-    return (y - target.mean) / target.scale
 
 
 def _weights(config: Config, data: Dataset) -> NDArray[np.float64] | None:

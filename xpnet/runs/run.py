@@ -108,8 +108,7 @@ class Run(Experiment):
                 raise InputError(
                     f"y has {len(target)} rows and X {len(predicted)}: give one for each row, of one or more"
                 )
-            found = metrics.regression(target, predicted)
-            return {name: float(np.mean(values)) for name, values in found._asdict().items()}
+            return metrics.regression(target, predicted).mean()
         return {"accuracy": model.score(self._rows(X), target, device)}
 
     def save(self, path: str | Path) -> Path:

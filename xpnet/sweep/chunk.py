@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.device import Device, one_blas_thread
+from xpnet.device import Device, one_blas_thread, small_products
 from xpnet.runs.config import Config
-from xpnet.runs.networks import scores, small_products, train
+from xpnet.runs.networks import scores, train
 from xpnet.runs.preparation import Prepared
 from xpnet.training.history import History, Row
 from xpnet.training.step import trained
@@ -103,7 +103,9 @@ def train_chunk(
     mlp = configs[0].mlp(prepared.data.num_features, prepared.data.num_outputs)
     began = time.perf_counter()
     # One BLAS thread however many stacks train at a time: the last bits depend on their number.
-    with one_blas_thread(device.is_host and (not task.lone or small_products(configs[0], mlp))):
+    with one_blas_thread(
+        device.is_host and (not task.lone or small_products(configs[0].batch_size, mlp.sizes))
+    ):
         result = train(
             configs,
             mlp,

@@ -25,8 +25,9 @@ from xpnet.runs import folder as run_folder
 from xpnet.runs.config import Config
 from xpnet.runs.experiment import record
 from xpnet.runs.fit import ARRAYS, what_is_given
-from xpnet.runs.preparation import check, prepare
+from xpnet.runs.preparation import prepare
 from xpnet.runs.run import Run, as_run
+from xpnet.runs.settings import flag
 from xpnet.sweep import display, space
 from xpnet.sweep import plots as sweep_plots
 from xpnet.sweep.chunk import Trained
@@ -156,12 +157,12 @@ def configs_of(
     InputError
         Values that cannot be swept over, or nothing to draw from.
     """
-    for name, flag in (("ablation", ablation), ("own_batches", own_batches)):
-        if not isinstance(flag, bool):
-            raise InputError(f"{name} must be True or False, not {flag!r:.60}")
+    for name, value in (("ablation", ablation), ("own_batches", own_batches)):
+        if not isinstance(value, bool):
+            raise InputError(f"{name} must be True or False, not {value!r:.60}")
     for name, number in (("random", random), ("random_seed", random_seed)):
         if number is not None and (type(number) is not int or number < 0):
-            raise InputError(f"--{name.replace('_', '-')} must be an integer, 0 or more, not {number!r:.60}")
+            raise InputError(f"{flag(name)} must be an integer, 0 or more, not {number!r:.60}")
     if not isinstance(values, Mapping):
         raise InputError(f"the grid must be values by the name of the setting, not {values!r:.60}")
     if ablation and random is not None:
@@ -234,8 +235,8 @@ def carry_out(
     space.check_alike(configs)
     base = configs[0]
     for name, reason in NOT_FOR_SWEEPS.items():
-        if getattr(base, name):
-            raise InputError(f"{reason}: drop --{name.replace('_', '-')}")
+        if any(getattr(config, name) for config in configs):
+            raise InputError(f"{reason}: drop {flag(name)}")
     if not isinstance(halving, bool):
         raise InputError(f"halving must be True or False, not {halving!r:.60}")
     if max_nets is not None and (type(max_nets) is not int or max_nets < 1):
@@ -254,8 +255,6 @@ def carry_out(
         if base.weights_image:
             plots.check_images(loaded.image_shape)
         num_rows = len(loaded.X_train)
-        for config in configs:
-            check(config, loaded)  # before any work is done
         halvings = count_halvings(configs, num_rows) if halving else 0
         total, score = total_steps(configs, num_rows, halvings), SCORE_OF[loaded.task]
         with signals.listening(), display.start(configs, total, base.quiet, score) as shown:

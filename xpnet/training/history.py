@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from xpnet.text import html_table
 from xpnet.typing import Task
 
-__all__ = ["SCORE_OF", "History", "Row"]
+__all__ = ["SCORE_OF", "History", "Row", "columns_of"]
 
 SCORE_OF: Mapping[Task, str] = {"classification": "accuracy", "multilabel": "accuracy", "regression": "r2"}
 """What the score of a task is called, in files and on pictures (see `xpnet.training.evaluation`)."""
@@ -36,6 +36,11 @@ class Row(NamedTuple):
     val_loss: Any
     val_score: Any
     seconds: float
+
+
+def columns_of(task: Task) -> list[str]:
+    """Return the names of a row's values in a file: scores under what they are for the task."""
+    return [name.replace("score", SCORE_OF[task]) for name in Row._fields]
 
 
 @dataclass

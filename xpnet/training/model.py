@@ -40,6 +40,14 @@ class Scale(NamedTuple):
         varies = y.max(axis=0) > y.min(axis=0)
         return cls(mean * unit, np.where(varies & (variance > 0), np.sqrt(variance) * unit, 1.0))
 
+    def apply(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return targets as the network has them."""
+        return (y - self.mean) / self.scale
+
+    def undo(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the network's numbers as targets."""
+        return y * self.scale + self.mean
+
 
 @dataclass(frozen=True, eq=False, repr=False)  # eq: comparing arrays gives arrays, not a truth value
 class Model:
@@ -160,7 +168,7 @@ class Model:
         P = self._predictions(X, device, self.output if self.is_averaged else "identity")
         if self.task == "regression":
             P = np.asarray(P, np.float64)  # float32 would lose a deviation small against the mean
-            return P if self.target is None else P * self.target.scale + self.target.mean
+            return P if self.target is None else self.target.undo(P)
         if self.is_averaged:
             with np.errstate(divide="ignore"):  # the logarithm of 0 is minus infinity
                 P = np.log(P)
@@ -240,7 +248,7 @@ class Model:
         if y.shape != shape or not rows.shape[0]:
             raise InputError(f"y has shape {y.shape}: give {shape}, of one row or more")
         if self.target is not None:  # of which R² is the same
-            y = (y - self.target.mean) / self.target.scale
+            y = self.target.apply(y)
         with device.active():
             found = self._parts(rows, device, self.output)
             return float(scoring.score(device, found, y, self.output, weight))
