@@ -463,8 +463,11 @@ def test_in_float32_the_network_is_nearly_the_same():
 # Devices
 
 
-@pytest.mark.parametrize("kind", ["binary", "multiclass"])
-@pytest.mark.parametrize("how", [{}, {"solver": "sgd", "dropout": 0.2, "early_stopping": True}], ids=str)
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [("binary", {}), ("multiclass", {"solver": "sgd", "dropout": 0.2, "early_stopping": True})],
+    ids=["binary-adam", "multiclass-sgd"],
+)
 def test_training_on_every_device(device, dtype, kind, how):
     """The attributes are NumPy's, and the network is the one of the CPU."""
     X, y = classes(kind)

@@ -146,7 +146,7 @@ def test_validation_and_test_are_averaged_over_views_and_training_is_not(averagi
 @pytest.mark.parametrize("averaging", ["none", "flip"])
 @pytest.mark.parametrize("flip", [False, True])
 def test_scores_of_a_stack_are_those_of_its_networks(device, averaging, flip):
-    config = dataclasses.replace(ADAM, averaging=averaging, flip=flip, dtype="float32")
+    config = dataclasses.replace(ADAM, averaging=averaging, flip=flip, dtype="float32", iterations=10)
     configs = [dataclasses.replace(config, seed=seed) for seed in range(3)]
     prepared, mlp = prepare(config, IMAGES, device), config.mlp(12, 3)
     params = train(configs, mlp, prepared, device).params

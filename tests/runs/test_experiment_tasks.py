@@ -113,7 +113,7 @@ def test_an_ensemble_predicts_the_mean(data):
 @pytest.mark.parametrize("data", [numbers(2), labels(), numbers(1, weights=True)])
 def test_scores_of_a_stack_are_those_of_its_networks(device, data, averaging):
     data = dataclasses.replace(data, image_shape=(2, 2, 1))
-    config = dataclasses.replace(ADAM, averaging=averaging, dtype="float32", iterations=30)
+    config = dataclasses.replace(ADAM, averaging=averaging, dtype="float32", iterations=10)
     configs = [dataclasses.replace(config, seed=seed) for seed in range(3)]
     prepared, mlp = prepare(config, data, device), config.mlp(4, data.num_outputs)
     params = train(configs, mlp, prepared, device).params

@@ -107,7 +107,7 @@ IMAGES = dataclasses.replace(blobs(features=12, dtype="float32"), image_shape=(4
     share_batches=st.booleans(),
     dtype=st.sampled_from(sorted(TOLERANCE)),
 )
-@hypothesis.settings(max_examples=40)
+@hypothesis.settings(max_examples=20)
 def test_every_technique_to_the_bit(solver, points, common, share_batches, dtype):
     check_stack(points, common | {"solver": solver}, share_batches, dtype, IMAGES)
 

@@ -104,8 +104,10 @@ def test_of_a_network_that_is_not_trained_nothing_changes():
 # Runs
 
 
-@pytest.mark.parametrize("monitor", ["val_loss", "val_score"])
-@pytest.mark.parametrize(("patience", "min_delta"), [(1, 0.0), (2, 0.0), (3, 0.05), (2, 100.0)])
+@pytest.mark.parametrize(
+    ("monitor", "patience", "min_delta"),
+    [("val_score", 1, 0.0), ("val_loss", 2, 0.0), ("val_loss", 3, 0.05), ("val_score", 2, 100.0)],
+)
 def test_a_run_stops_by_the_rule(device, dtype, data, monitor, patience, min_delta):
     hyper = Hyper(1.5, 1.0, 0.0, ema=0.5)
     params = random_params(np.random.default_rng(1))

@@ -1,6 +1,8 @@
 """200 steps on every device and in every library, against the same seed and batches in NumPy."""
 
 import dataclasses
+import functools
+import json
 
 import numpy as np
 import pytest
@@ -24,6 +26,32 @@ def distance(found, expected):
     )
 
 
+@functools.cache  # most of all what is trained in NumPy, for each device to compare with
+def on_digits(place, dtype, settings):
+    config = Config(**({"hidden": (32,), "iterations": 200, "dtype": dtype} | json.loads(settings)))
+    return run(config, datasets.load("digits", None), place)
+
+
+@functools.cache
+def with_everything(place, dtype, solver):
+    mlp = dataclasses.replace(EVERYTHING["mlp"], norm="batch" if solver == "sgd" else "layer")
+    regime = dataclasses.replace(EVERYTHING["regime"], solver=solver, num_steps=200)
+    hyper = dataclasses.replace(EVERYTHING["hyper"], learning_rate=np.array([0.01, 0.02]))
+    params = random_params(np.random.default_rng(31), (2,), mlp)
+    with place.active():
+        result = fit(
+            mlp,
+            begin(place, params, dtype, regime, hyper),
+            image_feed(place, dtype, EVERYTHING["augmentation"]),
+            device=place,
+            regime=regime,
+            hyper=hyper,
+            sources=own_sources(32, 33) if solver == "adam" else sources(34),
+        )
+        assert not result.diverged_at.any()
+        return on_host(place, result.params)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -34,9 +62,7 @@ def distance(found, expected):
     ids=["default", "adam", "deep"],
 )
 def test_a_network_on_the_digits(device, dtype, settings):
-    config = Config(**({"hidden": (32,), "iterations": 200, "dtype": dtype} | settings))
-    data = datasets.load("digits", None)
-    found, here = (run(config, data, place) for place in (device, HERE))
+    found, here = (on_digits(place, dtype, json.dumps(settings)) for place in (device, HERE))
     losses = [np.asarray(each.result.history.losses, np.float64) for each in (found, here)]
     assert losses[0].shape == losses[1].shape == (200,)
     np.testing.assert_allclose(losses[0], losses[1], rtol=TOLERANCE[dtype])
@@ -46,22 +72,5 @@ def test_a_network_on_the_digits(device, dtype, settings):
 
 @pytest.mark.parametrize("solver", ["sgd", "nesterov", "adam"])
 def test_a_stack_with_everything(device, dtype, solver):
-    mlp = dataclasses.replace(EVERYTHING["mlp"], norm="batch" if solver == "sgd" else "layer")
-    regime = dataclasses.replace(EVERYTHING["regime"], solver=solver, num_steps=200)
-    hyper = dataclasses.replace(EVERYTHING["hyper"], learning_rate=np.array([0.01, 0.02]))
-    params = random_params(np.random.default_rng(31), (2,), mlp)
-    found = []
-    for place in (device, HERE):
-        with place.active():
-            result = fit(
-                mlp,
-                begin(place, params, dtype, regime, hyper),
-                image_feed(place, dtype, EVERYTHING["augmentation"]),
-                device=place,
-                regime=regime,
-                hyper=hyper,
-                sources=own_sources(32, 33) if solver == "adam" else sources(34),
-            )
-            found.append(on_host(place, result.params))
-        assert not result.diverged_at.any()
-    assert distance(*found) < TOLERANCE[dtype]
+    found, here = (with_everything(place, dtype, solver) for place in (device, HERE))
+    assert distance(found, here) < TOLERANCE[dtype]
