@@ -20,9 +20,9 @@ from xpnet.runs import experiment
 from xpnet.runs import folder as run_folder
 from xpnet.runs.checkpoints import Checkpoints
 from xpnet.runs.config import Config
+from xpnet.runs.names import flag
 from xpnet.runs.preparation import check
 from xpnet.runs.run import Run, as_run
-from xpnet.runs.settings import flag
 from xpnet.training.history import SCORE_OF, History
 from xpnet.training.interrupt import StopSignals
 from xpnet.training.loop import Fit
