@@ -9,7 +9,8 @@ from xpnet.data.transforms import Preprocessing
 from xpnet.device import Device
 from xpnet.nn.backprop import stack
 from xpnet.nn.mlp import MLP, init
-from xpnet.training.model import Model, Scale
+from xpnet.training.model import Model
+from xpnet.training.scale import Scale
 
 IMAGES = (4, 3, 1)
 NAMES = ("cat", "dog", "ünïcode\n")

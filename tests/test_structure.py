@@ -15,7 +15,7 @@ import xpnet
 
 PACKAGE = Path(xpnet.__file__).parent
 
-GROUND = {"errors", "typing", "files", "text"}
+GROUND = {"errors", "typing", "files", "text", "values"}
 """Modules that every room may import, and which import no room."""
 
 ROOMS = (
@@ -25,7 +25,7 @@ ROOMS = (
 DOORS = {"__init__", "__main__", "train", "two_layer_net"}
 """What stands beside the rooms: the package itself, what `python -m` takes, and the original class."""
 
-PRINTING = {"commands", "two_layer_net", "estimator.fitting"}
+PRINTING = {"commands", "two_layer_net", "estimator.notes"}
 """The command lines, and the classes that print with ``verbose``."""
 
 ARRAY_LIBRARIES = {"cupy", "cupyx", "array_api_compat", "array_api_strict", "torch", "jax"}

@@ -113,7 +113,7 @@ def test_with_patience_the_best_state_is_kept_whole():
     found = sweep.run(configs, DATA["a number"], max_nets=3)
     for row in found.rows:
         single = alone(configs[row["network"]], DATA["a number"])
-        assert row["status"] == "finished"
+        assert row["status"] == single.summary["status"] == "stopped"
         assert row["steps"] == single.summary["steps"] < 100
     best = alone(configs[found.rows[0]["network"]], DATA["a number"]).result
     assert found.best.state.keys() == {"params", "gradients", "squares"}
@@ -135,7 +135,7 @@ def test_time_ends_a_stack_with_what_it_has():
     """After a step, which every network has at least."""
     found = sweep.run(rates(0.1, 0.2, max_time=1e-9), blobs(), max_nets=2)
     assert found.complete
-    assert [row["status"] for row in found.rows] == ["finished"] * 2
+    assert [row["status"] for row in found.rows] == ["stopped"] * 2
     assert [row["steps"] for row in found.rows] == [1, 1]
     assert found.best is not None
 

@@ -12,8 +12,9 @@ from sklearn import metrics
 from xpnet.device import get_device
 from xpnet.errors import InputError
 from xpnet.training import model as model_module
-from xpnet.training.model import Model, Scale
+from xpnet.training.model import Model
 from xpnet.training.raw_rows import RowError
+from xpnet.training.scale import Scale
 
 AVERAGED = [{}, {"networks": 2}, {"averaging": "flip"}]
 

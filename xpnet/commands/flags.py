@@ -12,16 +12,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from xpnet.errors import InputError
-from xpnet.runs.settings import (
-    Kind,
-    default_of,
-    did_you_mean,
-    flag,
-    kinds_of,
-    layered,
-    read_file,
-    rivals,
-)
+from xpnet.runs.names import did_you_mean, flag
+from xpnet.runs.settings import default_of, kinds_of, layered, read_file, rivals
+from xpnet.values import Kind
 
 __all__ = ["Parser", "add_run", "parse"]
 

@@ -11,7 +11,8 @@ from xpnet.commands.console import USER_ERROR, complain, run_command
 from xpnet.reporting import plots
 from xpnet.reporting.metrics import score_name, shown
 from xpnet.runs.config import DATASET_DEFAULTS, Config, defaults_for
-from xpnet.runs.fit import carry_out, remedy, settings_to_resume
+from xpnet.runs.fit import carry_out, remedy
+from xpnet.runs.resume import settings_to_resume
 from xpnet.runs.run import Run
 from xpnet.training.history import SCORE_OF
 from xpnet.training.interrupt import StopSignals

@@ -2,17 +2,16 @@
 
 import math
 from collections.abc import Collection
-from numbers import Integral, Real
-from typing import Any, NamedTuple, get_args
+from typing import Any
 
-import numpy as np
-
-from xpnet.data.transforms import Kind, Preprocessing
+from xpnet.data.transforms import Kind as Preprocess
+from xpnet.data.transforms import Preprocessing
 from xpnet.device import Precision
 from xpnet.errors import InputError
 from xpnet.nn.mlp import Activation, Init, Norm
 from xpnet.nn.solvers import SOLVERS
 from xpnet.training.regime import Hyper, Monitor, Regime
+from xpnet.values import BELOW_ONE, COUNT, NOT_NEGATIVE, POSITIVE, Kind, Range, between, shown
 
 __all__ = [
     "SCHEDULES",
@@ -31,55 +30,33 @@ SCHEDULES = ("constant", "invscaling", "adaptive", "cosine", "one-cycle")
 """The values of ``learning_rate``: scikit-learn's, then schedules that need no more."""
 
 
-class _Range(NamedTuple):
-    """The numbers that a parameter may be, and how to say it."""
-
-    words: str
-    least: float = 0.0
-    most: float = math.inf
-    least_is_in: bool = True
-    most_is_in: bool = False
-    whole: bool = False
-
-
-_POSITIVE = _Range("a number above 0", least_is_in=False)
-_NOT_NEGATIVE = _Range("a number, 0 or more")
-_BELOW_ONE = _Range("a number from 0 to below 1", most=1.0)
-_COUNT = _Range("a whole number, 1 or more", least=1, whole=True)
-_RANGES = {
-    "alpha": _NOT_NEGATIVE,
-    "weight_decay": _NOT_NEGATIVE,
-    "power_t": _NOT_NEGATIVE,
-    "tol": _NOT_NEGATIVE,
-    "learning_rate_init": _POSITIVE,
-    "epsilon": _POSITIVE,
-    "momentum": _Range("a number from 0 to 1", most=1.0, most_is_in=True),
-    "beta_1": _BELOW_ONE,
-    "beta_2": _BELOW_ONE,
-    "dropout": _BELOW_ONE,
-    "validation_fraction": _BELOW_ONE,
-    "max_iter": _COUNT,
-    "n_iter_no_change": _COUNT,
-    "max_time": _POSITIVE,
-    "input_dropout": _BELOW_ONE,
-    "label_smoothing": _BELOW_ONE,
-    "ema": _BELOW_ONE,
-    "warmup": _BELOW_ONE,
-    "mixup": _NOT_NEGATIVE,
-    "init_std": _NOT_NEGATIVE,
-    "clip_norm": _POSITIVE,
-    "ensemble": _COUNT,
-    "components": _COUNT,
-    "batch_size": _COUNT,
+_KINDS = {
+    "solver": Kind(str, tuple(SOLVERS)),
+    "activation": Kind.of(Activation),
+    "learning_rate": Kind(str, SCHEDULES),
+    "dtype": Kind(str, ("float32", "float64"), is_optional=True),
+    "norm": Kind.of(Norm),
+    "init": Kind.of(Init)._replace(is_optional=True),
+    "monitor": Kind.of(Monitor),
+    "preprocess": Kind.of(Preprocess),
+    "precision": Kind.of(Precision),
+    **dict.fromkeys(
+        ("early_stopping", "shuffle", "warm_start", "nesterovs_momentum", "residual", "compile"), Kind(bool)
+    ),
 }
-_NEED_NOT_BE = {
-    "n_iter_no_change": math.inf,
-    "max_time": None,
-    "batch_size": "auto",
-    "clip_norm": None,
-    "components": None,
+_RANGES: dict[tuple[type, Range], tuple[str, ...]] = {
+    (float, NOT_NEGATIVE): ("alpha", "weight_decay", "power_t", "tol", "mixup", "init_std"),
+    (float, POSITIVE): ("learning_rate_init", "epsilon", "clip_norm", "max_time"),
+    (float, between(0, 1)): ("momentum",),
+    (float, BELOW_ONE): (
+        *("beta_1", "beta_2", "dropout", "input_dropout", "label_smoothing", "ema", "warmup"),
+        "validation_fraction",
+    ),
+    (int, COUNT): ("max_iter", "n_iter_no_change", "batch_size", "ensemble", "components"),
 }
-"""The values besides those in its range that a parameter may have."""
+_OPTIONAL = ("clip_norm", "max_time", "components")
+_ALSO: dict[str, Any] = {"batch_size": "auto", "n_iter_no_change": math.inf}
+"""A value besides those in its range that a parameter may have."""
 
 
 def check(parameters: dict[str, Any]) -> None:
@@ -90,36 +67,20 @@ def check(parameters: dict[str, Any]) -> None:
     InputError
         A value out of its range, or a name that is none.
     """
-    for name, allowed in _RANGES.items():
-        value = parameters[name]
-        other = _NEED_NOT_BE.get(name, ...)
-        is_other = value is other or (isinstance(value, str | Real) and value == other)
-        if not (is_other or _is_in(value, allowed)):
-            words = allowed.words if other is ... else f"{allowed.words}, or {other!r}"
-            raise InputError(f"{name} must be {words}, not {_shown(value)}")
-    for name in ("early_stopping", "shuffle", "warm_start", "nesterovs_momentum", "residual", "compile"):
-        if not isinstance(parameters[name], bool | np.bool_):
-            raise InputError(f"{name} must be True or False, not {_shown(parameters[name])}")
     _check_callbacks(parameters["callbacks"])
     if isinstance(parameters["solver"], str) and parameters["solver"] == "lbfgs":
         raise InputError(
             "solver 'lbfgs' trains on all rows at once, which xpnet does not: use 'adam' or 'sgd', or "
             "sklearn.neural_network.MLPClassifier for data sets so small"
         )
-    for name, names in {
-        "solver": tuple(SOLVERS),
-        "activation": get_args(Activation),
-        "learning_rate": SCHEDULES,
-        "dtype": (None, "float32", "float64"),
-        "norm": get_args(Norm),
-        "init": (None, *get_args(Init)),
-        "monitor": get_args(Monitor),
-        "preprocess": get_args(Kind),
-        "precision": get_args(Precision),
-    }.items():
-        value = parameters[name]
-        if not isinstance(value, str | None) or value not in names:  # an array would answer for each item
-            raise InputError(f"{name} must be one of {', '.join(map(repr, names))}, not {_shown(value)}")
+    for name, kind in _KINDS.items():
+        kind.take(name, parameters[name])
+    for (item, allowed), names in _RANGES.items():
+        for name in names:
+            kind = Kind(item, is_optional=name in _OPTIONAL, also=_ALSO.get(name))
+            value = kind.take(name, parameters[name])
+            if value != "auto":
+                allowed.check(name, value)
     hidden_sizes(parameters["hidden_layer_sizes"])
     preprocessing_of(parameters)
     if parameters["warmup"] and pace_of(parameters):
@@ -152,21 +113,7 @@ def _check_callbacks(callbacks: Any) -> None:
     """Refuse what cannot be called, epoch by epoch: an iterator would be used up by the first."""
     each = () if callbacks is None else [callbacks] if callable(callbacks) else callbacks
     if not isinstance(each, Collection) or not all(map(callable, each)):
-        raise InputError(f"callbacks must be a function or a list of functions, not {_shown(callbacks)}")
-
-
-def _shown(value: Any) -> str:
-    """Return a value for a message of one line."""
-    return " ".join(repr(value).split())
-
-
-def _is_in(value: Any, allowed: _Range) -> bool:
-    if not isinstance(value, Integral if allowed.whole else Real):
-        return False
-    number = float(value)
-    above = number >= allowed.least if allowed.least_is_in else number > allowed.least
-    below = number <= allowed.most if allowed.most_is_in else number < allowed.most
-    return above and below
+        raise InputError(f"callbacks must be a function or a list of functions, not {shown(callbacks)}")
 
 
 def hidden_sizes(given: Any) -> tuple[int, ...]:
@@ -177,15 +124,9 @@ def hidden_sizes(given: Any) -> tuple[int, ...]:
     InputError
         Something else than whole numbers, 1 or more.
     """
-    try:
-        sizes = (given,) if isinstance(given, str) else tuple(given)
-    except TypeError:  # a number, or an array without an axis
-        sizes = (given,)
-    if not all(isinstance(size, Integral) and int(size) >= 1 for size in sizes):
-        raise InputError(
-            f"hidden_layer_sizes must be > 0, whole numbers such as 100 or (300, 100), not {_shown(given)}"
-        )
-    return tuple(int(size) for size in sizes)
+    sizes: tuple[int, ...] = Kind(int, is_tuple=True).take("hidden_layer_sizes", given)
+    COUNT.check("hidden_layer_sizes", sizes)
+    return sizes
 
 
 def solver_of(parameters: dict[str, Any]) -> str:

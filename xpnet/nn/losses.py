@@ -39,7 +39,7 @@ FEW = 64
 """Classes up to which a sum over them is faster one class after the other, all rows of the batch at once."""
 
 Loss: TypeAlias = Callable[..., tuple[Array, Array]]
-"""``loss(xp, scores, target, weight=None)`` returns its value and its gradient by the scores."""
+"""``loss(xp, scores, target, weight=None)`` returns ``(loss, dscores)``, all of it as said above."""
 
 
 def softmax(xp: Namespace, scores: Array) -> Array:
@@ -104,22 +104,6 @@ def softmax_cross_entropy(
     (5). Taken as one function neither the division by a small ``P_y`` nor the logarithm of a vanished one
     ever happens. Subtracting each row's largest score first changes nothing but keeps every exponential at
     or below 1.
-
-    Parameters
-    ----------
-    xp
-        Array API namespace of the arrays.
-    scores
-        ``(*nets, batch, classes)``.
-    target, weight
-        Labels or soft targets, and weights of the rows, see above.
-
-    Returns
-    -------
-    loss : Array
-        ``(*nets,)``.
-    dscores : Array
-        Gradient of each network's loss, shape of ``scores``.
     """
     Y = _classes_first(xp, _as_matrix(xp, target, scores))
     scores = _classes_first(xp, scores)
@@ -140,23 +124,8 @@ def multiclass_hinge(
     """Return the mean multi-class hinge loss and its gradient.
 
     The loss of one row of label ``y`` is ``Σ_{j ≠ y} max(0, s_j - s_y + 1)`` (Weston and Watkins 1999).
-    Its derivative by ``s_j`` is 1 for every class within the margin, and by ``s_y`` minus their number.
-
-    Parameters
-    ----------
-    xp
-        Array API namespace of the arrays.
-    scores
-        ``(*nets, batch, classes)``.
-    target, weight
-        Labels, or soft targets of which each row names one class; weights of the rows, see above.
-
-    Returns
-    -------
-    loss : Array
-        ``(*nets,)``.
-    dscores : Array
-        Gradient of each network's loss, shape of ``scores``.
+    Its derivative by ``s_j`` is 1 for every class within the margin, and by ``s_y`` minus their number. Of
+    soft targets each row names one class.
     """
     Y = _classes_first(xp, _as_matrix(xp, target, scores))
     scores = _classes_first(xp, scores)
@@ -191,22 +160,6 @@ def logistic_cross_entropy(
     Each output is a question of its own, answered yes with the probability ``P = σ(score)``: one output for
     two classes, or one a label where a row may have several. The loss of one score ``s`` of target ``t`` is
     ``-t log P - (1 - t) log(1 - P) = max(0, s) - t s + log(1 + exp(-|s|))`` and its derivative ``P - t``.
-
-    Parameters
-    ----------
-    xp
-        Array API namespace of the arrays.
-    scores
-        ``(*nets, batch, outputs)``.
-    target, weight
-        Probabilities, one an output; weights of the rows, see above.
-
-    Returns
-    -------
-    loss : Array
-        ``(*nets,)``.
-    dscores : Array
-        Gradient of each network's loss, shape of ``scores``.
     """
     of_scores = xp.log1p(xp.exp(-xp.abs(scores)))
     of_scores += xp.maximum(scores, 0.0) - target * scores
@@ -219,22 +172,6 @@ def squared_error(
     """Return half the mean, over the rows, of the squared distance to the target, and its gradient.
 
     The loss of one row is ``Σ_j (s_j - t_j)² / 2``, its derivative by ``s_j`` is ``s_j - t_j``.
-
-    Parameters
-    ----------
-    xp
-        Array API namespace of the arrays.
-    scores
-        ``(*nets, batch, outputs)``.
-    target, weight
-        Numbers, one an output; weights of the rows, see above.
-
-    Returns
-    -------
-    loss : Array
-        ``(*nets,)``.
-    dscores : Array
-        Gradient of each network's loss, shape of ``scores``.
     """
     distance = scores - target
     return _mean(xp, 0.5 * distance * distance, distance, weight)

@@ -1,6 +1,5 @@
 """From settings to a run and its folder: what `xpnet.fit` and the command share."""
 
-import json
 import logging
 import os
 import signal
@@ -20,14 +19,14 @@ from xpnet.runs import experiment
 from xpnet.runs import folder as run_folder
 from xpnet.runs.checkpoints import Checkpoints
 from xpnet.runs.config import Config
+from xpnet.runs.names import flag
 from xpnet.runs.preparation import check
+from xpnet.runs.resume import identity, make_ready, settings_to_resume
 from xpnet.runs.run import Run, as_run
-from xpnet.runs.settings import flag
 from xpnet.training.history import SCORE_OF, History
 from xpnet.training.interrupt import StopSignals
-from xpnet.training.loop import Fit
 
-__all__ = ["ARRAYS", "carry_out", "fit", "remedy", "settings_to_resume", "what_is_given"]
+__all__ = ["ARRAYS", "carry_out", "fit", "remedy", "what_is_given"]
 
 ARRAYS = ("X_val", "y_val", "X_test", "y_test", "sample_weight")
 """Keywords of `fit` that are no settings, but make up the data set."""
@@ -155,28 +154,6 @@ def what_is_given(
     return config, data
 
 
-def settings_to_resume(given: Mapping[str, Any]) -> Path | None:
-    """Return the file with the settings of the run to resume; None if there is none to be.
-
-    Raises
-    ------
-    InputError
-        There is no such run, or it is to go on in another folder.
-    """
-    if (folder := given.get("resume")) is None:
-        return None
-    path = Path(folder, "config.json")
-    if folder and not path.is_file() and any(Path(folder).glob("checkpoint-*.safetensors")):
-        raise InputError(
-            f"{path} is missing, and with it the settings of the run: put it back, or begin anew"
-        )
-    if not (folder and path.is_file()):
-        raise InputError(f"there is no run in {folder or repr('')} to resume: give the folder of one")
-    if "out" in given:
-        raise InputError(f"--resume goes on in {folder} itself: drop --out")
-    return path
-
-
 def carry_out(
     config: Config,
     data: Dataset | None,
@@ -231,8 +208,8 @@ def carry_out(
         check(config, data)  # before anything is removed or written
         checkpoints = after = None
         if place is not None:
-            checkpoints = Checkpoints(place, device, _identity(config, data), config.checkpoint_every, note)
-            after = _make_ready(config, place, checkpoints)
+            checkpoints = Checkpoints(place, device, identity(config, data), config.checkpoint_every, note)
+            after = make_ready(config, place, checkpoints)
         done = len(after.history.losses) if after else 0
         num_steps, score = config.num_steps(len(data.X_train)), SCORE_OF[data.task]
         shown = progress.start(num_steps, config.batch_size, config.quiet, done, score)
@@ -286,44 +263,3 @@ def remedy(run: Run) -> str:
     text = f"{flag(name)}, which is {getattr(config, name)}"
     text += ", or scale the data" if run.diverged_at == 1 else ""
     return f"{text}; the {kept} parameters are {'kept' if run.folder is None else f'in {run.folder}'}"
-
-
-def _make_ready(config: Config, folder: Path, checkpoints: Checkpoints) -> Fit | None:
-    """Return the checkpoint to go on from; for a new run, remove what is there of another."""
-    after = None
-    if config.resume:
-        after = checkpoints.latest()
-        if after is None and not _was_cut_off(folder):
-            raise InputError(
-                f"{folder} holds no checkpoint: its run has come to its end, or was made without them"
-            )
-    else:
-        checkpoints.forget()
-    if config.checkpoint_every is not None:
-        if not config.resume:
-            (folder / "summary.json").unlink(missing_ok=True)  # which says that a run is done
-        run_folder.write_settings(folder, config)  # to resume from, should this be cut off
-    return after
-
-
-def _identity(config: Config, data: Dataset) -> dict[str, Any]:
-    """What a run must have in common with the one whose checkpoint it goes on from."""
-    if config.checkpoint_every is None and not config.resume:
-        return {}
-    # These change no result beyond rounding; what matters of a data set is its rows, wherever they lie.
-    free = {"device", "backend", "compile", "dataset", "data_dir", "weights_image", "tensorboard"}
-    free |= {"checkpoint_every"}
-    settings = {name: value for name, value in config.recorded().items() if name not in free}
-    return {"settings": settings, "data": data.checksum()}
-
-
-def _was_cut_off(folder: Path) -> bool:
-    """Return whether a run without a checkpoint was killed or interrupted before its first."""
-    try:
-        summary = json.loads((folder / "summary.json").read_bytes())
-        config = json.loads((folder / "config.json").read_bytes())
-        return bool(summary["status"] == "interrupted" and config["checkpoint_every"])
-    except FileNotFoundError:
-        return True
-    except (OSError, ValueError, LookupError, TypeError):
-        return False

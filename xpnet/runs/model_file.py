@@ -19,7 +19,8 @@ from xpnet.device import dtype_name, to_numpy
 from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.nn.mlp import MLP
-from xpnet.training.model import Model, Scale, check_outputs
+from xpnet.training.model import Model, check_outputs
+from xpnet.training.scale import Scale
 from xpnet.typing import Task
 
 __all__ = ["load_model", "save_model"]

@@ -15,7 +15,7 @@ from xpnet.datasets import Dataset
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.runs.config import Config
-from xpnet.training.model import Scale
+from xpnet.training.scale import Scale
 from xpnet.typing import Array
 
 __all__ = ["Prepared", "check", "prepare"]

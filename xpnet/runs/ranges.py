@@ -6,32 +6,24 @@ from typing import Any
 import numpy as np
 
 from xpnet.errors import InputError
-from xpnet.runs.settings import flag
+from xpnet.runs.names import flag
+from xpnet.values import BELOW_ONE, NOT_NEGATIVE, POSITIVE, Range, between
 
 __all__ = ["check"]
 
-# What lies above has no use, and libraries fail on it in ways of their own.
-_BOUNDS = (
-    ("hidden", 1, 10**7),
-    ("iterations", 1, 10**8),
-    ("epochs", 1, 10**6),
-    ("batch_size", 1, 10**9),
-    ("step_epochs", 1, 10**6),
-    ("patience", 1, 10**6),
-    ("checkpoint_every", 1, 10**6),
-    ("ensemble", 1, 10**4),
-    ("seed", 0, 2**64 - 1),
-    ("batch_seed", 0, 2**64 - 1),
-)
-_NOT_NEGATIVE = (
-    "learning_rate",
-    "learning_rate_decay",
-    "reg",
-    "weight_decay",
-    "init_std",
-    "mixup",
-    "min_delta",
-)
+_RANGES: dict[Range, tuple[str, ...]] = {
+    # What lies above has no use, and libraries fail on it in ways of their own.
+    between(1, 10**4): ("ensemble",),
+    between(1, 10**6): ("epochs", "step_epochs", "patience", "checkpoint_every"),
+    between(1, 10**7): ("hidden",),
+    between(1, 10**8): ("iterations",),
+    between(1, 10**9): ("batch_size",),
+    between(0, 2**64 - 1): ("seed", "batch_seed"),
+    NOT_NEGATIVE: ("learning_rate", "learning_rate_decay", "reg", "weight_decay", "mixup", "min_delta"),
+    POSITIVE: ("epsilon", "clip_norm", "max_time"),
+    Range("a finite number, 0 or more, at most 1e30", lambda x: 0 <= x <= 1e30): ("init_std",),
+    Range("above 0 and below 1", lambda x: 0 < x < 1): ("peak",),
+}
 _BELOW_ONE = ("warmup", "dropout", "input_dropout", "label_smoothing", "momentum", "beta2", "ema")
 
 
@@ -48,32 +40,17 @@ def check(config: Any) -> None:
     InputError
         One line, which names the flag.
     """
-    for name, least, most in _BOUNDS:
-        value = getattr(config, name)
-        for item in value if isinstance(value, tuple) else (value,):
-            if item is not None and not least <= item <= most:
-                raise InputError(f"{flag(name)} must be from {least} to {most}, not {item}")
-    for name in _NOT_NEGATIVE:
-        value = getattr(config, name)
-        if not (math.isfinite(value) and value >= 0):
-            raise InputError(f"{flag(name)} must be a finite number, 0 or more, not {value}")
-    for name in _BELOW_ONE:
-        value = getattr(config, name)
-        # In the precision of the computation: what rounds to 1 there would be divided by 0.
-        if not (value >= 0 and np.dtype(config.dtype).type(value) < 1):
-            raise InputError(f"{flag(name)} must be 0 or more and below 1 in {config.dtype}, not {value}")
-    for name in ("epsilon", "clip_norm", "max_time"):
-        value = getattr(config, name)
-        if value is not None and not (value > 0 and math.isfinite(value)):
-            raise InputError(f"{flag(name)} must be a finite number above 0, not {value}")
+    # In the precision of the computation: what rounds to 1 there would be divided by 0.
+    below_one = Range(
+        f"{BELOW_ONE.words} in {config.dtype}", lambda x: x >= 0 and bool(np.dtype(config.dtype).type(x) < 1)
+    )
+    for allowed, names in (_RANGES | {below_one: _BELOW_ONE}).items():
+        for name in names:
+            allowed.check(flag(name), getattr(config, name))
     for item in config.class_weight or ():
         name, _, weight = item.rpartition("=")
         if config.class_weight != ("balanced",) and not (name and _is_weight(weight)):
             raise InputError(f"--class-weight takes balanced, or NAME=WEIGHT for some classes, not {item!r}")
-    if not 0 < config.peak < 1:
-        raise InputError(f"--peak must be above 0 and below 1, not {config.peak}")
-    if config.init_std > 1e30:
-        raise InputError(f"{flag('init_std')} must be at most 1e30, not {config.init_std}")
     _check_together(config)
 
 

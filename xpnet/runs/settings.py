@@ -17,16 +17,13 @@ from pathlib import Path
 from typing import Any, cast, get_type_hints
 
 from xpnet.errors import InputError
-from xpnet.runs.kinds import Kind
 from xpnet.runs.names import did_you_mean, flag
+from xpnet.values import Kind
 
 __all__ = [
     "GROUPS",
-    "Kind",
     "default_of",
-    "did_you_mean",
     "differing",
-    "flag",
     "kinds_of",
     "layered",
     "normalise",

@@ -100,7 +100,7 @@ def optimize(
             )
             numbered = list(asked)
             for row in found.rows:
-                if row["status"] == "finished":
+                if row["status"] != "diverged":
                     study.tell(numbered[row["network"]], row["val_score"])
         if not found.complete:
             return

@@ -38,9 +38,9 @@ class Sweep:
         Settings of each network.
     rows
         A row a network, the best by validation score first: ``network`` (its number),
-        ``train_score``, ``val_score``, ``status`` (``"finished"``, ``"dropped"`` by halving, or
-        ``"diverged"``), ``steps`` (those of finite loss), ``seconds`` (its share of its stack's),
-        ``curve`` (steps and validation scores).
+        ``train_score``, ``val_score``, ``status`` (``"finished"``, ``"stopped"`` early by patience or time,
+        ``"dropped"`` by halving, or ``"diverged"``), ``steps`` (those of finite loss), ``seconds`` (its
+        share of its stack's), ``curve`` (steps and validation scores).
     best
         The trained network of the first row, of `xpnet.search` as a `Run`; None if all diverged.
     complete
@@ -72,7 +72,11 @@ class Sweep:
         number = len(self.configs)
         statuses = Counter(row["status"] for row in self.rows)
         counts = [f"{number} network{'s' * (number != 1)}"]
-        counts += [f"{statuses[status]} {status}" for status in ("dropped", "diverged") if statuses[status]]
+        counts += [
+            f"{statuses[status]} {status}"
+            for status in ("stopped", "dropped", "diverged")
+            if statuses[status]
+        ]
         return counts if self.complete else [*counts, f"cut off with {len(self.rows)} trained"]
 
 
@@ -201,10 +205,12 @@ def run(
 def _ranked(rows: Mapping[int, dict[str, Any]], survivors: set[int]) -> list[dict[str, Any]]:
     """The table: networks that halving kept, those that it dropped, those that diverged."""
     marked = [
-        row | {"status": "dropped"} if row["status"] == "finished" and number not in survivors else row
+        row | {"status": "dropped"} if row["status"] != "diverged" and number not in survivors else row
         for number, row in rows.items()
     ]
-    return sorted(marked, key=lambda row: (row["status"] == "finished", *merit(row)), reverse=True)
+    return sorted(
+        marked, key=lambda row: (row["status"] in ("finished", "stopped"), *merit(row)), reverse=True
+    )
 
 
 def _description(configs: Sequence[Config], halving: bool, data: Dataset) -> dict[str, Any]:

@@ -25,9 +25,9 @@ from xpnet.runs import folder as run_folder
 from xpnet.runs.config import Config
 from xpnet.runs.experiment import record
 from xpnet.runs.fit import ARRAYS, what_is_given
+from xpnet.runs.names import flag
 from xpnet.runs.preparation import prepare
 from xpnet.runs.run import Run, as_run
-from xpnet.runs.settings import flag
 from xpnet.sweep import display, space
 from xpnet.sweep import plots as sweep_plots
 from xpnet.sweep.chunk import Trained
@@ -290,7 +290,13 @@ def _record(found: Sweep, trained: Trained, data: Dataset, folder: Path | None, 
         config,
         prepare(config, data, device),
         device,
-        Fit(trained.state, trained.history, diverged_at=np.zeros((), np.int64), interrupted=False),
+        Fit(
+            trained.state,
+            trained.history,
+            diverged_at=np.zeros((), np.int64),
+            interrupted=False,
+            stopped_at=np.array(row["steps"] if row["status"] == "stopped" else 0),
+        ),
         row["seconds"],
         {name: row[name] for name in ("train_score", "val_score")},
     )

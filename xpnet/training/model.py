@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,37 +16,13 @@ from xpnet.errors import InputError
 from xpnet.nn.mlp import MLP
 from xpnet.training import scoring
 from xpnet.training.raw_rows import RowError, checked
+from xpnet.training.scale import Scale
 from xpnet.typing import Array, Params, Task
 
-__all__ = ["Model", "Scale", "check_outputs"]
+__all__ = ["Model", "check_outputs"]
 
 PART = 2**24
 """Numbers of the raw rows that are made dense and put on the device together: 64 MB in float32."""
-
-
-class Scale(NamedTuple):
-    """What the targets of a regression were standardised by: ``(y - mean) / scale``, ``(outputs,)`` each."""
-
-    mean: NDArray[np.float64]
-    scale: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, y: NDArray[np.float64], weight: NDArray[np.float64] | None = None) -> "Scale":
-        """Return mean and standard deviation of targets ``(rows, outputs)``; 1 for one that never changes."""
-        largest = np.abs(y).max(axis=0)  # squares of what is divided by it overflow in no row
-        unit = np.where(largest > 0, largest, 1.0)
-        mean = np.average(y / unit, axis=0, weights=weight)
-        variance = np.average((y / unit - mean) ** 2, axis=0, weights=weight)
-        varies = y.max(axis=0) > y.min(axis=0)
-        return cls(mean * unit, np.where(varies & (variance > 0), np.sqrt(variance) * unit, 1.0))
-
-    def apply(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return targets as the network has them."""
-        return (y - self.mean) / self.scale
-
-    def undo(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the network's numbers as targets."""
-        return y * self.scale + self.mean
 
 
 @dataclass(frozen=True, eq=False, repr=False)  # eq: comparing arrays gives arrays, not a truth value

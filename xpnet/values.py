@@ -1,26 +1,43 @@
-"""What an annotation of a setting asks for, and how a value from a file or from Python becomes that."""
+"""What a setting or a parameter may be: its kind, read from an annotation, and the range of its numbers."""
 
 import difflib
+import math
 import reprlib
 import types
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import numpy as np
 
 from xpnet.errors import InputError
 
-__all__ = ["Kind"]
+__all__ = ["BELOW_ONE", "COUNT", "NOT_NEGATIVE", "POSITIVE", "Kind", "Range", "between", "shown"]
 
 _NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
 
 
 class Kind(NamedTuple):
-    """What an annotation asks for."""
+    """What an annotation asks for.
+
+    Attributes
+    ----------
+    item
+        ``bool``, ``int``, ``float`` or ``str``.
+    choices
+        The only values there are, if there are any.
+    is_tuple
+        Whether it is a tuple of such values.
+    is_optional
+        Whether it may be None.
+    also
+        Another value that it may be: a text, or a number of another kind.
+    """
 
     item: type
     choices: tuple[Any, ...] = ()
     is_tuple: bool = False
     is_optional: bool = False
+    also: Any = None
 
     @classmethod
     def of(cls, hint: Any) -> "Kind":
@@ -43,7 +60,8 @@ class Kind(NamedTuple):
             name = name if few else f"one of {name}"
         else:
             name = _NAMES[self.item]
-        return f"{name} or a list of them" if self.is_tuple else name
+        name = f"{name} or a list of them" if self.is_tuple else name
+        return name if self.also is None else f"{name} or {self.also!r}"
 
     def take(self, name: str, value: Any, several: bool = False) -> Any:
         """Return a value in this kind.
@@ -69,7 +87,7 @@ class Kind(NamedTuple):
             if isinstance(value, str) and self.choices:
                 close = difflib.get_close_matches(value.lower(), self.choices, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            text = f"{name} must be {self.describe()}, not {_shown(value)}{hint}"
+            text = f"{name} must be {self.describe()}, not {shown(value)}{hint}"
             raise InputError(text) from None
         except OverflowError:
             raise InputError(f"{name} must be {self.describe()} that fits 64 bits") from None
@@ -79,6 +97,8 @@ class Kind(NamedTuple):
         value = _plain(value)
         if value is None and self.is_optional:
             return None
+        if self.also is not None and isinstance(value, str | float) and value == self.also:
+            return value
         if not self.is_tuple:
             return self._convert_item(value)
         return tuple(map(self._convert_item, value if isinstance(value, list | tuple | range) else (value,)))
@@ -109,12 +129,50 @@ class Kind(NamedTuple):
         return value
 
 
+class Range(NamedTuple):
+    """The numbers that a setting may be.
+
+    Attributes
+    ----------
+    words
+        What a message calls them.
+    holds
+        Whether a number is one of them.
+    """
+
+    words: str
+    holds: Callable[[float], bool]
+
+    def check(self, name: str, value: Any) -> None:
+        """Refuse a number, or one of a tuple of them, that is out of the range; None is in any.
+
+        Raises
+        ------
+        InputError
+            Such a number.
+        """
+        for item in value if isinstance(value, tuple) else (value,):
+            if item is not None and not self.holds(item):
+                raise InputError(f"{name} must be {self.words}, not {item}")
+
+
+POSITIVE = Range("a finite number above 0", lambda x: 0 < x < math.inf)
+NOT_NEGATIVE = Range("a finite number, 0 or more", lambda x: 0 <= x < math.inf)
+COUNT = Range("1 or more", lambda x: x >= 1)
+BELOW_ONE = Range("0 or more and below 1", lambda x: 0 <= x < 1)
+
+
+def between(least: float, most: float) -> Range:
+    """Return the range with these ends."""
+    return Range(f"from {least} to {most}", lambda x: least <= x <= most)
+
+
 def _plain(value: Any) -> Any:
     """Return NumPy's numbers and arrays as Python's numbers and lists."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Return a value for a message of one line, in part if it is long."""
     try:
         return " ".join(reprlib.repr(value).split())

@@ -1,0 +1,73 @@
+"""What an estimator is told after each epoch: the fitted attributes that count, and the user's callbacks."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from xpnet.device import Device
+from xpnet.training.history import History
+from xpnet.training.loop import Fit
+
+__all__ = ["Callbacks", "Notes"]
+
+
+class Notes:
+    """Writes down what each epoch measured, in the attributes that scikit-learn has for it."""
+
+    def __init__(self, fitting: Any, rows: int, batch_size: int, per_epoch: int, validates: bool) -> None:
+        self._fitting, self._validates = fitting, validates
+        self._rows, self._batch_size, self._per_epoch = rows, batch_size, per_epoch
+        self._seen = fitting.t_
+        self._earlier = (fitting.history_.get("seconds") or [0.0])[-1]
+        self._noted = 0
+
+    def on_epoch(self, history: History) -> None:
+        """Write down the newest epoch."""
+        new = History(history.rows[-1:]).mean().rows[0]
+        fitting, (epochs, steps) = self._fitting, divmod(new.step, self._per_epoch)
+        fitting.n_iter_ = len(history.rows)
+        fitting.t_ = self._seen + epochs * self._rows + steps * self._batch_size
+        fitting.loss_ = new.train_loss
+        fitting.loss_curve_.append(new.train_loss)
+        measured = {"loss": new.train_loss, "learning_rate": new.learning_rate}
+        if self._validates:
+            score = new.val_score if math.isfinite(new.val_loss) else math.nan
+            measured |= {"val_loss": new.val_loss, "val_score": score}
+            fitting.validation_scores_ = [*(fitting.validation_scores_ or []), score]
+        measured["seconds"] = self._earlier + new.seconds
+        before = len(fitting.history_.get("loss", ()))
+        for name in {**fitting.history_, **measured}:  # validation rows may come and go with the calls
+            values = fitting.history_.setdefault(name, [math.nan] * before)
+            values.append(measured.get(name, math.nan))
+        if fitting.verbose:
+            print(f"Iteration {fitting.n_iter_}, loss = {fitting.loss_:.8f}")
+            if self._validates:
+                print(f"Validation score: {measured['val_score']:f}")
+
+
+class Callbacks:
+    """Tells the user's callbacks of an epoch, the fitted attributes set."""
+
+    def __init__(self, fitting: Any, device: Device, updates: int) -> None:
+        each = fitting.callbacks
+        self._each: list[Callable[[Any], Any]] = (
+            [] if each is None else [each] if callable(each) else list(each)
+        )
+        self._fitting, self._device, self._updates = fitting, device, updates
+        self.ended = self.interrupted = False
+
+    def on_fit(self, result: Fit) -> bool:
+        """Return whether someone asks to stop."""
+        if not self._each:
+            return False
+        # All of it: whatever a callback raises, the estimator can go on from there.
+        self._fitting._publish(self._device, result, self._updates + len(result.history.losses))
+        try:
+            answers = [callback(self._fitting) for callback in self._each]  # all are told, whoever asks
+        except KeyboardInterrupt:
+            self.interrupted = True
+            return True
+        self.ended = any(isinstance(answer, bool | np.bool_) and bool(answer) for answer in answers)
+        return self.ended
