@@ -2,14 +2,15 @@
 
 A test that takes the fixture ``device`` runs on each of `DEVICES`; one that takes ``dtype`` too, with
 each floating dtype the device has; with fewer on devices that are slow to test, unless its module has an
-``EVERY_DTYPE``, and on JAX only one case of each module. ``--xp numpy,cupy`` demands devices by name: only
-those run, with every dtype and case, and one that this machine lacks is an error instead of a skip.
+``EVERY_DTYPE``, and on JAX only few cases. ``--xp numpy,cupy`` demands devices by name: only those run, with
+every dtype and case, and one that this machine lacks is an error instead of a skip.
 """
 
 import functools
 import os
 import zlib
 from collections import defaultdict
+from pathlib import Path
 
 import hypothesis
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 
 from xpnet.device import Device, dtype_name, get_device
 from xpnet.errors import DeviceError
+from xpnet.reporting import plots
 
 # The examples are the same in every run, and none is kept for the next.
 hypothesis.settings.register_profile("xpnet", deadline=None, derandomize=True, database=None, max_examples=60)
@@ -93,9 +95,10 @@ DEVICES = {
     "cupy-captured": (functools.partial(found, "cuda", "cupy", "fp32", True), BOTH),
 }
 
-ONE_CASE = ("jax",)
-"""The devices on which a module has one case, chosen by its name: JAX compiles each operation of each shape,
-and takes as long for that as all others for their tests."""
+FEW_CASES, FEW_CASES_OF = ("jax",), ("nn", "data", "training")
+"""Devices on which only modules of some rooms are tested, one case of each, chosen by its name: JAX compiles
+each operation of each shape, and takes as long for that as all others for their tests. ``test_backends.py``
+goes through the other rooms."""
 
 
 @functools.cache
@@ -152,19 +155,23 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Keep one case of each module on the devices of `ONE_CASE`, and one of each test on missing ones."""
+    """Keep one case of each module on the devices of `FEW_CASES`, and one of each test on missing ones."""
     if demanded(config):
         return
-    cases = defaultdict(list)
+    cases, left = defaultdict(list), set()
     for item in items:
         given = item.callspec.params if hasattr(item, "callspec") else {}
         name = given.get("device")
-        if name in ONE_CASE:
-            cases[item.location[0], name].append(item)
+        if name in FEW_CASES:
+            module = Path(item.location[0])
+            if module.parent.name in FEW_CASES_OF:
+                cases[str(module), name].append(item)
+            else:
+                left.add(item)
         elif name in DEVICES and isinstance(make(name), MissingError):  # to be skipped, and counted
             cases[item.nodeid.partition("[")[0], name].append(item)
     kept = {found[zlib.crc32(name.encode()) % len(found)] for (name, *_), found in cases.items()}
-    left = {item for found in cases.values() for item in found} - kept
+    left |= {item for found in cases.values() for item in found} - kept
     config.hook.pytest_deselected(items=[item for item in items if item in left])
     items[:] = [item for item in items if item not in left]
 
@@ -226,3 +233,9 @@ def assert_close(device, dtype):
         )
 
     return assert_close
+
+
+@pytest.fixture
+def without_pictures(monkeypatch):
+    """Leave matplotlib out, which takes longer to draw a run than the run takes."""
+    monkeypatch.setattr(plots, "available", lambda: False)

@@ -144,6 +144,7 @@ def recall_of_cat(capsys):
     return next(c["recall"] for c in json.loads(out)["classes"] if c["name"] == "cat")
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_weights_of_classes(capsys):
     trained(capsys, "classes", "--epochs", "3")
     plain = recall_of_cat(capsys)

@@ -74,9 +74,8 @@ def test_curves_show_loss_and_accuracy_of_both_splits():
     ],
     ids=["one epoch", "300 epochs", "zero", "NaN from the start", "overflow", "huge"],
 )
-@pytest.mark.parametrize("steps_per_epoch", [1, 5])
-def test_any_history_can_be_drawn(num_epochs, loss, steps_per_epoch):
-    figure = plots.curves(history(num_epochs, steps_per_epoch, loss), schedule(num_epochs * steps_per_epoch))
+def test_any_history_can_be_drawn(num_epochs, loss):
+    figure = plots.curves(history(num_epochs, loss=loss), schedule(num_epochs * 5))
     assert len(png(figure)) > 5000
     for axes in figure.axes:
         assert np.isfinite([*axes.get_xlim(), *axes.get_ylim()]).all()
@@ -165,7 +164,7 @@ def classes(num_classes, rows=300):
     return metrics.confusion(y, predicted, num_classes), metrics.per_class(y, predicted, num_classes)
 
 
-@pytest.mark.parametrize("num_classes", [1, 2, 10, 40, 41, 300])
+@pytest.mark.parametrize("num_classes", [1, 10, 40, 300])
 def test_any_confusion_matrix_can_be_drawn(num_classes):
     counts, found = classes(num_classes)
     # Of names like these matplotlib would make formulas, if it could.

@@ -48,6 +48,7 @@ def shapes(least):
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @given(points=points, common=shapes(2), share_batches=st.booleans())
+@hypothesis.settings(max_examples=30)
 def test_to_the_bit(dtype, points, common, share_batches):
     check_stack(points, common, share_batches, dtype)
 
@@ -107,7 +108,7 @@ IMAGES = dataclasses.replace(blobs(features=12, dtype="float32"), image_shape=(4
     share_batches=st.booleans(),
     dtype=st.sampled_from(sorted(TOLERANCE)),
 )
-@hypothesis.settings(max_examples=20)
+@hypothesis.settings(max_examples=12)
 def test_every_technique_to_the_bit(solver, points, common, share_batches, dtype):
     check_stack(points, common | {"solver": solver}, share_batches, dtype, IMAGES)
 
@@ -188,7 +189,7 @@ def bursting(regs, share_batches):
 
 
 @given(regs=regs)
-@hypothesis.settings(max_examples=20)
+@hypothesis.settings(max_examples=8)
 def test_a_network_that_diverges_is_frozen_as_it_is_alone(regs):
     configs, data = bursting(regs, share_batches=False), blobs()
     outcome = stacked(configs, data)

@@ -61,12 +61,10 @@ def assert_one_line(caught, *words):
 # Killed and taken up again
 
 
-@pytest.mark.parametrize("halving", [False, True])
-def test_a_killed_sweep_ends_as_if_undisturbed(tmp_path, halving):
+def test_a_killed_sweep_ends_as_if_undisturbed(tmp_path):
     """The process gets SIGKILL three times, each time at a random moment after it has got on."""
-    iterations = 1000 if halving else 500
-    configs = rates(*np.linspace(0.05, 0.5, 16).tolist(), iterations=iterations, share_batches=False)
-    options = {"halving": halving, "max_nets": 2}
+    configs = rates(*np.linspace(0.05, 0.5, 16).tolist(), iterations=1000, share_batches=False)
+    options = {"halving": True, "max_nets": 2}
     folder, moments, kills = tmp_path / "killed", random.Random(3), 0
     for _ in range(3):
         before = len(lines(folder))
