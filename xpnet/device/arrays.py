@@ -1,5 +1,6 @@
 """What can be said of an array whatever library it is of, its way to the host, and its namespace."""
 
+import functools
 import types
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,12 @@ __all__ = ["between_numbers", "dtype_name", "replacing", "to_numpy"]
 
 def dtype_name(array: Array) -> str:
     """Return the name of an array's dtype in any library: ``"float32"``."""
-    return str(array.dtype).rpartition(".")[2]
+    return _name(array.dtype)
+
+
+@functools.cache  # NumPy takes longer to spell a dtype than to add ten thousand numbers
+def _name(dtype: Any) -> str:
+    return str(dtype).rpartition(".")[2]
 
 
 def to_numpy(array: Any) -> NDArray[Any]:

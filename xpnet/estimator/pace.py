@@ -61,7 +61,7 @@ class Pace:
         one rate, and after a change if the gradients are divided by as much as the rate is multiplied.
         """
         carried, self._carried = self._carried, 1.0
-        if np.all(carried == 1.0):
+        if not self._kind or np.all(carried == 1.0):
             return state
         velocity = {}
         for name, value in state.get("velocity", {}).items():

@@ -170,17 +170,20 @@ def penalty(xp: Namespace, mlp: MLP, params: Params, reg: Array | float) -> Arra
     Returns
     -------
     Array
-        ``(*nets,)``.
+        ``(*nets,)``; a plain 0.0 for a ``reg`` of 0.0.
     """
     total = 0.0
     reg = _plain(reg)
+    if isinstance(reg, float) and not reg:
+        return 0.0
     for name in mlp.weights:
         W = params[name]
         total = total + xp.sum(xp.vecdot(W, W), axis=-1)
-    if isinstance(reg, float):
-        return 0.5 * reg * total
+    value = 0.5 * reg * total
+    if isinstance(reg, float) or not reg.ndim:
+        return value
     # Not 0 times what has overflowed: of a network without a penalty beside one that has it.
-    return xp.where(reg > 0, 0.5 * reg * total, 0.0)
+    return xp.where(reg > 0, value, 0.0)
 
 
 def loss_and_grads(

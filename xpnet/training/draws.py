@@ -1,5 +1,7 @@
 """What changes from step to step, as arrays: rows, rates, keys; drawn on the host, an epoch at a time."""
 
+from __future__ import annotations  # those of inner functions would be evaluated in every epoch
+
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias

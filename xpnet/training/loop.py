@@ -23,7 +23,7 @@ from xpnet.training.evaluation import evaluate
 from xpnet.training.history import History, Row
 from xpnet.training.regime import Hyper, Known, Regime
 from xpnet.training.schedules import Schedule
-from xpnet.training.step import joined, make_advance, per_network, take_steps, trained
+from xpnet.training.step import advance_by, joined, make_step, per_network, take_steps, trained
 from xpnet.training.stopping import Best, Epoch, Patience, Stopping, improve
 from xpnet.typing import Advance, Array, Draws, Namespace, Params, State
 
@@ -146,9 +146,12 @@ def fit(
     params = state["params"]
     nets = tuple(params["W1"].shape[:-2])
     rows = feed.X.shape[0]
-    reg = per_network(device, params, 0.0 if regime.reg_per_row else hyper.reg)
+    reg: Array | float = 0.0
+    if hyper.uses("reg") and not regime.reg_per_row:
+        reg = per_network(device, params, hyper.reg)
     schedule = schedule or Known(regime, hyper, nets)
     stopping = stopping or Patience(None)
+    step = make_step(device, mlp, feed, regime, hyper, params)
     advances: dict[int, Advance] = {}  # by the size of a batch: an epoch's last may be smaller
     if after is None:
         after = Fit(state, History(), np.zeros(nets, np.int64), False, np.zeros(nets, np.int64))
@@ -180,7 +183,7 @@ def fit(
             by_step = schedule.by_step(range(start, ends[epoch]), epoch, updates + start)
             tables = draw_epoch(device, feed, regime, hyper, params, sources, epoch, updates + start, by_step)
             for size in {table["index"].shape[-1] for table in tables} - advances.keys():
-                advances[size] = make_advance(device, mlp, feed, regime, hyper, params)
+                advances[size] = advance_by(device, feed, step)
             advance = joined(xp, [(advances[table["index"].shape[-1]], table) for table in tables])
             state = schedule.carry(device, state)
             before = divergence.copy(device, state)
@@ -259,13 +262,14 @@ def _last_batch(
     params: Params,
     feed: Feed,
     regime: Regime,
-    reg: Array,
+    reg: Array | float,
     tables: Sequence[Draws],
     done: int,
 ) -> tuple[Array, Array]:
     """Return loss and score of the last batch; where it isn't scored, what is finite if the weights are."""
     if not regime.scores_batch:
-        size = sum(xp.sum(value, axis=tuple(range(reg.ndim, value.ndim))) for value in params.values())
+        nets = params["W1"].ndim - 2
+        size = sum(xp.sum(value, axis=tuple(range(nets, value.ndim))) for value in params.values())
         return size, size * float("nan")
     first = tables[0]["index"].shape[0]
     table, i = (tables[0], done - 1) if done <= first else (tables[1], done - 1 - first)
@@ -276,10 +280,11 @@ def _last_batch(
 
 def _mean(losses: NDArray[Any], tables: Sequence[Draws]) -> NDArray[Any]:
     """Return the mean of the steps' losses over their rows, ``(*nets,)``."""
-    if len(tables) == 1:
+    if len(losses) <= tables[0]["index"].shape[0]:  # none was of the last batch, which may be smaller
         return np.asarray(losses.mean(axis=0))
-    rows = [table["index"].shape[-1] for table in tables for _ in range(table["index"].shape[0])]
-    return np.asarray(np.average(losses, axis=0, weights=rows[: len(losses)]))
+    full, last = (table["index"].shape[-1] for table in tables)
+    total = full * losses[:-1].sum(axis=0) + last * losses[-1]
+    return np.asarray(total / (full * (len(losses) - 1) + last))
 
 
 def _scalar(value: NDArray[Any]) -> Any:

@@ -63,7 +63,8 @@ class Hyper:
 
     def uses(self, name: str) -> bool:
         """Return whether a hyper-parameter does anything for any network."""
-        return bool(np.any(np.asarray(getattr(self, name)) != (float("inf") if name == "clip_norm" else 0.0)))
+        value, neutral = getattr(self, name), float("inf") if name == "clip_norm" else 0.0
+        return value != neutral if isinstance(value, float) else bool(np.any(np.asarray(value) != neutral))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,16 @@ from xpnet.nn.mlp import MLP
 from xpnet.training.regime import Hyper, Regime
 from xpnet.typing import Advance, Array, Draws, EpochAdvance, Namespace, Params, State, Step
 
-__all__ = ["initial_state", "joined", "make_advance", "make_step", "per_network", "take_steps", "trained"]
+__all__ = [
+    "advance_by",
+    "initial_state",
+    "joined",
+    "make_advance",
+    "make_step",
+    "per_network",
+    "take_steps",
+    "trained",
+]
 
 
 def initial_state(device: Device, params: Params, regime: Regime, hyper: Hyper) -> State:
@@ -47,7 +56,11 @@ def make_advance(
     device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper, params: Params
 ) -> Advance:
     """Return what takes the training steps of an epoch, in the device's fastest way; see `make_step`."""
-    step = make_step(device, mlp, feed, regime, hyper, params)
+    return advance_by(device, feed, make_step(device, mlp, feed, regime, hyper, params))
+
+
+def advance_by(device: Device, feed: Feed, step: Step) -> Advance:
+    """Return what takes such steps, in batches of one size, in the device's fastest way."""
     # Rows of the host are fetched in each step: no function of the device's arrays alone.
     return one_by_one(device, step) if feed.on_host else device.compile(step)
 
@@ -181,19 +194,21 @@ def joined(xp: Namespace, parts: Sequence[tuple[Advance, Draws]]) -> EpochAdvanc
     xp
         Array API namespace of the arrays.
     parts
-        In order: what takes steps in batches of one size, and what it takes.
+        What takes steps in batches of one size, and what it takes; then, if the last batch is smaller, the
+        same of that one.
     """
+    full, draws = parts[0]
+    steps = draws["count"].shape[0]
 
     def advance(state: State, begin: int, end: int) -> tuple[State, Array]:
-        losses, first = [], 0
-        for advance_some, draws in parts:
-            steps = draws["count"].shape[0]
-            some = max(begin - first, 0), min(end - first, steps)
-            if some[0] < some[1]:
-                state, part = advance_some(state, draws, *some)
-                losses.append(part)
-            first += steps
-        return state, losses[0] if len(losses) == 1 else xp.concat(losses)
+        if end <= steps:
+            return full(state, draws, begin, end)
+        rest, last = parts[1]
+        if begin >= steps:
+            return rest(state, last, begin - steps, end - steps)
+        state, losses = full(state, draws, begin, steps)
+        state, loss = rest(state, last, 0, end - steps)
+        return state, xp.concat([losses, loss])
 
     return advance
 

@@ -116,5 +116,8 @@ def improve(
     better = running & (value > best.value + min_delta)
     if not better.any():
         return best
-    chosen = divergence.choose(device, better, state, best.state)
+    if better.all():  # as of one network; to copy is less work
+        chosen = divergence.copy(device, state)
+    else:
+        chosen = divergence.choose(device, better, state, best.state)
     return Best(chosen, np.where(better, value, best.value), np.where(better, epoch, best.epoch))
