@@ -122,8 +122,10 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             if goes_on and self._settled.by_score == by_score:  # as scikit-learn's, which a warm start keeps
                 settled.best, settled.idle = self._settled.best, self._settled.idle
             self._settled = settled
-            seed = self._random_state.randint(2**31) if settings.draws(parameters) else 0
-            self._noise = dict.fromkeys(("dropout", "mixup"), np.random.default_rng(seed))
+            self._noise: dict[str, Any] = {}
+            if settings.draws(parameters):
+                rng = np.random.default_rng(self._random_state.randint(2**31))
+                self._noise = dict.fromkeys(("dropout", "mixup"), rng)
         nets = () if self.ensemble == 1 else (self.ensemble,)
         self._pace.begin(regime, hyper, nets, count, self.t_)
         order = Order(self._random_state, count, self.shuffle)

@@ -71,8 +71,9 @@ class Pace:
 
     def slow_down(self, networks: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Divide an adaptive rate by 5 where it is not very low already; return for which that was done."""
-        slower = networks & (self._rate > 1e-6) & (self._kind == "adaptive")
+        slower = networks & (self._kind == "adaptive")
         if slower.any():
+            slower = networks & (self._rate > 1e-6)
             self._set(np.where(slower, self._rate / 5.0, self._rate))
         return np.asarray(slower)
 
@@ -105,9 +106,9 @@ class Settled:
     def ends(self, epoch: Epoch) -> NDArray[np.bool_]:
         """Return the networks that have settled."""
         value = np.asarray(epoch.val_score if self.by_score else -epoch.train_loss, np.float64)
-        self.idle = np.where(value >= self.best + self._tol, 0, self.idle + 1)
-        self.best = np.where(value > self.best, value, self.best)
+        self.idle = (self.idle + 1) * ~(value >= self.best + self._tol)  # one that is NaN has not risen
+        self.best = np.fmax(self.best, value)
         tired = np.asarray(self.idle > self._patience)
         slower = self._pace.slow_down(tired)
-        self.idle = np.where(slower, 0, self.idle)
+        self.idle = self.idle * ~slower
         return tired & ~slower

@@ -27,6 +27,8 @@ def copy(device: Device, state: State) -> State:
 def first_bad(losses: NDArray[Any]) -> NDArray[np.int64]:
     """Return the position, from 1, of the first loss ``(steps, *nets)`` not finite; 0 where all are."""
     bad = ~np.isfinite(losses)
+    if not bad.any():
+        return np.zeros(losses.shape[1:], np.int64)
     return np.where(bad.any(axis=0), bad.argmax(axis=0) + 1, 0)
 
 
