@@ -150,7 +150,7 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
                 stopping=self._settled,
                 updates=self._updates,
                 on_epoch=note.on_epoch,
-                on_fit=told.on_fit,
+                on_fit=told.on_fit if self.callbacks else None,
                 should_stop=lambda: signals.received is not None,
             )
         best, steps = result.best, len(result.history.losses)

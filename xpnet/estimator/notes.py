@@ -25,7 +25,9 @@ class Notes:
 
     def on_epoch(self, history: History) -> None:
         """Write down the newest epoch."""
-        new = History(history.rows[-1:]).mean().rows[0]
+        new = history.rows[-1]
+        if self._fitting.ensemble > 1:
+            new = History([new]).mean().rows[0]
         fitting, (epochs, steps) = self._fitting, divmod(new.step, self._per_epoch)
         fitting.n_iter_ = len(history.rows)
         fitting.t_ = self._seen + epochs * self._rows + steps * self._batch_size
@@ -60,8 +62,6 @@ class Callbacks:
 
     def on_fit(self, result: Fit) -> bool:
         """Return whether someone asks to stop."""
-        if not self._each:
-            return False
         # All of it: whatever a callback raises, the estimator can go on from there.
         self._fitting._publish(self._device, result, self._updates + len(result.history.losses))
         try:

@@ -236,7 +236,8 @@ def fit(
                     good = divergence.choose(device, diverged_at > 0, last_finite, state)
                 best = improve(device, best, good, value, epoch, regime.min_delta, running)
             tired = running & stopping.ends(Epoch(epoch, train_loss, val_loss, val_score, best))
-            stopped_at = np.where(tired, start + done, stopped_at)
+            if tired.any():
+                stopped_at = np.where(tired, start + done, stopped_at)
             if on_epoch is not None:
                 on_epoch(history)
             if interrupted or done < ends[epoch] - start:
