@@ -22,6 +22,11 @@ def test_a_folder_or_any_model_in_it(tmp_path):
     assert (best.folder, best.model.mlp.norm) == (run, "layer")
 
 
+def test_what_is_no_path():
+    with pytest.raises(InputError, match="a run is loaded from its path, not from None: give its folder"):
+        open_run(None)
+
+
 def test_a_folder_of_a_sweep_is_its_best(tmp_path):
     run = write_run(tmp_path / "best", dataset="digits")
     found = open_run(str(tmp_path))

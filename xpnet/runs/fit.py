@@ -96,6 +96,8 @@ def fit(
     arrays = {"X_val": X_val, "y_val": y_val, "X_test": X_test, "y_test": y_test}
     arrays |= {"sample_weight": sample_weight, "task": settings.get("task")}
     config, data = what_is_given(X, y, arrays, recipe, settings_to_resume(settings), settings)
+    if on_epoch is not None and not callable(on_epoch):
+        raise InputError(f"on_epoch must be a function of the history, not {on_epoch!r:.60}")
     with StopSignals(signal.SIGINT) as signals:
         run = carry_out(config, data, signals, folder=config.resume or config.out, on_epoch=on_epoch)
     if run.diverged_at:

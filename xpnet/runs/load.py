@@ -256,6 +256,8 @@ def open_run(path: str | os.PathLike[str]) -> SavedRun:
     InputError
         There is none, or it is damaged.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"a run is loaded from its path, not from {path!r:.60}: give its folder")
     given = Path(path).expanduser()
     if not (given / "model.safetensors").exists() and (given / "best").is_dir():
         given /= "best"
