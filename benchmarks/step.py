@@ -176,12 +176,12 @@ def xpnet_epochs(
 ) -> Block:
     """The epochs of `xpnet.training.loop.fit` without their evaluations."""
     from xpnet.training.draws import draw_epoch
-    from xpnet.training.step import initial_state, joined, make_advance, take_steps
+    from xpnet.training.step import initial_state, joined, make_advance, make_step, take_steps
 
     warnings.filterwarnings("error", ".*goes on without")  # a step that could not be compiled
     nets, numbers = tuple(params["W1"].shape[:-2]), itertools.count()
     with device.active():
-        advance = make_advance(device, mlp, feed, regime, hyper, params)
+        advance = make_advance(device, feed, make_step(device, mlp, feed, regime, hyper, params))
         state = initial_state(device, params, regime, hyper)
 
     def block(steps: int) -> None:

@@ -29,15 +29,12 @@ class Kind(NamedTuple):
         Whether it is a tuple of such values.
     is_optional
         Whether it may be None.
-    also
-        Another value that it may be: a text, or a number of another kind.
     """
 
     item: type
     choices: tuple[Any, ...] = ()
     is_tuple: bool = False
     is_optional: bool = False
-    also: Any = None
 
     @classmethod
     def of(cls, hint: Any) -> "Kind":
@@ -60,10 +57,9 @@ class Kind(NamedTuple):
             name = name if few else f"one of {name}"
         else:
             name = _NAMES[self.item]
-        name = f"{name} or a list of them" if self.is_tuple else name
-        return name if self.also is None else f"{name} or {self.also!r}"
+        return f"{name} or a list of them" if self.is_tuple else name
 
-    def take(self, name: str, value: Any, several: bool = False) -> Any:
+    def take(self, name: str, value: Any, several: bool = False, other: str = "") -> Any:
         """Return a value in this kind.
 
         Parameters
@@ -74,6 +70,8 @@ class Kind(NamedTuple):
             From a file, or from Python: NumPy's numbers and arrays are as good as Python's.
         several
             Whether it may be a list of such values; a tuple of them is returned.
+        other
+            What the message adds to what it may be: ``", or None"``.
 
         Raises
         ------
@@ -87,7 +85,7 @@ class Kind(NamedTuple):
             if isinstance(value, str) and self.choices:
                 close = difflib.get_close_matches(value.lower(), self.choices, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            text = f"{name} must be {self.describe()}, not {shown(value)}{hint}"
+            text = f"{name} must be {self.describe()}{other}, not {shown(value)}{hint}"
             raise InputError(text) from None
         except OverflowError:
             raise InputError(f"{name} must be {self.describe()} that fits 64 bits") from None
@@ -97,8 +95,6 @@ class Kind(NamedTuple):
         value = _plain(value)
         if value is None and self.is_optional:
             return None
-        if self.also is not None and isinstance(value, str | float) and value == self.also:
-            return value
         if not self.is_tuple:
             return self._convert_item(value)
         return tuple(map(self._convert_item, value if isinstance(value, list | tuple | range) else (value,)))
@@ -143,8 +139,10 @@ class Range(NamedTuple):
     words: str
     holds: Callable[[float], bool]
 
-    def check(self, name: str, value: Any) -> None:
+    def check(self, name: str, value: Any, other: str = "") -> None:
         """Refuse a number, or one of a tuple of them, that is out of the range; None is in any.
+
+        The message adds ``other`` to what it may be.
 
         Raises
         ------
@@ -153,7 +151,7 @@ class Range(NamedTuple):
         """
         for item in value if isinstance(value, tuple) else (value,):
             if item is not None and not self.holds(item):
-                raise InputError(f"{name} must be {self.words}, not {item}")
+                raise InputError(f"{name} must be {self.words}{other}, not {item}")
 
 
 POSITIVE = Range("a finite number above 0", lambda x: 0 < x < math.inf)

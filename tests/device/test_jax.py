@@ -9,7 +9,7 @@ from xpnet.data.feed import Feed
 from xpnet.device import get_device
 from xpnet.errors import DeviceError
 from xpnet.training.regime import Hyper
-from xpnet.training.step import make_advance
+from xpnet.training.step import make_advance, make_step
 
 jax = pytest.importorskip("jax", reason="JAX is not installed", exc_type=ImportError)
 
@@ -55,7 +55,7 @@ def advance_of(device, rows=30):
     hyper = Hyper(0.3, 0.9, 0.01)
     state = begin(device, random_params(np.random.default_rng(2)), "float32", REGIME, hyper)
     feed = Feed(device.put(X, "float32"), device.put(y))
-    advance = make_advance(device, MLP_543, feed, REGIME, hyper, state["params"])
+    advance = make_advance(device, feed, make_step(device, MLP_543, feed, REGIME, hyper, state["params"]))
 
     def draws(steps):
         return {

@@ -92,7 +92,7 @@ def test_a_compiled_step_is_the_step(cpu):
     for device in (cpu, compiled):
         with device.active():
             state, table, of_step = steps_of(device)
-            state, losses = make_advance(*of_step)(state, table, 0, 3)
+            state, losses = make_advance(device, of_step[2], make_step(*of_step))(state, table, 0, 3)
             found.append((device.to_host(losses), {kind: on_host(device, of) for kind, of in state.items()}))
     np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-10)
     for kind, arrays in found[0][1].items():
@@ -108,7 +108,7 @@ def test_where_compiling_fails_training_goes_on_with_one_warning(monkeypatch, cp
     device = get_device("cpu", "torch", compiled=True)
     with device.active():
         state, table, of_step = steps_of(device)
-        advance = make_advance(*of_step)
+        advance = make_advance(device, of_step[2], make_step(*of_step))
         with pytest.warns(RuntimeWarning, match=r"goes on without it \(no C\+\+ compiler found\)") as caught:
             state, losses = advance(state, table, 0, 2)
         assert len(caught) == 1

@@ -29,7 +29,7 @@ def refused(message, act):
         ({"solver": "newton"}, "solver must be one of 'sgd', .*'adam'.* not 'newton'"),
         ({"activation": "softmax"}, "activation must be one of 'relu', .*not 'softmax'"),
         ({"learning_rate": 0.1}, "learning_rate must be one of 'constant', .* not 0.1"),
-        ({"dtype": "float16"}, "dtype must be 'float32' or 'float64', not 'float16'; did you mean"),
+        ({"dtype": "float16"}, "dtype must be 'float32' or 'float64', or None, not 'float16'; did you mean"),
         ({"hidden_layer_sizes": (10, 0)}, r"hidden_layer_sizes must be 1 or more, not 0"),
         ({"hidden_layer_sizes": "100"}, "hidden_layer_sizes must be an integer or a list of them, not '100'"),
         ({"hidden_layer_sizes": 1.5}, "hidden_layer_sizes must be an integer or a list of them, not 1.5"),
@@ -43,10 +43,10 @@ def refused(message, act):
         ({"dropout": 1}, "dropout must be 0 or more and below 1, not 1"),
         ({"max_iter": 0}, "max_iter must be 1 or more, not 0"),
         ({"max_iter": 1.5}, "max_iter must be an integer, not 1.5"),
-        ({"batch_size": 0}, "batch_size must be 1 or more, not 0"),
-        ({"batch_size": "all"}, "batch_size must be an integer or 'auto', not 'all'"),
-        ({"n_iter_no_change": 0.5}, "n_iter_no_change must be an integer or inf, not 0.5"),
-        ({"max_time": 0}, "max_time must be a finite number above 0, not 0"),
+        ({"batch_size": 0}, "batch_size must be 1 or more, or 'auto', not 0"),
+        ({"batch_size": "all"}, "batch_size must be an integer, or 'auto', not 'all'"),
+        ({"n_iter_no_change": 0.5}, "n_iter_no_change must be an integer, or inf, not 0.5"),
+        ({"max_time": 0}, "max_time must be a finite number above 0, or None, not 0"),
         ({"class_weight": "even"}, "class_weight must be a dict by label, 'balanced' or None, not 'even'"),
         ({"class_weight": {7: 1.0}}, r"class_weight has 7: 1.0; give a number.* labels \[0, 1, 2\]"),
         ({"class_weight": {0: -1.0}}, "class_weight has 0: -1.0; give a number, 0 or more"),
@@ -63,6 +63,9 @@ def refused(message, act):
             {"hidden_layer_sizes": np.ones((2, 2))},
             "hidden_layer_sizes must be an integer or a list",
         ),
+        ({"activation": np.array("relu")}, r"activation must be one of 'relu', .*not array\('relu'"),
+        ({"alpha": np.array(0.1)}, r"alpha must be a number, not array\(0.1\)"),
+        ({"dtype": "float15"}, "dtype must be 'float32' or 'float64', or None, not 'float15'"),
         ({"activation": np.array(["relu", "tanh"])}, "activation must be one of 'relu', .*not array"),
         ({"solver": np.array(["adam", "sgd"])}, "solver must be one of .*not array"),
         ({"alpha": np.ones((2, 2))}, "alpha must be a number, not array"),
@@ -77,11 +80,18 @@ def test_parameters_that_mean_nothing(how, message):
 
 
 @pytest.mark.parametrize(
-    "allowed", [{"n_iter_no_change": np.inf}, {"alpha": 0}, {"hidden_layer_sizes": [4, 3]}]
+    "allowed",
+    [
+        {"n_iter_no_change": np.inf},
+        {"alpha": 0},
+        {"hidden_layer_sizes": [4, 3]},
+        {"hidden_layer_sizes": {5: None}.keys()},
+        {"max_iter": np.int64(2), "alpha": np.float32(0.1)},
+    ],
 )
 def test_parameters_at_the_edge(allowed):
     X, y = classes("multiclass")
-    fitted(MLPClassifier(max_iter=2, **allowed), X, y)
+    fitted(MLPClassifier(**{"max_iter": 2} | allowed), X, y)
 
 
 @pytest.mark.parametrize(

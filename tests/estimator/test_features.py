@@ -134,7 +134,7 @@ def test_a_monitor_of_the_loss_keeps_the_epoch_of_the_lowest():
     ("how", "message"),
     [
         ({"norm": "group"}, "norm must be one of 'none', 'batch', 'layer', not 'group'"),
-        ({"init": "xavier"}, "init must be one of 'normal', 'he', 'glorot', not 'xavier'"),
+        ({"init": "xavier"}, "init must be one of 'normal', 'he', 'glorot', or None, not 'xavier'"),
         ({"preprocess": "scale"}, "preprocess must be one of 'none', 'mean'"),
         ({"components": 3}, "none has no components to choose from"),
         (
@@ -146,7 +146,7 @@ def test_a_monitor_of_the_loss_keeps_the_epoch_of_the_lowest():
         ({"residual": True, "hidden_layer_sizes": (8, 9)}, "residual blocks need two or more hidden layers"),
         ({"ensemble": 0}, "ensemble must be 1 or more"),
         ({"ema": 1.0}, "ema must be 0 or more and below 1"),
-        ({"clip_norm": 0}, "clip_norm must be a finite number above 0"),
+        ({"clip_norm": 0}, "clip_norm must be a finite number above 0, or None"),
         (
             {"warmup": 0.1, "solver": "sgd", "learning_rate": "adaptive"},
             "warmup does not go with learning_rate='adaptive'",

@@ -170,6 +170,26 @@ def test_callbacks_see_the_estimator_after_each_epoch():
     assert_same_network(ours, fitted(model(), X, y))
 
 
+def test_callbacks_may_be_anything_that_can_be_called():
+    class Losses(list):
+        def __call__(self, estimator):
+            self.append(estimator.loss_)
+
+    losses = Losses()  # empty, and so false
+    ours = fitted(model(callbacks=losses), *classes("multiclass"))
+    assert list(losses) == ours.loss_curve_
+    fitted(model(callbacks=np.array([losses.__call__, print])), *classes("multiclass"))
+    assert len(losses) == 2 * len(ours.loss_curve_)
+
+
+@pytest.mark.parametrize("later", [{"dropout": 0.5}, {"mixup": 0.4}])
+def test_noise_may_begin_in_a_later_partial_fit(later):
+    X, y = classes("multiclass")
+    ours = model().partial_fit(X, y, classes=[0, 1, 2])
+    ours.set_params(**later).partial_fit(X, y)
+    assert len(ours.loss_curve_) == 2
+
+
 def test_a_callback_that_returns_true_ends_training_and_the_others_are_told():
     X, y = classes("multiclass")
     told = []

@@ -167,6 +167,7 @@ def test_what_is_no_data(args, given, text):
         ({"batch_size": 41}, "--batch-size 41 is larger than the 40 training rows: use 40 or less"),
         ({"loss": "squared-error"}, "--loss squared-error is not for classification"),
         ({"flip": True}, "augmentation is of images"),
+        ({"on_epoch": np.zeros((2, 2))}, "on_epoch must be a function of the history, not array([[0., 0."),
         ({"on_epoch": 5}, "on_epoch must be a function of the history, not 5"),
         ({"checkpoint_every": 2}, "--checkpoint-every writes into the folder of the run: give --out, too"),
         ({"tensorboard": True}, "--tensorboard writes into the folder of the run: give --out, too"),

@@ -25,7 +25,7 @@ from xpnet.nn.mlp import MLP
 from xpnet.nn.solvers import SOLVERS
 from xpnet.training import divergence
 from xpnet.training.regime import Hyper
-from xpnet.training.step import make_advance
+from xpnet.training.step import make_advance, make_step
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def by_hand(device, params, data, dtype, hyper, num_steps, seed, solver="sgd"):
     regime = dataclasses.replace(REGIME, num_steps=num_steps, solver=solver)
     state = begin(device, params, dtype, regime, hyper)
     feed = Feed(device.put(X, dtype), device.put(y))
-    advance = make_advance(device, MLP_543, feed, regime, hyper, state["params"])
+    advance = make_advance(device, feed, make_step(device, MLP_543, feed, regime, hyper, state["params"]))
     (rows,) = draw_batches(np.random.default_rng(seed), len(X), 6, num_steps, "replacement")
     draws = {
         "index": device.put(rows),

@@ -18,7 +18,9 @@ def dtype_name(array: Array) -> str:
     return _name(array.dtype)
 
 
-@functools.cache  # NumPy takes longer to spell a dtype than to add ten thousand numbers
+# NumPy takes longer to spell a dtype than to add ten thousand numbers. Typed, since those of several
+# libraries have the same hash, and some warn when they are compared.
+@functools.lru_cache(maxsize=None, typed=True)
 def _name(dtype: Any) -> str:
     return str(dtype).rpartition(".")[2]
 

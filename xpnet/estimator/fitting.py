@@ -123,9 +123,9 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
                 settled.best, settled.idle = self._settled.best, self._settled.idle
             self._settled = settled
             self._noise: dict[str, Any] = {}
-            if settings.draws(parameters):
-                rng = np.random.default_rng(self._random_state.randint(2**31))
-                self._noise = dict.fromkeys(("dropout", "mixup"), rng)
+        if settings.draws(parameters) and not self._noise:  # perhaps only from this call of partial_fit on
+            rng = np.random.default_rng(self._random_state.randint(2**31))
+            self._noise = dict.fromkeys(("dropout", "mixup"), rng)
         nets = () if self.ensemble == 1 else (self.ensemble,)
         self._pace.begin(regime, hyper, nets, count, self.t_)
         order = Order(self._random_state, count, self.shuffle)
@@ -150,7 +150,7 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
                 stopping=self._settled,
                 updates=self._updates,
                 on_epoch=note.on_epoch,
-                on_fit=told.on_fit if self.callbacks else None,
+                on_fit=None if self.callbacks is None else told.on_fit,
                 should_stop=lambda: signals.received is not None,
             )
         best, steps = result.best, len(result.history.losses)

@@ -21,7 +21,6 @@ class Notes:
         self._rows, self._batch_size, self._per_epoch = rows, batch_size, per_epoch
         self._seen = fitting.t_
         self._earlier = (fitting.history_.get("seconds") or [0.0])[-1]
-        self._noted = 0
 
     def on_epoch(self, history: History) -> None:
         """Write down the newest epoch."""

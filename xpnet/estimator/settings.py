@@ -1,8 +1,10 @@
 """From an estimator's parameters, under scikit-learn's names, to the settings of the rooms below."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
+
+import numpy as np
 
 from xpnet.data.transforms import Kind as Preprocess
 from xpnet.data.transforms import Preprocessing
@@ -29,14 +31,13 @@ __all__ = [
 SCHEDULES = ("constant", "invscaling", "adaptive", "cosine", "one-cycle")
 """The values of ``learning_rate``: scikit-learn's, then schedules that need no more."""
 
-
 _KINDS = {
     "solver": Kind(str, tuple(SOLVERS)),
     "activation": Kind.of(Activation),
     "learning_rate": Kind(str, SCHEDULES),
-    "dtype": Kind(str, ("float32", "float64"), is_optional=True),
+    "dtype": Kind(str, ("float32", "float64")),
     "norm": Kind.of(Norm),
-    "init": Kind.of(Init)._replace(is_optional=True),
+    "init": Kind.of(Init),
     "monitor": Kind.of(Monitor),
     "preprocess": Kind.of(Preprocess),
     "precision": Kind.of(Precision),
@@ -54,9 +55,12 @@ _RANGES: dict[tuple[type, Range], tuple[str, ...]] = {
     ),
     (int, COUNT): ("max_iter", "n_iter_no_change", "batch_size", "ensemble", "components"),
 }
-_OPTIONAL = ("clip_norm", "max_time", "components")
-_ALSO: dict[str, Any] = {"batch_size": "auto", "n_iter_no_change": math.inf}
-"""A value besides those in its range that a parameter may have."""
+_ALSO: dict[str, Any] = {
+    "batch_size": "auto",
+    "n_iter_no_change": math.inf,
+    **dict.fromkeys(("clip_norm", "components", "dtype", "init", "max_time")),
+}
+"""A value that a parameter may have besides those."""
 
 
 def check(parameters: dict[str, Any]) -> None:
@@ -74,13 +78,10 @@ def check(parameters: dict[str, Any]) -> None:
             "sklearn.neural_network.MLPClassifier for data sets so small"
         )
     for name, kind in _KINDS.items():
-        kind.take(name, parameters[name])
+        _check_value(name, parameters[name], kind)
     for (item, allowed), names in _RANGES.items():
         for name in names:
-            kind = Kind(item, is_optional=name in _OPTIONAL, also=_ALSO.get(name))
-            value = kind.take(name, parameters[name])
-            if value != "auto":
-                allowed.check(name, value)
+            _check_value(name, parameters[name], Kind(item), allowed)
     hidden_sizes(parameters["hidden_layer_sizes"])
     preprocessing_of(parameters)
     if parameters["warmup"] and pace_of(parameters):
@@ -88,6 +89,18 @@ def check(parameters: dict[str, Any]) -> None:
             f"warmup does not go with learning_rate={parameters['learning_rate']!r}, which reacts to the "
             "epochs: use 'constant', 'cosine' or 'one-cycle'"
         )
+
+
+def _check_value(name: str, value: Any, kind: Kind, allowed: Range | None = None) -> None:
+    also = _ALSO.get(name, ...)
+    if value is also or (isinstance(value, str | float) and value == also):
+        return
+    other = "" if also is ... else f", or {also!r}"
+    if isinstance(value, np.ndarray):  # not even one without an axis: a parameter stays as it was given
+        raise InputError(f"{name} must be {kind.describe()}{other}, not {shown(value)}")
+    taken = kind.take(name, value, other=other)
+    if allowed is not None:
+        allowed.check(name, taken, other)
 
 
 def check_incremental(parameters: dict[str, Any]) -> None:
@@ -124,6 +137,8 @@ def hidden_sizes(given: Any) -> tuple[int, ...]:
     InputError
         Something else than whole numbers, 1 or more.
     """
+    if isinstance(given, Iterable) and not isinstance(given, str | list | np.ndarray):
+        given = list(given)
     sizes: tuple[int, ...] = Kind(int, is_tuple=True).take("hidden_layer_sizes", given)
     COUNT.check("hidden_layer_sizes", sizes)
     return sizes

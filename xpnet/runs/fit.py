@@ -25,6 +25,7 @@ from xpnet.runs.resume import identity, make_ready, settings_to_resume
 from xpnet.runs.run import Run, as_run
 from xpnet.training.history import SCORE_OF, History
 from xpnet.training.interrupt import StopSignals
+from xpnet.values import shown
 
 __all__ = ["ARRAYS", "carry_out", "fit", "remedy", "what_is_given"]
 
@@ -97,7 +98,7 @@ def fit(
     arrays |= {"sample_weight": sample_weight, "task": settings.get("task")}
     config, data = what_is_given(X, y, arrays, recipe, settings_to_resume(settings), settings)
     if on_epoch is not None and not callable(on_epoch):
-        raise InputError(f"on_epoch must be a function of the history, not {on_epoch!r:.60}")
+        raise InputError(f"on_epoch must be a function of the history, not {shown(on_epoch)}")
     with StopSignals(signal.SIGINT) as signals:
         run = carry_out(config, data, signals, folder=config.resume or config.out, on_epoch=on_epoch)
     if run.diverged_at:
@@ -142,7 +143,7 @@ def what_is_given(
         if isinstance(X, Dataset):
             data = X
             if task not in (None, X.task):
-                raise InputError(f"{X.name!r:.60} is for {X.task}, not {task!r:.60}: leave out the task")
+                raise InputError(f"{X.name!r:.60} is for {X.task}, not {shown(task)}: leave out the task")
     elif y is None:
         raise InputError("X is an array, so what it is to predict is missing: give y, too")
     else:
@@ -214,18 +215,18 @@ def carry_out(
             after = make_ready(config, place, checkpoints)
         done = len(after.history.losses) if after else 0
         num_steps, score = config.num_steps(len(data.X_train)), SCORE_OF[data.task]
-        shown = progress.start(num_steps, config.batch_size, config.quiet, done, score)
+        screen = progress.start(num_steps, config.batch_size, config.quiet, done, score)
 
         def should_stop() -> bool:
-            shown.on_step()
+            screen.on_step()
             return signals.received is not None
 
         def tell(history: History) -> None:
-            shown.on_epoch(history)
+            screen.on_epoch(history)
             if on_epoch is not None:
                 on_epoch(history)
 
-        with signals.listening(), shown, tensorboard.logging_to(place, config.tensorboard, tell) as tell_all:
+        with signals.listening(), screen, tensorboard.logging_to(place, config.tensorboard, tell) as tell_all:
             if after:  # the log begins anew, and there may be no epoch left that would fill it
                 tell_all(after.history.mean())
             found = experiment.run(

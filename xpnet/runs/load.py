@@ -19,6 +19,7 @@ from xpnet.runs.run import Run, as_run
 from xpnet.runs.settings import read_file
 from xpnet.training.history import History, Row, columns_of
 from xpnet.training.model import Model
+from xpnet.values import shown
 
 __all__ = ["SavedRun", "load", "open_run"]
 
@@ -257,7 +258,7 @@ def open_run(path: str | os.PathLike[str]) -> SavedRun:
         There is none, or it is damaged.
     """
     if not isinstance(path, str | os.PathLike):
-        raise InputError(f"a run is loaded from its path, not from {path!r:.60}: give its folder")
+        raise InputError(f"a run is loaded from its path, not from {shown(path)}: give its folder")
     given = Path(path).expanduser()
     if not (given / "model.safetensors").exists() and (given / "best").is_dir():
         given /= "best"

@@ -38,6 +38,7 @@ from xpnet.sweep.table import write_csv
 from xpnet.training.history import SCORE_OF
 from xpnet.training.interrupt import StopSignals
 from xpnet.training.loop import Fit
+from xpnet.values import shown
 
 __all__ = ["carry_out", "configs_of", "folder_of", "search"]
 
@@ -159,12 +160,12 @@ def configs_of(
     """
     for name, value in (("ablation", ablation), ("own_batches", own_batches)):
         if not isinstance(value, bool):
-            raise InputError(f"{name} must be True or False, not {value!r:.60}")
+            raise InputError(f"{name} must be True or False, not {shown(value)}")
     for name, number in (("random", random), ("random_seed", random_seed)):
         if number is not None and (type(number) is not int or number < 0):
-            raise InputError(f"{flag(name)} must be an integer, 0 or more, not {number!r:.60}")
+            raise InputError(f"{flag(name)} must be an integer, 0 or more, not {shown(number)}")
     if not isinstance(values, Mapping):
-        raise InputError(f"the grid must be values by the name of the setting, not {values!r:.60}")
+        raise InputError(f"the grid must be values by the name of the setting, not {shown(values)}")
     if ablation and random is not None:
         raise InputError("give either --ablation or --random")
     if random is None:
@@ -238,9 +239,9 @@ def carry_out(
         if any(getattr(config, name) for config in configs):
             raise InputError(f"{reason}: drop {flag(name)}")
     if not isinstance(halving, bool):
-        raise InputError(f"halving must be True or False, not {halving!r:.60}")
+        raise InputError(f"halving must be True or False, not {shown(halving)}")
     if max_nets is not None and (type(max_nets) is not int or max_nets < 1):
-        raise InputError(f"--max-nets must be an integer, at least 1, not {max_nets!r:.60}")
+        raise InputError(f"--max-nets must be an integer, at least 1, not {shown(max_nets)}")
     if base.weights_image and not plots.available():
         raise InputError(f"--weights-image needs matplotlib: {plots.INSTALL}")
     if executor is None:
@@ -257,7 +258,7 @@ def carry_out(
         num_rows = len(loaded.X_train)
         halvings = count_halvings(configs, num_rows) if halving else 0
         total, score = total_steps(configs, num_rows, halvings), SCORE_OF[loaded.task]
-        with signals.listening(), display.start(configs, total, base.quiet, score) as shown:
+        with signals.listening(), display.start(configs, total, base.quiet, score) as screen:
             found = run(
                 configs,
                 # Workers load a data set that has a name by themselves.
@@ -266,9 +267,9 @@ def carry_out(
                 max_nets=max_nets,
                 out=place,
                 executor=executor,
-                on_epoch=shown.on_epoch,
-                on_outcome=shown.on_outcome,
-                on_recorded=shown.on_recorded,
+                on_epoch=screen.on_epoch,
+                on_outcome=screen.on_outcome,
+                on_recorded=screen.on_recorded,
                 should_stop=lambda: signals.received is not None,
             )
         if not found.complete:

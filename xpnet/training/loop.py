@@ -23,7 +23,7 @@ from xpnet.training.evaluation import evaluate
 from xpnet.training.history import History, Row
 from xpnet.training.regime import Hyper, Known, Regime
 from xpnet.training.schedules import Schedule
-from xpnet.training.step import advance_by, joined, make_step, per_network, take_steps, trained
+from xpnet.training.step import joined, make_advance, make_step, per_network, take_steps, trained
 from xpnet.training.stopping import Best, Epoch, Patience, Stopping, improve
 from xpnet.typing import Advance, Array, Draws, Namespace, Params, State
 
@@ -183,7 +183,7 @@ def fit(
             by_step = schedule.by_step(range(start, ends[epoch]), epoch, updates + start)
             tables = draw_epoch(device, feed, regime, hyper, params, sources, epoch, updates + start, by_step)
             for size in {table["index"].shape[-1] for table in tables} - advances.keys():
-                advances[size] = advance_by(device, feed, step)
+                advances[size] = make_advance(device, feed, step)
             advance = joined(xp, [(advances[table["index"].shape[-1]], table) for table in tables])
             state = schedule.carry(device, state)
             before = divergence.copy(device, state)
@@ -284,7 +284,7 @@ def _mean(losses: NDArray[Any], tables: Sequence[Draws]) -> NDArray[Any]:
     if len(losses) <= tables[0]["index"].shape[0]:  # none was of the last batch, which may be smaller
         return np.asarray(losses.mean(axis=0))
     full, last = (table["index"].shape[-1] for table in tables)
-    total = full * losses[:-1].sum(axis=0) + last * losses[-1]
+    total = full * losses[:-1].sum(axis=0, dtype=np.float64) + last * losses[-1].astype(np.float64)
     return np.asarray(total / (full * (len(losses) - 1) + last))
 
 

@@ -20,7 +20,6 @@ from xpnet.training.regime import Hyper, Regime
 from xpnet.typing import Advance, Array, Draws, EpochAdvance, Namespace, Params, State, Step
 
 __all__ = [
-    "advance_by",
     "initial_state",
     "joined",
     "make_advance",
@@ -52,14 +51,7 @@ def per_network(device: Device, params: Params, value: ArrayLike) -> Array:
     return device.put(np.broadcast_to(np.asarray(value), tuple(W.shape[:-2])), dtype_name(W))
 
 
-def make_advance(
-    device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper, params: Params
-) -> Advance:
-    """Return what takes the training steps of an epoch, in the device's fastest way; see `make_step`."""
-    return advance_by(device, feed, make_step(device, mlp, feed, regime, hyper, params))
-
-
-def advance_by(device: Device, feed: Feed, step: Step) -> Advance:
+def make_advance(device: Device, feed: Feed, step: Step) -> Advance:
     """Return what takes such steps, in batches of one size, in the device's fastest way."""
     # Rows of the host are fetched in each step: no function of the device's arrays alone.
     return one_by_one(device, step) if feed.on_host else device.compile(step)
