@@ -11,7 +11,19 @@ import numpy as np
 
 from xpnet.errors import InputError
 
-__all__ = ["BELOW_ONE", "COUNT", "NOT_NEGATIVE", "POSITIVE", "Kind", "Range", "between", "shown"]
+__all__ = [
+    "BELOW_ONE",
+    "COUNT",
+    "DEVIATION",
+    "NOT_NEGATIVE",
+    "POSITIVE",
+    "WIDTH",
+    "Kind",
+    "Range",
+    "below_one",
+    "between",
+    "shown",
+]
 
 _NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
 
@@ -163,6 +175,16 @@ BELOW_ONE = Range("0 or more and below 1", lambda x: 0 <= x < 1)
 def between(least: float, most: float) -> Range:
     """Return the range with these ends."""
     return Range(f"from {least} to {most}", lambda x: least <= x <= most)
+
+
+def below_one(dtype: str) -> Range:
+    """Return the range from 0 to below 1 in a dtype: what rounds to 1 there would be divided by 0."""
+    return Range(f"0 or more and below 1 in {dtype}", lambda x: x >= 0 and bool(np.dtype(dtype).type(x) < 1))
+
+
+# What lies above has no use, and libraries fail on it in ways of their own.
+WIDTH = between(1, 10**7)
+DEVIATION = Range("a finite number, 0 or more, at most 1e30", lambda x: 0 <= x <= 1e30)
 
 
 def _plain(value: Any) -> Any:

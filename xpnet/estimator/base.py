@@ -142,6 +142,7 @@ class Estimator(Fitting):
             self._drop()  # not half of an old network, should the checks below fail
         X, y = inputs.checked(self, X, y, dtype=self.dtype, reset=fresh, **self._of_targets())
         dtype = str(X.dtype if fresh else self.coefs_[0].dtype)
+        settings.check_precision(parameters, dtype)
         target = self._encode(y, fresh, classes)
         rows = Rows(X, target, inputs.row_weights(sample_weight, X.shape[0]))
         if self._weights(rows) is not None and self.mixup:  # refused before anything is done
@@ -215,10 +216,11 @@ class Estimator(Fitting):
         """Return the network of the parameters, to begin anew or to go on with."""
         outputs, out_activation = self._outputs(target)
         sizes = (features, *settings.hidden_sizes(self.hidden_layer_sizes), outputs)
+        mlp = MLP(sizes, self.activation, self.norm, self.residual)  # type: ignore[arg-type]  # checked
         if fresh:
             self.n_outputs_, self.out_activation_, self.n_layers_ = outputs, out_activation, len(sizes)
         elif (self._mlp, self._how, self.coefs_[0].ndim > 2 and len(self.coefs_[0])) != (
-            MLP(sizes, self.activation, self.norm, self.residual),  # type: ignore[arg-type]
+            mlp,
             settings.preprocessing_of(self.get_params(deep=False)),
             self.ensemble > 1 and self.ensemble,
         ):
@@ -226,7 +228,7 @@ class Estimator(Fitting):
                 f"the fitted layers are {self._mlp.sizes}, but parameters and data make {sizes} with other "
                 "units, preprocessing or ensemble: set warm_start=False, or fit a new estimator"
             )
-        return MLP(sizes, self.activation, self.norm, self.residual)  # type: ignore[arg-type]  # checked
+        return mlp
 
     def _set_aside(self, rows: Rows) -> tuple[Rows, Rows]:
         """Part the rows into those to train on and those to validate on."""

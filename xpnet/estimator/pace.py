@@ -71,10 +71,10 @@ class Pace:
 
     def slow_down(self, networks: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Divide an adaptive rate by 5 where it is not very low already; return for which that was done."""
-        slower = networks & (self._kind == "adaptive")
-        if slower.any():
-            slower = networks & (self._rate > 1e-6)
-            self._set(np.where(slower, self._rate / 5.0, self._rate))
+        if self._kind != "adaptive" or not networks.any():
+            return np.zeros_like(networks)
+        slower = networks & (self._rate > 1e-6)
+        self._set(np.where(slower, self._rate / 5.0, self._rate))
         return np.asarray(slower)
 
     def _set(self, rate: Any) -> None:

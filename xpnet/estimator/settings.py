@@ -13,12 +13,25 @@ from xpnet.errors import InputError
 from xpnet.nn.mlp import Activation, Init, Norm
 from xpnet.nn.solvers import SOLVERS
 from xpnet.training.regime import Hyper, Monitor, Regime
-from xpnet.values import BELOW_ONE, COUNT, NOT_NEGATIVE, POSITIVE, Kind, Range, between, shown
+from xpnet.values import (
+    BELOW_ONE,
+    COUNT,
+    DEVIATION,
+    NOT_NEGATIVE,
+    POSITIVE,
+    WIDTH,
+    Kind,
+    Range,
+    below_one,
+    between,
+    shown,
+)
 
 __all__ = [
     "SCHEDULES",
     "check",
     "check_incremental",
+    "check_precision",
     "draws",
     "hidden_sizes",
     "hyper_of",
@@ -45,14 +58,13 @@ _KINDS = {
         ("early_stopping", "shuffle", "warm_start", "nesterovs_momentum", "residual", "compile"), Kind(bool)
     ),
 }
+_BELOW_ONE = ("beta_1", "beta_2", "dropout", "input_dropout", "label_smoothing", "ema", "warmup")
 _RANGES: dict[tuple[type, Range], tuple[str, ...]] = {
-    (float, NOT_NEGATIVE): ("alpha", "weight_decay", "power_t", "tol", "mixup", "init_std"),
+    (float, NOT_NEGATIVE): ("alpha", "weight_decay", "power_t", "tol", "mixup"),
+    (float, DEVIATION): ("init_std",),
     (float, POSITIVE): ("learning_rate_init", "epsilon", "clip_norm", "max_time"),
     (float, between(0, 1)): ("momentum",),
-    (float, BELOW_ONE): (
-        *("beta_1", "beta_2", "dropout", "input_dropout", "label_smoothing", "ema", "warmup"),
-        "validation_fraction",
-    ),
+    (float, BELOW_ONE): (*_BELOW_ONE, "validation_fraction"),
     (int, COUNT): ("max_iter", "n_iter_no_change", "batch_size", "ensemble", "components"),
 }
 _ALSO: dict[str, Any] = {
@@ -89,6 +101,18 @@ def check(parameters: dict[str, Any]) -> None:
             f"warmup does not go with learning_rate={parameters['learning_rate']!r}, which reacts to the "
             "epochs: use 'constant', 'cosine' or 'one-cycle'"
         )
+
+
+def check_precision(parameters: dict[str, Any], dtype: str) -> None:
+    """Refuse parameters that are 1 in the dtype of the computation.
+
+    Raises
+    ------
+    InputError
+        One that has to be below.
+    """
+    for name in _BELOW_ONE:
+        below_one(dtype).check(name, float(parameters[name]))
 
 
 def _check_value(name: str, value: Any, kind: Kind, allowed: Range | None = None) -> None:
@@ -135,12 +159,12 @@ def hidden_sizes(given: Any) -> tuple[int, ...]:
     Raises
     ------
     InputError
-        Something else than whole numbers, 1 or more.
+        Something else than whole numbers, from 1 to ten million.
     """
     if isinstance(given, Iterable) and not isinstance(given, str | list | np.ndarray):
         given = list(given)
     sizes: tuple[int, ...] = Kind(int, is_tuple=True).take("hidden_layer_sizes", given)
-    COUNT.check("hidden_layer_sizes", sizes)
+    WIDTH.check("hidden_layer_sizes", sizes)
     return sizes
 
 

@@ -220,7 +220,7 @@ OF_OUTPUTS: Mapping[str, Loss] = {
 
 OUTPUTS: Mapping[str, Callable[[Namespace, Array], Array]] = {
     "softmax": softmax,
-    "logistic": lambda xp, scores: _sigmoid(xp, scores),
+    "logistic": _sigmoid,
     "not-logistic": lambda xp, scores: _sigmoid(xp, -scores),
     "identity": lambda _xp, scores: scores,
 }

@@ -3,11 +3,9 @@
 import math
 from typing import Any
 
-import numpy as np
-
 from xpnet.errors import InputError
 from xpnet.runs.names import flag
-from xpnet.values import BELOW_ONE, NOT_NEGATIVE, POSITIVE, Range, between
+from xpnet.values import DEVIATION, NOT_NEGATIVE, POSITIVE, WIDTH, Range, below_one, between
 
 __all__ = ["check"]
 
@@ -15,13 +13,13 @@ _RANGES: dict[Range, tuple[str, ...]] = {
     # What lies above has no use, and libraries fail on it in ways of their own.
     between(1, 10**4): ("ensemble",),
     between(1, 10**6): ("epochs", "step_epochs", "patience", "checkpoint_every"),
-    between(1, 10**7): ("hidden",),
+    WIDTH: ("hidden",),
     between(1, 10**8): ("iterations",),
     between(1, 10**9): ("batch_size",),
     between(0, 2**64 - 1): ("seed", "batch_seed"),
     NOT_NEGATIVE: ("learning_rate", "learning_rate_decay", "reg", "weight_decay", "mixup", "min_delta"),
     POSITIVE: ("epsilon", "clip_norm", "max_time"),
-    Range("a finite number, 0 or more, at most 1e30", lambda x: 0 <= x <= 1e30): ("init_std",),
+    DEVIATION: ("init_std",),
     Range("above 0 and below 1", lambda x: 0 < x < 1): ("peak",),
 }
 _BELOW_ONE = ("warmup", "dropout", "input_dropout", "label_smoothing", "momentum", "beta2", "ema")
@@ -40,11 +38,7 @@ def check(config: Any) -> None:
     InputError
         One line, which names the flag.
     """
-    # In the precision of the computation: what rounds to 1 there would be divided by 0.
-    below_one = Range(
-        f"{BELOW_ONE.words} in {config.dtype}", lambda x: x >= 0 and bool(np.dtype(config.dtype).type(x) < 1)
-    )
-    for allowed, names in (_RANGES | {below_one: _BELOW_ONE}).items():
+    for allowed, names in (_RANGES | {below_one(config.dtype): _BELOW_ONE}).items():
         for name in names:
             allowed.check(flag(name), getattr(config, name))
     for item in config.class_weight or ():

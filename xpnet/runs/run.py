@@ -170,9 +170,12 @@ class Run(Experiment):
         InputError
             No path, and the run has no folder.
         """
-        if path is None and self.folder is None:
+        if path is not None:
+            file = _checked(path)
+        elif self.folder is not None:
+            file = self.folder / "report.html"
+        else:
             raise InputError('the run has no folder: give report a path, such as "report.html"')
-        file = _checked(path) if path is not None else self.folder / "report.html"  # type: ignore[operator]
         page = self._page()
         with replacing(file) as temporary:
             temporary.write_bytes(page)

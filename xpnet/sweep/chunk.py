@@ -122,7 +122,6 @@ def train_chunk(
         measured = scores(configs[0], mlp, result.params, prepared, device)
     measured = {name: np.atleast_1d(value) for name, value in measured.items()}
     seconds = (time.perf_counter() - began) / len(numbers)
-    early = bool(result.timed_out)
     diverged_at, stopped_at = np.atleast_1d(result.diverged_at), np.atleast_1d(result.stopped_at)
     histories = _split_history(result.history, len(numbers))
     rows = []
@@ -137,13 +136,14 @@ def train_chunk(
         elif stopped := int(stopped_at[place]):
             history = History([row for row in history.rows if row.step <= stopped], history.losses[:stopped])
         histories[place] = history
+        early = result.timed_out or stopped_at[place]
         rows.append(
             {
                 "network": number,
                 "task": task.key,
                 "networks": len(numbers),
                 **{name: float(values[place]) for name, values in measured.items()},
-                "status": "diverged" if ended else "stopped" if early or stopped_at[place] else "finished",
+                "status": "diverged" if ended else "stopped" if early else "finished",
                 "steps": len(history.losses),
                 "seconds": seconds,
                 "curve": [[row.step, row.val_score] for row in history.rows],

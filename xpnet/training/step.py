@@ -52,7 +52,7 @@ def per_network(device: Device, params: Params, value: ArrayLike) -> Array:
 
 
 def make_advance(device: Device, feed: Feed, step: Step) -> Advance:
-    """Return what takes such steps, in batches of one size, in the device's fastest way."""
+    """Return what takes many steps, in batches of one size, in the device's fastest way; see `make_step`."""
     # Rows of the host are fetched in each step: no function of the device's arrays alone.
     return one_by_one(device, step) if feed.on_host else device.compile(step)
 
