@@ -71,7 +71,7 @@ class Pace:
 
     def slow_down(self, networks: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Divide an adaptive rate by 5 where it is not very low already; return for which that was done."""
-        if self._kind != "adaptive" or not networks.any():
+        if self._kind != "adaptive":
             return np.zeros_like(networks)
         slower = networks & (self._rate > 1e-6)
         self._set(np.where(slower, self._rate / 5.0, self._rate))
@@ -109,6 +109,8 @@ class Settled:
         self.idle = (self.idle + 1) * ~(value >= self.best + self._tol)  # one that is NaN has not risen
         self.best = np.fmax(self.best, value)
         tired = np.asarray(self.idle > self._patience)
+        if not tired.any():
+            return tired
         slower = self._pace.slow_down(tired)
         self.idle = self.idle * ~slower
         return tired & ~slower

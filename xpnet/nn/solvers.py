@@ -304,6 +304,8 @@ def _solver(rule: Callable[[Namespace, Rates], Step], *kinds: str, scaled: bool 
 
 def _over(rate: Array, array: Array) -> Array:
     """Lay ``rate``, ``(*nets,)``, over the axes that ``array`` has beyond those of the networks."""
+    if not rate.ndim:  # NumPy multiplies by a number in two thirds of the time that an array of one takes
+        return rate
     return rate[(..., *(None,) * (array.ndim - rate.ndim))]
 
 

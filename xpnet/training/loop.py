@@ -157,7 +157,9 @@ def fit(
         after = Fit(state, History(), np.zeros(nets, np.int64), False, np.zeros(nets, np.int64))
     history, best, last_finite = after.history, after.best, after.last_finite
     diverged_at, stopped_at = after.diverged_at, after.stopped_at
+    running = (diverged_at == 0) & (stopped_at == 0)
     interrupted = timed_out = False
+    unknown = np.full(nets, np.nan)  # what is not measured
     steps_per_epoch = batches_per_epoch(rows, regime.batch_size, regime.sampling)
     ends = epoch_ends(regime.num_steps, steps_per_epoch, regime.sampling)
     began = time.perf_counter() - (history.rows[-1].seconds if history.rows else 0.0)
@@ -177,7 +179,7 @@ def fit(
     look = None if should_stop is None and regime.max_time is None else ended_early
     with device.active():
         for epoch in range(after.epoch, len(ends)) if epochs is None else epochs:
-            if ((diverged_at > 0) | (stopped_at > 0)).all():
+            if not running.any():
                 break
             start = ends[epoch - 1] if epoch else 0
             by_step = schedule.by_step(range(start, ends[epoch]), epoch, updates + start)
@@ -194,25 +196,26 @@ def fit(
             done = sum(part.shape[0] for part in losses)
 
             now = trained(state)
-            batch_loss, train_score = _last_batch(xp, mlp, now, feed, regime, reg, tables, done)
-            val_loss = val_score = batch_loss * float("nan")
+            found = _last_batch(xp, mlp, now, feed, regime, reg, tables, done)
             if validation is not None:
-                val_loss, val_score = evaluate(
+                found += evaluate(
                     xp, mlp, now, validation.X, validation.y, reg, regime.loss, validation.weight
                 )
             # The one reading back of the epoch.
-            ends_with = xp.stack([batch_loss, train_score, val_loss, val_score])
-            measured = np.array(device.to_host(xp.concat([*losses, ends_with])))
-            of_steps, (batch_loss, train_score, val_loss, val_score) = measured[:done], measured[done:]
+            measured = np.array(device.to_host(xp.concat([*losses, *(value[None, ...] for value in found)])))
+            of_steps, after_last = measured[:done], measured[done:]
+            train_score = after_last[1] if regime.scores_batch else unknown
+            val_loss, val_score = after_last[-2:] if validation is not None else (unknown, unknown)
 
             if validation is not None:  # what follows the last update must be finite on both
-                measured[done] = np.where(np.isfinite(val_loss), batch_loss, val_loss)
+                measured[done] = np.where(np.isfinite(val_loss), measured[done], val_loss)
             first_bad = divergence.first_bad(measured[: done + 1])
-            new = (first_bad > 0) & (diverged_at == 0) & (stopped_at == 0)
+            new = running & (first_bad > 0)
             if new.any():
                 bad = np.where(new, first_bad, 0)
                 last_finite = divergence.replay(device, advance, before, bad, last_finite)
                 diverged_at[new] = start + first_bad[new]
+                running = running & ~new
 
             train_loss = _mean(of_steps, tables)
             history.losses.extend(of_steps)
@@ -228,7 +231,6 @@ def fit(
                     seconds=time.perf_counter() - began,
                 )
             )
-            running = (diverged_at == 0) & (stopped_at == 0)
             if regime.monitor is not None and validation is not None:
                 value = np.asarray(val_score if regime.monitor == "val_score" else -val_loss, np.float64)
                 good = state
@@ -238,6 +240,7 @@ def fit(
             tired = running & stopping.ends(Epoch(epoch, train_loss, val_loss, val_score, best))
             if tired.any():
                 stopped_at = np.where(tired, start + done, stopped_at)
+                running = running & ~tired
             if on_epoch is not None:
                 on_epoch(history)
             if interrupted or done < ends[epoch] - start:
@@ -266,12 +269,11 @@ def _last_batch(
     reg: Array | float,
     tables: Sequence[Draws],
     done: int,
-) -> tuple[Array, Array]:
+) -> tuple[Array, ...]:
     """Return loss and score of the last batch; where it isn't scored, what is finite if the weights are."""
     if not regime.scores_batch:
-        nets = params["W1"].ndim - 2
-        size = sum(xp.sum(value, axis=tuple(range(nets, value.ndim))) for value in params.values())
-        return size, size * float("nan")
+        nets = params["W1"].shape[:-2]
+        return (sum(xp.sum(xp.reshape(value, (*nets, -1)), axis=-1) for value in params.values()),)
     first = tables[0]["index"].shape[0]
     table, i = (tables[0], done - 1) if done <= first else (tables[1], done - 1 - first)
     index = table["index"][i, ...]
