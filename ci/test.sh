@@ -16,7 +16,7 @@ say() { printf '\n== %s\n' "$*"; }
 
 venv=$PWD/.venv-ci
 python=$venv/bin/python
-unset PYTHONPATH PYTHONHOME
+unset PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 if [[ ${XPNET_CI_KEEP:-} != 1 || ! -x $python ]]; then
@@ -26,7 +26,8 @@ fi
 
 say "install: .[all], the dev group${*:+, $*}"
 "$python" -m pip install --quiet 'pip>=25.1' # the first with --group
-"$python" -m pip install --quiet '.[all]' --group dev "$@"
+# Python compiles what is imported, a fraction of what is installed.
+"$python" -m pip install --quiet --no-compile '.[all]' --group dev "$@"
 
 say "style: ruff check, ruff format --check"
 "$python" -m ruff check
