@@ -2,8 +2,8 @@
 
 A test that takes the fixture ``device`` runs on each of `DEVICES`; one that takes ``dtype`` too, with
 each floating dtype the device has; with fewer on devices that are slow to test, unless its module has an
-``EVERY_DTYPE``, and on JAX only few cases. ``--xp numpy,cupy`` demands devices by name: only those run, with
-every dtype and case, and one that this machine lacks is an error instead of a skip.
+``EVERY_DTYPE``, and on some devices only few cases. ``--xp numpy,cupy`` demands devices by name: only those
+run, with every dtype and case, and one that this machine lacks is an error instead of a skip.
 """
 
 import functools
@@ -95,10 +95,13 @@ DEVICES = {
     "cupy-captured": (functools.partial(found, "cuda", "cupy", "fp32", True), BOTH),
 }
 
-FEW_CASES, FEW_CASES_OF = ("jax",), ("nn", "data", "training")
-"""Devices on which only modules of some rooms are tested, one case of each, chosen by its name: JAX compiles
-each operation of each shape, and takes as long for that as all others for their tests. ``test_backends.py``
-goes through the other rooms."""
+FEW_CASES, FEW_CASES_OF = ("jax", "strict"), ("nn", "data", "training")
+"""Devices on which only modules of some rooms are tested, one case of each, chosen by its name. JAX compiles
+each operation of each shape, and takes as long for that as all others for their tests; ``test_backends.py``
+goes through the other rooms. What array-api-strict refuses, it refuses without float64 too, and slowly."""
+
+LONGEST = ("test_docs",)
+"""Modules with tests of half a minute: first, that no worker is left with one when the others are done."""
 
 
 @functools.cache
@@ -174,6 +177,7 @@ def pytest_collection_modifyitems(config, items):
     left |= {item for found in cases.values() for item in found} - kept
     config.hook.pytest_deselected(items=[item for item in items if item in left])
     items[:] = [item for item in items if item not in left]
+    items.sort(key=lambda item: item.module.__name__ not in LONGEST)
 
 
 @pytest.fixture(scope="session")

@@ -99,10 +99,11 @@ def images(rows, side=32):
 @pytest.mark.parametrize("preprocess", ["mean", "standardize", "pca"])
 def test_images_to_augment_stay_bytes_in_memory(preprocess):
     """Beside the data only a few batches: the rows as floats would take four times as much."""
-    data = images(4000)
+    side = 16
+    data = images(4000, side)
     changes = {"components": 20, "fit_rows": 300} if preprocess == "pca" else {}
     config = Config(preprocess=preprocess, flip=True, shift=4, cutout=8, batch_size=20, **changes)
-    prepare(config, images(100), HERE)  # what is imported and cached on the way
+    prepare(config, images(100, side), HERE)  # what is imported and cached on the way
     tracemalloc.start()
     try:
         prepared = prepare(config, data, HERE)
@@ -115,7 +116,7 @@ def test_images_to_augment_stay_bytes_in_memory(preprocess):
         tracemalloc.stop()
     assert prepared.feed.X.dtype == np.uint8
     assert np.shares_memory(prepared.feed.X, data.X_train)  # nothing to put on a CPU
-    raw, batch = data.X_train.nbytes, 20 * 3072 * 8
+    raw, batch = data.X_train.nbytes, 20 * side * side * 3 * 8
     assert x.dtype == np.float32
     assert kept < 0.1 * raw
     assert of_batches - kept < 12 * batch < 0.5 * raw

@@ -76,7 +76,7 @@ def test_a_run_goes_on_from_any_checkpoint(device, dtype, tmp_path, nets):
     """With everything on: solver, average, statistics of the batch norm, draws of every kind, patience."""
     X, y = some_images(11)
     settings = {name: EVERYTHING[name] for name in ("mlp", "hyper", "regime")}
-    settings |= {"num_steps": 25, "monitor": "val_loss", "patience": 3}
+    settings |= {"num_steps": 15, "monitor": "val_loss", "patience": 3}
     settings["feed"] = image_feed(device, dtype, EVERYTHING["augmentation"])
     count = int(np.prod(nets))
     settings["sources"] = own_sources(*range(count)) if nets else sources(19)

@@ -1,4 +1,4 @@
-"""200 steps on every device and in every library, against the same seed and batches in NumPy."""
+"""Many steps on every device and in every library, against the same seed and batches in NumPy."""
 
 import dataclasses
 import functools
@@ -35,7 +35,7 @@ def on_digits(place, dtype, settings):
 @functools.cache
 def with_everything(place, dtype, solver):
     mlp = dataclasses.replace(EVERYTHING["mlp"], norm="batch" if solver == "sgd" else "layer")
-    regime = dataclasses.replace(EVERYTHING["regime"], solver=solver, num_steps=200)
+    regime = dataclasses.replace(EVERYTHING["regime"], solver=solver, num_steps=60)
     hyper = dataclasses.replace(EVERYTHING["hyper"], learning_rate=np.array([0.01, 0.02]))
     params = random_params(np.random.default_rng(31), (2,), mlp)
     with place.active():
