@@ -95,7 +95,7 @@ def claim(out: str | None, dataset: str) -> Iterator[Path]:
         raise
 
 
-def write(folder: Path, run: Experiment, pictures: bool) -> None:
+def write(folder: Path, run: Experiment, pictures: bool, report: bytes | None = None) -> None:
     """Write the files of a run; each is whole or the one before, whenever this stops.
 
     Parameters
@@ -106,6 +106,8 @@ def write(folder: Path, run: Experiment, pictures: bool) -> None:
         The run.
     pictures
         Whether to draw, which takes matplotlib.
+    report
+        The page, if there is one already; made of the run by default.
 
     Raises
     ------
@@ -138,7 +140,7 @@ def write(folder: Path, run: Experiment, pictures: bool) -> None:
         else:
             (folder / name).unlink(missing_ok=True)  # of the run that was here before
     with replacing(folder / "report.html") as temporary:
-        temporary.write_bytes(report_of(run, reported).as_html())
+        temporary.write_bytes(report_of(run, reported).as_html() if report is None else report)
 
 
 def write_settings(folder: Path, config: Config) -> None:

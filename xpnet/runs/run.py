@@ -130,11 +130,9 @@ class Run(Experiment):
             return path
         if path == Path():
             raise InputError("an empty name is no folder to write to: give a path")
-        page = self._page()
+        report = self._kept_report()
         with run_folder.claim(str(path), self.config.dataset) as folder:
-            run_folder.write(folder, self, pictures=plots.available())
-            with replacing(folder / "report.html") as temporary:
-                temporary.write_bytes(page)
+            run_folder.write(folder, self, pictures=plots.available(), report=report)
         return folder
 
     def export(self, path: str | Path, format: str | None = None) -> Path:
@@ -176,18 +174,18 @@ class Run(Experiment):
             file = self.folder / "report.html"
         else:
             raise InputError('the run has no folder: give report a path, such as "report.html"')
-        page = self._page()
+        report = self._kept_report()
+        if report is None:
+            pictures = run_folder.pictures_of(self) if plots.available() else {}
+            report = run_folder.report_of(self, pictures).as_html()
         with replacing(file) as temporary:
-            temporary.write_bytes(page)
+            temporary.write_bytes(report)
         return file
 
-    def _page(self) -> bytes:
-        """Return the report; of a run that was loaded the one in its folder, which knows more."""
-        written = None if self.folder is None else self.folder / "report.html"
-        if self.validated is None and written is not None and written.is_file():
-            return written.read_bytes()
-        pictures = run_folder.pictures_of(self) if plots.available() else {}
-        return run_folder.report_of(self, pictures).as_html()
+    def _kept_report(self) -> bytes | None:
+        """Return the report in the folder of a run that was loaded: it knows more than what is left."""
+        file = None if self.folder is None else self.folder / "report.html"
+        return file.read_bytes() if self.validated is None and file is not None and file.is_file() else None
 
     def __repr__(self) -> str:
         score = SCORE_OF[self.model.task]
