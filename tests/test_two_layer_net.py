@@ -2,6 +2,7 @@
 
 # ruff: noqa: NPY002 -- the course's notebook uses NumPy's global random state
 import copy
+import math
 import multiprocessing
 import operator
 import pickle
@@ -466,8 +467,13 @@ def test_a_failed_call_changes_nothing(data):
     [
         ({"dtype": "foo"}, {}, "dtype is float32 or float64, not foo"),
         ({"rng": "a"}, {}, "rng is a seed"),
-        ({}, {"batch_size": 0}, "batch_size 0 must be at least 1"),
-        ({}, {"num_iters": -1}, "num_iters -1 at least 0"),
+        ({"std": -1.0}, {}, "std must be a finite number, 0 or more"),
+        ({}, {"batch_size": 0}, "batch_size must be 1 or more, not 0"),
+        ({}, {"batch_size": 2.5}, "batch_size must be an integer, not 2.5"),
+        ({}, {"num_iters": -1}, "num_iters must be a finite number, 0 or more, not -1"),
+        ({}, {"learning_rate": -1e-3}, "learning_rate must be a finite number, 0 or more"),
+        ({}, {"learning_rate_decay": "a"}, "learning_rate_decay must be a number, not 'a'"),
+        ({}, {"reg": math.nan}, "reg must be a finite number"),
     ],
 )
 def test_settings_that_make_no_sense(data, changes, settings, message):

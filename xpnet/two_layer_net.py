@@ -17,6 +17,7 @@ from xpnet.training.loop import fit
 from xpnet.training.regime import Hyper, Regime
 from xpnet.training.step import initial_state
 from xpnet.typing import Params, Random
+from xpnet.values import COUNT, DEVIATION, NOT_NEGATIVE, Kind, Range
 
 __all__ = ["TwoLayerNet"]
 
@@ -52,7 +53,7 @@ class TwoLayerNet:
     Raises
     ------
     InputError
-        A size below 1, or another dtype.
+        A size below 1, a deviation below 0, or another dtype.
     DeviceError
         The device cannot be used.
     """
@@ -69,6 +70,7 @@ class TwoLayerNet:
         rng: int | Random | None = None,
     ) -> None:
         self._mlp = MLP((input_size, hidden_size, output_size))
+        std = _number("std", std, DEVIATION)
         self._device = get_device(device)
         self._follows_data = dtype is None
         try:
@@ -191,12 +193,13 @@ class TwoLayerNet:
         Raises
         ------
         InputError
-            Wrong shapes, or labels out of range.
+            Wrong shapes, labels or numbers out of range.
         """
-        if batch_size < 1 or num_iters < 0:
-            raise InputError(
-                f"batch_size {batch_size} must be at least 1 and num_iters {num_iters} at least 0"
-            )
+        learning_rate = _number("learning_rate", learning_rate, NOT_NEGATIVE)
+        learning_rate_decay = _number("learning_rate_decay", learning_rate_decay, NOT_NEGATIVE)
+        reg = _number("reg", reg, NOT_NEGATIVE)
+        batch_size = _number("batch_size", batch_size, COUNT, int)
+        num_iters = _number("num_iters", num_iters, NOT_NEGATIVE, int)
         printed = 0
 
         def print_losses(history: History) -> None:
@@ -282,3 +285,10 @@ class TwoLayerNet:
                 "number the classes from 0, or give the network more outputs"
             )
         return self._device.put(labels, "int64")
+
+
+def _number(name: str, value: Any, allowed: Range, kind: type = float) -> Any:
+    """Return an argument as a Python number; complain if it is none, or out of range."""
+    number = Kind.of(kind).take(name, value)
+    allowed.check(name, number)
+    return number

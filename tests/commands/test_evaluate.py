@@ -126,6 +126,17 @@ def test_one_output_for_two_classes(tmp_path, capsys):
     assert np.sum(found["confusion"], axis=0).tolist() == [20, 20]
 
 
+def test_numbers_are_no_classes_of_a_model_of_text(tmp_path, capsys):
+    """Whichever class was the first of the text, a number may have meant another."""
+    model = replace(models.make(), labels=models.NAMES)
+    path = tmp_path / "numbers.npz"
+    np.savez(path, X=X, y=Y, X_val=X, y_val=Y)
+    run = write_run(tmp_path / "run", model, dataset=str(path))
+    line = refused(evaluate.main, capsys, run)
+    assert "has the label 0, which is no class of the model: give --dataset one like that" in line
+    assert not list(run.glob("*.png"))
+
+
 def test_labels():
     model = models.make(of="labels")
     model.params["b3"][:] -= np.median(model.scores(X), axis=0)

@@ -79,7 +79,7 @@ def test_a_description_is_compared_by_what_it_says():
 # What is no network
 
 
-@pytest.mark.parametrize("sizes", [(), (4,), (4, 0), (4, -1, 3), (0, 3)])
+@pytest.mark.parametrize("sizes", [(), (4,), (4, 0), (4, -1, 3), (0, 3), 5, (4, 2.5), ("a", 3)])
 def test_sizes_of_no_network(sizes):
     with pytest.raises(InputError, match="sizes") as caught:
         MLP(sizes)

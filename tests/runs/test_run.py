@@ -239,6 +239,22 @@ def test_a_folder_where_none_can_be(tmp_path, runs):
         runs["classes"].save(tmp_path / "file")
 
 
+def test_a_folder_of_a_sweep(tmp_path, runs):
+    """Its best would not be found any more."""
+    (tmp_path / "sweep.json").touch()
+    with pytest.raises(InputError, match="holds a sweep, whose best the run would hide: give another folder"):
+        runs["classes"].save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
+
+
+@pytest.mark.parametrize("write", ["save", "export", "report"])
+def test_what_is_no_path(runs, write):
+    with pytest.raises(
+        InputError, match=r"^path must be text or a pathlib\.Path, not 5: say where to write$"
+    ):
+        getattr(runs["classes"], write)(5)
+
+
 def test_for_other_libraries(tmp_path, runs, name):
     pytest.importorskip("onnx")
     runs[name].export(tmp_path / "a.safetensors")

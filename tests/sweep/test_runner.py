@@ -86,6 +86,14 @@ def test_settings_that_do_not_fit_the_data_are_an_error_before_any_work(tmp_path
     assert not (tmp_path / "there").exists()
 
 
+def test_what_is_no_executor(tmp_path):
+    with pytest.raises(
+        InputError, match=r"^executor must be one of concurrent\.futures, or like them, not 5$"
+    ):
+        sweep.run(sweep.configs([{}], BASE), blobs(), out=tmp_path / "there", executor=5)
+    assert not (tmp_path / "there").exists()
+
+
 def test_a_sweep_of_nothing():
     for given in ([], ()):
         with pytest.raises(InputError, match=r"^a sweep needs at least one network: give the settings"):

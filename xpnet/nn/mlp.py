@@ -7,6 +7,7 @@ behind the number: ``W2a``, ``W2b``.
 """
 
 import math
+import operator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
@@ -16,6 +17,7 @@ import numpy as np
 from xpnet.errors import InputError
 from xpnet.nn.activations import ACTIVATIONS
 from xpnet.typing import Params, Random
+from xpnet.values import shown
 
 __all__ = ["EXPANSION", "MLP", "Activation", "Init", "Norm", "init"]
 
@@ -60,9 +62,14 @@ class MLP:
     residual: bool = False
 
     def __post_init__(self) -> None:
-        if len(self.sizes) < 2 or min(self.sizes) < 1:
+        try:
+            usable = len(self.sizes) >= 2 and min(map(operator.index, self.sizes)) >= 1
+        except TypeError:
+            usable = False
+        if not usable:
+            given = shown(self.sizes)
             raise InputError(
-                f"a network needs sizes (features, hidden…, classes), each at least 1; got {self.sizes}"
+                f"a network needs sizes (features, hidden…, classes), each at least 1; got {given}"
             )
         if self.activation not in ACTIVATIONS:
             raise InputError(f"there is no activation {self.activation!r}: use {', '.join(ACTIVATIONS)}")

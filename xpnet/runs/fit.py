@@ -153,6 +153,8 @@ def what_is_given(
     layers += [file] if file is not None else []
     # Whatever a recipe or other settings were made for.
     name = os.fspath(X) if data is None else data.name
+    if settings.get("dataset", name) != name:
+        raise InputError(f"the data set is {name}, and dataset is {shown(settings['dataset'])}: leave it out")
     config = Config.of(*layers, **{**settings, "dataset": name})
     return config, data
 
@@ -202,8 +204,8 @@ def carry_out(
     if folder is not None:
         claimed = run_folder.claim(folder, config.dataset)
     with claimed as place:
-        if place is not None and (place / "sweep.json").exists():
-            raise InputError(f"{place} holds a sweep, whose best the run would hide: give another --out")
+        if place is not None:
+            run_folder.refuse_sweep(place)
         if data is None:
             data = datasets.load(config.dataset, config.data_dir, progress=not config.quiet, task=config.task)
         if config.weights_image:

@@ -29,7 +29,16 @@ from xpnet.training.model import Model
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FILES", "claim", "curves_of", "pictures_of", "report_of", "write", "write_settings"]
+__all__ = [
+    "FILES",
+    "claim",
+    "curves_of",
+    "pictures_of",
+    "refuse_sweep",
+    "report_of",
+    "write",
+    "write_settings",
+]
 
 FILES = (
     "config.json",
@@ -93,6 +102,12 @@ def claim(out: str | None, dataset: str) -> Iterator[Path]:
             with contextlib.suppress(OSError, ValueError):  # not empty, or never made
                 path.rmdir()
         raise
+
+
+def refuse_sweep(folder: Path) -> None:
+    """Refuse to make a run folder of that of a sweep: `xpnet.load` would find the run instead of the best."""
+    if (folder / "sweep.json").exists():
+        raise InputError(f"{folder} holds a sweep, whose best the run would hide: give another folder")
 
 
 def write(folder: Path, run: Experiment, pictures: bool, report: bytes | None = None) -> None:

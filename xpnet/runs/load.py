@@ -222,8 +222,9 @@ def _renumbered(data: Dataset, model: Model) -> Dataset:
     labels = range(data.num_classes) if data.labels is None else data.labels
     fits = [name in class_names for name in data.class_names]
     by_name = any(fits)
-    # Of a model whose classes are names, a file may hold the numbers.
-    if not by_name and (model.labels is None or all(isinstance(label, str) for label in model.labels)):
+    # Classes that were numbers in training, and have names beside, are numbers in a file. Of those that were
+    # text no number is known to be one, however they are sorted.
+    if not by_name and model.labels is None:
         fits = [type(label) is int and 0 <= label < len(class_names) for label in labels]
     if not all(fits):
         raise InputError(

@@ -5,7 +5,7 @@ from typing import Any
 
 from xpnet.errors import InputError
 from xpnet.runs.names import flag
-from xpnet.values import DEVIATION, NOT_NEGATIVE, POSITIVE, WIDTH, Range, below_one, between
+from xpnet.values import COUNT, DEVIATION, NOT_NEGATIVE, POSITIVE, WIDTH, Range, below_one, between
 
 __all__ = ["check"]
 
@@ -13,6 +13,7 @@ _RANGES: dict[Range, tuple[str, ...]] = {
     # What lies above has no use, and libraries fail on it in ways of their own.
     between(1, 10**4): ("ensemble",),
     between(1, 10**6): ("epochs", "step_epochs", "patience", "checkpoint_every"),
+    COUNT: ("components",),
     WIDTH: ("hidden",),
     between(1, 10**8): ("iterations",),
     between(1, 10**9): ("batch_size",),
@@ -41,10 +42,14 @@ def check(config: Any) -> None:
     for allowed, names in (_RANGES | {below_one(config.dtype): _BELOW_ONE}).items():
         for name in names:
             allowed.check(flag(name), getattr(config, name))
+    weighed = set()
     for item in config.class_weight or ():
         name, _, weight = item.rpartition("=")
         if config.class_weight != ("balanced",) and not (name and _is_weight(weight)):
             raise InputError(f"--class-weight takes balanced, or NAME=WEIGHT for some classes, not {item!r}")
+        if name in weighed:
+            raise InputError(f"--class-weight gives {name} twice: drop one")
+        weighed.add(name)
     _check_together(config)
 
 

@@ -1,6 +1,7 @@
 """Runs that are taken up again: their settings, what both parts must have in common, the checkpoint."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ def settings_to_resume(given: Mapping[str, Any]) -> Path | None:
     InputError
         There is no such run, or it is to go on in another folder.
     """
-    if (folder := given.get("resume")) is None:
+    folder = given.get("resume")
+    if not isinstance(folder, str | os.PathLike):  # if it is not None, `Config` says what is wrong
         return None
     path = Path(folder, "config.json")
     if folder and not path.is_file() and any(Path(folder).glob("checkpoint-*.safetensors")):

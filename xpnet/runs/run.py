@@ -2,6 +2,7 @@
 
 import base64
 import math
+import os
 import textwrap
 from dataclasses import dataclass, fields
 from html import escape
@@ -21,6 +22,7 @@ from xpnet.runs import folder as run_folder
 from xpnet.runs.experiment import Experiment
 from xpnet.runs.model_file import save_model
 from xpnet.training.history import SCORE_OF
+from xpnet.values import shown
 
 __all__ = ["Run"]
 
@@ -124,7 +126,7 @@ class Run(Experiment):
         Path
             What was written.
         """
-        path = Path(path).expanduser()
+        path = _path(path)
         if path.suffix == ".safetensors":
             save_model(_checked(path), self.model)
             return path
@@ -132,6 +134,7 @@ class Run(Experiment):
             raise InputError("an empty name is no folder to write to: give a path")
         report = self._kept_report()
         with run_folder.claim(str(path), self.config.dataset) as folder:
+            run_folder.refuse_sweep(folder)
             run_folder.write(folder, self, pictures=plots.available(), report=report)
         return folder
 
@@ -230,9 +233,15 @@ class Run(Experiment):
         return X
 
 
+def _path(path: str | os.PathLike[str]) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"path must be text or a pathlib.Path, not {shown(path)}: say where to write")
+    return Path(path).expanduser()
+
+
 def _checked(path: str | Path) -> Path:
     """Return the path of what is to be written; complain if there is no such folder to write it to."""
-    path = Path(path).expanduser()
+    path = _path(path)
     if path.is_dir() or not path.name:
         raise InputError(f"{path} is a folder: give the name of a file")
     if not path.parent.is_dir():

@@ -18,7 +18,7 @@ from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung, groups
 from xpnet.sweep.space import check_alike
 from xpnet.sweep.store import Memory, Store, recorded
 from xpnet.sweep.table import as_text, cells
-from xpnet.sweep.workers import Here, There, load_of
+from xpnet.sweep.workers import Here, There, check_executor, load_of
 from xpnet.text import html_table
 from xpnet.training.history import SCORE_OF, Row
 
@@ -129,6 +129,7 @@ def run(
         No settings, or such as cannot share a sweep or don't fit the data; or ``out`` holds another sweep.
     """
     check_alike(configs)
+    check_executor(executor)
     stop = should_stop or (lambda: False)
     shipped, data = data, data or load_of(configs[0])
     num_rows, score = len(data.X_train), SCORE_OF[data.task]

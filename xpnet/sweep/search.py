@@ -35,6 +35,7 @@ from xpnet.sweep.plan import count_halvings, total_steps
 from xpnet.sweep.runner import Sweep, run
 from xpnet.sweep.store import recorded
 from xpnet.sweep.table import write_csv
+from xpnet.sweep.workers import check_executor
 from xpnet.training.history import SCORE_OF
 from xpnet.training.interrupt import StopSignals
 from xpnet.training.loop import Fit
@@ -244,6 +245,7 @@ def carry_out(
         raise InputError(f"--max-nets must be an integer, at least 1, not {shown(max_nets)}")
     if base.weights_image and not plots.available():
         raise InputError(f"--weights-image needs matplotlib: {plots.INSTALL}")
+    check_executor(executor)
     if executor is None:
         base.find_device()  # complains before anything is loaded or written
     claimed: AbstractContextManager[Path | None] = nullcontext()

@@ -19,15 +19,16 @@ from typing import TypeAlias
 from xpnet import datasets
 from xpnet.datasets import Dataset
 from xpnet.device import Device, Options, get_device
-from xpnet.errors import DeviceError
+from xpnet.errors import DeviceError, InputError
 from xpnet.runs.config import Config
 from xpnet.runs.preparation import Prepared, prepare
 from xpnet.sweep.chunk import Outcome, Task, train_chunk
 from xpnet.sweep.plan import Cut, choose_cut, cores
 from xpnet.training.history import Row
 from xpnet.typing import Task as Predicted
+from xpnet.values import shown
 
-__all__ = ["Here", "There", "load_of", "train_on_worker"]
+__all__ = ["Here", "There", "check_executor", "load_of", "train_on_worker"]
 
 Named: TypeAlias = tuple[str, str | None, Predicted | None]
 """Name, folder and task of a data set that each worker loads for itself."""
@@ -114,6 +115,12 @@ class Here:
                 # After an error or Ctrl-C nobody waits for the rest.
                 left.set()
                 threads.shutdown(wait=False, cancel_futures=True)
+
+
+def check_executor(executor: object) -> None:
+    """Complain of what is no executor."""
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise InputError(f"executor must be one of concurrent.futures, or like them, not {shown(executor)}")
 
 
 class There:
