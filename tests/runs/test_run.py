@@ -212,6 +212,7 @@ def test_no_rows_are_worth_nothing(runs):
 # What it leaves
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_folder(tmp_path, runs, name):
     folder = tmp_path / "a" / "b.c"
     assert runs[name].save(str(folder)) == folder
@@ -317,6 +318,7 @@ def test_a_run_prints_what_it_is_worth(runs, name):
     assert repr(there) == f"{run!r}\n  in runs/a"
 
 
+@pytest.mark.parametrize("name", ["classes", "a number"])
 def test_a_notebook_shows_the_curves(runs, name):
     pytest.importorskip("matplotlib")
     page = runs[name]._repr_html_()
