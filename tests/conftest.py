@@ -101,7 +101,7 @@ each operation of each shape, and takes as long for that as all others for their
 goes through the other rooms. What array-api-strict refuses, it refuses without float64 too, and slowly."""
 
 LONGEST = ("test_docs",)
-"""Modules with tests of half a minute: first, that no worker is left with one when the others are done."""
+"""Modules with tests of half a minute. They run first: at the end, other workers would wait for them."""
 
 
 @functools.cache

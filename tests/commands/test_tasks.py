@@ -110,7 +110,7 @@ def test_what_is_trained_is_evaluated_and_predicts(capsys, name):
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_sweep_of_each_task(capsys, monkeypatch, name):
     """Its table has the names of the scores, and its best network is the run that `train` makes."""
-    if name in ("numbers", "labels"):  # pictures take longer than all else, and these two have no others
+    if name in ("numbers", "labels"):  # pictures take longest; the other two have the same
         monkeypatch.setattr(plots, "available", lambda: False)
     score = "r2" if name in REGRESSIONS else "accuracy"
     argv = ["--dataset", f"{name}.npz", *SETTINGS[:-1], "0.01", "0.05", "--reg", "1e-3", "1e-1", "--out", "s"]

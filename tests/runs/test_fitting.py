@@ -164,7 +164,7 @@ def test_what_is_no_data(args, given, text):
         ({"lr": 0.1}, "there is no setting 'lr': did you mean learning_rate?"),
         ({"learning_rate": -1.0}, "--learning-rate must be a finite number, 0 or more, not -1.0"),
         ({"resume": False}, "--resume must be text, not False"),
-        ({"dataset": "digits"}, "the data set is blobs, and dataset is 'digits': leave it out"),
+        ({"dataset": "digits"}, "X is blobs, and dataset is 'digits': leave out dataset"),
         ({"recipe": "quick"}, "there is no recipe 'quick': use "),
         ({"batch_size": 41}, "--batch-size 41 is larger than the 40 training rows: use 40 or less"),
         ({"loss": "squared-error"}, "--loss squared-error is not for classification"),

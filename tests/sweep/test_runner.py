@@ -88,7 +88,7 @@ def test_settings_that_do_not_fit_the_data_are_an_error_before_any_work(tmp_path
 
 def test_what_is_no_executor(tmp_path):
     with pytest.raises(
-        InputError, match=r"^executor must be one of concurrent\.futures, or like them, not 5$"
+        InputError, match=r"^executor must be a concurrent\.futures\.Executor or like one, not 5$"
     ):
         sweep.run(sweep.configs([{}], BASE), blobs(), out=tmp_path / "there", executor=5)
     assert not (tmp_path / "there").exists()

@@ -153,8 +153,8 @@ def what_is_given(
     layers += [file] if file is not None else []
     # Whatever a recipe or other settings were made for.
     name = os.fspath(X) if data is None else data.name
-    if settings.get("dataset", name) != name:
-        raise InputError(f"the data set is {name}, and dataset is {shown(settings['dataset'])}: leave it out")
+    if str(settings.get("dataset", name)) != name:
+        raise InputError(f"X is {name}, and dataset is {shown(settings['dataset'])}: leave out dataset")
     config = Config.of(*layers, **{**settings, "dataset": name})
     return config, data
 

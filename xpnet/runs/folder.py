@@ -105,7 +105,7 @@ def claim(out: str | None, dataset: str) -> Iterator[Path]:
 
 
 def refuse_sweep(folder: Path) -> None:
-    """Refuse to make a run folder of that of a sweep: `xpnet.load` would find the run instead of the best."""
+    """Refuse the folder of a sweep for a run: `xpnet.load` would find the run instead of the sweep's best."""
     if (folder / "sweep.json").exists():
         raise InputError(f"{folder} holds a sweep, whose best the run would hide: give another folder")
 

@@ -222,8 +222,8 @@ def _renumbered(data: Dataset, model: Model) -> Dataset:
     labels = range(data.num_classes) if data.labels is None else data.labels
     fits = [name in class_names for name in data.class_names]
     by_name = any(fits)
-    # Classes that were numbers in training, and have names beside, are numbers in a file. Of those that were
-    # text no number is known to be one, however they are sorted.
+    # Without labels the classes are 0, 1, …, with names beside, as CIFAR-10's. Labels that are text have no
+    # numbers: their order in the alphabet says nothing of what a file means by 0.
     if not by_name and model.labels is None:
         fits = [type(label) is int and 0 <= label < len(class_names) for label in labels]
     if not all(fits):

@@ -125,6 +125,11 @@ class Run(Experiment):
         -------
         Path
             What was written.
+
+        Raises
+        ------
+        InputError
+            No path, a place that cannot be written, or the folder of a sweep.
         """
         path = _path(path)
         if path.suffix == ".safetensors":

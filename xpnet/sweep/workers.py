@@ -120,7 +120,7 @@ class Here:
 def check_executor(executor: object) -> None:
     """Complain of what is no executor."""
     if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise InputError(f"executor must be one of concurrent.futures, or like them, not {shown(executor)}")
+        raise InputError(f"executor must be a concurrent.futures.Executor or like one, not {shown(executor)}")
 
 
 class There:
