@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import replace
 
 import models
@@ -12,6 +13,7 @@ from command_lines import call, refused, write_run
 from xpnet.commands import evaluate
 from xpnet.device import Device
 from xpnet.reporting import plots
+from xpnet.training.measures import measured
 
 X = models.rows(40)
 Y = np.random.default_rng(5).integers(0, 3, 40)
@@ -42,6 +44,8 @@ def test_figures(run, capsys, split, rows):
     assert np.trace(found["confusion"]) == np.sum(predicted == Y[rows])
     assert [c["support"] for c in found["classes"]] == np.bincount(Y[rows], minlength=3).tolist()
     assert [c["name"] for c in found["classes"]] == list(models.NAMES)
+    measures = measured("classification", Y[rows], models.make().probabilities(X[rows]))
+    assert {name: found[name] for name in measures} == measures
 
 
 def test_text_and_pictures(run, capsys):
@@ -51,10 +55,19 @@ def test_text_and_pictures(run, capsys):
     lines = out.splitlines()
     assert lines[0].startswith("accuracy: ")
     assert "of the 10 test rows of" in lines[0]
+    assert re.fullmatch(r"balanced accuracy: \S+ %, log loss: \S+, ROC AUC: 0\.\d{4}", lines[1])
     assert r"ünïcode\n" in out
     written = [run / "confusion-test.png", run / "mistakes-test.png"]
     assert lines[-1] == f"written to {written[0]} and {written[1]}"
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
+
+
+def test_what_is_undefined_is_a_dash_and_null(tmp_path, run, capsys):
+    np.savez(tmp_path / "one.npz", X=X, y=Y, X_val=X[:5], y_val=np.zeros(5, int))
+    status, out, _ = call(evaluate.main, capsys, run, "--dataset", tmp_path / "one.npz", "--json")
+    assert status == 0
+    assert out.splitlines()[1].endswith(", ROC AUC: –")
+    assert json.loads(out.splitlines()[-1])["roc_auc"] is None
 
 
 def test_no_mistakes_leave_no_picture_of_mistakes(tmp_path, run, capsys):
@@ -145,7 +158,7 @@ def test_labels():
     y[:10, 1] ^= 1
     found = evaluate.of_labels(model, X, y, Device())
     assert found.score == "all labels right: 75.00 %"
-    assert found.summary["accuracy"] == 0.75
+    assert found.measures == measured("multilabel", y, model.probabilities(X))
     each = found.summary["labels"]
     assert [label["name"] for label in each] == list(models.NAMES)
     assert [label["f1"] for label in each][::2] == [1.0, 1.0]
@@ -166,8 +179,9 @@ def test_numbers(of):
     assert [output["name"] for output in each] == list(model.class_names)
     np.testing.assert_allclose([output["mae"] for output in each], 0.125 * model.target.scale, rtol=1e-6)
     np.testing.assert_allclose([output["rmse"] for output in each], 0.25 * model.target.scale, rtol=1e-6)
-    assert found.summary["r2"] == pytest.approx(model.score(X, y), abs=1e-6)
-    assert found.score == f"R²: {found.summary['r2']:.4f}"
+    assert found.measures["r2"] == pytest.approx(model.score(X, y), abs=1e-6)
+    assert found.score == f"R²: {found.measures['r2']:.4f}"
+    assert set(found.drawn) == ({"predicted"} if plots.available() else set())
     assert "RMSE" in found.tables[0]
     json.dumps(found.summary, allow_nan=False)
 
@@ -186,8 +200,9 @@ def test_a_run_of_every_task(tmp_path, capsys, of):
     assert out.startswith(f"{head} of the 40 val rows of ")
     found = json.loads(out.splitlines()[-1])
     assert found["accuracy" if of == "labels" else "r2"] == pytest.approx(1)
-    assert (found["rows"], found["pictures"]) == (40, [])
-    assert not list(run.glob("*.png"))
+    pictures = [run / "predicted-val.png"] if plots.available() and of != "labels" else []
+    assert (found["rows"], found["pictures"]) == (40, [str(path) for path in pictures])
+    assert list(run.glob("*.png")) == pictures
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")

@@ -11,6 +11,7 @@ from command_lines import call, refused, write_npz
 from xpnet.commands import evaluate, predict, sweep, train
 from xpnet.reporting import plots
 from xpnet.runs.model_file import load_model
+from xpnet.training.measures import MEASURES_OF
 
 SMALL = "--hidden 8 --init he --epochs 20 --batch-size 20 --learning-rate 0.05"
 SETTINGS = SMALL.split()
@@ -35,6 +36,8 @@ def _files(tmp_path, monkeypatch):
         write_npz(f"{name}.npz", X, y, X_test=X[:30], y_test=y[:30])
     weight = np.where(X[:, 0] > 0, 1.0, 0.0)
     write_npz("weighted.npz", X, TARGETS["classes"], sample_weight=weight)
+    alike = X[:, 0] > 0.5
+    write_npz("alike.npz", X, TARGETS["classes"], X_val=X[alike], y_val=TARGETS["classes"][alike])
     np.save("new.npy", X[:7])
 
 
@@ -83,7 +86,12 @@ def test_what_is_trained_is_evaluated_and_predicts(capsys, name):
     status, out, _ = call(evaluate.main, capsys, "a", "--json")
     assert status == 0
     assert out.startswith({"labels": "all labels right: ", "classes": "accuracy: "}.get(name, "R²: "))
-    assert json.loads(out.splitlines()[-1])[score] == pytest.approx(summary[f"test_{score}"])
+    found = json.loads(out.splitlines()[-1])
+    assert found[score] == pytest.approx(summary[f"test_{score}"])
+    kind = {"labels": "multilabel", "classes": "classification"}.get(name, "regression")
+    assert set(MEASURES_OF[kind]) <= set(found)
+    others = "RMSE: |, MAE: " if kind == "regression" else "balanced accuracy: |, log loss: |, ROC AUC: "
+    assert all(text in out.splitlines()[1] for text in others.split("|"))
 
     for suffix in ("npy", "csv"):
         argv = ["a", "--input", "new.npy", "--output", f"y.{suffix}", "--quiet"]
@@ -172,7 +180,18 @@ def test_weights_of_classes(capsys):
         ("numbers", "--label-smoothing 0.1", ["--label-smoothing"]),
         ("classes", "--max-time 0", ["--max-time must be a finite number above 0"]),
         ("classes", "--sampling everything", ["--sampling must be one of", "'all'"]),
-        ("classes", "--monitor val_accuracy", ["--monitor must be 'val_score' or 'val_loss'"]),
+        (
+            "classes",
+            "--monitor accuracy",
+            ["--monitor must be one of 'val_score', 'val_loss', 'val_accuracy'"],
+        ),
+        ("classes", "--monitor val_rmse", ["--monitor val_rmse is not for classification: use val_score"]),
+        (
+            "number",
+            "--monitor val_roc_auc",
+            ["not for regression: use val_score, val_loss, val_r2, val_rmse"],
+        ),
+        ("alike", "--monitor val_roc_auc", ["--monitor val_roc_auc compares rows", "use val_loss"]),
     ],
 )
 def test_settings_that_do_not_fit(capsys, name, argv, parts):

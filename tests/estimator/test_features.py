@@ -139,7 +139,7 @@ def test_a_monitor_of_the_loss_keeps_the_epoch_of_the_lowest():
         ({"components": 3}, "none has no components to choose from"),
         (
             {"monitor": "loss"},
-            "monitor must be 'val_score' or 'val_loss', .* did you mean 'val_loss'",
+            "monitor must be one of 'val_score', 'val_loss', .* did you mean 'val_loss'",
         ),
         ({"precision": "fp16"}, "precision must be one of 'fp32'"),
         ({"residual": "yes"}, "residual must be true or false"),
@@ -236,3 +236,59 @@ def test_validation_rows_are_checked_as_those_of_training():
     X, Y = numbers(2)
     with pytest.raises(InputError, match="y has 1 numbers a row and the network 2"):
         MLPRegressor(**HOW).fit(X, Y, X_val=X, y_val=Y[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("make", "monitor", "text"),
+    [
+        (MLPClassifier, "val_rmse", "monitor val_rmse is not for classification: use val_score"),
+        (MLPRegressor, "val_roc_auc", "monitor val_roc_auc is not for regression: use val_score"),
+    ],
+)
+def test_a_monitor_of_another_task(make, monitor, text):
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    with pytest.raises(InputError, match=text):
+        make(monitor=monitor).fit(X, (X[:, 0] > 0).astype(int))
+
+
+def test_validation_rows_that_are_all_alike_have_no_roc_curve():
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    y = (X[:, 0] > 0).astype(int)
+    ours = MLPClassifier(monitor="val_roc_auc", max_iter=2, n_iter_no_change=np.inf)
+    with pytest.raises(
+        InputError, match="monitor val_roc_auc compares rows, and those of validation are all"
+    ):
+        ours.fit(X, y, X_val=X[y == 1], y_val=y[y == 1])
+    assert not hasattr(ours, "coefs_")
+    assert ours.fit(X, y, X_val=X, y_val=y).n_iter_ == 2
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_patience_goes_by_what_is_monitored(classes):
+    """The area under the curve of each epoch, by hand, and scikit-learn's rule."""
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 4))
+    y = (X @ rng.normal(size=(4, classes)) + rng.normal(size=(80, classes))).argmax(axis=1)
+    areas, how = [], {"random_state": 0, "max_iter": 60, "monitor": "val_roc_auc", "learning_rate_init": 0.02}
+
+    def look(fitted):
+        P = fitted.predict_proba(X[:40])
+        areas.append(metrics.roc_auc_score(y[:40], P[:, 1] if classes == 2 else P, multi_class="ovr"))
+
+    given = {"X_val": X[:40], "y_val": y[:40]}
+    ours = MLPClassifier(**how, callbacks=look, early_stopping=True, n_iter_no_change=3).fit(
+        X[40:], y[40:], **given
+    )
+    assert ours.n_iter_ == len(areas) < 60
+    best, idle, ended = -np.inf, 0, 0  # scikit-learn counts so
+    for area in areas:
+        ended += 1
+        idle = 0 if area >= best + ours.tol else idle + 1
+        best = max(best, area)
+        if idle > 3:
+            break
+    assert ended == len(areas)
+    P = ours.predict_proba(X[:40])
+    kept = metrics.roc_auc_score(y[:40], P[:, 1] if classes == 2 else P, multi_class="ovr")
+    assert kept == pytest.approx(max(areas))

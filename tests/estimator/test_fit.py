@@ -567,10 +567,10 @@ def test_only_what_is_fitted_predicts_and_only_rows_like_those():
 
 
 def test_settled_counts_as_scikit_learn_does():
-    settled = Settled(0.1, 1, True, Pace("", 0.1, 0.5))
+    settled = Settled(0.1, 1, "val_score", Pace("", 0.1, 0.5))
     idle, ended = [], []
     for number, value in enumerate((0.0, 0.05, 0.2, 0.25, 0.29, 0.4, np.nan)):
-        ended.append(bool(settled.ends(Epoch(number, np.nan, np.nan, np.asarray(value), None))))
+        ended.append(bool(settled.ends(Epoch(number, np.nan, np.nan, np.nan, None, np.asarray(value)))))
         idle.append(int(settled.idle))
     assert idle == [0, 1, 0, 1, 2, 0, 1]
     assert ended == [False, False, False, False, True, False, False]
@@ -579,7 +579,7 @@ def test_settled_counts_as_scikit_learn_does():
 
 def test_each_network_settles_by_itself_and_is_slowed_down_first():
     pace = Pace("adaptive", 0.5, 0.5)
-    settled = Settled(0.0, 0, False, pace)
+    settled = Settled(0.0, 0, None, pace)
     losses = np.array([[1.0, 2.0], [0.5, 3.0], [0.4, 4.0]])
     ended = [settled.ends(Epoch(k, loss, np.nan, np.nan, None)).tolist() for k, loss in enumerate(losses)]
     assert ended == [[False, False]] * 3

@@ -108,8 +108,18 @@ def test_text_of_many_classes_is_their_mistakes():
         (0.98765, "accuracy", "98.77 %", "98.77 %"),
         (0.98765, "r2", "0.9877", "R² 0.9877"),
         (-1.5e26, "r2", "-1.5e+26", "R² -1.5e+26"),
+        (np.nan, "accuracy", "–", "–"),
+        (0.98765, "balanced_accuracy", "98.77 %", "98.77 %"),
+        (123456.789, "rmse", "1.2346e+05", "1.2346e+05"),
+        (0.05, "log_loss", "0.0500", "0.0500"),
     ],
 )
 def test_a_score_in_a_line(value, score, text, with_name):
     assert metrics.shown(value, score) == text
     assert metrics.named(value, score) == with_name
+
+
+def test_measures_in_a_line():
+    line = metrics.measures_text({"balanced_accuracy": 0.5, "log_loss": 0.25, "roc_auc": np.nan})
+    assert line == "balanced accuracy: 50.00 %, log loss: 0.2500, ROC AUC: –"
+    assert metrics.measures_text({"rmse": 12.5, "mae": 10.0}) == "RMSE: 12.5, MAE: 10"

@@ -205,3 +205,33 @@ def test_mistakes(count, channels):
     seen = rows.reshape(count, 4, 3, channels)[..., :3].astype(float)
     seen = 255 * (seen - seen.min()) / (seen.max() - seen.min())
     np.testing.assert_allclose(pixels, np.broadcast_to(seen, pixels.shape), atol=0.5)
+
+
+def test_predicted_numbers_by_hand():
+    y, predicted = np.array([[1.0, 10.0], [2.0, 20.0], [4.0, 30.0]]), np.array([[1.5, 10], [2, 22], [3, 30]])
+    figure = plots.predictions(y, predicted, ("height", "$evil"))
+    assert figure.get_suptitle() == ""
+    for k in range(2):
+        scatter, residuals = figure.axes[2 * k : 2 * k + 2]
+        np.testing.assert_allclose(
+            scatter.collections[0].get_offsets(), np.stack([y[:, k], predicted[:, k]], axis=1)
+        )
+        drawn = residuals.collections[0].get_offsets()
+        np.testing.assert_allclose(drawn, np.stack([predicted[:, k], y[:, k] - predicted[:, k]], axis=1))
+        assert scatter.get_xlim() == scatter.get_ylim()
+    assert [axes.get_title() for axes in figure.axes[::2]] == ["height", "$evil"]
+    assert png(figure).startswith(b"\x89PNG")
+
+
+def test_of_many_numbers_some_are_drawn():
+    y = np.random.default_rng(0).normal(size=(plots.MOST_POINTS + 1, plots.MOST_OUTPUTS + 3))
+    figure = plots.predictions(y, y, [str(k) for k in range(y.shape[1])])
+    assert len(figure.axes) == 2 * plots.MOST_OUTPUTS
+    assert len(figure.axes[0].collections[0].get_offsets()) == plots.MOST_POINTS
+    assert figure.get_suptitle() == "5,000 of 5,001 rows, drawn at random; the first 4 of 7 outputs"
+
+
+@pytest.mark.parametrize("y", [[0.0], [5.0, 5.0], [1e300, -1e300], [1e-300, 0.0], [np.inf, np.nan]])
+def test_any_numbers_can_be_drawn(y):
+    y = np.array(y)[:, None]
+    assert len(png(plots.predictions(y, y[:, 0], ["a"]))) > 5000

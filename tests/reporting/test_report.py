@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from xpnet.reporting import metrics
 from xpnet.reporting.report import Report
 
 EVIL = ('<script>alert("1")</script>', "\"'><img src=x onerror=alert(2)>", "a & b", "ünï\x1b\ud800")
@@ -133,3 +134,18 @@ def test_many_classes_are_those_of_the_lowest_f1():
     assert page.tags.count("table") == 1
     assert {f"class {k}" for k in range(90, 100)} < set(page.text)
     assert len(page.source) < 30_000
+
+
+def test_numbers():
+    found = metrics.PerOutput(np.array([0.5, 1.0]), np.array([1.5, 0.0]), np.array([1.25, 0.0]))
+    given = {"y": None, "predicted": None, "outputs": found, "class_names": EVIL[:2], "score": "r2"}
+    page = Page(make(**given, pictures={"predictions": b"png"}))
+    assert page.tags.count("img") == page.tags.count("table") == 1
+    assert [text for text in page.text if text in ("0.5000", "1.5", "1.25", "0.7500", "0.75")] == [
+        *("0.5000", "1.5", "1.25"),
+        *("0.7500", "0.75"),
+    ]
+    many = metrics.PerOutput(*np.zeros((3, 40)))
+    page = Page(make(**given | {"outputs": many, "class_names": [f"output {k}" for k in range(40)]}))
+    assert "How far each number is off, the first 30 of 40" in page.text
+    assert page.tags.count("tr") == 32

@@ -17,6 +17,7 @@ from xpnet.runs import experiment
 from xpnet.runs import folder as run_folder
 from xpnet.runs.model_file import load_model
 from xpnet.runs.run import Run, as_run
+from xpnet.training.measures import measured
 
 CONFIG = dataclasses.replace(BASE, solver="adam", learning_rate=0.02, reg=0.0, iterations=200, hidden=(9,))
 
@@ -111,7 +112,7 @@ def test_rows_may_have_the_shape_that_they_were_trained_on(shape):
     np.testing.assert_array_equal(run.predict(X), expected)
     np.testing.assert_array_equal(run.predict(X.tolist()), expected)
     np.testing.assert_array_equal(run.predict_proba(X), run.predict_proba(flat))
-    assert run.evaluate(X, expected) == {"accuracy": 1.0}
+    assert run.evaluate(X, expected)["accuracy"] == 1.0
     if len(shape) == 2:
         np.testing.assert_array_equal(run.predict(X[..., None]), expected)
         with pytest.raises(InputError, match=r"X has shape \(60, 3, 4\): give \(rows, 12\)"):
@@ -122,7 +123,7 @@ def test_sparse_rows_and_those_of_other_libraries(runs):
     sparse = pytest.importorskip("scipy.sparse")
     run, X = runs["words"], DATA["words"].X_val
     np.testing.assert_array_equal(run.predict(sparse.csr_array(X)), run.predict(X))
-    assert run.evaluate(sparse.csr_array(X), run.predict(X)) == {"accuracy": 1.0}
+    assert run.evaluate(sparse.csr_array(X), run.predict(X))["accuracy"] == 1.0
     torch = pytest.importorskip("torch")
     np.testing.assert_array_equal(run.predict(torch.asarray(X)), run.predict(X))
 
@@ -167,7 +168,9 @@ def test_what_a_run_is_worth(runs, name):
         }
         assert found["rmse"] < 1
     else:
-        assert found == {"accuracy": pytest.approx(run.summary["val_accuracy"])}
+        assert found == measured(data.task, data.y_val, run.predict_proba(data.X_val))
+        assert found["accuracy"] == pytest.approx(run.summary["val_accuracy"])
+        assert list(found) == ["accuracy", "balanced_accuracy", "log_loss", "roc_auc"]
         assert run.evaluate(data.X_val, targets(data).tolist()) == found
     assert all(type(value) is float for value in found.values())
     assert run.evaluate(data.X_val, targets(data), DEVICE) == found
@@ -207,6 +210,70 @@ def test_no_rows_are_worth_nothing(runs):
         with pytest.raises(InputError) as caught:
             runs[name].evaluate(data.X_val[:0], data.y_val[:0])
         assert "\n" not in str(caught.value)
+
+
+def test_what_is_undefined_is_nan(runs):
+    data = DATA["words"]
+    cats = data.y_val == 0
+    found = runs["words"].evaluate(data.X_val[cats], ["cat"] * int(cats.sum()))
+    assert np.isnan(found.pop("roc_auc"))
+    assert np.isfinite(list(found.values())).all()
+
+
+# How sure it is
+
+
+@pytest.mark.parametrize("name", ["a number", "numbers"])
+@pytest.mark.parametrize("ensemble", [1, 4])
+def test_intervals_of_numbers(name, ensemble):
+    data = DATA[name]
+    config = dataclasses.replace(CONFIG, ensemble=ensemble, iterations=60)
+    run = as_run(experiment.run(config, data, DEVICE), None)
+    members = run.model.members(data.X_val)
+    assert members.shape == (ensemble, *data.y_val.shape)
+    mean = members.mean(axis=0)
+    np.testing.assert_allclose(
+        mean.reshape(run.predict(data.X_val).shape), run.predict(data.X_val), rtol=1e-6
+    )
+    ends = run.predict_interval(data.X_val, coverage=0.8)
+    assert ends.shape == (*run.predict(data.X_val).shape, 2)
+    ends = ends.reshape(*data.y_val.shape, 2)
+    slack = 1e-9 * (1 + np.abs(ends))  # one row lies on an end
+    held = (ends[..., 0] - slack[..., 0] <= data.y_val) & (data.y_val <= ends[..., 1] + slack[..., 1])
+    rows = len(data.y_val)  # those it was calibrated on: as many of them lie within as of one row more
+    assert held.sum(axis=0).tolist() == [int(np.ceil(0.8 * (rows + 1)))] * data.y_val.shape[1]
+    spread = members.std(axis=0, ddof=1) if ensemble > 1 else np.zeros_like(mean)
+    noise = np.sqrt(((mean - data.y_val) ** 2).mean(axis=0))
+    width = (ends[..., 1] - ends[..., 0]) / np.hypot(spread, noise)
+    np.testing.assert_allclose(width, np.broadcast_to(width[:1], width.shape), rtol=1e-6)
+    assert run.best.calibration is not None
+    assert run.predict_interval(data.X_val[:0]).shape == (0, *run.predict_interval(data.X_val[:1]).shape[1:])
+    np.testing.assert_array_equal(
+        pickle.loads(pickle.dumps(run)).predict_interval(data.X_val, 0.8), ends.squeeze()
+    )
+
+
+def test_intervals_that_there_are_none_of(runs):
+    with pytest.raises(InputError, match=r"^intervals are of numbers, not of a classification: use predict_"):
+        runs["words"].predict_interval(DATA["words"].X_val)
+    run, X = runs["a number"], DATA["a number"].X_val
+    bare = dataclasses.replace(run, model=dataclasses.replace(run.model, calibration=None))
+    with pytest.raises(InputError, match="does not hold the errors on its validation rows"):
+        bare.predict_interval(X)
+    with pytest.raises(InputError, match="coverage must be a number between 0 and 1"):
+        run.predict_interval(X, coverage=90)
+
+
+@pytest.mark.parametrize("name", ["words", "labels"])
+def test_probabilities_of_each_network(name):
+    data = DATA[name]
+    config = dataclasses.replace(CONFIG, ensemble=3, iterations=20)
+    run = as_run(experiment.run(config, data, DEVICE), None)
+    P = run.predict_proba(data.X_val, members=True)
+    assert P.shape == (3, len(data.X_val), 3)
+    np.testing.assert_allclose(P.mean(axis=0), run.predict_proba(data.X_val), rtol=1e-5)
+    with pytest.raises(InputError, match="NaN or infinity"):
+        run.predict_proba(np.full_like(data.X_val, np.nan), members=True)
 
 
 # What it leaves
@@ -277,7 +344,9 @@ def test_a_report(tmp_path, runs, name):
     run = runs[name]
     found = run.report(str(tmp_path / "r.html"))
     page = found.read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == plots.available() * (2 if name == "images" else 1)
+    pictures = 2 if name in ("images", "a number", "numbers") else 1
+    assert page.count("data:image/png;base64,") == plots.available() * pictures
+    assert ("How far each number is off" in page) == (run.model.task == "regression")
     score = "r2" if run.model.task == "regression" else "accuracy"
     value = run.summary[f"val_{score}"]
     assert (f"{value:.4f}" if score == "r2" else f"{100 * value:.2f} %") in page

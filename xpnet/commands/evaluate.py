@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from xpnet.commands.console import complain, run_command
 from xpnet.commands.flags import Parser, add_run
 from xpnet.commands.outputs import refusing
-from xpnet.datasets import Dataset
 from xpnet.device import Backend, Device, get_device
 from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.reporting import metrics, plots
 from xpnet.runs.load import open_run
 from xpnet.text import printable
+from xpnet.training.measures import measured
 from xpnet.training.model import Model
 from xpnet.training.raw_rows import RowError
 
@@ -41,14 +41,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(argv: Sequence[str] | None) -> Namespace:
     parser = Parser(
         NAME,
-        "Evaluate a trained run: accuracy, precision and recall of each class or label, the confusion matrix "
-        "of classes, and the mistakes that it was surest of; of a regression R² and errors.",
+        "Evaluate a trained run: accuracy, log loss and ROC AUC, precision and recall of each class or "
+        "label, the confusion matrix of classes, and the mistakes that it was surest of; of a regression R², "
+        "errors, and predicted against true numbers.",
         "xpnet evaluate runs/mine",
-        "xpnet evaluate runs/mine --dataset new.npz --split train --json",
+        "xpnet evaluate runs/mine --dataset new.csv --json",
     )
     add_run(parser)
     parser.add_argument(
-        "--dataset", metavar="NAME", help="as for xpnet train; by default the one that the run was trained on"
+        "--dataset",
+        metavar="NAME",
+        help="as for xpnet train, a table measured whole; by default the one that the run was trained on",
+    )
+    parser.add_argument(
+        "--target",
+        metavar="NAME",
+        nargs="+",
+        default=(),
+        help="the column of --dataset that was predicted, or several (default: as in the run)",
     )
     parser.add_argument("--data-dir", metavar="DIR", help="folder with the files of cifar10")
     parser.add_argument(
@@ -63,7 +73,8 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "--out",
         metavar="DIR",
-        help="existing folder for confusion-SPLIT.png and mistakes-SPLIT.png (default: that of the run)",
+        help="existing folder for confusion-SPLIT.png and mistakes-SPLIT.png, or predicted-SPLIT.png of a "
+        "regression (default: that of the run)",
     )
     parser.add_argument(
         "--json", action=BooleanOptionalAction, help="print all as JSON in the last line of standard output"
@@ -80,8 +91,15 @@ def _evaluate(given: Namespace) -> int:
     folder = run.folder if given.out is None else Path(given.out)
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}: make it or give another --out")
-    data = run.dataset(given.dataset, given.data_dir, progress=not given.quiet)
-    split, X, y = _rows(data, given.split)
+    data = run.rows(
+        given.dataset,
+        given.data_dir,
+        given.split,
+        target=tuple(given.target),
+        progress=not given.quiet,
+        note=lambda text: complain(NAME, f"note: {text}"),
+    )
+    split, X, y = data.split, data.X, data.y
     try:
         found = FINDINGS[run.model.task](run.model, X, y, device)
     except RowError as error:
@@ -89,11 +107,13 @@ def _evaluate(given: Namespace) -> int:
     written = _write(folder, split, found.drawn)
     if not given.quiet:
         print(f"{found.score} of the {len(y)} {split} rows of {printable(data.name)}")
+        _, *others = found.measures.items()  # the first is in that line
+        print(metrics.measures_text(dict(others)))
         for table in found.tables:
             print(f"\n{table}")
         if written:
             print(f"\nwritten to {' and '.join(printable(str(path)) for path in written)}")
-        if run.model.task == "classification" and not plots.available():
+        if run.model.task != "multilabel" and not plots.available():
             complain(NAME, f"note: there are no pictures, which need matplotlib: {plots.INSTALL}")
     if given.json:
         summary = {
@@ -101,6 +121,7 @@ def _evaluate(given: Namespace) -> int:
             "split": split,
             "dataset": data.name,
             "device": device.name,
+            **{name: _plain(value) for name, value in found.measures.items()},
             **found.summary,
             "pictures": [str(path) for path in written],
         }
@@ -115,15 +136,18 @@ class Findings(NamedTuple):
     ----------
     score
         In words.
+    measures
+        All measures of the task by name, the score first.
     tables
         For a terminal.
     summary
-        For JSON.
+        For JSON, beside the measures.
     drawn
         Pictures by name.
     """
 
     score: str
+    measures: dict[str, float]
     tables: list[str]
     summary: dict[str, Any]
     drawn: dict[str, "Figure"] = {}  # noqa: RUF012 - nobody writes to it
@@ -139,36 +163,39 @@ def of_classes(model: Model, X: NDArray[Any], y: NDArray[np.int64], device: Devi
     if counts is not None:
         head = "class (down) taken for (across)" if len(names) <= metrics.WIDEST else "mistakes"
         tables.append(f"{head}\n{metrics.confusion_text(counts, names)}")
-    accuracy = float((predicted == y).mean())
+    measures = measured("classification", y, P)
     summary = {
-        "accuracy": accuracy,
         **_of_each("classes", found, names),
         "confusion": None if counts is None else counts.tolist(),
     }
     drawn = _draw(model, X, y, P, found, counts) if plots.available() else {}
-    return Findings(f"accuracy: {metrics.shown(accuracy)}", tables, summary, drawn)
+    return Findings(f"accuracy: {metrics.shown(measures['accuracy'])}", measures, tables, summary, drawn)
 
 
 def of_labels(model: Model, X: NDArray[Any], y: NDArray[np.uint8], device: Device) -> Findings:
     """Evaluate labels ``(rows, labels)``, of which a row may have several."""
-    predicted = model.predict(X, device)
-    found = metrics.per_label(y, predicted)
-    accuracy = float((predicted == y).all(axis=1).mean())
+    P = model.probabilities(X, device)
+    found = metrics.per_label(y, P > 0.5)
+    measures = measured("multilabel", y, P)
     return Findings(
-        f"all labels right: {metrics.shown(accuracy)}",
+        f"all labels right: {metrics.shown(measures['accuracy'])}",
+        measures,
         [metrics.per_class_text(found, model.class_names)],
-        {"accuracy": accuracy, **_of_each("labels", found, model.class_names)},
+        _of_each("labels", found, model.class_names),
     )
 
 
 def of_numbers(model: Model, X: NDArray[Any], y: NDArray[np.float64], device: Device) -> Findings:
     """Evaluate numbers ``(rows, outputs)``."""
-    found = metrics.regression(y, model.predict(X, device))
-    r2 = found.mean()["r2"]
+    predicted = model.predict(X, device)
+    found = metrics.regression(y, predicted)
+    measures = found.mean()
     return Findings(
-        f"R²: {metrics.shown(r2, 'r2')}",
+        f"R²: {metrics.shown(measures['r2'], 'r2')}",
+        measures,
         [metrics.regression_text(found, model.class_names)],
-        {"r2": r2, **_of_each("outputs", found, model.class_names)},
+        _of_each("outputs", found, model.class_names),
+        {"predicted": plots.predictions(y, predicted, model.class_names)} if plots.available() else {},
     )
 
 
@@ -186,15 +213,6 @@ def _of_each(what: str, found: metrics.PerClass | metrics.PerOutput, names: Sequ
         for name, values in zip(names, zip(*found, strict=True), strict=True)
     ]
     return {"mean": {name: _plain(value) for name, value in found.mean().items()}, what: each}
-
-
-def _rows(data: Dataset, split: str | None) -> tuple[str, NDArray[Any], NDArray[Any]]:
-    """Return the name of a split and its rows."""
-    split = split or ("val" if data.X_test is None else "test")
-    X, y = getattr(data, f"X_{split}"), getattr(data, f"y_{split}")
-    if X is None:
-        raise InputError(f"{data.name} has no test rows: use --split val")
-    return split, X, y
 
 
 def _plain(value: Any) -> float | int | None:
@@ -228,7 +246,7 @@ def _draw(
 def _write(folder: Path, split: str, drawn: dict[str, "Figure"]) -> list[Path]:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it tells users of its font cache
     written = []
-    for name in ("confusion", "mistakes"):
+    for name in ("confusion", "mistakes", "predicted"):
         path = folder / f"{name}-{split}.png"
         with refusing(path, "--out"):
             if name in drawn:

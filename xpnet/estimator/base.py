@@ -19,6 +19,7 @@ from xpnet.errors import InputError
 from xpnet.estimator import inputs, settings
 from xpnet.estimator.fitting import Fitting, Rows
 from xpnet.nn.mlp import MLP
+from xpnet.training import monitors
 from xpnet.training.model import Model
 from xpnet.typing import Task
 
@@ -144,6 +145,7 @@ class Estimator(Fitting):
         dtype = str(X.dtype if fresh else self.coefs_[0].dtype)
         settings.check_precision(parameters, dtype)
         target = self._encode(y, fresh, classes)
+        monitors.check(self.monitor, self._task()[0], called="monitor")
         rows = Rows(X, target, inputs.row_weights(sample_weight, X.shape[0]))
         if self._weights(rows) is not None and self.mixup:  # refused before anything is done
             raise InputError(
@@ -173,6 +175,10 @@ class Estimator(Fitting):
             )
         self._mlp, self._how = mlp, how
         try:
+            if validation is not None:
+                monitors.check(
+                    self.monitor, self._task()[0], validation.target, validation.weight, called="monitor"
+                )
             with one_blas_thread(device.is_host and small_products(size, mlp.sizes)):
                 if fresh and how.kind != "none":
                     self._fitted = transforms.fit(how, rows.X, device, dtype)

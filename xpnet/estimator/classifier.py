@@ -60,7 +60,8 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         Seed or `numpy.random.RandomState` of weights, split and batches.
     tol, n_iter_no_change
         Training stops after more than so many epochs in which the loss has not fallen by ``tol``; with
-        ``early_stopping``, in which the validation score has not risen by as much. ``float("inf")``: never.
+        ``early_stopping``, in which ``monitor``, the validation score by default, has not become better by as
+        much. ``float("inf")``: never.
     verbose
         Print the loss of each epoch.
     warm_start
@@ -107,7 +108,9 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         Networks that are trained at once, on the same batches; their probabilities are averaged. What
         training measures are means over them, and each stops, and keeps its best epoch, by itself.
     monitor
-        What the best epoch is chosen by, where there are validation rows: "val_score" or "val_loss".
+        What the best epoch is chosen by, where there are validation rows: "val_score", the accuracy, or
+        "val_loss"; "val_accuracy", "val_balanced_accuracy", "val_log_loss" or "val_roc_auc"; of numbers
+        "val_r2", which is their score, "val_rmse" or "val_mae".
     preprocess, components
         What is done to the rows, fitted on those of training: "none"; "mean"; "standardize"; "pca",
         "pca-whiten", which keep so many ``components``; "zca". Not of sparse rows.

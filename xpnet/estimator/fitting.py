@@ -114,12 +114,12 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         )
         if not incremental:
             self._memory, self._updates = {}, 0
-        by_score = validation is not None and self.early_stopping
+        monitor = self.monitor if validation is not None and self.early_stopping else None
         goes_on = hasattr(self, "_pace")  # not dropped when this network was begun
         if not (goes_on and incremental):
             self._pace = Pace(settings.pace_of(parameters), self.learning_rate_init, self.power_t)
-            settled = Settled(self.tol, self.n_iter_no_change, by_score, self._pace)
-            if goes_on and self._settled.by_score == by_score:  # as scikit-learn's, which a warm start keeps
+            settled = Settled(self.tol, self.n_iter_no_change, monitor, self._pace)
+            if goes_on and self._settled.monitor == monitor:  # as scikit-learn's, which a warm start keeps
                 settled.best, settled.idle = self._settled.best, self._settled.idle
             self._settled = settled
             self._noise: dict[str, Any] = {}
@@ -238,5 +238,5 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             scores = np.array([row.val_score for row in result.history.rows])
             at_best = np.take_along_axis(scores, best.epoch[None], axis=0)  # of each network
             self.best_validation_score_ = float(at_best.mean())
-        if not self._settled.by_score and np.isfinite(self._settled.best).all():
+        if self._settled.monitor is None and np.isfinite(self._settled.best).all():
             self.best_loss_ = -float(np.mean(self._settled.best))

@@ -92,20 +92,21 @@ class Settled:
     ----------
     tol, patience
         As said.
-    by_score
-        Whether the value is the validation score; else the training loss with its sign changed.
+    monitor
+        What is monitored on validation rows, which is the value; None for the training loss with its sign
+        changed.
     pace
         Slowed down first.
     """
 
-    def __init__(self, tol: float, patience: float, by_score: bool, pace: Pace) -> None:
-        self._tol, self._patience, self.by_score, self._pace = tol, patience, by_score, pace
+    def __init__(self, tol: float, patience: float, monitor: str | None, pace: Pace) -> None:
+        self._tol, self._patience, self.monitor, self._pace = tol, patience, monitor, pace
         self.best: Any = -math.inf
         self.idle: Any = 0
 
     def ends(self, epoch: Epoch) -> NDArray[np.bool_]:
         """Return the networks that have settled."""
-        value = np.asarray(epoch.val_score if self.by_score else -epoch.train_loss, np.float64)
+        value = np.asarray(-epoch.train_loss if self.monitor is None else epoch.value, np.float64)
         self.idle = (self.idle + 1) * ~(value >= self.best + self._tol)  # one that is NaN has not risen
         self.best = np.fmax(self.best, value)
         tired = np.asarray(self.idle > self._patience)

@@ -1,13 +1,13 @@
 """What predictions are worth: of classes and labels precision and recall, of numbers how far they are off."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.text import printable
-from xpnet.training.evaluation import r_squared
+from xpnet.training.measures import PerOutput, regression
 
 __all__ = [
     "MOST_CLASSES",
@@ -15,6 +15,7 @@ __all__ = [
     "PerOutput",
     "confusion",
     "confusion_text",
+    "measures_text",
     "named",
     "per_class",
     "per_class_text",
@@ -30,6 +31,8 @@ MOST_CLASSES = 1000
 
 WIDEST = 20
 """Classes up to which a confusion matrix fits into a terminal."""
+
+_NAMES = {"r2": "R²", "rmse": "RMSE", "mae": "MAE", "roc_auc": "ROC AUC"}
 
 
 class PerClass(NamedTuple):
@@ -95,43 +98,6 @@ def _per_class(hits: NDArray[np.int64], support: NDArray[np.int64], taken: NDArr
         return PerClass(hits / taken, hits / support, 2 * hits / (support + taken), support)
 
 
-class PerOutput(NamedTuple):
-    """How far each number is off; arrays ``(outputs,)``.
-
-    Attributes
-    ----------
-    r2
-        R², the part of its variance that is predicted; as scikit-learn has it where there is none.
-    rmse
-        Root of the mean squared error.
-    mae
-        Mean absolute error.
-    """
-
-    r2: NDArray[np.float64]
-    rmse: NDArray[np.float64]
-    mae: NDArray[np.float64]
-
-    def mean(self) -> dict[str, float]:
-        """Return the mean of each measure over the outputs."""
-        return {name: float(values.mean()) for name, values in self._asdict().items()}
-
-
-def regression(y: NDArray[np.float64], predicted: NDArray[np.float64]) -> PerOutput:
-    """Return how far each number is off.
-
-    Parameters
-    ----------
-    y, predicted
-        ``(rows, outputs)``, at least one row; predictions of one output may be ``(rows,)``.
-    """
-    distance = np.reshape(predicted, y.shape) - y
-    squares = distance * distance
-    # Each output like a network of its own, or it would be the mean.
-    r2 = r_squared(np, squares.sum(axis=0)[:, None], y.T[:, :, None], None)
-    return PerOutput(np.asarray(r2), np.sqrt(squares.mean(axis=0)), np.abs(distance).mean(axis=0))
-
-
 def confusion(y: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: int) -> NDArray[np.int64]:
     """Return how many rows of each class (down) were taken for which (across): ``(classes, classes)``.
 
@@ -184,6 +150,11 @@ def confusion_text(counts: NDArray[np.int64], class_names: Sequence[str]) -> str
     )
 
 
+def measures_text(measures: Mapping[str, float]) -> str:
+    """Return measures by name as one line: ``"log loss: 0.1234, ROC AUC: 0.9876"``."""
+    return ", ".join(f"{score_name(name)}: {shown(value, name)}" for name, value in measures.items())
+
+
 def named(value: float, score: str, digits: int = 2) -> str:
     """Return a score as `shown`, with its name where a line needs it: percent speak for themselves."""
     text = shown(value, score, digits)
@@ -191,14 +162,21 @@ def named(value: float, score: str, digits: int = 2) -> str:
 
 
 def score_name(score: str) -> str:
-    """Return what people call a score that files call ``"accuracy"`` or ``"r2"``."""
-    return "R²" if score == "r2" else score
+    """Return what people call a score or a measure that files call ``"accuracy"``, ``"r2"`` and so on."""
+    return _NAMES.get(score, score.replace("_", " "))
 
 
 def shown(value: float, score: str = "accuracy", digits: int = 2) -> str:
-    """Return a score as people read it: an accuracy in percent, R² as a number, equally precise."""
-    if score != "r2":
+    """Return a score as people read it: an accuracy in percent, all else as a number, equally precise.
+
+    One that is undefined is a dash.
+    """
+    if np.isnan(value):
+        return "–"
+    if "accuracy" in score:
         return f"{100 * value:.{digits}f} %"
+    if score in ("rmse", "mae"):  # in whatever units
+        return f"{value:.{digits + 3}g}"
     return f"{value:.{digits + 2}f}" if abs(value) < 1000 else f"{value:.{digits + 2}g}"
 
 

@@ -1,4 +1,4 @@
-"""Pictures of a run: its curves, its first layer's weights as images, and where it is mistaken.
+"""Pictures of a run: its curves, its first layer's weights as images, and where it is mistaken or off.
 
 All are matplotlib figures made without pyplot, so that no window, no display and no state of the
 caller's own plots comes into it. Matplotlib is imported where it is used: it takes longer than
@@ -27,12 +27,15 @@ __all__ = [
     "INSTALL",
     "LEAST_R2",
     "MOST_MISTAKES",
+    "MOST_OUTPUTS",
+    "MOST_POINTS",
     "available",
     "check_images",
     "confusion",
     "curves",
     "limit_scores",
     "mistakes",
+    "predictions",
     "score_formatter",
     "tile",
     "weights",
@@ -46,6 +49,9 @@ CHANNELS = (1, 3, 4)
 
 MOST_MISTAKES = 25
 """Images in a picture of mistakes."""
+
+MOST_POINTS, MOST_OUTPUTS = 5000, 4
+"""Rows and outputs in a picture of predicted numbers: more points would be a blot, and slow to draw."""
 
 LEAST_R2 = -1.0
 """Where pictures of R² end: below 0 it only says that the mean would have been better."""
@@ -352,6 +358,52 @@ def mistakes(
         axes.imshow(image, interpolation="nearest")
         title = f"{_shortened(class_names[true])}\ntaken for {_shortened(class_names[taken])}"
         axes.set_title(f"{title}, {100 * of_classes[taken]:.0f} %", fontsize=8, parse_math=False)
+    return figure
+
+
+def predictions(y: NDArray[Any], predicted: NDArray[Any], names: Sequence[str]) -> "Figure":
+    """Draw predicted numbers against the true ones, and beside them the residuals; an output below another.
+
+    Parameters
+    ----------
+    y, predicted
+        Numbers ``(rows, outputs)``, at least one row; predictions of one output may be ``(rows,)``. Of many
+        rows some are drawn, always the same; of many outputs the first.
+    names
+        The name of each output.
+    """
+    from matplotlib.figure import Figure
+
+    (rows, outputs), notes = y.shape, []
+    true, found = _finite(y), _finite(np.reshape(predicted, y.shape))
+    if rows > MOST_POINTS:
+        some = np.random.default_rng(0).choice(rows, MOST_POINTS, replace=False)
+        true, found = true[some], found[some]
+        notes.append(f"{MOST_POINTS:,} of {rows:,} rows, drawn at random")
+    if outputs > MOST_OUTPUTS:
+        notes.append(f"the first {MOST_OUTPUTS} of {outputs} outputs")
+    drawn = min(outputs, MOST_OUTPUTS)
+    figure = Figure(figsize=(9, 4.2 * drawn), dpi=130, layout="constrained")
+    if notes:
+        figure.suptitle("; ".join(notes), fontsize=9)
+    style: dict[str, Any] = {"s": 9, "alpha": 0.35 if len(true) > 200 else 0.8, "linewidths": 0}
+    for k, (scatter, residuals) in enumerate(figure.subplots(drawn, 2, squeeze=False)):
+        scatter.scatter(true[:, k], found[:, k], color=TRAIN, **style)
+        residuals.scatter(found[:, k], true[:, k] - found[:, k], color=TRAIN, **style)
+        # Lines that don't count when limits are chosen: right predictions lie on them.
+        scatter.axline((0, 0), slope=1, color="black", linewidth=0.8)
+        residuals.axhline(0, color="black", linewidth=0.8)
+        both = np.stack([true[:, k], found[:, k]])
+        if np.isfinite(both).any():
+            low, high = np.nanmin(both), np.nanmax(both)
+            margin = 0.04 * (high - low) or 0.04 * abs(high) or 1.0
+            scatter.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))
+        scatter.set(xlabel="true", ylabel="predicted")
+        scatter.set_title(_shortened(names[k]), fontsize=10, parse_math=False)
+        residuals.set(xlabel="predicted", ylabel="true − predicted")
+        for axes in (scatter, residuals):
+            axes.grid(alpha=0.25)
+            axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 

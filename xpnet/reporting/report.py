@@ -50,8 +50,10 @@ class Report:
         The name of each class.
     y, predicted
         Classes of the validation rows ``(rows,)``, and what they were taken for; None for no such section.
+    outputs
+        How far the predicted numbers of the validation rows are off; None for no such section.
     pictures
-        PNG files by name: ``"curves"``, ``"weights"``; those that are missing are left out.
+        PNG files by name: ``"curves"``, ``"predictions"``, ``"weights"``; what is missing is left out.
     """
 
     title: str
@@ -64,6 +66,7 @@ class Report:
     class_names: Sequence[str] = ()
     y: NDArray[np.int64] | None = field(default=None, repr=False)
     predicted: NDArray[np.int64] | None = field(default=None, repr=False)
+    outputs: metrics.PerOutput | None = field(default=None, repr=False)
     pictures: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     def as_html(self) -> bytes:
@@ -89,8 +92,7 @@ class Report:
         for name, of in (("test", "test"), ("val", "validation"), ("train", "training")):
             value = self.summary.get(f"{name}_{self.score}")
             if value is not None:
-                text = "–" if math.isnan(value) else metrics.shown(value, self.score)
-                yield f"{of} {metrics.score_name(self.score)}", text
+                yield f"{of} {metrics.score_name(self.score)}", metrics.shown(value, self.score)
         for name, form in (("steps", "{:,}"), ("seconds", "{:,.2f} s")):
             if name in self.summary:
                 yield name if name == "steps" else "preparing and training", form.format(self.summary[name])
@@ -107,6 +109,12 @@ class Report:
                 tables.insert(0, _confusion(self.y, self.predicted, self.class_names))
             body = "".join(f'<div class="scroll">{table}</div>' for table in tables)
             yield _section("Validation", f'<div class="pair">{body}</div>')
+        if self.outputs is not None:
+            picture = ""
+            if "predictions" in self.pictures:
+                picture = _picture(self.pictures["predictions"], "Predicted against true numbers")
+            table = _per_output(self.outputs, self.class_names)
+            yield _section("Validation", f'<div class="scroll">{table}</div>{picture}')
         if "weights" in self.pictures:
             picture = _picture(self.pictures["weights"], "Weights as images")
             text = "What each unit looks for, each image in its own contrast."
@@ -160,6 +168,21 @@ def _per_class(y: NDArray[np.int64], predicted: NDArray[np.int64], class_names: 
         f"<table><caption>{caption}</caption><thead><tr><th></th><th>precision</th><th>recall</th><th>F1</th>"
         f"<th>rows</th></tr></thead><tbody>{''.join(rows)}</tbody>"
         f"<tfoot><tr><th>mean</th>{means}<td>{found.support.sum()}</td></tr></tfoot></table>"
+    )
+
+
+def _per_output(found: metrics.PerOutput, names: Sequence[str]) -> str:
+    def row(name: str, values: Iterable[float]) -> str:
+        shown = (metrics.shown(value, of) for of, value in zip(found._fields, values, strict=True))
+        return f"<tr><th>{_text(name)}</th>{''.join(f'<td>{text}</td>' for text in shown)}</tr>"
+
+    rows = [row(name, values) for name, *values in zip(names, *found, strict=True)][:MOST_CLASSES]
+    caption = "How far each number is off"
+    if len(names) > MOST_CLASSES:
+        caption += f", the first {MOST_CLASSES} of {len(names)}"
+    return (
+        f"<table><caption>{caption}</caption><thead><tr><th></th><th>R²</th><th>RMSE</th><th>MAE</th></tr>"
+        f"</thead><tbody>{''.join(rows)}</tbody><tfoot>{row('mean', found.mean().values())}</tfoot></table>"
     )
 
 

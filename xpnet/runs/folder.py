@@ -18,7 +18,7 @@ from xpnet import __version__
 from xpnet.data import transforms
 from xpnet.errors import InputError
 from xpnet.files import replacing
-from xpnet.reporting import plots
+from xpnet.reporting import metrics, plots
 from xpnet.reporting.report import Report
 from xpnet.runs.config import Config, defaults_for
 from xpnet.runs.experiment import Experiment
@@ -170,8 +170,14 @@ def write_settings(folder: Path, config: Config) -> None:
 
 
 def pictures_of(run: Experiment) -> dict[str, bytes]:
-    """Return the pictures of a run's report as PNG files: ``curves``, and ``weights`` if rows are images."""
+    """Return the pictures of a run's report as PNG files.
+
+    They are ``curves``; of a regression whose validation rows are known ``predictions``; and ``weights`` if
+    rows are images.
+    """
     pictures = {"curves": curves_of(run)} if run.history.rows else {}
+    if run.validated is not None and run.model.task == "regression":
+        pictures["predictions"] = _png(plots.predictions(*run.validated, run.model.class_names))
     shape = run.model.image_shape
     if shape is not None and shape[2] in plots.CHANNELS:
         W = _of_pixels(run.model)[:, :REPORTED_UNITS]
@@ -187,7 +193,8 @@ def curves_of(run: Experiment) -> bytes:
 def report_of(run: Experiment, pictures: Mapping[str, bytes]) -> Report:
     """Return what the report of a run shows, with these pictures."""
     config, model = run.config, run.model
-    classes = run.validated is not None and model.task == "classification"
+    classes = run.validated if model.task == "classification" else None
+    numbers = run.validated if model.task == "regression" else None
     return Report(
         title=f"xpnet: {Path(config.dataset).name}",
         subtitle=time.strftime("%Y-%m-%d %H:%M:%S %z"),
@@ -202,8 +209,9 @@ def report_of(run: Experiment, pictures: Mapping[str, bytes]) -> Report:
         },
         score=SCORE_OF[model.task],
         class_names=model.class_names,
-        y=run.validated.y if run.validated is not None and classes else None,
-        predicted=run.validated.predicted if run.validated is not None and classes else None,
+        y=None if classes is None else classes.y,
+        predicted=None if classes is None else classes.predicted,
+        outputs=None if numbers is None else metrics.regression(*numbers),
         pictures=pictures,
     )
 

@@ -17,11 +17,12 @@ from xpnet.datasets.targets import encode_targets
 from xpnet.device import Device, to_numpy
 from xpnet.errors import InputError
 from xpnet.files import replacing
-from xpnet.reporting import metrics, plots
+from xpnet.reporting import plots
 from xpnet.runs import folder as run_folder
 from xpnet.runs.experiment import Experiment
 from xpnet.runs.model_file import save_model
 from xpnet.training.history import SCORE_OF
+from xpnet.training.measures import measured
 from xpnet.values import shown
 
 __all__ = ["Run"]
@@ -72,15 +73,56 @@ class Run(Experiment):
         """
         return self.model.predict_labels(self._rows(X), device)
 
-    def predict_proba(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[Any]:
-        """Return the probability ``(rows, classes)`` of each class or label; parameters as for `predict`.
+    def predict_proba(
+        self, X: ArrayLike, device: str | Device = "cpu", members: bool = False
+    ) -> NDArray[Any]:
+        """Return the probability ``(rows, classes)`` of each class or label.
+
+        Parameters
+        ----------
+        X, device
+            As for `predict`.
+        members
+            Return those of each network of an ensemble by itself: ``(networks, rows, classes)``.
 
         Raises
         ------
         InputError
             As `predict`; or the network predicts numbers.
         """
-        return self.model.probabilities(self._rows(X), device)
+        rows = self._rows(X)
+        if members and self.model.task != "regression":
+            return self.model.members(rows, device)
+        return self.model.probabilities(rows, device)
+
+    def predict_interval(
+        self, X: ArrayLike, coverage: float = 0.9, device: str | Device = "cpu"
+    ) -> NDArray[np.float64]:
+        """Return the interval about each predicted number that holds the true one with some probability.
+
+        It is ``mean ± q · √(spread² + s²)``: the spread is the standard deviation of what the networks of an
+        ensemble predict, ``s`` the root mean squared error on the validation rows, and ``q`` such that the
+        part ``coverage`` of those rows lies within. Of one network the spread is 0.
+
+        Parameters
+        ----------
+        X, device
+            As for `predict`.
+        coverage
+            The probability, of each number by itself.
+
+        Returns
+        -------
+        ndarray
+            Lower and upper end: ``(rows, 2)``, or ``(rows, outputs, 2)`` of several numbers a row.
+
+        Raises
+        ------
+        InputError
+            As `predict`; it is no regression; the model was saved without its errors on the validation rows;
+            or they are too few for the coverage.
+        """
+        return self.model.predict_interval(self._rows(X), coverage, device)
 
     def evaluate(self, X: ArrayLike, y: ArrayLike, device: str | Device = "cpu") -> dict[str, float]:
         """Return what the network is worth on rows that it may never have seen.
@@ -95,7 +137,9 @@ class Run(Experiment):
         Returns
         -------
         dict
-            ``accuracy`` of classes and labels (of whole rows); of numbers ``r2``, ``rmse`` and ``mae``.
+            Of classes and labels ``accuracy`` (of whole rows), ``balanced_accuracy``, ``log_loss`` and
+            ``roc_auc``; of numbers ``r2``, ``rmse`` and ``mae``. `xpnet.training.measures` says what they
+            are; one that is undefined, as the last of rows that are all of one class, is NaN.
 
         Raises
         ------
@@ -110,8 +154,10 @@ class Run(Experiment):
                 raise InputError(
                     f"y has {len(target)} rows and X {len(predicted)}: give one for each row, of one or more"
                 )
-            return metrics.regression(target, predicted).mean()
-        return {"accuracy": model.score(self._rows(X), target, device)}
+            return measured(model.task, target, np.reshape(predicted, target.shape))
+        P = model.probabilities(self._rows(X), device)
+        model.check_targets(target, len(P))
+        return measured(model.task, target, P)
 
     def save(self, path: str | Path) -> Path:
         """Write the run, as the command does: a folder, or the model alone.
@@ -223,7 +269,10 @@ class Run(Experiment):
         return f'{card}<img style="max-width: 100%" alt="Curves" src="data:image/png;base64,{png}">'
 
     def _rows(self, X: ArrayLike) -> Any:
-        """Return rows as the model takes them; those of several dimensions flat, as they were trained on."""
+        """Return rows as the model takes them: a table's matrix; those of several dimensions flat."""
+        columns = self.model.columns
+        if columns is not None:
+            return columns.matrix(X)
         shape = getattr(X, "shape", None)
         if shape is None:
             try:

@@ -4,7 +4,7 @@ The score is what people ask for first. Of classes it is the accuracy; of severa
 the rows that have all of them right; of numbers R², the mean over the outputs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from xpnet.data.feed import HostRows
 from xpnet.nn import backprop, losses
@@ -26,6 +26,8 @@ def evaluate(
     reg: Array | float = 0.0,
     kind: str = "cross-entropy",
     weight: Array | None = None,
+    kept: list[Array] | None = None,
+    prepare: Callable[[Array], Array] | None = None,
 ) -> tuple[Array, Array]:
     """Return the regularised loss and the score on all rows of ``X``.
 
@@ -44,6 +46,10 @@ def evaluate(
         Name of the loss, see `xpnet.nn.losses.find`.
     weight
         Weights of the rows ``(rows,)``, or ``(*nets, rows)``; None for all the same.
+    kept
+        Given the scores of each part of the rows, ``(*nets, part, outputs)``, if more is made of them.
+    prepare
+        From rows of ``X`` to those that the network takes, where they are raw.
 
     Returns
     -------
@@ -57,12 +63,15 @@ def evaluate(
     done: Array | float = 0.0
     for part in parts(rows):
         x = X.part(part) if isinstance(X, HostRows) else X[..., part, :]
+        x = x if prepare is None else prepare(x)
         scores, target = backprop.scores(xp, mlp, params, x), _rows(y, part, kind)
         of_part = None if weight is None else weight[..., part]
         mean_loss, _ = find_loss(xp, scores, target, of_part)
         counted = scores.shape[-2] if of_part is None else xp.sum(of_part, axis=-1)
         loss = loss + mean_loss * (counted / total)
         done = done + _sums(xp, kind, scores, target, of_part)
+        if kept is not None:
+            kept.append(scores)
     score = r_squared(xp, done, y, weight) if kind == "squared-error" else done / total
     if weight is not None:
         score = xp.where(xp.sum(weight, axis=-1) > 0, score, float("nan"))

@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from xpnet.data.batches import batches_per_epoch, epoch_ends
 from xpnet.data.feed import Feed
 from xpnet.device import Device
+from xpnet.nn import backprop
 from xpnet.nn.mlp import MLP
 from xpnet.training import divergence
 from xpnet.training.draws import Sources, draw_epoch
 from xpnet.training.evaluation import evaluate
 from xpnet.training.history import History, Row
+from xpnet.training.monitors import Watch
 from xpnet.training.regime import Hyper, Known, Regime
+from xpnet.training.scale import Scale
 from xpnet.training.schedules import Schedule
 from xpnet.training.step import joined, make_advance, make_step, per_network, take_steps, trained
 from xpnet.training.stopping import Best, Epoch, Patience, Stopping, improve
@@ -85,6 +88,7 @@ def fit(
     sources: Sources,
     schedule: Schedule | None = None,
     stopping: Stopping | None = None,
+    target: Scale | None = None,
     updates: int = 0,
     epochs: range | None = None,
     after: Fit | None = None,
@@ -114,6 +118,9 @@ def fit(
         How fast to go; that of the regime by default.
     stopping
         When to stop a network; never by default.
+    target
+        What the numbers of a regression were standardised by: errors that are monitored are in the units of
+        before. None where they were not.
     updates
         Steps that were taken before, on other rows: solvers that count their steps go on from there.
     epochs
@@ -140,7 +147,7 @@ def fit(
     Raises
     ------
     InputError
-        Not as many sources as networks.
+        Not as many sources as networks; or a monitor that is not for the loss, or not for these rows.
     """
     xp = device.xp
     params = state["params"]
@@ -151,6 +158,9 @@ def fit(
         reg = per_network(device, params, hyper.reg)
     schedule = schedule or Known(regime, hyper, nets)
     stopping = stopping or Patience(None)
+    watch = None
+    if regime.monitor is not None and validation is not None:
+        watch = Watch(device, regime, validation, target)
     step = make_step(device, mlp, feed, regime, hyper, params)
     advances: dict[int, Advance] = {}  # by the size of a batch: an epoch's last may be smaller
     if after is None:
@@ -197,15 +207,26 @@ def fit(
 
             now = trained(state)
             found = _last_batch(xp, mlp, now, feed, regime, reg, tables, done)
+            kept: list[Array] | None = [] if watch is not None and watch.takes_scores else None
             if validation is not None:
-                found += evaluate(
-                    xp, mlp, now, validation.X, validation.y, reg, regime.loss, validation.weight
+                loss, score = evaluate(
+                    xp,
+                    mlp,
+                    now,
+                    validation.X,
+                    validation.y,
+                    0.0,
+                    regime.loss,
+                    validation.weight,
+                    kept,
+                    validation.prepare,
                 )
-            # The one reading back of the epoch.
+                found += (loss, loss + backprop.penalty(xp, mlp, now, reg), score)
+            # The one reading back of the epoch, but for the scores that a monitor is made of.
             measured = np.array(device.to_host(xp.concat([*losses, *(value[None, ...] for value in found)])))
             of_steps, after_last = measured[:done], measured[done:]
             train_score = after_last[1] if regime.scores_batch else unknown
-            val_loss, val_score = after_last[-2:] if validation is not None else (unknown, unknown)
+            unpenalised, val_loss, val_score = after_last[-3:] if validation is not None else [unknown] * 3
 
             if validation is not None:  # what follows the last update must be finite on both
                 measured[done] = np.where(np.isfinite(val_loss), measured[done], val_loss)
@@ -231,13 +252,15 @@ def fit(
                     seconds=time.perf_counter() - began,
                 )
             )
-            if regime.monitor is not None and validation is not None:
-                value = np.asarray(val_score if regime.monitor == "val_score" else -val_loss, np.float64)
+            value = None
+            if watch is not None:
+                scores = None if kept is None else device.to_host(xp.concat(kept, axis=-2))
+                value = watch.value(val_loss, unpenalised, val_score, scores)
                 good = state
                 if best is None and last_finite:  # what is the best so far must be numbers, too
                     good = divergence.choose(device, diverged_at > 0, last_finite, state)
                 best = improve(device, best, good, value, epoch, regime.min_delta, running)
-            tired = running & stopping.ends(Epoch(epoch, train_loss, val_loss, val_score, best))
+            tired = running & stopping.ends(Epoch(epoch, train_loss, val_loss, val_score, best, value))
             if tired.any():
                 stopped_at = np.where(tired, start + done, stopped_at)
                 running = running & ~tired

@@ -13,8 +13,19 @@ from xpnet.typing import State
 
 __all__ = ["Hyper", "Known", "Monitor", "Regime"]
 
-Monitor = Literal["val_score", "val_loss"]
-"""The score is the accuracy of classes and R² of numbers, see `xpnet.training.evaluation`."""
+Monitor = Literal[
+    "val_score",
+    "val_loss",
+    "val_accuracy",
+    "val_balanced_accuracy",
+    "val_log_loss",
+    "val_roc_auc",
+    "val_r2",
+    "val_rmse",
+    "val_mae",
+]
+"""The score is the accuracy of classes and R² of numbers, see `xpnet.training.evaluation`; the loss has its
+penalty. Which are for which task is said in `xpnet.training.monitors`."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from xpnet.device import Device
 from xpnet.nn import backprop, losses
 from xpnet.nn.mlp import MLP
 from xpnet.training.evaluation import parts, r_squared
+from xpnet.training.measures import right
 from xpnet.typing import Array, Params
 
 __all__ = ["predictions", "score"]
@@ -94,13 +95,9 @@ def score(
             distance = np.asarray(P, np.float64) - target
             sums = sums + (distance * distance * np.asarray(by)[..., None]).sum(axis=-2)
             continue
-        if output == "softmax":
-            right = P.argmax(axis=-1) == target
-        elif target.ndim == 1:  # two classes by one output
-            right = (P[..., 0] > 0.5) == (target > 0)
-        else:
-            right = ((P > 0.5) == (target > 0)).all(axis=-1)
-        sums = sums + (right * by).sum(axis=-1)
+        if output == "logistic" and target.ndim == 1:  # two classes by one output
+            target = target[:, None]
+        sums = sums + (right(target, P) * by).sum(axis=-1)
     if output == "identity":
         return np.asarray(r_squared(np, sums, np.asarray(y, np.float64), weight))
     return np.asarray(sums / (done if weight is None else weight.sum()))

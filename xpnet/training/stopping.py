@@ -23,8 +23,8 @@ class Best:
     state
         All that training could go on from, on the device.
     value
-        ``(*nets,)``: the validation score, or the validation loss with its sign changed; minus infinity
-        if it was no number.
+        ``(*nets,)``: what is monitored, with its sign changed where less is better (`Watch.value` in
+        `xpnet.training.monitors`); minus infinity if it was no number.
     epoch
         ``(*nets,)``: the epoch, from 0, that ended with it.
     """
@@ -50,6 +50,8 @@ class Epoch(NamedTuple):
         As in `xpnet.training.history.Row`; the last two NaN without validation rows.
     best
         The best so far; None where none is kept.
+    value
+        What is monitored, as in `Best`; None where nothing is.
     """
 
     number: int
@@ -57,6 +59,7 @@ class Epoch(NamedTuple):
     val_loss: NDArray[np.float64]
     val_score: NDArray[np.float64]
     best: Best | None
+    value: NDArray[np.float64] | None = None
 
 
 class Stopping(Protocol):
