@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xpnet.datasets.image_files import read_images
 from xpnet.datasets.rows import open_rows
 from xpnet.errors import InputError
 
@@ -201,9 +202,10 @@ def test_a_folder_of_images_in_the_order_of_their_names(tmp_path, image):
         save(image, tmp_path / name, X[k].reshape(2, 3))
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "folder.png").mkdir()
+    save(image, tmp_path / "folder.png" / "a.png", X[3].reshape(2, 3))
     rows = open_rows(tmp_path, 6, SHAPE)
-    assert rows.names == ("a.PNG", "b.png", "c.png")
-    np.testing.assert_array_equal(np.concatenate(list(rows.parts(2))), X[[1, 0, 2]])
+    assert rows.names == ("a.PNG", "b.png", "c.png", "folder.png/a.png")
+    np.testing.assert_array_equal(np.concatenate(list(rows.parts(2))), X[[1, 0, 2, 3]])
     np.testing.assert_array_equal(read(tmp_path / "c.png"), X[2:3])
     np.testing.assert_allclose(read(tmp_path / "c.png", white=16.0), X[2:3] * (16 / 255), rtol=1e-6)
 
@@ -215,7 +217,26 @@ def test_channels_become_those_of_the_model(tmp_path, image, channels, mode, sav
     save(image, tmp_path / "a.png", pixels, saved_as)
     found = read(tmp_path / "a.png", 20 * channels, (4, 5, channels))
     with image.open(tmp_path / "a.png") as picture:
-        np.testing.assert_array_equal(found[0], np.asarray(picture.convert(mode)).reshape(-1))
+        expected = picture.convert(mode)
+        np.testing.assert_array_equal(found[0], np.asarray(expected).reshape(-1))
+
+
+def test_images_become_those_of_the_model(tmp_path, image):
+    """By the reader that reads them for training."""
+    image.fromarray(np.array([[0, 256, 65535]] * 2, np.uint16)).save(tmp_path / "a.png")
+    for name, shape in (("b.png", (6, 9)), ("c.jpg", (20, 10, 3))):
+        save(image, tmp_path / name, np.random.default_rng(0).integers(0, 256, shape))
+    notes = []
+    found = read(tmp_path, note=notes.append)
+    np.testing.assert_array_equal(found, read_images(sorted(tmp_path.iterdir()), SHAPE))
+    assert found[0].tolist() == [0, 1, 255] * 2
+    (note,) = notes
+    assert note == (
+        f"{tmp_path / 'b.png'} is 6 by 9 pixels (height by width) and the model takes 2 by 3: "
+        "images of other sizes are resized"
+    )
+    with pytest.warns(UserWarning, match="the model takes 2 by 3"):
+        read(tmp_path / "b.png")
 
 
 def test_jpeg(tmp_path, image):
@@ -225,11 +246,6 @@ def test_jpeg(tmp_path, image):
 
 def test_images_that_are_none(tmp_path, image):
     path = tmp_path / "a.png"
-    save(image, path, np.zeros((5, 4)))
-    message = refused(path)
-    assert "is 4 by 5 pixels and the model takes 3 by 2: resize it" in message
-    image.fromarray(np.zeros((2, 3), np.uint16)).save(path)
-    assert "more than 8 bits" in refused(path)
     image.fromarray(np.zeros((2, 3), np.uint8)).save(tmp_path / "b.gif")
     (tmp_path / "b.gif").rename(path)  # another format under that name
     assert "cannot be read" in refused(path)

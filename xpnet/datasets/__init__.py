@@ -1,44 +1,54 @@
 """Data sets: files in, host NumPy arrays out.
 
-`load` takes the name that a command line takes; `digits`, `cifar10` and `from_npz` are the three
-ways it knows, and `from_arrays` takes what is in memory. All return a `Dataset`, whose arrays are checked and
-whose X keeps the dtype it came with. The module ``rows`` reads what is to be predicted.
+`load` takes the name that a command line takes: of a data set that comes along, of a table, of an ``.npz``
+file, of a folder of images. `from_arrays` takes arrays and ``tables.from_frame`` frames. All return a
+`Dataset`, whose arrays are checked. ``columns`` says what a column of a table is, ``reading`` what a user
+says of data, ``rows`` reads what is to be predicted.
 
 May import: nothing but the ground.
 """
 
 import os
 from pathlib import Path
+from typing import Literal
 
+from xpnet.datasets import images, tables
 from xpnet.datasets.arrays import from_arrays
 from xpnet.datasets.base import Dataset
 from xpnet.datasets.cifar import cifar10
-from xpnet.datasets.npz import from_npz
+from xpnet.datasets.frames import is_table
+from xpnet.datasets.npz import from_npz, holds_images
+from xpnet.datasets.reading import Note, Reading, silent
 from xpnet.datasets.uci import digits
 from xpnet.errors import InputError
-from xpnet.typing import Task
 
-__all__ = ["Dataset", "cifar10", "digits", "from_arrays", "from_npz", "load"]
+__all__ = ["Dataset", "Reading", "cifar10", "digits", "from_arrays", "from_npz", "kind_of", "load"]
+
+KINDS = "table (.csv, .tsv, .parquet, .arrow), an .npz file with X and y, or a folder of images"
 
 
 def load(
     name: str | os.PathLike[str],
     data_dir: str | os.PathLike[str] | None = None,
     progress: bool = False,
-    task: Task | None = None,
+    reading: Reading | None = None,
+    note: Note = silent,
 ) -> Dataset:
-    """Load a data set by name, or from an ``.npz`` file by path.
+    """Load a data set by name, or from a file or folder by path.
 
     Parameters
     ----------
     name : str or path-like
-        ``"digits"``, ``"cifar10"``, or the path of an ``.npz`` file.
+        ``"digits"``, ``"cifar10"``, or a path: of a table (CSV, TSV, Parquet, Arrow), of an ``.npz`` file, or
+        of a folder of images with a subfolder a class.
     data_dir : str or path-like, optional
         The first folder to look in for the files of CIFAR-10 (see `cifar10`).
     progress : bool, default False
         Show a progress bar while a file is downloaded and standard error is a terminal.
-    task : {"classification", "multilabel", "regression"}, optional
-        What a user's y holds, where it does not look like it (see `from_arrays`).
+    reading : Reading, optional
+        What is to be predicted, and what else is known of a user's own data.
+    note : callable, optional
+        Told what was guessed or left out.
 
     Returns
     -------
@@ -49,19 +59,35 @@ def load(
     InputError
         If there is no such data set, or its files cannot be used.
     """
-    name = os.fspath(name)
-    if name in ("digits", "cifar10") and task not in (None, "classification"):
-        raise InputError(f"{name} has classes, not the task {task!r}: leave out the task")
-    if name == "digits":
-        return digits()
-    if name == "cifar10":
-        return cifar10(data_dir, progress=progress)
+    name, reading = os.fspath(name), reading or Reading()
+    if name in ("digits", "cifar10"):
+        if reading.task not in (None, "classification"):
+            raise InputError(f"{name} has classes, not the task {reading.task!r}: leave out the task")
+        return digits() if name == "digits" else cifar10(data_dir, progress=progress)
     path = Path(name)
     if path.suffix.lower() == ".npz":
-        return from_npz(path, task)
-    if path.suffix or path.is_file():
-        raise InputError(
-            f"{path} is no .npz file: load its arrays in Python and save them with "
-            f"np.savez({path.stem + '.npz'!r}, X=X, y=y)"
+        return from_npz(path, reading)
+    if path.is_dir():
+        return images.from_folder(
+            path,
+            size=reading.size,
+            channels=reading.channels,
+            validation_fraction=reading.validation_fraction,
+            seed=reading.seed,
+            note=note,
         )
-    raise InputError(f"unknown dataset {name!r}: use digits, cifar10 or the path of an .npz file")
+    if is_table(path) or path.suffix.lower() == ".npy":
+        return tables.from_table(path, reading, note)
+    if path.suffix or path.is_file():
+        raise InputError(f"{path} is no data set: give a {KINDS}")
+    raise InputError(f"unknown dataset {name!r}: use digits, cifar10, or the path of a {KINDS}")
+
+
+def kind_of(name: str | os.PathLike[str]) -> Literal["digits", "cifar10", "images", "table"]:
+    """Return what a name stands for, without loading it; ``"table"`` where it can't be told."""
+    name = os.fspath(name)
+    if name in ("digits", "cifar10"):
+        return "digits" if name == "digits" else "cifar10"
+    path = Path(name)
+    has_images = path.is_dir() or (path.suffix.lower() == ".npz" and holds_images(path))
+    return "images" if has_images else "table"

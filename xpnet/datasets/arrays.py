@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from xpnet.datasets.base import Dataset, check_task
 from xpnet.datasets.checks import check_split, check_weights
+from xpnet.datasets.columns import Columns, numbers
+from xpnet.datasets.reading import Reading, hold_out
 from xpnet.datasets.targets import as_array, as_targets, encode_targets, find_labels, infer_task
 from xpnet.errors import InputError
 from xpnet.typing import Task
@@ -30,13 +32,13 @@ def from_arrays(
     seed: int = 0,
     name: str = "data",
 ) -> Dataset:
-    """Make a data set of arrays, or of what NumPy makes arrays of: lists, frames.
+    """Make a data set of arrays, or of what NumPy makes arrays of, as lists.
 
     Parameters
     ----------
     X : array_like, shape (rows, ...)
-        Real numbers. Samples of several dimensions become one row each; images, of shape (rows, height,
-        width) or (rows, height, width, 1, 3 or 4), are remembered as such.
+        Real numbers, NaN where one is not known. Samples of several dimensions become one row each; images,
+        of shape (rows, height, width) or (rows, height, width, 1, 3 or 4), are remembered as such.
     y : array_like, shape (rows,) or (rows, columns)
         What to predict. Integers, bools or text are classes, whatever they are called; floats are numbers to
         predict, one or several a row; rows of 0 and 1 (integers or bools) are several labels a row.
@@ -74,16 +76,20 @@ def from_arrays(
         "sample_weight": sample_weight,
     }
     arrays = {"X": X, "y": y} | {key: value for key, value in optional.items() if value is not None}
-    return assemble(arrays, name, task, validation_fraction, seed)
+    return assemble(arrays, name, Reading(task, validation_fraction=validation_fraction, seed=seed))
 
 
 def assemble(
     given: Mapping[str, Any],
     name: str,
-    task: Task | None = None,
-    validation_fraction: float = 0.1,
-    seed: int = 0,
+    reading: Reading,
     in_place: bool = False,
+    *,
+    columns: Columns | None = None,
+    output_names: tuple[str, ...] | None = None,
+    class_names: tuple[str, ...] | None = None,
+    groups: NDArray[Any] | None = None,
+    times: NDArray[Any] | None = None,
 ) -> Dataset:
     """Do what `from_arrays` does, with those of its arrays that there are.
 
@@ -91,10 +97,20 @@ def assemble(
     ----------
     given : mapping
         ``X``, ``y``, and what else there is, by the names that `from_arrays` has for it.
-    name, task, validation_fraction, seed
+    name
         As for `from_arrays`.
+    reading
+        Task, and which rows are held out.
     in_place : bool, default False
-        The arrays are the callee's own: rows may change places in them, so that X never exists twice.
+        X is the callee's own: rows may change places in it, so that it never exists twice.
+    columns : Columns, optional
+        What X is the matrix of.
+    output_names : tuple of str, optional
+        Names of several labels or numbers.
+    class_names : tuple of str, optional
+        Names of classes that are numbered from 0, of which some may not occur.
+    groups, times : ndarray, optional, shape (rows,)
+        See `xpnet.datasets.reading.hold_out`.
 
     Returns
     -------
@@ -119,15 +135,18 @@ def assemble(
     arrays = {key: _rows(f"{name}: {key}", X) for key, X in arrays.items()}
     if "sample_weight" in given:
         arrays["sample_weight"] = _weights(f"{name}: sample_weight", given["sample_weight"], len(arrays["X"]))
-    targets, task, labels, class_names = _targets(given, name, task)
+    targets, task, labels, found = _targets(given, name, reading.task, class_names)
+    class_names = output_names if output_names is not None and task != "classification" else found
     arrays |= targets
+    if columns is None and any(_has_gaps(X) for key, X in arrays.items() if key[0] == "X"):
+        columns = numbers(arrays["X"].shape[1])
     if "X_val" not in arrays:
         # Checked before rows change places, so that a message can name the row that the user knows.
-        check_split(name, "X", arrays["X"], "y", arrays["y"], task, len(class_names))
-        if not 0 <= seed < 2**32:
-            raise InputError(f"{name}: seed must be from 0 to 2**32 - 1, not {seed}")
-        start = _first_held_out(name, len(arrays["X"]), validation_fraction)
-        _hold_out(arrays, start, seed, in_place)
+        X, y = arrays["X"], arrays["y"]
+        check_split(name, "X", X, "y", y, task, len(class_names), gaps=columns is not None)
+        classes = y if task == "classification" else None
+        chosen = hold_out(name, len(X), reading, classes, groups, times)
+        _move_to_end(arrays, chosen, in_place)
     return Dataset(
         name=name,
         X_train=arrays["X"],
@@ -142,6 +161,7 @@ def assemble(
         labels=labels,
         weight_train=arrays.get("sample_weight"),
         weight_val=arrays.get("sample_weight_val"),
+        columns=columns,
     )
 
 
@@ -174,7 +194,7 @@ def _weights(what: str, weights: Any, num_rows: int) -> NDArray[np.float64]:
 
 
 def _targets(
-    given: Mapping[str, Any], name: str, task: Task | None
+    given: Mapping[str, Any], name: str, task: Task | None, class_names: tuple[str, ...] | None
 ) -> tuple[dict[str, NDArray[Any]], Task, tuple[Any, ...] | None, tuple[str, ...]]:
     """Return each y as it is stored, with the task, the labels of the classes, and their names."""
     targets = {key: as_targets(given[key], f"{name}: {key}") for key in given if key[0] == "y"}
@@ -186,6 +206,14 @@ def _targets(
     values: list[Any] = list(range(y.shape[1] if y.ndim == 2 else 1))
     if task == "classification":
         values = find_labels({f"{name}: {key}": array for key, array in targets.items()})
+        if class_names is not None:
+            number = range(len(class_names))
+            if len(set(class_names)) < len(class_names) or any(value not in number for value in values):
+                raise InputError(
+                    f"{name}: class_names are {len(class_names)} names, and y is to hold numbers from 0 to "
+                    f"{len(class_names) - 1}, the place of each class among them: mend one of the two"
+                )
+            values = list(number)
         if any(type(value) is not int for value in values) or values != list(range(len(values))):
             labels = tuple(values)
     stored = {
@@ -200,27 +228,25 @@ def _targets(
                 f"{name}: y_val holds {values[stored['y_val'][row]]!r:.60} in row {row}, which y lacks: "
                 "give rows of that class to train on, or drop it"
             )
-    return stored, task, labels, tuple(map(str, values))
+    names = class_names if class_names is not None and task == "classification" else tuple(map(str, values))
+    return stored, task, labels, names
 
 
-def _first_held_out(name: str, num_rows: int, fraction: float) -> int:
-    """Return how many rows are left to train on, before those that are held out."""
-    if not 0 < fraction < 1:
-        raise InputError(f"{name}: validation_fraction must be between 0 and 1, not {fraction}")
-    if num_rows == 1:
-        raise InputError(f"{name}: X has one row, which leaves none to train on: give at least two")
-    return num_rows - min(num_rows - 1, max(1, int(num_rows * fraction)))
+def _has_gaps(X: NDArray[Any]) -> bool:
+    """Return whether there is a NaN; a part at a time, as X may be large."""
+    step = max(1, 2**20 // max(1, X.shape[1]))
+    parts = (X[start : start + step] for start in range(0, len(X), step))
+    return X.dtype.kind == "f" and any(np.isnan(part).any() for part in parts)
 
 
-def _hold_out(arrays: dict[str, NDArray[Any]], start: int, seed: int, in_place: bool) -> None:
-    """Hold out a random part of the rows of X, y and the weights, from ``start`` on."""
+def _move_to_end(arrays: dict[str, NDArray[Any]], chosen: NDArray[np.int64], in_place: bool) -> None:
+    """Take the chosen rows of X, y and the weights out, to validate on."""
     num_rows = len(arrays["X"])
-    # RandomState, not Generator: NumPy promises that its stream never changes (NEP 19).
-    chosen = np.random.RandomState(seed).permutation(num_rows)[start:]
+    start = num_rows - len(chosen)
     tail = np.arange(start, num_rows)
     coming, going = np.setdiff1d(chosen, tail), np.setdiff1d(tail, chosen)
     for key in ("X", "y", "sample_weight"):
         if key in arrays:
-            array = arrays[key] if in_place else arrays[key].copy()
+            array = arrays[key] if in_place and key == "X" else arrays[key].copy()
             array[coming], array[going] = array[going], array[coming]
             arrays |= {key: array[:start], f"{key}_val": array[start:]}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.datasets.checks import check_split, check_weights
+from xpnet.datasets.columns import Columns
 from xpnet.errors import InputError
 from xpnet.text import printable
 from xpnet.typing import Task
@@ -49,6 +50,8 @@ class Dataset:
         are the numbers themselves.
     weight_train, weight_val : ndarray of float64, optional, shape (num_train,) and (num_val,)
         How much each row counts.
+    columns : Columns, optional
+        The columns of a table that X is the matrix of: then X may hold NaN, where a value is not known.
 
     Raises
     ------
@@ -71,6 +74,7 @@ class Dataset:
     labels: tuple[Any, ...] | None = None
     weight_train: NDArray[np.float64] | None = None
     weight_val: NDArray[np.float64] | None = None
+    columns: Columns | None = None
 
     def __post_init__(self) -> None:
         """Check the splits, each by itself and against the others."""
@@ -81,7 +85,8 @@ class Dataset:
             X, y = getattr(self, f"X_{split}"), getattr(self, f"y_{split}")
             if split == "test" and X is None and y is None:
                 continue
-            check_split(self.name, f"X_{split}", X, f"y_{split}", y, self.task, self.num_outputs)
+            gaps = self.columns is not None
+            check_split(self.name, f"X_{split}", X, f"y_{split}", y, self.task, self.num_outputs, gaps)
             if X.shape[1] != self.num_features:
                 raise InputError(
                     f"{self.name}: X_{split} has {X.shape[1]} features and X_train "
@@ -94,6 +99,11 @@ class Dataset:
             raise InputError(
                 f"{self.name}: image_shape {self.image_shape} does not multiply to "
                 f"{self.num_features} features: correct it or leave it out"
+            )
+        if self.columns is not None and len(self.columns.columns) != self.num_features:
+            raise InputError(
+                f"{self.name}: {len(self.columns.columns)} columns are described and X_train has "
+                f"{self.num_features}: give one description each"
             )
 
     def _check_labels(self, labels: tuple[Any, ...]) -> None:
@@ -130,18 +140,18 @@ class Dataset:
 
     def __repr__(self) -> str:
         splits = (f"\n  {split + ':':<6} X {X}, y {y}" for split, X, y in self._splits())
-        return f"Dataset {self.name!r}: {self._summary()}{''.join(splits)}"
+        return f"Dataset {self.name!r}: {self.summary()}{''.join(splits)}"
 
     def _repr_html_(self) -> str:
         """Return a table, which a notebook shows."""
-        caption = html.escape(f"{printable(self.name)}: {self._summary()}")
+        caption = html.escape(f"{printable(self.name)}: {self.summary()}")
         rows = ("".join(f"<td>{cell}</td>" for cell in split) for split in self._splits())
         return (
             f"<table><caption>{caption}</caption><tr><th>split</th><th>X</th><th>y</th></tr>"
             f"{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
         )
 
-    def _summary(self) -> str:
+    def summary(self) -> str:
         """Return the task, the names of what is predicted, and the shape of images."""
         names = [printable(name)[:_LONGEST_NAME] for name in self.class_names[:_MOST_NAMES]]
         names += ["…"] if self.num_outputs > _MOST_NAMES else []

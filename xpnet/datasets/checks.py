@@ -19,6 +19,7 @@ def check_split(
     y: NDArray[Any],
     task: Task,
     num_outputs: int,
+    gaps: bool = False,
 ) -> None:
     """Check that X and y are samples and their targets.
 
@@ -34,13 +35,15 @@ def check_split(
         What y holds.
     num_outputs : int
         Number of classes, labels or numbers.
+    gaps : bool, default False
+        Whether X may hold NaN.
 
     Raises
     ------
     InputError
         If one of them is anything else, or they differ in length.
     """
-    _check_samples(f"{dataset}: {X_name}", X)
+    _check_samples(f"{dataset}: {X_name}", X, gaps)
     check_targets(f"{dataset}: {y_name}", y, task, num_outputs)
     if len(X) != len(y):
         raise InputError(
@@ -127,7 +130,7 @@ def _check_dtype(name: str, array: Any, dtype: type[np.generic]) -> None:
         raise InputError(f"{name} is of type {kind}: give a NumPy array of {dtype.__name__}")
 
 
-def _check_samples(name: str, X: object) -> None:
+def _check_samples(name: str, X: object, gaps: bool) -> None:
     if not isinstance(X, np.ndarray):
         raise InputError(f"{name} is of type {type(X).__name__}: give a NumPy array")
     if X.dtype.kind not in "biuf":
@@ -136,25 +139,26 @@ def _check_samples(name: str, X: object) -> None:
         raise InputError(f"{name} has {X.ndim} dimensions: give two, with one row for each sample")
     if X.size == 0:
         raise InputError(f"{name} has shape {X.shape}: give at least one row and one column")
-    _check_finite(name, X)
+    _check_finite(name, X, gaps)
 
 
-def _check_finite(name: str, X: NDArray[Any]) -> None:
-    row = _first_row_not_finite(X)
+def _check_finite(name: str, X: NDArray[Any], gaps: bool = False) -> None:
+    row = first_row_not_finite(X, gaps)
     if row is not None:
         raise InputError(
-            f"{name} holds NaN or infinity in row {row}: "
+            f"{name} holds {'infinity' if gaps else 'NaN or infinity'} in row {row}: "
             "drop such rows or replace the values, for example with np.nan_to_num"
         )
 
 
-def _first_row_not_finite(X: NDArray[Any]) -> int | None:
-    """Index of the first row of X, shape (n, d), that holds NaN or infinity; None if none does."""
+def first_row_not_finite(X: NDArray[Any], gaps: bool = False) -> int | None:
+    """Index of the first row of X, shape (n, d), with infinity, or NaN unless ``gaps``; None if none."""
     if X.dtype.kind != "f":
         return None
     step = max(1, _CHUNK_ELEMENTS // X.shape[1])
     for start in range(0, len(X), step):
-        finite = np.isfinite(X[start : start + step])
+        part = X[start : start + step]
+        finite = ~np.isinf(part) if gaps else np.isfinite(part)
         if not finite.all():
             return start + int(finite.all(axis=1).argmin())
     return None

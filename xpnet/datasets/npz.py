@@ -11,23 +11,24 @@ from numpy.typing import NDArray
 
 from xpnet.datasets.arrays import assemble
 from xpnet.datasets.base import Dataset
+from xpnet.datasets.reading import Reading
 from xpnet.errors import InputError
-from xpnet.typing import Task
 
-_KEYS = ("X", "y", "X_val", "y_val", "X_test", "y_test", "sample_weight")
+_KEYS = ("X", "y", "X_val", "y_val", "X_test", "y_test", "sample_weight", "class_names")
 
 
-def from_npz(path: str | os.PathLike[str], task: Task | None = None) -> Dataset:
+def from_npz(path: str | os.PathLike[str], reading: Reading | None = None) -> Dataset:
     """Load arrays that ``np.savez(path, X=X, y=y)`` saved.
 
     Parameters
     ----------
     path : str or path-like
         An ``.npz`` file with ``X`` and ``y`` and, if wanted, ``X_val`` and ``y_val``, ``X_test``
-        and ``y_test``, and ``sample_weight``. They may be what `from_arrays` takes, but objects. Other
-        keys are ignored, unless they begin as a misspelt one of these would.
-    task : {"classification", "multilabel", "regression"}, optional
-        What y holds, where it does not look like it; see `from_arrays`.
+        and ``y_test``, ``sample_weight``, and ``class_names``, of classes that are numbered from 0. They may
+        be what `from_arrays` takes, but objects. Other keys are ignored, unless they begin as a misspelt one
+        of these would.
+    reading : Reading, optional
+        What y holds, where it does not look like it, and which rows to hold out.
 
     Returns
     -------
@@ -41,7 +42,13 @@ def from_npz(path: str | os.PathLike[str], task: Task | None = None) -> Dataset:
         If there is no such file, it is damaged, a key is missing, or an array cannot be used.
     """
     path = Path(path)
-    return assemble(_read(path), str(path), task, in_place=True)
+    arrays, reading = _read(path), reading or Reading()
+    names = arrays.pop("class_names", None)
+    if names is None:
+        return assemble(arrays, str(path), reading, in_place=True)
+    if names.ndim != 1 or names.dtype.kind != "U":
+        raise InputError(f"{path}: class_names is no list of text: save np.array([...], str)")
+    return assemble(arrays, str(path), reading, in_place=True, class_names=tuple(map(str, names)))
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
@@ -64,7 +71,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         ) from error
 
     missing = {"X", "y"} - arrays.keys()
-    for key in arrays.keys() - {"sample_weight"}:
+    for key in arrays.keys() - {"sample_weight", "class_names"}:
         missing |= {key.replace("X", "y"), key.replace("y", "X")} - arrays.keys()
     if missing:
         there = ", ".join(map(ascii, keys)) or "nothing"
@@ -72,9 +79,28 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             f"{path} has no {' and no '.join(sorted(missing))}, only {there}: "
             "save X and y, with X_val and y_val or X_test and y_test if wanted"
         )
-    misspelt = [key for key in keys if key.startswith(("X_", "y_", "sample_weight")) and key not in _KEYS]
+    misspelt = [
+        key
+        for key in keys
+        if key.startswith(("X_", "y_", "sample_weight", "class_name")) and key not in _KEYS
+    ]
     if misspelt:
         raise InputError(
             f"{path} has {misspelt[0]!r}: rename or drop it, the known keys are {', '.join(_KEYS)}"
         )
     return arrays
+
+
+def holds_images(path: Path) -> bool:
+    """Return whether the samples of ``X`` have several dimensions, without reading them."""
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open("X.npy") as file:
+            version = np.lib.format.read_magic(file)
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            return len(read(file)[0]) > 2
+    except Exception:  # whatever is wrong with the file is told when it is loaded
+        return False

@@ -4,7 +4,6 @@ import contextlib
 import csv
 import io
 import math
-import shlex
 import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -16,14 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.datasets.columns import Columns
+from xpnet.datasets.frames import read_parts
+from xpnet.datasets.image_files import MODES, need_pillow, read_into, shown
+from xpnet.datasets.image_folders import SUFFIXES, as_text, is_image, list_images
+from xpnet.datasets.reading import Note
 from xpnet.errors import InputError
 
-__all__ = ["Rows", "open_rows"]
+__all__ = ["Rows", "load_array", "open_rows", "table_rows"]
 
-IMAGES = (".png", ".jpg", ".jpeg")
-KINDS = f"an .npy, .npz or .csv file, an image ({', '.join(IMAGES)}) or a folder of images"
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-"""Pillow's name for pixels of so many channels."""
+KINDS = f"an .npy, .npz or .csv file, an image ({', '.join(SUFFIXES)}) or a folder of images"
 
 FEWEST_NUMBERED = 4
 """Columns from which a first line 0, 1, 2, … is a heading."""
@@ -38,7 +39,7 @@ class Rows:
     parts
         Called with how many rows to read at a time, gives them: ``(rows, features)`` each.
     names
-        Of the files, where each row is an image.
+        Of the files in their folder, where each row is an image.
     """
 
     parts: Callable[[int], Iterator[NDArray[Any]]]
@@ -46,18 +47,25 @@ class Rows:
 
 
 def open_rows(
-    path: Path, num_features: int, image_shape: tuple[int, int, int] | None, white: float = 255.0
+    path: Path,
+    num_features: int,
+    image_shape: tuple[int, int, int] | None,
+    white: float = 255.0,
+    note: Callable[[str], None] = warnings.warn,
 ) -> Rows:
     """Return the rows of an input; what is wrong with it is found here, or in reading its parts.
 
     Parameters
     ----------
     path
-        ``.npy`` (mapped, not read into memory), ``.npz``, ``.csv``, an image, or a folder of images.
+        ``.npy`` (mapped, not read into memory), ``.npz``, ``.csv``, an image, or a folder of images, those
+        in folders below it included.
     num_features, image_shape
         Of the model.
     white
         What a white pixel of an image becomes.
+    note
+        Given a line, while parts are read, at the first image that is resized.
 
     Raises
     ------
@@ -65,17 +73,17 @@ def open_rows(
         The input cannot be used.
     """
     if path.is_dir():
-        return _images(_list_images(path), num_features, image_shape, white)
+        return _images(_list_images(path), path, num_features, image_shape, white, note)
     if not path.is_file():
         raise InputError(f"there is no {path}: give --input {KINDS}")
     suffix = path.suffix.lower()
-    if suffix in IMAGES:
-        return _images([path], num_features, image_shape, white)
+    if is_image(path):
+        return _images([path], path.parent, num_features, image_shape, white, note)
     if suffix == ".csv":
         return Rows(lambda count: _numbered(path, _csv_parts(path, num_features, count)))
     if suffix not in (".npy", ".npz"):
         raise InputError(f"{path} is nothing to predict: give --input {KINDS}")
-    X = _load(path)
+    X = load_array(path)
     _check_shape(path, X, num_features, image_shape)
 
     def parts(count: int) -> Iterator[NDArray[Any]]:
@@ -87,7 +95,17 @@ def open_rows(
     return Rows(lambda count: _numbered(path, parts(count)))
 
 
-def _load(path: Path) -> NDArray[Any]:
+def table_rows(path: Path, columns: Columns, header: bool | None, note: Note) -> Rows:
+    """Return the rows of a table as the matrix of a model's columns, which are found by their names."""
+
+    def parts(count: int) -> Iterator[NDArray[Any]]:
+        for frame in read_parts(path, count, columns, header, note):
+            yield columns.matrix(frame)
+
+    return Rows(parts)
+
+
+def load_array(path: Path) -> NDArray[Any]:
     """Return the array of an ``.npy`` or ``.npz`` file; never anything that needs code to be run."""
     fix = "save numbers with np.save(FILE, X) or np.savez(FILE, X=X)"
     try:
@@ -216,53 +234,41 @@ def _number(field: str) -> float | None:
 
 
 def _list_images(folder: Path) -> list[Path]:
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES and path.is_file())
+    paths, _ = list_images(folder)
     if not paths:
-        raise InputError(f"there is no image in {folder}: give files that end in {', '.join(IMAGES)}")
+        raise InputError(f"there is no image in {folder}: give files that end in {', '.join(SUFFIXES)}")
     return paths
 
 
 def _images(
-    paths: list[Path], num_features: int, image_shape: tuple[int, int, int] | None, white: float
+    paths: list[Path],
+    folder: Path,
+    num_features: int,
+    image_shape: tuple[int, int, int] | None,
+    white: float,
+    note: Callable[[str], None],
 ) -> Rows:
     if image_shape is None or image_shape[2] not in MODES:
         raise InputError(
             f"the model was not trained on images that a file can hold: give rows of {num_features} numbers"
         )
-    try:
-        import PIL.Image  # noqa: F401 - only to see whether it is there
-    except ModuleNotFoundError as error:
-        raise InputError('images need pillow: pip install "xpnet[cli]"') from error
+    need_pillow()
+    height, width, _ = image_shape
 
     def parts(count: int) -> Iterator[NDArray[Any]]:
+        noted = False
         for start in range(0, len(paths), count):
-            pixels = np.stack([_read_image(path, image_shape) for path in paths[start : start + count]])
+            some = paths[start : start + count]
+            pixels = np.empty((len(some), math.prod(image_shape)), np.uint8)
+            sizes = read_into(pixels, some, image_shape)
+            others = (k for k, size in enumerate(sizes) if size != (height, width))
+            if not noted and (k := next(others, None)) is not None:
+                noted = True
+                had_height, had_width = sizes[k]
+                note(
+                    f"{shown(some[k])} is {had_height} by {had_width} pixels (height by width) and the model "
+                    f"takes {height} by {width}: images of other sizes are resized"
+                )
             yield pixels if white == 255 else pixels * np.float32(white / 255)
 
-    return Rows(parts, tuple(path.name for path in paths))
-
-
-def _read_image(path: Path, image_shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Return the pixels of an image as a row."""
-    from PIL import Image
-
-    height, width, channels = image_shape
-    try:
-        with warnings.catch_warnings():
-            # That an image is as large as a decompression bomb is a warning below some size.
-            warnings.simplefilter("error")
-            # No other format, whatever the file is called: some of them are read by other programs.
-            with Image.open(path, formats=("PNG", "JPEG")) as image:
-                size = image.size
-                if size == (width, height) and image.mode[0] not in "IF":
-                    pixels = np.asarray(image.convert(MODES[channels]), np.uint8)
-                    return pixels.reshape(math.prod(image_shape))
-    except Exception as error:  # as with any file from anywhere
-        reason = textwrap.shorten(str(error), 300, placeholder="…") or type(error).__name__
-        raise InputError(f"{path} cannot be read ({reason}): save it again as PNG or JPEG") from error
-    if size != (width, height):
-        raise InputError(
-            f"{path} is {size[0]} by {size[1]} pixels and the model takes {width} by {height}: resize it, "
-            f"for example magick mogrify -resize '{width}x{height}!' {shlex.quote(path.name)}"
-        )
-    raise InputError(f"{path} has more than 8 bits a pixel and channel: save it with 8")
+    return Rows(parts, tuple(as_text(path.relative_to(folder).as_posix()) for path in paths))

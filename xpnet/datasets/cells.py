@@ -1,0 +1,225 @@
+"""What is in a column of a frame, whatever library holds it: numbers, dates or text."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.datasets import words
+from xpnet.datasets.instants import (
+    DATES,
+    DURATIONS,
+    Dates,
+    dates_of,
+    dates_of_objects,
+    days_of,
+    days_of_object,
+)
+from xpnet.datasets.raw import NUMBERS, Raw, raw
+from xpnet.datasets.tabular import Frame, flag
+from xpnet.errors import InputError
+from xpnet.values import shown
+
+__all__ = ["Cells", "Dates", "Numbers", "Text", "cells", "finite", "text"]
+
+
+class Numbers(NamedTuple):
+    """Numbers of rows; NaN is a gap.
+
+    Attributes
+    ----------
+    values
+        float64; of booleans 0 and 1, of durations days.
+    held
+        What they were.
+    """
+
+    values: NDArray[np.float64]
+    held: str = "numbers"
+
+    @property
+    def gaps(self) -> NDArray[np.bool_]:
+        """Rows without a value."""
+        return np.isnan(self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class Text:
+    """Text of rows, as codes of the different words.
+
+    Attributes
+    ----------
+    codes
+        Of each row the place of its word; -1 is a gap.
+    words
+        Each occurs, once in this list, without space around it.
+    is_declared
+        Whether the library that holds the column calls it categorical.
+    """
+
+    codes: NDArray[np.intp]
+    words: list[str]
+    is_declared: bool = False
+    held: str = "text"
+
+    @property
+    def gaps(self) -> NDArray[np.bool_]:
+        """Rows without a value."""
+        return self.codes < 0
+
+    @property
+    def counts(self) -> NDArray[np.intp]:
+        """How often each word occurs."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.words))
+
+    def spread(self, values: NDArray[Any], gap: Any) -> NDArray[Any]:
+        """Return for each row what ``values`` has for its word."""
+        return np.append(values, np.array([gap], values.dtype))[self.codes]
+
+
+Cells: TypeAlias = Numbers | Dates | Text
+
+
+def cells(frame: Frame, name: str) -> Cells:
+    """Return what is in a column; text that is numbers throughout may come as numbers.
+
+    Raises
+    ------
+    InputError
+        The column holds what is none of it: lists, bytes; or an infinity, or dates with and without a zone.
+    """
+    arrow = _arrow_text(frame.columns[name])
+    if arrow is not None:
+        values = _arrow_numbers(arrow)
+        return text(frame, name) if values is None else finite(frame, name, Numbers(frame.select(values)))
+    column = raw(frame, name)
+    kind = column.values.dtype.kind
+    if column.is_declared:
+        return _factorized(column)
+    if kind == "O":
+        return _of_objects(frame, name, column)
+    if kind == "M":
+        return dates_of(frame, name, column)
+    if kind == "m":
+        return Numbers(days_of(column.values, column.gaps), "durations")
+    values = column.values.astype(np.float64)
+    values[column.gaps] = np.nan
+    return finite(frame, name, Numbers(values, "booleans" if kind == "b" else "numbers"))
+
+
+def text(frame: Frame, name: str) -> Text:
+    """Return a column as text, whatever it holds: the values of a category.
+
+    Raises
+    ------
+    InputError
+        As for `cells`.
+    """
+    arrow = _arrow_text(frame.columns[name])
+    if arrow is not None:
+        coded = arrow.dictionary_encode().combine_chunks()
+        codes = np.asarray(coded.indices.fill_null(-1).to_numpy(zero_copy_only=False), np.intp)
+        return _tidy(frame.select(codes), coded.dictionary.to_pylist())
+    column = raw(frame, name)
+    if column.values.dtype.kind == "O":
+        _of_objects(frame, name, column)  # refuses what is no text, number or date
+        return _factorized(column)
+    if column.values.dtype.kind in "mM":
+        column = Raw(column.values.astype(object), column.gaps)
+        return _factorized(Raw(np.array([str(value) for value in column.values], object), column.gaps))
+    different, codes = np.unique(column.values, return_inverse=True)
+    codes = np.where(column.gaps, -1, codes.reshape(-1))
+    return _tidy(codes, [words.word(value) for value in different.tolist()], column.is_declared)
+
+
+def _arrow_text(column: Any) -> Any:
+    """Return a column of text that pyarrow holds; None for any other."""
+    native = None if isinstance(column, np.ndarray) else column.to_native()
+    type_ = str(getattr(native, "type", ""))
+    return native if type_ in ("string", "large_string") and hasattr(native, "chunks") else None
+
+
+def _arrow_numbers(arrow: Any) -> NDArray[np.float64] | None:
+    """Return text as numbers, fast; None if some is something else, or written as pyarrow cannot read it."""
+    import pyarrow as pa
+
+    try:
+        values: NDArray[np.float64] = arrow.cast(pa.float64()).to_numpy()
+    except pa.ArrowInvalid:
+        return None
+    # Of text that says NaN in a way that is no gap, nothing is left to name in a message.
+    return None if np.count_nonzero(np.isnan(values)) > arrow.null_count else values
+
+
+def _factorized(column: Raw) -> Text:
+    seen: dict[str, int] = {}
+    code = seen.setdefault
+    present = column.values[~column.gaps].tolist()
+    if not all(type(value) is str for value in present):
+        present = [words.word(value) for value in present]
+    codes = np.full(len(column.values), -1, np.intp)
+    codes[~column.gaps] = np.fromiter((code(value, len(seen)) for value in present), np.intp, len(present))
+    return _tidy(codes, list(seen), column.is_declared)
+
+
+def _tidy(codes: NDArray[np.intp], values: list[str], is_declared: bool = False) -> Text:
+    """Return text without space around it, of which gaps are gaps and words occur."""
+    occurs = np.bincount(codes[codes >= 0], minlength=len(values)) > 0
+    seen = dict.fromkeys(words.GAPS, -1)
+    place = seen.setdefault
+    places = [
+        place(value.strip(), len(seen) - len(words.GAPS)) if there else -1
+        for value, there in zip(values, occurs.tolist(), strict=True)
+    ]
+    return Text(np.array([*places, -1], np.intp)[codes], list(seen)[len(words.GAPS) :], is_declared)
+
+
+def _of_objects(frame: Frame, name: str, column: Raw) -> Cells:
+    """Return Python's objects as what they are."""
+    values = column.values[~column.gaps]
+    types = set(map(type, values))
+    is_boolean = {type_ for type_ in types if issubclass(type_, bool | np.bool_)}
+    others = types - is_boolean
+    if types and types == is_boolean:
+        return Numbers(_fill(column, values.astype(np.float64)), "booleans")
+    if others and all(issubclass(type_, DATES) for type_ in types):
+        return dates_of_objects(frame, name, column)
+    if others and all(issubclass(type_, DURATIONS) for type_ in types):
+        return Numbers(_fill(column, np.array(list(map(days_of_object, values)), np.float64)), "durations")
+    if others and not is_boolean and all(issubclass(type_, NUMBERS) for type_ in types):
+        return finite(frame, name, Numbers(_fill(column, np.array(list(map(_float, values)), np.float64))))
+    for row in (
+        np.flatnonzero(~column.gaps) if any(not issubclass(t, (str, *NUMBERS)) for t in others) else ()
+    ):
+        if not isinstance(column.values[row], (str, bool, np.bool_, *NUMBERS)):
+            kind = type(column.values[row]).__name__
+            raise InputError(
+                f"column {shown(name)} holds a {kind} in {frame.where(int(row))}, and no numbers, text or "
+                f"dates throughout: {flag('ignore', name)}"
+            )
+    return _factorized(column)
+
+
+def _fill(column: Raw, present: NDArray[np.float64]) -> NDArray[np.float64]:
+    values = np.full(len(column.values), np.nan)
+    values[~column.gaps] = present
+    return values
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf
+
+
+def finite(frame: Frame, name: str, found: Numbers) -> Numbers:
+    """Return numbers as they are; raise InputError if one is an infinity."""
+    infinite = np.isinf(found.values)
+    if infinite.any():
+        raise InputError(
+            f"column {shown(name)} holds an infinity in {frame.where(int(infinite.argmax()))}: "
+            f"leave the value empty, or {flag('ignore', name)}"
+        )
+    return found

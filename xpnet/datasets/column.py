@@ -1,0 +1,149 @@
+"""One input of a network before it is encoded: what it is called, and how values become numbers."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.datasets import words
+from xpnet.datasets.cells import Cells, Text
+from xpnet.datasets.instants import Dates
+from xpnet.datasets.meanings import as_dates, as_numbers
+from xpnet.datasets.tabular import Frame
+from xpnet.errors import InputError
+from xpnet.values import shown
+
+__all__ = ["Column", "Kind", "Part", "part_of"]
+
+Kind: TypeAlias = Literal["number", "category"]
+Part: TypeAlias = Literal["", "days", "month", "weekday", "hour"]
+
+_HELD = ("numbers", "booleans", "durations", "dates", "dates with a time zone")
+_DAY, _HOUR = 86_400_000_000, 3_600_000_000  # microseconds
+
+
+@dataclass(frozen=True)
+class Column:
+    """One input of a network before it is encoded: a column of the matrix.
+
+    Attributes
+    ----------
+    name : str
+        Of the input; no other has it.
+    kind : {"number", "category"}
+        What its values are.
+    categories : tuple of str
+        Of a category its values, in the order of their codes.
+    source : str
+        Name of the user's column, where that differs.
+    part : {"", "days", "month", "weekday", "hour"}
+        Of a date: days since 1970-01-01 with a fraction, month 1 to 12, weekday 0 (Monday) to 6, hour 0 to
+        23. Where there is a time zone, all are in UTC.
+    held : str
+        What a column of numbers held in training: numbers, booleans, durations, dates.
+    """
+
+    name: str
+    kind: Kind
+    categories: tuple[str, ...] = ()
+    source: str = ""
+    part: Part = ""
+    held: str = "numbers"
+
+    @property
+    def origin(self) -> str:
+        """Name of the user's column."""
+        return self.source or self.name
+
+    def values(self, frame: Frame, name: str, found: Cells) -> NDArray[np.float64]:
+        """Return the column of the matrix.
+
+        Parameters
+        ----------
+        frame, name
+            The column of new data.
+        found
+            What is in it; for a category as text.
+
+        Raises
+        ------
+        InputError
+            It holds something else than in training.
+        """
+        if self.part:
+            return part_of(as_dates(frame, name, found, self.held), self.part)
+        if self.kind == "number":
+            return as_numbers(frame, name, found, self.held).values
+        assert isinstance(found, Text)
+        return found.spread(self._codes(found.words), np.nan)
+
+    def _codes(self, texts: list[str]) -> NDArray[np.float64]:
+        """Return the code of each text; -1 for one that is no category."""
+        exact = {text: code for code, text in enumerate(self.categories)}
+        alike: dict[str, int] = {}
+        for text, code in exact.items():
+            alike.setdefault(words.key(text), code)
+        return np.array(
+            [exact[text] if text in exact else alike.get(words.key(text), -1) for text in texts], np.float64
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the column as JSON has it."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "categories": list(self.categories),
+            "source": self.source,
+            "part": self.part,
+            "held": self.held,
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Column":
+        """Return the column that `as_json` described.
+
+        Raises
+        ------
+        InputError
+            It describes none.
+        """
+        if not isinstance(value, dict) or set(value) != set(cls.__dataclass_fields__):
+            raise InputError(f"no column is described by {shown(value)}: get a fresh copy")
+        name, kind, categories = value["name"], value["kind"], value["categories"]
+        part, held, source = value["part"], value["held"], value["source"]
+        is_text = all(isinstance(item, str) for item in (name, kind, part, held, source))
+        if not is_text or not isinstance(categories, list):
+            raise InputError(f"column {shown(name)} is described by no text: get a fresh copy")
+        is_category, is_date = kind == "category", held.startswith("dates")
+        if (
+            kind not in get_args(Kind)
+            or part not in get_args(Part)
+            or held not in _HELD
+            or is_category != bool(categories)
+            or (is_category and (part or held != "numbers"))
+            or bool(part) != is_date
+            or (source and not part)
+            or not all(isinstance(item, str) for item in categories)
+            or len(set(categories)) < len(categories)
+        ):
+            raise InputError(
+                f"column {shown(name)} is described in a way that makes no sense: get a fresh copy"
+            )
+        return cls(**value | {"categories": tuple(categories)})
+
+
+def part_of(dates: Dates, part: str) -> NDArray[np.float64]:
+    """Return a part of dates as numbers: see `Column`."""
+    instants = dates.values.astype(np.int64)
+    values: NDArray[Any]
+    if part == "days":
+        values = instants / _DAY
+    elif part == "month":
+        values = dates.values.astype("datetime64[M]").astype(np.int64) % 12 + 1.0
+    elif part == "weekday":
+        values = (instants // _DAY + 3) % 7 * 1.0  # 1970 began on a Thursday
+    else:
+        values = instants % _DAY // _HOUR * 1.0
+    values[dates.gaps] = np.nan
+    return values.astype(np.float64, copy=False)

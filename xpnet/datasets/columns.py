@@ -1,0 +1,210 @@
+"""What the columns of a table are, and the matrix of numbers that rows become."""
+
+import datetime
+import warnings
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.datasets.cells import Cells, cells, text
+from xpnet.datasets.column import Column, Kind
+from xpnet.datasets.inference import infer_columns
+from xpnet.datasets.outputs import row_values, take_target
+from xpnet.datasets.tabular import Frame, as_frame, did_you_mean, refuse_duplicates, shorten
+from xpnet.errors import InputError
+from xpnet.text import printable
+from xpnet.values import shown
+
+__all__ = ["Column", "Columns", "Kind", "numbers", "row_values", "take_target"]
+
+_MOST_LISTED = 10  # names in a message
+_MOST_LINES = 40  # of an overview
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The inputs of a network before they are encoded.
+
+    Attributes
+    ----------
+    columns : tuple of Column
+        In the order of the matrix; parts of a date follow each other.
+    names : tuple of str
+        All columns of the training rows, those that are left out, too.
+    is_named : bool
+        Whether the names are the user's; else columns are known by their place.
+    """
+
+    columns: tuple[Column, ...]
+    names: tuple[str, ...]
+    is_named: bool = True
+
+    @classmethod
+    def infer(
+        cls,
+        frame: Any,
+        *,
+        categorical: Collection[str] = (),
+        numeric: Collection[str] = (),
+        ignore: Collection[str] = (),
+        note: Callable[[str], None] = warnings.warn,
+    ) -> "Columns":
+        """Find out what the columns of training rows are.
+
+        Parameters
+        ----------
+        frame
+            Anything that `xpnet.datasets.tabular.as_frame` takes.
+        categorical, numeric, ignore : collection of str
+            Columns to take for categories or numbers whatever they look like, and to leave out.
+        note : callable
+            Told what was left out.
+
+        Raises
+        ------
+        InputError
+            A column is neither numbers, dates nor categories, or there is none of a name.
+        """
+        frame = as_frame(frame)
+        columns = infer_columns(frame, categorical, numeric, ignore, note)
+        return cls(columns, frame.names, frame.is_named)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the user's columns that are needed."""
+        return tuple(dict.fromkeys(column.origin for column in self.columns))
+
+    def matrix(self, frame: Any) -> NDArray[np.float64]:
+        """Return rows as numbers.
+
+        Parameters
+        ----------
+        frame
+            Anything that `xpnet.datasets.tabular.as_frame` takes. Columns are found by name; those of an
+            array by place, which has all columns of the training rows or those that are needed.
+
+        Returns
+        -------
+        ndarray, shape (rows, columns)
+            NaN is a gap; of categories there are the codes, -1 for one that training rows lacked.
+
+        Raises
+        ------
+        InputError
+            A column is missing, or a value is of another kind than in training.
+        """
+        frame = as_frame(frame)
+        name_of = self._match(frame)
+        X = np.empty((len(frame), len(self.columns)))
+        last, found = "", None
+        for place, column in enumerate(self.columns):
+            name = name_of[column.origin]
+            if found is None or column.origin != last:
+                read: Callable[[Frame, str], Cells] = text if column.kind == "category" else cells
+                last, found = column.origin, read(frame, name)
+            X[:, place] = column.values(frame, name, found)
+        return X
+
+    def _match(self, frame: Frame) -> dict[str, str]:
+        """Return by what name a frame has each column that is needed."""
+        sources = self.sources
+        is_named = self.is_named and frame.is_named
+        for known in (self.names, sources):
+            if not is_named and len(frame.names) == len(known):
+                return dict(zip(known, frame.names, strict=True))
+        if not frame.is_named or (not self.is_named and not set(sources) <= set(frame.names)):
+            raise InputError(
+                f"there are {len(frame.names)} columns and the model takes {len(self.names)}: give those "
+                "that it was trained on, without what is to be predicted"
+            )
+        missing = [name for name in sources if name not in frame.columns]
+        if missing:
+            listed = ", ".join(shorten(printable(name), 60) for name in missing[:_MOST_LISTED])
+            listed += f" and {len(missing) - _MOST_LISTED} more" if len(missing) > _MOST_LISTED else ""
+            hint = did_you_mean(missing[0], set(frame.names) - set(sources))
+            raise InputError(f"columns are missing: give {listed}{hint}")
+        return dict(zip(sources, sources, strict=True))
+
+    def overview(self, X: NDArray[Any]) -> str:
+        """Return a table of what is in a matrix: name, kind, gaps and values of each column.
+
+        Parameters
+        ----------
+        X : ndarray, shape (rows, columns)
+            What `matrix` returned.
+        """
+        rows = [("column", "kind", "gaps", "values")]
+        for place, column in enumerate(self.columns[:_MOST_LINES]):
+            values = np.asarray(X[:, place], np.float64)
+            kind = column.part or ("boolean" if column.held == "booleans" else column.kind)
+            present = values[~np.isnan(values)]
+            gaps = len(values) - len(present)
+            shown_name = shorten(printable(column.name), 30)
+            rows.append((shown_name, kind, f"{gaps:,}", _summary(column, present) if len(present) else ""))
+        widths = [max(len(row[k]) for row in rows) for k in range(3)]
+        lines = [
+            f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {gaps:>{widths[2]}}  {values}".rstrip()
+            for name, kind, gaps, values in rows
+        ]
+        others = self.columns[_MOST_LINES:]
+        if others:
+            categories = sum(column.kind == "category" for column in others)
+            lines.append(f"… {len(others) - categories} more of numbers and {categories} of categories")
+        return "\n".join(lines)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the columns as JSON has them."""
+        described = [column.as_json() for column in self.columns]
+        return {"columns": described, "names": list(self.names), "is_named": self.is_named}
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Columns":
+        """Return the columns that `as_json` described.
+
+        Raises
+        ------
+        InputError
+            It describes none.
+        """
+        match value:
+            case {"columns": [_, *_] as described, "names": [*names], "is_named": bool() as is_named} if len(
+                value
+            ) == 3 and all(isinstance(name, str) for name in names):
+                columns = tuple(map(Column.from_json, described))
+            case _:
+                raise InputError(f"no columns are described by {shown(value)}: get a fresh copy")
+        refuse_duplicates([column.name for column in columns], "the description of columns")
+        refuse_duplicates(names, "the description of columns")
+        whole = [column.origin for column in columns if column.part in ("", "days")]
+        if len(set(whole)) < len(whole) or not {column.origin for column in columns} <= set(names):
+            raise InputError("columns are described that the training rows did not have: get a fresh copy")
+        return cls(columns, tuple(names), is_named)
+
+
+def numbers(num_features: int) -> Columns:
+    """Return the columns of an array of numbers: their names are 0, 1, 2 and so on."""
+    names = tuple(map(str, range(num_features)))
+    return Columns(tuple(Column(name, "number") for name in names), names, is_named=False)
+
+
+def _summary(column: Column, values: NDArray[np.float64]) -> str:
+    """Return the most frequent categories with their counts, or the least and the greatest number."""
+    if column.kind == "number":
+        ends = [values.min(), values.max()]
+        return " … ".join(_date(end) if column.part == "days" else f"{end:.6g}" for end in ends)
+    counts = np.bincount(values[values >= 0].astype(np.intp), minlength=len(column.categories))
+    order = np.argsort(-counts, kind="stable")[:3]
+    listed = [f"{shorten(printable(column.categories[k]), 20)} {counts[k]:,}" for k in order]
+    more = len(column.categories) - len(listed)
+    unknown = int((values < 0).sum())
+    listed += [f"{more:,} more"] if more else []
+    return ", ".join(listed + ([f"unknown {unknown:,}"] if unknown else []))
+
+
+def _date(days: float) -> str:
+    """Return days since 1970 as a date."""
+    instant = datetime.datetime(1970, 1, 1) + datetime.timedelta(days=days)
+    return instant.isoformat(" ", "minutes") if days % 1 else instant.date().isoformat()

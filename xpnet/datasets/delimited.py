@@ -1,0 +1,272 @@
+"""Text files of tables: how one is written, found out before it is read."""
+
+import codecs
+import csv
+import gzip
+import io
+import itertools
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xpnet.datasets import words
+from xpnet.datasets.tabular import refuse_duplicates
+from xpnet.errors import InputError
+
+__all__ = ["Layout", "examine", "first_ragged_line", "opened"]
+
+DELIMITERS = "\t;|,"
+"""From the rarest in text to the most frequent: where several fit, the first is meant."""
+
+FEWEST_NUMBERED = 4
+"""Columns from which a first line 0, 1, 2, … is a heading."""
+
+_CHUNK = 1 << 20
+_HEAD = 1 << 20  # characters that are looked at to find out how a file is written
+_SAMPLE = 100  # lines of them
+_UNDEFINED = b"\x81\x8d\x8f\x90\x9d"  # in cp1252
+_CONTROLS = bytes(sign for sign in range(32) if sign not in b"\t\n\r\f\v\x1a")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a text file is written.
+
+    Attributes
+    ----------
+    path
+        The file.
+    encoding
+        Name of Python's codec.
+    delimiter
+        Between fields.
+    names
+        Of the columns; ``0``, ``1``, … where the file has none.
+    has_header
+        Whether the first line has the names.
+    num_lines
+        Of the file; None where a row may be on several or on none, so that lines don't number rows.
+    skip
+        Empty lines at the beginning.
+    has_quotes
+        Whether there is a quote somewhere.
+    notes
+        What was guessed.
+    """
+
+    path: Path
+    encoding: str
+    delimiter: str
+    names: tuple[str, ...]
+    has_header: bool
+    num_lines: int | None
+    skip: int
+    has_quotes: bool
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Text:
+    """What is known of a file's text from reading all of it once."""
+
+    encoding: str
+    head: str
+    num_quotes: int
+    num_lines: int | None
+    notes: tuple[str, ...] = ()
+
+
+def opened(path: Path) -> io.BufferedReader:
+    """Open a file, compressed or not."""
+    return io.BufferedReader(gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+def examine(path: Path, header: bool | None = None, known: Sequence[str] = ()) -> Layout:
+    """Find out how a text file is written.
+
+    Parameters
+    ----------
+    path
+        The file; compressed if it ends in ``.gz``.
+    header
+        Whether the first line has the names; None to guess.
+    known
+        Names that the columns should have, where that is known.
+
+    Raises
+    ------
+    InputError
+        The file is empty or no text.
+    OSError
+        It cannot be read.
+    """
+    found = _read_through(path)
+    body = found.head.lstrip("\r\n")
+    if not body.strip():
+        raise InputError(f"{path} is empty: give a table with names of columns and rows")
+    delimiter = _find_delimiter(body, path)
+    rows = _sample(body, delimiter)
+    has_header, notes = (header, ()) if header is not None else _guess_header(path, rows, known)
+    names = [field.strip() or f"Unnamed: {k}" for k, field in enumerate(rows[0])]
+    if has_header:
+        refuse_duplicates(names, f"{path}")
+        names[0] = names[0].removeprefix("#").strip() or names[0]
+    else:
+        names = list(map(str, range(len(names))))
+    if found.num_quotes % 2:  # one that never ends would swallow all lines that follow
+        for _ in _records(path, found.encoding, delimiter):
+            pass
+    return Layout(
+        path=path,
+        encoding=found.encoding,
+        delimiter=delimiter,
+        names=tuple(names),
+        has_header=has_header,
+        num_lines=None if found.num_quotes else found.num_lines,
+        skip=len(found.head[: len(found.head) - len(body)].splitlines()),
+        has_quotes=found.num_quotes > 0,
+        notes=(*found.notes, *notes),
+    )
+
+
+def first_ragged_line(layout: Layout) -> str | None:
+    """Return what is wrong with the first line that has too few or too many fields; None if none has.
+
+    Raises
+    ------
+    InputError
+        A quote does not end where its field does.
+    """
+    wanted = len(layout.names)
+    for line, fields in _records(layout.path, layout.encoding, layout.delimiter):
+        if fields and len(fields) != wanted:
+            return f"line {line} has {len(fields)} fields and the first has {wanted}"
+    return None
+
+
+def _read_through(path: Path) -> _Text:
+    """Read a file once, in bounded memory."""
+    try:
+        with opened(path) as file:
+            start = file.read(4)
+        if start[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+            raise InputError(f"{path} is text in UTF-32: save it in UTF-8")
+        if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            return _decode_all(path, "utf-16")
+        try:
+            return _decode_all(path, "utf-8-sig")
+        except UnicodeDecodeError:
+            return _decode_all(path, _western(path))
+    except UnicodeError as error:
+        raise InputError(f"{path} is no text ({error}): save the table as CSV in UTF-8") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{path} cannot be unpacked ({error}): get a fresh copy") from error
+
+
+def _decode_all(path: Path, encoding: str) -> _Text:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    head, num_quotes, num_lines, last, has_blank = "", 0, 0, "\n", False
+    with opened(path) as file:
+        while True:
+            chunk = file.read(_CHUNK)
+            text = decoder.decode(chunk, final=not chunk)
+            if "\0" in text:
+                raise InputError(f"{path} is no text: give a table as CSV in UTF-8, or as Parquet")
+            head += text if len(head) < _HEAD else ""
+            num_quotes += text.count('"')
+            num_lines += text.count("\n")
+            joined = last + text
+            has_blank |= "\n\n" in joined or "\n\r" in joined
+            last = joined[-1]
+            if not chunk:
+                break
+    num_lines += last != "\n"
+    notes = (f"{path} is no UTF-8: read as {encoding}",) if encoding in ("cp1252", "latin-1") else ()
+    return _Text(encoding, head, num_quotes, None if has_blank else num_lines, notes)
+
+
+def _western(path: Path) -> str:
+    """Return the encoding of text that is no UTF-8, if it is text at all."""
+    encoding = "cp1252"
+    with opened(path) as file:
+        while chunk := file.read(_CHUNK):
+            if len(chunk.translate(None, _CONTROLS)) < len(chunk):
+                raise InputError(f"{path} is no text: give a table as CSV in UTF-8, or as Parquet")
+            if len(chunk.translate(None, _UNDEFINED)) < len(chunk):
+                encoding = "latin-1"
+    return encoding
+
+
+def _find_delimiter(body: str, path: Path) -> str:
+    """Return the sign that cuts most lines into equally many fields, two or more; a comma if none does."""
+    stem = path.name.lower().removesuffix(".gz")
+    best, share = ",", 0.5
+    for delimiter in DELIMITERS:
+        rows = [len(row) for row in _sample(body, delimiter)]
+        usual = max(set(rows), key=rows.count)
+        found = rows.count(usual) / len(rows) if usual > 1 else 0.0
+        found += 0.25 if rows[0] == usual > 1 else 0.0
+        found += 0.25 if delimiter == "\t" and stem.endswith(".tsv") and usual > 1 else 0.0
+        if found > share:
+            best, share = delimiter, found
+    return best
+
+
+def _sample(body: str, delimiter: str) -> list[list[str]]:
+    """Return the fields of the first lines; the last of them may be cut off."""
+    lines = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter)
+    rows: list[list[str]] = []
+    signs = 0
+    try:
+        for row in itertools.islice(lines, _SAMPLE):
+            rows += [row] if row else []
+            signs += sum(map(len, row))
+            if signs > _HEAD // 4 and len(rows) > 1:
+                break
+    except csv.Error:  # a field that is longer than csv takes: what it had is enough
+        pass
+    complete = rows[:-1] if len(body) >= _HEAD and len(rows) > 2 else rows
+    return complete or [body.partition("\n")[0].split(delimiter)]
+
+
+def _guess_header(path: Path, rows: list[list[str]], known: Sequence[str]) -> tuple[bool, tuple[str, ...]]:
+    """Guess whether the first line has names; say so where it is more than a habit."""
+    first = [field.strip() for field in rows[0]]
+    if known and set(first) & set(known) - set(map(str, range(len(known)))):
+        return True, ()
+    count = len(first)
+    is_value = [_is_value(field) for field in first]
+    if count >= FEWEST_NUMBERED and first in ([str(k + j) for k in range(count)] for j in (0, 1)):
+        return True, (f"{path}: the first line numbers the columns, so it is no data; --no-header if it is",)
+    if not any(is_value):
+        return True, ()
+    # A name above numbers: of columns whose other lines hold nothing else.
+    for place, one in enumerate(is_value):
+        below = [row[place].strip() for row in rows[1:] if len(row) == count]
+        filled = [field for field in below if field not in words.GAPS]
+        if not one and first[place] not in words.GAPS and filled and all(map(_is_value, filled)):
+            return True, (f"{path}: the first line was taken for names, some of which are numbers",)
+    return False, (f"{path}: the first line was taken for data, not for names; --header if it has names",)
+
+
+def _is_value(field: str) -> bool:
+    """Whether a field is a number or a date, which few columns are named after."""
+    return bool(words.numbers([field])[1][0] or words.dates([field])[1][0])
+
+
+def _records(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Give the rows of a file as Python reads them, strictly, each with the line that it begins on."""
+    with opened(path) as file, io.TextIOWrapper(file, encoding, newline="") as text:
+        reader = csv.reader(text, delimiter=delimiter, strict=True)
+        line = 1
+        try:
+            for row in reader:
+                yield line, row
+                line = reader.line_num + 1
+        except csv.Error as error:
+            if "limit" in str(error):  # a field that is longer than Python takes, and may be right
+                return
+            raise InputError(
+                f"{path}: the quotes in line {line} do not end where a field does: correct them there"
+            ) from error

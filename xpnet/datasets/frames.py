@@ -1,0 +1,294 @@
+"""Tables from files, whole or part by part."""
+
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from xpnet.datasets import words
+from xpnet.datasets.columns import Columns
+from xpnet.datasets.delimited import Layout, examine, first_ragged_line, opened
+from xpnet.datasets.tabular import Frame, as_frame, refuse_duplicates
+from xpnet.errors import InputError
+from xpnet.text import one_line, printable
+
+__all__ = ["KINDS", "is_table", "read_parts", "read_table"]
+
+KINDS = ".csv, .tsv, .txt, .csv.gz, .parquet, .arrow or .feather"
+
+_DELIMITED = (".csv", ".tsv", ".txt")
+_PARQUET = (".parquet", ".pq")
+_ARROW = (".arrow", ".feather", ".ipc", ".arrows")
+_BLOCK = 4 << 20  # bytes of text that are parsed at a time
+_LONGEST = 128 << 20  # bytes of a line, at most
+
+Note = Callable[[str], None]
+
+
+def is_table(path: Path) -> bool:
+    """Return whether a file is called as a table is."""
+    return _suffix(path) in (*_DELIMITED, *_PARQUET, *_ARROW)
+
+
+def read_table(
+    path: Path, header: bool | None = None, note: Note = warnings.warn, like: Columns | None = None
+) -> Frame:
+    """Read a table.
+
+    Parameters
+    ----------
+    path : Path
+        Of a text file, whose encoding and delimiter are found out; a Parquet or an Arrow file.
+    header : bool, optional
+        Whether the first line of a text file has names; None to guess. Columns without are called 0, 1, 2, …
+    note : callable
+        Told what was guessed.
+    like : Columns, optional
+        What the columns are, where that is known: it tells names from data.
+
+    Returns
+    -------
+    Frame
+        In a text file all is text, and `Columns.infer` finds out what it stands for.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or has no rows.
+    """
+    with _reading(path):
+        if _suffix(path) in _DELIMITED:
+            layout = _examine(path, header, note, like)
+            with _parsing(layout):
+                table = _whole(layout)
+            frame = _of_text(layout, table, len(table))
+        elif _suffix(path) in _PARQUET:
+            frame = _of_arrow(path, _parquet(path).read())
+        else:
+            with _arrow(path) as reader:
+                frame = _of_arrow(path, reader.read_all())
+    if not len(frame):
+        raise InputError(f"{path} has names of columns and no rows: give at least one")
+    return frame
+
+
+def read_parts(
+    path: Path,
+    rows_per_part: int,
+    like: Columns | None = None,
+    header: bool | None = None,
+    note: Note = warnings.warn,
+) -> Iterator[Frame]:
+    """Read a table a part at a time, in bounded memory.
+
+    Parameters
+    ----------
+    path, like, header, note
+        As for `read_table`.
+    rows_per_part : int
+        Rows of each part; the last has what is left. A file without rows has no part.
+
+    Yields
+    ------
+    Frame
+
+    Raises
+    ------
+    InputError
+        The file cannot be read.
+    """
+    with _reading(path):
+        if _suffix(path) in _DELIMITED:
+            layout = _examine(path, header, note, like)
+            with _parsing(layout):
+                for start, table in _regrouped(_streamed(layout), rows_per_part):
+                    yield replace(_of_text(layout, table, None), first_row=start)
+        elif _suffix(path) in _PARQUET:
+            file = _parquet(path)
+            for start, table in _regrouped(file.iter_batches(batch_size=rows_per_part), rows_per_part):
+                yield replace(_of_arrow(path, table), first_row=start)
+        else:
+            with _arrow(path) as reader:
+                for start, table in _regrouped(reader, rows_per_part):
+                    yield replace(_of_arrow(path, table), first_row=start)
+
+
+def _suffix(path: Path) -> str:
+    name = path.name.lower()
+    return Path(name.removesuffix(".gz") if name.removesuffix(".gz").endswith(_DELIMITED) else name).suffix
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong with a file into one line."""
+    if not is_table(path):
+        raise InputError(f"{path} is no table: give a file that ends in {KINDS}")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give a file of it")
+    if not path.is_file():
+        raise InputError(f"there is no {path}: give a file that ends in {KINDS}")
+    try:
+        import pyarrow as pa
+    except ModuleNotFoundError as error:
+        raise InputError(f'{path} needs pyarrow: pip install "xpnet[tables]"') from error
+    try:
+        if path.stat().st_size == 0:
+            raise InputError(f"{path} is empty: give a table with names of columns and rows")
+        yield
+    except InputError:
+        raise
+    except MemoryError as error:  # also where a damaged file claims to hold more than it does
+        raise InputError(f"{path} does not fit into memory, or is damaged: give fewer rows") from error
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:
+        reason = _reason(error)
+        if "encrypted" in reason.lower():
+            raise InputError(f"{path} is encrypted: save it without a password") from error
+        raise InputError(f"{path} cannot be read ({reason}): give another file, or save it again") from error
+
+
+def _reason(error: BaseException) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
+    return textwrap.shorten(printable(text), 200, placeholder="…") or type(error).__name__
+
+
+def _examine(path: Path, header: bool | None, note: Note, like: Columns | None) -> Layout:
+    layout = examine(path, header, () if like is None or not like.is_named else like.names)
+    for text in layout.notes:
+        note(text)
+    return layout
+
+
+@contextmanager
+def _parsing(layout: Layout) -> Iterator[None]:
+    """Name the line of a text file that has other fields than the first."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        wrong = first_ragged_line(layout) or _reason(error)
+        raise InputError(f"{layout.path}: {wrong}: correct it, or quote text that has a delimiter") from error
+
+
+def _options(layout: Layout, block: int) -> dict[str, Any]:
+    """Return what pyarrow is told: every column is text, so that nothing is lost by a guess."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    # Of UTF-8, pyarrow itself skips the mark at the beginning.
+    encoding = "utf8" if layout.encoding == "utf-8-sig" else layout.encoding
+    return {
+        "read_options": csv.ReadOptions(
+            column_names=layout.names,
+            skip_rows=layout.skip,
+            skip_rows_after_names=int(layout.has_header),
+            block_size=block,
+            encoding=encoding,
+        ),
+        "parse_options": csv.ParseOptions(delimiter=layout.delimiter, newlines_in_values=layout.has_quotes),
+        "convert_options": csv.ConvertOptions(
+            column_types=dict.fromkeys(layout.names, pa.string()),
+            null_values=words.GAPS,
+            strings_can_be_null=True,
+        ),
+    }
+
+
+def _block(layout: Layout) -> int:
+    """Return bytes to parse at a time: of a wide table, a few lines at least."""
+    with opened(layout.path) as file:
+        return min(max(_BLOCK, 8 * len(file.readline(_LONGEST))), _LONGEST)
+
+
+def _whole(layout: Layout) -> Any:
+    from pyarrow import csv
+
+    with opened(layout.path) as file:
+        return csv.read_csv(file, **_options(layout, _block(layout)))
+
+
+def _streamed(layout: Layout) -> Iterator[Any]:
+    from pyarrow import csv
+
+    with opened(layout.path) as file, csv.open_csv(file, **_options(layout, _block(layout))) as reader:
+        yield from reader
+
+
+def _of_text(layout: Layout, table: Any, num_rows: int | None) -> Frame:
+    """Return a table of text with what is known of its lines."""
+    begins = 1 + layout.has_header + layout.skip
+    is_counted = layout.num_lines is not None and num_rows in (None, layout.num_lines - begins + 1)
+    return replace(
+        _of_arrow(layout.path, table),
+        is_text=True,
+        is_named=layout.has_header,
+        first_line=begins if is_counted else None,
+    )
+
+
+def _of_arrow(path: Path, table: Any) -> Frame:
+    """Return a table of pyarrow, without the index that pandas wrote along with it."""
+    names = list(map(str, table.column_names))
+    refuse_duplicates(names, str(path))
+    if not names:
+        raise InputError(f"{path} has no columns: give at least one")
+    table.validate(full=True)  # what is damaged would crash whoever reads it
+    index = [name for name in names if name.startswith("__index_level_")]
+    if not table.num_rows:
+        return Frame(dict.fromkeys(names), 0)
+    return as_frame(table.drop_columns(index) if len(index) < len(names) else table)
+
+
+def _parquet(path: Path) -> Any:
+    from pyarrow import parquet
+
+    return parquet.ParquetFile(path, page_checksum_verification=True)
+
+
+@contextmanager
+def _arrow(path: Path) -> Iterator[Any]:
+    """Open an Arrow file, or a stream in a file, and give a reader of its batches."""
+    import pyarrow as pa
+    from pyarrow import ipc
+
+    with pa.OSFile(str(path)) as file:
+        is_file = file.read(6) == b"ARROW1"
+        file.seek(0)
+        with ipc.open_file(file) if is_file else ipc.open_stream(file) as reader:
+            yield _Batches(reader) if is_file else reader
+
+
+class _Batches:
+    """The batches of an Arrow file, as a stream has them."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self._reader.get_batch, range(self._reader.num_record_batches))
+
+    def read_all(self) -> Any:
+        """Return the whole table."""
+        return self._reader.read_all()
+
+
+def _regrouped(batches: Any, count: int) -> Iterator[tuple[int, Any]]:
+    """Give tables of so many rows, each with the number of its first."""
+    import pyarrow as pa
+
+    start, waiting, num_waiting = 0, [], 0
+    for batch in batches:
+        waiting.append(batch)
+        num_waiting += batch.num_rows
+        if num_waiting >= count:
+            table = pa.Table.from_batches(waiting)
+            for begin in range(0, num_waiting - count + 1, count):
+                yield start + begin, table.slice(begin, count)
+            used = num_waiting - num_waiting % count
+            start, num_waiting = start + used, num_waiting - used
+            waiting = table.slice(used).to_batches() if num_waiting else []
+    if num_waiting:
+        yield start, pa.Table.from_batches(waiting)

@@ -1,0 +1,254 @@
+"""Folders of images: what lies in them, and which of it are splits and classes."""
+
+import os
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+from xpnet.datasets.image_files import shown
+from xpnet.errors import InputError
+
+__all__ = ["SUFFIXES", "Classes", "as_text", "find_splits", "is_image", "is_image_folder", "list_images"]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif")
+
+Classes = dict[str, list[Path]]
+"""The images of each class, by the name of its folder."""
+
+_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+_DEEPEST = 100  # folders in folders
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+_FOLDER_EACH = "put the images of each class into a folder of its own"
+
+
+def is_image_folder(path: str | os.PathLike[str]) -> bool:
+    """Say whether a path is a folder with an image in it, or in a folder up to three below.
+
+    That is, whether `from_folder` reads it or says, better than others could, how to arrange it.
+    """
+    try:
+        return _has_image(Path(path), 3)
+    except (InputError, ValueError):  # a path with a null in it
+        return False
+
+
+def find_splits(path: Path, note: Callable[[str], None]) -> dict[str, Classes]:
+    """Return the images of each class of each split that there is; there always is ``"train"``.
+
+    Parameters
+    ----------
+    path
+        A folder with a folder for each class, or with ``train``, ``val`` and ``test`` that have these.
+    note
+        Given each line on what is left out.
+
+    Raises
+    ------
+    InputError
+        What lies in the folder are no classes.
+    """
+    if not path.is_dir():
+        raise InputError(f"{shown(path)} is no folder: give one that has a folder of images for each class")
+    others: list[Path] = []
+    folders = _split_folders(path, note)
+    found = {
+        split: classes
+        for split, folder in folders.items()
+        if (classes := _classes(folder, split, others, note)) is not None
+    }
+    if others:
+        files = "1 file that is" if len(others) == 1 else f"{len(others)} files that are"
+        note(f"{shown(path)}: left out {files} no PNG or JPEG, first {shown(others[0].relative_to(path))}")
+    if len(found["train"]) < 2:
+        _refuse_one_class(folders["train"], found["train"])
+    for split in found.keys() - {"train"}:
+        unknown = sorted(found[split].keys() - found["train"].keys())
+        if unknown:
+            raise InputError(
+                f"{shown(folders[split])} has the class {unknown[0]!r}, of which {shown(folders['train'])} "
+                "has no image: add some to train on, or remove it"
+            )
+    return found
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is called an image or, without a suffix, begins as one."""
+    if path.suffix:
+        return path.suffix.lower() in SUFFIXES
+    try:
+        with path.open("rb") as file:
+            return file.read(8).startswith(_STARTS)
+    except OSError:
+        return False
+
+
+def visible(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the folders and the files in a folder, by name, without what is hidden.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be read, or what is called an image in it is a link to nothing.
+    """
+    folders, files = [], []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                path = folder / entry.name
+                if entry.name.startswith(".") or entry.name == "__MACOSX":
+                    continue
+                if _holds(entry.is_dir):
+                    folders.append(path)
+                elif _holds(entry.is_file):
+                    files.append(path)
+                elif entry.is_symlink() and path.suffix.lower() in SUFFIXES:
+                    raise InputError(f"{shown(path)} is a link to nothing: remove it")
+    except OSError as error:
+        raise InputError(f"{shown(folder)} cannot be read ({error.strerror}): give another folder") from error
+    return folders, files
+
+
+def list_images(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the images in a folder and in those below it, and the files there that are none.
+
+    Links to folders are followed.
+
+    Raises
+    ------
+    InputError
+        As of `visible`, or a link leads back to a folder that it lies in.
+    """
+    images: list[Path] = []
+    others: list[Path] = []
+    _collect(folder, frozenset(), images, others)
+    return images, others
+
+
+def _collect(folder: Path, above: frozenset[tuple[int, int]], images: list[Path], others: list[Path]) -> None:
+    try:
+        status = folder.stat()
+    except OSError as error:
+        raise InputError(f"{shown(folder)} cannot be read ({error.strerror}): remove it") from error
+    identity = status.st_dev, status.st_ino  # zeros on some file systems, which have no links
+    if (identity in above and status.st_ino) or len(above) >= _DEEPEST:
+        raise InputError(f"{shown(folder)} is a link back to a folder it lies in, or too deep: remove it")
+    folders, files = visible(folder)
+    for path in files:
+        (images if is_image(path) else others).append(path)
+    for path in folders:
+        _collect(path, above | {identity}, images, others)
+
+
+def _holds(question: Callable[[], bool]) -> bool:
+    """Ask an entry of a folder what it is; a link to itself is nothing."""
+    try:
+        return question()
+    except OSError:
+        return False
+
+
+def _has_image(folder: Path, depth: int) -> bool:
+    if not folder.is_dir():
+        return False
+    folders, files = visible(folder)
+    return any(map(is_image, files)) or (depth > 0 and any(_has_image(path, depth - 1) for path in folders))
+
+
+def _split_folders(path: Path, note: Callable[[str], None]) -> dict[str, Path]:
+    """Return the folder of each split; where there are none, the whole is the training set."""
+    folders, _ = visible(path)
+    named: dict[str, list[Path]] = {}
+    for folder in folders:
+        if folder.name.lower() in _SPLITS:
+            named.setdefault(_SPLITS[folder.name.lower()], []).append(folder)
+    rest = [folder for folder in folders if folder.name.lower() not in _SPLITS]
+    if not named or _is_class_of_trains(named, rest):
+        _tell_of_likely_splits(folders, note)
+        return {"train": path}
+    for same in named.values():
+        if len(same) > 1:
+            names = " and ".join(repr(folder.name) for folder in same)
+            raise InputError(f"{shown(path)}: {names} are the same split: keep one of them")
+    if "train" not in named:
+        (first, *_), *_ = named.values()
+        raise InputError(
+            f"{shown(path)} has {first.name!r} and no 'train': put the classes to train on there"
+        )
+    for folder in rest:
+        if list_images(folder)[0]:
+            raise InputError(
+                f"{shown(path)} has {folder.name!r} beside {named['train'][0].name!r}: put all folders of "
+                "classes into the latter"
+            )
+    if rest:
+        note(f"{shown(path)}: left out {rest[0].name!r}, which has no images, beside the splits")
+    return {split: named[split][0] for split in ("train", "val", "test") if split in named}
+
+
+def _is_class_of_trains(named: dict[str, list[Path]], rest: list[Path]) -> bool:
+    """Whether a folder called train is a class, as cars and planes are: it has images and no folders."""
+    if not rest or named.keys() != {"train"} or len(named["train"]) > 1:
+        return False
+    folders, files = visible(named["train"][0])
+    return not folders and any(map(is_image, files))
+
+
+def _tell_of_likely_splits(folders: list[Path], note: Callable[[str], None]) -> None:
+    """Note where folders are read as classes that have the same folders in them, as splits have."""
+    inner = [{folder.name for folder in visible(path)[0]} for path in islice(folders, 4)]
+    if 2 <= len(folders) <= 3 and len(inner[0]) >= 2 and all(names == inner[0] for names in inner):
+        names = " and ".join(repr(folder.name) for folder in folders[:2])
+        note(f"{names} are read as classes and have the same folders: rename them train and test if they are")
+
+
+def _classes(folder: Path, split: str, others: list[Path], note: Callable[[str], None]) -> Classes | None:
+    """Return the images of each class of a split that has any; None of a test set without classes."""
+    folders, files = visible(folder)
+    loose = [path for path in files if is_image(path)]
+    others += [path for path in files if not is_image(path)]
+    if loose and not folders:
+        if split != "test":
+            raise InputError(f"{shown(folder)} has images and no folders: {_FOLDER_EACH}")
+        note(f"{shown(folder)} is left out: {_FOLDER_EACH} to test on them, or predict them")
+        return None
+    if loose:
+        note(f"{shown(folder)}: left out images that lie in no class ({len(loose)}): {_FOLDER_EACH}")
+    classes: Classes = {}
+    empty = []
+    for path in folders:
+        images, no_images = list_images(path)
+        others += no_images
+        if images:
+            name = as_text(path.name)
+            if name in classes:
+                raise InputError(f"{shown(folder)} has two folders called {name!r}: rename one")
+            classes[name] = images
+        else:
+            empty.append(path.name)
+    if not classes:
+        raise InputError(f"there is no PNG or JPEG image in {shown(folder)}: {_FOLDER_EACH}")
+    if empty:
+        more = f" and {len(empty) - 1} more" if len(empty) > 1 else ""
+        note(f"{shown(folder)}: left out {empty[0]!r}{more}, without a PNG or JPEG image")
+    return classes
+
+
+def as_text(name: str) -> str:
+    """Return the name of a file with what is no text written out, so that it can be stored."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _refuse_one_class(folder: Path, classes: Classes) -> None:
+    (name,) = classes
+    inner = [path for path in visible(folder)[0] if as_text(path.name) == name]
+    deeper = visible(inner[0])[0]
+    fix = f"give {shown(inner[0])} if the classes are the folders in it" if deeper else "add another"
+    raise InputError(f"{shown(folder)} has one class with images, {name!r}, and training needs two: {fix}")

@@ -1,0 +1,156 @@
+"""What each column of training rows is, and which are left out."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.datasets import words
+from xpnet.datasets.cells import Cells, Numbers, Text, cells, text
+from xpnet.datasets.column import Column, Part, part_of
+from xpnet.datasets.instants import Dates
+from xpnet.datasets.meanings import as_numbers, interpret
+from xpnet.datasets.tabular import Frame, flag, shorten
+from xpnet.errors import InputError
+from xpnet.text import printable
+from xpnet.values import shown
+
+__all__ = ["infer_columns"]
+
+MOST_CATEGORIES = 1000
+"""Of a column; those of rarer values are one that is not known."""
+
+FEW = 20
+"""Different values of which each is a category, however rare, and which do not make a column of names."""
+
+_WORDS, _SIGNS = 6, 40  # of free text, on average
+_MOST_LISTED = 10
+
+
+def infer_columns(
+    frame: Frame,
+    categorical: Collection[str],
+    numeric: Collection[str],
+    ignore: Collection[str],
+    note: Callable[[str], None],
+) -> tuple[Column, ...]:
+    """Return the inputs that training rows make: see `xpnet.datasets.columns.Columns.infer`."""
+    for option, names in {"categorical": categorical, "numeric": numeric, "ignore": ignore}.items():
+        frame.require(names, f"--{option}")
+    both = set(categorical) & set(numeric)
+    if both:
+        raise InputError(f"column {shown(min(both))} is said to be categorical and numeric: say one")
+    notes = _Notes()
+    columns: list[Column] = []
+    for name in frame.names:
+        if name not in ignore:
+            forced: Literal["", "category", "number"] = "category" if name in categorical else ""
+            columns += _infer(frame, name, "number" if name in numeric else forced, notes)
+    notes.tell(note)
+    if not columns:
+        raise InputError("no column is left to learn from: give one whose values differ and can repeat")
+    names = [column.name for column in columns]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(
+            f"column {shown(twice)} is called as a part of a date is: rename it, or {flag('ignore', twice)}"
+        )
+    return tuple(columns)
+
+
+class _Notes:
+    """What was done with columns; a line each for all with which the same was done."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, list[str]] = defaultdict(list)
+
+    def add(self, reason: str, name: str) -> None:
+        self._names[reason].append(name)
+
+    def tell(self, note: Callable[[str], None]) -> None:
+        for reason, names in self._names.items():
+            listed = ", ".join(shorten(printable(name), 40) for name in names[:_MOST_LISTED])
+            more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
+            note(f"{reason}: {listed}{more}")
+
+
+def _infer(
+    frame: Frame, name: str, forced: Literal["", "category", "number"], notes: _Notes
+) -> tuple[Column, ...]:
+    """Return the inputs that a column makes; none where it is left out."""
+    found: Cells = text(frame, name) if forced == "category" else cells(frame, name)
+    if found.gaps.all():
+        notes.add("left out, without any value", name)
+        return ()
+    if forced == "number":
+        found = as_numbers(frame, name, found, "durations" if found.held == "durations" else "numbers")
+    elif not forced:
+        found = interpret(frame, name, found)
+    if not found.gaps.any() and _is_constant(found):
+        notes.add("left out, the same value in every row", name)
+        return ()
+    if isinstance(found, Dates):
+        return _of_dates(name, found)
+    if isinstance(found, Numbers):
+        return (Column(name, "number", held=found.held),)
+    return _of_text(name, found, forced == "category", notes)
+
+
+def _is_constant(found: Cells) -> bool:
+    if isinstance(found, Text):
+        return len(found.words) == 1
+    return bool((found.values == found.values[0]).all())
+
+
+def _of_dates(name: str, found: Dates) -> tuple[Column, ...]:
+    columns = [Column(name, "number", part="days", held=found.held)]
+    parts: tuple[Part, ...] = ("month", "weekday", "hour")
+    for part in parts:
+        values = part_of(found, part)[~found.gaps]
+        if values.min() < values.max():
+            columns.append(Column(f"{name} ({part})", "number", source=name, part=part, held=found.held))
+    return tuple(columns)
+
+
+def _of_text(name: str, found: Text, is_forced: bool, notes: _Notes) -> tuple[Column, ...]:
+    counts = found.counts
+    num_words, num_values = len(found.words), int(counts.sum())
+    if num_words > max(FEW, 0.9 * num_values) and not is_forced:
+        _refuse_free_text(name, found.words)
+        notes.add("left out, text that differs in nearly every row", name)
+        return ()
+    kept = _most_frequent(counts)
+    if not len(kept):
+        raise InputError(f"column {shown(name)} holds no value twice, so no category: {flag('ignore', name)}")
+    if len(kept) < num_words:
+        notes.add(
+            f"values seen once, or rarer than {MOST_CATEGORIES:,} others, count as unknown",
+            f"{name} ({num_words - len(kept):,} of {num_words:,})",
+        )
+    categories = [found.words[place] for place in kept]
+    return (Column(name, "category", tuple(sorted(categories, key=_order))),)
+
+
+def _most_frequent(counts: NDArray[np.intp]) -> list[int]:
+    """Return the places of the words that become categories."""
+    if len(counts) <= FEW:
+        return list(range(len(counts)))
+    order = np.argsort(-counts, kind="stable")[:MOST_CATEGORIES]
+    return [int(place) for place in order if counts[place] > 1]
+
+
+def _refuse_free_text(name: str, texts: list[str]) -> None:
+    num_words = sum(len(value.split()) for value in texts)
+    num_signs = sum(map(len, texts))
+    if num_words > _WORDS * len(texts) or (num_signs > _SIGNS * len(texts) and num_words > 3 * len(texts)):
+        raise InputError(
+            f"column {shown(name)} holds free text, which xpnet does not read: {flag('ignore', name)}"
+        )
+
+
+def _order(category: str) -> tuple[bool, float, str]:
+    """Sort numbers by size and before text."""
+    values, is_one = words.numbers([category])
+    return not is_one[0], float(values[0]) if is_one[0] else 0.0, category

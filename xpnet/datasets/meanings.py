@@ -1,0 +1,118 @@
+"""What is in a column, taken for numbers or for dates; or the row that is neither."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.datasets import words
+from xpnet.datasets.cells import Cells, Numbers, Text, finite
+from xpnet.datasets.instants import Dates, one_kind
+from xpnet.datasets.tabular import Frame, flag
+from xpnet.errors import InputError
+from xpnet.values import shown
+
+__all__ = ["MEND", "as_dates", "as_numbers", "interpret"]
+
+MEND = "correct it or leave it empty"
+"""What a message says to do about a value."""
+
+
+def interpret(frame: Frame, name: str, found: Cells, fix: str = "") -> Cells:
+    """Return text as what it stands for: numbers, booleans or dates, if it is so throughout.
+
+    ``fix`` is what the message says to do about a value; by default, what there is to do about an input.
+
+    Raises
+    ------
+    InputError
+        Most is numbers or dates and some is not, or it is written as only some countries do.
+    """
+    if not isinstance(found, Text) or found.is_declared or not found.words:
+        return found
+    if words.booleans(found.words)[1].all():
+        return as_numbers(frame, name, found, "booleans")
+    counts = found.counts
+    fix = fix or f"{MEND}, or {flag('categorical', name)}"
+    if _are_most(words.numbers(found.words)[1], counts):
+        return as_numbers(frame, name, found, fix=fix)
+    if _are_most(words.dates(found.words)[1], counts):
+        return as_dates(frame, name, found, fix=fix)
+    advice = words.foreign(found.words, counts)
+    if advice:
+        raise InputError(
+            f"column {shown(name)} holds {shown(found.words[0])}: {advice}, {flag('categorical', name)} or "
+            f"{flag('ignore', name)}"
+        )
+    return found
+
+
+def as_numbers(frame: Frame, name: str, found: Cells, held: str = "numbers", fix: str = MEND) -> Numbers:
+    """Return what is in a column as numbers.
+
+    Parameters
+    ----------
+    frame, name, found
+        The column, and what is in it.
+    held
+        What it held in training: true and false are only numbers among booleans, durations among durations.
+    fix
+        What the message says to do.
+
+    Raises
+    ------
+    InputError
+        A value is no number. The message names the first.
+    """
+    if isinstance(found, Text):
+        values, is_one = words.numbers(found.words)
+        if held == "booleans":
+            others, is_boolean = words.booleans(found.words)
+            values, is_one = np.where(is_one, values, others), is_one | is_boolean
+        _refuse(frame, name, found, ~is_one, f"no {'boolean' if held == 'booleans' else 'number'}", fix)
+        return finite(frame, name, Numbers(found.spread(values, np.nan), held))
+    if not found.gaps.all() and (
+        isinstance(found, Dates) or (found.held == "durations") != (held == "durations")
+    ):
+        raise InputError(f"column {shown(name)} holds {found.held}, and not {held}: give {held}")
+    return found if isinstance(found, Numbers) else Numbers(np.full(len(frame), np.nan), held)
+
+
+def as_dates(frame: Frame, name: str, found: Cells, held: str = "", fix: str = MEND) -> Dates:
+    """Return what is in a column as dates.
+
+    Parameters
+    ----------
+    frame, name, found
+        The column, and what is in it.
+    held
+        What it held in training, dates with a time zone or without; empty for either.
+    fix
+        What the message says to do.
+
+    Raises
+    ------
+    InputError
+        A value is no date. The message names the first.
+    """
+    if isinstance(found, Text):
+        values, is_one, has_zone = words.dates(found.words)
+        _refuse(frame, name, found, ~is_one, "no date such as 2020-12-31", fix)
+        found = one_kind(
+            frame, name, found.spread(values, np.datetime64("NaT")), found.spread(has_zone, False)
+        )
+    if found.gaps.all():
+        return Dates(np.full(len(frame), np.datetime64("NaT"), "datetime64[us]"), held)
+    if isinstance(found, Numbers) or (held and found.held != held):
+        raise InputError(f"column {shown(name)} holds {found.held}, and held {held} in training: give {held}")
+    return found
+
+
+def _are_most(is_one: NDArray[np.bool_], counts: NDArray[np.intp]) -> bool:
+    return 2 * int(counts[is_one].sum()) > int(counts.sum())
+
+
+def _refuse(frame: Frame, name: str, found: Text, wrong: NDArray[np.bool_], what: str, fix: str) -> None:
+    """Raise InputError if a word is wrong, for the first row that has such a one."""
+    if wrong.any():
+        row = int(found.spread(wrong, False).argmax())
+        text = shown(found.words[found.codes[row]])
+        raise InputError(f"column {shown(name)} holds {text} in {frame.where(row)}, which is {what}: {fix}")

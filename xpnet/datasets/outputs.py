@@ -1,0 +1,192 @@
+"""What is to be predicted, taken out of a table; and a column by itself."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.datasets import words
+from xpnet.datasets.cells import Cells, Text, cells, text
+from xpnet.datasets.instants import Dates
+from xpnet.datasets.meanings import MEND, as_dates, as_numbers, interpret
+from xpnet.datasets.raw import Raw, raw
+from xpnet.datasets.tabular import Frame, as_frame
+from xpnet.errors import InputError
+from xpnet.values import shown
+
+__all__ = ["Taken", "row_values", "take_target"]
+
+
+class Taken(NamedTuple):
+    """A table without what is to be predicted.
+
+    Attributes
+    ----------
+    frame
+        The other columns, of the rows that have a target.
+    y
+        Targets: int64, float64, bools, or objects that are all text; ``(rows,)``, of several columns
+        ``(rows, columns)``.
+    kept
+        Which of the rows of the table these are.
+    """
+
+    frame: Frame
+    y: NDArray[Any]
+    kept: NDArray[np.bool_]
+
+
+def take_target(
+    frame: Any, target: str | Sequence[str], note: Callable[[str], None] = warnings.warn
+) -> Taken:
+    """Take what is to be predicted out of a table.
+
+    Parameters
+    ----------
+    frame
+        Anything that `xpnet.datasets.tabular.as_frame` takes.
+    target : str or sequence of str
+        Name of one column, or of several to be predicted together.
+    note : callable
+        Told how many rows are left out because they have no target.
+
+    Returns
+    -------
+    Taken
+        Rows in the order that they had. Text stays text, but in a text file numbers are numbers.
+
+    Raises
+    ------
+    InputError
+        There is no such column, it has no values, or holds what can't be predicted.
+    """
+    frame = as_frame(frame)
+    names = [target] if isinstance(target, str) else list(target)
+    frame.require(names, "--target")
+    if not names:
+        raise InputError("no column is to be predicted: give --target NAME")
+    found = [_exact(frame, name, frame.is_text, is_target=True) for name in names]
+    gaps = np.logical_or.reduce([gaps for _, gaps in found])
+    listed = ", ".join(map(shown, names))
+    if gaps.all():
+        raise InputError(f"no row has a value of {listed}: give another --target, or fill it in")
+    if gaps.any():
+        note(f"left out, {int(gaps.sum()):,} of {len(gaps):,} rows without a value of {listed}")
+    columns = [values[~gaps] for values, _ in found]
+    y = columns[0] if isinstance(target, str) else _joined(names, columns)
+    return Taken(frame.drop(names).take(~gaps), y, ~gaps)
+
+
+def row_values(frame: Any, name: str) -> NDArray[Any]:
+    """Return the values of one column: int64, float64, bools, ``datetime64[us]``, or objects that are text.
+
+    Raises
+    ------
+    InputError
+        There is no such column, or a row has no value in it.
+    """
+    frame = as_frame(frame)
+    frame.require([name], "the name")
+    values, gaps = _exact(frame, name, is_text=True, is_target=False)
+    if gaps.any():
+        where = frame.where(int(gaps.argmax()))
+        raise InputError(f"column {shown(name)} has no value in {where}: fill it in, or drop the row")
+    return values
+
+
+def _joined(names: Sequence[str], columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return columns as one array; text is not joined to numbers."""
+    is_text = [column.dtype == object for column in columns]
+    if any(is_text) and not all(is_text):
+        of_text, other = names[is_text.index(True)], names[is_text.index(False)]
+        raise InputError(
+            f"column {shown(of_text)} holds text and {shown(other)} does not: give targets of one kind"
+        )
+    return np.stack(columns, axis=1)
+
+
+def _exact(frame: Frame, name: str, is_text: bool, is_target: bool) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the values of rows and which are gaps.
+
+    ``is_text`` says that text is what it stands for; a target may be no date, nor numbers beside text.
+    """
+    column = raw(frame, name)
+    gaps = column.gaps
+    kind: str = column.values.dtype.kind
+    if kind == "O":
+        kind = _kind_of(column.values[~gaps])
+    if column.is_declared or kind == "O":
+        return _of_text(frame, name, is_text and not column.is_declared, is_target)
+    if kind in "iu":
+        return _integers(frame, name, column), gaps
+    if kind == "b":
+        return np.where(gaps, False, column.values).astype(bool), gaps
+    found = cells(frame, name)
+    _refuse_dates(name, found, is_target)
+    if isinstance(found, Dates):
+        return found.values, gaps
+    values = as_numbers(frame, name, found, found.held).values
+    whole = values[~gaps]
+    is_whole = (whole == np.floor(whole)) & (np.abs(whole) < words.EXACT)
+    if len(whole) < len(values) and is_whole.all() and _turns_integers_to_floats(frame.columns[name]):
+        return np.where(gaps, 0, values).astype(np.int64), gaps
+    return values, gaps
+
+
+def _kind_of(values: NDArray[Any]) -> str:
+    """Return the kind of NumPy's dtype that holds objects exactly; O for text, or for text and others."""
+    types = set(map(type, values))
+    for kind, kinds in {"b": (bool, np.bool_), "i": (int, np.integer)}.items():
+        if types and all(issubclass(type_, kinds) for type_ in types):
+            return kind
+    return "O" if not types or any(issubclass(type_, str | bool | np.bool_) for type_ in types) else "?"
+
+
+def _turns_integers_to_floats(column: Any) -> bool:
+    """Whether a column with gaps can't hold integers: that of NumPy, and that of pandas in NumPy's dtype."""
+    return isinstance(
+        getattr(column if isinstance(column, np.ndarray) else column.to_native(), "dtype", None), np.dtype
+    )
+
+
+def _integers(frame: Frame, name: str, column: Raw) -> NDArray[np.int64]:
+    values = np.where(column.gaps, 0, column.values)
+    beyond = (values < -(2**63)) | (values > 2**63 - 1)
+    if beyond.any():
+        where = frame.where(int(beyond.argmax()))
+        raise InputError(f"column {shown(name)} holds an integer of more than 64 bits in {where}: give text")
+    return values.astype(np.int64)
+
+
+def _of_text(
+    frame: Frame, name: str, is_text: bool, is_target: bool
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    found = text(frame, name)
+    integers = words.integers(found.words)
+    if is_text and found.words and not words.are_codes(found.words):
+        if integers is not None:
+            return found.spread(np.array(integers, np.int64), 0), found.gaps
+        booleans, are_booleans = words.booleans(found.words)
+        if are_booleans.all():
+            return found.spread(booleans == 1, False), found.gaps
+        meaning = interpret(frame, name, found, MEND) if is_target else _of_order(frame, name, found)
+        if not isinstance(meaning, Text):
+            _refuse_dates(name, meaning, is_target)
+            return meaning.values, found.gaps
+    return found.spread(np.array(found.words, object), None), found.gaps
+
+
+def _of_order(frame: Frame, name: str, found: Text) -> Cells:
+    """Return numbers and dates that are written as text, which sorts otherwise."""
+    if words.numbers(found.words)[1].all():
+        return as_numbers(frame, name, found)
+    if 2 * int(found.counts[words.dates(found.words)[1]].sum()) > int(found.counts.sum()):
+        return as_dates(frame, name, found)
+    return found
+
+
+def _refuse_dates(name: str, found: Cells, is_target: bool) -> None:
+    if is_target and isinstance(found, Dates):
+        raise InputError(f"column {shown(name)} holds dates: give numbers or classes to predict")

@@ -1,0 +1,113 @@
+"""The values of a column as they are, whatever library holds it."""
+
+import decimal
+import numbers
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.datasets import words
+from xpnet.datasets.tabular import Frame, flag
+from xpnet.errors import InputError
+from xpnet.values import shown
+
+__all__ = ["NUMBERS", "Raw", "raw"]
+
+NUMBERS = (numbers.Real, decimal.Decimal, np.number)
+"""Types of numbers; booleans are some, too."""
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """Values of rows in the NumPy dtype that holds them exactly; what stands in a gap means nothing.
+
+    Attributes
+    ----------
+    values
+        Bools, integers, floats, ``datetime64``, ``timedelta64`` or objects.
+    gaps
+        Rows without a value.
+    has_zone
+        Whether dates are in UTC and were in a time zone.
+    is_declared
+        As of `Text`.
+    """
+
+    values: NDArray[Any]
+    gaps: NDArray[np.bool_]
+    has_zone: bool = False
+    is_declared: bool = False
+
+
+def raw(frame: Frame, name: str) -> Raw:
+    """Return the values of a column as they are.
+
+    Raises
+    ------
+    InputError
+        The column holds what is no value: lists, bytes, complex numbers.
+    """
+    column = frame.columns[name]
+    try:
+        found = _of_array(column) if isinstance(column, np.ndarray) else _of_series(column)
+    except Exception as error:  # each library has its own for what it cannot convert
+        found = None
+        cause: BaseException | None = error
+    else:
+        cause = None
+    if found is None or found.values.ndim != 1 or found.values.dtype.kind not in "biufmMO":
+        kind = found.values.dtype if found is not None else getattr(column, "dtype", "objects")
+        raise InputError(
+            f"column {shown(name)} holds {kind}, no numbers, text or dates: {flag('ignore', name)}"
+        ) from cause
+    return Raw(frame.select(found.values), frame.select(found.gaps), found.has_zone, found.is_declared)
+
+
+def _of_array(column: NDArray[Any]) -> Raw:
+    kind = column.dtype.kind
+    if kind == "U":
+        column = column.astype(object)
+    if kind == "O":
+        gaps = np.fromiter(map(_is_gap, column), bool, len(column))
+    else:
+        gaps = np.isnan(column) if kind == "f" else np.isnat(column) if kind in "mM" else _none(len(column))
+    return Raw(column, gaps)
+
+
+def _of_series(series: Any) -> Raw | None:
+    """Return a Series of narwhals as it is; None if it is nested or binary."""
+    import narwhals.stable.v2 as nw
+
+    dtype = series.dtype
+    if dtype.is_nested() or dtype == nw.Binary:
+        return None
+    is_declared = dtype in (nw.Categorical, nw.Enum)
+    native = series.to_native()
+    if is_declared and hasattr(native, "chunks"):
+        # Of a dictionary of pyarrow that has nulls, narwhals makes other values in their place.
+        series = nw.from_native(native.cast(native.type.value_type), series_only=True)
+    gaps = np.asarray(series.is_null().to_numpy(), bool)
+    if gaps.any() and (dtype.is_integer() or dtype == nw.Boolean):
+        series = series.fill_null(False if dtype == nw.Boolean else 0)  # else floats, which may be others
+    found = _of_array(np.asarray(series.to_numpy()))
+    has_zone = dtype == nw.Datetime and dtype.time_zone is not None
+    values = found.values
+    if has_zone and values.dtype.kind == "M":
+        values = np.asarray(series.dt.convert_time_zone("UTC").dt.replace_time_zone(None).to_numpy())
+    return Raw(values, found.gaps | gaps, has_zone, is_declared)
+
+
+def _none(length: int) -> NDArray[np.bool_]:
+    return np.zeros(length, bool)
+
+
+def _is_gap(value: Any) -> bool:
+    """Whether an object says that there is no value: None, NaN, NaT, pandas' NA."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    if isinstance(value, str):
+        return value.strip() in words.GAPS
+    # A number that is not itself is NaN; arrays and the like are looked at elsewhere.
+    return isinstance(value, (*NUMBERS, np.datetime64, np.timedelta64)) and bool(value != value)

@@ -1,0 +1,140 @@
+"""How a user's own data are read: which columns are what, and which rows are held out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.errors import InputError
+from xpnet.typing import Task
+
+__all__ = ["SETTINGS", "Note", "Reading", "hold_out", "silent"]
+
+Note: TypeAlias = Callable[[str], None]
+"""Told in a sentence what was done with data that a user should know of."""
+
+
+def silent(_text: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a user says of data, beside where they are.
+
+    Attributes
+    ----------
+    task
+        What is predicted, where the targets leave it open.
+    target
+        Columns to predict.
+    categorical, numeric, ignore
+        Columns to take for categories or numbers, whatever they look like, and to leave out.
+    header
+        Whether the first line of a CSV has names; None to find out.
+    validation_fraction
+        The part of the rows that is held out, at least one row.
+    group
+        A column of which no value is on both sides of the split; it is no input.
+    time
+        A column by which the latest rows are held out.
+    size
+        Height and width that images are brought to, one number for both; None to keep small ones as they are.
+    channels
+        1 or 3, of images; None for what they have.
+    seed
+        Another seed holds out other rows.
+    """
+
+    task: Task | None = None
+    target: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    numeric: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    header: bool | None = None
+    validation_fraction: float = 0.1
+    group: str | None = None
+    time: str | None = None
+    size: int | tuple[int, int] | None = None
+    channels: int | None = None
+    seed: int = 0
+
+
+SETTINGS = tuple(f.name for f in fields(Reading) if f.name not in ("channels", "seed"))
+"""What of it users can say."""
+
+
+def hold_out(
+    name: str,
+    num_rows: int,
+    reading: Reading,
+    classes: NDArray[np.int64] | None = None,
+    groups: NDArray[np.generic] | None = None,
+    times: NDArray[np.generic] | None = None,
+) -> NDArray[np.int64]:
+    """Choose the rows to validate on.
+
+    Parameters
+    ----------
+    name
+        What to call the data in a message.
+    num_rows
+        Of the data.
+    reading
+        Fraction and seed.
+    classes
+        The class of each row: the last training row of none is held out.
+    groups, times
+        The values of the columns of these names.
+
+    Returns
+    -------
+    ndarray
+        Numbers of rows, in no order: at random, whole groups at random, or the latest.
+
+    Raises
+    ------
+    InputError
+        There are too few rows or groups, or a fraction or seed out of its range.
+    """
+    fraction, seed = reading.validation_fraction, reading.seed
+    if not 0 < fraction < 1:
+        raise InputError(f"{name}: validation_fraction must be between 0 and 1, not {fraction}")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"{name}: seed must be from 0 to 2**32 - 1, not {seed}")
+    if num_rows == 1:
+        raise InputError(f"{name}: X has one row, which leaves none to train on: give at least two")
+    count = min(num_rows - 1, max(1, int(num_rows * fraction)))
+    if times is not None:  # a stable order: of rows of one time those further down are later
+        return np.argsort(times, kind="stable")[num_rows - count :]
+    # RandomState, not Generator: NumPy promises that its stream never changes (NEP 19).
+    order = np.random.RandomState(seed).permutation
+    if groups is not None:
+        return _whole_groups(name, groups, count, order)
+    chosen = order(num_rows)[num_rows - count :]
+    return chosen if classes is None else _leaving_each_class(chosen, classes)
+
+
+def _whole_groups(
+    name: str, groups: NDArray[np.generic], count: int, order: Callable[[int], NDArray[np.int64]]
+) -> NDArray[np.int64]:
+    """Return the rows of as many groups as have about ``count`` rows: one at least, and not all."""
+    _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    if len(sizes) < 2:
+        raise InputError(f"{name}: all rows are of one group, which can't be split: give another --group")
+    shuffled = order(len(sizes))
+    before = np.cumsum(sizes[shuffled]) - sizes[shuffled]
+    chosen = shuffled[:-1][before[:-1] < count]
+    return np.flatnonzero(np.isin(number, chosen))
+
+
+def _leaving_each_class(chosen: NDArray[np.int64], classes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the rows but for one of each class that has no other: it could not be learnt."""
+    is_chosen = np.zeros(len(classes), np.bool_)
+    is_chosen[chosen] = True
+    left = np.bincount(classes[~is_chosen], minlength=int(classes.max()) + 1)
+    of_chosen, first = np.unique(classes[chosen], return_index=True)
+    back = first[left[of_chosen] == 0]
+    return np.delete(chosen, back) if len(back) < len(chosen) else chosen

@@ -1,0 +1,108 @@
+"""A user's own table: columns of numbers, categories and dates, of which one or several are predicted."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.datasets.arrays import assemble
+from xpnet.datasets.base import Dataset
+from xpnet.datasets.columns import Columns, row_values, take_target
+from xpnet.datasets.frames import read_table
+from xpnet.datasets.reading import Note, Reading, silent
+from xpnet.datasets.rows import load_array
+from xpnet.errors import InputError
+
+__all__ = ["from_frame", "from_table", "is_frame"]
+
+
+def is_frame(X: Any) -> bool:
+    """Return whether X is a table with columns of its own kinds, not an array of numbers."""
+    if isinstance(X, np.ndarray):
+        return X.ndim == 2 and X.dtype.kind in "OUSTM"
+    return isinstance(X, Mapping) or any(
+        hasattr(X, name) for name in ("__dataframe__", "__narwhals_dataframe__", "__arrow_c_stream__")
+    )
+
+
+def from_table(path: Path, reading: Reading, note: Note = silent) -> Dataset:
+    """Load a table from a file: CSV, TSV, Parquet or Arrow; or an array of columns 0, 1, 2 and so on.
+
+    Parameters
+    ----------
+    path
+        The file.
+    reading
+        Which columns are to be predicted, and what else is known of it.
+    note
+        Told what was guessed or left out.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or makes no data set.
+    """
+    is_array = path.suffix.lower() == ".npy"
+    frame = load_array(path) if is_array else read_table(path, reading.header, note)
+    return from_frame(frame, {}, str(path), reading, note)
+
+
+def from_frame(
+    frame: Any, arrays: Mapping[str, Any], name: str, reading: Reading, note: Note = silent
+) -> Dataset:
+    """Make a data set of a table in memory.
+
+    Parameters
+    ----------
+    frame
+        Training rows: a frame of pandas, polars or pyarrow, a dict of columns, or an array of objects.
+    arrays
+        ``y``, unless it is among the columns; and what else `xpnet.datasets.from_arrays` takes.
+    name
+        What to call it in messages and summaries.
+    reading
+        Which columns are to be predicted, and what else is known of it.
+    note
+        Told what was guessed or left out.
+
+    Raises
+    ------
+    InputError
+        There is nothing to predict, or the columns make no data set.
+    """
+    given: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
+    frames, names = {"X": frame}, None
+    frames |= {key: given.pop(key) for key in ("X_val", "X_test") if key in given}
+    of_rows = {what: getattr(reading, what) for what in ("group", "time") if getattr(reading, what)}
+    if "y" in given and reading.target:
+        raise InputError(f"{name}: what to predict is given twice, as y and as target: leave out one")
+    if "y" not in given:
+        if not reading.target:
+            raise InputError(f"{name}: which column is to be predicted? Give its name: --target NAME")
+        kept: dict[str, NDArray[np.bool_]] = {}
+        for key in frames:
+            y = f"y{key[1:]}"
+            frames[key], given[y], kept[key] = take_target(frames[key], reading.target, note)
+        names = reading.target
+        if "sample_weight" in given:
+            given["sample_weight"] = np.asarray(given["sample_weight"])[kept["X"]]
+    if "X_val" in frames and of_rows:
+        raise InputError(f"{name}: the rows to validate on are given: drop --{next(iter(of_rows))}")
+    values = {what: row_values(frames["X"], column) for what, column in of_rows.items()}
+    ignore = (*reading.ignore, *([reading.group] if reading.group else []))
+    columns = Columns.infer(
+        frames["X"], categorical=reading.categorical, numeric=reading.numeric, ignore=ignore, note=note
+    )
+    given |= {key: columns.matrix(each) for key, each in frames.items()}
+    return assemble(
+        given,
+        name,
+        reading,
+        in_place=True,
+        columns=columns,
+        output_names=names,
+        groups=values.get("group"),
+        times=values.get("time"),
+    )
