@@ -2,7 +2,7 @@
 
 `export` is the face of the room.
 
-May import: device, nn, data, training.
+May import: device, nn, datasets, data, training.
 """
 
 from pathlib import Path
@@ -36,7 +36,7 @@ def export(model: Model, path: Path, format: str | None = None) -> str:
     Raises
     ------
     InputError
-        No such format, or the package onnx is missing.
+        No such format, the package onnx is missing, or PyTorch is asked for a table.
     """
     if format is None:
         format = next((name for name, suffix in FORMATS.items() if path.suffix == suffix), path.suffix)

@@ -1,4 +1,7 @@
-"""Preprocessing as other libraries do it: as much of it as can be is part of the first layer."""
+"""Preprocessing as other libraries do it: as much of it as can be is part of the first layer.
+
+Of a table nothing can be: `first_layer` takes up where `xpnet.data.table.apply` ends.
+"""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -14,7 +17,7 @@ __all__ = ["FirstLayer", "first_layer", "view_columns"]
 
 
 class FirstLayer(NamedTuple):
-    """What comes of a raw row: ``(contrast(x) - mean) W + b``.
+    """What comes of a raw row, or of what a row of a table was made into: ``(contrast(x) - mean) W + b``.
 
     Attributes
     ----------
@@ -34,7 +37,10 @@ class FirstLayer(NamedTuple):
 
 
 def first_layer(model: Model) -> FirstLayer:
-    """Return the first layer of a model with its preprocessing."""
+    """Return the first layer of a model with its preprocessing, unless that is of a table."""
+    if model.preprocessing.kind == "table":
+        W, b = (np.asarray(to_numpy(model.params[name]), np.float64) for name in ("W1", "b1"))
+        return FirstLayer(None, None, W, b)
     mean = model.fitted["mean"]
     linear = model.fitted | {"mean": np.zeros_like(mean)}
     how = replace(model.preprocessing, contrast=False)

@@ -1,8 +1,9 @@
-"""ONNX: a graph from raw float32 rows to scores, probabilities and labels or to numbers, for any runtime.
+"""ONNX: a graph from raw rows to scores, probabilities and labels or to numbers, for any runtime.
 
 The graph computes as the model does, preprocessing, ensemble and averaging over views included. It is put
 together from the operators of opset 20, in float32 with the constants computed in float64. Numbers in units
-of a target are float64: where its mean is large against its deviation, float32 would lose their digits.
+of a target are float64: where its mean is large against its deviation, float32 would lose their digits. So
+are the columns of a table while they are prepared for a float64 model.
 """
 
 import json
@@ -17,6 +18,8 @@ from xpnet import __version__
 from xpnet.device import to_numpy
 from xpnet.errors import InputError
 from xpnet.exporters.first_layer import first_layer, view_columns
+from xpnet.exporters.onnx_graph import Graph
+from xpnet.exporters.onnx_table import ML_DOMAIN, Input, encode, inputs_of, matrix_of
 from xpnet.files import replacing
 from xpnet.nn import norms
 from xpnet.nn.activations import SLOPE
@@ -25,9 +28,10 @@ from xpnet.training.model import Model
 __all__ = ["export", "graph_of"]
 
 OPSET = 20  # the first with Gelu; onnxruntime has it since 1.17
+ML_OPSET = 3  # LabelEncoder from text to numbers is of 2, and another of 4
 IR_VERSION = 9  # what came with that opset: a later one would shut out runtimes for no use
 
-_INT64, _DOUBLE = 7, 11  # TensorProto.DataType of the format
+_FLOAT, _INT64, _STRING, _DOUBLE = 1, 7, 8, 11  # TensorProto.DataType of the format
 
 MOST_BYTES = 2**31 - 2**20
 """A protocol buffer holds less than 2 GiB."""
@@ -58,18 +62,35 @@ def export(model: Model, path: Path) -> None:
 def graph_of(model: Model) -> Any:
     """Return a model as an ``onnx.ModelProto``; parameters and errors as in `export`.
 
-    Its input is ``X``, float32 ``(rows, features)`` with any number of rows. Its outputs are ``scores`` and
-    ``probabilities``, float32, and ``label``, int64: what `Model.scores`, `Model.probabilities` and
-    `Model.predict` return, in the same shapes. Of a regression it is ``numbers``, ``(rows, outputs)``.
+    Its input is ``X``, float32 ``(rows, features)`` with any number of rows; in those of a table of numbers
+    without names, NaN is a gap.
+
+    Of a table it has an input ``(rows, 1)`` for each column, by the name of `Column.name`; one that is
+    called as an output is, gets ``_`` at its end. Numbers and the parts of dates are float32, as
+    `Columns.matrix` makes them: booleans 0 and 1, durations days, of dates days since 1970 and the like; NaN
+    is a gap. Categories are strings, gaps what `xpnet.datasets.words.GAPS` lists, ``""`` and ``"nan"`` among
+    it. Known are a category itself and the ways in which libraries write it: 1 as ``1.0``, true as ``True``.
+    Any other text is a category that training did not know, also one with space around it, and 1 as ``01``.
+
+    Its outputs are ``scores`` and ``probabilities``, float32, and ``label``, int64: what `Model.scores`,
+    `Model.probabilities` and `Model.predict` return, in the same shapes. Of a regression it is ``numbers``,
+    ``(rows, outputs)``.
+
+    What the numbers stand for is in the file's metadata, in JSON: ``task``, ``class_names``, ``labels``,
+    ``image_shape``, and of a table ``inputs``: of each input the user's column, its kind, and which part of
+    a date it is.
     """
     try:
-        from onnx import TensorProto, checker, helper
+        from onnx import checker, helper
     except ModuleNotFoundError as error:
         raise InputError('--format onnx needs the package onnx: pip install "xpnet[onnx]"') from error
 
-    graph = _Graph()
+    names = ("numbers",) if model.task == "regression" else ("scores", "probabilities", "label")
+    inputs = inputs_of(model, names)
+    graph = Graph({*names, *(of.name for of in inputs)})
     outputs = []
-    for name, (value, dtype, shape) in _outputs(graph, model, _forward(graph, model)).items():
+    found = _outputs(graph, model, _forward(graph, model, matrix_of(graph, inputs)))
+    for name, (value, dtype, shape) in zip(names, found, strict=True):
         graph.node("Identity", value, output=name)
         outputs.append(helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), shape))
     size = sum(array.nbytes for array in graph.constants.values())
@@ -81,67 +102,37 @@ def graph_of(model: Model) -> Any:
         helper.make_graph(
             graph.nodes,
             "xpnet",
-            [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["rows", model.num_features])],
+            [
+                helper.make_tensor_value_info(of.name, _STRING if of.is_text else _FLOAT, ["rows", of.width])
+                for of in inputs
+            ],
             outputs,
             graph.initializers(),
         ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        opset_imports=[helper.make_opsetid(domain, version) for domain, version in _opsets(inputs).items()],
         ir_version=IR_VERSION,
         producer_name="xpnet",
         producer_version=__version__,
     )
-    about = {name: getattr(model, name) for name in ("task", "class_names", "labels", "image_shape")}
-    helper.set_model_props(
-        proto, {name: json.dumps(value, default=np.generic.item) for name, value in about.items()}
-    )
+    helper.set_model_props(proto, _about(model, inputs))
     checker.check_model(proto, full_check=True)
     return proto
 
 
-class _Graph:
-    """Nodes and constants of a graph while it is put together; values are known by their names."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: dict[str, NDArray[Any]] = {}
-
-    def node(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        """Add a node; return the name of its value."""
-        from onnx import helper
-
-        output = output or f"{operator.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, [output], **attributes))
-        return output
-
-    def constant(self, name: str, value: Any, dtype: Any = np.float32) -> str:
-        """Add a constant: integers in int64, all else in ``dtype``. Return its name."""
-        array = np.asarray(value)
-        self.constants[name] = array.astype(np.int64 if array.dtype.kind == "i" else dtype)
-        return name
-
-    def initializers(self) -> list[Any]:
-        """Return the constants as ONNX holds them."""
-        from onnx import numpy_helper
-
-        return [
-            numpy_helper.from_array(np.ascontiguousarray(value), name)
-            for name, value in self.constants.items()
-        ]
-
-    def standardized(self, x: str, name: str, epsilon: float) -> str:
-        """Add ``(x - mean(x)) / sqrt(var(x) + epsilon)`` over the last axis.
-
-        Spelt out: the operator LayerNormalization leaves open how the variance is computed, and where that
-        is by the mean of the squares it loses the digits of rows whose mean is large.
-        """
-        axes = self.constant("last_axis", [-1])
-        x = self.node("Sub", x, self.node("ReduceMean", x, axes))
-        variance = self.node("ReduceMean", self.node("Mul", x, x), axes)
-        variance = self.node("Add", variance, self.constant(f"{name}_epsilon", epsilon))
-        return self.node("Div", x, self.node("Sqrt", variance))
+def _opsets(inputs: list[Input]) -> dict[str, int]:
+    """Return the version of each set of operators that the graph needs."""
+    return {"": OPSET} | ({ML_DOMAIN: ML_OPSET} if any(of.is_text for of in inputs) else {})
 
 
-ACTIVATIONS: dict[str, Callable[[_Graph, str], str]] = {
+def _about(model: Model, inputs: list[Input]) -> dict[str, str]:
+    """Return what the file says of the model, in JSON."""
+    about = {name: getattr(model, name) for name in ("task", "class_names", "labels", "image_shape")}
+    if inputs[0].column is not None:
+        about["inputs"] = [of.as_json() for of in inputs]
+    return {name: json.dumps(value, default=np.generic.item) for name, value in about.items()}
+
+
+ACTIVATIONS: dict[str, Callable[[Graph, str], str]] = {
     "relu": lambda graph, x: graph.node("Relu", x),
     "leaky-relu": lambda graph, x: graph.node("LeakyRelu", x, alpha=SLOPE),
     "gelu": lambda graph, x: graph.node("Gelu", x, approximate="tanh"),
@@ -152,8 +143,8 @@ ACTIVATIONS: dict[str, Callable[[_Graph, str], str]] = {
 }
 
 
-def _forward(graph: _Graph, model: Model) -> str:
-    """Add the nodes from ``X`` to the scores of the network, or the networks; return these."""
+def _forward(graph: Graph, model: Model, x: str) -> str:
+    """Add the nodes from raw rows ``x`` to the scores of the network, or the networks; return these."""
     mlp, first = model.mlp, first_layer(model)
     params = {name: np.asarray(to_numpy(value), np.float64) for name, value in model.params.items()}
     params |= {"W1": first.W, "b1": first.b}
@@ -181,11 +172,12 @@ def _forward(graph: _Graph, model: Model) -> str:
     def activate(x: str) -> str:
         return ACTIVATIONS[mlp.activation](graph, x)
 
-    x = "X"
     views = view_columns(model)
     if views is not None:  # each row becomes several, one after the other
         x = graph.node("Gather", x, graph.constant("views", views.ravel()), axis=1)
         x = graph.node("Reshape", x, graph.constant("row_shape", [-1, model.num_features]))
+    if model.preprocessing.kind == "table":
+        x = encode(graph, model, x)
     if first.contrast is not None:
         x = graph.standardized(x, "contrast", first.contrast)
     if first.mean is not None:
@@ -201,7 +193,7 @@ def _forward(graph: _Graph, model: Model) -> str:
     return x
 
 
-def _outputs(graph: _Graph, model: Model, x: str) -> dict[str, tuple[str, Any, list[Any]]]:
+def _outputs(graph: Graph, model: Model, x: str) -> list[tuple[str, Any, list[Any]]]:
     """Add the nodes behind the scores; return value, dtype and shape of each output."""
     views, count = view_columns(model), model.mlp.sizes[-1]
     P = x
@@ -215,7 +207,7 @@ def _outputs(graph: _Graph, model: Model, x: str) -> dict[str, tuple[str, Any, l
         P = graph.node("Reshape", P, graph.constant("views_shape", [-1, len(views), count]))
         P = graph.node("ReduceMean", P, graph.constant("views_axis", [1]), keepdims=0)
     if model.task == "regression":
-        return {"numbers": _in_units(graph, model, P)}
+        return [_in_units(graph, model, P)]
 
     scores = P if model.is_averaged else x
     if model.output == "softmax":
@@ -231,14 +223,14 @@ def _outputs(graph: _Graph, model: Model, x: str) -> dict[str, tuple[str, Any, l
             label = graph.node("Squeeze", label, graph.constant("outputs_axis", [1]))
             P = graph.node("Concat", not_P, P, axis=1)
     columns = [count] if model.task == "multilabel" else []
-    return {
-        "scores": (scores, np.dtype(np.float32), ["rows", count]),
-        "probabilities": (P, np.dtype(np.float32), ["rows", len(model.class_names)]),
-        "label": (label, np.dtype(np.int64), ["rows", *columns]),
-    }
+    return [
+        (scores, np.dtype(np.float32), ["rows", count]),
+        (P, np.dtype(np.float32), ["rows", len(model.class_names)]),
+        (label, np.dtype(np.int64), ["rows", *columns]),
+    ]
 
 
-def _in_units(graph: _Graph, model: Model, x: str) -> tuple[str, Any, list[Any]]:
+def _in_units(graph: Graph, model: Model, x: str) -> tuple[str, Any, list[Any]]:
     """Return the numbers of a network in units of the target."""
     dtype = np.dtype(np.float32 if model.target is None else np.float64)
     if model.target is not None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.device import to_numpy
+from xpnet.errors import InputError
 from xpnet.exporters.first_layer import first_layer, view_columns
 from xpnet.files import replacing
 from xpnet.nn import norms
@@ -115,6 +116,8 @@ def export(model: Model, path: Path) -> str:
 
     Raises
     ------
+    InputError
+        The model is of a table.
     OSError
         The file cannot be written.
     """
@@ -165,6 +168,10 @@ def _what_comes_out(model: Model) -> str:
 
 
 def _module_of(model: Model) -> _Module:
+    if model.preprocessing.kind == "table":
+        raise InputError(
+            "the model takes a table, for whose text and gaps PyTorch has no layers: use --format onnx"
+        )
     first, views = first_layer(model), view_columns(model)
     params = {name: np.asarray(to_numpy(value), np.float64) for name, value in model.params.items()}
     params |= {"W1": first.W, "b1": first.b}

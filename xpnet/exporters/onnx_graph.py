@@ -1,0 +1,65 @@
+"""A graph of ONNX while it is put together."""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Graph"]
+
+
+class Graph:
+    """Nodes and constants; values are known by their names.
+
+    Parameters
+    ----------
+    taken
+        Names of inputs and outputs, which are the user's: no other value gets them.
+    """
+
+    def __init__(self, taken: Collection[str] = ()) -> None:
+        self.nodes: list[Any] = []
+        self.constants: dict[str, NDArray[Any]] = {}
+        self._taken = frozenset(taken)
+
+    def node(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
+        """Add a node; return the name of its value."""
+        from onnx import helper
+
+        output = output or self._free(f"{operator.lower()}_{len(self.nodes)}")
+        self.nodes.append(helper.make_node(operator, inputs, [output], **attributes))
+        return output
+
+    def constant(self, name: str, value: Any, dtype: Any = np.float32) -> str:
+        """Add a constant: integers in int64, all else in ``dtype``. Return its name."""
+        array, name = np.asarray(value), self._free(name)
+        self.constants[name] = array.astype(np.int64 if array.dtype.kind == "i" else dtype)
+        return name
+
+    def initializers(self) -> list[Any]:
+        """Return the constants as ONNX holds them."""
+        from onnx import numpy_helper
+
+        return [
+            numpy_helper.from_array(np.ascontiguousarray(value), name)
+            for name, value in self.constants.items()
+        ]
+
+    def standardized(self, x: str, name: str, epsilon: float) -> str:
+        """Add ``(x - mean(x)) / sqrt(var(x) + epsilon)`` over the last axis.
+
+        Spelt out: the operator LayerNormalization leaves open how the variance is computed, and where that
+        is by the mean of the squares it loses the digits of rows whose mean is large.
+        """
+        axes = self.constant("last_axis", [-1])
+        x = self.node("Sub", x, self.node("ReduceMean", x, axes))
+        variance = self.node("ReduceMean", self.node("Mul", x, x), axes)
+        variance = self.node("Add", variance, self.constant(f"{name}_epsilon", epsilon))
+        return self.node("Div", x, self.node("Sqrt", variance))
+
+    def _free(self, name: str) -> str:
+        """Return a name that no input or output has; the same for the same one each time."""
+        while name in self._taken:
+            name += "_"
+        return name
