@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from xpnet.errors import XpnetError as XpnetError
     from xpnet.estimator import MLPClassifier as MLPClassifier
     from xpnet.estimator import MLPRegressor as MLPRegressor
+    from xpnet.estimator.tables import TableClassifier as TableClassifier
+    from xpnet.estimator.tables import TableRegressor as TableRegressor
     from xpnet.nn.mlp import MLP as MLP
     from xpnet.runs.config import Config as Config
     from xpnet.runs.fit import fit as fit
@@ -38,6 +40,8 @@ _WHERE = {
     "Model": "training.model",
     "Run": "runs.run",
     "Sweep": "sweep.runner",
+    "TableClassifier": "estimator.tables",
+    "TableRegressor": "estimator.tables",
     "TwoLayerNet": "two_layer_net",
     "XpnetError": "errors",
     "fit": "runs.fit",

@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -23,8 +24,10 @@ from xpnet.nn.solvers import SOLVERS
 from xpnet.runs.config import Config, defaults_for
 from xpnet.runs.networks import hyper_of
 from xpnet.runs.settings import GROUPS, default_of, kinds_of
-from xpnet.training.regime import Hyper, Regime
+from xpnet.training.regime import Hyper, Monitor, Regime
 from xpnet.training.schedules import SCHEDULES
+
+MONITORS = ", ".join(map(repr, get_args(Monitor)))
 
 EVERY_SETTING = {
     "task": "classification",
@@ -162,7 +165,7 @@ def test_what_is_none_of_the_choices(name, kind):
         ),
         (
             {"monitor": "val_scor"},
-            "--monitor must be 'val_score' or 'val_loss', not 'val_scor'; did you mean 'val_score'?",
+            f"--monitor must be one of {MONITORS}, not 'val_scor'; did you mean 'val_score'?",
         ),
         (
             {"sampling": "Shuffle"},

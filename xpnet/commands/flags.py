@@ -61,10 +61,13 @@ def parse(
     variants: Mapping[str, Mapping[str, Any]] | None = None,
     several: Collection[str] = (),
     recipes: Mapping[str, Path] | None = None,
+    usual: Callable[[Mapping[str, Any]], str | None] = lambda _given: None,
     file_of: Callable[[Mapping[str, Any]], Path | None] = lambda _given: None,
     hidden: Collection[str] = (),
 ) -> dict[str, Any]:
     """Resolve settings: defaults, then each over those before, a ``--recipe``, a ``--config`` file, flags.
+
+    The data set may also be given as an argument without a flag.
 
     Parameters
     ----------
@@ -84,10 +87,13 @@ def parse(
         ``--hidden 300 --hidden 100 100``, or a list of lists.
     recipes
         Files of settings that ``--recipe`` names.
+    usual
+        Returns, of the settings that the file and flags give, the recipe where none is named; None for none.
     file_of
         Returns, of the flags given, a file of settings that one of them stands for: no other is then allowed.
     hidden
-        Settings that no help shows, since the command refuses them in words of its own.
+        Settings that no help shows, since the command refuses them in words of its own; a recipe's are left
+        out.
 
     Returns
     -------
@@ -110,17 +116,26 @@ def parse(
         parser.error(f"unknown argument {unknown[0]!r}{did_you_mean(unknown[0], known)}")
     words = vars(namespace)
     recipe, config = words.pop("recipe", None), words.pop("config", None)
+    data = words.pop("data", None)
+    if data is not None:
+        if "dataset" in words:
+            raise InputError(f"the data set is given twice, as {data} and by --dataset: leave out one")
+        words["dataset"] = data
     given = {name: _take(kinds[name], name, value, several) for name, value in words.items()}
     stood_for = file_of(given)
     for name, value in {"recipe": recipe, "config": config}.items():
         if stood_for is not None and value:  # it has every setting, and would hide all of theirs
             raise InputError(f"the settings are those of {stood_for}: drop {flag(name)}")
+    layers = [read_file(Path(path), settings, several) for path in (config, stood_for) if path is not None]
+    layers.append(given)
     if recipe is not None:
-        recipe = recipes[Kind(str, tuple(recipes)).take("--recipe", recipe)]
-    layers = [
-        read_file(Path(path), settings, several) for path in (recipe, config, stood_for) if path is not None
-    ]
-    return layered(settings, [*layers, given], defaults, several)
+        recipe = Kind(str, tuple(recipes)).take("--recipe", recipe)
+    elif stood_for is None:
+        recipe = usual({name: value for layer in layers for name, value in layer.items()})
+    if recipe is not None:
+        of_recipe = read_file(recipes[recipe], settings, several)
+        layers.insert(0, {name: value for name, value in of_recipe.items() if name not in hidden})
+    return layered(settings, layers, defaults, several)
 
 
 def _take(kind: Kind, name: str, value: Any, several: Collection[str]) -> Any:
@@ -138,8 +153,9 @@ def _add_flags(
     recipes: Collection[str],
     shown: Collection[str],
 ) -> None:
-    parser.usage = "%(prog)s [flags]"
+    parser.usage = "%(prog)s [DATA] [flags]"
     parser.argument_default = argparse.SUPPRESS  # so that only what is given ends up in the namespace
+    parser.add_argument("data", nargs="?", metavar="DATA", help="the same as --dataset DATA")
     parser.add_argument("--help-all", action="help", help="show all flags, not only the common ones")
     files = parser.add_argument_group("settings in a file, over which single flags go")
     if recipes:

@@ -5,14 +5,19 @@ import math
 import time
 from argparse import BooleanOptionalAction, Namespace
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
-from xpnet.commands.console import run_command
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.commands.console import complain, run_command
 from xpnet.commands.flags import Parser, add_run
 from xpnet.commands.outputs import SUFFIXES, Content, check_output, writing
-from xpnet.datasets.rows import open_rows
-from xpnet.device import Backend, get_device
+from xpnet.datasets.frames import is_table
+from xpnet.datasets.rows import open_rows, table_rows
+from xpnet.device import Backend, Device, get_device
 from xpnet.errors import InputError
 from xpnet.runs.load import SavedRun, open_run
 from xpnet.text import printable
@@ -37,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(argv: Sequence[str] | None) -> Namespace:
     parser = Parser(
         NAME,
-        "Predict rows or images with a trained run.",
+        "Predict rows of a table, arrays or images with a trained run.",
         "xpnet predict runs/mine --input new.csv --output classes.csv",
         "xpnet predict runs/mine --input photos --output probabilities.npz --probabilities",
     )
@@ -46,8 +51,9 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         "--input",
         metavar="PATH",
         required=True,
-        help="raw rows: .npy (worked part by part, of any size), .npz (its X), .csv (after a first line of "
-        "names, or of 0, 1, 2 and so on, if there is one); or a folder of PNG and JPEG images, or one",
+        help="a table with the columns that the run was trained on, in any order (.csv, .tsv, .parquet, "
+        ".arrow); raw rows in .npy or .npz (its X); or a folder of PNG and JPEG images, or one. Files of any size are "
+        "worked part by part",
     )
     parser.add_argument(
         "--output",
@@ -63,6 +69,18 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
     )
     what.add_argument(
         "--probabilities", action="store_true", help="write the probability of each class or label"
+    )
+    what.add_argument(
+        "--interval",
+        metavar="COVERAGE",
+        type=float,
+        help="write each number of a regression with the ends of the interval that holds the true one in so "
+        "many cases, 0.9 say",
+    )
+    parser.add_argument(
+        "--header",
+        action=BooleanOptionalAction,
+        help="whether the first line of a CSV has names of columns; by default found out",
     )
     parser.add_argument(
         "--white",
@@ -89,9 +107,18 @@ def _predict(given: Namespace) -> int:
     device = get_device(given.device, given.backend)
     run = open_run(given.run)
     model = run.model
-    content = _content(model, given.probabilities)
+    content = _content(model, given.probabilities, given.interval is not None)
     predict = model.probabilities if given.probabilities else model.predict
-    rows = open_rows(source, model.num_features, model.image_shape, _white(given.white, run))
+    if given.interval is not None:
+        predict = partial(_with_interval, model, given.interval)
+
+    def note(text: str) -> None:
+        complain(NAME, f"note: {text}")
+
+    if model.columns is not None and is_table(source):
+        rows = table_rows(source, model.columns, given.header, note)
+    else:
+        rows = open_rows(source, model.num_features, model.image_shape, _white(given.white, run), note)
     done, began = 0, time.perf_counter()
     with writing(target, content._replace(files=rows.names)) as write:
         for part in rows.parts(max(1, PART // model.num_features)):
@@ -119,13 +146,25 @@ def _white(white: float | None, run: SavedRun) -> float:
     return white
 
 
-def _content(model: Model, probabilities: bool) -> Content:
+def _with_interval(model: Model, coverage: float, X: NDArray[Any], device: Device) -> NDArray[np.float64]:
+    """Return each predicted number, then the ends of its interval."""
+    shape = (len(X), len(model.class_names), -1)
+    numbers = np.reshape(model.predict(X, device), shape)
+    ends = np.reshape(model.predict_interval(X, coverage, device), shape)
+    return np.concatenate([numbers, ends], axis=2).reshape(len(X), -1)
+
+
+def _content(model: Model, probabilities: bool, interval: bool) -> Content:
     """Return what will be written."""
     names = model.class_names
     if model.task == "regression":
         if probabilities:
             raise InputError("this run predicts numbers, which have no --probabilities: leave that out")
+        if interval:
+            return Content("numbers", [f"{name}{end}" for name in names for end in ("", " lower", " upper")])
         return Content("numbers", names, is_flat=len(names) == 1)
+    if interval:
+        raise InputError("--interval is of numbers: use --probabilities")
     if probabilities:
         return Content("probabilities", names)
     return Content("labels", names, is_flat=model.task == "classification")

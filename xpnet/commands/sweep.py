@@ -13,7 +13,7 @@ from xpnet.commands import flags
 from xpnet.commands.console import USER_ERROR, complain, run_command
 from xpnet.reporting import plots
 from xpnet.reporting.metrics import named
-from xpnet.runs.config import DATASET_DEFAULTS, Config, defaults_for
+from xpnet.runs.config import DATASET_DEFAULTS, Config, defaults_for, usual_recipe
 from xpnet.runs.settings import setting
 from xpnet.sweep import space
 from xpnet.sweep.runner import Sweep
@@ -89,6 +89,7 @@ def _read_settings(argv: Sequence[str] | None) -> dict[str, Any]:
         defaults=lambda given: defaults_for(given.get("dataset"), SweepConfig),
         variants=DATASET_DEFAULTS,
         recipes={name: recipes.path(name) for name in recipes.names()},
+        usual=usual_recipe,
         several=_several(),
         hidden=("checkpoint_every", "ensemble", "resume", "tensorboard"),  # refused below
     )
@@ -126,6 +127,7 @@ def _sweep(settings: dict[str, Any], signals: StopSignals) -> int:
             halving=settings["halving"],
             max_nets=settings["max_nets"],
             executor=executor,
+            note=lambda text: complain(NAME, f"note: {text}"),
         )
     if not found.complete:
         raise KeyboardInterrupt(f"interrupted: what is done is in {out}; run the same command again to go on")

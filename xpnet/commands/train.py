@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from xpnet import recipes
 from xpnet.commands import flags
 from xpnet.commands.console import USER_ERROR, complain, run_command
+from xpnet.datasets import Dataset
 from xpnet.reporting import plots
 from xpnet.reporting.metrics import score_name, shown
-from xpnet.runs.config import DATASET_DEFAULTS, Config, defaults_for
+from xpnet.runs.config import DATASET_DEFAULTS, Config, defaults_for, usual_recipe
 from xpnet.runs.fit import carry_out, remedy
 from xpnet.runs.resume import settings_to_resume
 from xpnet.runs.run import Run
@@ -31,8 +32,8 @@ def _read_config(argv: Sequence[str] | None) -> Config:
     parser = flags.Parser(
         NAME,
         "Train a fully-connected network and leave a folder with all about it.",
-        "xpnet train --hidden 100 100 --epochs 20",
-        "xpnet train --dataset mine.npz --solver adam --learning-rate 1e-3 --out runs/mine",
+        "xpnet train people.csv --target plan --out runs/plans",
+        "xpnet train --dataset digits --hidden 100 100 --epochs 20",
     )
     settings = flags.parse(
         parser,
@@ -41,6 +42,7 @@ def _read_config(argv: Sequence[str] | None) -> Config:
         defaults=lambda given: defaults_for(given.get("dataset")),
         variants=DATASET_DEFAULTS,
         recipes={name: recipes.path(name) for name in recipes.names()},
+        usual=usual_recipe,
         file_of=settings_to_resume,
     )
     return Config(**settings)
@@ -51,7 +53,13 @@ def _note(text: str) -> None:
 
 
 def _train(config: Config, signals: StopSignals) -> int:
-    run = carry_out(config, None, signals, folder=config.resume or config.out or "", note=_note)
+    def show(data: Dataset) -> None:
+        if not config.quiet and data.columns is not None:
+            rows = f"{len(data.X_train):,} rows to train on, {len(data.X_val):,} to validate on"
+            print(f"{data.columns.overview(data.X_train)}\n{data.summary()}; {rows}", flush=True)
+
+    folder = config.resume or config.out or ""
+    run = carry_out(config, None, signals, folder=folder, note=_note, on_data=show)
     if not (plots.available() or config.quiet):
         complain(NAME, f"note: there is no curves.png, which needs matplotlib: {plots.INSTALL}")
     return _report(run, signals)

@@ -1,25 +1,26 @@
 """Preprocessing: fitted on the training rows, applied to any rows, folded into the first layer.
 
 A `Preprocessing` describes what is to be done; `fit` returns the arrays that do it. Both are part of a
-saved model. All but contrast normalisation are affine: ``(x - mean) * scale`` or ``(x - mean) matrix``.
+saved model. All but contrast normalisation and tables are affine: ``(x - mean) * scale`` or
+``(x - mean) matrix``.
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xpnet.data import pca
+from xpnet.data import pca, table
 from xpnet.device import Device, to_numpy
 from xpnet.errors import InputError
 from xpnet.typing import Array, Namespace, Params
 
-__all__ = ["Kind", "Preprocessing", "apply", "apply_all", "fit", "fold"]
+__all__ = ["Kind", "Preprocessing", "apply", "apply_all", "complete", "fit", "fold"]
 
-Kind = Literal["none", "mean", "standardize", "pca", "pca-whiten", "zca"]
+Kind = Literal["none", "mean", "standardize", "pca", "pca-whiten", "zca", "table"]
 
 CHUNK = 2**21
 """Numbers that are converted at a time, at most: 8 MB in float32, 682 rows of 3,072 features."""
@@ -40,7 +41,8 @@ class Preprocessing:
         feature's standard deviation; ``"pca"``: standardised, then rotated onto the principal components,
         all divided by one number that makes their variance 1 on average, so that learning rates mean the
         same as elsewhere; ``"pca-whiten"``: each component over its own deviation; ``"zca"``: whitened and
-        rotated back, so that images stay images.
+        rotated back, so that images stay images; ``"table"``: columns of numbers and categories, with gaps,
+        see `xpnet.data.table`.
     components
         How many components ``"pca"`` and ``"pca-whiten"`` keep, those of the largest variance first; all
         by default.
@@ -51,6 +53,12 @@ class Preprocessing:
         First of all, take from each row its mean and divide it by its standard deviation.
     fit_rows
         Fit on so many rows, drawn once and for all, where there are more; on all by default.
+    bins
+        Most bins of a column of numbers, of ``"table"``; None for what suits the number of columns.
+    categories
+        Of ``"table"``: for each column the number of its categories, 0 for numbers; None if all are numbers.
+    sizes
+        Of ``"table"``: what it was fitted to be, `xpnet.data.table.sizes`; None before that.
 
     Raises
     ------
@@ -72,6 +80,9 @@ class Preprocessing:
     ridge: float = 1e-3
     contrast: bool = False
     fit_rows: int | None = None
+    bins: int | None = None
+    categories: tuple[int, ...] | None = None
+    sizes: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -85,22 +96,26 @@ class Preprocessing:
             raise InputError(f"a ridge of {self.ridge}: use a number from 0 up")
         if self.fit_rows is not None and self.fit_rows < self.least_rows:
             raise InputError(f"{self.kind} fitted on {self.fit_rows} rows: give at least {self.least_rows}")
+        if self.kind == "table" and self.contrast:
+            raise InputError("contrast is of an image, not of a table's row: drop it, or use standardize")
 
     @property
     def least_rows(self) -> int:
         """How few rows it can be fitted on: as many as components, and two where there is a variance."""
-        if self.kind in ("none", "mean"):
+        if self.kind in ("none", "mean", "table"):
             return 1
         return max(2, self.components or 0)
 
     def output_features(self, num_features: int) -> int:
-        """Return how many features rows of ``num_features`` have afterwards.
+        """Return how many features rows of ``num_features`` have afterwards; of a table once it is fitted.
 
         Raises
         ------
         InputError
             That is fewer than the components to keep.
         """
+        if self.sizes is not None:
+            return sum(self.sizes)
         if self.components is None:
             return num_features
         if self.components > num_features:
@@ -114,6 +129,9 @@ class Preprocessing:
         shapes: dict[str, tuple[int, ...]] = {"mean": (num_features,)}
         if self.kind == "standardize":
             shapes["scale"] = (num_features,)
+        elif self.sizes is not None:
+            inputs = zip(table.ROWS.items(), self.sizes, strict=True)
+            shapes |= {"scale": (num_features,)} | {kind: (rows, size) for (kind, rows), size in inputs}
         elif self.kind not in ("none", "mean"):
             shapes["matrix"] = (num_features, self.output_features(num_features))
         if self.contrast:
@@ -141,13 +159,18 @@ def fit(
     -------
     dict
         Arrays on the host, with the names and shapes of `Preprocessing.shapes`: ``mean``, zeros for
-        ``"none"``; ``scale`` or ``matrix``; ``contrast``, what is added to the variance of a row.
+        ``"none"``; ``scale`` or ``matrix``; ``contrast``, what is added to the variance of a row. Of a table
+        those of `xpnet.data.table.fit`.
 
     Raises
     ------
     InputError
         There are too few rows or features, or values too large for ``dtype``.
     """
+    if how.kind == "table":
+        chosen = _rows_to_fit(how, X)
+        rows = X if len(chosen) == len(X) else X[chosen]
+        return table.fit(rows, how.categories or (0,) * X.shape[1], how.bins)
     xp = device.xp
     chosen = _rows_to_fit(how, X)
     num_rows, num_features = len(chosen), X.shape[1]
@@ -195,6 +218,11 @@ def fit(
         return fitted | {"matrix": _to_host(device, matrix)}
 
 
+def complete(how: Preprocessing, fitted: Params) -> Preprocessing:
+    """Return the description with the sizes of what was fitted, which those of a table are known by."""
+    return replace(how, sizes=table.sizes(fitted)) if how.kind == "table" else how
+
+
 def apply(xp: Namespace, how: Preprocessing, fitted: Params, X: Array) -> Array:
     """Return the rows of ``X`` as the network sees them; ``X`` itself is left alone.
 
@@ -218,6 +246,8 @@ def apply(xp: Namespace, how: Preprocessing, fitted: Params, X: Array) -> Array:
         ``(…, rows, how.output_features(features))`` in the dtype of the fitted arrays.
     """
     rows = xp.astype(X, fitted["mean"].dtype)  # a copy even where the dtype is right already
+    if how.kind == "table":
+        return table.apply(xp, fitted, rows)
     if how.contrast:
         rows = _normalise_contrast(xp, rows, fitted["contrast"])
     rows -= fitted["mean"]
@@ -258,7 +288,7 @@ def apply_all(
         # Put together on the host: not every library's arrays can be written to in parts.
         result = np.empty((len(X), how.output_features(X.shape[1])), dtype)
         ends = []
-        for part in _parts(*X.shape):
+        for part in _parts(len(X), max(X.shape[1], result.shape[1])):
             rows = apply(xp, how, arrays, _put(device, X[part], dtype))
             if X.dtype.kind == "f":  # integers fit
                 ends += [xp.min(rows), xp.max(rows)]
@@ -297,6 +327,11 @@ def fold(
     InputError
         Contrast normalisation cannot be folded.
     """
+    if how.kind == "table":
+        raise InputError(
+            "the columns of a table become inputs in ways that no layer's weights can repeat: keep the "
+            "preprocessing apart, or train with another, such as standardize"
+        )
     if how.contrast:
         raise InputError(
             "contrast normalisation divides each row by its own deviation, which no layer's weights can "

@@ -1,16 +1,22 @@
 """BLAS threads on the CPU: products that are worth several, and stacks that have threads of their own."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 
 from xpnet.device.shared import Shared
 
-__all__ = ["one_blas_thread", "small_products"]
+__all__ = ["cores", "one_blas_thread", "small_products"]
 
 SHARED_FROM = 20_000_000
 """Operations of a step's largest product from which a second BLAS thread begins to pay. With smaller ones
 it gains nothing, and on a busy machine threads that wait for each other cost many times the product."""
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def small_products(batch_size: int, sizes: Sequence[int]) -> bool:

@@ -1,13 +1,16 @@
-"""scikit-learn estimators: `MLPClassifier` and `MLPRegressor` (extra ``sklearn``).
+"""scikit-learn estimators (extra ``sklearn``).
 
-May import: device, nn, data, training.
+`MLPClassifier` and `MLPRegressor` have the parameters of scikit-learn's own; those of ``tables``,
+`TableClassifier` and `TableRegressor`, train as `xpnet.fit` does.
+
+May import: device, nn, datasets, data, training, runs.
 """
 
 try:
     import sklearn  # noqa: F401 - only whether it is there
 except ModuleNotFoundError as error:
     raise ImportError(
-        'xpnet.MLPClassifier and MLPRegressor need scikit-learn: run `pip install "xpnet[sklearn]"`'
+        'the estimators of xpnet need scikit-learn: run `pip install "xpnet[sklearn]"`'
     ) from error
 
 from xpnet.estimator.classifier import MLPClassifier

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -52,7 +52,7 @@ _KINDS = {
     "norm": Kind.of(Norm),
     "init": Kind.of(Init),
     "monitor": Kind.of(Monitor),
-    "preprocess": Kind.of(Preprocess),
+    "preprocess": Kind(str, tuple(kind for kind in get_args(Preprocess) if kind != "table")),
     "precision": Kind.of(Precision),
     **dict.fromkeys(
         ("early_stopping", "shuffle", "warm_start", "nesterovs_momentum", "residual", "compile"), Kind(bool)

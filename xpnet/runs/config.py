@@ -1,14 +1,17 @@
 """The settings of a run: one frozen dataclass, the source of flags, help, files and checks."""
 
+import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Literal, Self
 
 from xpnet.data.augment import Augmentation, Views
 from xpnet.data.batches import Sampling, batches_per_epoch
 from xpnet.data.transforms import Kind, Preprocessing
+from xpnet.datasets import Reading, kind_of
+from xpnet.datasets.reading import SETTINGS
 from xpnet.device import Backend, Device, Precision, get_device
 from xpnet.errors import InputError
 from xpnet.nn.mlp import MLP, Activation, Init, Norm
@@ -26,7 +29,7 @@ from xpnet.text import call
 from xpnet.training.regime import Monitor, Regime
 from xpnet.typing import Task
 
-__all__ = ["DATASET_DEFAULTS", "Config", "defaults_for"]
+__all__ = ["DATASET_DEFAULTS", "Config", "defaults_for", "usual_recipe"]
 
 _data = partial(setting, group="data")
 _network = partial(setting, group="network")
@@ -56,8 +59,13 @@ class Config:
     """
 
     dataset: str = _data(
-        "digits", "digits, cifar10, or the path of an .npz file with X and y", common=True, path=True
+        "digits",
+        "digits, cifar10, or the path of a table (.csv, .tsv, .parquet, .arrow), of an .npz file with X and y, "
+        "or of a folder of images with a subfolder a class",
+        common=True,
+        path=True,
     )
+    target: tuple[str, ...] = _data((), "the column of a table to predict, or several", common=True)
     data_dir: str | None = _data(
         None,
         "folder with the files of cifar10; else $XPNET_DATA_DIR, the cache, a download",
@@ -65,8 +73,22 @@ class Config:
         path=True,
     )
     task: Task | None = _data(None, "what is predicted, where the targets leave it open")
+    categorical: tuple[str, ...] = _data((), "columns of a table to take for categories")
+    numeric: tuple[str, ...] = _data((), "columns of a table to take for numbers")
+    ignore: tuple[str, ...] = _data((), "columns of a table to leave out")
+    header: bool | None = _data(None, "whether the first line of a CSV has names; by default found out")
+    validation_fraction: float = _data(0.1, "part of the rows of your own that is held out to validate on")
+    group: str | None = _data(None, "column of a table: no value of it on both sides of the split")
+    time: str | None = _data(None, "column of a table: the latest rows are held out")
+    size: int | None = _data(None, "height and width that images are brought to; else small ones stay")
     preprocess: Kind = _data("mean", "what is done to the rows, fitted on those of training", common=True)
-    components: int | None = _data(None, "principal components that pca and pca-whiten keep; else all")
+    bins: int | None = _data(
+        None,
+        "most bins of a column of numbers, of the preprocessing table, 0 for none; else as suits the columns",
+    )
+    components: int | None = _data(
+        None, "principal components that pca and pca-whiten keep, 0 for as many as suit the rows; else all"
+    )
     ridge: float = _data(1e-3, "added to each variance before whitening, the average being 1")
     contrast: bool = _data(False, "first subtract each row's mean and divide by its deviation")
     fit_rows: int | None = _data(None, "fit the preprocessing on so many of the rows; else on all")
@@ -84,11 +106,11 @@ class Config:
     iterations: int | None = _training(None, "number of updates", unless_given=1000, common=True)
     epochs: int | None = _training(
         None,
-        "passes over the training rows, instead of --iterations",
+        "passes over the training rows, instead of --iterations; 0 for as many as suit their number",
         instead_of="iterations",
         common=True,
     )
-    batch_size: int = _training(50, "rows in a batch", common=True)
+    batch_size: int = _training(50, "rows in a batch; 0 for what suits their number", common=True)
     sampling: Sampling = _training(
         "replacement",
         "batches drawn with replacement; from a new shuffle each epoch; or of all rows, the last one smaller",
@@ -127,7 +149,8 @@ class Config:
         None, "seed of the batches, where it is to differ from --seed", stackable=True
     )
     monitor: Monitor = _training(
-        "val_score", "what the best parameters are chosen by: the accuracy, or R² of numbers; or the loss"
+        "val_score",
+        "what the best parameters are chosen by: accuracy, or R² of numbers; the loss; or another measure",
     )
     patience: int | None = _training(
         None,
@@ -258,11 +281,16 @@ class Config:
         return get_device(self.device, self.backend, self.precision, self.compile)
 
     @property
+    def reading(self) -> Reading:
+        """How a user's own data are read."""
+        return Reading(**{name: getattr(self, name) for name in SETTINGS})
+
+    @property
     def preprocessing(self) -> Preprocessing:
         """What is done to the rows."""
         # Other kinds have none: so a sweep can vary the kind, and a recipe's be changed.
-        components = self.components if self.preprocess in ("pca", "pca-whiten") else None
-        return Preprocessing(self.preprocess, components, self.ridge, self.contrast, self.fit_rows)
+        components = self.components or None if self.preprocess in ("pca", "pca-whiten") else None
+        return Preprocessing(self.preprocess, components, self.ridge, self.contrast, self.fit_rows, self.bins)
 
     @property
     def augmentation(self) -> Augmentation:
@@ -296,10 +324,9 @@ class Config:
         """Return the settings that make a run what it is, those of ``config.json``."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata.get("recorded", True)}
 
-    def mlp(self, num_features: int, num_outputs: int) -> MLP:
-        """Return the network on data of so many raw features, and classes or other outputs."""
-        inputs = self.preprocessing.output_features(num_features)
-        return MLP((inputs, *self.hidden, num_outputs), self.activation, self.norm, self.residual)
+    def mlp(self, num_inputs: int, num_outputs: int) -> MLP:
+        """Return the network of so many inputs, as the preprocessing makes them, and classes or outputs."""
+        return MLP((num_inputs, *self.hidden, num_outputs), self.activation, self.norm, self.residual)
 
     def regime(self, num_rows: int, task: Task = "classification") -> Regime:
         """Return how networks are trained on ``num_rows`` training rows.
@@ -317,6 +344,23 @@ class Config:
             loss=self.loss_of(task),
             restores_best=self.patience is not None,
             **{name: getattr(self, name) for name in same},
+        )
+
+    def for_data(self, num_rows: int, num_features: int, task: Task) -> Self:
+        """Return the settings with what suits the training rows, where they leave it open by a 0.
+
+        Numbers that are predicted have no classes over which label smoothing could spread them.
+        """
+        components = self.components
+        if components == 0:
+            seen = min(num_rows, self.fit_rows or num_rows)
+            components = max(1, min(MOST_COMPONENTS, num_features, seen // 2))
+        return replace(
+            self,
+            batch_size=self.batch_size or suitable_batch(num_rows),
+            epochs=suitable_epochs(num_rows) if self.epochs == 0 else self.epochs,
+            components=components,
+            label_smoothing=0.0 if task == "regression" else self.label_smoothing,
         )
 
     def num_steps(self, num_rows: int) -> int:
@@ -337,6 +381,21 @@ class Config:
         )
 
 
+MOST_COMPONENTS = 512
+"""Principal components that are kept where nobody says how many."""
+
+
+def suitable_batch(num_rows: int) -> int:
+    """Return how many rows a batch should have: few rows make some batches, and many take larger steps."""
+    few, many = num_rows // 16, num_rows // 400
+    return min(num_rows, max(16, min(256, few), min(1024, many)))
+
+
+def suitable_epochs(num_rows: int) -> int:
+    """Return how often to pass over the rows: the more there are, the less often."""
+    return round(min(64.0, max(8.0, 32 * math.sqrt(4800 / num_rows))))
+
+
 LOSSES_OF: Mapping[Task, tuple[str, ...]] = {
     "classification": ("cross-entropy", "hinge"),
     "multilabel": ("logistic",),
@@ -354,6 +413,12 @@ DATASET_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "init_std": 1e-4,
     }
 }
+
+
+def usual_recipe(given: Mapping[str, Any]) -> str | None:
+    """Return the recipe that a data set gets where none is named, given some settings; None for none."""
+    kind = kind_of(str(given.get("dataset", "digits")))
+    return kind if kind in ("table", "images") else None
 
 
 def defaults_for(dataset: str | None = None, settings: type[Config] = Config) -> dict[str, Any]:

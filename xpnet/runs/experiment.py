@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.datasets import Dataset
-from xpnet.device import Device, one_blas_thread, small_products
+from xpnet.device import Device, cores, one_blas_thread, small_products
 from xpnet.runs.config import Config
+from xpnet.runs.members import train_apart
 from xpnet.runs.networks import schedule_of, train
 from xpnet.runs.preparation import Prepared, check, prepare
 from xpnet.training.history import SCORE_OF, History
@@ -102,20 +103,29 @@ def run(
     """
     check(config, data)
     members = _members(config)
-    mlp = config.mlp(data.num_features, data.num_outputs)
     began = time.perf_counter() - (after.history.rows[-1].seconds if after else 0.0)
     prepared = prepare(config, data, device)
-    with one_blas_thread(device.is_host and small_products(config.batch_size, mlp.sizes)):
-        result = train(
-            members,
-            mlp,
-            prepared,
-            device,
-            after=after,
-            on_epoch=on_epoch if on_epoch is None or len(members) == 1 else _of_means(on_epoch),
-            on_fit=on_fit,
-            should_stop=should_stop,
-        )
+    mlp = prepared.mlp(config)
+    if on_epoch is not None and len(members) > 1:
+        on_epoch = _of_means(on_epoch)
+    # An ensemble always has one BLAS thread: the last bits depend on their number, and not on the cores then.
+    lone = device.is_host and (len(members) > 1 or small_products(config.batch_size, mlp.sizes))
+    stacks = min(cores(), len(members)) if device.is_host and on_fit is None and after is None else 1
+    with one_blas_thread(lone):
+        if stacks > 1:
+            apart = [members[k::stacks] for k in range(stacks)]
+            result = train_apart(apart, mlp, prepared, device, on_epoch=on_epoch, should_stop=should_stop)
+        else:
+            result = train(
+                members,
+                mlp,
+                prepared,
+                device,
+                after=after,
+                on_epoch=on_epoch,
+                on_fit=on_fit,
+                should_stop=should_stop,
+            )
     device.synchronize()
     seconds = time.perf_counter() - began
     return record(config, prepared, device, result, seconds)
@@ -135,14 +145,10 @@ def _of_means(on_epoch: Callable[[History], None]) -> Callable[[History], None]:
 
 
 def _members(config: Config) -> list[Config]:
-    """Settings of each network of an ensemble: successive seeds, the same batches."""
+    """Settings of each network of an ensemble: successive seeds, of batches too if these have no other."""
     if config.ensemble == 1:
         return [config]
-    batch_seed = config.seed if config.batch_seed is None else config.batch_seed
-    return [
-        replace(config, seed=config.seed + k, batch_seed=batch_seed, ensemble=1)
-        for k in range(config.ensemble)
-    ]
+    return [replace(config, seed=config.seed + k, ensemble=1) for k in range(config.ensemble)]
 
 
 def record(
@@ -168,9 +174,9 @@ def record(
     """
     data = prepared.data
     model = Model(
-        config.mlp(data.num_features, data.num_outputs),
+        prepared.mlp(config),
         {name: device.to_host(value) for name, value in result.params.items()},
-        config.preprocessing,
+        prepared.how,
         prepared.fitted,
         data.class_names,
         data.image_shape,
@@ -178,6 +184,7 @@ def record(
         data.task,
         labels=data.labels,
         target=prepared.target,
+        columns=data.columns,
     )
     if measured is None:
         plain = replace(model, averaging="none")
@@ -191,7 +198,8 @@ def record(
     best = None
     if result.best is not None:
         params = {name: device.to_host(value) for name, value in result.best.params.items()}
-        best = replace(model, params=params)
+        best = _calibrated(replace(model, params=params), data, device)
+    model = _calibrated(model, data, device)
     name = SCORE_OF[data.task]
     summary = {
         f"train_{name}": measured["train_score"],
@@ -220,6 +228,14 @@ def record(
         int(diverged_at.min()) if diverged_at.size else 0,
         result,
     )
+
+
+def _calibrated(model: Model, data: Dataset, device: Device) -> Model:
+    """Return the model of a regression with the errors on its validation rows; any other as it is."""
+    if model.task == "regression":
+        with contextlib.suppress(RowError):  # as above
+            return model.calibrated(data.X_val, data.y_val, device, data.weight_val)
+    return model
 
 
 def status(result: Fit) -> str:

@@ -9,16 +9,20 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from xpnet import datasets, recipes
 from xpnet.datasets import Dataset
+from xpnet.datasets.arrays import assemble
+from xpnet.datasets.tables import from_frame, is_frame
+from xpnet.datasets.targets import as_array
 from xpnet.errors import InputError
 from xpnet.reporting import plots, progress, tensorboard
 from xpnet.runs import experiment
 from xpnet.runs import folder as run_folder
 from xpnet.runs.checkpoints import Checkpoints
-from xpnet.runs.config import Config
+from xpnet.runs.config import Config, usual_recipe
 from xpnet.runs.names import flag
 from xpnet.runs.preparation import check
 from xpnet.runs.resume import identity, make_ready, settings_to_resume
@@ -34,28 +38,31 @@ ARRAYS = ("X_val", "y_val", "X_test", "y_test", "sample_weight")
 
 
 def fit(
-    X: ArrayLike | Dataset | str | os.PathLike[str],
+    X: Any,
     y: ArrayLike | None = None,
     *,
-    X_val: ArrayLike | None = None,
+    X_val: Any = None,
     y_val: ArrayLike | None = None,
-    X_test: ArrayLike | None = None,
+    X_test: Any = None,
     y_test: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
     on_epoch: Callable[[History], None] | None = None,
     recipe: str | None = None,
     **settings: Any,
 ) -> Run:
-    """Train a network, or an ensemble, on arrays, a data set or a file.
+    """Train a network, or an ensemble, on a table, images, arrays, a data set or a file.
 
     Parameters
     ----------
     X
-        Rows ``(rows, features)``, or images ``(rows, height, width[, channels])``; a `Dataset`; or what
-        ``--dataset`` takes: ``"digits"``, ``"cifar10"``, the path of an ``.npz`` file.
+        A data frame of pandas, polars or pyarrow, or a dict of columns: numbers, text, dates, gaps in any of
+        them; rows ``(rows, features)`` of numbers, NaN where one is not known; images ``(rows, height,
+        width[, channels])``; a `Dataset`; or what ``--dataset`` takes: ``"digits"``, ``"cifar10"``, the path
+        of a table, an ``.npz`` file or a folder of images.
     y
         With rows: a label each ``(rows,)``, integers or text; numbers, ``(rows,)`` or ``(rows, outputs)``; or
         a column of 0 and 1 for each of several labels ``(rows, labels)``. ``task=`` decides where it is open.
+        Not needed where ``target=`` names columns of X.
     X_val, y_val
         Rows to validate on; by default a tenth of ``X``.
     X_test, y_test
@@ -65,7 +72,8 @@ def fit(
     on_epoch
         Called with the history so far after each epoch.
     recipe
-        Name of settings that are known to work (``xpnet recipe``); those given override them.
+        Name of settings that are known to work (``xpnet recipe``); those given override them. By default
+        ``"table"``, or ``"images"`` for images; of ``"digits"`` and ``"cifar10"`` none.
     **settings
         Those of `Config`, which are the flags of ``xpnet train``: ``hidden=(300,)``, ``device="cuda"``, …
         With ``out`` a folder is written as by the command; ``quiet=False`` shows the progress.
@@ -95,7 +103,7 @@ def fit(
     True
     """
     arrays = {"X_val": X_val, "y_val": y_val, "X_test": X_test, "y_test": y_test}
-    arrays |= {"sample_weight": sample_weight, "task": settings.get("task")}
+    arrays["sample_weight"] = sample_weight
     config, data = what_is_given(X, y, arrays, recipe, settings_to_resume(settings), settings)
     if on_epoch is not None and not callable(on_epoch):
         raise InputError(f"on_epoch must be a function of the history, not {shown(on_epoch)}")
@@ -117,6 +125,7 @@ def what_is_given(
     recipe: str | None,
     file: Path | None,
     settings: Mapping[str, Any],
+    alone: bool = False,
 ) -> tuple[Config, Dataset | None]:
     """Return the settings and the data set of a call from Python; None for the data set that they name.
 
@@ -125,9 +134,11 @@ def what_is_given(
     X, y, recipe, settings
         As for `fit`.
     arrays
-        The other arrays of `fit`, and the task if it is given, by name.
+        The other arrays of `fit` by name.
     file
         With the settings of a run to resume.
+    alone
+        Whether networks are trained one by one, and so no recipe asks for ensembles.
 
     Raises
     ------
@@ -135,28 +146,39 @@ def what_is_given(
         Arrays that make no data set; a data set or a name with arrays beside it, or of another task; settings
         that cannot be used.
     """
-    data, task = None, arrays.get("task")
+    name = "data"
     if isinstance(X, Dataset | str | os.PathLike):
-        if y is not None or any(a is not None for name, a in arrays.items() if name != "task"):
-            name = X.name if isinstance(X, Dataset) else os.fspath(X)
+        name = X.name if isinstance(X, Dataset) else os.fspath(X)
+        if y is not None or any(array is not None for array in arrays.values()):
             raise InputError(f"{name!r:.60} has its labels with it: give arrays X and y, or a data set alone")
-        if isinstance(X, Dataset):
-            data = X
-            if task not in (None, X.task):
-                raise InputError(f"{X.name!r:.60} is for {X.task}, not {shown(task)}: leave out the task")
-    elif y is None:
-        raise InputError("X is an array, so what it is to predict is missing: give y, too")
-    else:
-        data = datasets.from_arrays(X, y, **arrays)
+    elif isinstance(X, list):
+        X = as_array(X, "X")
+    is_path = isinstance(X, str | os.PathLike)
+    if recipe is None and file is None:
+        recipe = usual_recipe({"dataset": name})
+        if recipe is not None and not is_path:
+            shape = X.image_shape if isinstance(X, Dataset) else () if is_frame(X) else np.shape(X)[2:]
+            recipe = "images" if shape else "table"
     layers: list[Any] = [{"quiet": True}]
     layers += [recipes.path(recipe)] if recipe is not None else []
+    layers += [{"ensemble": 1}] if alone else []
     layers += [file] if file is not None else []
     # Whatever a recipe or other settings were made for.
-    name = os.fspath(X) if data is None else data.name
     if str(settings.get("dataset", name)) != name:
         raise InputError(f"X is {name}, and dataset is {shown(settings['dataset'])}: leave out dataset")
     config = Config.of(*layers, **{**settings, "dataset": name})
-    return config, data
+    if is_path:
+        return config, None
+    if isinstance(X, Dataset):
+        if config.task not in (None, X.task):
+            raise InputError(f"{name!r:.60} is for {X.task}, not {shown(config.task)}: leave out the task")
+        return config, X
+    if is_frame(X):
+        return config, from_frame(X, {"y": y, **arrays}, name, config.reading, warnings.warn)
+    if y is None:
+        raise InputError("X is an array, so what it is to predict is missing: give y, too")
+    given = {"X": X, "y": y} | {name: array for name, array in arrays.items() if array is not None}
+    return config, assemble(given, name, config.reading)
 
 
 def carry_out(
@@ -166,6 +188,7 @@ def carry_out(
     *,
     folder: str | None,
     note: Callable[[str], None] = warnings.warn,
+    on_data: Callable[[Dataset], None] | None = None,
     on_epoch: Callable[[History], None] | None = None,
 ) -> Run:
     """Train the network that the settings describe, and write its folder if it is to have one.
@@ -182,6 +205,8 @@ def carry_out(
         Where to write, ``""`` for a new folder in ``runs``; None to write nothing.
     note
         Told in a sentence of what went wrong and ends no run.
+    on_data
+        Called with the data set before it is trained on.
     on_epoch
         Called with the history so far after each epoch.
 
@@ -207,7 +232,10 @@ def carry_out(
         if place is not None:
             run_folder.refuse_sweep(place)
         if data is None:
-            data = datasets.load(config.dataset, config.data_dir, progress=not config.quiet, task=config.task)
+            data = datasets.load(config.dataset, config.data_dir, not config.quiet, config.reading, note)
+        config = config.for_data(len(data.X_train), data.num_features, data.task)
+        if on_data is not None:
+            on_data(data)
         if config.weights_image:
             plots.check_images(data.image_shape)
         check(config, data)  # before anything is removed or written

@@ -3,14 +3,20 @@
 import csv
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xpnet import datasets
 from xpnet.datasets import Dataset
+from xpnet.datasets.columns import take_target
+from xpnet.datasets.frames import is_table, read_table
+from xpnet.datasets.reading import Note, silent
+from xpnet.datasets.targets import encode_targets
 from xpnet.errors import InputError
 from xpnet.runs.config import Config
 from xpnet.runs.experiment import Experiment
@@ -162,12 +168,64 @@ class SavedRun:
         path = self.folder / "config.json"
         return read_file(path, Config) if path.is_file() else {}
 
-    def dataset(self, name: str | None, data_dir: str | None, progress: bool) -> Dataset:
+    def rows(
+        self,
+        name: str | None,
+        data_dir: str | None,
+        split: str | None,
+        *,
+        target: Sequence[str] = (),
+        progress: bool = False,
+        note: Note = silent,
+    ) -> "Labelled":
+        """Load rows to measure the model on: a split of the run's data, or a file that is named.
+
+        Parameters
+        ----------
+        name, data_dir, progress, note
+            As for `xpnet.datasets.load`; None for the data of the run.
+        split
+            ``"train"``, ``"val"`` or ``"test"``; by default test if there are such rows, else val. A table
+            that is named is measured whole, and so is a folder of images without a test set.
+        target
+            Columns of a table that hold what is predicted; by default those of the run.
+
+        Raises
+        ------
+        InputError
+            There is no such data set, it cannot be used, or it is not one for this model.
+        """
+        if name is not None and self.model.columns is not None and is_table(Path(name)):
+            if split is not None:
+                raise InputError(f"--split is of the data of the run, and {name} is measured whole: drop it")
+            return self._table(Path(name), target, note)
+        data = self.dataset(name, data_dir, progress, note)
+        if name is not None and Path(name).is_dir() and split is None and data.X_test is None:
+            X, y = (np.concatenate([getattr(data, f"{a}_{part}") for part in ("train", "val")]) for a in "Xy")
+            return Labelled(data.name, "new", X, y)
+        split = split or ("val" if data.X_test is None else "test")
+        X, y = getattr(data, f"X_{split}"), getattr(data, f"y_{split}")
+        if X is None:
+            raise InputError(f"{data.name} has no test rows: use --split val")
+        return Labelled(data.name, split, X, y)
+
+    def _table(self, path: Path, target: Sequence[str], note: Note) -> "Labelled":
+        """Return all rows of a table that has the columns of the model."""
+        model, columns = self.model, self.model.columns
+        target = tuple(target) or tuple(self.settings().get("target", ()))
+        if not target or columns is None:
+            raise InputError(f"which column of {path} holds what is predicted? Give its name: --target NAME")
+        frame, y, _kept = take_target(read_table(path, self.settings().get("header"), note), target, note)
+        labels = model.labels if model.task == "classification" else None
+        y = encode_targets(y, model.task, labels, len(model.class_names), f"{path}: {target[0]}")
+        return Labelled(str(path), "new", columns.matrix(frame), y)
+
+    def dataset(self, name: str | None, data_dir: str | None, progress: bool, note: Note = silent) -> Dataset:
         """Load the data set that is named, or else that of the run, and see that it fits the model.
 
         Parameters
         ----------
-        name, data_dir, progress
+        name, data_dir, progress, note
             As for `xpnet.datasets.load`; None for those of the run.
 
         Raises
@@ -175,7 +233,9 @@ class SavedRun:
         InputError
             There is none, it cannot be used, or it is not one for this model.
         """
-        if name is None:
+        task, own = self.model.task, name is None
+        settings: Mapping[str, Any] = {}
+        if own:
             try:
                 settings = self.settings()
             except InputError as error:
@@ -183,14 +243,20 @@ class SavedRun:
             name, data_dir = settings.get("dataset"), data_dir or settings.get("data_dir")
         if name is None:
             raise InputError(f"there is no config.json beside {self.path}: name the data set with --dataset")
-        task = self.model.task
-        # Of a file the targets alone may not tell, as of whole numbers to predict.
-        data = datasets.load(name, data_dir, progress=progress, task=task if Path(name).suffix else None)
+        reading = Config.of(settings).reading
+        if Path(name).suffix:  # of a file the targets alone may not tell, as of whole numbers to predict
+            reading = replace(reading, task=task)
+        if self.model.image_shape is not None and Path(name).is_dir():
+            height, width, channels = self.model.image_shape
+            reading = replace(reading, size=(height, width), channels=channels)
+        data = datasets.load(name, data_dir, progress, reading, note)
         if data.task != task:
             raise InputError(
                 f"{data.name} is for {data.task} and the model for {task}: "
                 "give --dataset one like that which it was trained on"
             )
+        if own and data.columns != self.model.columns:
+            raise InputError(f"{data.name} has changed since the run: give the rows to measure by --dataset")
         for what, has, takes in (
             ("features", data.num_features, self.model.num_features),
             (
@@ -206,6 +272,15 @@ class SavedRun:
                     "give --dataset one like that which it was trained on"
                 )
         return _renumbered(data, self.model)
+
+
+class Labelled(NamedTuple):
+    """Rows to measure a model on: what they are called, which of the data set they are, and their targets."""
+
+    name: str
+    split: str
+    X: NDArray[Any]
+    y: NDArray[Any]
 
 
 def _renumbered(data: Dataset, model: Model) -> Dataset:

@@ -15,27 +15,35 @@ from numpy.typing import NDArray
 
 from xpnet.data.augment import Views, check_views
 from xpnet.data.transforms import Preprocessing
+from xpnet.datasets.columns import Columns
 from xpnet.device import dtype_name, to_numpy
 from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.nn.mlp import MLP
+from xpnet.training.intervals import Calibration
 from xpnet.training.model import Model, check_outputs
 from xpnet.training.scale import Scale
 from xpnet.typing import Task
 
 __all__ = ["load_model", "save_model"]
 
-FORMAT = 3
+FORMAT = 4
 """Version of what the description says."""
 
-OF_CLASSES = {"task": "classification", "labels": None, "has_target": False}
-"""What version 2, which held classifications only, did not say; a reader refuses any other."""
+BEFORE: dict[int, dict[str, Any]] = {
+    2: {"task": "classification", "labels": None, "has_target": False},
+    3: {"columns": None, "ratios": 0},
+}
+"""What each earlier version did not say yet, and meant."""
 
 PREFIX = "preprocessing."
 """In front of the names of what the preprocessing was fitted to be."""
 
 TARGET = "target."
 """In front of the names of what the targets were standardised by."""
+
+CALIBRATION = "calibration."
+"""In front of the names of what validation rows say of the errors of a regression."""
 
 _FIX = "give the model.safetensors of a run, or train again"
 _DTYPES = {"float32": "F32", "float64": "F64"}  # in NumPy's words and in those of the file
@@ -56,6 +64,8 @@ class _Description(NamedTuple):
     task: Task
     labels: tuple[Any, ...] | None
     has_target: bool
+    columns: Columns | None
+    ratios: int
     crc32: str = ""
 
     @classmethod
@@ -74,6 +84,8 @@ class _Description(NamedTuple):
             model.task,
             None if model.labels is None else tuple(map(_plain, model.labels)),
             model.target is not None,
+            model.columns,
+            0 if model.calibration is None else len(model.calibration.ratio),
         )
 
     @classmethod
@@ -91,13 +103,15 @@ class _Description(NamedTuple):
             None if found["networks"] is None else int(found["networks"]),
             found["dtype"],
             int(found["num_features"]),
-            Preprocessing(**found["preprocessing"]),
+            _preprocessing(found["preprocessing"], int(found["num_features"])),
             found["averaging"],
             tuple(map(str, found["class_names"])),
             image_shape,
             found["task"],
             None if found["labels"] is None else tuple(map(_plain, found["labels"])),
             bool(found["has_target"]),
+            None if found["columns"] is None else Columns.from_json(found["columns"]),
+            int(found["ratios"]),
             found["crc32"],
         )
         check_outputs(
@@ -109,12 +123,19 @@ class _Description(NamedTuple):
         )
         if description.preprocessing.output_features(description.num_features) != description.mlp.sizes[0]:
             raise ValueError("the preprocessing does not fit the network")
+        columns = description.columns
+        if columns is not None and len(columns.columns) != description.num_features:
+            raise ValueError("the columns do not fit the preprocessing")
         description.arrays()
         return description
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""
-        return self._asdict() | {"mlp": asdict(self.mlp), "preprocessing": asdict(self.preprocessing)}
+        return self._asdict() | {
+            "mlp": asdict(self.mlp),
+            "preprocessing": asdict(self.preprocessing),
+            "columns": None if self.columns is None else self.columns.as_json(),
+        }
 
     def arrays(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Return dtype and shape of each array."""
@@ -125,6 +146,9 @@ class _Description(NamedTuple):
         exact = {f"{PREFIX}{name}": shape for name, shape in fitted.items()}
         if self.has_target:
             exact |= {f"{TARGET}{name}": self.mlp.sizes[-1:] for name in Scale._fields}
+        if self.ratios:
+            exact[f"{CALIBRATION}noise"] = self.mlp.sizes[-1:]
+            exact[f"{CALIBRATION}ratio"] = (self.ratios, *self.mlp.sizes[-1:])
         return params | {name: (_DTYPES["float64"], shape) for name, shape in exact.items()}
 
 
@@ -152,6 +176,9 @@ def save_model(path: Path, model: Model) -> None:
     if model.target is not None:
         for name, value in model.target._asdict().items():
             arrays[f"{TARGET}{name}"] = np.ascontiguousarray(value, np.float64)
+    if model.calibration is not None:
+        for name, value in model.calibration._asdict().items():
+            arrays[f"{CALIBRATION}{name}"] = np.ascontiguousarray(value, np.float64)
     described = _Description.of_model(model).as_dict()
     described["crc32"] = _checksum(described, arrays)
     # One entry: safetensors writes several in a new order each time, and the same model should be
@@ -199,6 +226,8 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     if _checksum(described, arrays) != description.crc32:
         raise InputError(f"{path} is damaged, its checksum is wrong: {_FIX}")
     target = {name: arrays.pop(f"{TARGET}{name}") for name in Scale._fields if description.has_target}
+    of_errors = Calibration._fields if description.ratios else ()
+    calibration = {name: arrays.pop(f"{CALIBRATION}{name}") for name in of_errors}
     return Model(
         description.mlp,
         {name: value for name, value in arrays.items() if not name.startswith(PREFIX)},
@@ -210,6 +239,8 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         description.task,
         description.labels,
         Scale(**target) if target else None,
+        Calibration(**calibration) if calibration else None,
+        description.columns,
     )
 
 
@@ -220,16 +251,36 @@ def _read_description(path: Path, metadata: Mapping[str, str]) -> tuple[dict[str
     try:
         found = json.loads(metadata["xpnet"])
         version = found["format"]
-        if version == FORMAT:
-            return found, _Description.of_json(found)
-        if version == 2:
-            return found, _Description.of_json(found | OF_CLASSES)
+        if version == FORMAT or version in BEFORE:
+            unsaid = {
+                name: value
+                for at, values in BEFORE.items()
+                if at >= version
+                for name, value in values.items()
+            }
+            return found, _Description.of_json(unsaid | found)
     except Exception as error:  # text that anyone may have written can fail in any way
         raise InputError(f"{path} is damaged, its description makes no sense: {_FIX}") from error
     raise InputError(
-        f"{path} has format {reprlib.repr(version)} and this version of xpnet reads 2 and {FORMAT}: "
+        f"{path} has format {reprlib.repr(version)} and this version of xpnet reads 2 to {FORMAT}: "
         "load it with the version that wrote it"
     )
+
+
+def _preprocessing(found: Mapping[str, Any], num_features: int) -> Preprocessing:
+    """Return the preprocessing with these fields; any exception if they are something else."""
+    fields: dict[str, Any] = {
+        name: tuple(map(int, value)) if isinstance(value, list) else value for name, value in found.items()
+    }
+    how = Preprocessing(**fields)
+    of_table = how.kind == "table"
+    if (how.sizes is not None) != of_table or (
+        of_table and (len(how.sizes or ()) != 3 or min(how.sizes or (0,)) < 0)
+    ):
+        raise ValueError("the preprocessing has not the sizes of a table")
+    if how.categories is not None and len(how.categories) != num_features:
+        raise ValueError("the preprocessing does not fit the columns")
+    return how
 
 
 def _compare(

@@ -96,6 +96,7 @@ def train(
             hyper=hyper,
             sources=sources_of(configs),
             stopping=Patience(config.patience),
+            target=prepared.target,
             epochs=epochs,
             after=after,
             on_epoch=on_epoch,
@@ -182,7 +183,7 @@ def scores(config: Config, mlp: MLP, params: Params, prepared: Prepared, device:
         y_train, y_val = map(prepared.target.apply, (data.y_train, data.y_val))
 
     X_val: Any = validation.X
-    apply_val: Callable[[Array], Array] = _as_it_is
+    apply_val: Callable[[Array], Array] = validation.prepare or _as_it_is
     if config.averaging != "none":  # views are of raw rows, as a model has them: in floats of the device
         floats = data.X_val.dtype.kind == "f"
         X_val = data.X_val.astype(config.dtype, copy=False) if floats else data.X_val

@@ -1,7 +1,7 @@
 """From a data set on the host to rows on the device, ready to train on; and whether settings fit the data."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -10,15 +10,22 @@ from numpy.typing import NDArray
 
 from xpnet.data import augment, transforms
 from xpnet.data.feed import Feed
+from xpnet.data.transforms import Preprocessing
 from xpnet.data.weights import by_class, unit_of
 from xpnet.datasets import Dataset
 from xpnet.device import Device
 from xpnet.errors import InputError
+from xpnet.nn.mlp import MLP
 from xpnet.runs.config import Config
+from xpnet.training import monitors
 from xpnet.training.scale import Scale
 from xpnet.typing import Array
 
-__all__ = ["Prepared", "check", "prepare"]
+__all__ = ["Prepared", "check", "prepare", "preprocessing_of"]
+
+ENCODED = 2**26
+"""Inputs of a table's training rows up to which they are made once, 256 MB in float32; more are made batch by
+batch."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +40,8 @@ class Prepared:
         Training rows.
     validation
         Validation rows as the network takes them.
-    fitted
-        What the preprocessing was fitted to be, on the host.
+    how, fitted
+        The preprocessing, and what it was fitted to be, on the host.
     apply
         The preprocessing on the device.
     target
@@ -44,9 +51,22 @@ class Prepared:
     data: Dataset
     feed: Feed = field(repr=False)
     validation: Feed = field(repr=False)
+    how: Preprocessing
     fitted: dict[str, NDArray[np.float64]] = field(repr=False)
     apply: Callable[[Array], Array] = field(repr=False)
     target: Scale | None = None
+
+    def mlp(self, config: Config) -> MLP:
+        """Return the network of some settings on these data."""
+        return config.mlp(self.how.output_features(self.data.num_features), self.data.num_outputs)
+
+
+def preprocessing_of(config: Config, data: Dataset) -> Preprocessing:
+    """Return what is done to the rows of a data set, before it is fitted to them."""
+    how = config.preprocessing
+    if how.kind != "table" or data.columns is None:
+        return how
+    return replace(how, categories=tuple(len(column.categories) for column in data.columns.columns))
 
 
 def check(config: Config, data: Dataset) -> None:
@@ -60,11 +80,10 @@ def check(config: Config, data: Dataset) -> None:
     """
     config.num_steps(len(data.X_train))
     config.loss_of(data.task)
-    config.mlp(data.num_features, data.num_outputs)
+    monitors.check(config.monitor, data.task, data.y_val, data.weight_val)
+    preprocessing_of(config, data).output_features(data.num_features)
     augment.check(config.augmentation, data.image_shape)
     augment.check_views(config.averaging, data.image_shape)
-    if data.task == "regression" and config.label_smoothing:
-        raise InputError("--label-smoothing is for classes and labels: drop it for numbers")
     if _weights(config, data) is not None and config.mixup:
         raise InputError("--mixup makes one row of two: give weights or --mixup, not both")
 
@@ -81,7 +100,7 @@ def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
     InputError
         A value is too large for the dtype; see also `xpnet.data.transforms.fit`.
     """
-    how, dtype = config.preprocessing, config.dtype
+    how, dtype = preprocessing_of(config, data), config.dtype
     target = Scale.of(data.y_train, data.weight_train) if data.task == "regression" else None
     weight, weight_val = _weights(config, data), data.weight_val
 
@@ -92,28 +111,36 @@ def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
 
     with device.active():
         fitted = transforms.fit(how, data.X_train, device, dtype)
+        how = transforms.complete(how, fitted)
         on_device = {name: device.put(value, dtype) for name, value in fitted.items()}
         apply = partial(transforms.apply, device.xp, how, on_device)
         whole = data.X_train.dtype
         smaller = whole.kind in "iu" and whole.itemsize < np.dtype(dtype).itemsize
         raw = bool(config.augmentation) or (device.keeps_raw and smaller and "matrix" not in fitted)
+        inputs = how.output_features(data.num_features)
+        many = how.kind == "table" and len(data.X_train) * inputs > ENCODED
+
+        def put_rows(X: NDArray[Any], raw: bool) -> Array:
+            if raw:
+                return device.put(X, dtype if X.dtype.kind == "f" else None)
+            return transforms.apply_all(device, how, fitted, X, dtype)
+
         feed = Feed(
-            device.put(data.X_train)
-            if raw
-            else transforms.apply_all(device, how, fitted, data.X_train, dtype),
+            put_rows(data.X_train, raw or many),
             put_targets(data.y_train),
-            apply if raw else None,
+            apply if raw or many else None,
             config.augmentation,
             data.image_shape if config.augmentation else None,
             device.put(_mean_image(data)) if config.cutout else None,
             None if weight is None else device.put(weight / unit_of(weight), dtype),
         )
         validation = Feed(
-            transforms.apply_all(device, how, fitted, data.X_val, dtype),
+            put_rows(data.X_val, many),
             put_targets(data.y_val),
+            apply if many else None,
             weight=None if weight_val is None else device.put(weight_val / unit_of(weight_val), dtype),
         )
-    return Prepared(data, feed, validation, fitted, apply, target)
+    return Prepared(data, feed, validation, how, fitted, apply, target)
 
 
 def _weights(config: Config, data: Dataset) -> NDArray[np.float64] | None:

@@ -5,23 +5,24 @@ from typing import Any
 
 from xpnet.errors import InputError
 from xpnet.runs.names import flag
-from xpnet.values import COUNT, DEVIATION, NOT_NEGATIVE, POSITIVE, WIDTH, Range, below_one, between
+from xpnet.values import DEVIATION, NOT_NEGATIVE, POSITIVE, WIDTH, Range, below_one, between
 
 __all__ = ["check"]
 
 _RANGES: dict[Range, tuple[str, ...]] = {
     # What lies above has no use, and libraries fail on it in ways of their own.
-    between(1, 10**4): ("ensemble",),
-    between(1, 10**6): ("epochs", "step_epochs", "patience", "checkpoint_every"),
-    COUNT: ("components",),
+    between(1, 10**4): ("ensemble", "size"),
+    between(1, 10**6): ("step_epochs", "patience", "checkpoint_every"),
+    between(0, 10**6): ("epochs",),
+    between(0, 1000): ("bins",),
     WIDTH: ("hidden",),
     between(1, 10**8): ("iterations",),
-    between(1, 10**9): ("batch_size",),
+    between(0, 10**9): ("batch_size", "components"),
     between(0, 2**64 - 1): ("seed", "batch_seed"),
     NOT_NEGATIVE: ("learning_rate", "learning_rate_decay", "reg", "weight_decay", "mixup", "min_delta"),
     POSITIVE: ("epsilon", "clip_norm", "max_time"),
     DEVIATION: ("init_std",),
-    Range("above 0 and below 1", lambda x: 0 < x < 1): ("peak",),
+    Range("above 0 and below 1", lambda x: 0 < x < 1): ("peak", "validation_fraction"),
 }
 _BELOW_ONE = ("warmup", "dropout", "input_dropout", "label_smoothing", "momentum", "beta2", "ema")
 
@@ -65,7 +66,7 @@ def _check_together(config: Any) -> None:
         raise InputError("--device mps knows no float64: use --dtype float32, or --device cpu")
     if (config.iterations is None) == (config.epochs is None):
         raise InputError("give either --iterations or --epochs")
-    if config.norm == "batch" and config.batch_size < 2:
+    if config.norm == "batch" and config.batch_size == 1:
         raise InputError("--norm batch needs the statistics of a batch: give a --batch-size of 2 or more")
     if config.loss == "hinge" and (config.mixup or config.label_smoothing):
         raise InputError("--loss hinge takes one class a row: drop --mixup and --label-smoothing")

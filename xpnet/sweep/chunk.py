@@ -100,7 +100,7 @@ def train_chunk(
     """
     numbers = list(task.configs)
     configs = [task.configs[k] for k in numbers]
-    mlp = configs[0].mlp(prepared.data.num_features, prepared.data.num_outputs)
+    mlp = prepared.mlp(configs[0])
     began = time.perf_counter()
     # One BLAS thread however many stacks train at a time: the last bits depend on their number.
     with one_blas_thread(

@@ -1,7 +1,6 @@
 """How a sweep is cut up: one stack per shape, stacks into chunks that fit memory and cache, rungs."""
 
 import math
-import os
 import time
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from xpnet.data.batches import batches_per_epoch, epoch_ends
-from xpnet.device import Device, of_step, one_blas_thread
+from xpnet.device import Device, cores, of_step, one_blas_thread
 from xpnet.nn.mlp import EXPANSION, MLP
 from xpnet.runs.config import Config
 from xpnet.runs.networks import hyper_of, initial, share_inputs, sources_of
@@ -24,7 +23,6 @@ from xpnet.typing import Task
 __all__ = [
     "Cut",
     "choose_cut",
-    "cores",
     "count_halvings",
     "epochs_of_rung",
     "fits_in_memory",
@@ -158,7 +156,7 @@ def choose_cut(configs: Sequence[Config], prepared: Prepared, device: Device, ma
     max_nets
         The most networks in a stack; no limit but memory by default.
     """
-    mlp = configs[0].mlp(prepared.data.num_features, prepared.data.num_outputs)
+    mlp = prepared.mlp(configs[0])
     fit = fits_in_memory(mlp, configs, device, prepared.data.task)
     most = min(len(configs), max_nets or len(configs), fit)
     if not device.is_host:
@@ -188,11 +186,6 @@ def choose_cut(configs: Sequence[Config], prepared: Prepared, device: Device, ma
         if time.perf_counter() - began > CALIBRATION_SHARE * best_seconds:
             break
     return best
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _seconds_per_step(

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import signal
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from xpnet import datasets
 from xpnet.datasets import Dataset
+from xpnet.datasets.reading import Note
 from xpnet.device import get_device
 from xpnet.errors import InputError
 from xpnet.files import replacing
@@ -52,7 +52,7 @@ NOT_FOR_SWEEPS = {
 
 
 def search(
-    X: ArrayLike | Dataset | str | os.PathLike[str],
+    X: Any,
     y: ArrayLike | None = None,
     grid: Mapping[str, Any] | None = None,
     *,
@@ -118,8 +118,8 @@ def search(
     >>> len(table.rows), table.best.summary["val_accuracy"] == table.rows[0]["val_score"]
     (4, True)
     """
-    arrays = {name: settings.pop(name, None) for name in ARRAYS} | {"task": settings.get("task")}
-    base, data = what_is_given(X, y, arrays, recipe, None, settings)
+    arrays = {name: settings.pop(name, None) for name in ARRAYS}
+    base, data = what_is_given(X, y, arrays, recipe, None, settings, alone=True)
     configs = configs_of(
         grid or {},
         base,
@@ -208,6 +208,7 @@ def carry_out(
     halving: bool = False,
     max_nets: int | None = None,
     executor: Executor | None = None,
+    note: Note = warnings.warn,
 ) -> Sweep:
     """Train the networks of a sweep, and write its folder if it is to have one.
 
@@ -223,6 +224,8 @@ def carry_out(
         Looked at before each step: once one was received, the sweep ends, and is not complete.
     halving, max_nets, executor
         As for `search`.
+    note
+        Told what was guessed or left out of the data.
 
     Returns
     -------
@@ -254,10 +257,11 @@ def carry_out(
     with claimed as place:
         if place is not None and (place / "model.safetensors").exists():
             raise InputError(f"{place} holds a run, which the sweep's best would hide: give another --out")
-        loaded = data or datasets.load(base.dataset, base.data_dir, progress=not base.quiet, task=base.task)
+        loaded = data or datasets.load(base.dataset, base.data_dir, not base.quiet, base.reading, note)
         if base.weights_image:
             plots.check_images(loaded.image_shape)
         num_rows = len(loaded.X_train)
+        configs = [config.for_data(num_rows, loaded.num_features, loaded.task) for config in configs]
         halvings = count_halvings(configs, num_rows) if halving else 0
         total, score = total_steps(configs, num_rows, halvings), SCORE_OF[loaded.task]
         with signals.listening(), display.start(configs, total, base.quiet, score) as screen:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from xpnet.datasets.reading import SETTINGS as READING
 from xpnet.errors import InputError
 from xpnet.runs.config import Config
 from xpnet.runs.settings import kinds_of, refuse_unknown
@@ -31,7 +32,16 @@ __all__ = [
 Point = dict[str, Any]
 """Hyper-parameters of one network by the name of the setting."""
 
-SAME_FOR_ALL = ("dataset", "data_dir", "task", "device", "backend", "precision", "compile", "dtype")
+SAME_FOR_ALL = (
+    "dataset",
+    "data_dir",
+    *READING,
+    "device",
+    "backend",
+    "precision",
+    "compile",
+    "dtype",
+)
 """Settings that a sweep shares: its networks are compared on one data set, which is loaded once."""
 
 

@@ -17,21 +17,20 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from xpnet import datasets
-from xpnet.datasets import Dataset
-from xpnet.device import Device, Options, get_device
+from xpnet.datasets import Dataset, Reading
+from xpnet.device import Device, Options, cores, get_device
 from xpnet.errors import DeviceError, InputError
 from xpnet.runs.config import Config
 from xpnet.runs.preparation import Prepared, prepare
 from xpnet.sweep.chunk import Outcome, Task, train_chunk
-from xpnet.sweep.plan import Cut, choose_cut, cores
+from xpnet.sweep.plan import Cut, choose_cut
 from xpnet.training.history import Row
-from xpnet.typing import Task as Predicted
 from xpnet.values import shown
 
 __all__ = ["Here", "There", "check_executor", "load_of", "train_on_worker"]
 
-Named: TypeAlias = tuple[str, str | None, Predicted | None]
-"""Name, folder and task of a data set that each worker loads for itself."""
+Named: TypeAlias = tuple[str, str | None, Reading]
+"""Name and folder of a data set that each worker loads for itself, and how it is read."""
 
 PREPARED = 2
 """Data sets, each prepared in another way, that are kept: as many as two cores may work on at a time."""
@@ -136,7 +135,7 @@ class There:
         stop: Callable[[], bool],
     ) -> None:
         self._executor = executor
-        self._source = data or (config.dataset, config.data_dir, config.task)
+        self._source = data or (config.dataset, config.data_dir, config.reading)
         if device is None:
             self._options = Options(config.device, config.backend, config.precision, config.compile)
         else:
@@ -184,10 +183,10 @@ def train_on_worker(task: Task, source: Dataset | Named, options: Options) -> Ou
 
 
 @lru_cache(maxsize=1)
-def _loaded(name: str, data_dir: str | None, task: Predicted | None, options: Options) -> Preparations:
-    return Preparations(datasets.load(name, data_dir, task=task), get_device(*options))
+def _loaded(name: str, data_dir: str | None, reading: Reading, options: Options) -> Preparations:
+    return Preparations(datasets.load(name, data_dir, reading=reading), get_device(*options))
 
 
 def load_of(config: Config) -> Dataset:
     """Return the data set that settings name."""
-    return datasets.load(config.dataset, config.data_dir, task=config.task)
+    return datasets.load(config.dataset, config.data_dir, reading=config.reading)

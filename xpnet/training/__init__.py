@@ -3,8 +3,9 @@
 `loop.fit` is the loop. What may differ is handed to it: how to train (`regime`), how fast (`schedules`),
 which rows and keys come when (`draws`), when to stop (`stopping`). `step` is one step, `evaluation`
 measures after an epoch, `divergence` goes back to the last finite state, `interrupt` is Ctrl-C, `history`
-what was measured. `model` takes raw rows (`raw_rows` checks them) and predicts; `scoring` says how often it
-is right.
+what was measured. `monitors` choose the best epoch by one of the `measures` of predictions. `model` takes raw
+rows (`raw_rows` checks them) and predicts; `scoring` says how often it is right, and `intervals` how far off
+a number may be.
 
-May import: device, nn, data.
+May import: device, nn, datasets, data.
 """

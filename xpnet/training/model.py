@@ -11,10 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from xpnet.data import transforms
 from xpnet.data.augment import Views, views
 from xpnet.data.transforms import Preprocessing
+from xpnet.datasets.columns import Columns
+from xpnet.datasets.tables import is_frame
 from xpnet.device import Device, dtype_name, get_device, to_numpy
 from xpnet.errors import InputError
 from xpnet.nn.mlp import MLP
 from xpnet.training import scoring
+from xpnet.training.intervals import Calibration, calibrate, interval, spread_of
 from xpnet.training.raw_rows import RowError, checked
 from xpnet.training.scale import Scale
 from xpnet.typing import Array, Params, Task
@@ -48,6 +51,11 @@ class Model:
         What the number of a class stands for: ints, strings, bools or floats; None for the number itself.
     target
         What the network's numbers are in units of, of a regression; None for those of the targets.
+    calibration
+        What its validation rows say of the errors of a regression, for `predict_interval`; None if unknown.
+    columns
+        The columns of the table that it was trained on. Rows may then be frames, whose columns are found by
+        their names, or the matrix that `Columns.matrix` makes of them, with NaN for gaps.
 
     Raises
     ------
@@ -65,6 +73,8 @@ class Model:
     task: Task = "classification"
     labels: tuple[Any, ...] | None = None
     target: Scale | None = None
+    calibration: Calibration | None = None
+    columns: Columns | None = None
 
     def __post_init__(self) -> None:
         check_outputs(self.mlp, self.task, self.class_names, self.labels, self.target is not None)
@@ -162,9 +172,76 @@ class Model:
         """
         if self.task == "regression":
             raise InputError("a regression predicts numbers, which have no probabilities: use predict")
-        P = self._predictions(X, device, self.output)
-        one_of_two = P.shape[1] < len(self.class_names)
-        return np.concatenate([1.0 - P, P], axis=1) if one_of_two else P
+        return self._of_two(self._predictions(X, device, self.output))
+
+    def members(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[Any]:
+        """Return what each network predicts by itself, ``(networks, rows, …)``; parameters as for `scores`.
+
+        Probabilities of each class or label; of a regression numbers ``(networks, rows, outputs)``, in
+        float64. One network is an ensemble of one.
+        """
+        if self.task == "regression":
+            numbers = self._numbers(X, device)
+            return numbers if self.target is None else self.target.undo(numbers)
+        return self._of_two(self._predictions(X, device, self.output, averages=False))
+
+    def calibrated(
+        self,
+        X: ArrayLike,
+        y: NDArray[np.float64],
+        device: str | Device = "cpu",
+        weight: NDArray[np.float64] | None = None,
+    ) -> "Model":
+        """Return the same regression with what validation rows say of its errors, for `predict_interval`.
+
+        Parameters
+        ----------
+        X, y, device, weight
+            As for `score`.
+        """
+        members = self._numbers(X, device)
+        y = y if self.target is None else self.target.apply(y)
+        with np.errstate(all="ignore"):  # what a network that diverged says may overflow when squared
+            found = calibrate(y, members.mean(axis=0), spread_of(members), weight)
+        known = all(np.isfinite(array).all() for array in found)
+        return replace(self, calibration=found if known else None)
+
+    def predict_interval(
+        self, X: ArrayLike, coverage: float = 0.9, device: str | Device = "cpu"
+    ) -> NDArray[np.float64]:
+        """Return the interval about each number that holds it with some probability.
+
+        It is ``mean ± q · √(spread² + s²)``, as `xpnet.training.intervals` says.
+
+        Parameters
+        ----------
+        X, device
+            As for `scores`.
+        coverage
+            The probability.
+
+        Returns
+        -------
+        ndarray
+            Lower and upper end: ``(rows, 2)`` of one output, ``(rows, outputs, 2)`` of several.
+
+        Raises
+        ------
+        InputError
+            As for `scores`; or it is no regression, was not calibrated, or the coverage is none.
+        """
+        if self.task != "regression":
+            raise InputError(f"intervals are of numbers, not of a {self.task}: use predict_proba")
+        if self.calibration is None:
+            raise InputError(
+                "the model does not hold the errors on its validation rows, which intervals are made of: "
+                "train it again"
+            )
+        members = self._numbers(X, device)
+        ends = interval(self.calibration, members.mean(axis=0), spread_of(members), coverage)
+        if self.target is not None:
+            ends = np.stack([self.target.undo(end) for end in np.moveaxis(ends, -1, 0)], axis=-1)
+        return ends.squeeze(axis=1) if ends.shape[1] == 1 else ends
 
     def predict(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[Any]:
         """Return what is predicted of raw rows; see `scores`.
@@ -218,16 +295,26 @@ class Model:
         InputError
             As for `scores`, or there are no rows, or not as many in ``y``.
         """
-        rows, device = checked(X, self.num_features, self.dtype), get_device(device)
+        rows, device = self._checked(X), get_device(device)
         y = to_numpy(y)
-        shape = rows.shape[:1] if self.task == "classification" else (rows.shape[0], *self.mlp.sizes[-1:])
-        if y.shape != shape or not rows.shape[0]:
-            raise InputError(f"y has shape {y.shape}: give {shape}, of one row or more")
+        self.check_targets(y, rows.shape[0])
         if self.target is not None:  # of which R² is the same
             y = self.target.apply(y)
         with device.active():
             found = self._parts(rows, device, self.output)
             return float(scoring.score(device, found, y, self.output, weight))
+
+    def check_targets(self, y: NDArray[Any], rows: int) -> None:
+        """Refuse targets that are not one for each row, as for `score`.
+
+        Raises
+        ------
+        InputError
+            There are no rows, or not as many in ``y``.
+        """
+        shape = (rows,) if self.task == "classification" else (rows, *self.mlp.sizes[-1:])
+        if y.shape != shape or not rows:
+            raise InputError(f"y has shape {y.shape}: give {shape}, of one row or more")
 
     def fold(self) -> "Model":
         """Return the same model without preprocessing, which becomes part of the first layer.
@@ -247,14 +334,35 @@ class Model:
             fitted={"mean": np.zeros(self.num_features)},
         )
 
-    def _predictions(self, X: ArrayLike, device: str | Device, output: str) -> NDArray[Any]:
-        """Return what ``output`` makes of the scores ``(rows, outputs)``, averaged, on the host."""
-        rows, device = checked(X, self.num_features, self.dtype), get_device(device)
-        found, done = [np.empty((0, self.mlp.sizes[-1]), self.dtype)], 0
+    def _of_two(self, P: NDArray[Any]) -> NDArray[Any]:
+        """Return the probability of both classes where an output has that of the second alone."""
+        one_of_two = P.shape[-1] < len(self.class_names)
+        return np.concatenate([1.0 - P, P], axis=-1) if one_of_two else P
+
+    def _numbers(self, X: ArrayLike, device: str | Device) -> NDArray[np.float64]:
+        """Return what each network of a regression predicts, ``(networks, rows, outputs)`` in its units."""
+        return np.asarray(self._predictions(X, device, "identity", averages=False), np.float64)
+
+    def _checked(self, X: Any) -> Any:
+        """Return raw rows as an array on the host, or a sparse matrix, after all checks."""
+        if self.columns is not None and is_frame(X):
+            X = self.columns.matrix(X)
+        return checked(X, self.num_features, self.dtype, gaps=self.preprocessing.kind == "table")
+
+    def _predictions(
+        self, X: ArrayLike, device: str | Device, output: str, averages: bool = True
+    ) -> NDArray[Any]:
+        """Return what ``output`` makes of the scores ``(rows, outputs)``, averaged, on the host.
+
+        Without ``averages`` over the networks they are ``(networks, rows, outputs)``.
+        """
+        rows, device = self._checked(X), get_device(device)
+        nets = () if averages else (self.networks or 1,)
+        found, done = [np.empty((*nets, 0, self.mlp.sizes[-1]), self.dtype)], 0
         with device.active():
-            for of_part in self._parts(rows, device, output):
-                P = device.to_host(of_part)
-                finite = np.isfinite(P).all(axis=-1)
+            for of_part in self._parts(rows, device, output, averages):
+                P = np.reshape(device.to_host(of_part), (*nets, -1, self.mlp.sizes[-1]))
+                finite = np.isfinite(P).all(axis=(*range(len(nets)), -1))
                 if not finite.all():
                     raise RowError(
                         done + int(finite.argmin()),
@@ -262,10 +370,10 @@ class Model:
                         "divide them as the training rows were, or train again with a lower learning rate",
                     )
                 found.append(P)
-                done += len(P)
-        return np.concatenate(found)
+                done += P.shape[-2]
+        return np.concatenate(found, axis=-2)
 
-    def _parts(self, rows: Any, device: Device, output: str) -> Iterator[Array]:
+    def _parts(self, rows: Any, device: Device, output: str, averages: bool = True) -> Iterator[Array]:
         """Yield the same for checked rows, part by part, on the device."""
         params = {name: device.put(to_numpy(value)) for name, value in self.params.items()}
         fitted = {name: device.put(value, self.dtype) for name, value in self.fitted.items()}
@@ -278,7 +386,7 @@ class Model:
             if part.dtype.kind == "f":  # not every device has the dtype of the rows
                 part = part.astype(self.dtype, copy=False)
             for P in scoring.predictions(device, self.mlp, params, part, prepare, of_views, output):
-                yield P if self.networks is None else device.xp.mean(P, axis=0)
+                yield P if self.networks is None or not averages else device.xp.mean(P, axis=0)
 
 
 def check_outputs(

@@ -33,7 +33,7 @@ class RowError(InputError):
         return f"row {self.row} of X {self.problem}"
 
 
-def checked(X: Any, num_features: int, dtype: str) -> Any:
+def checked(X: Any, num_features: int, dtype: str, gaps: bool = False) -> Any:
     """Return rows on the host: an array, or a sparse matrix of SciPy's in CSR.
 
     Parameters
@@ -44,6 +44,8 @@ def checked(X: Any, num_features: int, dtype: str) -> Any:
         Of the model.
     dtype
         Of its parameters, beyond whose range no value may be.
+    gaps
+        Whether NaN stands for a value that is not known.
 
     Raises
     ------
@@ -62,28 +64,31 @@ def checked(X: Any, num_features: int, dtype: str) -> Any:
     if X.dtype.kind not in "biuf":
         raise InputError(f"X has dtype {X.dtype}: give real numbers, as X.astype(np.float32)")
     if X.dtype.kind == "f":
-        _check_values(X, dtype)
+        _check_values(X, dtype, gaps)
     return X
 
 
-def _check_values(X: Any, dtype: str) -> None:
+def _check_values(X: Any, dtype: str, gaps: bool) -> None:
     is_sparse = hasattr(X, "tocsr")
     most = min(float(np.finfo(dtype).max), float(np.finfo(X.dtype).max))
-    first = _first_beyond(X.data if is_sparse else X, most)
+    first = _first_beyond(X.data if is_sparse else X, most, gaps)
     if first is None:
         return
     row = int(np.searchsorted(X.indptr, first, "right")) - 1 if is_sparse else first
     values = X.data[first] if is_sparse else X[row]
-    if np.isfinite(values).all():
+    if not np.isinf(values).any() and (gaps or not np.isnan(values).any()):
         raise RowError(row, f"holds values too large for {dtype}: divide them as the training rows were")
-    raise RowError(row, "holds NaN or infinity: drop such rows or replace the values")
+    raise RowError(
+        row, f"holds {'infinity' if gaps else 'NaN or infinity'}: drop such rows or replace the values"
+    )
 
 
-def _first_beyond(values: NDArray[Any], most: float) -> int | None:
+def _first_beyond(values: NDArray[Any], most: float, gaps: bool) -> int | None:
     """Return the first row, or number, that holds NaN or is beyond ``most`` in size; None if none is."""
     step = max(1, CHUNK * len(values) // max(1, values.size))
     for start in range(0, len(values), step):
-        fits = np.abs(values[start : start + step]) <= most  # NaN does not
+        part = values[start : start + step]
+        fits = ~(np.abs(part) > most) if gaps else np.abs(part) <= most  # the second is not so of NaN
         fits = fits if fits.ndim == 1 else fits.all(axis=1)
         if not fits.all():
             return start + int(fits.argmin())

@@ -1,0 +1,194 @@
+"""Columns of a table as inputs of a network: numbers along straight lines, categories one by one, gaps.
+
+Of a number ``z``, standardised, the network gets itself and its place in each of some bins that hold equally
+many training rows: 0 below the bin, 1 above, and along a straight line between (piecewise-linear encoding,
+Gorishniy et al. 2022, https://arxiv.org/abs/2203.05556). The first layer makes of these any function that is
+linear in each bin, which one number alone can't give it. Of a category it gets a 1 for the one that it is; of
+a column that had gaps in training, a 1 for a gap. All are centred, and a gap is 0 where its number would be.
+
+Every input is one of three kinds, so that all of a kind are made in a few operations, on any device:
+
+    ramps    clip((z[source] - start) * slope, least, most) - mean
+    steps    (z[source] == code) - mean
+    gaps     isnan(z[source]) - mean
+
+Codes of categories count from 0; -1 is a category that training did not know, NaN is a gap.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.errors import InputError
+from xpnet.typing import Array, Namespace, Params
+
+__all__ = ["apply", "fit", "sizes"]
+
+ROWS = {"ramps": 6, "steps": 3, "gaps": 2}
+"""Numbers that describe an input of each kind, in the order in which the formulas above have them."""
+
+FARTHEST = 5.0
+"""Deviations beyond which a number counts as so many: one wild value must not outshout all others."""
+
+CLOSEST = 1e-5
+"""Deviations, or parts of a number beyond one deviation, below which two edges are one."""
+
+MOST_BINS, MOST_INPUTS = 24, 512
+"""Bins of a number, and of all numbers together, where nobody says how many."""
+
+SAMPLE = 100_000
+"""Rows that quantiles are taken of, at most."""
+
+
+def fit(
+    X: NDArray[Any], categories: Sequence[int], bins: int | None = None
+) -> dict[str, NDArray[np.float64]]:
+    """Find out how the columns of training rows become inputs.
+
+    Parameters
+    ----------
+    X
+        ``(rows, columns)``: numbers, codes of categories, and NaN for gaps.
+    categories
+        Of each column the number of its categories; 0 for a column of numbers.
+    bins
+        Most bins of a number; 0 for none, None for what suits the number of columns. Values that are few have
+        a bin between each two, if they fit.
+
+    Returns
+    -------
+    dict
+        Float64 arrays: ``mean`` and ``scale`` ``(columns,)`` of numbers, 0 and 1 of categories; ``ramps``
+        ``(6, inputs)``, ``steps`` ``(3, inputs)`` and ``gaps`` ``(2, inputs)``, as the formulas of this module
+        have them.
+
+    Raises
+    ------
+    InputError
+        No column has a value.
+    """
+    if bins is None:
+        numbers = sum(not count for count in categories)
+        bins = min(MOST_BINS, MOST_INPUTS // max(1, numbers))
+    mean, scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
+    found: dict[str, list[NDArray[np.float64]]] = {kind: [] for kind in ROWS}
+    # Drawn, not evenly spaced: rows may come in a rhythm.
+    few = len(X) <= SAMPLE
+    sample = np.arange(len(X)) if few else np.random.default_rng(0).choice(len(X), SAMPLE, replace=False)
+    for column, count in enumerate(categories):
+        values = np.asarray(X[:, column], np.float64)
+        is_gap = np.isnan(values)
+        share = is_gap.mean()
+        if count:
+            of_each = np.bincount(values[values >= 0].astype(np.int64), minlength=count) / len(X)
+            code = np.flatnonzero(of_each)  # weights of another would learn nothing
+            found["steps"].append(np.stack([np.full(code.size, column), code, of_each[code]]))
+        elif share < 1:
+            mean[column], scale[column] = _moments(values[~is_gap])
+            z = (values[sample] - mean[column]) * scale[column]
+            z = z[~np.isnan(z)]
+            ramps = _ramps(z, bins)
+            means = _ramp(z[:, None], *ramps).mean(axis=0) if z.size else np.zeros(ramps.shape[1])
+            found["ramps"].append(np.stack([np.full(ramps.shape[1], column), *ramps, means]))
+        if 0 < share < 1:
+            found["gaps"].append(np.array([[column], [share]]))
+    if not (found["ramps"] or found["steps"]):
+        raise InputError("no column has a value in any training row: give a column that has")
+    joined = {
+        kind: np.concatenate([np.empty((rows, 0)), *found[kind]], axis=1) for kind, rows in ROWS.items()
+    }
+    return {"mean": mean, "scale": scale, **joined}
+
+
+def sizes(fitted: Params) -> tuple[int, int, int]:
+    """Return the numbers of ramps, steps and gaps; their sum is that of the network's inputs."""
+    ramps, steps, gaps = (int(fitted[kind].shape[1]) for kind in ROWS)
+    return ramps, steps, gaps
+
+
+def apply(xp: Namespace, fitted: Params, X: Array) -> Array:
+    """Return the inputs of a network.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the arrays.
+    fitted
+        The arrays that `fit` returned, on the device of ``X``, all of one floating dtype.
+    X
+        ``(…, rows, columns)`` in that dtype; consumed.
+
+    Returns
+    -------
+    Array
+        ``(…, rows, inputs)``.
+    """
+    X -= fitted["mean"]
+    X *= fitted["scale"]
+    parts = []
+    if fitted["ramps"].shape[1]:
+        source, start, slope, least, most, mean = (fitted["ramps"][row, :] for row in range(6))
+        z = _take(xp, X, source)
+        z = xp.minimum(xp.maximum((z - start) * slope, least), most) - mean
+        parts.append(xp.where(xp.isnan(z), 0.0, z))
+    if fitted["steps"].shape[1]:
+        source, code, mean = (fitted["steps"][row, :] for row in range(3))
+        parts.append(xp.astype(_take(xp, X, source) == code, X.dtype) - mean)
+    if fitted["gaps"].shape[1]:
+        source, mean = (fitted["gaps"][row, :] for row in range(2))
+        parts.append(xp.astype(xp.isnan(_take(xp, X, source)), X.dtype) - mean)
+    return xp.concat(parts, axis=-1)
+
+
+def _take(xp: Namespace, X: Array, source: Array) -> Array:
+    return xp.take(X, xp.astype(source, xp.int64), axis=-1)
+
+
+def _moments(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the mean of a column and one over its deviation, 0 for one that never changes."""
+    unit = float(np.abs(values).max()) or 1.0  # squares of what is divided by it overflow in no row
+    part = values / unit
+    mean, deviation = float(part.mean()), float(part.std())
+    varies = values.min() < values.max() and deviation > 0
+    return mean * unit, 1.0 / (deviation * unit) if varies else 0.0
+
+
+def _ramps(z: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
+    """Return start, slope, least and most of the inputs that a number becomes: itself, and its bins."""
+    itself = np.array([[0.0], [1.0], [-FARTHEST], [FARTHEST]])
+    edges = _edges(z, bins + 1) if bins else z[:0]
+    if len(edges) < 3:  # a single bin says no more than the number itself
+        return itself
+    count = len(edges) - 1
+    of_bins = [edges[:-1], 1.0 / np.diff(edges), np.zeros(count), np.ones(count)]
+    return np.concatenate([itself, np.stack(of_bins)], axis=1)
+
+
+def _edges(z: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return at most so many different numbers, between each two of which lie about equally many of ``z``.
+
+    Where one value is that of many rows, several quantiles are that value: the edges that this leaves over
+    go to the other rows.
+    """
+    edges = np.unique(z)
+    if len(edges) > count:
+        edges = np.unique(np.quantile(z, np.linspace(0, 1, count)))
+        while len(edges) < count:
+            others = z[~np.isin(z, edges)]
+            more = np.unique(np.quantile(others, np.linspace(0, 1, count - len(edges) + 2)[1:-1]))
+            edges = np.union1d(edges, more)
+    # In float32 what lies between closer ones would be rounding.
+    apart = np.diff(edges, prepend=-np.inf) > CLOSEST * np.maximum(1.0, np.abs(edges))
+    return np.asarray(edges[apart])
+
+
+def _ramp(
+    z: NDArray[np.float64],
+    start: NDArray[np.float64],
+    slope: NDArray[np.float64],
+    least: NDArray[np.float64],
+    most: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    return np.asarray(np.clip((z - start) * slope, least, most))

@@ -1,0 +1,244 @@
+"""`TableClassifier` and `TableRegressor`: scikit-learn's protocol for tables as they are, nothing to set."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_y,
+    _num_samples,
+    check_array,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+from xpnet.datasets.tables import is_frame
+from xpnet.errors import InputError
+from xpnet.estimator import inputs
+from xpnet.runs.fit import fit
+from xpnet.runs.run import Run
+
+__all__ = ["TableClassifier", "TableRegressor"]
+
+
+@dataclass(eq=False, repr=False)
+class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Parameters of `TableClassifier` and `TableRegressor`: what they mean is said there."""
+
+    recipe: str = "table"
+    _: KW_ONLY
+    random_state: Any = None
+    validation_fraction: float | None = None
+    ensemble: int | None = None
+    epochs: int | None = None
+    max_time: float | None = None
+    categorical: Sequence[str] = ()
+    numeric: Sequence[str] = ()
+    ignore: Sequence[str] = ()
+    device: str = "cpu"
+    backend: str = "auto"
+    verbose: bool = False
+    settings: Mapping[str, Any] | None = None
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+    ) -> Self:
+        """Train the networks.
+
+        Parameters
+        ----------
+        X
+            Training rows: a data frame, whose columns may be numbers, text, dates and have gaps; or an array
+            ``(rows, columns)`` of numbers with NaN for gaps, or of objects.
+        y
+            What to predict ``(rows,)``; of numbers also ``(rows, outputs)``.
+        sample_weight
+            ``(rows,)``, 0 or more: a row of weight 2 counts as two in the loss.
+        X_val, y_val
+            Rows to choose the best epochs by; they take the place of those that are held out.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError
+            Parameters or data that cannot be used; a `ValueError`, as scikit-learn's own.
+        DeviceError
+            The device cannot be used.
+        """
+        if (X_val is None) != (y_val is None):
+            raise InputError("validation takes both: give X_val and y_val, or neither")
+        if y is None:
+            raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        X = self._rows(X, reset=True)
+        y = self._targets(y, _num_samples(X))
+        if X_val is not None:
+            X_val = self._rows(X_val)
+            y_val = self._targets(y_val, _num_samples(X_val))
+        given = {
+            name: getattr(self, name)
+            for name in ("validation_fraction", "ensemble", "epochs", "max_time")
+            if getattr(self, name) is not None
+        }
+        given |= {name: tuple(getattr(self, name)) for name in ("categorical", "numeric", "ignore")}
+        settings = given | {"device": self.device, "backend": self.backend, "quiet": not self.verbose}
+        seed = int(check_random_state(self.random_state).randint(2**31))
+        self.run_: Run = fit(
+            X,
+            y,
+            X_val=X_val,
+            y_val=y_val,
+            sample_weight=inputs.row_weights(sample_weight, len(y)),
+            recipe=self.recipe,
+            **settings | {"seed": seed, "task": self._task()} | dict(self.settings or {}),
+        )
+        return self
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return what is predicted of rows ``(rows,)``, or ``(rows, outputs)`` of several numbers.
+
+        Parameters
+        ----------
+        X
+            As for `fit`; columns are found by their names, others are ignored. Categories that training did
+            not know and gaps are fine.
+        """
+        check_is_fitted(self, "run_")
+        found: NDArray[Any] = self.run_.predict(self._rows(X), self.device)
+        return found
+
+    @abstractmethod
+    def _task(self) -> str:
+        """Return what is predicted."""
+
+    @abstractmethod
+    def _targets(self, y: Any, rows: int) -> NDArray[Any]:
+        """Return checked targets."""
+
+    def _rows(self, X: Any, reset: bool = False) -> Any:
+        """Return rows as `xpnet.fit` takes them, after scikit-learn's checks of their number and names."""
+        X = inputs.to_host(X)
+        if is_frame(X):
+            if reset:
+                validate_data(self, X, skip_check_array=True, reset=True)
+            return X
+        array = check_array(X, dtype=None, ensure_all_finite="allow-nan", estimator=self)
+        validate_data(self, array, skip_check_array=True, reset=reset)
+        return array
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        tags.non_deterministic = False
+        return tags
+
+
+@dataclass(eq=False, repr=False)
+class TableClassifier(ClassifierMixin, Table):  # type: ignore[misc]
+    """A stack of networks that chooses between classes, for tables as they are.
+
+    Columns of numbers, text and dates, with gaps, need no scaling and no encoding; a few networks are trained
+    at once, each is kept at its best epoch, and their probabilities are averaged.
+
+    Parameters
+    ----------
+    recipe
+        ``"table"``; ``"table-fast"``, one network in about a second; ``"table-best"``, more networks for
+        longer; or another (``xpnet recipe``).
+    random_state
+        Seed or `numpy.random.RandomState` of weights, split and batches.
+    validation_fraction
+        The part of the rows that is held out to choose the best epochs by; the recipe's by default.
+    ensemble
+        Number of networks; the recipe's by default.
+    epochs
+        Passes over the rows, at most; as suits their number by default.
+    max_time
+        Seconds after which training ends.
+    categorical, numeric, ignore
+        Columns to take for categories or numbers, whatever they look like, and to leave out.
+    device, backend
+        Where to compute, as for `xpnet.get_device`.
+    verbose
+        Show the progress.
+    settings
+        Any other settings of `xpnet.Config`, by name.
+
+    Attributes
+    ----------
+    run_
+        What `xpnet.fit` returned: to save, to export, to report.
+    classes_
+        The labels.
+    n_features_in_, feature_names_in_
+        Of the columns.
+
+    Examples
+    --------
+    >>> from xpnet import TableClassifier
+    >>> X = {"age": [23, 47, 31, 62] * 25, "city": ["Rome", "Oslo", None, "Oslo"] * 25}
+    >>> TableClassifier(random_state=0).fit(X, ["no", "yes", "no", "yes"] * 25).predict(X)[:4].tolist()
+    ['no', 'yes', 'no', 'yes']
+    """
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Return the probability ``(rows, classes)`` of each class; rows as for `predict`."""
+        check_is_fitted(self, "run_")
+        return self.run_.predict_proba(self._rows(X), self.device)
+
+    def _task(self) -> str:
+        return "classification"
+
+    def _targets(self, y: Any, rows: int) -> NDArray[Any]:
+        y = column_or_1d(inputs.to_host(y), warn=True)
+        _check_y(y, estimator=self) if y.dtype.kind == "f" else None
+        check_classification_targets(y)
+        _check_length(y, rows)
+        return np.asarray(y)
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The labels, sorted."""
+        check_is_fitted(self, "run_")
+        model = self.run_.model
+        return np.asarray(range(len(model.class_names)) if model.labels is None else model.labels)
+
+
+@dataclass(eq=False, repr=False)
+class TableRegressor(RegressorMixin, Table):  # type: ignore[misc]
+    """A stack of networks that predicts numbers, for tables: parameters as for `TableClassifier`."""
+
+    def predict_interval(self, X: Any, coverage: float = 0.9) -> NDArray[Any]:
+        """Return the interval about each prediction that holds the number in so many cases, see `Run`."""
+        check_is_fitted(self, "run_")
+        return self.run_.predict_interval(self._rows(X), coverage)
+
+    def _task(self) -> str:
+        return "regression"
+
+    def _targets(self, y: Any, rows: int) -> NDArray[Any]:
+        y = _check_y(inputs.to_host(y), multi_output=True, y_numeric=True, estimator=self)
+        _check_length(y, rows)
+        return np.asarray(y, np.float64)
+
+
+def _check_length(y: NDArray[Any], rows: int) -> None:
+    if len(y) != rows:
+        raise InputError(f"y has {len(y)} values and X {rows} rows: give one for each")
