@@ -1,15 +1,16 @@
 """What xpnet's recipe for tables is worth, beside gradient boosting and the best published MLPs for tables.
 
     python benchmarks/tables.py FOLDER [--seeds 0 1 2] [--only xpnet lightgbm …] [--tables adult …]
-                                [--cells cells.json] [--out benchmarks/results/DATE-tables.md]
+                                [--cells cells.json] [--out benchmarks/results/DATE-tables.md] [--ablation]
 
 FOLDER holds ``NAME.csv.gz`` files whose column ``target`` is to be predicted: two or more classes, or a
 number. Of each, and for each seed, up to 4,800 rows are drawn to train on, 1,200 to validate and 10,000 to
 test. Every contender gets the same rows, uses the validation rows to stop or to choose its epoch, and has the
-settings that its authors ship, or what its function here says. The error is one less the accuracy, or the root mean squared error over the target's
-deviation. Contenders take turns, each fit in a process of its own with ``--threads`` BLAS and OpenMP threads;
-what is measured is the CPU time of fitting and the time on the clock, without imports. Those whose packages
-are not installed are left out. ``--cells`` keeps what was measured, so that a run can be taken up.
+settings that its authors ship, or what its function here says. The error is one less the accuracy, or the
+root mean squared error over the target's deviation. Contenders take turns, each fit in a process of its own
+with ``--threads`` BLAS and OpenMP threads; what is measured is the CPU time of fitting and the time on the
+clock, without imports. Those whose packages are not installed are left out. ``--cells`` keeps what was measured, so
+that a run can be taken up.
 """
 
 import argparse
@@ -87,13 +88,14 @@ Fit = Callable[[Split, int, int], Callable[[Any], Any]]
 """``fit(data, seed, threads)`` returns what predicts the test rows."""
 
 
-def of_xpnet(recipe: str) -> Fit:
-    """Return the fit of a recipe of xpnet's: frames in, nothing set."""
+def of_xpnet(recipe: str, **settings: Any) -> Fit:
+    """Return the fit of a recipe of xpnet's: frames in, nothing set but for an ablation."""
 
     def fit(data: Split, seed: int, _threads: int) -> Callable[[Any], Any]:
         from xpnet import TableClassifier, TableRegressor
 
-        model = (TableClassifier if data.is_classes else TableRegressor)(recipe=recipe, random_state=seed)
+        kind = TableClassifier if data.is_classes else TableRegressor
+        model = kind(recipe=recipe, random_state=seed, settings=settings)
         model.fit(data.X, data.y, X_val=data.X_val, y_val=data.y_val)
         return lambda found: model.predict(found.X_test)
 
@@ -167,6 +169,28 @@ CONTENDERS: dict[str, tuple[tuple[str, ...], Fit]] = {
     "TabM": (("pytabkit", "pytorch_lightning"), of_pytabkit("TabM_D", num_emb_type="pwl")),
 }
 """By name: the modules that it needs, and how it is fitted."""
+
+ABLATION: dict[str, dict[str, Any]] = {
+    "no bins": {"bins": 0},
+    "8 bins": {"bins": 8},
+    "48 bins": {"bins": 48},
+    "no label smoothing": {"label_smoothing": 0.0},
+    "no dropout": {"dropout": 0.0},
+    "no weight decay": {"weight_decay": 0.0},
+    "beta2 0.999": {"beta2": 0.999},
+    "rate 1e-3": {"learning_rate": 1e-3},
+    "constant rate": {"schedule": "constant"},
+    "GELU": {"activation": "gelu"},
+    "2 networks": {"ensemble": 2},
+    "1 network": {"ensemble": 1},
+    "same batches": {"batch_seed": 0},
+    "best by score": {"monitor": "val_score"},
+}
+"""What is changed of the recipe, one at a time."""
+CONTENDERS |= {
+    name: (("xpnet.estimator",), of_xpnet("table", **changed)) for name, changed in ABLATION.items()
+}
+PEERS = [name for name in CONTENDERS if name not in ABLATION]
 
 PACKAGES = ("xpnet", "numpy", "scikit-learn", "lightgbm", "pytabkit", "torch")
 
@@ -265,13 +289,18 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--only", nargs="+", metavar="NAME", choices=CONTENDERS, default=list(CONTENDERS))
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=CONTENDERS, default=PEERS)
     parser.add_argument("--tables", nargs="+", metavar="NAME")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cells", metavar="FILE")
     parser.add_argument("--out", type=Path)
+    parser.add_argument(
+        "--ablation", action="store_true", help="the recipe with one setting changed at a time"
+    )
     parser.add_argument("--cell", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.ablation:
+        given.only = ["xpnet table", *ABLATION]
     if given.cell:
         print(json.dumps(cell(given.folder, given.seeds[0], given.cell, given.threads)))
         return

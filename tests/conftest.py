@@ -16,6 +16,7 @@ import hypothesis
 import numpy as np
 import pytest
 
+from xpnet.commands import sweep, train
 from xpnet.device import Device, dtype_name, get_device
 from xpnet.errors import DeviceError
 from xpnet.reporting import plots
@@ -237,6 +238,13 @@ def assert_close(device, dtype):
         )
 
     return assert_close
+
+
+@pytest.fixture
+def without_recipe(monkeypatch):
+    """Have the commands train data of one's own by the plain defaults, not by the recipe of such data."""
+    for command in (train, sweep):
+        monkeypatch.setattr(command, "usual_recipe", lambda _given: None)
 
 
 @pytest.fixture

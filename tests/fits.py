@@ -5,10 +5,13 @@ import zlib
 
 import numpy as np
 
+from xpnet import recipes
 from xpnet.data.augment import Augmentation
 from xpnet.data.feed import Feed
 from xpnet.device import Device, of_step
 from xpnet.nn.mlp import MLP
+from xpnet.runs.config import Config
+from xpnet.runs.settings import read_file
 from xpnet.training.draws import draw_epoch
 from xpnet.training.loop import fit
 from xpnet.training.regime import Hyper, Regime
@@ -21,6 +24,14 @@ REGIME = Regime(num_steps=17, batch_size=6)
 
 IMAGES = (3, 2, 1)
 """Shape of the images of `some_images`."""
+
+PLAIN = {
+    name: getattr(Config(), name)
+    for recipe in ("table", "images")
+    for name in read_file(recipes.path(recipe), Config)
+    if name not in ("epochs", "batch_size")
+}
+"""Settings of a run: the plain defaults, in place of the recipes that data of one's own get."""
 
 EVERYTHING = {
     "mlp": MLP((6, 4, 4, 3), "gelu", "batch", residual=True),

@@ -43,7 +43,8 @@ from mutations import anything
 
 from xpnet.commands import predict
 from xpnet.data.transforms import Preprocessing
-from xpnet.datasets import cifar10, from_npz
+from xpnet.datasets import Reading, cifar10, from_npz, load
+from xpnet.datasets.rows import table_rows
 from xpnet.errors import InputError
 from xpnet.runs import checkpoints as resume
 from xpnet.runs import model_file as checkpoint
@@ -58,7 +59,7 @@ SECONDS = 10
 """For one file, then the process is killed."""
 
 FIX = re.compile(
-    r"\b(give|use|save|train|resume|begin|replace|delete|get|rename|drop|write|number|reshape|resize|keep|load|"
+    r"\b(give|use|leave|save|train|resume|begin|replace|delete|get|rename|drop|write|number|reshape|resize|keep|load|"
     r"separate|correct|divide|must be|need|did you mean|the keys are|or less)\b"
 )
 """What a message that contains a fix holds one of."""
@@ -89,8 +90,9 @@ class Models:
             save_model(folder / str(number), models.make(**kind))
         save_model(folder / "2", models.make(Preprocessing("pca", 5), "batch", image_shape=None))
         save_model(folder / "3", models.make(of="numbers"))
-        good = [(folder / str(number)).read_bytes() for number in range(4)]
-        self.known = {_digest(load_model(folder / str(number))) for number in range(4)}
+        save_model(folder / "4", models.make_table())
+        good = [(folder / str(number)).read_bytes() for number in range(5)]
+        self.known = {_digest(load_model(folder / str(number))) for number in range(5)}
         return good
 
     def mutate(self, rng, content, others):
@@ -235,7 +237,57 @@ class Npz:
 
     def _as_dataset(self, path):
         data = from_npz(path)
-        expect(np.isfinite(data.X_train).all() and data.y_train.max() < data.num_classes, "no data")
+        gaps = data.columns is not None
+        expect(not np.isinf(data.X_train).any() and np.isnan(data.X_train).any() <= gaps, "no data")
+        expect(data.y_train.max() < data.num_classes, "no classes")
+
+
+class Tables:
+    """A table as a data set, and as an input of ``xpnet predict``."""
+
+    def __init__(self, name, mutate):
+        self.name = name
+        self._mutate = mutate
+
+    def make(self, folder):
+        table = models.table() | {"plan": ["a", "b", "c"] * 10}
+        if self.name.endswith("csv"):
+            lines = [",".join(f'"{name}"' for name in table)]
+            lines += [
+                ",".join("" if value is None else str(value) for value in row)
+                for row in zip(*table.values(), strict=True)
+            ]
+            return ["\n".join(lines).encode()]
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        file = folder / self.name
+        pq.write_table(pa.table({name: pa.array(values) for name, values in table.items()}), file)
+        return [file.read_bytes()]
+
+    def mutate(self, rng, content, others):
+        return self._mutate(rng, content) if rng.random() < 0.7 else anything(rng, content, others)
+
+    def read(self, path):
+        refusals = []
+        for read in (self._as_dataset, self._as_rows):
+            try:
+                read(path)
+            except InputError as error:
+                _check_message(str(error))
+                refusals.append(error)
+        if refusals:
+            raise refusals[0]
+
+    def _as_dataset(self, path):
+        data = load(path, reading=Reading(target=("plan",)))
+        expect(not np.isinf(data.X_train).any() and data.X_train.dtype == np.float64, "no data")
+        expect(data.X_train.shape[1] == len(data.columns.columns), "other columns")
+
+    def _as_rows(self, path):
+        model = models.make_table("classes")
+        for X in table_rows(path, model.columns, None, lambda _text: None).parts(7):
+            expect(np.allclose(model.probabilities(X).sum(axis=1), 1.0), "no probabilities")
 
 
 class Inputs:
@@ -319,7 +371,7 @@ def _as_input(path):
 def _digest(model):
     arrays = {**model.params, **model.fitted}
     described = (model.mlp, model.preprocessing, model.class_names, model.image_shape, model.averaging)
-    of_outputs = (model.task, model.labels, model.target)
+    of_outputs = (model.task, model.labels, model.target, model.columns, model.calibration)
     return repr((described, of_outputs, _plain(arrays)))
 
 
@@ -343,7 +395,10 @@ KINDS = {
     "JSON": Settings("config.json"),
     "npy": Inputs("rows.npy", mutations.npy),
     "CSV": Inputs("rows.csv", mutations.table),
+    "table": Tables("people.csv", mutations.table),
 }
+if util.find_spec("pyarrow"):
+    KINDS |= {"Parquet": Tables("people.parquet", anything)}
 if util.find_spec("PIL"):
     KINDS |= {"PNG": Inputs("image.png", mutations.png), "JPEG": Inputs("image.jpeg", anything)}
 

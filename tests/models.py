@@ -6,9 +6,11 @@ import numpy as np
 
 from xpnet.data import transforms
 from xpnet.data.transforms import Preprocessing
+from xpnet.datasets.columns import Columns
 from xpnet.device import Device
 from xpnet.nn.backprop import stack
 from xpnet.nn.mlp import MLP, init
+from xpnet.training.intervals import Calibration
 from xpnet.training.model import Model
 from xpnet.training.scale import Scale
 
@@ -83,3 +85,32 @@ def make(
     params = drawn[0] if networks is None else stack(np, drawn)
     fitted = transforms.fit(how, rows(50, seed=2), Device(), dtype)
     return Model(mlp, params, how, fitted, **{"class_names": NAMES} | about, **images)
+
+
+def table():
+    """A table of columns of every kind, with gaps."""
+    rng = np.random.default_rng(4)
+    days = np.array("2024-01-30", "M8[D]") + rng.integers(0, 400, 30)
+    return {
+        "age": np.where(rng.random(30) < 0.2, np.nan, rng.integers(18, 90, 30)),
+        "çity": [None if rng.random() < 0.2 else str(name) for name in rng.choice(["Ulm", "Oslo"], 30)],
+        "since": days.astype("M8[s]"),
+        "member": rng.random(30) < 0.5,
+    }
+
+
+def make_table(of="one number", networks=2, dtype="float32"):
+    """Return a model of `table` with everything random; of a regression with what intervals are made of."""
+    outputs, about = OF[of]
+    columns, rng = Columns.infer(table(), note=lambda _: None), np.random.default_rng(0)
+    X = columns.matrix(table())
+    how = Preprocessing("table", bins=3, categories=tuple(len(c.categories) for c in columns.columns))
+    fitted = transforms.fit(how, X, Device(), dtype)
+    how = transforms.complete(how, fitted)
+    mlp = MLP((how.output_features(X.shape[1]), 5, outputs))
+    drawn = [{name: v.astype(dtype) for name, v in init(mlp, rng, 0.3).items()} for _ in range(networks or 1)]
+    params = drawn[0] if networks is None else stack(np, drawn)
+    if about.get("task") == "regression":
+        ratios = np.sort(rng.random((9, outputs)), axis=0)
+        about = about | {"calibration": Calibration(rng.random(outputs), ratios)}
+    return Model(mlp, params, how, fitted, **{"class_names": NAMES} | about, columns=columns)

@@ -11,7 +11,7 @@ pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 from estimators import classes, fitted
 
 import xpnet
-from xpnet import Config, MLPClassifier, MLPRegressor
+from xpnet import Config, MLPClassifier, MLPRegressor, TableClassifier, TableRegressor
 from xpnet.commands import sweep as sweep_command
 from xpnet.runs.fit import fit
 from xpnet.sweep.search import search
@@ -21,12 +21,24 @@ FILES = "an estimator writes no files: a run does, and xpnet.fit is one"
 SELF = "scikit-learn's fit takes the data themselves"
 PROTOCOL = "scikit-learn's protocol says it otherwise"
 
+TABLES = "MLPClassifier and MLPRegressor take numbers only: TableClassifier and TableRegressor have it"
+
 AT_THE_ESTIMATORS = {
     # setting: its parameter there, or (None, the reason why there is none)
     "dataset": (None, SELF),
+    "target": (None, SELF),
     "data_dir": (None, SELF),
     "task": (None, PROTOCOL + ": the class chooses it, and the targets"),
+    "categorical": (None, TABLES),
+    "numeric": (None, TABLES),
+    "ignore": (None, TABLES),
+    "header": (None, SELF),
+    "validation_fraction": "validation_fraction",
+    "group": (None, "rows of an estimator are split by scikit-learn's GroupKFold and its like"),
+    "time": (None, "rows of an estimator are split by scikit-learn's TimeSeriesSplit and its like"),
+    "size": (None, IMAGES),
     "preprocess": "preprocess",
+    "bins": (None, TABLES),
     "components": "components",
     "ridge": (None, "of whitening, which a pipeline's PCA(whiten=True) does as well"),
     "contrast": (None, IMAGES),
@@ -93,7 +105,6 @@ ONLY_THERE = {
     "warm_start": PROTOCOL,
     "nesterovs_momentum": "at the other doors a solver of its own",
     "early_stopping": "at the other doors validation rows are always there",
-    "validation_fraction": "at the other doors the data set has its split",
     "beta_1": "at the other doors momentum",
     "callbacks": "at the other doors on_epoch",
 }
@@ -120,6 +131,18 @@ def test_what_is_missing_has_its_reason():
     asked = ("norm residual init ensemble ema label_smoothing mixup clip_norm preprocess components warmup "
              "monitor precision compile")  # fmt: skip
     assert all(AT_THE_ESTIMATORS[name] == name for name in asked.split())
+
+
+def test_the_estimators_of_tables_have_the_settings_of_tables():
+    """By name, as of any setting that is not a parameter; and the same of both."""
+    names = set(TableClassifier().get_params())
+    assert names == set(TableRegressor().get_params())
+    own = {"recipe", "random_state", "verbose", "settings"}
+    assert names - own <= {f.name for f in dataclasses.fields(Config)}
+    assert {"categorical", "numeric", "ignore", "validation_fraction", "ensemble", "max_time"} <= names
+    for estimator in (MLPClassifier, MLPRegressor):
+        with pytest.raises(xpnet.InputError, match=r"^preprocess must be one of"):
+            estimator(preprocess="table").fit(np.eye(4), [0, 1, 0, 1])
 
 
 def test_python_and_commands_take_all_settings():

@@ -227,7 +227,8 @@ def test_public_names():
         *("TwoLayerNet", "XpnetError", "fit", "get_device", "load", "search"),
     ]
     assert sorted(xpnet.__all__) == names
-    assert dir(xpnet) == sorted([*names, "MLPClassifier", "MLPRegressor", "__version__"])
+    estimators = ["MLPClassifier", "MLPRegressor", "TableClassifier", "TableRegressor"]
+    assert dir(xpnet) == sorted([*names, *estimators, "__version__"])
     star = {}
     exec("from xpnet import *", star)
     assert set(names) == set(star) - {"__builtins__"}

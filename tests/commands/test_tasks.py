@@ -13,6 +13,8 @@ from xpnet.reporting import plots
 from xpnet.runs.model_file import load_model
 from xpnet.training.measures import MEASURES_OF
 
+pytestmark = pytest.mark.usefixtures("without_recipe")
+
 SMALL = "--hidden 8 --init he --epochs 20 --batch-size 20 --learning-rate 0.05"
 SETTINGS = SMALL.split()
 ROWS = 120
@@ -177,7 +179,6 @@ def test_weights_of_classes(capsys):
         ("numbers", "--class-weight balanced", ["--class-weight", "regression"]),
         ("labels", "--class-weight balanced", ["--class-weight", "multilabel"]),
         ("numbers", "--loss hinge", ["--loss hinge is not for regression: use squared-error"]),
-        ("numbers", "--label-smoothing 0.1", ["--label-smoothing"]),
         ("classes", "--max-time 0", ["--max-time must be a finite number above 0"]),
         ("classes", "--sampling everything", ["--sampling must be one of", "'all'"]),
         (

@@ -125,3 +125,13 @@ def test_projection_whitens_and_rotates_back(device, dtype):
     np.testing.assert_allclose(
         device.to_host(found), expected, atol={"float32": 1e-5, "float64": 1e-12}[dtype]
     )
+
+
+def test_of_fewer_rows_than_features_the_components_are_exact_too(device, dtype):
+    rows, S = standardized(device, dtype, decaying(30, 90))
+    values, vectors = map(device.to_host, pca.principal(rows, 15))
+    expected, U = np.linalg.eigh(S.T @ S / 30)
+    tolerance = {"float32": 1e-5, "float64": 1e-11}[dtype]
+    np.testing.assert_allclose(values, expected[::-1][:15], atol=tolerance * expected[-1])
+    for i in range(15):
+        assert abs(vectors[:, i] @ U[:, 89 - i]) == pytest.approx(1, abs=100 * tolerance)

@@ -188,7 +188,7 @@ def test_samples_that_are_none():
     )
     assert "X has shape (): give at least two" in refusal(from_arrays, None, y)
     assert "X has dtype object: give real numbers" in refusal(from_arrays, [["a"], [None]], y)
-    assert "X holds NaN or infinity in row 1" in refusal(from_arrays, [[1.0], [np.nan]], y)
+    assert "X holds infinity in row 1" in refusal(from_arrays, [[np.nan], [np.inf]], y)
     assert "X has 3 rows and y 2" in refusal(from_arrays, X[:3], y)
     assert "only one of X_val and y_val" in refusal(from_arrays, X[:2], y, X_val=X)
     assert "only one of X_test and y_test" in refusal(from_arrays, X[:2], y, y_test=y)
@@ -237,10 +237,36 @@ def test_given_validation_rows_cost_no_copy():
 
 @pytest.mark.parametrize(("fraction", "num_val"), [(0.1, 2), (0.01, 1), (0.5, 10), (0.999, 19)])
 def test_a_fraction_is_held_out(fraction, num_val):
-    data = from_arrays(X, np.arange(20) % 2, validation_fraction=fraction, seed=3)
+    data = from_arrays(X, np.arange(20.0), validation_fraction=fraction, seed=3)
     # The last of a permutation, as a set: they may stand in another order.
     chosen = np.random.RandomState(3).permutation(20)[20 - num_val :]
     assert sorted(data.X_val[:, 0] / 3) == sorted(chosen)
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9, 0.999])
+def test_the_last_row_of_a_class_is_trained_on(fraction):
+    y = np.array(["common"] * 17 + ["rare", "few", "few"])
+    data = from_arrays(X, y, validation_fraction=fraction)
+    assert set(data.y_train.tolist()) == {0, 1, 2}
+    held_out = sorted(data.X_val[:, 0] / 3)
+    count = int(20 * fraction)
+    chosen = np.random.RandomState(0).permutation(20)[20 - count :]
+    assert set(held_out) <= set(chosen)
+    assert len(held_out) >= count - 3
+    assert 17 not in held_out
+
+
+def test_gaps_make_columns_of_numbers():
+    gappy = X.astype(float)
+    gappy[3, 1] = np.nan
+    data = from_arrays(gappy, np.arange(20) % 2)
+    assert [(column.name, column.kind) for column in data.columns.columns] == [
+        (str(k), "number") for k in range(X.shape[1])
+    ]
+    assert np.isnan(np.concatenate([data.X_train, data.X_val])).sum() == 1
+    assert from_arrays(X, np.arange(20) % 2).columns is None
+    only_there = from_arrays(X, np.arange(20) % 2, X_val=gappy, y_val=np.arange(20) % 2)
+    assert only_there.columns is not None
 
 
 @given(st.integers(2, 10**6))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from xpnet import datasets
-from xpnet.datasets import Dataset, checks, digits, load
+from xpnet.datasets import Dataset, Reading, checks, digits, kind_of, load
+from xpnet.datasets.columns import numbers
 from xpnet.errors import InputError
 
 
@@ -29,7 +30,8 @@ def make(**changes):
 
 
 def test_public_names():
-    assert datasets.__all__ == ["Dataset", "cifar10", "digits", "from_arrays", "from_npz", "load"]
+    names = ["Dataset", "Reading", "cifar10", "digits", "from_arrays", "from_npz", "kind_of", "load"]
+    assert datasets.__all__ == names
 
 
 def test_dataset_counts_features_and_classes():
@@ -135,6 +137,8 @@ def test_labels_and_numbers_are_targets_too():
         ({"weight_val": np.array([1, np.nan])}, "weight_val holds nan in row 1: give finite weights"),
         ({"weight_val": np.array([-0.5, 1])}, "weight_val holds -0.5 in row 0"),
         ({"weight_val": np.zeros(2)}, "weight_val is 0 in every row"),
+        ({"columns": numbers(3)}, "3 columns are described and X_train has 4: give one description each"),
+        ({"columns": numbers(4), "X_val": np.full((2, 4), -np.inf)}, "X_val holds infinity in row 0"),
     ],
 )
 def test_dataset_refuses_in_one_line(changes, words):
@@ -185,6 +189,11 @@ def test_dataset_names_the_first_row_that_is_not_finite(monkeypatch, value, dtyp
         make(X_train=X)
 
 
+def test_a_table_may_have_gaps():
+    gappy = np.where(np.eye(6, 4) > 0, np.nan, 1.0)
+    assert np.isnan(make(X_train=gappy, columns=numbers(4)).X_train).sum() == 4
+
+
 def test_digits_split_sizes_and_dtypes():
     data = digits()
     assert data.X_train.shape == (1297, 64)
@@ -225,8 +234,8 @@ def test_load_by_name_and_by_path(tmp_path, monkeypatch):
         np.savez(file, X=np.eye(4), y=np.arange(4))
     assert load(path).num_features == 4
     assert load(str(path)).num_classes == 4
-    assert load(path, task="regression").y_train.shape == (3, 1)
-    assert load("digits", task="classification").num_classes == 10
+    assert load(path, reading=Reading(task="regression")).y_train.shape == (3, 1)
+    assert load("digits", reading=Reading(task="classification")).num_classes == 10
     calls = []
     monkeypatch.setattr(datasets, "cifar10", lambda *args, **kwargs: calls.append((args, kwargs)))
     load("cifar10", "folder", progress=True)
@@ -236,10 +245,11 @@ def test_load_by_name_and_by_path(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("mnist", "unknown dataset 'mnist': use digits, cifar10 or the path of an .npz file"),
+        ("mnist", "unknown dataset 'mnist': use digits, cifar10, or the path of a table (.csv, "),
         ("", "unknown dataset ''"),
-        ("data.npy", "data.npy is no .npz file"),
-        ("folder/data.csv", "np.savez('data.npz', X=X, y=y)"),
+        ("data.npy", "there is no file data.npy"),
+        ("folder/data.csv", "there is no folder/data.csv"),
+        ("data.jpg", "data.jpg is no data set: give a table (.csv, .tsv, .parquet, .arrow), an .npz file"),
         ("missing.npz", "there is no file missing.npz"),
     ],
 )
@@ -253,4 +263,23 @@ def test_load_refuses_in_one_line(name, words):
 @pytest.mark.parametrize("name", ["digits", "cifar10"])
 def test_what_has_classes_has_no_other_task(name):
     with pytest.raises(InputError, match=f"^{name} has classes, not the task 'regression': leave"):
-        load(name, task="regression")
+        load(name, reading=Reading(task="regression"))
+
+
+def test_kinds_of_data_by_name(tmp_path):
+    assert [kind_of(name) for name in ("digits", "cifar10", tmp_path, Path("digits"))] == [
+        *("digits", "cifar10", "images", "digits")
+    ]
+    (tmp_path / "bad.npz").write_bytes(b"no archive")
+    for name in ("people.csv", "none.npz", tmp_path / "bad.npz", "mnist", ""):
+        assert kind_of(name) == "table"
+
+
+def test_load_a_table_by_path(tmp_path):
+    path, notes = tmp_path / "people.csv", []
+    path.write_text("age,plan\n" + "\n".join(f"{20 + k},{'ab'[k % 2]}" for k in range(20)))
+    data = load(path, reading=Reading(target=("plan",), validation_fraction=0.25), note=notes.append)
+    assert (data.name, data.class_names, data.columns.names) == (str(path), ("a", "b"), ("age",))
+    assert (data.X_train.shape, data.X_val.shape) == ((15, 1), (5, 1))
+    np.save(tmp_path / "rows.npy", np.column_stack([data.X_train, data.y_train]))
+    assert load(tmp_path / "rows.npy", reading=Reading(target=("1",))).num_features == 1

@@ -249,7 +249,7 @@ def test_an_encrypted_file(tmp_path):
             return bytes.fromhex(key)
 
     factory = encryption.CryptoFactory(Client)
-    config = encryption.EncryptionConfiguration(footer_key="key")
+    config = encryption.EncryptionConfiguration(footer_key="key", uniform_encryption=True)
     properties = factory.file_encryption_properties(encryption.KmsConnectionConfig(), config)
     with parquet.ParquetWriter(
         tmp_path / "a.parquet", pa.table(TABLE).schema, encryption_properties=properties
@@ -331,9 +331,10 @@ def damage(kind, count, folder):
             columns = Columns.infer(frame, note=str)
             X = columns.matrix(frame)
             assert X.shape == (len(frame), len(columns.columns))
-            parts = [columns.matrix(part) for part in read_parts(path, 7, columns, note=str)]
-            assert np.array_equal(np.concatenate(parts), X, equal_nan=True)
-            columns.overview(X)
+            if number % 5 == 0:
+                parts = [columns.matrix(part) for part in read_parts(path, 7, columns, note=str)]
+                assert np.array_equal(np.concatenate(parts), X, equal_nan=True)
+                columns.overview(X)
         except InputError as error:
             message = str(error)
             if len(message.splitlines()) != 1 or not message.isprintable() or len(message) > 1000:

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpnet.datasets import from_npz
+from xpnet.datasets import Reading, from_npz, kind_of
 from xpnet.errors import InputError
 
 X = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
 Y = np.arange(30) % 3
+LETTERS = np.array(["a", "b", "c"])
 
 
 def save(folder, **arrays):
@@ -110,7 +111,7 @@ def test_a_file_may_hold_any_task(tmp_path):
     assert (data.task, data.y_train.shape, data.y_val.shape) == ("regression", (27, 1), (3, 1))
     data = from_npz(save(tmp_path, X=X, y=np.stack([Y > 0, Y > 1], axis=1)))
     assert (data.task, data.y_train.shape, data.num_outputs) == ("multilabel", (27, 2), 2)
-    data = from_npz(save(tmp_path, X=X, y=Y.astype(float)), task="classification")
+    data = from_npz(save(tmp_path, X=X, y=Y.astype(float)), Reading(task="classification"))
     assert (data.task, data.num_outputs) == ("classification", 3)
 
 
@@ -118,6 +119,35 @@ def test_labels_need_not_be_numbered_from_0(tmp_path):
     data = from_npz(save(tmp_path, X=X, y=1000 * Y - 1, X_val=X, y_val=1000 * Y - 1))
     assert (data.labels, data.class_names) == ((-1, 999, 1999), ("-1", "999", "1999"))
     np.testing.assert_array_equal(data.y_train, Y)
+
+
+def test_classes_may_have_names(tmp_path):
+    data = from_npz(save(tmp_path, X=X, y=Y, class_names=np.array(["cat", "dog", "cow", "never seen"])))
+    assert (data.class_names, data.labels) == (("cat", "dog", "cow", "never seen"), None)
+    assert sorted(set(data.y_train.tolist())) == [0, 1, 2]
+
+
+def test_gaps_are_kept(tmp_path):
+    gappy = np.where(np.arange(30)[:, None] % 7 == 0, np.nan, X)
+    data = from_npz(save(tmp_path, X=gappy, y=Y))
+    assert len(data.columns.columns) == 4
+    assert np.isnan(np.concatenate([data.X_train, data.X_val])).sum() == 20
+
+
+def test_how_a_file_is_read(tmp_path):
+    path = save(tmp_path, X=X, y=Y)
+    assert len(from_npz(path, Reading(validation_fraction=0.5)).X_val) == 15
+    other = from_npz(path, Reading(validation_fraction=0.5, seed=1))
+    assert not np.array_equal(other.X_val, from_npz(path, Reading(validation_fraction=0.5)).X_val)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"), [((30, 4), "table"), ((30, 4, 4), "images"), ((30, 2, 2, 3), "images")]
+)
+def test_what_a_file_holds_is_known_without_reading_it(tmp_path, shape, kind):
+    assert kind_of(save(tmp_path, X=np.zeros(shape), y=Y)) == kind
+    np.savez_compressed(tmp_path / "small.NPZ.npz", X=np.zeros(shape), y=Y)
+    assert kind_of(tmp_path / "small.NPZ.npz") == kind
 
 
 def test_weights_go_with_their_rows(tmp_path):
@@ -164,10 +194,16 @@ def test_a_class_of_only_the_test_set_counts(tmp_path):
         ({"X": X, "y": Y.astype(complex)}, "y has dtype complex128"),
         ({"X": X, "y": Y, "X_val": X, "y_val": 10**9 * Y}, "y_val holds 1000000000 in row 1, which y lacks"),
         ({"X": X, "y": Y, "sample_weight": Y[1:]}, "sample_weight has shape (29,): give (30,)"),
+        ({"X": X, "y": Y, "class_name": Y}, "has 'class_name': rename or drop it"),
+        ({"X": X, "y": Y, "class_names": np.arange(3)}, "class_names is no list of text"),
+        ({"X": X, "y": Y, "class_names": np.array("abc")}, "class_names is no list of text"),
+        ({"X": X, "y": Y, "class_names": np.array(["a", "b"])}, "class_names are 2 names, and y is to hold"),
+        ({"X": X, "y": Y, "class_names": np.array(["a", "b", "a"])}, "class_names are 3 names"),
+        ({"X": X, "y": LETTERS[Y], "class_names": LETTERS}, "class_names are 3 names"),
         ({"X": X, "y": Y, "sample_weights": Y}, "has 'sample_weights': rename or drop it"),
         ({"X": X, "y": Y, "X_val": X[:, 1:], "y_val": Y}, "X_val has 3 features and X_train 4"),
         ({"X": X, "y": Y, "X_test": X, "y_test": Y[1:]}, "X_test has 30 rows and y_test 29"),
-        ({"X": X * np.nan ** (Y[:, None] == 2), "y": Y}, "X holds NaN or infinity in row 2"),
+        ({"X": np.where(Y[:, None] == 2, np.inf, X), "y": Y}, "X holds NaN or infinity in row 2"),
     ],
 )  # fmt: skip
 def test_refuses_in_one_line(tmp_path, arrays, words):

@@ -18,10 +18,12 @@ from xpnet.commands import flags
 from xpnet.commands.sweep import SweepConfig
 from xpnet.commands.sweep import main as sweep_main
 from xpnet.data.augment import Augmentation
+from xpnet.datasets import Reading
+from xpnet.datasets.reading import SETTINGS as READING
 from xpnet.errors import InputError
 from xpnet.nn.mlp import MLP
 from xpnet.nn.solvers import SOLVERS
-from xpnet.runs.config import Config, defaults_for
+from xpnet.runs.config import Config, defaults_for, usual_recipe
 from xpnet.runs.networks import hyper_of
 from xpnet.runs.settings import GROUPS, default_of, kinds_of
 from xpnet.training.regime import Hyper, Monitor, Regime
@@ -40,6 +42,7 @@ EVERY_SETTING = {
     "init_std": 0.1,
     "preprocess": "pca-whiten",
     "components": 20,
+    "bins": 5,
     "ridge": 0.05,
     "contrast": True,
     "fit_rows": 400,
@@ -116,7 +119,12 @@ def _empty_folder(tmp_path, monkeypatch):
         ({"fit_rows": 0}, ["fitted on 0 rows"]),
         ({"shift": -1}, ["shift of images is -1"]),
         ({"cutout": -1}, ["cutout's side is -1"]),
-        ({"components": 0}, ["--components must be 1 or more, not 0"]),
+        ({"components": -1}, ["--components must be from 0", "not -1"]),
+        *[({name: -1}, [flags.flag(name), "from 0", "not -1"]) for name in ("bins", "epochs", "batch_size")],
+        *[({name: 0}, [flags.flag(name), "not 0"]) for name in ("size", "patience", "iterations")],
+        *[({"validation_fraction": value}, ["--validation-fraction", "above 0 and below 1", str(value)])
+          for value in (0.0, 1.0, math.nan)],
+        ({"preprocess": "table", "contrast": True}, ["contrast is of an image"]),
         ({"class_weight": ["0=2", "0=3"]}, ["--class-weight gives 0 twice"]),
         ({"rotation": -1.0}, ["rotation of images is -1.0"]),
         ({"rotation": 181.0}, ["rotation of images is 181.0"]),
@@ -260,7 +268,8 @@ def test_whole_numbers_may_stand_for_decimals():
 def test_truth_of_any_kind(name):
     for value in (np.True_, np.array(True), True):
         assert getattr(Config(**{name: value}, hidden=(3, 3)), name) is True
-    for value in (0, 1, "true", "no", None, np.int64(1)):
+    may_be_open = kinds_of(Config)[name].is_optional
+    for value in (0, 1, "true", "no", np.int64(1), *([] if may_be_open else [None])):
         with pytest.raises(InputError, match=f"^{flags.flag(name)} must be true or false, not "):
             Config(**{name: value})
 
@@ -391,8 +400,8 @@ def test_every_setting_is_in_a_group():
     assert groups == sorted(groups, key=GROUPS.index)
     assert {f.metadata["group"] for f in settings} == set(GROUPS)
     common = [f.name for f in dataclasses.fields(Config) if f.metadata.get("common")]
-    assert len(common) == 20
-    assert {"dataset", "hidden", "epochs", "iterations", "solver", "reg", "out"} <= set(common)
+    assert len(common) == 21
+    assert {"dataset", "target", "hidden", "epochs", "iterations", "solver", "reg", "out"} <= set(common)
 
 
 # Refused with the data: by the command lines, one line and exit status 2
@@ -479,6 +488,7 @@ def of_computation():
     }
     skipped |= {"monitor", "patience", "min_delta", "max_time", "checkpoint_every", "resume"}  # how long
     skipped |= {"class_weight"}  # which mixup cannot have
+    skipped |= {*READING} - {"task"}  # of data of one's own
     return {f.name: default_of(f) for f in dataclasses.fields(Config) if f.name not in skipped}
 
 
@@ -524,6 +534,61 @@ def test_components_are_of_the_kinds_that_have_them():
     assert Config(preprocess="zca", components=3).preprocessing.components is None
 
 
+def test_what_suits_the_rows():
+    """A 0 leaves it to their number; what is said stays."""
+    config = Config(epochs=0, batch_size=0, preprocess="pca", components=0)
+    found = config.for_data(4800, 100, "classification")
+    assert (found.epochs, found.batch_size, found.components) == (32, 256, 100)
+    assert config.for_data(10**6, 10**4, "multilabel").components == 512
+    for rows in (1, 2, 15, 16, 100, 300, 4096, 10**5, 10**8):
+        found = config.for_data(rows, 10**4, "regression")
+        assert 1 <= found.batch_size <= min(rows, 1024)
+        assert 8 <= found.epochs <= 64
+        assert 1 <= found.components <= max(1, rows // 2)
+        assert found.num_steps(rows) >= found.epochs
+    few = dataclasses.replace(config, fit_rows=20).for_data(10**5, 10**4, "classification")
+    assert few.components == 10
+    said = Config(epochs=7, batch_size=9, components=3, label_smoothing=0.1)
+    for task in ("classification", "multilabel"):
+        assert said.for_data(4800, 100, task) == said
+    # Numbers have no classes to smooth over.
+    assert said.for_data(4800, 100, "regression") == dataclasses.replace(said, label_smoothing=0.0)
+    assert Config().for_data(4800, 100, "regression") == Config()
+
+
+def test_how_data_of_ones_own_are_read():
+    given = {
+        "task": "regression",
+        "target": ("a", "b"),
+        "categorical": ("c",),
+        "numeric": ("d",),
+        "ignore": ("e",),
+        "header": False,
+        "validation_fraction": 0.25,
+        "group": "f",
+        "time": "g",
+        "size": 16,
+    }
+    assert set(given) == set(READING)
+    assert Config(**given).reading == Reading(**given)
+    assert Config(seed=7).reading == Reading()  # the rows that are held out are those of every seed
+
+
+@pytest.mark.parametrize(
+    ("given", "recipe"),
+    [
+        *[({}, None), ({"dataset": "digits"}, None), ({"dataset": "cifar10"}, None)],
+        *[({"dataset": "rows.npz"}, "table"), ({"dataset": "people.csv", "hidden": (3,)}, "table")],
+        *[({"dataset": "pictures"}, "images"), ({"dataset": "images.npz"}, "images")],
+    ],
+)
+def test_data_of_ones_own_have_a_recipe(given, recipe):
+    write_rows()
+    Path("pictures").mkdir()
+    np.savez("images.npz", X=np.zeros((4, 3, 3)), y=np.arange(4))
+    assert usual_recipe(given) == recipe
+
+
 def test_the_warm_up_is_a_part_of_the_run():
     assert Config(iterations=200, warmup=0.05).regime(1000).warmup_steps == 10
     assert Config(iterations=20, warmup=0.05).regime(1000).warmup_steps == 1
@@ -544,7 +609,7 @@ def test_names_that_can_be_chosen_are_those_that_there_are():
 
 def test_network_regime_and_preprocessing_of_every_setting():
     config = Config(**EVERY_SETTING)
-    assert config.mlp(64, 10) == MLP((20, 12, 12, 10), "gelu", "batch", True)
+    assert config.mlp(20, 10) == MLP((20, 12, 12, 10), "gelu", "batch", True)
     regime = config.regime(1000)
     assert regime.num_steps == 20
     for name in {f.name for f in dataclasses.fields(Regime)} & EVERY_SETTING.keys():

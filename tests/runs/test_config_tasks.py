@@ -148,7 +148,7 @@ def test_what_are_no_weights_of_classes(given, item):
     with pytest.raises(InputError) as caught:
         Config(class_weight=given)
     assert str(caught.value) == (
-        f"--class-weight takes balanced, or NAME=WEIGHT for some classes, not {item!r}"
+        f"--class-weight must be balanced, or NAME=WEIGHT for some classes, not {item!r}"
     )
 
 

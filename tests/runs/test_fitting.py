@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fits import PLAIN
 from sweeps import DEVICE, blobs, numbers
 
 from xpnet import datasets
@@ -22,7 +23,8 @@ from xpnet.runs.run import Run
 
 BLOBS = blobs()
 ARRAYS = {"X_val": BLOBS.X_val, "y_val": BLOBS.y_val}
-FAST = {"hidden": 7, "iterations": 40, "batch_size": 10, "learning_rate": 0.3, "dtype": "float64", "seed": 3}
+FAST = PLAIN | {"hidden": 7, "iterations": 40, "batch_size": 10}
+FAST |= {"learning_rate": 0.3, "dtype": "float64", "seed": 3}
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +92,9 @@ def test_the_task_can_be_said():
     of_file = fit("rows.npz", task="regression", **FAST)
     assert (of_file.model.task, of_file.config.dataset) == ("regression", "rows.npz")
     same(of_file, fit(BLOBS.X_train, BLOBS.y_train, task="regression", **FAST))
-    assert "unknown task 'forest'" in refused(BLOBS.X_train, BLOBS.y_train, task="forest")
+    assert "--task must be one of 'classification', 'multilabel', 'regression'" in refused(
+        BLOBS.X_train, BLOBS.y_train, task="forest"
+    )
     assert refused(BLOBS, task="regression").startswith("'blobs' is for classification, not 'regression'")
     assert fit(BLOBS, task="classification", **FAST).model.task == "classification"
     assert "digits has classes" in refused("digits", task="regression")
@@ -248,7 +252,7 @@ def test_epochs_are_told():
     run = fit(BLOBS, on_epoch=on_epoch, **FAST)
     assert seen == [(k, row.step, row.val_score) for k, row in enumerate(run.history.rows, 1)]
     seen.clear()
-    run = fit(BLOBS, on_epoch=on_epoch, ensemble=2, **FAST)
+    run = fit(BLOBS, on_epoch=on_epoch, **FAST | {"ensemble": 2})
     assert seen == [(k, row.step, row.val_score) for k, row in enumerate(run.history.rows, 1)]
     assert all(type(value) is float for _, _, value in seen)
 
@@ -287,7 +291,7 @@ def test_divergence_is_a_warning(data):
     assert run.diverged_at > 0
     assert np.isfinite(run.model.params["W1"]).all()
     with pytest.warns(RuntimeWarning, match="the best parameters are in there"):
-        fit(data, out="there", patience=50, **FAST | {"learning_rate": 1e9})
+        fit(data, out="there", **FAST | {"learning_rate": 1e9, "patience": 50})
 
 
 def test_ctrl_c_ends_a_run_with_what_it_has(handlers):

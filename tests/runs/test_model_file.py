@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from models import EVERY_KIND, OF, PREPROCESSINGS, make, rows
+from models import EVERY_KIND, OF, PREPROCESSINGS, make, make_table, rows, table
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from xpnet.datasets.columns import numbers
 from xpnet.errors import InputError
 from xpnet.runs.model_file import load_model, save_model
 
@@ -28,11 +29,12 @@ def contents(path):
 def assert_same(a, b):
     for name in (
         *("mlp", "preprocessing", "class_names", "image_shape", "averaging", "networks"),
-        *("task", "output", "labels"),
+        *("task", "output", "labels", "columns"),
     ):
         assert getattr(a, name) == getattr(b, name), name
     targets = [{} if model.target is None else model.target._asdict() for model in (a, b)]
-    for of_a, of_b in ((a.params, b.params), (a.fitted, b.fitted), targets):
+    ratios = [{} if model.calibration is None else model.calibration._asdict() for model in (a, b)]
+    for of_a, of_b in ((a.params, b.params), (a.fitted, b.fitted), targets, ratios):
         assert of_a.keys() == of_b.keys()
         for name, value in of_a.items():
             assert value.dtype == of_b[name].dtype, name
@@ -74,6 +76,24 @@ def test_every_task(tmp_path, of):
     np.testing.assert_array_equal(loaded.predict_labels(X), saved.predict_labels(X))
 
 
+@pytest.mark.parametrize("networks", [None, 2])
+@pytest.mark.parametrize("of", OF)
+def test_a_table_of_every_task(tmp_path, of, networks):
+    saved = make_table(of, networks)
+    loaded = load_model(save(tmp_path / "a", saved))
+    assert_same(loaded, saved)
+    assert loaded.preprocessing.sizes is not None
+    new = table() | {"more": ["x"] * 30}
+    np.testing.assert_array_equal(loaded.predict_labels(new), saved.predict_labels(new))
+    if saved.task == "regression":
+        np.testing.assert_array_equal(loaded.predict_interval(new, 0.5), saved.predict_interval(new, 0.5))
+
+
+def test_columns_of_an_array(tmp_path):
+    saved = replace(make(image_shape=None), columns=numbers(12))
+    assert_same(load_model(save(tmp_path / "a", saved)), saved)
+
+
 @pytest.mark.parametrize(
     ("labels", "loaded"),
     [
@@ -96,13 +116,31 @@ def test_labels_that_no_file_can_hold(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("kind", [{}, {"how": PREPROCESSINGS[3], "norm": "layer", "networks": 2}])
-def test_files_of_format_2(tmp_path, kind):
+FORMATS = {
+    2: (
+        *("mlp", "networks", "dtype", "num_features", "preprocessing"),
+        *("averaging", "class_names", "image_shape"),
+    ),
+}
+FORMATS[3] = (*FORMATS[2], "task", "labels", "has_target")
+"""What the description said in earlier versions."""
+
+
+@pytest.mark.parametrize(
+    ("version", "kind"),
+    [
+        *[(version, {}) for version in FORMATS],
+        *[(version, {"how": PREPROCESSINGS[3], "norm": "layer", "networks": 2}) for version in FORMATS],
+        *[(3, {"of": "numbers"}), (3, {"of": "one of two"})],
+    ],
+)
+def test_files_of_earlier_formats(tmp_path, version, kind):
     saved = make(**kind)
     metadata, arrays = contents(save(tmp_path / "a", saved))
     described = json.loads(metadata["xpnet"])
-    before = ("mlp", "networks", "dtype", "num_features", "preprocessing", "averaging", "class_names")
-    described = {"format": 2} | {name: described[name] for name in (*before, "image_shape")}
+    described = {"format": version} | {name: described[name] for name in FORMATS[version]}
+    for name in ("bins", "categories", "sizes"):
+        del described["preprocessing"][name]
     crc = zlib.crc32(json.dumps(described | {"crc32": ""}).encode())
     for name in sorted(arrays):
         crc = zlib.crc32(arrays[name].data, crc)
@@ -225,8 +263,9 @@ def described(tmp_path, change):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"format": 1}, "has format 1 and this version of xpnet reads 2 and 3"),
-        ({"format": 4}, "has format 4 and this version of xpnet reads 2 and 3"),
+        ({"format": 1}, "has format 1 and this version of xpnet reads 2 to 4"),
+        ({"format": 5}, "has format 5 and this version of xpnet reads 2 to 4"),
+        ({"format": 3}, "checksum"),
         ({"format": 2}, "checksum"),
         ({"format": None}, "has format None"),
         ({"mlp": None}, "makes no sense"),
@@ -256,6 +295,12 @@ def described(tmp_path, change):
         ({"labels": [1, 2, 3]}, "checksum"),
         ({"has_target": True}, "makes no sense"),
         ({"has_target": True, "task": "regression"}, "target.mean is no array and should be F64 (3,)"),
+        ({"columns": {}}, "makes no sense"),
+        ({"columns": numbers(11).as_json()}, "makes no sense"),
+        ({"columns": numbers(12).as_json()}, "checksum"),
+        ({"ratios": 3}, "calibration.noise is no array and should be F64 (3,)"),
+        ({"ratios": -1}, "calibration.noise is no array"),
+        ({"ratios": "x"}, "makes no sense"),
         ({"crc32": None}, "checksum"),
     ],
 )
@@ -282,10 +327,61 @@ def test_a_description_that_changed(tmp_path, changes, expected):
         ("preprocessing", {"components": 0}, "makes no sense"),
         ("preprocessing", {"ridge": "wide"}, "makes no sense"),
         ("preprocessing", {"contrast": True}, "preprocessing.contrast is no array"),
+        ("preprocessing", {"kind": "table"}, "makes no sense"),
+        ("preprocessing", {"sizes": [3, 3, 1]}, "makes no sense"),
+        ("preprocessing", {"bins": -1}, "checksum"),
+        ("preprocessing", {"bins": 9}, "checksum"),
+        ("preprocessing", {"categories": [0] * 11}, "makes no sense"),
     ],
 )
 def test_a_part_of_the_description_that_changed(tmp_path, part, changes, expected):
     assert expected in described(tmp_path, lambda found: found | {part: found[part] | changes})
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "expected"),
+    [
+        ("preprocessing", {"sizes": None}, "makes no sense"),
+        ("preprocessing", {"sizes": [1, 2]}, "makes no sense"),
+        ("preprocessing", {"sizes": "abc"}, "makes no sense"),
+        ("preprocessing", {"kind": "mean"}, "makes no sense"),
+        ("preprocessing", {"categories": None}, "checksum"),
+        ("preprocessing", {"categories": [0]}, "makes no sense"),
+        ("preprocessing", {"categories": ["a"] * 7}, "makes no sense"),
+        ("columns", {"names": ["age"]}, "makes no sense"),
+        ("columns", {"columns": []}, "makes no sense"),
+        ("columns", {"is_named": None}, "makes no sense"),
+        ("columns", {"is_named": False}, "checksum"),
+    ],
+)
+def test_the_description_of_a_table_that_changed(tmp_path, part, change, expected):
+    metadata, arrays = contents(save(tmp_path / "a", make_table()))
+    found = json.loads(metadata["xpnet"])
+    found[part] |= change
+    save_file(arrays, tmp_path / "a", {"xpnet": json.dumps(found)})
+    assert expected in message(tmp_path / "a")
+
+
+def test_sizes_of_a_table_that_changed(tmp_path):
+    metadata, arrays = contents(save(tmp_path / "a", make_table()))
+    found = json.loads(metadata["xpnet"])
+    ramps, steps, gaps = found["preprocessing"]["sizes"]
+    for sizes in ([ramps + 1, steps - 1, gaps], [-1, steps + ramps + 1, gaps]):
+        found["preprocessing"]["sizes"] = sizes
+        save_file(arrays, tmp_path / "a", {"xpnet": json.dumps(found)})
+        said = message(tmp_path / "a")
+        assert ("makes no sense" if sizes[0] < 0 else "preprocessing.ramps is F64 (6, ") in said
+
+
+@pytest.mark.parametrize("name", ["noise", "ratio"])
+def test_errors_on_validation_rows_that_changed(tmp_path, name):
+    metadata, arrays = contents(save(tmp_path / "a", make_table("numbers")))
+    arrays[f"calibration.{name}"] = arrays[f"calibration.{name}"] + 1
+    save_file(arrays, tmp_path / "a", metadata)
+    assert "checksum" in message(tmp_path / "a")
+    arrays[f"calibration.{name}"] = np.zeros(2)
+    save_file(arrays, tmp_path / "a", metadata)
+    assert f"calibration.{name} is F64 (2,) and should be F64 (" in message(tmp_path / "a")
 
 
 def test_a_description_of_which_a_part_is_missing(tmp_path):
@@ -302,10 +398,10 @@ def test_a_description_that_is_none(tmp_path, text):
 
 
 @pytest.mark.parametrize(
-    "kind", [{}, {"how": PREPROCESSINGS[3], "norm": "layer", "networks": 2}, {"of": "numbers"}]
+    "kind", [{}, {"how": PREPROCESSINGS[3], "norm": "layer", "networks": 2}, {"of": "numbers"}, None]
 )
 def test_a_damaged_file_is_the_same_model_or_an_error(tmp_path, kind):
-    saved = make(**kind)
+    saved = make_table() if kind is None else make(**kind)
     path = save(tmp_path / "a", saved)
     whole = path.read_bytes()
     rng = np.random.default_rng(0)

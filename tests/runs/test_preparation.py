@@ -7,8 +7,10 @@ import pytest
 from sweeps import BASE, DEVICE, blobs, labels, numbers
 
 from xpnet.data.weights import unit_of
-from xpnet.datasets import from_arrays
+from xpnet.datasets import Reading, from_arrays
+from xpnet.datasets.tables import from_frame
 from xpnet.errors import InputError
+from xpnet.runs import preparation
 from xpnet.runs.config import Config
 from xpnet.runs.preparation import check, prepare
 
@@ -62,11 +64,6 @@ PLAIN = dataclasses.replace(CATS, weight_train=None)
             "--mixup makes one row of two: give weights or --mixup, not both",
         ),
         (
-            {"label_smoothing": 0.1},
-            numbers(),
-            "--label-smoothing is for classes and labels: drop it for numbers",
-        ),
-        (
             {"batch_size": 41},
             numbers(),
             "--batch-size 41 is larger than the 40 training rows: use 40 or less",
@@ -101,6 +98,58 @@ def test_what_goes_together(changes, data):
     config = Config(**{"batch_size": 5} | changes)
     check(config, data)
     prepare(config, data, DEVICE)
+
+
+def table(gap_in="", **changes):
+    """Return a data set of a table: a column of numbers and, with ``city``, one of categories."""
+    y = np.arange(20) % 2
+    parts = {
+        "X": {"age": np.arange(20.0)},
+        "X_val": {"age": np.arange(4.0)},
+        "X_test": {"age": np.arange(4.0)},
+    }
+    for name, part in parts.items():
+        if name == gap_in:
+            part["age"][3] = np.nan
+        part |= {column: np.resize(values, len(part["age"])) for column, values in changes.items()}
+    X = parts.pop("X")
+    return from_frame(X, {"y": y, **parts, "y_val": y[:4], "y_test": y[:4]}, "people", Reading())
+
+
+@pytest.mark.parametrize("how", ["none", "mean", "standardize", "pca", "zca"])
+@pytest.mark.parametrize(
+    ("data", "has"),
+    [
+        (table(city=["Oslo", "Rome"]), "column 'city' has categories"),
+        *[(table(gap_in=name), "column 'age' has gaps") for name in ("X", "X_val", "X_test")],
+        (from_arrays([[1.0], [np.nan], [2.0]], [0, 1, 0]), "column '0' has gaps"),
+    ],
+)
+def test_only_the_preprocessing_of_tables_takes_them_as_they_are(how, data, has):
+    with pytest.raises(InputError) as caught:
+        check(Config(batch_size=2, preprocess=how), data)
+    assert str(caught.value) == f"{has}, which --preprocess {how} cannot take: use --preprocess table"
+    config = Config(batch_size=2, preprocess="table", bins=2)
+    check(config, data)
+    prepared = prepare(config, data, DEVICE)
+    assert np.isfinite(prepared.feed.X).all()
+    assert np.isfinite(prepared.validation.X).all()
+    assert prepared.mlp(config).sizes[0] == prepared.feed.X.shape[1] == sum(prepared.how.sizes)
+    assert prepared.how.categories == tuple(len(c.categories) for c in data.columns.columns)
+
+
+def test_a_table_of_numbers_alone_may_have_any_preprocessing():
+    check(Config(batch_size=2), table())
+
+
+def test_many_inputs_of_a_table_are_made_batch_by_batch(device, monkeypatch):
+    data, config = table(city=["Oslo", "Rome"]), Config(batch_size=5, preprocess="table", bins=3)
+    once = prepare(config, data, device)
+    monkeypatch.setattr(preparation, "ENCODED", 0)
+    each = prepare(config, data, device)
+    assert (once.feed.X.shape[1], each.feed.X.shape[1]) == (sum(once.how.sizes), 2)
+    rows = device.to_host(each.feed.prepare(device.xp.asarray(each.feed.X, copy=True)))
+    np.testing.assert_array_equal(rows, device.to_host(once.feed.X))
 
 
 # Weights

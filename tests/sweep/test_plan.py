@@ -183,7 +183,7 @@ def choose(monkeypatch, seconds, count=12, device=DEVICE, max_nets=None, cores=2
         return seconds(cut)
 
     monkeypatch.setattr(plan, "_seconds_per_step", seconds_per_step)
-    monkeypatch.setattr(plan.os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    monkeypatch.setattr(plan, "cores", lambda: cores)
     configs, data = rates(*[0.1] * count), blobs()
     prepared = preparation.prepare(configs[0], data, device)
     return plan.choose_cut(configs, prepared, device, max_nets), tried

@@ -67,7 +67,7 @@ def parse(
 ) -> dict[str, Any]:
     """Resolve settings: defaults, then each over those before, a ``--recipe``, a ``--config`` file, flags.
 
-    The data set may also be given as an argument without a flag.
+    A setting ``dataset`` may also be given as an argument without a flag.
 
     Parameters
     ----------
@@ -153,15 +153,17 @@ def _add_flags(
     recipes: Collection[str],
     shown: Collection[str],
 ) -> None:
-    parser.usage = "%(prog)s [DATA] [flags]"
+    kinds, pairs = kinds_of(settings), rivals(settings)
+    has_data = "dataset" in kinds
+    parser.usage = f"%(prog)s {'[DATA] ' if has_data else ''}[flags]"
     parser.argument_default = argparse.SUPPRESS  # so that only what is given ends up in the namespace
-    parser.add_argument("data", nargs="?", metavar="DATA", help="the same as --dataset DATA")
+    if has_data:
+        parser.add_argument("data", nargs="?", metavar="DATA", help="the same as --dataset DATA")
     parser.add_argument("--help-all", action="help", help="show all flags, not only the common ones")
     files = parser.add_argument_group("settings in a file, over which single flags go")
     if recipes:
         files.add_argument("--recipe", metavar=_braces(recipes), help="settings that are known to work")
     files.add_argument("--config", metavar="FILE", help="a TOML file, or the config.json of a run")
-    kinds, pairs = kinds_of(settings), rivals(settings)
     groups: dict[str, Any] = {}  # by heading
     exclusive: dict[str, Any] = {}  # by the name of the setting that excludes another
     for f in fields(settings):

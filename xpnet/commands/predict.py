@@ -52,8 +52,8 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         metavar="PATH",
         required=True,
         help="a table with the columns that the run was trained on, in any order (.csv, .tsv, .parquet, "
-        ".arrow); raw rows in .npy or .npz (its X); or a folder of PNG and JPEG images, or one. Files of any size are "
-        "worked part by part",
+        ".arrow); raw rows in .npy or .npz (its X); or a folder of PNG and JPEG images, or one. Files of any "
+        "size are worked part by part",
     )
     parser.add_argument(
         "--output",

@@ -148,8 +148,8 @@ def projection(
 def principal(rows: Standardized, num_components: int) -> tuple[Array, Array]:
     """Return the largest eigenvalues of the covariance, and their eigenvectors.
 
-    They are exact where many of them are wanted, which takes time by the cube of the number of features,
-    and else from a random projection, which is the same in every fit.
+    They are exact where many of them are wanted, which takes time by the cube of the number of features, or
+    of rows where these are fewer; and else from a random projection, which is the same in every fit.
 
     Parameters
     ----------
@@ -171,6 +171,8 @@ def principal(rows: Standardized, num_components: int) -> tuple[Array, Array]:
     if 4 * size < min(num_features, rows.count):
         start = np.random.default_rng(0).standard_normal((num_features, size))
         found = _randomised(rows, xp.asarray(start, dtype=rows.dtype, device=rows.scale.device))
+    elif num_components <= rows.count < num_features:
+        found = _exact_of_few(rows)
     else:
         found = _exact(rows)
     eigenvalues, eigenvectors = found[0][:num_components], found[1][:, :num_components]
@@ -186,6 +188,22 @@ def _exact(rows: Standardized) -> tuple[Array, Array]:
     covariance *= scale
     covariance *= scale[:, None]
     return _largest_first(xp, covariance)
+
+
+def _exact_of_few(rows: Standardized) -> tuple[Array, Array]:
+    """Return as many eigenpairs of the covariance as there are rows: all others have the eigenvalue 0.
+
+    With the standardised rows ``C = U Σ Vᵀ``, the covariance ``CᵀC / count`` has the eigenvectors ``V`` and
+    the small ``CCᵀ / count`` has ``U``, to the same eigenvalues; and ``V = CᵀU / Σ``.
+    """
+    xp = rows.xp
+    C = xp.concat([xp.astype(chunk, _widest(xp, chunk)) for chunk in rows.chunks()])
+    C *= xp.astype(rows.scale, C.dtype)
+    eigenvalues, U = _largest_first(xp, xp.matmul(C, C.mT) / rows.count)
+    limits = xp.finfo(C.dtype)
+    floor = 10 * float(limits.eps) * eigenvalues[0] + float(limits.smallest_normal)
+    of_rows = xp.matmul(C.mT, U / xp.sqrt(rows.count * xp.maximum(eigenvalues, floor)))
+    return eigenvalues, of_rows
 
 
 def _randomised(rows: Standardized, start: Array) -> tuple[Array, Array]:

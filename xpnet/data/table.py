@@ -61,8 +61,8 @@ def fit(
     -------
     dict
         Float64 arrays: ``mean`` and ``scale`` ``(columns,)`` of numbers, 0 and 1 of categories; ``ramps``
-        ``(6, inputs)``, ``steps`` ``(3, inputs)`` and ``gaps`` ``(2, inputs)``, as the formulas of this module
-        have them.
+        ``(6, inputs)``, ``steps`` ``(3, inputs)`` and ``gaps`` ``(2, inputs)``, as the formulas of this
+        module have them.
 
     Raises
     ------

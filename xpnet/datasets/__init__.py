@@ -67,7 +67,7 @@ def load(
     path = Path(name)
     if path.suffix.lower() == ".npz":
         return from_npz(path, reading)
-    if path.is_dir():
+    if name and path.is_dir():  # the path of no name is the current folder
         return images.from_folder(
             path,
             size=reading.size,
@@ -89,5 +89,5 @@ def kind_of(name: str | os.PathLike[str]) -> Literal["digits", "cifar10", "image
     if name in ("digits", "cifar10"):
         return "digits" if name == "digits" else "cifar10"
     path = Path(name)
-    has_images = path.is_dir() or (path.suffix.lower() == ".npz" and holds_images(path))
+    has_images = (name and path.is_dir()) or (path.suffix.lower() == ".npz" and holds_images(path))
     return "images" if has_images else "table"

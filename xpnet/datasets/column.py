@@ -123,7 +123,7 @@ class Column:
             or is_category != bool(categories)
             or (is_category and (part or held != "numbers"))
             or bool(part) != is_date
-            or (source and not part)
+            or bool(source) != (part not in ("", "days"))
             or not all(isinstance(item, str) for item in categories)
             or len(set(categories)) < len(categories)
         ):

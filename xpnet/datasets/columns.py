@@ -96,6 +96,8 @@ class Columns:
         InputError
             A column is missing, or a value is of another kind than in training.
         """
+        if isinstance(frame, np.ndarray) and self._are_those_of(frame):
+            return frame.astype(np.float64)
         frame = as_frame(frame)
         name_of = self._match(frame)
         X = np.empty((len(frame), len(self.columns)))
@@ -107,6 +109,12 @@ class Columns:
                 last, found = column.origin, read(frame, name)
             X[:, place] = column.values(frame, name, found)
         return X
+
+    def _are_those_of(self, array: NDArray[Any]) -> bool:
+        """Whether an array is the matrix already: of many columns it would take long to go one by one."""
+        is_plain = all(column.kind == "number" and column.held == "numbers" for column in self.columns)
+        is_matrix = array.ndim == 2 and array.shape[1] == len(self.columns) and array.dtype.kind in "biuf"
+        return is_plain and is_matrix and len(array) > 0 and not np.isinf(array).any()
 
     def _match(self, frame: Frame) -> dict[str, str]:
         """Return by what name a frame has each column that is needed."""
@@ -178,8 +186,11 @@ class Columns:
                 raise InputError(f"no columns are described by {shown(value)}: get a fresh copy")
         refuse_duplicates([column.name for column in columns], "the description of columns")
         refuse_duplicates(names, "the description of columns")
-        whole = [column.origin for column in columns if column.part in ("", "days")]
-        if len(set(whole)) < len(whole) or not {column.origin for column in columns} <= set(names):
+        dates = {column.name: column.held for column in columns if column.part == "days"}
+        is_known = all(column.origin in names for column in columns)
+        if not is_known or any(
+            dates.get(column.source) != column.held for column in columns if column.source
+        ):
             raise InputError("columns are described that the training rows did not have: get a fresh copy")
         return cls(columns, tuple(names), is_named)
 

@@ -31,6 +31,8 @@ def interpret(frame: Frame, name: str, found: Cells, fix: str = "") -> Cells:
     if words.booleans(found.words)[1].all():
         return as_numbers(frame, name, found, "booleans")
     counts = found.counts
+    if not _are_most(words.may_mean(found.words), counts):
+        return found
     fix = fix or f"{MEND}, or {flag('categorical', name)}"
     if _are_most(words.numbers(found.words)[1], counts):
         return as_numbers(frame, name, found, fix=fix)

@@ -22,6 +22,8 @@ def is_frame(X: Any) -> bool:
     """Return whether X is a table with columns of its own kinds, not an array of numbers."""
     if isinstance(X, np.ndarray):
         return X.ndim == 2 and X.dtype.kind in "OUSTM"
+    if hasattr(X, "toarray"):  # of sparse matrices one kind is a dict
+        return False
     return isinstance(X, Mapping) or any(
         hasattr(X, name) for name in ("__dataframe__", "__narwhals_dataframe__", "__arrow_c_stream__")
     )
@@ -45,6 +47,8 @@ def from_table(path: Path, reading: Reading, note: Note = silent) -> Dataset:
         The file cannot be read, or makes no data set.
     """
     is_array = path.suffix.lower() == ".npy"
+    if is_array and not path.is_file():
+        raise InputError(f"there is no file {path}: check the path of the .npy file")
     frame = load_array(path) if is_array else read_table(path, reading.header, note)
     return from_frame(frame, {}, str(path), reading, note)
 

@@ -7,7 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GAPS", "are_codes", "booleans", "dates", "foreign", "integers", "key", "numbers", "word"]
+__all__ = [
+    "GAPS",
+    "are_codes",
+    "booleans",
+    "dates",
+    "foreign",
+    "integers",
+    "key",
+    "may_mean",
+    "numbers",
+    "word",
+]
 
 GAPS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "<NA>", "?")
 """Text that says that there is no value."""
@@ -17,6 +28,7 @@ EXACT = 2.0**53
 
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[Ii]nf(?:inity)?)", re.ASCII)
 _INTEGER = re.compile(r"[+-]?(?:0|[1-9]\d*)", re.ASCII)
+_STARTS = frozenset("+-.0123456789iI")
 _CODE = re.compile(r"0\d+", re.ASCII)
 _BOOLEANS = {"true": True, "false": False}
 _DATE = re.compile(
@@ -42,14 +54,21 @@ def word(value: Any) -> str:
     return str(value) if isinstance(value, bool | int) else repr(float(value))
 
 
+def may_mean(words: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which words may be numbers or dates, in whatever way they are written: it is quick."""
+    return np.array([text[:1] in _STARTS for text in words], bool)
+
+
 def key(text: str) -> str:
     """Return what words that were written in different ways have in common: 01 and 1.0, True and TRUE."""
+    if text[:1] not in _STARTS:
+        return text.lower() if text.lower() in _BOOLEANS else text
     if _INTEGER.fullmatch(text) and len(text) < 1000:  # beyond, Python refuses to convert
         return str(int(text))
     if _NUMBER.fullmatch(text):
         number = float(text)
         return word(number) if np.isfinite(number) else text
-    return text.lower() if text.lower() in _BOOLEANS else text
+    return text
 
 
 def numbers(words: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -20,6 +20,7 @@ from sklearn.utils.validation import (
 )
 
 from xpnet.datasets.tables import is_frame
+from xpnet.datasets.tabular import as_frame
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
 from xpnet.runs.fit import fit
@@ -86,10 +87,15 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         X = self._rows(X, reset=True)
-        y = self._targets(y, _num_samples(X))
+        rows = _count(X)
+        y = self._targets(y, rows)
         if X_val is not None:
             X_val = self._rows(X_val)
-            y_val = self._targets(y_val, _num_samples(X_val))
+            y_val = self._targets(y_val, _count(X_val))
+        elif rows == 1:
+            raise InputError(
+                "n_samples = 1 leaves none to train on, as one row is held out: give at least two"
+            )
         given = {
             name: getattr(self, name)
             for name in ("validation_fraction", "ensemble", "epochs", "max_time")
@@ -133,6 +139,11 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     def _rows(self, X: Any, reset: bool = False) -> Any:
         """Return rows as `xpnet.fit` takes them, after scikit-learn's checks of their number and names."""
         X = inputs.to_host(X)
+        if isinstance(X, Mapping) and is_frame(X):  # which scikit-learn does not know as a table
+            if reset:
+                self.n_features_in_ = len(X)
+                self.feature_names_in_ = np.array(list(map(str, X)), object)
+            return X
         if is_frame(X):
             if reset:
                 validate_data(self, X, skip_check_array=True, reset=True)
@@ -228,7 +239,12 @@ class TableRegressor(RegressorMixin, Table):  # type: ignore[misc]
     def predict_interval(self, X: Any, coverage: float = 0.9) -> NDArray[Any]:
         """Return the interval about each prediction that holds the number in so many cases, see `Run`."""
         check_is_fitted(self, "run_")
-        return self.run_.predict_interval(self._rows(X), coverage)
+        return self.run_.predict_interval(self._rows(X), coverage, self.device)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
     def _task(self) -> str:
         return "regression"
@@ -237,6 +253,11 @@ class TableRegressor(RegressorMixin, Table):  # type: ignore[misc]
         y = _check_y(inputs.to_host(y), multi_output=True, y_numeric=True, estimator=self)
         _check_length(y, rows)
         return np.asarray(y, np.float64)
+
+
+def _count(X: Any) -> int:
+    """Return the number of rows."""
+    return len(as_frame(X)) if is_frame(X) else int(_num_samples(X))
 
 
 def _check_length(y: NDArray[Any], rows: int) -> None:

@@ -60,8 +60,8 @@ class Config:
 
     dataset: str = _data(
         "digits",
-        "digits, cifar10, or the path of a table (.csv, .tsv, .parquet, .arrow), of an .npz file with X and y, "
-        "or of a folder of images with a subfolder a class",
+        "digits, cifar10, or the path of a table (.csv, .tsv, .parquet, .arrow), of an .npz file with X and "
+        "y, or of a folder of images with a subfolder a class",
         common=True,
         path=True,
     )

@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,10 @@ __all__ = [
     "run",
     "status",
 ]
+
+
+MEASURED = 100_000
+"""Training rows whose score is measured at the end, at most."""
 
 
 class Validated(NamedTuple):
@@ -113,7 +118,8 @@ def run(
     stacks = min(cores(), len(members)) if device.is_host and on_fit is None and after is None else 1
     with one_blas_thread(lone):
         if stacks > 1:
-            apart = [members[k::stacks] for k in range(stacks)]
+            ends = [len(members) * k // stacks for k in range(stacks + 1)]
+            apart = [members[start:end] for start, end in pairwise(ends)]
             result = train_apart(apart, mlp, prepared, device, on_epoch=on_epoch, should_stop=should_stop)
         else:
             result = train(
@@ -188,8 +194,9 @@ def record(
     )
     if measured is None:
         plain = replace(model, averaging="none")
+        X, y, weight = _some_rows(data)
         measured = {
-            "train_score": plain.score(data.X_train, data.y_train, device, data.weight_train),
+            "train_score": plain.score(X, y, device, weight),
             "val_score": model.score(data.X_val, data.y_val, device, data.weight_val),
         }
     test = None
@@ -228,6 +235,15 @@ def record(
         int(diverged_at.min()) if diverged_at.size else 0,
         result,
     )
+
+
+def _some_rows(data: Dataset) -> tuple[NDArray[Any], NDArray[Any], Any]:
+    """Return the training rows, or `MEASURED` of them, drawn once and for all: a million tell no more."""
+    X, y, weight = data.X_train, data.y_train, data.weight_train
+    if len(X) <= MEASURED:
+        return X, y, weight
+    chosen = np.sort(np.random.default_rng(0).choice(len(X), MEASURED, replace=False, shuffle=False))
+    return X[chosen], y[chosen], None if weight is None else weight[chosen]
 
 
 def _calibrated(model: Model, data: Dataset, device: Device) -> Model:

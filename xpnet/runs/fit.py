@@ -234,11 +234,11 @@ def carry_out(
         if data is None:
             data = datasets.load(config.dataset, config.data_dir, not config.quiet, config.reading, note)
         config = config.for_data(len(data.X_train), data.num_features, data.task)
-        if on_data is not None:
-            on_data(data)
         if config.weights_image:
             plots.check_images(data.image_shape)
         check(config, data)  # before anything is removed or written
+        if on_data is not None:
+            on_data(data)
         checkpoints = after = None
         if place is not None:
             checkpoints = Checkpoints(place, device, identity(config, data), config.checkpoint_every, note)

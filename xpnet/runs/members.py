@@ -52,7 +52,7 @@ def train_apart(
     news: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def asked(stack: int) -> bool:
-        if should_stop is not None and stack == min(running) and should_stop():
+        if should_stop is not None and not stop.is_set() and stack == min(running) and should_stop():
             stop.set()
         return stop.is_set()
 
@@ -72,14 +72,14 @@ def train_apart(
     with ThreadPoolExecutor(len(stacks)) as threads:
         futures = [threads.submit(run, stack) for stack in range(len(stacks))]
         try:
-            told = 0
+            joined = History()
             while running:
                 news.get()
                 behind = [len(histories[stack].rows) for stack in tuple(running)]
                 done = min(behind or [max(len(history.rows) for history in histories)])
-                if on_epoch is not None and done > told:
-                    on_epoch(_joined_history(histories, done))
-                    told = done
+                while on_epoch is not None and len(joined.rows) < done:
+                    _add_epoch(joined, histories)
+                    on_epoch(joined)
                 if any(future.done() and future.exception() for future in futures):
                     break
         finally:
@@ -98,10 +98,9 @@ def _joined(fits: Sequence[Fit]) -> Fit:
             _side_by_side([each.value for each in bests]),
             _side_by_side([each.epoch for each in bests]),
         )
-    histories = [fit.history for fit in fits]
     return Fit(
         _joined_states([fit.state for fit in fits]),
-        _joined_history(histories, max(len(history.rows) for history in histories)),
+        _joined_history([fit.history for fit in fits]),
         _side_by_side([fit.diverged_at for fit in fits]),
         any(fit.interrupted for fit in fits),
         _side_by_side([fit.stopped_at for fit in fits]),
@@ -131,24 +130,28 @@ def _joined_states(states: Sequence[State]) -> State:
     }
 
 
-def _joined_history(histories: Sequence[History], epochs: int) -> History:
-    """Return the first epochs of all stacks; of one that ended earlier, its last goes on."""
+def _joined_history(histories: Sequence[History]) -> History:
+    """Return all epochs of all stacks."""
+    joined = History()
+    for _ in range(max(len(history.rows) for history in histories)):
+        _add_epoch(joined, histories)
+    return joined
+
+
+def _add_epoch(joined: History, histories: Sequence[History]) -> None:
+    """Add the next epoch of all stacks; of one that ended earlier, its last goes on."""
     whole = [history for history in histories if history.rows]
-    rows = []
-    for epoch in range(epochs):
-        of_stacks = [history.rows[min(epoch, len(history.rows) - 1)] for history in whole]
-        latest = max(of_stacks, key=lambda row: row.step)
-        measured = {
-            name: _side_by_side([getattr(row, name) for row in of_stacks])
-            for name in Row._fields
-            if name not in ("step", "epoch", "seconds")
-        }
-        seconds = max(row.seconds for row in of_stacks)
-        rows.append(Row(step=latest.step, epoch=latest.epoch, seconds=seconds, **measured))
-    steps = rows[-1].step if rows else 0
-    longest = max((len(history.losses) for history in whole), default=0)
-    losses = [
+    epoch = len(joined.rows)
+    of_stacks = [history.rows[min(epoch, len(history.rows) - 1)] for history in whole]
+    latest = max(of_stacks, key=lambda row: row.step)
+    measured = {
+        name: _side_by_side([getattr(row, name) for row in of_stacks])
+        for name in Row._fields
+        if name not in ("step", "epoch", "seconds")
+    }
+    seconds = max(row.seconds for row in of_stacks)
+    joined.rows.append(Row(step=latest.step, epoch=latest.epoch, seconds=seconds, **measured))
+    joined.losses += [
         _side_by_side([history.losses[min(step, len(history.losses) - 1)] for history in whole])
-        for step in range(min(steps, longest))
+        for step in range(len(joined.losses), latest.step)
     ]
-    return History(rows, losses)

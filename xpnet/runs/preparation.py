@@ -13,6 +13,7 @@ from xpnet.data.feed import Feed
 from xpnet.data.transforms import Preprocessing
 from xpnet.data.weights import by_class, unit_of
 from xpnet.datasets import Dataset
+from xpnet.datasets.checks import first_row_not_finite
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.nn.mlp import MLP
@@ -20,6 +21,7 @@ from xpnet.runs.config import Config
 from xpnet.training import monitors
 from xpnet.training.scale import Scale
 from xpnet.typing import Array
+from xpnet.values import shown
 
 __all__ = ["Prepared", "check", "prepare", "preprocessing_of"]
 
@@ -76,8 +78,10 @@ def check(config: Config, data: Dataset) -> None:
     ------
     InputError
         A batch larger than the data, more components than features, images asked for where there are none, a
-        loss, a monitor or weights that are not for what is predicted.
+        loss, a monitor or weights that are not for what is predicted, categories or gaps that the
+        preprocessing cannot take.
     """
+    _check_columns(config, data)
     config.num_steps(len(data.X_train))
     config.loss_of(data.task)
     monitors.check(config.monitor, data.task, data.y_val, data.weight_val)
@@ -86,6 +90,22 @@ def check(config: Config, data: Dataset) -> None:
     augment.check_views(config.averaging, data.image_shape)
     if _weights(config, data) is not None and config.mixup:
         raise InputError("--mixup makes one row of two: give weights or --mixup, not both")
+
+
+def _check_columns(config: Config, data: Dataset) -> None:
+    """Refuse categories and gaps where they would be taken for numbers."""
+    if data.columns is None or config.preprocess == "table":
+        return
+    fix = f"which --preprocess {config.preprocess} cannot take: use --preprocess table"
+    columns = data.columns.columns
+    for column in columns:
+        if column.kind == "category":
+            raise InputError(f"column {shown(column.name)} has categories, {fix}")
+    for X in (data.X_train, data.X_val, data.X_test):
+        row = None if X is None else first_row_not_finite(X)
+        if X is not None and row is not None:
+            name = columns[int(np.isnan(X[row]).argmax())].name
+            raise InputError(f"column {shown(name)} has gaps, {fix}")
 
 
 def prepare(config: Config, data: Dataset, device: Device) -> Prepared:

@@ -47,7 +47,9 @@ def check(config: Any) -> None:
     for item in config.class_weight or ():
         name, _, weight = item.rpartition("=")
         if config.class_weight != ("balanced",) and not (name and _is_weight(weight)):
-            raise InputError(f"--class-weight takes balanced, or NAME=WEIGHT for some classes, not {item!r}")
+            raise InputError(
+                f"--class-weight must be balanced, or NAME=WEIGHT for some classes, not {item!r}"
+            )
         if name in weighed:
             raise InputError(f"--class-weight gives {name} twice: drop one")
         weighed.add(name)
@@ -66,6 +68,8 @@ def _check_together(config: Any) -> None:
         raise InputError("--device mps knows no float64: use --dtype float32, or --device cpu")
     if (config.iterations is None) == (config.epochs is None):
         raise InputError("give either --iterations or --epochs")
+    if config.group is not None and config.time is not None:
+        raise InputError("rows are held out by groups or by time: give either --group or --time")
     if config.norm == "batch" and config.batch_size == 1:
         raise InputError("--norm batch needs the statistics of a batch: give a --batch-size of 2 or more")
     if config.loss == "hinge" and (config.mixup or config.label_smoothing):

@@ -1,0 +1,154 @@
+"""A table of one's own at the commands: train, sweep, evaluate and predict, by the columns' names."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_lines import call, refused
+
+from xpnet.commands import evaluate, predict, sweep, train
+from xpnet.runs.config import Config
+from xpnet.runs.model_file import load_model
+
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
+QUICK = ["--ensemble", "1", "--hidden", "12", "--epochs", "10", "--batch-size", "10"]
+
+
+def rows(count=80, seed=0):
+    """Rows of a table, with gaps; pay is a number and plan a class."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        age, city = int(rng.integers(18, 80)), str(rng.choice(["Oslo", "Rome", "Ulm"]))
+        pay = age * 100 + 2000 * (city == "Rome") + int(rng.integers(0, 200))
+        plan = "gold" if pay > 5500 else "none"
+        yield {"age": "" if rng.random() < 0.1 else age, "city": city, "pay": pay, "plan": plan}
+
+
+def write(path, table, columns=("age", "city", "pay", "plan"), header=True):
+    with Path(path).open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([columns] if header else [])
+        writer.writerows([row[name] for name in columns] for row in table)
+
+
+@pytest.fixture(autouse=True)
+def _files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write("people.csv", rows())
+    write("new.csv", rows(30, seed=1), ("plan", "city", "pay", "age"))
+
+
+def trained(capsys, *argv):
+    status, out, err = call(train.main, capsys, "people.csv", *QUICK, "--out", "a", *argv)
+    assert status == 0, err
+    return out, err
+
+
+def test_what_is_in_the_table_is_shown_and_the_recipe_used(capsys):
+    out, _ = trained(capsys, "--target", "plan", "--ignore", "pay")
+    lines = out.splitlines()
+    assert lines[0].split() == ["column", "kind", "gaps", "values"]
+    assert [line.split()[:2] for line in lines[1:3]] == [["age", "number"], ["city", "category"]]
+    assert lines[3].startswith(
+        "classification, 2 classes (gold, none); 64 rows to train on, 16 to validate on"
+    )
+    written = json.loads(Path("a/config.json").read_text())
+    assert written["dataset"] == str(Path("people.csv").absolute())
+    assert (written["target"], written["ignore"]) == (["plan"], ["pay"])
+    assert (written["preprocess"], written["solver"], written["epochs"]) == ("table", "adam", 10)
+    assert call(train.main, capsys, "--config", "a/config.json", "--out", "b", "--quiet") == (0, "", "")
+    assert Path("a/model.safetensors").read_bytes() == Path("b/model.safetensors").read_bytes()
+
+
+def test_sizes_that_suit_the_rows_are_written_down(capsys):
+    trained(capsys, "--target", "plan", "--batch-size", "0", "--validation-fraction", "0.5")
+    written = json.loads(Path("a/config.json").read_text())
+    assert written["batch_size"] == Config(batch_size=0).for_data(40, 3, "classification").batch_size > 0
+
+
+@pytest.mark.parametrize("name", [None, "table-fast"])
+def test_a_sweep_leaves_out_the_ensemble_of_the_recipe(capsys, name):
+    argv = ["people.csv", "--target", "plan", "--hidden", "8", "--epochs", "2", "--out", "s", "--quiet"]
+    argv += ["--dropout", "0.0", "0.2", *(["--recipe", name] if name else [])]
+    assert call(sweep.main, capsys, *argv) == (0, "", "")
+    assert load_model("s/best/model.safetensors").networks is None
+    assert json.loads(Path("s/best/config.json").read_text())["preprocess"] == "table"
+
+
+def test_a_named_table_is_measured_whole(capsys):
+    trained(capsys, "--target", "plan")
+    status, out, _ = call(evaluate.main, capsys, "a", "--dataset", "new.csv", "--json", "--quiet")
+    found = json.loads(out)
+    assert (status, found["split"], found["rows"]) == (0, "new", 30)
+    assert found["accuracy"] > 0.8
+    status, out, _ = call(evaluate.main, capsys, "a", "--json", "--quiet")
+    assert (json.loads(out)["split"], json.loads(out)["rows"]) == ("val", 16)
+    write("renamed.csv", rows(30, seed=1))
+    text = Path("renamed.csv").read_text().replace("plan", "choice")
+    Path("renamed.csv").write_text(text)
+    argv = ["a", "--dataset", "renamed.csv", "--target", "choice", "--json", "--quiet"]
+    assert json.loads(call(evaluate.main, capsys, *argv)[1])["accuracy"] == found["accuracy"]
+    assert "'plan' is no column" in refused(evaluate.main, capsys, "a", "--dataset", "renamed.csv")
+    line = refused(evaluate.main, capsys, "a", "--dataset", "new.csv", "--split", "val")
+    assert "--split is of the data of the run" in line
+
+
+def test_data_that_changed_since_the_run(capsys):
+    trained(capsys, "--target", "plan")
+    write("people.csv", [row | {"city": row["city"].replace("Ulm", "Bergen")} for row in rows()])
+    assert "has changed since the run" in refused(evaluate.main, capsys, "a")
+
+
+def test_predictions_by_the_names_of_the_columns(capsys):
+    trained(capsys, "--target", "plan", "--ignore", "pay")
+    write("few.csv", rows(30, seed=1), ("city", "age"))
+    write("bare.csv", rows(30, seed=1), ("age", "city"), header=False)
+    found = []
+    for name, *flags in (("new.csv",), ("few.csv",), ("bare.csv", "--no-header")):
+        argv = ["a", "--input", name, "--output", "y.csv", "--quiet", *flags]
+        assert call(predict.main, capsys, *argv)[0] == 0
+        found.append(Path("y.csv").read_text())
+    assert found[0] == found[1]
+    assert found[0].splitlines()[0] == "label"
+    assert found[2] == found[0]
+    write("lacking.csv", rows(5), ("age",))
+    line = refused(predict.main, capsys, "a", "--input", "lacking.csv", "--output", "n.csv")
+    assert "columns are missing: give city" in line
+    line = refused(predict.main, capsys, "a", "--input", "new.csv", "--output", "n.csv", "--interval", "0.9")
+    assert "--interval is of numbers" in line
+    assert not Path("n.csv").exists()
+
+
+def test_intervals_of_numbers(capsys):
+    trained(capsys, "--target", "pay", "--task", "regression", "--ignore", "plan")
+    argv = ["a", "--input", "new.csv", "--output", "y.csv", "--interval", "0.5", "--quiet"]
+    assert call(predict.main, capsys, *argv) == (0, "", "")
+    with Path("y.csv").open(newline="") as file:
+        head, *lines = csv.reader(file)
+    assert head == ["pay", "pay lower", "pay upper"]
+    number, lower, upper = np.array(lines, float).T
+    assert (lower <= number).all()
+    assert (number <= upper).all()
+    assert len(number) == 30
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        ([], "which column is to be predicted? Give its name: --target NAME"),
+        (["--target", "pln"], "'pln' is no column; did you mean 'plan'?"),
+        (["--target", "plan", "--categorical", "town"], "'town' is no column"),
+        (
+            ["--target", "plan", "--preprocess", "mean"],
+            "column 'city' has categories, which --preprocess mean",
+        ),
+        (["--target", "plan", "--group", "nobody"], "'nobody' is no column"),
+    ],
+)
+def test_what_a_user_can_mend(capsys, argv, text):
+    for main in (train.main, sweep.main):
+        assert text in refused(main, capsys, "people.csv", *QUICK[2:], "--out", "a", *argv)
+        assert not Path("a").exists()
