@@ -117,6 +117,17 @@ def _exact(frame: Frame, name: str, is_text: bool, is_target: bool) -> tuple[NDA
     kind: str = column.values.dtype.kind
     if kind == "O":
         kind = _kind_of(column.values[~gaps])
+    if is_target and not frame.is_text and kind == "O":
+        # Labels in memory are what they are, as where y is given by itself: blanks and "NA" included.
+        missing = np.fromiter(
+            (gap and not isinstance(value, str) for value, gap in zip(column.values, gaps, strict=True)),
+            bool,
+            len(gaps),
+        )
+        if all(isinstance(value, str) for value in column.values[~missing]):
+            labels = column.values.copy()
+            labels[missing] = None
+            return labels, missing
     if column.is_declared or kind == "O":
         return _of_text(frame, name, is_text and not column.is_declared, is_target)
     if kind in "iu":

@@ -13,6 +13,7 @@ from xpnet.datasets.columns import Columns, row_values, take_target
 from xpnet.datasets.frames import read_table
 from xpnet.datasets.reading import Note, Reading, silent
 from xpnet.datasets.rows import load_array
+from xpnet.datasets.tabular import as_frame
 from xpnet.errors import InputError
 
 __all__ = ["from_frame", "from_table", "is_frame"]
@@ -79,7 +80,12 @@ def from_frame(
     given: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
     frames, names = {"X": frame}, None
     frames |= {key: given.pop(key) for key in ("X_val", "X_test") if key in given}
+    frames["X"] = as_frame(frame)
     of_rows = {what: getattr(reading, what) for what in ("group", "time") if getattr(reading, what)}
+    for what, column in of_rows.items():
+        frames["X"].require([column], f"--{what}")
+        if column in reading.target:
+            raise InputError(f"{name}: --{what} {column} is what is to be predicted: give another column")
     if "y" in given and reading.target:
         raise InputError(f"{name}: what to predict is given twice, as y and as target: leave out one")
     if "y" not in given:
@@ -95,6 +101,8 @@ def from_frame(
     if "X_val" in frames and of_rows:
         raise InputError(f"{name}: the rows to validate on are given: drop --{next(iter(of_rows))}")
     values = {what: row_values(frames["X"], column) for what, column in of_rows.items()}
+    if "time" in values and values["time"].dtype.kind not in "iufM":
+        raise InputError(f"{name}: --time {reading.time} is no time: write dates as 2020-12-31, or numbers")
     ignore = (*reading.ignore, *([reading.group] if reading.group else []))
     columns = Columns.infer(
         frames["X"], categorical=reading.categorical, numeric=reading.numeric, ignore=ignore, note=note

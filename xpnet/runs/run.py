@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xpnet import exporters
+from xpnet.datasets.columns import take_target
+from xpnet.datasets.tables import is_frame
+from xpnet.datasets.tabular import as_frame
 from xpnet.datasets.targets import encode_targets
 from xpnet.device import Device, to_numpy
 from xpnet.errors import InputError
@@ -124,7 +127,7 @@ class Run(Experiment):
         """
         return self.model.predict_interval(self._rows(X), coverage, device)
 
-    def evaluate(self, X: ArrayLike, y: ArrayLike, device: str | Device = "cpu") -> dict[str, float]:
+    def evaluate(self, X: Any, y: Any = None, device: str | Device = "cpu") -> dict[str, float]:
         """Return what the network is worth on rows that it may never have seen.
 
         Parameters
@@ -132,7 +135,8 @@ class Run(Experiment):
         X, device
             As for `predict`.
         y
-            What it should predict, as it was trained on.
+            What it should predict, as it was trained on; of several columns those of a frame are found by
+            their names. By default it is taken from the columns of X that were the target in training.
 
         Returns
         -------
@@ -147,6 +151,14 @@ class Run(Experiment):
             As `predict`; labels that the network doesn't know, or not as many as rows.
         """
         model = self.model
+        if y is None:
+            if not self.config.target:
+                raise InputError("what the rows should give is missing: give y")
+            X, y, _ = take_target(X, self.config.target)
+        elif is_frame(y) and model.task != "classification":
+            frame = as_frame(y)
+            named = frame.is_named and set(model.class_names) <= set(frame.names)
+            y = take_target(frame, model.class_names).y if named else y
         target = encode_targets(y, model.task, model.labels, len(model.class_names))
         if model.task == "regression":
             predicted = model.predict(self._rows(X), device)

@@ -1,0 +1,114 @@
+"""Tables in memory and from files as data sets: targets, groups, times, and what is said of them."""
+
+import numpy as np
+import pytest
+
+from xpnet.datasets import load
+from xpnet.datasets.reading import Reading, hold_out
+from xpnet.datasets.tables import from_frame, is_frame
+from xpnet.errors import InputError
+
+N = 60
+
+
+def people(**columns):
+    rng = np.random.default_rng(0)
+    table = {
+        "age": rng.normal(40, 9, N).round(1).tolist(),
+        "city": rng.choice(["Rome", "Oslo"], N).tolist(),
+        "visit": [f"2024-{1 + k // 28:02}-{1 + k % 28:02}" for k in range(N)],
+        "family": [f"f{k // 4}" for k in range(N)],
+        "plan": rng.choice(["basic", "pro"], N).tolist(),
+    }
+    return table | columns
+
+
+def made(frame=None, arrays=None, **reading):
+    reading = {"target": ("plan",)} | reading
+    return from_frame(people() if frame is None else frame, arrays or {}, "people", Reading(**reading))
+
+
+def test_a_table_becomes_a_data_set():
+    data = made(validation_fraction=0.2)
+    assert data.labels == ("basic", "pro")
+    assert [column.name for column in data.columns.columns if column.origin == "age"] == ["age"]
+    assert (len(data.X_train), len(data.X_val)) == (48, 12)
+    assert "plan" not in {column.origin for column in data.columns.columns}
+
+
+def test_labels_in_memory_are_what_they_are_at_either_door():
+    labels = [" pro", "NA"] * (N // 2)
+    given, taken = made(arrays={"y": labels}, target=()), made(people(plan=labels))
+    assert given.labels == taken.labels == (" pro", "NA")
+    assert np.array_equal(np.sort(given.y_train), np.sort(taken.y_train))
+
+
+def test_rows_without_a_target_are_left_out_with_a_note():
+    notes = []
+    plans = people()["plan"]
+    plans[3] = plans[7] = None
+    data = from_frame(people(plan=plans), {}, "people", Reading(target=("plan",)), notes.append)
+    assert len(data.X_train) + len(data.X_val) == N - 2
+    assert any("2 of 60 rows" in note for note in notes)
+
+
+def test_no_group_is_on_both_sides():
+    families = np.array([k // 4 for k in range(N)])
+    data = made(people(row=list(range(N))), group="family", numeric=("row",), validation_fraction=0.25)
+    place = [column.name for column in data.columns.columns].index("row")
+    sides = [set(families[X[:, place].astype(int)].tolist()) for X in (data.X_train, data.X_val)]
+    assert sides[1]
+    assert not sides[0] & sides[1]
+    assert "family" not in {column.origin for column in data.columns.columns}
+
+
+def test_the_latest_rows_validate():
+    order = np.random.default_rng(1).permutation(N)
+    frame = {name: [values[k] for k in order] for name, values in people(row=list(range(N))).items()}
+    data = made(frame, time="visit", numeric=("row",), validation_fraction=0.2)
+    place = [column.name for column in data.columns.columns].index("row")
+    assert sorted(data.X_val[:, place]) == list(range(48, N))
+
+
+@pytest.mark.parametrize(
+    ("reading", "message"),
+    [
+        ({"target": ()}, "which column is to be predicted"),
+        ({"target": ("plam",)}, "did you mean 'plan'"),
+        ({"group": "famly"}, "--group 'famly' is no column; did you mean 'family'"),
+        ({"group": "plan"}, "--group plan is what is to be predicted"),
+        ({"time": "city"}, "--time city is no time: write dates as 2020-12-31"),
+    ],
+)
+def test_one_line_says_what_is_wrong(reading, message):
+    with pytest.raises(InputError) as caught:
+        made(**reading)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_users_own_targets_are_never_written_to():
+    y = np.arange(N, dtype=np.float64)
+    y.flags.writeable = False
+    assert made(arrays={"y": y}, target=()).task == "regression"
+
+
+def test_an_array_file_is_a_table_of_numbered_columns(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(30, 3))
+    np.save(tmp_path / "rows.npy", rows)
+    data = load(tmp_path / "rows.npy", reading=Reading(target=("2",)))
+    assert data.task == "regression"
+    assert data.num_features == 2
+
+
+def test_what_is_a_frame():
+    assert is_frame(people())
+    assert is_frame(np.array([["a", 1]], object))
+    assert not is_frame(np.zeros((2, 2)))
+
+
+def test_a_class_keeps_a_row_to_learn_from():
+    classes = np.array([0] * 30 + [1] * 29 + [2])
+    for seed in range(40):
+        chosen = hold_out("t", N, Reading(seed=seed, validation_fraction=0.3), classes)
+        assert N - 1 not in chosen
