@@ -9,8 +9,8 @@ test. Every contender gets the same rows, uses the validation rows to stop or to
 settings that its authors ship, or what its function here says. The error is one less the accuracy, or the
 root mean squared error over the target's deviation. Contenders take turns, each fit in a process of its own
 with ``--threads`` BLAS and OpenMP threads; what is measured is the CPU time of fitting and the time on the
-clock, without imports. Those whose packages are not installed are left out. ``--cells`` keeps what was measured, so
-that a run can be taken up.
+clock, without imports. Those whose packages are not installed are left out. ``--cells`` keeps what was
+measured, so that a run can be taken up.
 """
 
 import argparse

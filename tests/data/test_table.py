@@ -32,6 +32,11 @@ def mixed(rows=200, seed=0):
     return X, (0, 3, 0, 0, 0)
 
 
+def inputs_of(fitted, X):
+    """What becomes of rows in float64."""
+    return table.apply(np, fitted, table.standardise(fitted, X, "float64"))
+
+
 def definition(fitted, X):
     """What becomes of rows, one number at a time."""
     z = (X - fitted["mean"]) * fitted["scale"]
@@ -53,8 +58,7 @@ def test_inputs_are_what_the_formulas_say(device, dtype):
     new = np.concatenate([X[:20], [[1e6, -1, NAN, 0.15, 9.0], [-1e6, NAN, 50.0, NAN, NAN]]])
     with device.active():
         arrays = {name: device.put(value, dtype) for name, value in fitted.items()}
-        rows = device.xp.asarray(device.put(new, dtype), copy=True)
-        found = table.apply(device.xp, arrays, rows)
+        found = table.apply(device.xp, arrays, device.put(table.standardise(fitted, new, dtype)))
     assert dtype_name(found) == dtype
     assert np.abs(device.to_host(found) - definition(fitted, new)).max() < (
         1e-4 if dtype == "float32" else 1e-12
@@ -67,8 +71,9 @@ def test_leading_axes_are_networks(device):
     how = transforms.complete(Preprocessing("table", bins=4, categories=categories), fitted)
     with device.active():
         arrays = {name: device.put(value, "float32") for name, value in fitted.items()}
-        stack = transforms.apply(device.xp, how, arrays, device.put(X[:12].reshape(3, 4, 5), "float32"))
-        flat = transforms.apply(device.xp, how, arrays, device.put(X[:12], "float32"))
+        z = transforms.for_device(how, fitted, X[:12], "float32")
+        stack = transforms.apply(device.xp, how, arrays, device.put(z.reshape(3, 4, 5)))
+        flat = transforms.apply(device.xp, how, arrays, device.put(z))
     assert stack.shape == (3, 4, how.output_features(5))
     assert np.array_equal(device.to_host(stack).reshape(12, -1), device.to_host(flat))
 
@@ -88,7 +93,7 @@ def test_training_rows_are_centred_and_bounded_whatever_they_hold(values, bins):
             table.fit(X, (0,), bins)
         return
     fitted = table.fit(X, (0,), bins)
-    inputs = table.apply(np, fitted, X.copy())
+    inputs = inputs_of(fitted, X)
     assert inputs.shape == (len(X), sum(table.sizes(fitted)))
     assert np.isfinite(inputs).all()
     assert np.abs(inputs).max() <= 2 * table.FARTHEST
@@ -100,7 +105,7 @@ def test_training_rows_are_centred_and_bounded_whatever_they_hold(values, bins):
 def test_bins_hold_equally_many_rows_and_know_their_place():
     X = np.random.default_rng(0).exponential(size=(1000, 1))
     fitted = table.fit(X, (0,), bins=10)
-    places = table.apply(np, fitted, X.copy())[:, 1:] + fitted["ramps"][-1, 1:]
+    places = inputs_of(fitted, X)[:, 1:] + fitted["ramps"][-1, 1:]
     inside = (places > 0) & (places < 1)
     assert (inside.sum(axis=0) > 90).all()
     assert (np.diff(places, axis=1) <= 0).all()  # what is beyond a bin is beyond those below it
@@ -119,7 +124,7 @@ def test_few_values_have_a_bin_between_each_two():
 def test_categories_that_training_lacks_have_no_input():
     fitted = table.fit(np.array([[0.0], [2], [2], [NAN], [-1]]), (4,), bins=8)
     assert fitted["steps"][1].tolist() == [0, 2]
-    new = table.apply(np, fitted, np.array([[1.0], [3], [-1]]))
+    new = inputs_of(fitted, np.array([[1.0], [3], [-1]]))
     assert np.array_equal(new, np.broadcast_to(new[0], new.shape))
 
 
@@ -127,7 +132,7 @@ def test_a_gap_where_training_had_none_is_the_mean():
     X, categories = mixed()
     fitted = table.fit(X[:, :2], categories[:2], bins=4)
     assert table.sizes(fitted)[2] == 0
-    gap = table.apply(np, fitted, np.array([[NAN, 0.0]]))
+    gap = inputs_of(fitted, np.array([[NAN, 0.0]]))
     assert not gap[0, : fitted["ramps"].shape[1]].any()
 
 
@@ -149,3 +154,14 @@ def test_a_table_can_neither_be_folded_nor_normalised_by_contrast():
     how = transforms.complete(Preprocessing("table", categories=categories), fitted)
     with pytest.raises(InputError, match="keep the preprocessing apart"):
         transforms.fold(how, fitted, np.ones((5, 3)), np.ones(3))
+
+
+def test_a_large_mean_and_a_tiny_deviation_lose_nothing_in_float32():
+    x = np.linspace(0, 1, 50)[:, None]
+    plain = table.fit(x, (0,), bins=8)
+    expected = table.apply(np, plain, table.standardise(plain, x, "float32"))
+    for scale, offset in ((1e-9, 0.0), (1e-150, 0.0), (1.0, 2.0**31), (1e150, 0.0)):
+        moved = x * scale + offset
+        fitted = table.fit(moved, (0,), bins=8)
+        found = table.apply(np, fitted, table.standardise(fitted, moved, "float32"))
+        np.testing.assert_allclose(found, expected, atol=1e-4)

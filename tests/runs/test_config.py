@@ -566,11 +566,14 @@ def test_how_data_of_ones_own_are_read():
         "header": False,
         "validation_fraction": 0.25,
         "group": "f",
-        "time": "g",
         "size": 16,
     }
-    assert set(given) == set(READING)
-    assert Config(**given).reading == Reading(**given)
+    by_time = {"time": "g"}
+    assert given.keys() | by_time == set(READING)
+    for said in (given, by_time):
+        assert Config(**said).reading == Reading(**said)
+    with pytest.raises(InputError, match="give either --group or --time"):
+        Config(**given | by_time)
     assert Config(seed=7).reading == Reading()  # the rows that are held out are those of every seed
 
 

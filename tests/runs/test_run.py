@@ -438,3 +438,15 @@ def test_a_run_of_which_less_is_known(tmp_path, runs):
     assert not (tmp_path / "run" / "best.safetensors").exists()
     assert run_folder.report_of(run, {}).y is None
     run._repr_html_()
+
+
+def test_a_run_on_a_table_finds_its_target_and_the_names_of_several():
+    rng = np.random.default_rng(0)
+    table = {name: rng.normal(size=40).round(2).tolist() for name in ("x", "up", "down")}
+    run = xpnet.fit(table, target=("up", "down"), ensemble=1, hidden=(4,), epochs=2)
+    y = {name: table[name] for name in ("up", "down")}
+    turned = dict(reversed(y.items()))
+    assert run.evaluate(table) == run.evaluate(table, y) == run.evaluate(table, turned)
+    plain = xpnet.fit(rng.normal(size=(20, 2)), np.arange(20) % 2, ensemble=1, hidden=(4,), epochs=2)
+    with pytest.raises(InputError, match="give y"):
+        plain.evaluate(rng.normal(size=(20, 2)))

@@ -24,10 +24,13 @@ from numpy.typing import NDArray
 from xpnet.errors import InputError
 from xpnet.typing import Array, Namespace, Params
 
-__all__ = ["apply", "fit", "sizes"]
+__all__ = ["apply", "fit", "sizes", "standardise"]
 
 ROWS = {"ramps": 6, "steps": 3, "gaps": 2}
 """Numbers that describe an input of each kind, in the order in which the formulas above have them."""
+
+CHUNK = 2**20
+"""Numbers that are standardised at a time."""
 
 FARTHEST = 5.0
 """Deviations beyond which a number counts as so many: one wild value must not outshout all others."""
@@ -108,7 +111,22 @@ def sizes(fitted: Params) -> tuple[int, int, int]:
     return ramps, steps, gaps
 
 
-def apply(xp: Namespace, fitted: Params, X: Array) -> Array:
+def standardise(fitted: Params, X: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Return rows on the host as ``z``, in the dtype that `apply` is to compute in.
+
+    In float64, whatever that is: of a column of times or ids, whose mean is large against its deviation,
+    float32 would keep next to nothing.
+    """
+    z = np.empty(X.shape, dtype)
+    step = max(1, CHUNK // max(1, X.shape[-1]))
+    for start in range(0, len(X), step):
+        part = X[start : start + step] - fitted["mean"]
+        with np.errstate(over="ignore"):  # of a number that is farther away than all others
+            z[start : start + step] = part * fitted["scale"]
+    return z
+
+
+def apply(xp: Namespace, fitted: Params, z: Array) -> Array:
     """Return the inputs of a network.
 
     Parameters
@@ -116,34 +134,32 @@ def apply(xp: Namespace, fitted: Params, X: Array) -> Array:
     xp
         Array API namespace of the arrays.
     fitted
-        The arrays that `fit` returned, on the device of ``X``, all of one floating dtype.
-    X
-        ``(…, rows, columns)`` in that dtype; consumed.
+        The arrays that `fit` returned, on the device of ``z``, all of one floating dtype.
+    z
+        ``(…, rows, columns)`` in that dtype, from `standardise`.
 
     Returns
     -------
     Array
         ``(…, rows, inputs)``.
     """
-    X -= fitted["mean"]
-    X *= fitted["scale"]
     parts = []
     if fitted["ramps"].shape[1]:
         source, start, slope, least, most, mean = (fitted["ramps"][row, :] for row in range(6))
-        z = _take(xp, X, source)
-        z = xp.minimum(xp.maximum((z - start) * slope, least), most) - mean
-        parts.append(xp.where(xp.isnan(z), 0.0, z))
+        x = _take(xp, z, source)
+        x = xp.minimum(xp.maximum((x - start) * slope, least), most) - mean
+        parts.append(xp.where(xp.isnan(x), 0.0, x))
     if fitted["steps"].shape[1]:
         source, code, mean = (fitted["steps"][row, :] for row in range(3))
-        parts.append(xp.astype(_take(xp, X, source) == code, X.dtype) - mean)
+        parts.append(xp.astype(_take(xp, z, source) == code, z.dtype) - mean)
     if fitted["gaps"].shape[1]:
         source, mean = (fitted["gaps"][row, :] for row in range(2))
-        parts.append(xp.astype(xp.isnan(_take(xp, X, source)), X.dtype) - mean)
+        parts.append(xp.astype(xp.isnan(_take(xp, z, source)), z.dtype) - mean)
     return xp.concat(parts, axis=-1)
 
 
-def _take(xp: Namespace, X: Array, source: Array) -> Array:
-    return xp.take(X, xp.astype(source, xp.int64), axis=-1)
+def _take(xp: Namespace, z: Array, source: Array) -> Array:
+    return xp.take(z, xp.astype(source, xp.int64), axis=-1)
 
 
 def _moments(values: NDArray[np.float64]) -> tuple[float, float]:

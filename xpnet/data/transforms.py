@@ -18,7 +18,7 @@ from xpnet.device import Device, to_numpy
 from xpnet.errors import InputError
 from xpnet.typing import Array, Namespace, Params
 
-__all__ = ["Kind", "Preprocessing", "apply", "apply_all", "complete", "fit", "fold"]
+__all__ = ["Kind", "Preprocessing", "apply", "apply_all", "complete", "fit", "fold", "for_device"]
 
 Kind = Literal["none", "mean", "standardize", "pca", "pca-whiten", "zca", "table"]
 
@@ -223,6 +223,11 @@ def complete(how: Preprocessing, fitted: Params) -> Preprocessing:
     return replace(how, sizes=table.sizes(fitted)) if how.kind == "table" else how
 
 
+def for_device(how: Preprocessing, fitted: Params, X: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Return rows on the host as they go to the device: those of a table standardised, others as they are."""
+    return table.standardise(fitted, X, dtype) if how.kind == "table" else X
+
+
 def apply(xp: Namespace, how: Preprocessing, fitted: Params, X: Array) -> Array:
     """Return the rows of ``X`` as the network sees them; ``X`` itself is left alone.
 
@@ -238,7 +243,7 @@ def apply(xp: Namespace, how: Preprocessing, fitted: Params, X: Array) -> Array:
     fitted
         The arrays that `fit` returned, on the device of ``X``, all of one floating dtype.
     X
-        ``(…, rows, features)``, any real dtype.
+        ``(…, rows, features)``, any real dtype; what `for_device` returned of a table.
 
     Returns
     -------
@@ -289,7 +294,7 @@ def apply_all(
         result = np.empty((len(X), how.output_features(X.shape[1])), dtype)
         ends = []
         for part in _parts(len(X), max(X.shape[1], result.shape[1])):
-            rows = apply(xp, how, arrays, _put(device, X[part], dtype))
+            rows = apply(xp, how, arrays, _put(device, for_device(how, fitted, X[part], dtype), dtype))
             if X.dtype.kind == "f":  # integers fit
                 ends += [xp.min(rows), xp.max(rows)]
             result[part] = device.to_host(rows)

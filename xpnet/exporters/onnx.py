@@ -66,7 +66,7 @@ def graph_of(model: Model) -> Any:
     without names, NaN is a gap.
 
     Of a table it has an input ``(rows, 1)`` for each column, by the name of `Column.name`; one that is
-    called as an output is, gets ``_`` at its end. Numbers and the parts of dates are float32, as
+    called as an output is, gets ``_`` at its end. Numbers and the parts of dates are float64, as
     `Columns.matrix` makes them: booleans 0 and 1, durations days, of dates days since 1970 and the like; NaN
     is a gap. Categories are strings, gaps what `xpnet.datasets.words.GAPS` lists, ``""`` and ``"nan"`` among
     it. Known are a category itself and the ways in which libraries write it: 1 as ``1.0``, true as ``True``.
@@ -89,7 +89,9 @@ def graph_of(model: Model) -> Any:
     inputs = inputs_of(model, names)
     graph = Graph({*names, *(of.name for of in inputs)})
     outputs = []
-    found = _outputs(graph, model, _forward(graph, model, matrix_of(graph, inputs)))
+    found = _outputs(
+        graph, model, _forward(graph, model, matrix_of(graph, inputs), inputs[0].column is not None)
+    )
     for name, (value, dtype, shape) in zip(names, found, strict=True):
         graph.node("Identity", value, output=name)
         outputs.append(helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), shape))
@@ -103,7 +105,11 @@ def graph_of(model: Model) -> Any:
             graph.nodes,
             "xpnet",
             [
-                helper.make_tensor_value_info(of.name, _STRING if of.is_text else _FLOAT, ["rows", of.width])
+                helper.make_tensor_value_info(
+                    of.name,
+                    _STRING if of.is_text else _FLOAT if of.column is None else _DOUBLE,
+                    ["rows", of.width],
+                )
                 for of in inputs
             ],
             outputs,
@@ -143,8 +149,11 @@ ACTIVATIONS: dict[str, Callable[[Graph, str], str]] = {
 }
 
 
-def _forward(graph: Graph, model: Model, x: str) -> str:
-    """Add the nodes from raw rows ``x`` to the scores of the network, or the networks; return these."""
+def _forward(graph: Graph, model: Model, x: str, of_columns: bool) -> str:
+    """Add the nodes from raw rows ``x`` to the scores of the network, or the networks; return these.
+
+    Rows that are made of columns are doubles, others float32.
+    """
     mlp, first = model.mlp, first_layer(model)
     params = {name: np.asarray(to_numpy(value), np.float64) for name, value in model.params.items()}
     params |= {"W1": first.W, "b1": first.b}
@@ -178,6 +187,8 @@ def _forward(graph: Graph, model: Model, x: str) -> str:
         x = graph.node("Reshape", x, graph.constant("row_shape", [-1, model.num_features]))
     if model.preprocessing.kind == "table":
         x = encode(graph, model, x)
+    elif of_columns:
+        x = graph.node("Cast", x, to=_FLOAT)
     if first.contrast is not None:
         x = graph.standardized(x, "contrast", first.contrast)
     if first.mean is not None:

@@ -1,7 +1,7 @@
 """Tables in a graph of ONNX: the columns as inputs by name, and what the network makes of them.
 
-`xpnet.data.table` says what that is. It is computed in the dtype of the model, in the same steps, so that
-in float32 the rounding is the same, too: a year or an id is a float32 before its mean is subtracted.
+`xpnet.data.table` says what that is. It is computed in the same steps: what is subtracted and multiplied by
+first in double, so that a year or an id keeps its digits, the rest in the dtype of the model.
 """
 
 from collections.abc import Collection, Iterator
@@ -15,6 +15,8 @@ from xpnet.exporters.onnx_graph import Graph
 from xpnet.training.model import Model
 
 __all__ = ["Input", "encode", "inputs_of", "matrix_of", "spellings"]
+
+_DOUBLE = 11  # TensorProto.DataType of the format
 
 ML_DOMAIN = "ai.onnx.ml"
 """Where the one operator is that makes numbers of text."""
@@ -39,7 +41,7 @@ class Input(NamedTuple):
 
     @property
     def is_text(self) -> bool:
-        """Whether it takes strings, and not float32."""
+        """Whether it takes strings, and not doubles."""
         return self.column is not None and self.column.kind == "category"
 
     def as_json(self) -> dict[str, Any]:
@@ -86,10 +88,10 @@ def inputs_of(model: Model, outputs: Collection[str]) -> list[Input]:
 
 
 def matrix_of(graph: Graph, inputs: list[Input]) -> str:
-    """Add the nodes that make of the inputs what `Columns.matrix` makes of a frame, in float32."""
+    """Add the nodes that make of the inputs what `Columns.matrix` makes, in double; ``X`` as it is."""
     if inputs[0].column is None:
         return inputs[0].name
-    parts = [_codes(graph, of) if of.is_text else of.name for of in inputs]
+    parts = [graph.node("Cast", _codes(graph, of), to=_DOUBLE) if of.is_text else of.name for of in inputs]
     return graph.node("Concat", *parts, axis=1) if parts[1:] else parts[0]
 
 
@@ -112,9 +114,11 @@ def encode(graph: Graph, model: Model, x: str) -> str:
     def centred(x: str, kind: str, row: int) -> str:
         return graph.node("Sub", x, constant("mean", kind, row))
 
-    z = x if dtype == np.float32 else graph.node("Cast", x, **to)
-    z = graph.node("Sub", z, graph.constant("columns_mean", fitted["mean"], dtype))
-    z = graph.node("Mul", z, graph.constant("columns_scale", fitted["scale"], dtype))
+    # In double, as `xpnet.data.table.standardise` does.
+    z = graph.node("Cast", x, to=_DOUBLE)
+    z = graph.node("Sub", z, graph.constant("columns_mean", fitted["mean"], np.float64))
+    z = graph.node("Mul", z, graph.constant("columns_scale", fitted["scale"], np.float64))
+    z = z if dtype == np.float64 else graph.node("Cast", z, **to)
     parts = []
     if fitted["ramps"].size:
         value = source("ramps")

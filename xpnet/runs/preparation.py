@@ -142,6 +142,7 @@ def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
 
         def put_rows(X: NDArray[Any], raw: bool) -> Array:
             if raw:
+                X = transforms.for_device(how, fitted, X, dtype)
                 return device.put(X, dtype if X.dtype.kind == "f" else None)
             return transforms.apply_all(device, how, fitted, X, dtype)
 

@@ -383,6 +383,7 @@ class Model:
         for start in range(0, rows.shape[0], step):
             part = rows[start : start + step]
             part = part.toarray() if hasattr(part, "toarray") else part
+            part = transforms.for_device(self.preprocessing, self.fitted, part, self.dtype)
             if part.dtype.kind == "f":  # not every device has the dtype of the rows
                 part = part.astype(self.dtype, copy=False)
             for P in scoring.predictions(device, self.mlp, params, part, prepare, of_views, output):
