@@ -15,6 +15,7 @@ from xpnet.errors import InputError
 from xpnet.reporting import plots
 from xpnet.runs import experiment
 from xpnet.runs import folder as run_folder
+from xpnet.runs.fit import fit
 from xpnet.runs.model_file import load_model
 from xpnet.runs.run import Run, as_run
 from xpnet.training.measures import measured
@@ -443,10 +444,10 @@ def test_a_run_of_which_less_is_known(tmp_path, runs):
 def test_a_run_on_a_table_finds_its_target_and_the_names_of_several():
     rng = np.random.default_rng(0)
     table = {name: rng.normal(size=40).round(2).tolist() for name in ("x", "up", "down")}
-    run = xpnet.fit(table, target=("up", "down"), ensemble=1, hidden=(4,), epochs=2)
+    run = fit(table, target=("up", "down"), ensemble=1, hidden=(4,), epochs=2)
     y = {name: table[name] for name in ("up", "down")}
     turned = dict(reversed(y.items()))
     assert run.evaluate(table) == run.evaluate(table, y) == run.evaluate(table, turned)
-    plain = xpnet.fit(rng.normal(size=(20, 2)), np.arange(20) % 2, ensemble=1, hidden=(4,), epochs=2)
+    plain = fit(rng.normal(size=(20, 2)), np.arange(20) % 2, ensemble=1, hidden=(4,), epochs=2)
     with pytest.raises(InputError, match="give y"):
         plain.evaluate(rng.normal(size=(20, 2)))
