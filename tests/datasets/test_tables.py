@@ -77,6 +77,8 @@ def test_the_latest_rows_validate():
         ({"target": ("plam",)}, "did you mean 'plan'"),
         ({"group": "famly"}, "--group 'famly' is no column; did you mean 'family'"),
         ({"group": "plan"}, "--group plan is what is to be predicted"),
+        ({"target": ("plan", "plan")}, "--target names a column twice"),
+        ({"target": ("plan", "city")}, "of several --target columns none can hold text"),
         ({"time": "city"}, "--time city is no time: write dates as 2020-12-31"),
     ],
 )
@@ -112,3 +114,20 @@ def test_a_class_keeps_a_row_to_learn_from():
     for seed in range(40):
         chosen = hold_out("t", N, Reading(seed=seed, validation_fraction=0.3), classes)
         assert N - 1 not in chosen
+
+
+def test_several_columns_of_whole_numbers_are_predicted_as_numbers():
+    data = made(people(a=list(range(N)), b=list(range(N))), target=("a", "b"))
+    assert (data.task, data.class_names) == ("regression", ("a", "b"))
+    labels = made(people(a=[0, 1] * (N // 2), b=[1, 1, 0] * (N // 3)), target=("a", "b"))
+    assert labels.task == "multilabel"
+
+
+def test_many_classes_that_are_whole_numbers_get_a_word():
+    for values, said in (
+        (list(range(N)), ["60 classes in 60 rows: --task regression if these are amounts"]),
+        ([1, 2] * 30, []),
+    ):
+        notes = []
+        from_frame(people(pay=values), {}, "people", Reading(target=("pay",), ignore=("plan",)), notes.append)
+        assert [note for note in notes if "amounts" in note] == said

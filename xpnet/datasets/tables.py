@@ -1,6 +1,7 @@
 """A user's own table: columns of numbers, categories and dates, of which one or several are predicted."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,12 @@ from xpnet.datasets.reading import Note, Reading, silent
 from xpnet.datasets.rows import load_array
 from xpnet.datasets.tabular import as_frame
 from xpnet.errors import InputError
+from xpnet.typing import Task
 
 __all__ = ["from_frame", "from_table", "is_frame"]
+
+MANY = 20
+"""Classes, and one in so many rows, from which whole numbers are more likely amounts than classes."""
 
 
 def is_frame(X: Any) -> bool:
@@ -96,6 +101,7 @@ def from_frame(
             y = f"y{key[1:]}"
             frames[key], given[y], kept[key] = take_target(frames[key], reading.target, note)
         names = reading.target
+        reading = replace(reading, task=_task_of_several(name, given["y"], reading))
         if "sample_weight" in given:
             given["sample_weight"] = np.asarray(given["sample_weight"])[kept["X"]]
     if "X_val" in frames and of_rows:
@@ -108,7 +114,7 @@ def from_frame(
         frames["X"], categorical=reading.categorical, numeric=reading.numeric, ignore=ignore, note=note
     )
     given |= {key: columns.matrix(each) for key, each in frames.items()}
-    return assemble(
+    data = assemble(
         given,
         name,
         reading,
@@ -118,3 +124,25 @@ def from_frame(
         groups=values.get("group"),
         times=values.get("time"),
     )
+    rows = len(data.X_train) + len(data.X_val)
+    are_whole = data.task == "classification" and isinstance((data.labels or (0,))[0], int)
+    if reading.task is None and are_whole and data.num_classes > max(MANY, rows / MANY):
+        note(f"{data.num_classes} classes in {rows:,} rows: --task regression if these are amounts")
+    return data
+
+
+def _task_of_several(name: str, y: NDArray[Any], reading: Reading) -> Task | None:
+    """Return the task of target columns where they leave but one: whole numbers that are no labels, together.
+
+    Raises
+    ------
+    InputError
+        A column is named twice, or several hold text.
+    """
+    if len(set(reading.target)) < len(reading.target):
+        raise InputError(f"{name}: --target names a column twice: drop one")
+    if reading.task is not None or y.ndim < 2 or y.shape[1] < 2:
+        return reading.task
+    if y.dtype.kind == "O":
+        raise InputError(f"{name}: of several --target columns none can hold text: give one, or numbers")
+    return "regression" if y.dtype.kind in "iu" and not np.isin(y, (0, 1)).all() else None

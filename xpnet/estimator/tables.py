@@ -101,7 +101,8 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             for name in ("validation_fraction", "ensemble", "epochs", "max_time")
             if getattr(self, name) is not None
         }
-        given |= {name: tuple(getattr(self, name)) for name in ("categorical", "numeric", "ignore")}
+        columns = {name: getattr(self, name) for name in ("categorical", "numeric", "ignore")}
+        given |= {name: of if isinstance(of, str) else tuple(of) for name, of in columns.items()}
         settings = given | {"device": self.device, "backend": self.backend, "quiet": not self.verbose}
         seed = int(check_random_state(self.random_state).randint(2**31))
         self.run_: Run = fit(

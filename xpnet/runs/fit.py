@@ -64,7 +64,7 @@ def fit(
         a column of 0 and 1 for each of several labels ``(rows, labels)``. ``task=`` decides where it is open.
         Not needed where ``target=`` names columns of X.
     X_val, y_val
-        Rows to validate on; by default a tenth of ``X``.
+        Rows to validate on; by default some of ``X``, see ``validation_fraction``.
     X_test, y_test
         Rows that are measured once, at the end.
     sample_weight
