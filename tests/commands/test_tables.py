@@ -152,3 +152,13 @@ def test_what_a_user_can_mend(capsys, argv, text):
     for main in (train.main, sweep.main):
         assert text in refused(main, capsys, "people.csv", *QUICK[2:], "--out", "a", *argv)
         assert not Path("a").exists()
+
+
+def test_a_table_that_has_changed_since_is_no_measure_and_says_so(capsys):
+    trained(capsys, "--target", "plan")
+    assert "has changed" not in call(evaluate.main, capsys, "a")[2]
+    table = list(rows())
+    write("people.csv", [*table[40:], *table[:40]])
+    status, _, err = call(evaluate.main, capsys, "a")
+    assert status == 0
+    assert "people.csv has changed since the run: rows may be measured that it was trained on" in err

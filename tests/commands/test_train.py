@@ -28,7 +28,7 @@ FILES = ["best.safetensors", "config.json", "history.csv", "model.safetensors", 
 PICTURES = ["curves.png"] if plots.available() else []
 KEYS = (
     *("train_accuracy", "val_accuracy", "test_accuracy", "seconds", "steps"),
-    *("device", "backend", "dtype", "seed", "status"),
+    *("device", "backend", "dtype", "seed", "status", "data"),
 )
 
 

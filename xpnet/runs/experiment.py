@@ -219,6 +219,7 @@ def record(
         "dtype": config.dtype,
         "seed": config.seed,
         "status": status(result),
+        "data": data.checksum(),
     }
     validated = None
     with contextlib.suppress(RowError):  # a diverged network may be of parameters too large to predict

@@ -1,5 +1,6 @@
 """Saved runs back in hand: what `xpnet.load` does, and the commands that use what was trained."""
 
+import contextlib
 import csv
 import json
 import os
@@ -220,6 +221,12 @@ class SavedRun:
         y = encode_targets(y, model.task, labels, len(model.class_names), f"{path}: {target[0]}")
         return Labelled(str(path), "new", columns.matrix(frame), y)
 
+    def _trained_on(self) -> str | None:
+        """Return the checksum of the data of the run, if it is known."""
+        with contextlib.suppress(InputError):  # a damaged summary is in the way of nothing else
+            return _summary(self.folder / "summary.json").get("data")
+        return None
+
     def dataset(self, name: str | None, data_dir: str | None, progress: bool, note: Note = silent) -> Dataset:
         """Load the data set that is named, or else that of the run, and see that it fits the model.
 
@@ -257,6 +264,8 @@ class SavedRun:
             )
         if own and data.columns != self.model.columns:
             raise InputError(f"{data.name} has changed since the run: give the rows to measure by --dataset")
+        if own and self._trained_on() not in (None, data.checksum()):
+            note(f"{data.name} has changed since the run: rows may be measured that it was trained on")
         for what, has, takes in (
             ("features", data.num_features, self.model.num_features),
             (
