@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 
+from xpnet.columns.columns import Columns
 from xpnet.data import transforms
 from xpnet.data.transforms import Preprocessing
-from xpnet.datasets.columns import Columns
 from xpnet.device import Device
 from xpnet.nn.backprop import stack
 from xpnet.nn.mlp import MLP, init

@@ -19,7 +19,7 @@ GROUND = {"errors", "typing", "files", "text", "values"}
 """Modules that every room may import, and which import no room."""
 
 ROOMS = (
-    *("device", "nn", "datasets", "data", "training", "reporting", "runs"),
+    *("device", "nn", "columns", "datasets", "data", "training", "reporting", "runs"),
     *("exporters", "estimator", "sweep", "recipes", "commands"),
 )
 DOORS = {"__init__", "__main__", "train", "two_layer_net"}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from xpnet import datasets
+from xpnet.columns.columns import numbers
 from xpnet.datasets import Dataset, Reading, checks, digits, kind_of, load
-from xpnet.datasets.columns import numbers
 from xpnet.errors import InputError
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from xpnet.columns.tabular import is_frame
 from xpnet.datasets import load
 from xpnet.datasets.reading import Reading, hold_out
-from xpnet.datasets.tables import from_frame, is_frame
+from xpnet.datasets.tables import from_frame
 from xpnet.errors import InputError
 
 N = 60

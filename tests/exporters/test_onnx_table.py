@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 import xpnet
 from xpnet import exporters
+from xpnet.columns import words
+from xpnet.columns.column import Column
+from xpnet.columns.columns import Columns, numbers
 from xpnet.commands import export
 from xpnet.data import transforms
 from xpnet.data.transforms import Preprocessing
-from xpnet.datasets import words
-from xpnet.datasets.column import Column
-from xpnet.datasets.columns import Columns, numbers
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.exporters import onnx as to_onnx

@@ -10,7 +10,7 @@ from models import EVERY_KIND, OF, PREPROCESSINGS, make, make_table, rows, table
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from xpnet.datasets.columns import numbers
+from xpnet.columns.columns import numbers
 from xpnet.errors import InputError
 from xpnet.runs.model_file import load_model, save_model
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.columns.columns import Columns, numbers
+from xpnet.columns.tabular import as_array
 from xpnet.datasets.base import Dataset, check_task
 from xpnet.datasets.checks import check_split, check_weights
-from xpnet.datasets.columns import Columns, numbers
 from xpnet.datasets.reading import Reading, hold_out
-from xpnet.datasets.targets import as_array, as_targets, encode_targets, find_labels, infer_task
+from xpnet.datasets.targets import as_targets, encode_targets, find_labels, infer_task
 from xpnet.errors import InputError
 from xpnet.typing import Task
 

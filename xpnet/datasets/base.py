@@ -10,8 +10,8 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.columns.columns import Columns
 from xpnet.datasets.checks import check_split, check_weights
-from xpnet.datasets.columns import Columns
 from xpnet.errors import InputError
 from xpnet.text import printable
 from xpnet.typing import Task

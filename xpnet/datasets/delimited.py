@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xpnet.datasets import words
-from xpnet.datasets.tabular import refuse_duplicates
+from xpnet.columns import words
+from xpnet.columns.tabular import refuse_duplicates
 from xpnet.errors import InputError
 
 __all__ = ["Layout", "examine", "first_ragged_line", "opened"]

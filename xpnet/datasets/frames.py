@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xpnet.datasets import words
-from xpnet.datasets.columns import Columns
+from xpnet.columns import words
+from xpnet.columns.columns import Columns
+from xpnet.columns.tabular import Frame, as_frame, refuse_duplicates
 from xpnet.datasets.delimited import Layout, examine, first_ragged_line, opened
-from xpnet.datasets.tabular import Frame, as_frame, refuse_duplicates
 from xpnet.errors import InputError
 from xpnet.text import one_line, printable
 

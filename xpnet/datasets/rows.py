@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.datasets.columns import Columns
+from xpnet.columns.columns import Columns
 from xpnet.datasets.frames import read_parts
 from xpnet.datasets.image_files import MODES, need_pillow, read_into, shown
 from xpnet.datasets.image_folders import SUFFIXES, as_text, is_image, list_images

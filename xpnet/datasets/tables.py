@@ -8,31 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.columns.columns import Columns, row_values, take_target
+from xpnet.columns.tabular import as_frame
 from xpnet.datasets.arrays import assemble
 from xpnet.datasets.base import Dataset
-from xpnet.datasets.columns import Columns, row_values, take_target
 from xpnet.datasets.frames import read_table
 from xpnet.datasets.reading import Note, Reading, silent
 from xpnet.datasets.rows import load_array
-from xpnet.datasets.tabular import as_frame
 from xpnet.errors import InputError
 from xpnet.typing import Task
 
-__all__ = ["from_frame", "from_table", "is_frame"]
+__all__ = ["from_frame", "from_table"]
 
 MANY = 20
 """Classes, and one in so many rows, from which whole numbers are more likely amounts than classes."""
-
-
-def is_frame(X: Any) -> bool:
-    """Return whether X is a table with columns of its own kinds, not an array of numbers."""
-    if isinstance(X, np.ndarray):
-        return X.ndim == 2 and X.dtype.kind in "OUSTM"
-    if hasattr(X, "toarray"):  # of sparse matrices one kind is a dict
-        return False
-    return isinstance(X, Mapping) or any(
-        hasattr(X, name) for name in ("__dataframe__", "__narwhals_dataframe__", "__arrow_c_stream__")
-    )
 
 
 def from_table(path: Path, reading: Reading, note: Note = silent) -> Dataset:

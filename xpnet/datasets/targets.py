@@ -1,19 +1,18 @@
 """Targets as a user has them, and as a data set stores them."""
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.columns.tabular import as_array
 from xpnet.datasets.checks import check_targets
 from xpnet.errors import InputError
-from xpnet.text import one_line
 from xpnet.typing import Task
 
-__all__ = ["as_array", "as_targets", "encode_targets", "find_labels", "infer_task"]
+__all__ = ["as_targets", "encode_targets", "find_labels", "infer_task"]
 
 _KINDS: dict[type, tuple[type, ...]] = {  # bool first: it is an int, too
     bool: (bool, np.bool_),
@@ -68,17 +67,6 @@ def encode_targets(
             stored = np.asarray(columns, np.float64)
     check_targets(what, stored, task, num_outputs)
     return stored
-
-
-def as_array(value: Any, what: str) -> NDArray[Any]:
-    """Return what NumPy makes of a value; ``what`` names it in the message if it makes nothing of it."""
-    if hasattr(value, "toarray"):  # SciPy's, which NumPy takes for a single object
-        raise InputError(f"{what} is a sparse matrix: give its toarray()")
-    try:
-        return np.asarray(value)
-    except Exception as error:  # each array library has its own
-        reason = textwrap.shorten(one_line(error), 300, placeholder="…")
-        raise InputError(f"{what} cannot become a NumPy array ({reason}): give rows of one length") from error
 
 
 def as_targets(y: Any, what: str) -> NDArray[Any]:

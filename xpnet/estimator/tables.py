@@ -19,8 +19,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from xpnet.datasets.tables import is_frame
-from xpnet.datasets.tabular import as_frame
+from xpnet.columns.tabular import as_frame, is_frame
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
 from xpnet.runs.fit import fit

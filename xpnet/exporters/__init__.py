@@ -2,7 +2,7 @@
 
 `export` is the face of the room.
 
-May import: device, nn, datasets, data, training.
+May import: device, nn, columns, data, training.
 """
 
 from pathlib import Path

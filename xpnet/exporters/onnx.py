@@ -68,7 +68,7 @@ def graph_of(model: Model) -> Any:
     Of a table it has an input ``(rows, 1)`` for each column, by the name of `Column.name`; one that is
     called as an output is, gets ``_`` at its end. Numbers and the parts of dates are float64, as
     `Columns.matrix` makes them: booleans 0 and 1, durations days, of dates days since 1970 and the like; NaN
-    is a gap. Categories are strings, gaps what `xpnet.datasets.words.GAPS` lists, ``""`` and ``"nan"`` among
+    is a gap. Categories are strings, gaps what `xpnet.columns.words.GAPS` lists, ``""`` and ``"nan"`` among
     it. Known are a category itself and the ways in which libraries write it: 1 as ``1.0``, true as ``True``.
     Any other text is a category that training did not know, also one with space around it, and 1 as ``01``.
 

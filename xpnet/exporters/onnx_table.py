@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpnet.datasets import words
-from xpnet.datasets.columns import Column, Columns
+from xpnet.columns import words
+from xpnet.columns.columns import Column, Columns
 from xpnet.exporters.onnx_graph import Graph
 from xpnet.training.model import Model
 

@@ -5,5 +5,5 @@
 data ready, `networks` trains one or a stack, `experiment` measures what came of it. `folder`, `model_file`
 and `checkpoints` are what lies on disk.
 
-May import: device, nn, datasets, data, training, reporting, exporters, recipes.
+May import: device, nn, columns, datasets, data, training, reporting, exporters, recipes.
 """

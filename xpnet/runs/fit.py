@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from xpnet import datasets, recipes
+from xpnet.columns.tabular import as_array, is_frame
 from xpnet.datasets import Dataset
 from xpnet.datasets.arrays import assemble
-from xpnet.datasets.tables import from_frame, is_frame
-from xpnet.datasets.targets import as_array
+from xpnet.datasets.tables import from_frame
 from xpnet.errors import InputError
 from xpnet.reporting import plots, progress, tensorboard
 from xpnet.runs import experiment

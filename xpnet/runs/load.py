@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet import datasets
+from xpnet.columns.columns import take_target
 from xpnet.datasets import Dataset
-from xpnet.datasets.columns import take_target
 from xpnet.datasets.frames import is_table, read_table
 from xpnet.datasets.reading import Note, silent
 from xpnet.datasets.targets import encode_targets

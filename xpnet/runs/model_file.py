@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.columns.columns import Columns
 from xpnet.data.augment import Views, check_views
 from xpnet.data.transforms import Preprocessing
-from xpnet.datasets.columns import Columns
 from xpnet.device import dtype_name, to_numpy
 from xpnet.errors import InputError
 from xpnet.files import replacing

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xpnet import exporters
-from xpnet.datasets.columns import take_target
-from xpnet.datasets.tables import is_frame
-from xpnet.datasets.tabular import as_frame
+from xpnet.columns.columns import take_target
+from xpnet.columns.tabular import as_frame, is_frame
 from xpnet.datasets.targets import encode_targets
 from xpnet.device import Device, to_numpy
 from xpnet.errors import InputError

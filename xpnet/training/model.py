@@ -8,11 +8,11 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from xpnet.columns.columns import Columns
+from xpnet.columns.tabular import is_frame
 from xpnet.data import transforms
 from xpnet.data.augment import Views, views
 from xpnet.data.transforms import Preprocessing
-from xpnet.datasets.columns import Columns
-from xpnet.datasets.tables import is_frame
 from xpnet.device import Device, dtype_name, get_device, to_numpy
 from xpnet.errors import InputError
 from xpnet.nn.mlp import MLP

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.datasets import words
-from xpnet.datasets.cells import Cells, Numbers, Text, finite
-from xpnet.datasets.instants import Dates, one_kind
-from xpnet.datasets.tabular import Frame, flag
+from xpnet.columns import words
+from xpnet.columns.cells import Cells, Numbers, Text, finite
+from xpnet.columns.instants import Dates, one_kind
+from xpnet.columns.tabular import Frame, flag
 from xpnet.errors import InputError
 from xpnet.values import shown
 

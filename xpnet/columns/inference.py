@@ -7,12 +7,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.datasets import words
-from xpnet.datasets.cells import Cells, Numbers, Text, cells, text
-from xpnet.datasets.column import Column, Part, part_of
-from xpnet.datasets.instants import Dates
-from xpnet.datasets.meanings import as_numbers, interpret
-from xpnet.datasets.tabular import Frame, flag, shorten
+from xpnet.columns import words
+from xpnet.columns.cells import Cells, Numbers, Text, cells, text
+from xpnet.columns.column import Column, Part, part_of
+from xpnet.columns.instants import Dates
+from xpnet.columns.meanings import as_numbers, interpret
+from xpnet.columns.tabular import Frame, flag, shorten
 from xpnet.errors import InputError
 from xpnet.text import printable
 from xpnet.values import shown
@@ -36,7 +36,7 @@ def infer_columns(
     ignore: Collection[str],
     note: Callable[[str], None],
 ) -> tuple[Column, ...]:
-    """Return the inputs that training rows make: see `xpnet.datasets.columns.Columns.infer`."""
+    """Return the inputs that training rows make: see `xpnet.columns.columns.Columns.infer`."""
     for option, names in {"categorical": categorical, "numeric": numeric, "ignore": ignore}.items():
         frame.require(names, f"--{option}")
     both = set(categorical) & set(numeric)

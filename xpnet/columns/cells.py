@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.datasets import words
-from xpnet.datasets.instants import (
+from xpnet.columns import words
+from xpnet.columns.instants import (
     DATES,
     DURATIONS,
     Dates,
@@ -16,8 +16,8 @@ from xpnet.datasets.instants import (
     days_of,
     days_of_object,
 )
-from xpnet.datasets.raw import NUMBERS, Raw, raw
-from xpnet.datasets.tabular import Frame, flag
+from xpnet.columns.raw import NUMBERS, Raw, raw
+from xpnet.columns.tabular import Frame, flag
 from xpnet.errors import InputError
 from xpnet.values import shown
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.datasets.raw import Raw
-from xpnet.datasets.tabular import Frame, flag
+from xpnet.columns.raw import Raw
+from xpnet.columns.tabular import Frame, flag
 from xpnet.errors import InputError
 from xpnet.values import shown
 

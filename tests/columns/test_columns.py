@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpnet.datasets import words
-from xpnet.datasets.columns import Column, Columns, numbers, row_values, take_target
-from xpnet.datasets.tabular import as_frame
+from xpnet.columns import words
+from xpnet.columns.columns import Column, Columns, numbers, row_values, take_target
+from xpnet.columns.tabular import as_frame
 from xpnet.errors import InputError
 
 NAN = np.nan
@@ -402,7 +402,8 @@ def test_frames_that_are_none():
         (np.array([1.5, NAN, 2.0]), [1.5, 2], np.float64),
         ([1, None, 2**60 + 1], [1, 2**60 + 1], np.int64),
         ([True, None, False], [True, False], bool),
-        (["b", "?", "a"], ["b", "a"], object),
+        (["b", None, "a"], ["b", "a"], object),
+        (["b", "?", " a"], ["b", "?", " a"], object),  # in memory a label is what it is
         (["1", "2"], ["1", "2"], object),
         ([1, "x"], ["1", "x"], object),
         (np.array([3, 4], np.uint8), [3, 4], np.int64),

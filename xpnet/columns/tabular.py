@@ -10,12 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.datasets.targets import as_array
 from xpnet.errors import InputError
 from xpnet.text import one_line, printable
 from xpnet.values import shown
 
-__all__ = ["Frame", "as_frame", "did_you_mean", "flag", "flatten_names", "refuse_duplicates"]
+__all__ = [
+    "Frame",
+    "as_array",
+    "as_frame",
+    "did_you_mean",
+    "flag",
+    "flatten_names",
+    "is_frame",
+    "refuse_duplicates",
+]
 
 _MOST_LISTED = 10  # names in a message
 
@@ -24,7 +32,7 @@ _MOST_LISTED = 10  # names in a message
 class Frame:
     """A table as it was given, with a choice of its rows.
 
-    Nothing is copied or converted before a column is asked for: see `xpnet.datasets.cells`.
+    Nothing is copied or converted before a column is asked for: see `xpnet.columns.cells`.
 
     Attributes
     ----------
@@ -110,6 +118,28 @@ def flag(option: str, name: str) -> str:
 def shorten(text: str, width: int = 300) -> str:
     """Return text in part if it is long."""
     return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def as_array(value: Any, what: str) -> NDArray[Any]:
+    """Return what NumPy makes of a value; ``what`` names it in the message if it makes nothing of it."""
+    if hasattr(value, "toarray"):  # SciPy's, which NumPy takes for a single object
+        raise InputError(f"{what} is a sparse matrix: give its toarray()")
+    try:
+        return np.asarray(value)
+    except Exception as error:  # each array library has its own
+        reason = textwrap.shorten(one_line(error), 300, placeholder="…")
+        raise InputError(f"{what} cannot become a NumPy array ({reason}): give rows of one length") from error
+
+
+def is_frame(X: Any) -> bool:
+    """Return whether X is a table with columns of its own kinds, not an array of numbers."""
+    if isinstance(X, np.ndarray):
+        return X.ndim == 2 and X.dtype.kind in "OUSTM"
+    if hasattr(X, "toarray"):  # of sparse matrices one kind is a dict
+        return False
+    return isinstance(X, Mapping) or any(
+        hasattr(X, name) for name in ("__dataframe__", "__narwhals_dataframe__", "__arrow_c_stream__")
+    )
 
 
 def as_frame(data: Any) -> Frame:

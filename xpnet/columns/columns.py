@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.datasets.cells import Cells, cells, text
-from xpnet.datasets.column import Column, Kind
-from xpnet.datasets.inference import infer_columns
-from xpnet.datasets.outputs import row_values, take_target
-from xpnet.datasets.tabular import Frame, as_frame, did_you_mean, refuse_duplicates, shorten
+from xpnet.columns.cells import Cells, cells, text
+from xpnet.columns.column import Column, Kind
+from xpnet.columns.inference import infer_columns
+from xpnet.columns.outputs import row_values, take_target
+from xpnet.columns.tabular import Frame, as_frame, did_you_mean, refuse_duplicates, shorten
 from xpnet.errors import InputError
 from xpnet.text import printable
 from xpnet.values import shown
@@ -57,7 +57,7 @@ class Columns:
         Parameters
         ----------
         frame
-            Anything that `xpnet.datasets.tabular.as_frame` takes.
+            Anything that `xpnet.columns.tabular.as_frame` takes.
         categorical, numeric, ignore : collection of str
             Columns to take for categories or numbers whatever they look like, and to leave out.
         note : callable
@@ -83,7 +83,7 @@ class Columns:
         Parameters
         ----------
         frame
-            Anything that `xpnet.datasets.tabular.as_frame` takes. Columns are found by name; those of an
+            Anything that `xpnet.columns.tabular.as_frame` takes. Columns are found by name; those of an
             array by place, which has all columns of the training rows or those that are needed.
 
         Returns

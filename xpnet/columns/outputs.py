@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.datasets import words
-from xpnet.datasets.cells import Cells, Text, cells, text
-from xpnet.datasets.instants import Dates
-from xpnet.datasets.meanings import MEND, as_dates, as_numbers, interpret
-from xpnet.datasets.raw import Raw, raw
-from xpnet.datasets.tabular import Frame, as_frame
+from xpnet.columns import words
+from xpnet.columns.cells import Cells, Text, cells, text
+from xpnet.columns.instants import Dates
+from xpnet.columns.meanings import MEND, as_dates, as_numbers, interpret
+from xpnet.columns.raw import Raw, raw
+from xpnet.columns.tabular import Frame, as_frame
 from xpnet.errors import InputError
 from xpnet.values import shown
 
@@ -46,7 +46,7 @@ def take_target(
     Parameters
     ----------
     frame
-        Anything that `xpnet.datasets.tabular.as_frame` takes.
+        Anything that `xpnet.columns.tabular.as_frame` takes.
     target : str or sequence of str
         Name of one column, or of several to be predicted together.
     note : callable

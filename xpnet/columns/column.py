@@ -6,11 +6,11 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.datasets import words
-from xpnet.datasets.cells import Cells, Text
-from xpnet.datasets.instants import Dates
-from xpnet.datasets.meanings import as_dates, as_numbers
-from xpnet.datasets.tabular import Frame
+from xpnet.columns import words
+from xpnet.columns.cells import Cells, Text
+from xpnet.columns.instants import Dates
+from xpnet.columns.meanings import as_dates, as_numbers
+from xpnet.columns.tabular import Frame
 from xpnet.errors import InputError
 from xpnet.values import shown
 

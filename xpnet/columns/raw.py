@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.datasets import words
-from xpnet.datasets.tabular import Frame, flag
+from xpnet.columns import words
+from xpnet.columns.tabular import Frame, flag
 from xpnet.errors import InputError
 from xpnet.values import shown
 
