@@ -302,7 +302,7 @@ def test_the_networks_of_an_ensemble_stop_each_by_itself():
     assert ensemble.summary["steps"] == stopped.max() < 200
     assert len(set(stopped.tolist())) > 1
     for k in range(3):
-        member = dataclasses.replace(config, ensemble=1, seed=config.seed + k, batch_seed=config.seed)
+        member = dataclasses.replace(config, ensemble=1, seed=config.seed + k)
         alone = experiment.run(member, blobs(), HERE)
         assert alone.result.stopped_at == stopped[k]
         assert_same(of_net(ensemble.model.params, k), alone.model.params)

@@ -65,7 +65,7 @@ def graph_of(model: Model) -> Any:
     Its input is ``X``, float32 ``(rows, features)`` with any number of rows; in those of a table of numbers
     without names, NaN is a gap.
 
-    Of a table it has an input ``(rows, 1)`` for each column, by the name of `Column.name`; one that is
+    Of a table it has an input ``(rows, 1)`` for each column, by the name that the column has; one that is
     called as an output is, gets ``_`` at its end. Numbers and the parts of dates are float64, as
     `Columns.matrix` makes them: booleans 0 and 1, durations days, of dates days since 1970 and the like; NaN
     is a gap. Categories are strings, gaps what `xpnet.columns.words.GAPS` lists, ``""`` and ``"nan"`` among
