@@ -480,3 +480,14 @@ def test_the_first_help_is_short(capsys):
         assert {"--help-all", "--config", "--hidden", "--learning-rate", "--out"} <= flags
         assert len(flags) <= {"train": 25, "sweep": 32}[name]
         assert not flags & {"--beta2", "--ensemble", "--checkpoint-every", "--no-json"}
+
+
+@needs_matplotlib
+def test_images_may_be_taken_for_a_table_and_have_no_weights_of_pixels(run):
+    table = "--preprocess table --iterations 5 --hidden 4"
+    assert run(f"{table} --out a --quiet") == (0, "", "")
+    assert Path("a/report.html").exists()
+    status, _, err = run(f"{table} --weights-image --out b")
+    assert status == 2
+    assert "--preprocess table leaves no weights of pixels to draw: drop --weights-image" in err
+    assert not Path("b").exists()

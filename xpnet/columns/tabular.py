@@ -3,6 +3,7 @@
 import difflib
 import shlex
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -192,8 +193,7 @@ def flatten_names(names: Iterable[Any]) -> list[str]:
 def refuse_duplicates(names: Sequence[str], what: str) -> None:
     """Raise InputError if a name is there twice; ``what`` has them."""
     if len(set(names)) < len(names):
-        seen: set[str] = set()
-        twice = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        ((twice, _),) = Counter(names).most_common(1)
         raise InputError(f"{what} has two columns named {shown(twice)}: rename one")
 
 

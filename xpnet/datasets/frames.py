@@ -2,7 +2,7 @@
 
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from xpnet.columns import words
 from xpnet.columns.columns import Columns
 from xpnet.columns.tabular import Frame, as_frame, refuse_duplicates
 from xpnet.datasets.delimited import Layout, examine, first_ragged_line, opened
+from xpnet.datasets.reading import Note
 from xpnet.errors import InputError
 from xpnet.text import one_line, printable
 
@@ -24,8 +25,6 @@ _PARQUET = (".parquet", ".pq")
 _ARROW = (".arrow", ".feather", ".ipc", ".arrows")
 _BLOCK = 4 << 20  # bytes of text that are parsed at a time
 _LONGEST = 128 << 20  # bytes of a line, at most
-
-Note = Callable[[str], None]
 
 
 def is_table(path: Path) -> bool:

@@ -85,13 +85,12 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             raise InputError("validation takes both: give X_val and y_val, or neither")
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None")
-        X = self._rows(X, reset=True)
-        rows = _count(X)
-        y = self._targets(y, rows)
+        X, y = self._rows(X, reset=True), self._targets(y)
+        _check_length(X, y)
         if X_val is not None:
-            X_val = self._rows(X_val)
-            y_val = self._targets(y_val, _count(X_val))
-        elif rows == 1:
+            X_val, y_val = self._rows(X_val), self._targets(y_val)
+            _check_length(X_val, y_val)
+        elif len(y) == 1:
             raise InputError(
                 "n_samples = 1 leaves none to train on, as one row is held out: give at least two"
             )
@@ -133,8 +132,8 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         """Return what is predicted."""
 
     @abstractmethod
-    def _targets(self, y: Any, rows: int) -> NDArray[Any]:
-        """Return checked targets."""
+    def _targets(self, y: Any) -> NDArray[Any]:
+        """Return targets after scikit-learn's checks."""
 
     def _rows(self, X: Any, reset: bool = False) -> Any:
         """Return rows as `xpnet.fit` takes them, after scikit-learn's checks of their number and names."""
@@ -157,7 +156,6 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
         tags.input_tags.string = True
-        tags.non_deterministic = False
         return tags
 
 
@@ -217,11 +215,11 @@ class TableClassifier(ClassifierMixin, Table):  # type: ignore[misc]
     def _task(self) -> str:
         return "classification"
 
-    def _targets(self, y: Any, rows: int) -> NDArray[Any]:
+    def _targets(self, y: Any) -> NDArray[Any]:
         y = column_or_1d(inputs.to_host(y), warn=True)
-        _check_y(y, estimator=self) if y.dtype.kind == "f" else None
+        if y.dtype.kind == "f":
+            _check_y(y, estimator=self)
         check_classification_targets(y)
-        _check_length(y, rows)
         return np.asarray(y)
 
     @property
@@ -249,17 +247,13 @@ class TableRegressor(RegressorMixin, Table):  # type: ignore[misc]
     def _task(self) -> str:
         return "regression"
 
-    def _targets(self, y: Any, rows: int) -> NDArray[Any]:
-        y = _check_y(inputs.to_host(y), multi_output=True, y_numeric=True, estimator=self)
-        _check_length(y, rows)
-        return np.asarray(y, np.float64)
+    def _targets(self, y: Any) -> NDArray[Any]:
+        return np.asarray(
+            _check_y(inputs.to_host(y), multi_output=True, y_numeric=True, estimator=self), np.float64
+        )
 
 
-def _count(X: Any) -> int:
-    """Return the number of rows."""
-    return len(as_frame(X)) if is_frame(X) else int(_num_samples(X))
-
-
-def _check_length(y: NDArray[Any], rows: int) -> None:
+def _check_length(X: Any, y: NDArray[Any]) -> None:
+    rows = len(as_frame(X)) if is_frame(X) else _num_samples(X)
     if len(y) != rows:
         raise InputError(f"y has {len(y)} values and X {rows} rows: give one for each")

@@ -162,7 +162,7 @@ def write_settings(folder: Path, config: Config) -> None:
     """Write ``config.json``, from which a run is repeated or resumed."""
     settings = config.recorded()
     # Repeating the run must find its data from any folder.
-    if Path(config.dataset).suffix:
+    if Path(config.dataset).suffix or Path(config.dataset).is_dir():
         settings["dataset"] = str(Path(config.dataset).resolve())
     if config.data_dir is not None:
         settings["data_dir"] = str(Path(config.data_dir).resolve())
@@ -179,7 +179,8 @@ def pictures_of(run: Experiment) -> dict[str, bytes]:
     if run.validated is not None and run.model.task == "regression":
         pictures["predictions"] = _png(plots.predictions(*run.validated, run.model.class_names))
     shape = run.model.image_shape
-    if shape is not None and shape[2] in plots.CHANNELS:
+    # A table's preprocessing is no matrix, so its weights are not those of pixels.
+    if shape is not None and shape[2] in plots.CHANNELS and run.model.preprocessing.kind != "table":
         W = _of_pixels(run.model)[:, :REPORTED_UNITS]
         pictures["weights"] = _png(plots.weights(W, shape, width=600))
     return pictures

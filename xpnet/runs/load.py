@@ -94,6 +94,7 @@ def _settings_of(model: Model) -> Config:
         ridge=how.ridge,
         contrast=how.contrast,
         fit_rows=how.fit_rows,
+        bins=how.bins,
         averaging=model.averaging,
         dtype=model.dtype,  # type: ignore[arg-type]  # one of the two, as the file was checked
     )

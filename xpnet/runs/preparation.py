@@ -82,6 +82,8 @@ def check(config: Config, data: Dataset) -> None:
         preprocessing cannot take.
     """
     _check_columns(config, data)
+    if config.weights_image and config.preprocess == "table":
+        raise InputError("--preprocess table leaves no weights of pixels to draw: drop --weights-image")
     config.num_steps(len(data.X_train))
     config.loss_of(data.task)
     monitors.check(config.monitor, data.task, data.y_val, data.weight_val)
