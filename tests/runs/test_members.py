@@ -3,6 +3,7 @@
 import dataclasses
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 import pytest
@@ -100,6 +101,21 @@ def test_each_epoch_is_told_once_on_the_thread_of_the_caller(monkeypatch):
     found = run(FIVE, DATA, DEVICE, on_epoch)
     assert told == [(k, row.step, row.val_loss) for k, row in enumerate(found.history.rows, 1)]
     assert len(told) > 5
+
+
+def test_each_epoch_is_told_of_stacks_that_end_before_anyone_looks(monkeypatch):
+    on(monkeypatch, 2)
+
+    class AtOnce(ThreadPoolExecutor):
+        def submit(self, *args):
+            done = super().submit(*args)
+            wait([done])
+            return done
+
+    monkeypatch.setattr("xpnet.runs.members.ThreadPoolExecutor", AtOnce)
+    told = []
+    found = run(FIVE, DATA, DEVICE, lambda history: told.append(len(history.rows)))
+    assert told == list(range(1, len(found.history.rows) + 1))
 
 
 def test_a_stack_that_stops_earlier(monkeypatch):

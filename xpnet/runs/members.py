@@ -73,14 +73,15 @@ def train_apart(
         futures = [threads.submit(run, stack) for stack in range(len(stacks))]
         try:
             joined = History()
-            while running:
+            while True:  # each stack's last news comes after it has left
                 news.get()
-                behind = [len(histories[stack].rows) for stack in tuple(running)]
+                left = tuple(running)
+                behind = [len(histories[stack].rows) for stack in left]
                 done = min(behind or [max(len(history.rows) for history in histories)])
                 while on_epoch is not None and len(joined.rows) < done:
                     _add_epoch(joined, histories)
                     on_epoch(joined)
-                if any(future.done() and future.exception() for future in futures):
+                if not left or any(future.done() and future.exception() for future in futures):
                     break
         finally:
             if running:
