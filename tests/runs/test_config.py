@@ -104,7 +104,7 @@ def _empty_folder(tmp_path, monkeypatch):
           for value in (0.0, 1.0, -1.0, math.nan)],
         ({"step_epochs": 0}, ["--step-epochs", "0"]),
         ({"warmup": 1.0}, ["--warmup", "1.0"]),
-        ({"ensemble": 0}, ["--ensemble", "0"]),
+        ({"ensemble": -1}, ["--ensemble", "-1"]),
         ({"ensemble": 10**6}, ["--ensemble", "1000000"]),
         ({"iterations": 9, "epochs": 3}, ["--iterations or --epochs"]),
         ({"norm": "batch", "batch_size": 1}, ["--norm batch", "--batch-size of 2 or more"]),
@@ -540,6 +540,9 @@ def test_what_suits_the_rows():
     found = config.for_data(4800, 100, "classification")
     assert (found.epochs, found.batch_size, found.components) == (32, 256, 100)
     assert config.for_data(10**6, 10**4, "multilabel").components == 512
+    several = dataclasses.replace(config, ensemble=0)
+    networks = [several.for_data(rows, 9, "regression").ensemble for rows in (2, 199_999, 200_000, 10**7)]
+    assert networks == [4, 4, 2, 2]
     for rows in (1, 2, 15, 16, 100, 300, 4096, 10**5, 10**8):
         found = config.for_data(rows, 10**4, "regression")
         assert 1 <= found.batch_size <= min(rows, 1024)
@@ -548,7 +551,7 @@ def test_what_suits_the_rows():
         assert found.num_steps(rows) >= found.epochs
     few = dataclasses.replace(config, fit_rows=20).for_data(10**5, 10**4, "classification")
     assert few.components == 10
-    said = Config(epochs=7, batch_size=9, components=3, label_smoothing=0.1)
+    said = Config(epochs=7, batch_size=9, components=3, ensemble=3, label_smoothing=0.1)
     for task in ("classification", "multilabel"):
         assert said.for_data(4800, 100, task) == said
     # Numbers have no classes to smooth over.

@@ -112,12 +112,14 @@ def _exact(frame: Frame, name: str, is_text: bool, is_target: bool) -> tuple[NDA
 
     ``is_text`` says that text is what it stands for; a target may be no date, nor numbers beside text.
     """
+    if frame.is_text:
+        return _of_text(frame, name, is_text, is_target)
     column = raw(frame, name)
     gaps = column.gaps
     kind: str = column.values.dtype.kind
     if kind == "O":
         kind = _kind_of(column.values[~gaps])
-    if is_target and not frame.is_text and kind == "O":
+    if is_target and kind == "O":
         # Labels in memory are what they are, as where y is given by itself: blanks and "NA" included.
         missing = np.fromiter(
             (gap and not isinstance(value, str) for value, gap in zip(column.values, gaps, strict=True)),

@@ -81,7 +81,7 @@ def fit(
     few = len(X) <= SAMPLE
     sample = np.arange(len(X)) if few else np.random.default_rng(0).choice(len(X), SAMPLE, replace=False)
     for column, count in enumerate(categories):
-        values = np.asarray(X[:, column], np.float64)
+        values = np.ascontiguousarray(X[:, column], np.float64)  # which is read several times
         is_gap = np.isnan(values)
         share = is_gap.mean()
         if count:
@@ -147,7 +147,10 @@ def apply(xp: Namespace, fitted: Params, z: Array) -> Array:
     if fitted["ramps"].shape[1]:
         source, start, slope, least, most, mean = (fitted["ramps"][row, :] for row in range(6))
         x = _take(xp, z, source)
-        x = xp.minimum(xp.maximum((x - start) * slope, least), most) - mean
+        x -= start
+        x *= slope
+        x = xp.minimum(xp.maximum(x, least), most)
+        x -= mean
         parts.append(xp.where(xp.isnan(x), 0.0, x))
     if fitted["steps"].shape[1]:
         source, code, mean = (fitted["steps"][row, :] for row in range(3))
@@ -155,7 +158,7 @@ def apply(xp: Namespace, fitted: Params, z: Array) -> Array:
     if fitted["gaps"].shape[1]:
         source, mean = (fitted["gaps"][row, :] for row in range(2))
         parts.append(xp.astype(xp.isnan(_take(xp, z, source)), z.dtype) - mean)
-    return xp.concat(parts, axis=-1)
+    return parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1)
 
 
 def _take(xp: Namespace, z: Array, source: Array) -> Array:

@@ -9,9 +9,9 @@ from xpnet.device.shared import Shared
 
 __all__ = ["cores", "one_blas_thread", "small_products"]
 
-SHARED_FROM = 20_000_000
-"""Operations of a step's largest product from which a second BLAS thread begins to pay. With smaller ones
-it gains nothing, and on a busy machine threads that wait for each other cost many times the product."""
+SHARED_FROM = 50_000_000
+"""Operations of a step's largest product from which a second BLAS thread is worth its risk. With smaller ones
+it gains little, and on a busy machine threads that wait for each other cost many times the product."""
 
 
 def cores() -> int:

@@ -169,8 +169,8 @@ class TableClassifier(ClassifierMixin, Table):  # type: ignore[misc]
     Parameters
     ----------
     recipe
-        ``"table"``; ``"table-fast"``, one network in about a second; ``"table-best"``, more networks for
-        longer; or another (``xpnet recipe``).
+        ``"table"``; ``"table-fast"``, one network, within a second for a few thousand rows; ``"table-best"``,
+        more networks for longer; or another (``xpnet recipe``).
     random_state
         Seed or `numpy.random.RandomState` of weights, split and batches.
     validation_fraction

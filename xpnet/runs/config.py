@@ -101,7 +101,9 @@ class Config:
     residual: bool = _network(False, "make every hidden layer after the first a residual block")
     init: Init = _network("normal", "deviation of the initial weights: --init-std, or by their shape")
     init_std: float = _network(5e-2, "standard deviation of the initial weights", stackable=True)
-    ensemble: int = _network(1, "networks trained at once whose probabilities are averaged")
+    ensemble: int = _network(
+        1, "networks trained at once whose probabilities are averaged; 0 for what suits the rows"
+    )
 
     iterations: int | None = _training(None, "number of updates", unless_given=1000, common=True)
     epochs: int | None = _training(
@@ -360,6 +362,7 @@ class Config:
             batch_size=self.batch_size or suitable_batch(num_rows),
             epochs=suitable_epochs(num_rows) if self.epochs == 0 else self.epochs,
             components=components,
+            ensemble=self.ensemble or suitable_networks(num_rows),
             label_smoothing=0.0 if task == "regression" else self.label_smoothing,
         )
 
@@ -394,6 +397,11 @@ def suitable_batch(num_rows: int) -> int:
 def suitable_epochs(num_rows: int) -> int:
     """Return how often to pass over the rows: the more there are, the less often."""
     return round(min(64.0, max(8.0, 32 * math.sqrt(4800 / num_rows))))
+
+
+def suitable_networks(num_rows: int) -> int:
+    """Return how many networks an ensemble should have: of very many rows each is much like the next."""
+    return 4 if num_rows < 200_000 else 2
 
 
 LOSSES_OF: Mapping[Task, tuple[str, ...]] = {

@@ -11,10 +11,11 @@ __all__ = ["check"]
 
 _RANGES: dict[Range, tuple[str, ...]] = {
     # What lies above has no use, and libraries fail on it in ways of their own.
-    between(1, 10**4): ("ensemble", "size"),
+    between(1, 10**4): ("size",),
     between(1, 10**6): ("step_epochs", "patience", "checkpoint_every"),
     between(0, 10**6): ("epochs",),
     between(0, 1000): ("bins",),
+    between(0, 10**4): ("ensemble",),
     WIDTH: ("hidden",),
     between(1, 10**8): ("iterations",),
     between(0, 10**9): ("batch_size", "components"),
