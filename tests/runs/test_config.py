@@ -538,7 +538,7 @@ def test_what_suits_the_rows():
     """A 0 leaves it to their number; what is said stays."""
     config = Config(epochs=0, batch_size=0, preprocess="pca", components=0)
     found = config.for_data(4800, 100, "classification")
-    assert (found.epochs, found.batch_size, found.components) == (32, 256, 100)
+    assert (found.epochs, found.batch_size, found.components) == (24, 256, 100)
     assert config.for_data(10**6, 10**4, "multilabel").components == 512
     several = dataclasses.replace(config, ensemble=0)
     networks = [several.for_data(rows, 9, "regression").ensemble for rows in (2, 199_999, 200_000, 10**7)]

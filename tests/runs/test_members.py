@@ -157,6 +157,20 @@ def test_one_network_that_diverges_leaves_the_others(monkeypatch, patience):
         assert np.isfinite(found.model.params[name]).all()
 
 
+@pytest.mark.parametrize("more", [{}, {"out": "run"}, {"out": "run", "checkpoint_every": 1}])
+def test_all_cores_are_used_but_where_checkpoints_are_written(monkeypatch, tmp_path, more):
+    """These hold all networks as one."""
+    monkeypatch.chdir(tmp_path)
+    on(monkeypatch, 2)
+    seeds = stacks_of(monkeypatch)
+    given = {f.name: getattr(FIVE, f.name) for f in dataclasses.fields(FIVE)} | {
+        "dataset": "blobs",
+        "quiet": True,
+    }
+    fit(DATA, **given | more)
+    assert len(seeds) == (0 if "checkpoint_every" in more else 2)
+
+
 # However it ends
 
 

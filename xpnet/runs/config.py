@@ -396,7 +396,7 @@ def suitable_batch(num_rows: int) -> int:
 
 def suitable_epochs(num_rows: int) -> int:
     """Return how often to pass over the rows: the more there are, the less often."""
-    return round(min(64.0, max(8.0, 32 * math.sqrt(4800 / num_rows))))
+    return round(min(64.0, max(8.0, 24 * math.sqrt(4800 / num_rows))))
 
 
 def suitable_networks(num_rows: int) -> int:

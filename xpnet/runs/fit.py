@@ -266,7 +266,7 @@ def carry_out(
                 tell_all,
                 should_stop,
                 after=after,
-                on_fit=None if checkpoints is None else checkpoints.on_fit,
+                on_fit=checkpoints.on_fit if checkpoints is not None and config.checkpoint_every else None,
             )
         if not found.history.rows:
             raise KeyboardInterrupt("interrupted before the first step: there is nothing to keep")
