@@ -94,6 +94,7 @@ def test_a_named_table_is_measured_whole(capsys):
     assert "'plan' is no column" in refused(evaluate.main, capsys, "a", "--dataset", "renamed.csv")
     line = refused(evaluate.main, capsys, "a", "--dataset", "new.csv", "--split", "val")
     assert "--split is of the data of the run" in line
+    assert "--target is of a table that" in refused(evaluate.main, capsys, "a", "--target", "plan")
 
 
 def test_data_that_changed_since_the_run(capsys):
@@ -146,12 +147,24 @@ def test_intervals_of_numbers(capsys):
             "column 'city' has categories, which --preprocess mean",
         ),
         (["--target", "plan", "--group", "nobody"], "'nobody' is no column"),
+        (["--target", "plan", "--size", "8"], "people.csv is no folder of images: drop --size"),
     ],
 )
 def test_what_a_user_can_mend(capsys, argv, text):
     for main in (train.main, sweep.main):
         assert text in refused(main, capsys, "people.csv", *QUICK[2:], "--out", "a", *argv)
         assert not Path("a").exists()
+
+
+def test_rows_to_validate_on_leave_no_part_to_hold_out(capsys):
+    X, y = np.eye(40), np.arange(40) % 2
+    np.savez("own.npz", X=X, y=y, X_val=X, y_val=y)
+    for main in (train.main, sweep.main):
+        for name in ("own.npz", "digits"):
+            line = refused(main, capsys, name, "--validation-fraction", "0.3", "--out", "a")
+            assert f"{name} has rows to validate on: drop --validation-fraction" in line
+    argv = ["digits", "--recipe", "table-fast", "--epochs", "1", "--out", "a", "--quiet"]
+    assert call(train.main, capsys, *argv) == (0, "", "")  # the recipe's own is no word of the user's
 
 
 def test_a_table_that_has_changed_since_is_no_measure_and_says_so(capsys):

@@ -9,7 +9,7 @@ import pytest
 
 from xpnet import datasets
 from xpnet.columns.columns import numbers
-from xpnet.datasets import Dataset, Reading, checks, digits, kind_of, load
+from xpnet.datasets import Dataset, Reading, checks, digits, has_validation, kind_of, load
 from xpnet.errors import InputError
 
 
@@ -30,8 +30,8 @@ def make(**changes):
 
 
 def test_public_names():
-    names = ["Dataset", "Reading", "cifar10", "digits", "from_arrays", "from_npz", "kind_of", "load"]
-    assert datasets.__all__ == names
+    names = "Dataset Reading cifar10 digits from_arrays from_npz has_validation kind_of load"
+    assert datasets.__all__ == names.split()
 
 
 def test_dataset_counts_features_and_classes():
@@ -273,6 +273,37 @@ def test_kinds_of_data_by_name(tmp_path):
     (tmp_path / "bad.npz").write_bytes(b"no archive")
     for name in ("people.csv", "none.npz", tmp_path / "bad.npz", "mnist", ""):
         assert kind_of(name) == "table"
+
+
+def test_which_have_rows_to_validate_on(tmp_path):
+    np.savez(tmp_path / "a.npz", X=np.eye(4), y=np.arange(4))
+    np.savez(tmp_path / "b.npz", X=np.eye(4), y=np.arange(4), X_val=np.eye(4), y_val=np.arange(4))
+    (tmp_path / "bad.npz").write_bytes(b"no archive")
+    for folder in ("all/cats", "all/dogs", "split/train/cats", "split/Validation/cats", "wrong/val/cats"):
+        (tmp_path / folder).mkdir(parents=True)
+    assert all(map(has_validation, ("digits", "cifar10", tmp_path / "b.npz", tmp_path / "split")))
+    others = ("a.npz", "bad.npz", "none.npz", "people.csv", "all", "wrong")
+    assert not any(has_validation(tmp_path / name) for name in others)
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "text"),
+    [
+        ("digits", {"target": ("plan",)}, "digits is no table: drop --target"),
+        ("cifar10", {"size": 8}, "cifar10 is no folder of images: drop --size"),
+        ("a.npz", {"group": "family"}, "a.npz is no table: drop --group"),
+        ("a.npz", {"header": True}, "a.npz is no text file: drop --header"),
+        (".", {"categorical": ("a",)}, ". is no table: drop --categorical"),
+        (".", {"task": "regression"}, ". has classes, not the task 'regression': leave out the task"),
+        ("a.csv", {"size": 8}, "a.csv is no folder of images: drop --size"),
+        ("a.parquet", {"header": False}, "a.parquet is no text file: drop --header"),
+        ("a.npy", {"header": False}, "a.npy is no text file: drop --header"),
+    ],
+)
+def test_what_data_have_no_use_for_is_refused(name, said, text):
+    with pytest.raises(InputError) as caught:
+        load(name, reading=Reading(**said))
+    assert str(caught.value) == text
 
 
 def test_load_a_table_by_path(tmp_path):

@@ -169,7 +169,7 @@ def test_rows_to_validate_on_and_weights(kind):
     X, y = people()
     X_val, y_val = people(30, seed=1)
     y, y_val = target_of(kind, y), target_of(kind, y_val)
-    model = quick(kind).fit(X, y, X_val=X_val, y_val=y_val)
+    model = quick(kind, validation_fraction=0.5).fit(X, y, X_val=X_val, y_val=y_val)
     assert len(model.run_.validated.y) == 30
     plain = quick(kind).fit(X, y).predict(X)
     even = quick(kind).fit(X, y, sample_weight=np.ones(80)).predict(X)

@@ -159,6 +159,42 @@ def test_what_is_no_data(args, given, text):
     assert refused(*args, **given).startswith(text)
 
 
+def test_columns_of_an_array_are_called_by_their_numbers():
+    X = np.column_stack([BLOBS.X_train, BLOBS.y_train])
+    last = str(X.shape[1] - 1)
+    run = fit(X, BLOBS.y_train, categorical=[last], ignore="0", epochs=2, recipe="table-fast")
+    kinds = {column.name: column.kind for column in run.model.columns.columns}
+    assert (kinds[last], kinds["1"], "0" in kinds) == ("category", "number", False)
+    assert run.predict(X[:5]).shape == (5,)
+    assert fit(X, target=last, task="regression", epochs=2, recipe="table-fast").config.target == (last,)
+    assert "--categorical 'town' is no column: give one of 0, 1" in refused(
+        X, BLOBS.y_train, categorical="town"
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "given", "text"),
+    [
+        ((BLOBS,), {"target": "plan"}, "blobs is no table: drop --target"),
+        ((BLOBS,), {"validation_fraction": 0.3}, "blobs has rows to validate on: drop --validation-fraction"),
+        (("digits",), {"validation_fraction": 0.3}, "digits has rows to validate on: drop "),
+        ((BLOBS.X_train, BLOBS.y_train), {"size": 8}, "data is no folder of images: drop --size"),
+        (
+            ({"a": BLOBS.X_train[:, 0]}, BLOBS.y_train),
+            {"header": True},
+            "data is no text file: drop --header",
+        ),
+        (
+            (BLOBS.X_train, BLOBS.y_train),
+            ARRAYS | {"validation_fraction": 0.3},
+            "data has rows to validate on: drop --validation-fraction",
+        ),
+    ],
+)
+def test_what_data_have_no_use_for_is_refused(args, given, text):
+    assert refused(*args, **given).startswith(text)
+
+
 # Settings
 
 

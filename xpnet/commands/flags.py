@@ -64,6 +64,7 @@ def parse(
     usual: Callable[[Mapping[str, Any]], str | None] = lambda _given: None,
     file_of: Callable[[Mapping[str, Any]], Path | None] = lambda _given: None,
     hidden: Collection[str] = (),
+    check: Callable[[Mapping[str, Any], Mapping[str, Any]], None] = lambda _given, _settings: None,
 ) -> dict[str, Any]:
     """Resolve settings: defaults, then each over those before, a ``--recipe``, a ``--config`` file, flags.
 
@@ -94,6 +95,8 @@ def parse(
     hidden
         Settings that no help shows, since the command refuses them in words of its own; a recipe's are left
         out.
+    check
+        Called with the flags given and with all settings, to refuse what must not be given with others.
 
     Returns
     -------
@@ -135,7 +138,9 @@ def parse(
     if recipe is not None:
         of_recipe = read_file(recipes[recipe], settings, several)
         layers.insert(0, {name: value for name, value in of_recipe.items() if name not in hidden})
-    return layered(settings, layers, defaults, several)
+    resolved = layered(settings, layers, defaults, several)
+    check(given, resolved)
+    return resolved
 
 
 def _take(kind: Kind, name: str, value: Any, several: Collection[str]) -> Any:

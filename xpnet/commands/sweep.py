@@ -13,7 +13,7 @@ from xpnet.commands import flags
 from xpnet.commands.console import USER_ERROR, complain, run_command
 from xpnet.reporting import plots
 from xpnet.reporting.metrics import named
-from xpnet.runs.config import DATASET_DEFAULTS, Config, defaults_for, usual_recipe
+from xpnet.runs.config import DATASET_DEFAULTS, Config, check_fraction, defaults_for, usual_recipe
 from xpnet.runs.settings import setting
 from xpnet.sweep import space
 from xpnet.sweep.runner import Sweep
@@ -90,6 +90,7 @@ def _read_settings(argv: Sequence[str] | None) -> dict[str, Any]:
         variants=DATASET_DEFAULTS,
         recipes={name: recipes.path(name) for name in recipes.names()},
         usual=usual_recipe,
+        check=lambda given, settings: check_fraction(given, settings["dataset"]),
         several=_several(),
         hidden=("checkpoint_every", "ensemble", "resume", "tensorboard"),  # refused below
     )

@@ -11,7 +11,7 @@ from xpnet.commands.console import USER_ERROR, complain, run_command
 from xpnet.datasets import Dataset
 from xpnet.reporting import plots
 from xpnet.reporting.metrics import score_name, shown
-from xpnet.runs.config import DATASET_DEFAULTS, Config, defaults_for, usual_recipe
+from xpnet.runs.config import DATASET_DEFAULTS, Config, check_fraction, defaults_for, usual_recipe
 from xpnet.runs.fit import carry_out, remedy
 from xpnet.runs.resume import settings_to_resume
 from xpnet.runs.run import Run
@@ -43,6 +43,7 @@ def _read_config(argv: Sequence[str] | None) -> Config:
         variants=DATASET_DEFAULTS,
         recipes={name: recipes.path(name) for name in recipes.names()},
         usual=usual_recipe,
+        check=lambda given, settings: check_fraction(given, settings["dataset"]),
         file_of=settings_to_resume,
     )
     return Config(**settings)

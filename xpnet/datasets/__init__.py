@@ -16,13 +16,24 @@ from xpnet.datasets import images, tables
 from xpnet.datasets.arrays import from_arrays
 from xpnet.datasets.base import Dataset
 from xpnet.datasets.cifar import cifar10
-from xpnet.datasets.frames import is_table
-from xpnet.datasets.npz import from_npz, holds_images
-from xpnet.datasets.reading import Note, Reading, silent
+from xpnet.datasets.frames import is_table, is_text
+from xpnet.datasets.image_folders import has_val_folder
+from xpnet.datasets.npz import from_npz, has_val_rows, holds_images
+from xpnet.datasets.reading import OF_COLUMNS, Note, Reading, refuse_unused, silent
 from xpnet.datasets.uci import digits
 from xpnet.errors import InputError
 
-__all__ = ["Dataset", "Reading", "cifar10", "digits", "from_arrays", "from_npz", "kind_of", "load"]
+__all__ = [
+    "Dataset",
+    "Reading",
+    "cifar10",
+    "digits",
+    "from_arrays",
+    "from_npz",
+    "has_validation",
+    "kind_of",
+    "load",
+]
 
 KINDS = "table (.csv, .tsv, .parquet, .arrow), an .npz file with X and y, or a folder of images"
 
@@ -60,14 +71,18 @@ def load(
         If there is no such data set, or its files cannot be used.
     """
     name, reading = os.fspath(name), reading or Reading()
-    if name in ("digits", "cifar10"):
-        if reading.task not in (None, "classification"):
-            raise InputError(f"{name} has classes, not the task {reading.task!r}: leave out the task")
+    path, is_known = Path(name), name in ("digits", "cifar10")
+    is_folder = bool(name) and path.is_dir() and not is_known  # the path of no name is the current folder
+    if (is_known or is_folder) and reading.task not in (None, "classification"):
+        raise InputError(f"{name} has classes, not the task {reading.task!r}: leave out the task")
+    if is_known:
+        refuse_unused(name, reading)
         return digits() if name == "digits" else cifar10(data_dir, progress=progress)
-    path = Path(name)
     if path.suffix.lower() == ".npz":
+        refuse_unused(name, reading)
         return from_npz(path, reading)
-    if name and path.is_dir():  # the path of no name is the current folder
+    if is_folder:
+        refuse_unused(name, reading, "size")
         return images.from_folder(
             path,
             size=reading.size,
@@ -77,6 +92,7 @@ def load(
             note=note,
         )
     if is_table(path) or path.suffix.lower() == ".npy":
+        refuse_unused(name, reading, *OF_COLUMNS, *(["header"] if is_text(path) else []))
         return tables.from_table(path, reading, note)
     if path.suffix or path.is_file():
         raise InputError(f"{path} is no data set: give a {KINDS}")
@@ -91,3 +107,11 @@ def kind_of(name: str | os.PathLike[str]) -> Literal["digits", "cifar10", "image
     path = Path(name)
     has_images = (name and path.is_dir()) or (path.suffix.lower() == ".npz" and holds_images(path))
     return "images" if has_images else "table"
+
+
+def has_validation(name: str | os.PathLike[str]) -> bool:
+    """Return whether what a name stands for has rows to validate on; false where it can't be told."""
+    path = Path(name)
+    if os.fspath(name) in ("digits", "cifar10"):
+        return True
+    return has_val_folder(path) if path.is_dir() else path.suffix.lower() == ".npz" and has_val_rows(path)

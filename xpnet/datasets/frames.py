@@ -16,7 +16,7 @@ from xpnet.datasets.reading import Note
 from xpnet.errors import InputError
 from xpnet.text import one_line, printable
 
-__all__ = ["KINDS", "is_table", "read_parts", "read_table"]
+__all__ = ["KINDS", "is_table", "is_text", "read_parts", "read_table"]
 
 KINDS = ".csv, .tsv, .txt, .csv.gz, .parquet, .arrow or .feather"
 
@@ -29,7 +29,12 @@ _LONGEST = 128 << 20  # bytes of a line, at most
 
 def is_table(path: Path) -> bool:
     """Return whether a file is called as a table is."""
-    return _suffix(path) in (*_DELIMITED, *_PARQUET, *_ARROW)
+    return is_text(path) or _suffix(path) in (*_PARQUET, *_ARROW)
+
+
+def is_text(path: Path) -> bool:
+    """Return whether a file is called as a table in text is."""
+    return _suffix(path) in _DELIMITED
 
 
 def read_table(
@@ -59,7 +64,7 @@ def read_table(
         The file cannot be read, or has no rows.
     """
     with _reading(path):
-        if _suffix(path) in _DELIMITED:
+        if is_text(path):
             layout = _examine(path, header, note, like)
             with _parsing(layout):
                 table = _whole(layout)
@@ -100,7 +105,7 @@ def read_parts(
         The file cannot be read.
     """
     with _reading(path):
-        if _suffix(path) in _DELIMITED:
+        if is_text(path):
             layout = _examine(path, header, note, like)
             with _parsing(layout):
                 for start, table in _regrouped(_streamed(layout), rows_per_part):

@@ -8,7 +8,16 @@ from pathlib import Path
 from xpnet.datasets.image_files import shown
 from xpnet.errors import InputError
 
-__all__ = ["SUFFIXES", "Classes", "as_text", "find_splits", "is_image", "is_image_folder", "list_images"]
+__all__ = [
+    "SUFFIXES",
+    "Classes",
+    "as_text",
+    "find_splits",
+    "has_val_folder",
+    "is_image",
+    "is_image_folder",
+    "list_images",
+]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif")
 
@@ -37,6 +46,14 @@ def is_image_folder(path: str | os.PathLike[str]) -> bool:
     try:
         return _has_image(Path(path), 3)
     except (InputError, ValueError):  # a path with a null in it
+        return False
+
+
+def has_val_folder(path: Path) -> bool:
+    """Return whether a folder has images to validate on in one of its own."""
+    try:
+        return "val" in _split_folders(path, lambda _: None)
+    except InputError:  # said when it is loaded
         return False
 
 

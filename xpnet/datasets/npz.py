@@ -104,3 +104,12 @@ def holds_images(path: Path) -> bool:
             return len(read(file)[0]) > 2
     except Exception:  # whatever is wrong with the file is told when it is loaded
         return False
+
+
+def has_val_rows(path: Path) -> bool:
+    """Return whether there are rows to validate on, without reading them."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "X_val.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):  # as above
+        return False

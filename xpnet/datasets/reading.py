@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from xpnet.errors import InputError
 from xpnet.typing import Task
 
-__all__ = ["SETTINGS", "Note", "Reading", "hold_out", "silent"]
+__all__ = ["OF_COLUMNS", "SETTINGS", "Note", "Reading", "hold_out", "refuse_unused", "silent"]
 
 Note: TypeAlias = Callable[[str], None]
 """Told in a sentence what was done with data that a user should know of."""
@@ -64,6 +64,32 @@ class Reading:
 
 SETTINGS = tuple(f.name for f in fields(Reading) if f.name not in ("channels", "seed"))
 """What of it users can say."""
+
+OF_COLUMNS = ("target", "categorical", "numeric", "ignore", "group", "time")
+"""What of it is said of the columns of a table."""
+
+
+def refuse_unused(name: str, reading: Reading, *used: str) -> None:
+    """Refuse what is said of columns, of a first line or of images where the data have none.
+
+    Parameters
+    ----------
+    name
+        What to call the data in a message.
+    reading
+        What is said.
+    used
+        The names of what the data make use of.
+
+    Raises
+    ------
+    InputError
+        Something else is said.
+    """
+    kinds = dict.fromkeys(OF_COLUMNS, "table") | {"header": "text file", "size": "folder of images"}
+    for setting, kind in kinds.items():
+        if setting not in used and getattr(reading, setting) != getattr(Reading(), setting):
+            raise InputError(f"{name} is no {kind}: drop --{setting}")
 
 
 def hold_out(

@@ -99,6 +99,8 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             for name in ("validation_fraction", "ensemble", "epochs", "max_time")
             if getattr(self, name) is not None
         }
+        if X_val is not None:
+            given.pop("validation_fraction", None)
         columns = {name: getattr(self, name) for name in ("categorical", "numeric", "ignore")}
         given |= {name: of if isinstance(of, str) else tuple(of) for name, of in columns.items()}
         settings = given | {"device": self.device, "backend": self.backend, "quiet": not self.verbose}

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from xpnet.data.augment import Augmentation, Views
 from xpnet.data.batches import Sampling, batches_per_epoch
 from xpnet.data.transforms import Kind, Preprocessing
-from xpnet.datasets import Reading, kind_of
+from xpnet.datasets import Reading, has_validation, kind_of
 from xpnet.datasets.reading import SETTINGS
 from xpnet.device import Backend, Device, Precision, get_device
 from xpnet.errors import InputError
@@ -29,7 +29,7 @@ from xpnet.text import call
 from xpnet.training.regime import Monitor, Regime
 from xpnet.typing import Task
 
-__all__ = ["DATASET_DEFAULTS", "Config", "defaults_for", "usual_recipe"]
+__all__ = ["DATASET_DEFAULTS", "Config", "check_fraction", "defaults_for", "usual_recipe"]
 
 _data = partial(setting, group="data")
 _network = partial(setting, group="network")
@@ -427,6 +427,31 @@ def usual_recipe(given: Mapping[str, Any]) -> str | None:
     """Return the recipe that a data set gets where none is named, given some settings; None for none."""
     kind = kind_of(str(given.get("dataset", "digits")))
     return kind if kind in ("table", "images") else None
+
+
+def check_fraction(given: Mapping[str, Any], dataset: str, has_rows: bool = False) -> None:
+    """Refuse the part of the rows to hold out where there are rows to validate on.
+
+    Not by the settings alone, as a recipe says it of all data. The usual part is what settings that repeat a
+    run have in them.
+
+    Parameters
+    ----------
+    given
+        Settings that a user gave with the data.
+    dataset
+        As in `Config`.
+    has_rows
+        Whether rows to validate on were given, too.
+
+    Raises
+    ------
+    InputError
+        Such a part is among the settings.
+    """
+    usual = Config.validation_fraction
+    if given.get("validation_fraction", usual) != usual and (has_rows or has_validation(dataset)):
+        raise InputError(f"{dataset} has rows to validate on: drop --validation-fraction")
 
 
 def defaults_for(dataset: str | None = None, settings: type[Config] = Config) -> dict[str, Any]:

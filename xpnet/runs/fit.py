@@ -16,13 +16,14 @@ from xpnet import datasets, recipes
 from xpnet.columns.tabular import as_array, is_frame
 from xpnet.datasets import Dataset
 from xpnet.datasets.arrays import assemble
+from xpnet.datasets.reading import OF_COLUMNS, refuse_unused
 from xpnet.datasets.tables import from_frame
 from xpnet.errors import InputError
 from xpnet.reporting import plots, progress, tensorboard
 from xpnet.runs import experiment
 from xpnet.runs import folder as run_folder
 from xpnet.runs.checkpoints import Checkpoints
-from xpnet.runs.config import Config, usual_recipe
+from xpnet.runs.config import Config, check_fraction, usual_recipe
 from xpnet.runs.names import flag
 from xpnet.runs.preparation import check
 from xpnet.runs.resume import identity, make_ready, settings_to_resume
@@ -167,18 +168,22 @@ def what_is_given(
     if str(settings.get("dataset", name)) != name:
         raise InputError(f"X is {name}, and dataset is {shown(settings['dataset'])}: leave out dataset")
     config = Config.of(*layers, **{**settings, "dataset": name})
+    check_fraction(settings, name, isinstance(X, Dataset) or arrays["X_val"] is not None)
     if is_path:
         return config, None
+    reading = config.reading
     if isinstance(X, Dataset):
+        refuse_unused(name, reading)
         if config.task not in (None, X.task):
             raise InputError(f"{name!r:.60} is for {X.task}, not {shown(config.task)}: leave out the task")
         return config, X
-    if is_frame(X):
-        return config, from_frame(X, {"y": y, **arrays}, name, config.reading, warnings.warn)
+    refuse_unused(name, reading, *OF_COLUMNS)
+    if is_frame(X) or any(getattr(reading, said) for said in OF_COLUMNS):  # of an array they are 0, 1, 2, …
+        return config, from_frame(X, {"y": y, **arrays}, name, reading, warnings.warn)
     if y is None:
         raise InputError("X is an array, so what it is to predict is missing: give y, too")
     given = {"X": X, "y": y} | {name: array for name, array in arrays.items() if array is not None}
-    return config, assemble(given, name, config.reading)
+    return config, assemble(given, name, reading)
 
 
 def carry_out(

@@ -201,6 +201,8 @@ class SavedRun:
             if split is not None:
                 raise InputError(f"--split is of the data of the run, and {name} is measured whole: drop it")
             return self._table(Path(name), target, note)
+        if target:
+            raise InputError("--target is of a table that --dataset names, of a run on one: drop it")
         data = self.dataset(name, data_dir, progress, note)
         if name is not None and Path(name).is_dir() and split is None and data.X_test is None:
             X, y = (np.concatenate([getattr(data, f"{a}_{part}") for part in ("train", "val")]) for a in "Xy")
