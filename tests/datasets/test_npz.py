@@ -121,6 +121,15 @@ def test_labels_need_not_be_numbered_from_0(tmp_path):
     np.testing.assert_array_equal(data.y_train, Y)
 
 
+def test_rows_without_a_target_are_left_out(tmp_path):
+    y, notes = np.arange(20) / 4, []
+    y[[2, 5]] = np.nan
+    np.savez(tmp_path / "own.npz", X=np.arange(40.0).reshape(20, 2), y=y)
+    data = from_npz(tmp_path / "own.npz", note=notes.append)
+    assert len(data.X_train) + len(data.X_val) == 18
+    assert notes == ["left out, 2 of 20 rows without a value of 'y'"]
+
+
 def test_classes_may_have_names(tmp_path):
     data = from_npz(save(tmp_path, X=X, y=Y, class_names=np.array(["cat", "dog", "cow", "never seen"])))
     assert (data.class_names, data.labels) == (("cat", "dog", "cow", "never seen"), None)
@@ -188,7 +197,7 @@ def test_a_class_of_only_the_test_set_counts(tmp_path):
         ({"X": X.astype("U9"), "y": Y}, "X has dtype <U9"),
         ({"X": X.astype("M8[s]"), "y": Y}, "X has dtype datetime64[s]"),
         ({"X": X.astype(object), "y": Y}, "Object arrays cannot be loaded"),
-        ({"X": X, "y": np.where(Y == 2, np.nan, Y)}, "y holds NaN or infinity in row 2"),
+        ({"X": X, "y": np.where(Y == 2, np.inf, Y)}, "y holds NaN or infinity in row 2"),
         ({"X": X, "y": np.eye(30)}, "y of shape (30, 30) has one 1 in each row: give y.argmax(axis=1)"),
         ({"X": X, "y": np.tile(Y, (2, 1)).T}, "y has shape (30, 2): give one label for each row"),
         ({"X": X, "y": Y.astype(complex)}, "y has dtype complex128"),

@@ -159,6 +159,46 @@ def test_what_is_no_data(args, given, text):
     assert refused(*args, **given).startswith(text)
 
 
+@pytest.mark.parametrize("as_table", [False, True])
+@pytest.mark.parametrize(
+    "y",
+    [
+        [None if k in (3, 8) else "ab"[k % 2] for k in range(40)],
+        np.array([np.nan if k in (3, 8) else k / 4 for k in range(40)]),
+        np.array([[np.nan, 1.0] if k in (3, 8) else [k / 4, 2.0 * k] for k in range(40)]),
+    ],
+    ids=["text", "numbers", "several"],
+)
+def test_rows_without_a_target_are_left_out(y, as_table):
+    X = BLOBS.X_train
+    table = {f"c{k}": X[:, k] for k in range(X.shape[1])} if as_table else X
+    given = {
+        "epochs": 2,
+        "recipe": "table-fast",
+        "task": "classification" if type(y) is list else "regression",
+    }
+    with pytest.warns(UserWarning, match=r"left out, 2 of 40 rows without a value of '"):
+        run = fit(table, y, sample_weight=np.arange(1, 41), **given)
+    kept = [k for k in range(40) if k not in (3, 8)]
+    rest = {name: column[kept] for name, column in table.items()} if as_table else X[kept]
+    targets = [y[k] for k in kept] if type(y) is list else y[kept]
+    other = fit(rest, targets, sample_weight=np.arange(1, 41)[kept], **given)
+    np.testing.assert_array_equal(run.model.params["W1"], other.model.params["W1"])
+    with pytest.warns(UserWarning, match=r"left out, 2 of 40 rows without a value of '"):
+        held = fit(rest, targets, X_val=table, y_val=y, **given)
+    assert len(held.validated.y) == 38
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_integers_with_gaps_are_classes(library):
+    """As where they are a column that is the target; other libraries would make floats of them."""
+    frames = pytest.importorskip(library)
+    y = frames.Series([None if k == 3 else 5 + k % 2 for k in range(40)])
+    with pytest.warns(UserWarning, match="left out, 1 of 40 rows"):
+        run = fit(BLOBS.X_train, y, epochs=2, recipe="table-fast")
+    assert run.model.labels == (5, 6)
+
+
 def test_columns_of_an_array_are_called_by_their_numbers():
     X = np.column_stack([BLOBS.X_train, BLOBS.y_train])
     last = str(X.shape[1] - 1)

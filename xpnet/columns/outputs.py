@@ -16,7 +16,7 @@ from xpnet.columns.tabular import Frame, as_frame
 from xpnet.errors import InputError
 from xpnet.values import shown
 
-__all__ = ["Taken", "row_values", "take_target"]
+__all__ = ["Taken", "lacks", "row_values", "take_target"]
 
 
 class Taken(NamedTuple):
@@ -79,6 +79,18 @@ def take_target(
     return Taken(frame.drop(names).take(~gaps), y, ~gaps)
 
 
+def lacks(frame: Any) -> NDArray[np.bool_]:
+    """Return which rows of a table that is nothing but targets lack one.
+
+    Raises
+    ------
+    InputError
+        A column holds what is no value.
+    """
+    frame = as_frame(frame)
+    return np.logical_or.reduce([_has_no_label(raw(frame, name)) for name in frame.names])
+
+
 def row_values(frame: Any, name: str) -> NDArray[Any]:
     """Return the values of one column: int64, float64, bools, ``datetime64[us]``, or objects that are text.
 
@@ -121,11 +133,7 @@ def _exact(frame: Frame, name: str, is_text: bool, is_target: bool) -> tuple[NDA
         kind = _kind_of(column.values[~gaps])
     if is_target and kind == "O":
         # Labels in memory are what they are, as where y is given by itself: blanks and "NA" included.
-        missing = np.fromiter(
-            (gap and not isinstance(value, str) for value, gap in zip(column.values, gaps, strict=True)),
-            bool,
-            len(gaps),
-        )
+        missing = _has_no_label(column)
         if all(isinstance(value, str) for value in column.values[~missing]):
             labels = column.values.copy()
             labels[missing] = None
@@ -146,6 +154,15 @@ def _exact(frame: Frame, name: str, is_text: bool, is_target: bool) -> tuple[NDA
     if len(whole) < len(values) and is_whole.all() and _turns_integers_to_floats(frame.columns[name]):
         return np.where(gaps, 0, values).astype(np.int64), gaps
     return values, gaps
+
+
+def _has_no_label(column: Raw) -> NDArray[np.bool_]:
+    """Return which rows have no value at all; text such as NA is one."""
+    missing = column.gaps.copy()
+    if column.values.dtype.kind == "O":
+        gaps = np.flatnonzero(missing)
+        missing[gaps] = [not isinstance(value, str) for value in column.values[gaps]]
+    return missing
 
 
 def _kind_of(values: NDArray[Any]) -> str:

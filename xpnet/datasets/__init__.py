@@ -80,7 +80,7 @@ def load(
         return digits() if name == "digits" else cifar10(data_dir, progress=progress)
     if path.suffix.lower() == ".npz":
         refuse_unused(name, reading)
-        return from_npz(path, reading)
+        return from_npz(path, reading, note)
     if is_folder:
         refuse_unused(name, reading, "size")
         return images.from_folder(

@@ -90,7 +90,7 @@ def check_targets(name: str, y: Any, task: Task, num_outputs: int) -> None:
             f"{name} has shape {y.shape}: give (rows, {max(num_outputs, 1)}), a column for each {column}"
         )
     if task == "regression":
-        _check_finite(name, y)
+        _check_finite(name, y, fix="drop such rows")
     elif len(y) and y.max() > 1:
         row = int((y > 1).any(axis=1).argmax())
         raise InputError(f"{name} holds {y[row].max()} in row {row}: give 1 for a label that is set, else 0")
@@ -142,13 +142,15 @@ def _check_samples(name: str, X: object, gaps: bool) -> None:
     _check_finite(name, X, gaps)
 
 
-def _check_finite(name: str, X: NDArray[Any], gaps: bool = False) -> None:
+def _check_finite(
+    name: str,
+    X: NDArray[Any],
+    gaps: bool = False,
+    fix: str = "drop such rows or replace the values, for example with np.nan_to_num",
+) -> None:
     row = first_row_not_finite(X, gaps)
     if row is not None:
-        raise InputError(
-            f"{name} holds {'infinity' if gaps else 'NaN or infinity'} in row {row}: "
-            "drop such rows or replace the values, for example with np.nan_to_num"
-        )
+        raise InputError(f"{name} holds {'infinity' if gaps else 'NaN or infinity'} in row {row}: {fix}")
 
 
 def first_row_not_finite(X: NDArray[Any], gaps: bool = False) -> int | None:

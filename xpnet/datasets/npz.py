@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from xpnet.datasets.arrays import assemble
 from xpnet.datasets.base import Dataset
-from xpnet.datasets.reading import Reading
+from xpnet.datasets.reading import Note, Reading, silent
+from xpnet.datasets.targets import labelled
 from xpnet.errors import InputError
 
 _KEYS = ("X", "y", "X_val", "y_val", "X_test", "y_test", "sample_weight", "class_names")
 
 
-def from_npz(path: str | os.PathLike[str], reading: Reading | None = None) -> Dataset:
+def from_npz(path: str | os.PathLike[str], reading: Reading | None = None, note: Note = silent) -> Dataset:
     """Load arrays that ``np.savez(path, X=X, y=y)`` saved.
 
     Parameters
@@ -29,6 +30,8 @@ def from_npz(path: str | os.PathLike[str], reading: Reading | None = None) -> Da
         of these would.
     reading : Reading, optional
         What y holds, where it does not look like it, and which rows to hold out.
+    note : callable, optional
+        Told how many rows are left out because they have no target.
 
     Returns
     -------
@@ -44,11 +47,12 @@ def from_npz(path: str | os.PathLike[str], reading: Reading | None = None) -> Da
     path = Path(path)
     arrays, reading = _read(path), reading or Reading()
     names = arrays.pop("class_names", None)
+    given = labelled(arrays, note)
     if names is None:
-        return assemble(arrays, str(path), reading, in_place=True)
+        return assemble(given, str(path), reading, in_place=True)
     if names.ndim != 1 or names.dtype.kind != "U":
         raise InputError(f"{path}: class_names is no list of text: save np.array([...], str)")
-    return assemble(arrays, str(path), reading, in_place=True, class_names=tuple(map(str, names)))
+    return assemble(given, str(path), reading, in_place=True, class_names=tuple(map(str, names)))
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:

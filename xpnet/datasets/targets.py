@@ -1,5 +1,6 @@
 """Targets as a user has them, and as a data set stores them."""
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.columns.tabular import as_array
+from xpnet.columns.outputs import lacks, take_target
+from xpnet.columns.tabular import as_array, as_frame, is_frame
 from xpnet.datasets.checks import check_targets
+from xpnet.datasets.reading import Note
 from xpnet.errors import InputError
 from xpnet.typing import Task
 
-__all__ = ["as_targets", "encode_targets", "find_labels", "infer_task"]
+__all__ = ["as_targets", "encode_targets", "find_labels", "infer_task", "labelled"]
 
 _KINDS: dict[type, tuple[type, ...]] = {  # bool first: it is an int, too
     bool: (bool, np.bool_),
@@ -100,6 +103,38 @@ def as_targets(y: Any, what: str) -> NDArray[Any]:
     if array.dtype.kind not in "biufO":
         raise InputError(f"{what} has dtype {array.dtype}: give integers, text, or floats to predict numbers")
     return array
+
+
+def labelled(given: Mapping[str, Any], note: Note) -> dict[str, Any]:
+    """Leave out the rows that have no target, as where it is a column among others.
+
+    Parameters
+    ----------
+    given
+        ``X``, ``y``, and what else `xpnet.datasets.from_arrays` takes, by name.
+    note
+        Told how many rows are left out.
+    """
+    kept = dict(given)
+    for key in [key for key in given if key[0] == "y"]:
+        y, rows = given[key], f"X{key[1:]}"
+        missing = np.zeros(0, bool)
+        with contextlib.suppress(InputError):  # `as_targets` says better what is wrong with it
+            table = y if np.ndim(y) == 2 else {key: y}
+            missing = lacks(table)
+        if missing.any():
+            X = as_frame(given[rows]) if is_frame(given[rows]) else as_array(given[rows], rows)
+            if len(X) != len(missing):
+                raise InputError(
+                    f"{rows} has {len(X)} rows and {key} {len(missing)}: give each row one label"
+                )
+            kept[rows] = X.take(~missing) if is_frame(given[rows]) else X[~missing]
+            names = as_frame(table).names
+            kept[key] = take_target(table, names if len(names) > 1 else names[0], note).y
+            if key == "y" and "sample_weight" in given:
+                weight = as_array(given["sample_weight"], "sample_weight")
+                kept["sample_weight"] = weight[~missing] if weight.shape == missing.shape else weight
+    return kept
 
 
 def infer_task(y: NDArray[Any], what: str) -> Task:

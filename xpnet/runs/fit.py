@@ -18,6 +18,7 @@ from xpnet.datasets import Dataset
 from xpnet.datasets.arrays import assemble
 from xpnet.datasets.reading import OF_COLUMNS, refuse_unused
 from xpnet.datasets.tables import from_frame
+from xpnet.datasets.targets import labelled
 from xpnet.errors import InputError
 from xpnet.reporting import plots, progress, tensorboard
 from xpnet.runs import experiment
@@ -63,7 +64,7 @@ def fit(
     y
         With rows: a label each ``(rows,)``, integers or text; numbers, ``(rows,)`` or ``(rows, outputs)``; or
         a column of 0 and 1 for each of several labels ``(rows, labels)``. ``task=`` decides where it is open.
-        Not needed where ``target=`` names columns of X.
+        Not needed where ``target=`` names columns of X. Rows without a target are left out, with a warning.
     X_val, y_val
         Rows to validate on; by default some of ``X``, see ``validation_fraction``.
     X_test, y_test
@@ -178,11 +179,14 @@ def what_is_given(
             raise InputError(f"{name!r:.60} is for {X.task}, not {shown(config.task)}: leave out the task")
         return config, X
     refuse_unused(name, reading, *OF_COLUMNS)
-    if is_frame(X) or any(getattr(reading, said) for said in OF_COLUMNS):  # of an array they are 0, 1, 2, …
-        return config, from_frame(X, {"y": y, **arrays}, name, reading, warnings.warn)
-    if y is None:
+    is_table = is_frame(X) or any(getattr(reading, said) for said in OF_COLUMNS)  # of an array 0, 1, 2, …
+    if y is None and not is_table:
         raise InputError("X is an array, so what it is to predict is missing: give y, too")
-    given = {"X": X, "y": y} | {name: array for name, array in arrays.items() if array is not None}
+    given = {key: array for key, array in {"X": X, "y": y, **arrays}.items() if array is not None}
+    if y is not None:
+        given = labelled(given, warnings.warn)
+    if is_table:
+        return config, from_frame(given.pop("X"), given, name, reading, warnings.warn)
     return config, assemble(given, name, reading)
 
 
