@@ -167,6 +167,23 @@ def test_rows_to_validate_on_leave_no_part_to_hold_out(capsys):
     assert call(train.main, capsys, *argv) == (0, "", "")  # the recipe's own is no word of the user's
 
 
+def test_a_flag_goes_over_what_the_recipe_would_have(capsys):
+    trained(capsys, "--target", "plan", "--loss", "hinge", "--init-std", "0.1")
+    written = json.loads(Path("a/config.json").read_text())
+    assert (written["loss"], written["label_smoothing"], written["init"]) == ("hinge", 0.0, "normal")
+    argv = ["people.csv", "--target", "plan", "--hidden", "8", "--loss", "auto", "hinge", "--halving"]
+    assert call(sweep.main, capsys, *argv, "--epochs", "2", "--out", "s", "--quiet") == (0, "", "")
+    written = json.loads(Path("s/best/config.json").read_text())
+    assert (written["label_smoothing"], written["patience"]) == (0.0, None)
+
+
+def test_no_recipe(capsys):
+    argv = ["people.csv", "--target", "plan", "--ignore", "age", "city", "--recipe", "none", "--quiet"]
+    assert call(train.main, capsys, *argv, "--iterations", "5", "--out", "a") == (0, "", "")
+    written = json.loads(Path("a/config.json").read_text())
+    assert (written["solver"], written["ensemble"], written["preprocess"]) == ("sgd", 1, "mean")
+
+
 def test_a_table_that_has_changed_since_is_no_measure_and_says_so(capsys):
     trained(capsys, "--target", "plan")
     assert "has changed" not in call(evaluate.main, capsys, "a")[2]

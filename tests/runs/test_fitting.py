@@ -279,6 +279,32 @@ def test_a_recipe_is_for_what_the_settings_leave_open():
     assert (run.config.iterations, run.config.hidden) == (8, (7,))
 
 
+@pytest.mark.parametrize(
+    ("recipe", "given", "expected"),
+    [
+        ("table-fast", {}, {"label_smoothing": 0.1, "init": "he", "schedule": "cosine"}),
+        ("table-fast", {"loss": "hinge"}, {"label_smoothing": 0.0, "init": "he"}),
+        ("table-fast", {"init_std": 0.1}, {"init": "normal", "label_smoothing": 0.1}),
+        ("table-fast", {"learning_rate_decay": 0.9}, {"schedule": "exponential"}),
+        ("table-fast", {"learning_rate_decay": 0.9, "schedule": "step"}, {"schedule": "step"}),
+        ("images", {"batch_size": 1, "flip": False, "shift": 0}, {"norm": "none", "hidden": (512, 512, 512)}),
+        (
+            "none",
+            {"batch_size": 20},
+            {"solver": "sgd", "hidden": (300,), "ensemble": 1, "preprocess": "mean"},
+        ),
+    ],
+)
+def test_what_is_said_goes_over_what_the_recipe_would_have(recipe, given, expected):
+    run = fit(BLOBS.X_train, BLOBS.y_train, recipe=recipe, **{"iterations": 2, **given})
+    assert {name: getattr(run.config, name) for name in expected} == expected
+
+
+def test_a_contradiction_of_ones_own_is_refused():
+    text = refused(BLOBS, loss="hinge", label_smoothing=0.1)
+    assert text == "--loss hinge takes one class a row: drop --mixup and --label-smoothing"
+
+
 def test_a_weight_by_class():
     run = fit(BLOBS, class_weight={2: 0, "1": 5}, **FAST)
     assert run.config.class_weight == ("2=0", "1=5")

@@ -19,6 +19,7 @@ from xpnet.runs.settings import (
     rivals,
     setting,
     settings_in,
+    yielding,
 )
 
 ANYTHING = st.recursive(
@@ -45,6 +46,7 @@ class Settings:
     widths: tuple[int, ...] = setting((300,), "how wide")
     steps: int | None = setting(None, "how long", unless_given=100)
     epochs: int | None = setting(None, "how long in epochs", instead_of="steps")
+    quick: bool = setting(False, "quickly", yields_to={"mode": ("slow",), "rate": ()})
 
     def __post_init__(self):
         normalise(self)
@@ -125,6 +127,23 @@ def usual(given):
 def test_layers(layers, expected):
     resolved = layered(Settings, layers, usual)
     assert (resolved["size"], resolved["steps"], resolved["epochs"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "several", "kept"),
+    [
+        ({}, (), True),
+        ({"mode": "fast", "size": 1}, (), True),
+        ({"mode": "slow"}, (), False),
+        ({"rate": 0.5}, (), False),
+        ({"mode": ("fast", "slow")}, ("mode",), False),
+        ({"mode": ("fast",)}, ("mode", "rate"), True),
+        ({"mode": np.array(["slow", "fast"])}, (), True),  # which is refused later on
+    ],
+)
+def test_what_a_recipe_says_gives_way_to_what_contradicts_it(given, several, kept):
+    recipe = {"quick": True, "size": 7}
+    assert yielding(recipe, given, Settings, several) == (recipe if kept else {"size": 7})
 
 
 def test_an_unknown_name_in_a_layer():

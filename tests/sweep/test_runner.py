@@ -21,6 +21,8 @@ from xpnet.runs.networks import hyper_of
 from xpnet.sweep.chunk import Outcome, merit
 from xpnet.sweep.plan import MEMORY_SHARE, Cut, epochs_of_rung, network_bytes
 from xpnet.sweep.runner import Sweep
+from xpnet.sweep.search import search
+from xpnet.sweep.space import Choice
 from xpnet.training.regime import Hyper
 
 BURST = {"learning_rate": 1.0, "reg": 1e25}
@@ -401,3 +403,17 @@ def test_a_sweep_names_no_hyper_parameter():
             used = {getattr(node, part, None) for part in ("id", "attr", "arg", "name", "value")}
             found = {value for value in used if isinstance(value, str)} & names
             assert not found, f"{path.name}:{node.lineno} names {found}"
+
+
+def test_a_recipe_gives_way_to_the_values_of_a_grid():
+    """And to what is said of the sweep itself: halving has no use for patience."""
+    data = blobs()
+    X, y = data.X_train, data.y_train
+    given = {"hidden": 4, "epochs": 4, "batch_size": 10}
+    for loss in (["auto", "hinge"], Choice(["auto", "hinge"])):
+        random = {"random": 3} if isinstance(loss, Choice) else {}
+        found = search(X, y, grid={"loss": loss}, recipe="table", halving=True, **given, **random)
+        assert {config.label_smoothing for config in found.configs} == {0.0}
+        assert {config.patience for config in found.configs} == {None}
+    kept = search(X, y, grid={"loss": ["auto", "cross-entropy"]}, recipe="table", **given)
+    assert {config.label_smoothing for config in kept.configs} == {0.1}

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from xpnet.errors import InputError
 from xpnet.runs.names import did_you_mean, flag
-from xpnet.runs.settings import default_of, kinds_of, layered, read_file, rivals
+from xpnet.runs.settings import default_of, kinds_of, layered, read_file, rivals, yielding
 from xpnet.values import Kind
 
 __all__ = ["Parser", "add_run", "parse"]
@@ -68,7 +68,8 @@ def parse(
 ) -> dict[str, Any]:
     """Resolve settings: defaults, then each over those before, a ``--recipe``, a ``--config`` file, flags.
 
-    A setting ``dataset`` may also be given as an argument without a flag.
+    What of the recipe contradicts those after it gives way, see `xpnet.runs.settings.yielding`. A setting
+    ``dataset`` may also be given as an argument without a flag.
 
     Parameters
     ----------
@@ -133,10 +134,11 @@ def parse(
     layers.append(given)
     if recipe is not None:
         recipe = Kind(str, tuple(recipes)).take("--recipe", recipe)
-    elif stood_for is None:
-        recipe = usual({name: value for layer in layers for name, value in layer.items()})
+    together = {name: value for layer in layers for name, value in layer.items()}
+    if recipe is None and stood_for is None:
+        recipe = usual(together)
     if recipe is not None:
-        of_recipe = read_file(recipes[recipe], settings, several)
+        of_recipe = yielding(read_file(recipes[recipe], settings, several), together, settings, several)
         layers.insert(0, {name: value for name, value in of_recipe.items() if name not in hidden})
     resolved = layered(settings, layers, defaults, several)
     check(given, resolved)

@@ -96,10 +96,17 @@ class Config:
     hidden: tuple[int, ...] = _network((300,), "units of each hidden layer", common=True)
     activation: Activation = _network("relu", "activation of the hidden layers", common=True)
     norm: Norm = _network(
-        "none", "normalisation of the hidden layers, over the batch or the layer", common=True
+        "none",
+        "normalisation of the hidden layers, over the batch or the layer",
+        common=True,
+        yields_to={"batch_size": (1,)},
     )
     residual: bool = _network(False, "make every hidden layer after the first a residual block")
-    init: Init = _network("normal", "deviation of the initial weights: --init-std, or by their shape")
+    init: Init = _network(
+        "normal",
+        "deviation of the initial weights: --init-std, or by their shape",
+        yields_to={"init_std": ()},
+    )
     init_std: float = _network(5e-2, "standard deviation of the initial weights", stackable=True)
     ensemble: int = _network(
         1, "networks trained at once whose probabilities are averaged; 0 for what suits the rows"
@@ -129,7 +136,7 @@ class Config:
         2e-2, "learning rate, the highest of the schedule", stackable=True, common=True
     )
     schedule: Literal["constant", "exponential", "step", "cosine", "one-cycle"] = _training(
-        "exponential", "how the learning rate changes", common=True
+        "exponential", "how the learning rate changes", common=True, yields_to={"learning_rate_decay": ()}
     )
     learning_rate_decay: float = _training(
         0.99, "factor on the learning rate: each epoch (exponential) or --step-epochs (step)", stackable=True
@@ -158,6 +165,7 @@ class Config:
         None,
         "stop after so many epochs without a better --monitor, and keep the best parameters",
         common=True,
+        yields_to={"halving": (True,)},  # of a sweep
     )
     min_delta: float = _training(0.0, "by how much --monitor must change to be better")
     max_time: float | None = _training(None, "seconds after which training stops")
@@ -174,7 +182,10 @@ class Config:
     )
     input_dropout: float = _regularisation(0.0, "part of the inputs dropped in each step", stackable=True)
     label_smoothing: float = _regularisation(
-        0.0, "part of each target that is spread over all classes", stackable=True
+        0.0,
+        "part of each target that is spread over all classes",
+        stackable=True,
+        yields_to={"loss": ("hinge",)},
     )
 
     flip: bool = _augmentation(False, "mirror half of the images of each batch")

@@ -29,6 +29,7 @@ from xpnet.runs.names import flag
 from xpnet.runs.preparation import check
 from xpnet.runs.resume import identity, make_ready, settings_to_resume
 from xpnet.runs.run import Run, as_run
+from xpnet.runs.settings import read_file, yielding
 from xpnet.training.history import SCORE_OF, History
 from xpnet.training.interrupt import StopSignals
 from xpnet.values import shown
@@ -75,7 +76,8 @@ def fit(
         Called with the history so far after each epoch.
     recipe
         Name of settings that are known to work (``xpnet recipe``); those given override them. By default
-        ``"table"``, or ``"images"`` for images; of ``"digits"`` and ``"cifar10"`` none.
+        ``"table"``, or ``"images"`` for images; of ``"digits"`` and ``"cifar10"`` ``"none"``, which are the
+        plain defaults.
     **settings
         Those of `Config`, which are the flags of ``xpnet train``: ``hidden=(300,)``, ``device="cuda"``, …
         With ``out`` a folder is written as by the command; ``quiet=False`` shows the progress.
@@ -127,7 +129,7 @@ def what_is_given(
     recipe: str | None,
     file: Path | None,
     settings: Mapping[str, Any],
-    alone: bool = False,
+    swept: Mapping[str, Any] | None = None,
 ) -> tuple[Config, Dataset | None]:
     """Return the settings and the data set of a call from Python; None for the data set that they name.
 
@@ -139,8 +141,9 @@ def what_is_given(
         The other arrays of `fit` by name.
     file
         With the settings of a run to resume.
-    alone
-        Whether networks are trained one by one, and so no recipe asks for ensembles.
+    swept
+        Of a sweep, whose networks are trained one by one, the settings that differ, each with a tuple of its
+        values: no recipe then asks for ensembles, or for what contradicts one of the values.
 
     Raises
     ------
@@ -162,8 +165,10 @@ def what_is_given(
             shape = X.image_shape if isinstance(X, Dataset) else () if is_frame(X) else np.shape(X)[2:]
             recipe = "images" if shape else "table"
     layers: list[Any] = [{"quiet": True}]
-    layers += [recipes.path(recipe)] if recipe is not None else []
-    layers += [{"ensemble": 1}] if alone else []
+    if recipe is not None:
+        said = {**settings, **(swept or {})}
+        layers.append(yielding(read_file(recipes.path(recipe), Config), said, Config, several=swept or ()))
+    layers += [] if swept is None else [{"ensemble": 1}]
     layers += [file] if file is not None else []
     # Whatever a recipe or other settings were made for.
     if str(settings.get("dataset", name)) != name:

@@ -32,6 +32,7 @@ __all__ = [
     "rivals",
     "setting",
     "settings_in",
+    "yielding",
 ]
 
 GROUPS = ("data", "network", "training", "regularisation", "augmentation", "device", "output", "sweep")
@@ -51,8 +52,9 @@ def setting(default: Any, help: str, **metadata: Any) -> Any:
         ``group``, one of `GROUPS`, and ``common=True`` for those that most people use;
         ``instead_of``, the name of a setting that is None once this one is given, and the other
         way round; ``unless_given``, the value of a setting that is None, if that other one is None
-        too; ``path=True`` if it may be a path, and so a `pathlib.Path`; and whatever else the owner
-        wants to note.
+        too; ``path=True`` if it may be a path, and so a `pathlib.Path`; ``yields_to``, the names of
+        settings with those of their values, none for any, that a recipe's value of this one gives way
+        to; and whatever else the owner wants to note.
     """
     return field(default=default, metadata={"help": help, **metadata})
 
@@ -146,6 +148,27 @@ def layered(
         if _is_none(resolved[name]) and _is_none(resolved[other]):
             resolved |= {name: usual[name], other: usual[other]}
     return resolved
+
+
+def yielding(
+    recipe: Mapping[str, Any], given: Mapping[str, Any], settings: type[Any], several: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return the settings of a recipe but for those that contradict what a user says, or would hide it.
+
+    Parameters
+    ----------
+    recipe, given
+        Settings by name.
+    settings, several
+        As for `layered`.
+    """
+    kept = dict(recipe)
+    for f in fields(settings):
+        for other, values in f.metadata.get("yields_to", {}).items():
+            said = given.get(other, ()) if other in several or other not in given else (given[other],)
+            if any(not values or str(value) in map(str, values) for value in said):  # a value may be anything
+                kept.pop(f.name, None)
+    return kept
 
 
 def read_file(path: Path, settings: type[Any], several: Collection[str] = ()) -> dict[str, Any]:

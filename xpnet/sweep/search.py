@@ -119,7 +119,8 @@ def search(
     (4, True)
     """
     arrays = {name: settings.pop(name, None) for name in ARRAYS}
-    base, data = what_is_given(X, y, arrays, recipe, None, settings, alone=True)
+    listed = {name: _listed(values) for name, values in grid.items()} if isinstance(grid, Mapping) else {}
+    base, data = what_is_given(X, y, arrays, recipe, None, settings, listed | {"halving": (halving,)})
     configs = configs_of(
         grid or {},
         base,
@@ -177,6 +178,12 @@ def configs_of(
         draws = {name: _distribution(given) for name, given in values.items()}
         points = space.random(draws, random, random_seed)
     return space.configs(points, base, share_batches=not own_batches)
+
+
+def _listed(values: Any) -> tuple[Any, ...]:
+    """What a setting of a grid may become, as far as it is a list."""
+    values = getattr(values, "values", values)  # of a choice
+    return tuple(values) if isinstance(values, list | tuple | np.ndarray) else (values,)
 
 
 def _distribution(values: Any) -> Any:
