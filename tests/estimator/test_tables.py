@@ -205,6 +205,9 @@ def test_in_a_search_and_a_pipeline(kind):
         ({"validation_fraction": 1.5}, "--validation-fraction must be "),
         ({"categorical": ["town"]}, "'town' is no column"),
         ({"settings": {"lr": 1}}, "there is no setting 'lr': did you mean learning_rate?"),
+        ({"settings": [1]}, "settings must be a dict of them by name, not [1]"),
+        ({"categorical": 5}, "--categorical must be text or a list of them, not 5"),
+        ({"random_state": "a"}, "instance: give a number"),
     ],
 )
 def test_what_is_refused_is_one_line(kind, changes, text):
@@ -227,3 +230,83 @@ def test_data_that_are_refused(kind):
         quick(kind).fit(np.array([[1.0, np.inf]] * 8), y[:8])
     with pytest.raises(NotFittedError):
         quick(kind).predict(X)
+
+
+def one_line(call, *args):
+    with pytest.raises(InputError) as caught:
+        call(*args)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+ROWS = np.random.default_rng(0).normal(size=(40, 3))
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("X", "text"),
+    [
+        (None, "X has shape (): give a table, or an array (rows, columns)"),
+        ("people.csv", "X has shape (): give a table"),
+        (ROWS[:, 0], "X has shape (40,): give a table"),
+        (ROWS[:, :, None], "X has shape (40, 3, 1): give a table"),
+        (ROWS[:0], "while a minimum of 1 is required by Table"),
+        (ROWS + 1j, "Complex data not supported: give finite numbers"),
+        (
+            np.where(ROWS > 1, np.inf, ROWS),
+            "Input contains infinity or a value too large for dtype('float64'): give finite numbers",
+        ),
+        ([[1, 2], [3]] * 20, "): give rows of one length"),
+        ([{"a": 1.0}] * 40, "X has shape (40,): give a table"),
+    ],
+)
+def test_rows_that_are_none(kind, X, text):
+    y = target_of(kind, np.array(["yes", "no"] * 20))
+    assert text in one_line(quick(kind).fit, X, y)
+    fitted = quick(kind).fit(ROWS, y)
+    assert text in one_line(fitted.predict, X)
+    assert "X has 2 features" in one_line(fitted.predict, ROWS[:, :2])
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("y", "text"),
+    [
+        ([None, *range(39)], "y contains NaN or None in row 0: drop rows without a target, of X, too"),
+        ([0.5] * 39 + [np.nan], "y contains NaN or None in row 39: drop rows"),
+        ("plan", "y has shape (): give one target for each row"),
+        ({"a": 1}, "y has shape (): give one target for each row"),
+        ([np.inf] * 40, "contains infinity"),
+        ([{1}] * 40, "for each row"),
+        (ROWS[:, 0] + 1j, "Complex data not supported: give "),
+        (np.arange(40).astype("datetime64[s]"), "y has dtype datetime64[s]: give classes or numbers"),
+    ],
+)
+def test_targets_that_are_none(kind, y, text):
+    line = one_line(quick(kind).fit, ROWS, y)
+    assert text in line
+    assert "nan_to_num" not in line
+
+
+def test_targets_of_the_other_estimator():
+    two = np.tile(["a", "b"], (40, 1))
+    assert "an array of shape (40, 2) instead: give one class" in one_line(
+        quick(TableClassifier).fit, ROWS, two
+    )
+    line = one_line(quick(TableClassifier).fit, ROWS, ROWS[:, 0])
+    assert line.startswith("Unknown label type: continuous.")
+    assert line.endswith("or use TableRegressor")
+    line = one_line(quick(TableRegressor).fit, ROWS, ["a"] * 40)
+    assert line.endswith(": give finite numbers, one or several for each row")
+
+
+@BOTH
+def test_rows_and_targets_of_libraries_that_need_a_step_before(kind):
+    sparse = pytest.importorskip("scipy.sparse")
+    y = target_of(kind, np.array(["yes", "no"] * 20))
+    assert one_line(quick(kind).fit, sparse.csr_matrix(ROWS), y) == (
+        "X is a sparse matrix: give its toarray()"
+    )
+    polars = pytest.importorskip("polars")
+    lazy = polars.DataFrame({"a": ROWS[:, 0]}).lazy()
+    assert one_line(quick(kind).fit, lazy, y).endswith("only a query for it: give its collect()")

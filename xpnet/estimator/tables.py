@@ -1,7 +1,9 @@
 """`TableClassifier` and `TableRegressor`: scikit-learn's protocol for tables as they are, nothing to set."""
 
+import contextlib
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
@@ -19,11 +21,13 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from xpnet.columns.tabular import as_frame, is_frame
+from xpnet.columns.outputs import lacks
+from xpnet.columns.tabular import as_array, as_frame, is_frame, shorten
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
 from xpnet.runs.fit import fit
 from xpnet.runs.run import Run
+from xpnet.values import shown
 
 __all__ = ["TableClassifier", "TableRegressor"]
 
@@ -84,11 +88,14 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         if (X_val is None) != (y_val is None):
             raise InputError("validation takes both: give X_val and y_val, or neither")
         if y is None:
-            raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None")
-        X, y = self._rows(X, reset=True), self._targets(y)
+            name = type(self).__name__
+            raise InputError(f"{name} requires y to be passed, but the target y is None: give one each row")
+        if not isinstance(self.settings or {}, Mapping):
+            raise InputError(f"settings must be a dict of them by name, not {shown(self.settings)}")
+        X, y = self._rows(X, reset=True), self._targets(_given_targets(y))
         _check_length(X, y)
         if X_val is not None:
-            X_val, y_val = self._rows(X_val), self._targets(y_val)
+            X_val, y_val = self._rows(X_val), self._targets(_given_targets(y_val, "y_val"))
             _check_length(X_val, y_val)
         elif len(y) == 1:
             raise InputError(
@@ -102,9 +109,10 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         if X_val is not None:
             given.pop("validation_fraction", None)
         columns = {name: getattr(self, name) for name in ("categorical", "numeric", "ignore")}
-        given |= {name: of if isinstance(of, str) else tuple(of) for name, of in columns.items()}
+        given |= {name: tuple(of) if isinstance(of, Sequence) and of else of for name, of in columns.items()}
         settings = given | {"device": self.device, "backend": self.backend, "quiet": not self.verbose}
-        seed = int(check_random_state(self.random_state).randint(2**31))
+        with _in_one_line("give a number"):
+            seed = int(check_random_state(self.random_state).randint(2**31))
         self.run_: Run = fit(
             X,
             y,
@@ -149,8 +157,18 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             if reset:
                 validate_data(self, X, skip_check_array=True, reset=True)
             return X
-        array = check_array(X, dtype=None, ensure_all_finite="allow-nan", estimator=self)
-        validate_data(self, array, skip_check_array=True, reset=reset)
+        array = as_array(X, "X")
+        if array.ndim != 2:
+            if hasattr(X, "collect"):  # a frame that is not there yet, of which this says what to do
+                as_frame(X)
+            raise InputError(
+                f"X has shape {array.shape}: give a table, or an array (rows, columns). Reshape your data by "
+                "X.reshape(1, -1) if they are one row"
+            )
+        with _in_one_line("give finite numbers, of one row and one column or more"):
+            array = check_array(X, dtype=None, ensure_all_finite="allow-nan", estimator=self)
+        with _in_one_line("give the columns that it was trained on"):
+            validate_data(self, array, skip_check_array=True, reset=reset)
         return array
 
     def __sklearn_tags__(self) -> Any:
@@ -218,10 +236,11 @@ class TableClassifier(ClassifierMixin, Table):  # type: ignore[misc]
         return "classification"
 
     def _targets(self, y: Any) -> NDArray[Any]:
-        y = column_or_1d(inputs.to_host(y), warn=True)
-        if y.dtype.kind == "f":
-            _check_y(y, estimator=self)
-        check_classification_targets(y)
+        with _in_one_line("give one class for each row, integers or text, or use TableRegressor"):
+            y = column_or_1d(y, warn=True)
+            if y.dtype.kind == "f":
+                _check_y(y, estimator=self)
+            check_classification_targets(y)
         return np.asarray(y)
 
     @property
@@ -250,9 +269,38 @@ class TableRegressor(RegressorMixin, Table):  # type: ignore[misc]
         return "regression"
 
     def _targets(self, y: Any) -> NDArray[Any]:
-        return np.asarray(
-            _check_y(inputs.to_host(y), multi_output=True, y_numeric=True, estimator=self), np.float64
-        )
+        with _in_one_line("give finite numbers, one or several for each row"):
+            y = _check_y(y, multi_output=True, y_numeric=True, estimator=self)
+            return np.asarray(y, np.float64)
+
+
+@contextmanager
+def _in_one_line(fix: str) -> Iterator[None]:
+    """Turn what scikit-learn's checks raise into one line with the fix."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        first, *_ = str(error).splitlines()  # others show the array
+        raise InputError(f"{shorten(first).rstrip('.')}: {fix}") from error
+
+
+def _given_targets(y: Any, what: str = "y") -> Any:
+    """Return targets on the host; raise InputError if a row has none: rows of X can't be left out here."""
+    y = inputs.to_host(y)
+    array = as_array(y, what)
+    if array.ndim not in (1, 2):
+        raise InputError(f"{what} has shape {array.shape}: give one target for each row")
+    if array.dtype.kind in "mM":  # which NumPy would make numbers of
+        raise InputError(f"{what} has dtype {array.dtype}: give classes or numbers")
+    missing = np.zeros(0, bool)
+    with contextlib.suppress(InputError):  # of what is no target, which the checks say
+        missing = lacks(y if array.ndim == 2 else {what: y})
+    if missing.any():
+        row = int(missing.argmax())
+        raise InputError(f"{what} contains NaN or None in row {row}: drop rows without a target, of X, too")
+    return y if hasattr(y, "dtype") and isinstance(y.dtype, np.dtype) else array
 
 
 def _check_length(X: Any, y: NDArray[Any]) -> None:
