@@ -97,6 +97,16 @@ def test_a_named_table_is_measured_whole(capsys):
     assert "--target is of a table that" in refused(evaluate.main, capsys, "a", "--target", "plan")
 
 
+def test_classes_that_are_mostly_numbers_are_measured_as_they_were_named(capsys):
+    table = [row | {"plan": {"gold": "1", "none": "x"}[row["plan"]]} for row in rows()]
+    write("people.csv", table)
+    trained(capsys, "--target", "plan", "--task", "classification")
+    write("ones.csv", [row for row in table if row["plan"] == "1"])
+    status, out, err = call(evaluate.main, capsys, "a", "--dataset", "ones.csv", "--json", "--quiet")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["accuracy"] > 0.8
+
+
 def test_data_that_changed_since_the_run(capsys):
     trained(capsys, "--target", "plan")
     write("people.csv", [row | {"city": row["city"].replace("Ulm", "Bergen")} for row in rows()])

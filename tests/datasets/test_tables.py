@@ -110,6 +110,33 @@ def test_what_is_a_frame():
     assert not is_frame(np.zeros((2, 2)))
 
 
+@pytest.mark.parametrize("said", [{"task": "classification"}, {"categorical": ("plan",)}])
+@pytest.mark.parametrize(
+    ("plans", "labels"),
+    [
+        (["1", "2", "1", "x"], ("1", "2", "x")),
+        (["1.5", "2", "2.5"], ("1.5", "2", "2.5")),
+        (["2020-01-01", "2020-02-01"], ("2020-01-01", "2020-02-01")),
+        (["3", "7"], (3, 7)),
+        (["1.0", "2.0"], (1, 2)),
+    ],
+)
+def test_text_that_is_mostly_numbers_may_be_classes(tmp_path, said, plans, labels):
+    path = tmp_path / "a.csv"
+    path.write_text("age,plan\n" + "".join(f"{k},{plans[k % len(plans)]}\n" for k in range(24)))
+    data = load(path, reading=Reading(target=("plan",), **said))
+    assert (data.task, data.labels) == ("classification", labels)
+
+
+def test_text_that_is_mostly_numbers_is_refused_with_the_way_out(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("age,plan\n" + "".join(f"{k},{'1213x'[k % 5]}\n" for k in range(25)))
+    with pytest.raises(InputError, match=r"'x' in line 6, which is no number: .* or --task classification$"):
+        load(path, reading=Reading(target=("plan",)))
+    with pytest.raises(InputError, match="--categorical names the target of a regression: leave it out"):
+        load(path, reading=Reading(target=("plan",), categorical=("plan",), task="regression"))
+
+
 def test_a_class_keeps_a_row_to_learn_from():
     classes = np.array([0] * 30 + [1] * 29 + [2])
     for seed in range(40):

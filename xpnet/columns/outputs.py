@@ -39,7 +39,10 @@ class Taken(NamedTuple):
 
 
 def take_target(
-    frame: Any, target: str | Sequence[str], note: Callable[[str], None] = warnings.warn
+    frame: Any,
+    target: str | Sequence[str],
+    note: Callable[[str], None] = warnings.warn,
+    classes: bool | Sequence[Any] = False,
 ) -> Taken:
     """Take what is to be predicted out of a table.
 
@@ -51,11 +54,14 @@ def take_target(
         Name of one column, or of several to be predicted together.
     note : callable
         Told how many rows are left out because they have no target.
+    classes : bool or sequence
+        Whether they are known to be classes, or what these are called.
 
     Returns
     -------
     Taken
-        Rows in the order that they had. Text stays text, but in a text file numbers are numbers.
+        Rows in the order that they had. Text stays text, but in a text file numbers are numbers; of classes
+        only where all are whole, and where their names are not text.
 
     Raises
     ------
@@ -67,7 +73,9 @@ def take_target(
     frame.require(names, "--target")
     if not names:
         raise InputError("no column is to be predicted: give --target NAME")
-    found = [_exact(frame, name, frame.is_text, is_target=True) for name in names]
+    are_words = not isinstance(classes, bool) and all(isinstance(name, str) for name in classes)
+    is_text = frame.is_text and not are_words
+    found = [_exact(frame, name, is_text, is_target=True, are_classes=bool(classes)) for name in names]
     gaps = np.logical_or.reduce([gaps for _, gaps in found])
     listed = ", ".join(map(shown, names))
     if gaps.all():
@@ -119,10 +127,13 @@ def _joined(names: Sequence[str], columns: Sequence[NDArray[Any]]) -> NDArray[An
     return np.stack(columns, axis=1)
 
 
-def _exact(frame: Frame, name: str, is_text: bool, is_target: bool) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def _exact(
+    frame: Frame, name: str, is_text: bool, is_target: bool, are_classes: bool = False
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return the values of rows and which are gaps.
 
-    ``is_text`` says that text is what it stands for; a target may be no date, nor numbers beside text.
+    ``is_text`` says that text is what it stands for; a target may be no date, nor numbers beside text, unless
+    they are classes.
     """
     if frame.is_text:
         return _of_text(frame, name, is_text, is_target)
@@ -139,7 +150,7 @@ def _exact(frame: Frame, name: str, is_text: bool, is_target: bool) -> tuple[NDA
             labels[missing] = None
             return labels, missing
     if column.is_declared or kind == "O":
-        return _of_text(frame, name, is_text and not column.is_declared, is_target)
+        return _of_text(frame, name, is_text and not column.is_declared, is_target, are_classes)
     if kind in "iu":
         return _integers(frame, name, column), gaps
     if kind == "b":
@@ -191,7 +202,7 @@ def _integers(frame: Frame, name: str, column: Raw) -> NDArray[np.int64]:
 
 
 def _of_text(
-    frame: Frame, name: str, is_text: bool, is_target: bool
+    frame: Frame, name: str, is_text: bool, is_target: bool, are_classes: bool
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     found = text(frame, name)
     integers = words.integers(found.words)
@@ -201,7 +212,11 @@ def _of_text(
         booleans, are_booleans = words.booleans(found.words)
         if are_booleans.all():
             return found.spread(booleans == 1, False), found.gaps
-        meaning = interpret(frame, name, found, MEND) if is_target else _of_order(frame, name, found)
+        numbers, _ = words.numbers(found.words)
+        if are_classes and not (numbers == np.floor(numbers)).all():
+            return found.spread(np.array(found.words, object), None), found.gaps
+        fix = f"{MEND}, or --task classification"
+        meaning = interpret(frame, name, found, fix) if is_target else _of_order(frame, name, found)
         if not isinstance(meaning, Text):
             _refuse_dates(name, meaning, is_target)
             return meaning.values, found.gaps

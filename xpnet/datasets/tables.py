@@ -80,6 +80,11 @@ def from_frame(
         frames["X"].require([column], f"--{what}")
         if column in reading.target:
             raise InputError(f"{name}: --{what} {column} is what is to be predicted: give another column")
+    if set(reading.target) & set(reading.categorical):  # a category that is predicted is a class
+        if reading.task not in (None, "classification"):
+            raise InputError(f"{name}: --categorical names the target of a {reading.task}: leave it out")
+        others = tuple(column for column in reading.categorical if column not in reading.target)
+        reading = replace(reading, task="classification", categorical=others)
     if "y" in given and reading.target:
         raise InputError(f"{name}: what to predict is given twice, as y and as target: leave out one")
     if "y" not in given:
@@ -88,7 +93,8 @@ def from_frame(
         kept: dict[str, NDArray[np.bool_]] = {}
         for key in frames:
             y = f"y{key[1:]}"
-            frames[key], given[y], kept[key] = take_target(frames[key], reading.target, note)
+            classes = reading.task == "classification"
+            frames[key], given[y], kept[key] = take_target(frames[key], reading.target, note, classes)
         names = reading.target
         reading = replace(reading, task=_task_of_several(name, given["y"], reading))
         if "sample_weight" in given:

@@ -153,7 +153,7 @@ class Run(Experiment):
         if y is None:
             if not self.config.target:
                 raise InputError("what the rows should give is missing: give y")
-            X, y, _ = take_target(X, self.config.target)
+            X, y, _ = take_target(X, self.config.target, classes=model.labels or False)
         elif is_frame(y) and model.task != "classification":
             frame = as_frame(y)
             named = frame.is_named and set(model.class_names) <= set(frame.names)
