@@ -133,6 +133,35 @@ def test_predictions_by_the_names_of_the_columns(capsys):
     assert not Path("n.csv").exists()
 
 
+def test_a_table_with_numbers_for_names_at_every_command(capsys):
+    for name in ("people.csv", "new.csv"):
+        table = [[row["age"] or 20, row["pay"], row["plan"]] for row in rows(60)]
+        Path(name).write_text("1,2,t\n" + "".join(f"{a},{b},{c}\n" for a, b, c in table))
+    trained(capsys, "--target", "2", "--task", "regression")
+    assert json.loads(Path("a/config.json").read_text())["target"] == ["2"]
+    status, out, _ = call(evaluate.main, capsys, "a", "--dataset", "new.csv", "--json", "--quiet")
+    assert (status, json.loads(out)["rows"]) == (0, 60)
+
+
+@pytest.mark.parametrize("name", ["none.csv", "none.parquet"])
+def test_names_of_columns_without_rows(capsys, name):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    def write_names(*names):
+        Path("none.csv").write_text(",".join(names) + "\n")
+        parquet.write_table(pa.table(dict.fromkeys(names, pa.array([], pa.string()))), "none.parquet")
+
+    trained(capsys, "--target", "plan", "--ignore", "pay")
+    write_names("age", "town")
+    line = refused(predict.main, capsys, "a", "--input", name, "--output", "y.csv")
+    assert "columns are missing: give city" in line
+    assert not Path("y.csv").exists()
+    write_names("city", "age")
+    assert call(predict.main, capsys, "a", "--input", name, "--output", "y.csv", "--quiet")[0] == 0
+    assert Path("y.csv").read_text().splitlines() == ["label"]
+
+
 def test_intervals_of_numbers(capsys):
     trained(capsys, "--target", "pay", "--task", "regression", "--ignore", "plan")
     argv = ["a", "--input", "new.csv", "--output", "y.csv", "--interval", "0.5", "--quiet"]

@@ -137,6 +137,24 @@ def test_a_header_is_guessed(tmp_path, first, names, noted):
     assert len(read_table(path, header=False)) == 3
 
 
+@pytest.mark.parametrize(
+    ("first", "said", "names"),
+    [
+        ("1,2,t", {"t"}, "1 2 t"),
+        ("1,2,t", {"2"}, "1 2 t"),
+        ("1,2,t", set(), "0 1 2"),
+        ("2019,2020,2021", {"2020"}, "2019 2020 2021"),
+        ("0,1,t", {"1"}, "0 1 2"),  # which is that column in either reading
+        ("2,1,t", {"2"}, "0 1 2"),
+        ("1,2.5,t", {"1"}, "0 1 2"),
+        ("3,1,2", {"0"}, "0 1 2"),
+    ],
+)
+def test_names_that_a_user_gives_tell_a_header(tmp_path, first, said, names):
+    path = write(tmp_path, f"{first}\n5,6,a\n7,8,b\n")
+    assert read_table(path, note=lambda _: None, said=said).names == tuple(names.split())
+
+
 def test_known_names_tell_a_header(tmp_path):
     path = write(tmp_path, "2019,city\n5,Rom\n6,Bern\n")
     like = Columns.infer({"2019": [1, 2], "city": ["Rom", "Bern"]})

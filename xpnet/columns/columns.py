@@ -99,7 +99,7 @@ class Columns:
         if isinstance(frame, np.ndarray) and self._are_those_of(frame):
             return frame.astype(np.float64)
         frame = as_frame(frame)
-        name_of = self._match(frame)
+        name_of = self.match(frame)
         X = np.empty((len(frame), len(self.columns)))
         last, found = "", None
         for place, column in enumerate(self.columns):
@@ -116,8 +116,14 @@ class Columns:
         is_matrix = array.ndim == 2 and array.shape[1] == len(self.columns) and array.dtype.kind in "biuf"
         return is_plain and is_matrix and len(array) > 0 and not np.isinf(array).any()
 
-    def _match(self, frame: Frame) -> dict[str, str]:
-        """Return by what name a frame has each column that is needed."""
+    def match(self, frame: Frame) -> dict[str, str]:
+        """Return by what name a frame, which may be without rows, has each column that is needed.
+
+        Raises
+        ------
+        InputError
+            One is missing.
+        """
         sources = self.sources
         is_named = self.is_named and frame.is_named
         for known in (self.names, sources):

@@ -6,7 +6,7 @@ import gzip
 import io
 import itertools
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +82,9 @@ def opened(path: Path) -> io.BufferedReader:
     return io.BufferedReader(gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
-def examine(path: Path, header: bool | None = None, known: Sequence[str] = ()) -> Layout:
+def examine(
+    path: Path, header: bool | None = None, known: Sequence[str] = (), said: Collection[str] = ()
+) -> Layout:
     """Find out how a text file is written.
 
     Parameters
@@ -93,6 +95,8 @@ def examine(path: Path, header: bool | None = None, known: Sequence[str] = ()) -
         Whether the first line has the names; None to guess.
     known
         Names that the columns should have, where that is known.
+    said
+        Names of columns that a user gave; they may be numbers of columns that have no name.
 
     Raises
     ------
@@ -107,7 +111,7 @@ def examine(path: Path, header: bool | None = None, known: Sequence[str] = ()) -
         raise InputError(f"{path} is empty: give a table with names of columns and rows")
     delimiter = _find_delimiter(body, path)
     rows = _sample(body, delimiter)
-    has_header, notes = (header, ()) if header is not None else _guess_header(path, rows, known)
+    has_header, notes = (header, ()) if header is not None else _guess_header(path, rows, known, said)
     names = [field.strip() or f"Unnamed: {k}" for k, field in enumerate(rows[0])]
     if has_header:
         refuse_duplicates(names, f"{path}")
@@ -230,24 +234,40 @@ def _sample(body: str, delimiter: str) -> list[list[str]]:
     return complete or [body.partition("\n")[0].split(delimiter)]
 
 
-def _guess_header(path: Path, rows: list[list[str]], known: Sequence[str]) -> tuple[bool, tuple[str, ...]]:
+def _guess_header(
+    path: Path, rows: list[list[str]], known: Sequence[str], said: Collection[str]
+) -> tuple[bool, tuple[str, ...]]:
     """Guess whether the first line has names; say so where it is more than a habit."""
     first = [field.strip() for field in rows[0]]
     if known and set(first) & set(known) - set(map(str, range(len(known)))):
         return True, ()
     count = len(first)
+    named = set(first) & set(said)
+    if named - set(map(str, range(count))):
+        return True, ()
     is_value = [_is_value(field) for field in first]
     if count >= FEWEST_NUMBERED and first in ([str(k + j) for k in range(count)] for j in (0, 1)):
         return True, (f"{path}: the first line numbers the columns, so it is no data; --no-header if it is",)
     if not any(is_value):
         return True, ()
+    as_names = f"{path}: the first line was taken for names, some of which are numbers"
+    # The number of a column may well be a value in the first row. Not so where that counts up: 1, 2, plan.
+    if any(first[int(name)] != name for name in named) and _counts_up(first):
+        return True, (as_names,)
     # A name above numbers: of columns whose other lines hold nothing else.
     for place, one in enumerate(is_value):
         below = [row[place].strip() for row in rows[1:] if len(row) == count]
         filled = [field for field in below if field not in words.GAPS]
         if not one and first[place] not in words.GAPS and filled and all(map(_is_value, filled)):
-            return True, (f"{path}: the first line was taken for names, some of which are numbers",)
+            return True, (as_names,)
     return False, (f"{path}: the first line was taken for data, not for names; --header if it has names",)
+
+
+def _counts_up(first: list[str]) -> bool:
+    """Whether the numbers among names are whole and follow each other."""
+    found = [field for field in first if _is_value(field)]
+    start = int(found[0]) if found[0].isdecimal() else 0
+    return len(found) > 1 and found == list(map(str, range(start, start + len(found))))
 
 
 def _is_value(field: str) -> bool:

@@ -2,7 +2,7 @@
 
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +38,13 @@ def is_text(path: Path) -> bool:
 
 
 def read_table(
-    path: Path, header: bool | None = None, note: Note = warnings.warn, like: Columns | None = None
+    path: Path,
+    header: bool | None = None,
+    note: Note = warnings.warn,
+    like: Columns | None = None,
+    *,
+    said: Collection[str] = (),
+    may_be_empty: bool = False,
 ) -> Frame:
     """Read a table.
 
@@ -52,6 +58,10 @@ def read_table(
         Told what was guessed.
     like : Columns, optional
         What the columns are, where that is known: it tells names from data.
+    said : collection of str
+        Names of columns that a user gave: they tell, too.
+    may_be_empty : bool
+        Whether names without rows are a table.
 
     Returns
     -------
@@ -65,7 +75,7 @@ def read_table(
     """
     with _reading(path):
         if is_text(path):
-            layout = _examine(path, header, note, like)
+            layout = _examine(path, header, note, like, said)
             with _parsing(layout):
                 table = _whole(layout)
             frame = _of_text(layout, table, len(table))
@@ -74,7 +84,7 @@ def read_table(
         else:
             with _arrow(path) as reader:
                 frame = _of_arrow(path, reader.read_all())
-    if not len(frame):
+    if not (len(frame) or may_be_empty):
         raise InputError(f"{path} has names of columns and no rows: give at least one")
     return frame
 
@@ -158,8 +168,10 @@ def _reason(error: BaseException) -> str:
     return textwrap.shorten(printable(text), 200, placeholder="…") or type(error).__name__
 
 
-def _examine(path: Path, header: bool | None, note: Note, like: Columns | None) -> Layout:
-    layout = examine(path, header, () if like is None or not like.is_named else like.names)
+def _examine(
+    path: Path, header: bool | None, note: Note, like: Columns | None, said: Collection[str] = ()
+) -> Layout:
+    layout = examine(path, header, () if like is None or not like.is_named else like.names, said)
     for text in layout.notes:
         note(text)
     return layout

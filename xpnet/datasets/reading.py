@@ -61,6 +61,12 @@ class Reading:
     channels: int | None = None
     seed: int = 0
 
+    @property
+    def names(self) -> set[str]:
+        """All columns that are named."""
+        one = {name for name in (self.group, self.time) if name is not None}
+        return one.union(self.target, self.categorical, self.numeric, self.ignore)
+
 
 SETTINGS = tuple(f.name for f in fields(Reading) if f.name not in ("channels", "seed"))
 """What of it users can say."""

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.columns.columns import Columns
-from xpnet.datasets.frames import read_parts
+from xpnet.datasets.frames import read_parts, read_table
 from xpnet.datasets.image_files import MODES, need_pillow, read_into, shown
 from xpnet.datasets.image_folders import SUFFIXES, as_text, is_image, list_images
-from xpnet.datasets.reading import Note
+from xpnet.datasets.reading import Note, silent
 from xpnet.errors import InputError
 
 __all__ = ["Rows", "load_array", "open_rows", "table_rows"]
@@ -99,8 +99,11 @@ def table_rows(path: Path, columns: Columns, header: bool | None, note: Note) ->
     """Return the rows of a table as the matrix of a model's columns, which are found by their names."""
 
     def parts(count: int) -> Iterator[NDArray[Any]]:
+        frame = None
         for frame in read_parts(path, count, columns, header, note):
             yield columns.matrix(frame)
+        if frame is None:  # of which no part was without a column
+            columns.match(read_table(path, header, silent, columns, may_be_empty=True))
 
     return Rows(parts)
 

@@ -44,7 +44,7 @@ def from_table(path: Path, reading: Reading, note: Note = silent) -> Dataset:
     is_array = path.suffix.lower() == ".npy"
     if is_array and not path.is_file():
         raise InputError(f"there is no file {path}: check the path of the .npy file")
-    frame = load_array(path) if is_array else read_table(path, reading.header, note)
+    frame = load_array(path) if is_array else read_table(path, reading.header, note, said=reading.names)
     return from_frame(frame, {}, str(path), reading, note)
 
 

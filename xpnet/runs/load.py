@@ -219,7 +219,7 @@ class SavedRun:
         target = tuple(target) or tuple(self.settings().get("target", ()))
         if not target or columns is None:
             raise InputError(f"which column of {path} holds what is predicted? Give its name: --target NAME")
-        frame = read_table(path, self.settings().get("header"), note)
+        frame = read_table(path, self.settings().get("header"), note, columns, said=target)
         frame, y, _kept = take_target(frame, target, note, model.labels or False)
         labels = model.labels if model.task == "classification" else None
         y = encode_targets(y, model.task, labels, len(model.class_names), f"{path}: {target[0]}")
