@@ -227,10 +227,18 @@ def test_a_slip_in_a_column_of_numbers_is_named():
         (["1,234.5", "1,234,567", "12,000.1"], "without separators"),
         (["31.12.2020", "1.2.2021", "3.4.2021"], "2020-12-31"),
         (["12/31/2020", "1/2/2021 10:00", "x"], "2020-12-31"),
+        (["7", "3,14", "2", "1.000,5"], "column 'a' holds '3,14': write decimals with a point"),
+        (
+            ["7", "2", "3", "1,234.5"],
+            "'1,234.5' in row 3, which is no number: write numbers without separators",
+        ),
+        (["1.000.000", "2.500,75"], "without separators, and decimals with a point"),
+        (["1 days 00:00:00", "-1 days +23:59:59.5"], "write durations as numbers, say of days"),
     ],
 )
 def test_what_only_some_countries_write_is_refused(values, advice):
     assert advice in refusal(infer, {"a": values})
+    assert encode(values * 2, categorical=["a"])[0].kind == "category"
 
 
 @pytest.mark.parametrize("bad", [np.inf, "inf", "-Infinity", 1e400, 10**400, "1e999"])

@@ -63,6 +63,8 @@ EXPECTED = [[20, 0, 1], [31, 1, 0], [np.nan, 0, 1], [47, np.nan, np.nan]]
         ("a.csv", CSV.replace("\n", "\r").encode()),
         ("a.csv", CSV.replace("Bern", '"Bern"').rstrip("\n").encode()),
         ("a.csv", ("\n\n" + CSV + "\n\n").encode()),
+        ("a.csv", ("sep=;\n" + CSV.replace(",", ";")).encode("utf-16")),
+        ("a.csv", ('"SEP=|"\r' + CSV.replace(",", "|").replace("\n", "\r")).encode()),
         ("a.csv.gz", gzip.compress(CSV.encode(), mtime=0)),
         ("a.tsv.gz", gzip.compress(CSV.replace(",", "\t").encode("utf-16"), mtime=0)),
     ],
@@ -179,6 +181,25 @@ def test_parts_are_the_whole(tmp_path, name, count):
     parts = list(read_parts(path, count, columns))
     assert [len(part) for part in parts[:-1]] == [count] * (len(parts) - 1)
     np.testing.assert_array_equal(np.concatenate([columns.matrix(part) for part in parts]), X)
+
+
+def test_single_spaces_are_a_delimiter_and_several_are_refused(tmp_path):
+    columns, X = matrix_of(write(tmp_path, 'age city\n20 "New York"\n31 Bern\n47 Rom\n'))
+    assert [column.name for column in columns.columns] == ["age", "city"]
+    assert columns.columns[1].categories == ("Bern", "New York", "Rom")
+    np.testing.assert_array_equal(X[:, 0], [20, 31, 47])
+    aligned = refusal(write(tmp_path, "  1.0   2.0  a\n 10.5   3.0  b\n"))
+    assert aligned.startswith(
+        "FILE has several spaces between its columns: put a comma there, as pandas.read_csv("
+    )
+    assert matrix_of(write(tmp_path, "city\nNew York\nLos Angeles\nRom\n"))[0].names == ("city",)
+
+
+def test_a_line_is_named_below_one_that_names_the_delimiter(tmp_path):
+    path = write(tmp_path, "sep=;\na;b;c\n1;2;3\n3;4\n")
+    assert "line 4 has 2 fields and the first has 3" in refusal(path)
+    path = write(tmp_path, "sep=;\na;b\n" + "1;2\n" * 9 + "x;4\n")
+    assert "holds 'x' in line 12" in refusal(path)
 
 
 def test_a_message_names_the_line(tmp_path):

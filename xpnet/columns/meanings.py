@@ -34,15 +34,17 @@ def interpret(frame: Frame, name: str, found: Cells, fix: str = "") -> Cells:
     if not _are_most(words.may_mean(found.words), counts):
         return found
     fix = fix or f"{MEND}, or {flag('categorical', name)}"
-    if _are_most(words.numbers(found.words)[1], counts):
+    are_numbers = words.numbers(found.words)[1]
+    if _are_most(are_numbers, counts):
         return as_numbers(frame, name, found, fix=fix)
     if _are_most(words.dates(found.words)[1], counts):
         return as_dates(frame, name, found, fix=fix)
-    advice = words.foreign(found.words, counts)
-    if advice:
+    fixes, are_foreign = words.foreign(found.words)
+    if are_foreign.any() and _are_most(are_foreign | are_numbers, counts):
+        first = int(are_foreign.argmax())
         raise InputError(
-            f"column {shown(name)} holds {shown(found.words[0])}: {advice}, {flag('categorical', name)} or "
-            f"{flag('ignore', name)}"
+            f"column {shown(name)} holds {shown(found.words[first])}: {fixes[first]}, "
+            f"{flag('categorical', name)} or {flag('ignore', name)}"
         )
     return found
 
@@ -116,5 +118,9 @@ def _refuse(frame: Frame, name: str, found: Text, wrong: NDArray[np.bool_], what
     """Raise InputError if a word is wrong, for the first row that has such a one."""
     if wrong.any():
         row = int(found.spread(wrong, False).argmax())
-        text = shown(found.words[found.codes[row]])
-        raise InputError(f"column {shown(name)} holds {text} in {frame.where(row)}, which is {what}: {fix}")
+        text = found.words[found.codes[row]]
+        (advice,), _ = words.foreign([text])
+        raise InputError(
+            f"column {shown(name)} holds {shown(text)} in {frame.where(row)}, which is {what}: "
+            f"{fix.replace(MEND, advice or MEND)}"
+        )

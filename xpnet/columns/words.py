@@ -36,11 +36,16 @@ _DATE = re.compile(
     re.ASCII,
 )
 _FOREIGN = {
-    r"[+-]?\d+,\d+": "write decimals with a point",
-    r"[+-]?\d{1,3}([,' ]\d{3})+(\.\d+)?": "write numbers without separators",
-    r"\d{1,2}([./-])\d{1,2}\1(\d\d){1,2}(\D.*)?|\d{4}[/.]\d{1,2}[/.]\d{1,2}(\D.*)?": (
-        "write dates as 2020-12-31"
-    ),
+    re.compile(pattern, re.ASCII).fullmatch: fix
+    for pattern, fix in {
+        r"[+-]?\d+,\d+": "write decimals with a point",
+        r"[+-]?\d{1,3}([,' ]\d{3})+(\.\d+)?": "write numbers without separators",
+        r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?": "write numbers without separators, and decimals with a point",
+        r"-?\d+ days [+-]?\d\d:\d\d:\d\d(\.\d+)?": "write durations as numbers, say of days",
+        r"\d{1,2}([./-])\d{1,2}\1(\d\d){1,2}(\D.*)?|\d{4}[/.]\d{1,2}[/.]\d{1,2}(\D.*)?": (
+            "write dates as 2020-12-31"
+        ),
+    }.items()
 }
 
 
@@ -132,10 +137,13 @@ def _offset(zone: str) -> np.timedelta64:
     return np.timedelta64(60_000_000 * (-minutes if zone[0] == "-" else minutes), "us")
 
 
-def foreign(words: Sequence[str], counts: NDArray[np.intp]) -> str:
-    """Return what to do about numbers or dates as some countries write them; empty if these are none."""
-    for pattern, fix in _FOREIGN.items():
-        match = re.compile(pattern, re.ASCII).fullmatch
-        if 2 * int(counts[[match(text) is not None for text in words]].sum()) > int(counts.sum()):
-            return fix
-    return ""
+def foreign(words: Sequence[str]) -> tuple[list[str], NDArray[np.bool_]]:
+    """Return what to do about each word that is a number or date as some countries or libraries write it.
+
+    Returns
+    -------
+    (list of str, ndarray)
+        The fixes, empty for what is none; and which are.
+    """
+    fixes = [next((fix for match, fix in _FOREIGN.items() if match(text)), "") for text in words]
+    return fixes, np.array([fix != "" for fix in fixes], bool)

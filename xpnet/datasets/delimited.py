@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import itertools
+import re
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ _CHUNK = 1 << 20
 _HEAD = 1 << 20  # characters that are looked at to find out how a file is written
 _SAMPLE = 100  # lines of them
 _UNDEFINED = b"\x81\x8d\x8f\x90\x9d"  # in cp1252
+_EXCEL = re.compile(
+    r'"?sep=([^\w"\r\n])"?[ \t]*(?:\r\n|\r|\n)', re.IGNORECASE
+)  # a first line that names the delimiter
 _CONTROLS = bytes(sign for sign in range(32) if sign not in b"\t\n\r\f\v\x1a")
 
 
@@ -48,7 +52,7 @@ class Layout:
     num_lines
         Of the file; None where a row may be on several or on none, so that lines don't number rows.
     skip
-        Empty lines at the beginning.
+        Lines at the beginning that are empty, or name the delimiter.
     has_quotes
         Whether there is a quote somewhere.
     notes
@@ -109,7 +113,10 @@ def examine(
     body = found.head.lstrip("\r\n")
     if not body.strip():
         raise InputError(f"{path} is empty: give a table with names of columns and rows")
-    delimiter = _find_delimiter(body, path)
+    excel = _EXCEL.match(body)
+    if excel:
+        body = body[excel.end() :].lstrip("\r\n")
+    delimiter = excel[1] if excel else _find_delimiter(body, path)
     rows = _sample(body, delimiter)
     has_header, notes = (header, ()) if header is not None else _guess_header(path, rows, known, said)
     names = [field.strip() or f"Unnamed: {k}" for k, field in enumerate(rows[0])]
@@ -144,7 +151,7 @@ def first_ragged_line(layout: Layout) -> str | None:
     """
     wanted = len(layout.names)
     for line, fields in _records(layout.path, layout.encoding, layout.delimiter):
-        if fields and len(fields) != wanted:
+        if fields and len(fields) != wanted and line > layout.skip:
             return f"line {line} has {len(fields)} fields and the first has {wanted}"
     return None
 
@@ -214,7 +221,30 @@ def _find_delimiter(body: str, path: Path) -> str:
         found += 0.25 if delimiter == "\t" and stem.endswith(".tsv") and usual > 1 else 0.0
         if found > share:
             best, share = delimiter, found
-    return best
+    return best if share > 0.5 else _spaces_or_none(body, path)
+
+
+def _spaces_or_none(body: str, path: Path) -> str:
+    """Return a space where single ones make every line as many fields; else a comma, of a single column.
+
+    Raises
+    ------
+    InputError
+        Several spaces are between fields, as where these are aligned.
+    """
+
+    def is_table(rows: list[list[str]]) -> bool:
+        return len(rows) > 1 and len(rows[0]) > 1 and len({len(row) for row in rows}) == 1
+
+    rows = _sample(body, " ")
+    if is_table(rows) and all(map(all, rows)):
+        return " "
+    if is_table([line.split() for line in body.splitlines()[:_SAMPLE] if line.strip()]):
+        raise InputError(
+            f"{path} has several spaces between its columns: put a comma there, as "
+            "pandas.read_csv(FILE, sep=r'\\s+').to_csv(FILE, index=False) does"
+        )
+    return ","
 
 
 def _sample(body: str, delimiter: str) -> list[list[str]]:
