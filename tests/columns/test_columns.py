@@ -154,6 +154,32 @@ def test_new_categories_are_unknown_and_others_match_by_what_they_say():
     same(codes.matrix({"a": ["01", "1", 1, "02"]})[:, 0], [0, 1, 1, 2])
 
 
+@pytest.mark.parametrize(("known", "new"), [([True, False], [1, 0]), ([0, 1], [True, False])])
+def test_categories_true_and_1_are_one_where_there_are_no_others(known, new):
+    columns = infer({"a": known}, categorical=["a"])
+    codes = columns.matrix({"a": known})[:, 0].tolist()
+    expected = dict(zip(map(bool, known), codes, strict=True))
+    for values in (new, list(map(str, new)), np.array(new), [str(value).lower() for value in new]):
+        same(columns.matrix({"a": values})[:, 0], [expected[bool(value)] for value in new])
+    same(columns.matrix({"a": [2, "yes"]})[:, 0], [-1, -1])
+    more = infer({"a": [0, 1, 2]}, categorical=["a"])
+    same(more.matrix({"a": [True, "false"]})[:, 0], [-1, -1])
+
+
+def test_codes_with_leading_zeros_are_numbers_unless_they_are_named():
+    codes = ["007", "7", "010", "007"]
+    same(encode(codes)[1], [7, 7, 10, 7])
+    column, found = encode(codes, categorical=["a"])
+    assert column.categories == ("007", "7", "010")
+    same(found, [0, 1, 2, 0])
+
+
+def test_categories_that_pandas_makes_of_intervals():
+    pandas = pytest.importorskip("pandas")
+    cut = pandas.cut(pandas.Series([0.5, 1.5, 0.7]), [0, 1, 2])
+    assert encode(cut)[0].categories == ("(0, 1]", "(1, 2]")
+
+
 def test_large_integers_stay_apart_as_categories():
     ids = [2**60, 2**60 + 1, 2**60]
     columns = infer({"a": np.array(ids)}, categorical=["a"])

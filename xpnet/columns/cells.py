@@ -123,7 +123,8 @@ def text(frame: Frame, name: str) -> Text:
         return _tidy(frame.select(codes), coded.dictionary.to_pylist())
     column = raw(frame, name)
     if column.values.dtype.kind == "O":
-        _of_objects(frame, name, column)  # refuses what is no text, number or date
+        if not column.is_declared:
+            _of_objects(frame, name, column)  # refuses what is no text, number or date
         return _factorized(column)
     if column.values.dtype.kind in "mM":
         column = Raw(column.values.astype(object), column.gaps)

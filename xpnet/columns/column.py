@@ -84,6 +84,9 @@ class Column:
         alike: dict[str, int] = {}
         for text, code in exact.items():
             alike.setdefault(words.key(text), code)
+        if alike.keys() <= words.TRUTH.keys():  # where these are all, True and 1 are one
+            for key, code in list(alike.items()):
+                alike.setdefault(words.TRUTH[key], code)
         return np.array(
             [exact[text] if text in exact else alike.get(words.key(text), -1) for text in texts], np.float64
         )

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "GAPS",
+    "TRUTH",
     "are_codes",
     "booleans",
     "dates",
@@ -31,6 +33,9 @@ _INTEGER = re.compile(r"[+-]?(?:0|[1-9]\d*)", re.ASCII)
 _STARTS = frozenset("+-.0123456789iI")
 _CODE = re.compile(r"0\d+", re.ASCII)
 _BOOLEANS = {"true": True, "false": False}
+TRUTH = {"true": "1", "false": "0", "1": "true", "0": "false"}
+"""What libraries write in place of each other, as `key` has it."""
+
 _DATE = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?) ?(Z|UTC|[+-]\d\d:?\d\d|[+-]\d\d)?)?",
     re.ASCII,
@@ -54,6 +59,8 @@ def word(value: Any) -> str:
     if isinstance(value, str):
         return str.__str__(value).strip()
     value = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(value, Number):  # a category of another type, as pandas' intervals
+        return str(value)
     if not isinstance(value, bool | int) and value == value // 1 and abs(value) < EXACT:
         return str(int(value))
     return str(value) if isinstance(value, bool | int) else repr(float(value))

@@ -168,16 +168,17 @@ def _codes(graph: Graph, of: Input) -> str:
 
 
 def _written(category: str) -> Iterator[str]:
-    """Yield how a category may be written: 1 as 1.0, true as True and TRUE."""
+    """Yield how a category may be written: 1 as 1.0 and true, true as True, TRUE and 1."""
     yield category
-    key = words.key(category)
-    yield key
-    values, is_number = words.numbers([key])
-    if is_number[0] and np.isfinite(values[0]):
-        value = float(values[0])
-        yield from (repr(value), np.format_float_positional(value, trim="-"))
-    if words.booleans([key])[1][0]:
-        yield from (key.capitalize(), key.upper())
+    first = words.key(category)
+    for key in (first, words.TRUTH.get(first, first)):
+        yield key
+        values, is_number = words.numbers([key])
+        if is_number[0] and np.isfinite(values[0]):
+            value = float(values[0])
+            yield from (repr(value), np.format_float_positional(value, trim="-"))
+        if words.booleans([key])[1][0]:
+            yield from (key.capitalize(), key.upper())
 
 
 def _are_plain(columns: Columns) -> bool:
