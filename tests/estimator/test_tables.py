@@ -107,6 +107,18 @@ def test_columns_are_found_by_name_and_new_categories_are_fine(kind):
         model.predict(frame[["age"]])
 
 
+@BOTH
+def test_columns_whose_names_are_numbers(kind):
+    pandas = pytest.importorskip("pandas")
+    X, y = people()
+    y = target_of(kind, y)
+    frame = pandas.DataFrame(X).set_axis([0, 1], axis=1)
+    model = quick(kind, categorical=["1"]).fit(frame, y)
+    np.testing.assert_array_equal(model.predict(frame[[1, 0]]), model.predict(frame))
+    line = one_line(quick(kind).fit, frame.set_axis([0, "city"], axis=1), y)
+    assert line.startswith("Feature names are only supported if all input features have string names")
+
+
 def test_probabilities_are_those_of_the_classes():
     X, y = people()
     model = quick(TableClassifier, epochs=40).fit(X, y)

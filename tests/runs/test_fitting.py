@@ -199,6 +199,26 @@ def test_integers_with_gaps_are_classes(library):
     assert run.model.labels == (5, 6)
 
 
+def test_frames_with_names_of_any_kind():
+    pandas = pytest.importorskip("pandas")
+    X, y = BLOBS.X_train, BLOBS.y_train
+    frame = pandas.DataFrame(X)  # its names are integers
+    run = fit(frame.assign(plan=y), target="plan", ignore="1", epochs=2, recipe="table-fast")
+    assert run.model.columns.sources == ("0", "2", "3", "4")
+    np.testing.assert_array_equal(run.predict(frame[[4, 3, 2, 0]]), run.predict(frame))
+    frame.columns = pandas.MultiIndex.from_product([["a"], range(X.shape[1])])
+    run = fit(frame, y, epochs=2, recipe="table-fast")
+    assert run.model.columns.names[:2] == ("('a', 0)", "('a', 1)")
+    np.testing.assert_array_equal(run.predict(frame[frame.columns[::-1]]), run.predict(frame))
+
+
+def test_a_lazy_frame_is_to_be_collected():
+    polars = pytest.importorskip("polars")
+    lazy = polars.DataFrame({"a": BLOBS.X_train[:, 0]}).lazy()
+    text = "the table is not there yet, only a query for it: give its collect()"
+    assert refused(lazy, BLOBS.y_train) == refused(lazy, target="a") == text
+
+
 def test_columns_of_an_array_are_called_by_their_numbers():
     X = np.column_stack([BLOBS.X_train, BLOBS.y_train])
     last = str(X.shape[1] - 1)

@@ -154,13 +154,13 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
                 self.feature_names_in_ = np.array(list(map(str, X)), object)
             return X
         if is_frame(X):
+            as_frame(X)  # complains of one that is not there yet, or has two columns of one name
             if reset:
-                validate_data(self, X, skip_check_array=True, reset=True)
+                with _in_one_line("give columns with names"):
+                    validate_data(self, X, skip_check_array=True, reset=True)
             return X
         array = as_array(X, "X")
         if array.ndim != 2:
-            if hasattr(X, "collect"):  # a frame that is not there yet, of which this says what to do
-                as_frame(X)
             raise InputError(
                 f"X has shape {array.shape}: give a table, or an array (rows, columns). Reshape your data by "
                 "X.reshape(1, -1) if they are one row"
