@@ -22,6 +22,14 @@ def refused(message, act):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+@pytest.mark.parametrize("gap", [None, np.nan])
+def test_rows_without_a_target(kind, gap):
+    y = [1.5, 2.5, gap, 1.5] if kind is MLPRegressor else ["a", "b", gap, "a"]
+    text = "^y contains NaN or None in row 2: drop rows without a target, of X, too$"
+    refused(text, lambda: kind(max_iter=1).fit(np.eye(4), y))
+
+
 @pytest.mark.parametrize(
     ("how", "message"),
     [

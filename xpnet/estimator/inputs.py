@@ -1,5 +1,6 @@
 """What users hand to an estimator: rows of any kind, weights of rows, and the way back to their library."""
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,11 @@ from numpy.typing import NDArray
 from sklearn.utils._array_api import _convert_to_numpy, get_namespace_and_device
 from sklearn.utils.validation import validate_data
 
+from xpnet.columns.outputs import lacks
 from xpnet.device import Device, get_device
 from xpnet.errors import DeviceError, InputError
 
-__all__ = ["check_size", "checked", "device_or_cpu", "like", "row_weights", "to_host"]
+__all__ = ["check_size", "checked", "device_or_cpu", "like", "refuse_gaps", "row_weights", "to_host"]
 
 
 def checked(estimator: Any, X: Any, y: Any = None, *, dtype: str | None = None, **how: Any) -> Any:
@@ -30,7 +32,19 @@ def checked(estimator: Any, X: Any, y: Any = None, *, dtype: str | None = None, 
     how |= {"accept_sparse": "csr", "dtype": dtype or (np.float64, np.float32)}
     if y is None:
         return validate_data(estimator, to_host(X), **how)
-    return validate_data(estimator, to_host(X), to_host(y), multi_output=True, **how)
+    y = to_host(y)
+    refuse_gaps(y)
+    return validate_data(estimator, to_host(X), y, multi_output=True, **how)
+
+
+def refuse_gaps(y: Any, what: str = "y") -> None:
+    """Raise InputError for the first row without a target: scikit-learn has it that none is left out."""
+    missing = np.zeros(0, bool)
+    with contextlib.suppress(InputError, TypeError, ValueError):  # what is no target, the checks say
+        missing = lacks(y if np.ndim(y) == 2 else {what: y})
+    if missing.any():
+        row = int(missing.argmax())
+        raise InputError(f"{what} contains NaN or None in row {row}: drop rows without a target, of X, too")
 
 
 def check_size(X: Any, dtype: np.dtype[Any]) -> None:

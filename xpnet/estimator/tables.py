@@ -1,6 +1,5 @@
 """`TableClassifier` and `TableRegressor`: scikit-learn's protocol for tables as they are, nothing to set."""
 
-import contextlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,6 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from xpnet.columns.outputs import lacks
 from xpnet.columns.tabular import as_array, as_frame, is_frame, shorten
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
@@ -294,12 +292,7 @@ def _given_targets(y: Any, what: str = "y") -> Any:
         raise InputError(f"{what} has shape {array.shape}: give one target for each row")
     if array.dtype.kind in "mM":  # which NumPy would make numbers of
         raise InputError(f"{what} has dtype {array.dtype}: give classes or numbers")
-    missing = np.zeros(0, bool)
-    with contextlib.suppress(InputError):  # of what is no target, which the checks say
-        missing = lacks(y if array.ndim == 2 else {what: y})
-    if missing.any():
-        row = int(missing.argmax())
-        raise InputError(f"{what} contains NaN or None in row {row}: drop rows without a target, of X, too")
+    inputs.refuse_gaps(y, what)
     return y if hasattr(y, "dtype") and isinstance(y.dtype, np.dtype) else array
 
 
