@@ -96,7 +96,7 @@ def lacks(frame: Any) -> NDArray[np.bool_]:
         A column holds what is no value.
     """
     frame = as_frame(frame)
-    return np.logical_or.reduce([_has_no_label(raw(frame, name)) for name in frame.names])
+    return np.asarray(np.logical_or.reduce([_has_no_label(raw(frame, name)) for name in frame.names]))
 
 
 def row_values(frame: Any, name: str) -> NDArray[Any]:
@@ -136,7 +136,7 @@ def _exact(
     they are classes.
     """
     if frame.is_text:
-        return _of_text(frame, name, is_text, is_target)
+        return _of_text(frame, name, is_text, is_target, are_classes)
     column = raw(frame, name)
     gaps = column.gaps
     kind: str = column.values.dtype.kind

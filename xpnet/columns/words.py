@@ -59,7 +59,8 @@ def word(value: Any) -> str:
     if isinstance(value, str):
         return str.__str__(value).strip()
     value = value.item() if isinstance(value, np.generic) else value
-    if not isinstance(value, Number):  # a category of another type, as pandas' intervals
+    is_number = isinstance(value, Number)
+    if not is_number:  # a category of another type, as pandas' intervals
         return str(value)
     if not isinstance(value, bool | int) and value == value // 1 and abs(value) < EXACT:
         return str(int(value))

@@ -123,7 +123,7 @@ def labelled(given: Mapping[str, Any], note: Note) -> dict[str, Any]:
             table = y if np.ndim(y) == 2 else {key: y}
             missing = lacks(table)
         if missing.any():
-            X = as_frame(given[rows]) if is_frame(given[rows]) else as_array(given[rows], rows)
+            X: Any = as_frame(given[rows]) if is_frame(given[rows]) else as_array(given[rows], rows)
             if len(X) != len(missing):
                 raise InputError(
                     f"{rows} has {len(X)} rows and {key} {len(missing)}: give each row one label"

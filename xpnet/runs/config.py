@@ -194,7 +194,9 @@ class Config:
     cutout: int = _augmentation(0, "grey out a square of so many pixels a side in each image")
     mixup: float = _augmentation(0.0, "mix rows with others, in shares from Beta(X, X); 0 for none")
     averaging: Views = _augmentation(
-        "none", "average the probabilities of an image's mirror image, and of shifts, at evaluation"
+        "none",
+        "average the probabilities of an image's mirror image, and of shifts, at evaluation",
+        yields_to={"flip": (False,)},
     )
 
     device: str = _device("cpu", "cpu, cuda, cuda:N, or mps, the GPU of a Mac", common=True)
