@@ -32,6 +32,7 @@ def run(tmp_path, data):
     return write_run(tmp_path / "run", dataset=str(data))
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize(("split", "rows"), [(None, slice(30, 40)), ("val", slice(30)), ("train", slice(40))])
 def test_figures(run, capsys, split, rows):
     argv = ["--split", split] if split else []
@@ -62,6 +63,7 @@ def test_text_and_pictures(run, capsys):
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_what_is_undefined_is_a_dash_and_null(tmp_path, run, capsys):
     np.savez(tmp_path / "one.npz", X=X, y=Y, X_val=X[:5], y_val=np.zeros(5, int))
     status, out, _ = call(evaluate.main, capsys, run, "--dataset", tmp_path / "one.npz", "--json")
@@ -126,6 +128,7 @@ def test_a_model_that_says_nothing(tmp_path, data, capsys):
     assert "row 0 of X gives no prediction but NaN" in refused(evaluate.main, capsys, run)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_one_output_for_two_classes(tmp_path, capsys):
     model = replace(models.make(of="one of two"), labels=None)  # the file holds class numbers
     model.params["b3"][:] -= np.median(model.scores(X))

@@ -91,6 +91,7 @@ def test_without_arguments_it_learns_the_digits():
     assert (summary["seed"], summary["status"]) == (0, "finished")
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_quiet_json(run):
     status, out, err = run(f"--out a --quiet --json {SMALL}")
     assert (status, err) == (0, "")
@@ -100,6 +101,7 @@ def test_quiet_json(run):
     assert run(f"--out a --json {SMALL}")[1].splitlines()[-1].startswith('{"train_accuracy"')
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("flags", ["", "--dtype float64 --sampling shuffle"])
 def test_a_run_repeats_bit_for_bit_from_its_config(run, flags):
     flags += " --hidden 8 6 --epochs 3 --seed 11 --batch-size 40 --out a --quiet"
@@ -111,6 +113,7 @@ def test_a_run_repeats_bit_for_bit_from_its_config(run, flags):
     assert not np.array_equal(params("a")["W1"], params("c")["W1"])
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_toml_file_and_flags_over_it(run):
     Path("run.toml").write_text('epochs = 2\nhidden = [8]\nout = "a"\nquiet = true\nreg = 0\n')
     assert run("--config run.toml") == (0, "", "")
@@ -135,6 +138,7 @@ def test_files_in_the_format_of_cifar10(run, layout):
     assert load_model(Path("a/model.safetensors")).class_names[3] == "cat"
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_arrays_of_ones_own(run):
     write_npz("my.npz")
     flags = "--batch-size 20 --learning-rate 0.5 --init-std 0.3"
@@ -292,6 +296,7 @@ def test_a_loss_that_overflows(run):
     assert all(np.isfinite(value).all() for value in params("a").values())
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_an_ensemble_of_which_some_networks_overflow(run):
     """The first step at which one does is told."""
     status, out, err = run(f"--learning-rate 1e6 --ensemble 3 --out a --quiet --json {SMALL}")
@@ -305,6 +310,7 @@ def test_an_ensemble_of_which_some_networks_overflow(run):
     assert all(np.isfinite(value).all() for value in params("a").values())
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_loss_that_is_infinite_from_the_start(run):
     status, _, err = run(f"--init-std 1e30 --out a --quiet {SMALL}")
     assert status == 2
@@ -416,6 +422,7 @@ def test_without_matplotlib(run, monkeypatch):
 # The xpnet command
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_command_hands_on_to_train(capsys):
     assert xpnet_command.main(f"train --out a --quiet --json {SMALL}".split()) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 60
