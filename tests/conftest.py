@@ -1,12 +1,14 @@
 """The devices that tests run on, and what tests of arrays on any of them share.
 
 A test that takes the fixture ``device`` runs on each of `DEVICES`; one that takes ``dtype`` too, with
-each floating dtype the device has; with fewer on devices that are slow to test, unless its module has an
-``EVERY_DTYPE``, and on some devices only few cases. ``--xp numpy,cupy`` demands devices by name: only those
-run, with every dtype and case, and one that this machine lacks is an error instead of a skip.
+each floating dtype the device has; with fewer on devices that are slow to test or that compute as another,
+unless its module has an ``EVERY_DTYPE``, and on some devices only few cases. ``--xp numpy,cupy`` demands
+devices by name: only those run, with every dtype and case, and one that this machine lacks is an error
+instead of a skip.
 """
 
 import functools
+import gc
 import os
 import zlib
 from collections import defaultdict
@@ -87,7 +89,7 @@ BOTH = ("float32", "float64")
 FLOAT64 = ("float64",)
 DEVICES = {
     "numpy": (Device, BOTH),
-    "numpy-read-only": (ReadOnlyDevice, BOTH),
+    "numpy-read-only": (ReadOnlyDevice, BOTH, FLOAT64),
     "strict": (functools.partial(strict, "device1"), FLOAT64),
     "strict-no-float64": (functools.partial(strict, "no_float64"), ("float32",)),
     "torch": (functools.partial(found, "cpu", "torch"), BOTH),
@@ -141,6 +143,17 @@ def pytest_configure(config):
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Look for no garbage in what stays until the end, a million objects of modules and tests."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_generate_tests(metafunc):
     if "device" not in metafunc.fixturenames:
         return
@@ -178,7 +191,7 @@ def pytest_collection_modifyitems(config, items):
     left |= {item for found in cases.values() for item in found} - kept
     config.hook.pytest_deselected(items=[item for item in items if item in left])
     items[:] = [item for item in items if item not in left]
-    items.sort(key=lambda item: item.module.__name__ not in LONGEST)
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 @pytest.fixture(scope="session")
