@@ -74,6 +74,7 @@ def test_a_grid(run):
     assert Path("s/heatmap.png").exists() == Path("s/curves.png").exists() == plots.available()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_best_network_is_the_run_that_train_repeats(run):
     assert run(f"{GRID} --out s --quiet --max-nets 2 --seed 3 4")[:2] == (0, "")
     assert train.main(["--config", "s/best/config.json", "--out", "alone", "--quiet"]) == 0
@@ -89,6 +90,7 @@ def test_the_best_network_is_the_run_that_train_repeats(run):
     assert len(histories[0]) == len(histories[1])
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_same_command_again_trains_nothing(run, monkeypatch):
     argv = f"{GRID} --out s"
     _, first, _ = run(argv)
@@ -101,6 +103,7 @@ def test_the_same_command_again_trains_nothing(run, monkeypatch):
     assert (status, again) == (0, first)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_another_command_does_not_mix_with_it(run):
     run(f"{GRID} --out s --quiet")
     status, _, err = run(f"{GRID} --iterations 61 --out s")
@@ -116,6 +119,7 @@ def test_the_default_folder_is_that_of_the_settings(run):
     assert len(list(Path("runs").iterdir())) == 3
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_toml_file(run):
     Path("sweep.toml").write_text(
         "learning-rate = [5e-3, 2e-2]\nhidden = [[8], [4, 4]]\niterations = 30\ninit_std = 0.1\n"
@@ -134,6 +138,7 @@ def test_shapes_and_lengths_are_grouped(run):
     assert {row["iterations"] for row in rows} == {""}
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_random_draws_and_halving(run):
     argv = "--random 9 --learning-rate 1e-3 1e-1 --reg 0.0 1e-1 --hidden 4 --hidden 8 --hidden 6"
     assert run(f"{argv} --halving --iterations 120 --out s --quiet")[0] == 0
@@ -150,6 +155,7 @@ def test_random_draws_and_halving(run):
     assert len({c.learning_rate for c in again} - {float(row["learning_rate"]) for row in rows}) == 9
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_own_batches(run):
     assert run(f"{SMALL} --seed 0 1 2 --own-batches --out s --quiet")[0] == 0
     assert {row["batch_seed"] for row in table("s")} == {""}
@@ -213,7 +219,7 @@ def wait_for(path, process):
         time.sleep(0.01)
 
 
-LONG = "--hidden 30 --iterations 1500 --learning-rate 5e-3 1e-2 2e-2 3e-2 5e-2 --dtype float64 --max-nets 1"
+LONG = "--hidden 30 --iterations 600 --learning-rate 5e-3 1e-2 2e-2 3e-2 5e-2 --dtype float64 --max-nets 1"
 
 
 @pytest.mark.usefixtures("without_pictures")
