@@ -60,6 +60,7 @@ def test_a_mac_has_no_float64():
 # Every command
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_train_evaluate_predict(backend, capsys, tmp_path):
     run, rows = tmp_path / "run", tmp_path / "rows.npy"
     status, out, _ = call(train.main, capsys, *SETTINGS, "--backend", backend, "--json", "--out", run)
@@ -86,6 +87,7 @@ def test_train_evaluate_predict(backend, capsys, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "numpy.npy"), np.load(output))
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_sweep(backend, capsys, tmp_path):
     rates = ("--learning-rate", "0.01", "0.03", "--reg", "0.001", "0.1")
     rows = []

@@ -220,8 +220,7 @@ def test_stack(device, dtype, assert_close):
     assert list(stacked) == list(mlp.shapes)
 
 
-@every_nets
-@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize(("nets", "shared"), [((), True), ((3,), True), ((3,), False), ((2, 3), False)])
 @every_network
 def test_a_stack_is_each_network_alone(device, dtype, put_params, assert_close, nets, shared, mlp):
     """Every function, on every device, against each network alone in float64."""

@@ -334,6 +334,7 @@ def test_a_weight_by_class():
 # The folder
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("as_path", [str, Path])
 def test_out(as_path):
     run = fit(BLOBS, out=as_path("a/b"), **FAST)
@@ -352,6 +353,7 @@ def test_a_new_folder_in_runs():
     assert run.folder.name.startswith("blobs-2")
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_path_of_a_file_is_found_from_anywhere(tmp_path, monkeypatch):
     np.savez("rows.npz", X=BLOBS.X_train, y=BLOBS.y_train)
     run = fit("rows.npz", out="there", **FAST)
@@ -400,6 +402,7 @@ def test_it_is_quiet_unless_it_is_told_otherwise(capfd):
 # However it ends
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("data", [BLOBS, numbers(2)])
 def test_divergence_is_a_warning(data):
     with pytest.warns(
@@ -416,6 +419,7 @@ def test_divergence_is_a_warning(data):
         fit(data, out="there", **FAST | {"learning_rate": 1e9, "patience": 50})
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_ctrl_c_ends_a_run_with_what_it_has(handlers):
     run = fit(BLOBS, on_epoch=interrupt_after(3), out="there", **FAST)
     assert run.summary["status"] == "interrupted"
@@ -493,6 +497,7 @@ def test_time():
 # Resuming
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("data", [BLOBS, numbers(2, weights=True)], ids=["classes", "numbers"])
 @pytest.mark.parametrize("changes", [{}, {"solver": "adam", "ema": 0.9, "sampling": "all", "patience": 99}])
 def test_an_interrupted_run_goes_on(data, changes, handlers):
@@ -514,6 +519,7 @@ def test_an_interrupted_run_goes_on(data, changes, handlers):
     assert signal.getsignal(signal.SIGINT) is handlers
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_what_cannot_be_resumed():
     assert refused(BLOBS, resume="there") == "there is no run in there to resume: give the folder of one"
     fit(BLOBS, out="there", **FAST)

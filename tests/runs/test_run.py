@@ -341,7 +341,7 @@ def test_a_format_that_there_is_none_of(tmp_path, runs, file, format):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_report(tmp_path, runs, name):
+def test_a_report(tmp_path, runs, name, monkeypatch):
     run = runs[name]
     found = run.report(str(tmp_path / "r.html"))
     page = found.read_text(encoding="utf-8")
@@ -356,8 +356,10 @@ def test_a_report(tmp_path, runs, name):
         InputError, match=r'the run has no folder: give report a path, such as "report\.html"'
     ):
         run.report()
+    monkeypatch.setattr(plots, "available", lambda: False)  # it would be the same once more
     there = dataclasses.replace(run, folder=tmp_path)
     assert there.report() == tmp_path / "report.html"
+    assert "data:image" not in there.report().read_text(encoding="utf-8")
 
 
 def test_without_matplotlib(tmp_path, runs, monkeypatch):

@@ -60,8 +60,7 @@ def networks_in(folder):
     return sorted(json.loads(line)["network"] for line in lines)
 
 
-@pools
-@pytest.mark.parametrize("halving", [False, True])
+@pytest.mark.parametrize(("pool", "halving"), [(process_pool, True), (loky_pool, False)])
 def test_worker_processes_find_what_is_found_here(pool, halving):
     here = sweep.run(CONFIGS, blobs(), halving=halving)
     with pool() as executor:

@@ -63,7 +63,7 @@ def assert_one_line(caught, *words):
 
 def test_a_killed_sweep_ends_as_if_undisturbed(tmp_path):
     """The process gets SIGKILL three times, each time at a random moment after it has got on."""
-    configs = rates(*np.linspace(0.05, 0.5, 16).tolist(), iterations=1000, share_batches=False)
+    configs = rates(*np.linspace(0.05, 0.5, 16).tolist(), iterations=500, share_batches=False)
     options = {"halving": True, "max_nets": 2}
     folder, moments, kills = tmp_path / "killed", random.Random(3), 0
     for _ in range(3):

@@ -212,8 +212,9 @@ def test_on_epoch_sees_the_history_grow(data):
     assert seen == [(1, 1, 1), (2, 6, 6), (3, 11, 11), (4, 16, 16), (5, 17, 17)]
 
 
-@pytest.mark.parametrize("split", [0, 1, 3, 5])
-@pytest.mark.parametrize("solver", ["sgd", "nesterov", "adam"])
+@pytest.mark.parametrize(
+    ("solver", "split"), [("adam", 0), ("adam", 1), ("adam", 3), ("adam", 5), ("sgd", 3), ("nesterov", 1)]
+)
 def test_a_run_in_two_parts_is_the_run(device, dtype, data, split, solver):
     """With the epochs' sources made from their numbers, as a resumed run does."""
     settings = {"sources": sources(8), "hyper": Hyper(0.05, ema=0.8), "solver": solver}
