@@ -122,18 +122,23 @@ def assert_same_run(folder, other):
 
 TECHNIQUES = (
     "--hidden 32 16 --norm batch --solver adam --ema 0.95 --dropout 0.2 --shift 1 --rotation 8 --mixup 0.3 "
-    "--sampling shuffle --batch-size 100 --learning-rate 3e-3 --reg 1e-4 --epochs 70 "
-    "--patience 30 --min-delta 0.05"
+    "--sampling shuffle --batch-size 100 --learning-rate 3e-3 --reg 1e-4 --epochs 50 "
+    "--patience 15 --min-delta 0.05"
 )
 ENSEMBLE = (
-    "--ensemble 3 --hidden 24 --solver momentum --dropout 0.1 --epochs 90 --sampling shuffle "
-    "--batch-size 100 --monitor val_loss --patience 40 --learning-rate 0.1"
+    "--ensemble 3 --hidden 24 --solver momentum --dropout 0.1 --epochs 40 --sampling shuffle "
+    "--batch-size 100 --monitor val_loss --patience 30 --learning-rate 0.1"
 )
-PLAIN = "--hidden 16 --iterations 2400 --batch-size 100 --learning-rate 0.01"
+PLAIN = "--hidden 16 --iterations 1000 --batch-size 100 --learning-rate 0.01"
+
+
+WITHOUT_PICTURES = (
+    "import sys; sys.modules['matplotlib'] = None; from xpnet.train import main; sys.exit(main())"
+)
 
 
 def start(*argv):
-    command = [sys.executable, "-m", "xpnet.train", *argv, "--quiet"]
+    command = [sys.executable, "-c", WITHOUT_PICTURES, *argv, "--quiet"]
     env = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
 

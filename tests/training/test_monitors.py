@@ -130,12 +130,13 @@ def test_the_best_epoch_is_that_of_the_measure(device, dtype, task, monitor, los
     def look(result):
         values.append(float(by_hand(task, monitor, on_host(device, result.params), output)))
 
-    result = run(task, monitor, params, device=device, dtype=dtype, loss=loss, on_fit=look)
+    settings = {"device": device, "dtype": dtype, "loss": loss, "num_steps": 25}
+    result = run(task, monitor, params, **settings, on_fit=look)
     best = int(result.best.epoch)
     close = {"rel": 1e-3, "abs": 1e-5} if dtype == "float32" else {"rel": 1e-9}
     assert float(result.best.value) == pytest.approx(values[best], **close)
     assert values[best] == pytest.approx(max(values), **close)
-    history = run(task, None, params, device=device, dtype=dtype, loss=loss).history
+    history = run(task, None, params, **settings).history
     assert [row._replace(seconds=0) for row in result.history.rows] == [
         row._replace(seconds=0) for row in history.rows
     ]
