@@ -38,7 +38,7 @@ if [[ " $* " == *" numpy"[=\<~]* ]]; then
   say "types: skipped with this NumPy"
 else
   say "types: mypy"
-  "$python" -m mypy
+  "$python" -m mypy --num-workers auto
 fi
 
 # From here on no Python, the tests' subprocesses included, puts its working directory on sys.path:
