@@ -190,7 +190,7 @@ def test_when_all_diverge(run):
         ("--batch-size 50 5000", ["--batch-size 5000 is larger than the 1297 training rows"]),
         ("--device cuda:x", ["unknown device 'cuda:x'"]),
         ("--out file/s", ["file/s cannot be written", "give another --out"]),
-        ("--dataset labels.npz", ["labels.npz: y holds NaN or infinity in row 0"]),
+        ("--dataset labels.npz", ["labels.npz: y holds NaN or None in every row"]),
     ],
 )
 def test_bad_input(run, argv, parts):

@@ -195,7 +195,7 @@ FOLDER_IN_THE_WAY = "runs/a/config.json"
         (missing_batch, CIFAR, ["data_batch_4", "fresh copy"]),
         (cut_batch, CIFAR, ["data_batch_3.bin", "cut short", "fresh copy"]),
         (os_system_pickle, CIFAR, ["data_batch_2", "system"]),
-        (npz(y=np.full(80, np.nan)), NPZ, ["my.npz", "y holds NaN or infinity in row 0"]),
+        (npz(y=np.full(80, np.nan)), NPZ, ["my.npz", "y holds NaN or None in every row"]),
         (npz(y=np.eye(80)), NPZ, ["my.npz", "y.argmax(axis=1)"]),
         (npz(X=np.full((80, 4), np.inf)), NPZ, ["my.npz", "X holds NaN or infinity in row 0"]),
         (

@@ -189,6 +189,13 @@ def test_rows_without_a_target_are_left_out(y, as_table):
     assert len(held.validated.y) == 38
 
 
+def test_targets_with_gaps_that_cannot_be_used():
+    X, gaps = BLOBS.X_train, [None, *range(39)]
+    assert "has only one of X_val and y_val" in refused(X, BLOBS.y_train, y_val=gaps)
+    assert "X has 38 rows and y 40: give each row one label" in refused(X[:38], gaps)
+    assert "give rows of one length" in refused(X, [[1], [1, 2]] * 20)
+
+
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_integers_with_gaps_are_classes(library):
     """As where they are a column that is the target; other libraries would make floats of them."""

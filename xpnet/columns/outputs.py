@@ -96,7 +96,8 @@ def lacks(frame: Any) -> NDArray[np.bool_]:
         A column holds what is no value.
     """
     frame = as_frame(frame)
-    return np.asarray(np.logical_or.reduce([_has_no_label(raw(frame, name)) for name in frame.names]))
+    found = [_has_no_label(raw(frame, name)) for name in frame.names]
+    return np.asarray(np.logical_or.reduce(found), bool)
 
 
 def row_values(frame: Any, name: str) -> NDArray[Any]:

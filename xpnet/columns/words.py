@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from numbers import Number
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -59,12 +60,11 @@ def word(value: Any) -> str:
     if isinstance(value, str):
         return str.__str__(value).strip()
     value = value.item() if isinstance(value, np.generic) else value
-    is_number = isinstance(value, Number)
-    if not is_number:  # a category of another type, as pandas' intervals
+    # Categories may be of another type, as the intervals of pandas.
+    if isinstance(value, bool | int) or not isinstance(value, Real | Decimal):
         return str(value)
-    if not isinstance(value, bool | int) and value == value // 1 and abs(value) < EXACT:
-        return str(int(value))
-    return str(value) if isinstance(value, bool | int) else repr(float(value))
+    number: Any = value
+    return str(int(number)) if number == number // 1 and abs(number) < EXACT else repr(float(number))
 
 
 def may_mean(words: Sequence[str]) -> NDArray[np.bool_]:

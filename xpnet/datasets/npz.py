@@ -47,7 +47,7 @@ def from_npz(path: str | os.PathLike[str], reading: Reading | None = None, note:
     path = Path(path)
     arrays, reading = _read(path), reading or Reading()
     names = arrays.pop("class_names", None)
-    given = labelled(arrays, note)
+    given = labelled(arrays, str(path), note)
     if names is None:
         return assemble(given, str(path), reading, in_place=True)
     if names.ndim != 1 or names.dtype.kind != "U":

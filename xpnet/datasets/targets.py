@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.columns.outputs import lacks, take_target
-from xpnet.columns.tabular import as_array, as_frame, is_frame
+from xpnet.columns.tabular import Frame, as_array, as_frame, is_frame
 from xpnet.datasets.checks import check_targets
 from xpnet.datasets.reading import Note
 from xpnet.errors import InputError
@@ -105,30 +105,41 @@ def as_targets(y: Any, what: str) -> NDArray[Any]:
     return array
 
 
-def labelled(given: Mapping[str, Any], note: Note) -> dict[str, Any]:
+def labelled(given: Mapping[str, Any], name: str, note: Note) -> dict[str, Any]:
     """Leave out the rows that have no target, as where it is a column among others.
 
     Parameters
     ----------
     given
         ``X``, ``y``, and what else `xpnet.datasets.from_arrays` takes, by name.
+    name
+        What to call the data in a message.
     note
         Told how many rows are left out.
+
+    Raises
+    ------
+    InputError
+        No row has a target, or there are not as many as rows.
     """
     kept = dict(given)
     for key in [key for key in given if key[0] == "y"]:
         y, rows = given[key], f"X{key[1:]}"
         missing = np.zeros(0, bool)
-        with contextlib.suppress(InputError):  # `as_targets` says better what is wrong with it
+        with contextlib.suppress(InputError, TypeError, ValueError):  # `as_targets` says better what is wrong
             table = y if np.ndim(y) == 2 else {key: y}
             missing = lacks(table)
-        if missing.any():
-            X: Any = as_frame(given[rows]) if is_frame(given[rows]) else as_array(given[rows], rows)
+        if missing.any() and rows in given:
+            X = as_frame(given[rows]) if is_frame(given[rows]) else as_array(given[rows], rows)
             if len(X) != len(missing):
                 raise InputError(
-                    f"{rows} has {len(X)} rows and {key} {len(missing)}: give each row one label"
+                    f"{name}: {rows} has {len(X)} rows and {key} {len(missing)}: give each row one label"
                 )
-            kept[rows] = X.take(~missing) if is_frame(given[rows]) else X[~missing]
+            if missing.all():
+                raise InputError(
+                    f"{name}: {key} holds NaN or None in every row: fill in what is to be predicted"
+                )
+            kept[rows] = X.take(~missing) if isinstance(X, Frame) else X[~missing]
             names = as_frame(table).names
             kept[key] = take_target(table, names if len(names) > 1 else names[0], note).y
             if key == "y" and "sample_weight" in given:

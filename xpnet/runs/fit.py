@@ -189,7 +189,7 @@ def what_is_given(
         raise InputError("X is an array, so what it is to predict is missing: give y, too")
     given = {key: array for key, array in {"X": X, "y": y, **arrays}.items() if array is not None}
     if y is not None:
-        given = labelled(given, warnings.warn)
+        given = labelled(given, name, warnings.warn)
     if is_table:
         return config, from_frame(given.pop("X"), given, name, reading, warnings.warn)
     return config, assemble(given, name, reading)
