@@ -155,7 +155,7 @@ def test_each_network_may_have_batches_of_its_own(device, dtype, data):
 
 
 def test_a_stack_trains_as_each_network_alone(data):
-    """In any number of axes, and so up to rounding: test_sweep_exact.py asks for the bits."""
+    """In any number of axes, and so up to rounding: tests/sweep/test_exact.py asks for the bits."""
     params = random_params(np.random.default_rng(10), (2, 3))
     rates = np.random.default_rng(11).uniform(0.1, 0.5, (2, 3))
     together = train(HERE, params, data, hyper=Hyper(rates, 0.9, 0.01), num_steps=100)

@@ -54,7 +54,7 @@ def feed_of(device, dtype, X, y):
 
 
 def test_one_step_by_hand(device, dtype, assert_close):
-    """The network of ``test_network.test_one_evaluation_by_hand``, learning rate 1/2, reg 1/2.
+    """The network of ``test_backprop.test_one_evaluation_by_hand``, learning rate 1/2, reg 1/2.
 
     The batch is rows 2 and 0 of three. Weights keep 1 - 1/4 and lose half their gradient without
     the penalty's; biases lose half of theirs.
