@@ -251,6 +251,7 @@ def test_a_slip_in_a_column_of_numbers_is_named():
     [
         (["1,5", "2,5", "3,25"], "decimals with a point"),
         (["1,234.5", "1,234,567", "12,000.1"], "without separators"),
+        (["1,956", "2,100", "200"], "write thousands without a comma, or decimals with a point"),
         (["31.12.2020", "1.2.2021", "3.4.2021"], "2020-12-31"),
         (["12/31/2020", "1/2/2021 10:00", "x"], "2020-12-31"),
         (["7", "3,14", "2", "1.000,5"], "column 'a' holds '3,14': write decimals with a point"),
@@ -454,6 +455,13 @@ def test_targets_stay_what_they_are(values, expected, dtype):
     if notes:
         assert notes[0] == f"left out, 1 of {len(values)} rows without a value of 'y'"
         same(numbers(1).matrix(taken.frame)[:, 0], np.flatnonzero(taken.kept))
+
+
+def test_floats_with_gaps_are_integers_where_they_are_few():
+    """Else one gap would turn prices into classes, as NumPy and pandas make floats of integers with gaps."""
+    for count, kind in ((20, np.int64), (21, np.float64)):
+        frame = {"x": np.arange(count + 1), "y": np.array([np.nan, *range(count)])}
+        assert take_target(frame, "y", str).y.dtype == kind
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])

@@ -116,6 +116,12 @@ def test_edges_left_over_by_a_value_of_many_rows_go_to_the_others():
     assert table.fit(X, (0,), bins=8)["ramps"].shape[1] == 9
 
 
+def test_edges_left_over_are_values_that_are_no_edges_yet():
+    """Between two values may lie an edge that is there already: 4 between 1 and 7."""
+    X = np.array([0.0, 1, 2, 3, 4, 4, 7, 8, 8, 8, 8, 8, 8])[:, None]
+    assert table.fit(X, (0,), bins=4)["ramps"].shape[1] == 5
+
+
 def test_few_values_have_a_bin_between_each_two():
     assert table.sizes(table.fit(np.array([[0.0], [1], [0], [1]]), (0,), bins=8)) == (1, 0, 0)
     assert table.sizes(table.fit(np.array([[0.0], [1], [5], [1]]), (0,), bins=8)) == (3, 0, 0)

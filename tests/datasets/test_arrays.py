@@ -342,3 +342,14 @@ def test_new_targets(y, task, labels, num_outputs, stored):
 def test_new_targets_that_are_none(y, task, labels, num_outputs, words):
     message = refusal(encode_targets, y, task, labels, num_outputs, "y of today")
     assert message.startswith(f"y of today {words}")
+
+
+def test_names_of_rows_are_no_classes():
+    """A network with an output for each of many rows would take all memory, and could learn nothing."""
+    rows, ids = np.zeros((202, 1)), [f"k{i}" for i in range(101)]
+    assert refusal(from_arrays, rows[:201], [*ids, *ids[:-1]]).endswith(
+        "give another target, or predict numbers with --task regression"
+    )
+    assert from_arrays(rows, ids * 2).num_classes == 101
+    assert from_arrays(rows[:200], ids[:100] * 2).num_classes == 100
+    assert from_arrays(rows[:100], np.arange(100), X_val=rows[:1], y_val=[3]).num_classes == 100

@@ -165,6 +165,22 @@ def test_known_names_tell_a_header(tmp_path):
     assert not notes
 
 
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        ("1,2,0\n6,7,5\n", [5, 6, 7]),
+        ("2,7,0,1\n7,9,5,6\n", [5, 6, 7]),
+        ("5,6,7\n", [5, 6, 7]),
+        ("1,1,0\n", [1, 1, 0]),
+    ],
+)
+def test_known_names_that_are_numbers_tell_a_header_in_any_order(tmp_path, text, row):
+    like, notes = Columns.infer({"0": [1, 2], "1": [3, 4], "2": [5, 6]}), []
+    found = like.matrix(read_table(write(tmp_path, text), None, notes.append, like))
+    assert found.tolist() == [row]
+    assert len(notes) == 1
+
+
 PARTS = {"n": list(range(100)), "s": [None if k % 7 == 0 else "ABC"[k % 3] for k in range(100)]}
 
 

@@ -46,7 +46,7 @@ def test_without_test_arrays_there_is_no_test_set(tmp_path):
     assert data.y_test is None
 
 
-@pytest.mark.parametrize(("n", "num_val"), [(2, 1), (9, 1), (30, 3), (101, 10)])
+@pytest.mark.parametrize(("n", "num_val"), [(2, 1), (9, 1), (30, 3), (100, 10)])
 def test_a_tenth_is_held_out_with_its_labels(tmp_path, n, num_val):
     rows, labels = with_index(n)
     data = from_npz(save(tmp_path, X=rows, y=labels))

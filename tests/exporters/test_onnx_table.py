@@ -301,8 +301,8 @@ def test_categories_as_they_are_written(way):
     how = Preprocessing("table", categories=(3, 3, 3, 3))
     model = of_matrix(columns.matrix(train), how, columns=columns)
     new = {
-        "int": ["1", "1.0", "2.0", "30", "4"],
-        "code": ["007", "7", "7.0", "8.0", "9"],
+        "int": ["1", "1.0", " 2.0", "30 ", "4"],
+        "code": [" 007", "7", "7.0 ", "8.0", "9"],
         "bool": ["True", "TRUE", "false", "FALSE", "MAYBE"],
         "float": ["0.5", "0.00001", "1e-05", "X", "nan"],
     }
@@ -335,7 +335,7 @@ def test_true_and_1_are_one_where_there_are_no_others():
 
 def test_a_category_that_no_text_can_be():
     known = onnx_table.spellings(Column("it", "category", ("a\ud800", "b")))
-    assert set(known) == {*words.GAPS, "b"}
+    assert {text.strip() for text in known} == {*words.GAPS, "b"}
 
 
 def plain(rows=40):

@@ -18,6 +18,9 @@ from xpnet.values import shown
 
 __all__ = ["Taken", "lacks", "row_values", "take_target"]
 
+FEW = 20
+"""Different whole numbers up to which floats with gaps were integers: more are amounts."""
+
 
 class Taken(NamedTuple):
     """A table without what is to be predicted.
@@ -163,7 +166,8 @@ def _exact(
     values = as_numbers(frame, name, found, found.held).values
     whole = values[~gaps]
     is_whole = (whole == np.floor(whole)) & (np.abs(whole) < words.EXACT)
-    if len(whole) < len(values) and is_whole.all() and _turns_integers_to_floats(frame.columns[name]):
+    are_few = is_whole.all() and len(np.unique(whole)) <= FEW
+    if len(whole) < len(values) and are_few and _turns_integers_to_floats(frame.columns[name]):
         return np.where(gaps, 0, values).astype(np.int64), gaps
     return values, gaps
 

@@ -44,6 +44,7 @@ _DATE = re.compile(
 _FOREIGN = {
     re.compile(pattern, re.ASCII).fullmatch: fix
     for pattern, fix in {
+        r"[+-]?\d{1,3}(,\d{3})+": "write thousands without a comma, or decimals with a point",
         r"[+-]?\d+,\d+": "write decimals with a point",
         r"[+-]?\d{1,3}([,' ]\d{3})+(\.\d+)?": "write numbers without separators",
         r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?": "write numbers without separators, and decimals with a point",

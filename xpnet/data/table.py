@@ -196,7 +196,9 @@ def _edges(z: NDArray[np.float64], count: int) -> NDArray[np.float64]:
         edges = np.unique(np.quantile(z, np.linspace(0, 1, count)))
         while len(edges) < count:
             others = z[~np.isin(z, edges)]
-            more = np.unique(np.quantile(others, np.linspace(0, 1, count - len(edges) + 2)[1:-1]))
+            # Those of them that occur, and so are no edges yet: what lies between two of them may be one.
+            places = np.linspace(0, 1, count - len(edges) + 2)[1:-1]
+            more = np.unique(np.quantile(others, places, method="nearest"))
             edges = np.union1d(edges, more)
     # In float32 what lies between closer ones would be rounding.
     apart = np.diff(edges, prepend=-np.inf) > CLOSEST * np.maximum(1.0, np.abs(edges))

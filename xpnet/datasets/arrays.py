@@ -19,6 +19,10 @@ from xpnet.typing import Task
 __all__ = ["assemble", "encode_targets", "from_arrays"]
 
 
+MANY = 100
+"""Classes from which on there must be two rows of each on average: names and ids are no classes."""
+
+
 def from_arrays(
     X: Any,
     y: Any,
@@ -207,6 +211,11 @@ def _targets(
     values: list[Any] = list(range(y.shape[1] if y.ndim == 2 else 1))
     if task == "classification":
         values = find_labels({f"{name}: {key}": array for key, array in targets.items()})
+        if len(values) > MANY and 2 * len(values) > len(y):
+            raise InputError(
+                f"{name}: y holds {len(values):,} classes in {len(y):,} rows, too few of each to learn from: "
+                "give another target, or predict numbers with --task regression"
+            )
         if class_names is not None:
             number = range(len(class_names))
             if len(set(class_names)) < len(class_names) or any(value not in number for value in values):

@@ -271,7 +271,11 @@ def _guess_header(
     first = [field.strip() for field in rows[0]]
     if known and set(first) & set(known) - set(map(str, range(len(known)))):
         return True, ()
+    as_names = f"{path}: the first line was taken for names, some of which are numbers"
     count = len(first)
+    # All names that there are, or some and nothing else, whatever order they are in: 3, 1, 0, 2.
+    if known and len(set(first)) == count and (set(first) >= set(known) or set(first) < set(known)):
+        return True, (as_names,)
     named = set(first) & set(said)
     if named - set(map(str, range(count))):
         return True, ()
@@ -280,7 +284,6 @@ def _guess_header(
         return True, (f"{path}: the first line numbers the columns, so it is no data; --no-header if it is",)
     if not any(is_value):
         return True, ()
-    as_names = f"{path}: the first line was taken for names, some of which are numbers"
     # The number of a column may well be a value in the first row. Not so where that counts up: 1, 2, plan.
     if any(first[int(name)] != name for name in named) and _counts_up(first):
         return True, (as_names,)
