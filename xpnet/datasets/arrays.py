@@ -19,8 +19,8 @@ from xpnet.typing import Task
 __all__ = ["assemble", "encode_targets", "from_arrays"]
 
 
-MANY = 100
-"""Classes from which on there must be two rows of each on average: names and ids are no classes."""
+MOST_RARE = 100
+"""Classes of fewer than two rows each, on average, at most: names and ids are no classes."""
 
 
 def from_arrays(
@@ -211,7 +211,7 @@ def _targets(
     values: list[Any] = list(range(y.shape[1] if y.ndim == 2 else 1))
     if task == "classification":
         values = find_labels({f"{name}: {key}": array for key, array in targets.items()})
-        if len(values) > MANY and 2 * len(values) > len(y):
+        if len(values) > MOST_RARE and 2 * len(values) > len(y):
             raise InputError(
                 f"{name}: y holds {len(values):,} classes in {len(y):,} rows, too few of each to learn from: "
                 "give another target, or predict numbers with --task regression"
