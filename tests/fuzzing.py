@@ -48,7 +48,8 @@ from xpnet.datasets.rows import table_rows
 from xpnet.errors import InputError
 from xpnet.runs import checkpoints as resume
 from xpnet.runs import model_file as checkpoint
-from xpnet.runs.config import Config, defaults_for
+from xpnet.runs.config import Config
+from xpnet.runs.defaults import defaults_for
 from xpnet.runs.model_file import load_model, save_model
 from xpnet.runs.settings import read_file
 
@@ -325,7 +326,7 @@ class Settings:
         self.name = name
 
     def make(self, _folder):
-        settings = defaults_for("digits") | {
+        settings = defaults_for(Config, "digits") | {
             "iterations": None,
             "epochs": 3,
             "clip_norm": 0.5,
@@ -346,7 +347,7 @@ class Settings:
 
     def read(self, path):
         config = Config(
-            **defaults_for("digits") | {"iterations": None, "epochs": 3} | read_file(path, Config)
+            **defaults_for(Config, "digits") | {"iterations": None, "epochs": 3} | read_file(path, Config)
         )
         config.mlp(64, 10).shapes  # noqa: B018 - only to see that it can be had
         expect(json.dumps(config.__dict__), "no settings")

@@ -273,6 +273,11 @@ def test_import_loads_nothing_else():
     }  # not even NumPy: names load what they need
 
 
+def test_a_command_listens_to_ctrl_c_before_it_loads_what_takes_a_while():
+    for name in ("xpnet.__main__", "xpnet.train"):
+        assert loaded_by(f"import {name}") - loaded_by("pass") - sys.stdlib_module_names == {"xpnet"}, name
+
+
 def test_the_front_door_loads_numpy_and_nothing_else():
     for name in ("TwoLayerNet", "fit", "search"):
         loaded = loaded_by(f"import xpnet; xpnet.{name}")

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from xpnet import __version__
 from xpnet.commands.console import run_command
-from xpnet.commands.flags import Parser
 from xpnet.runs.names import did_you_mean
 
 __all__ = ["COMMANDS", "main"]
@@ -40,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(argv: Sequence[str] | None) -> int:
+    from xpnet.commands.flags import Parser  # here, where Ctrl-C is seen to: it takes a while
+
     width = max(map(len, COMMANDS))
     parser = Parser(
         "xpnet",

@@ -275,6 +275,13 @@ def test_infinity_is_refused(bad):
     assert "in row 1" in refusal(numbers(1).matrix, {"0": [1, bad]})
 
 
+@pytest.mark.parametrize("bad", [1e300, "-1e300", 10**300])
+def test_numbers_that_no_network_holds_are_refused(bad):
+    message = f"column 'a' holds {float(bad):.6g}, more than 1e+38, in row 2: leave the value empty"
+    assert refusal(infer, {"a": [1, None, bad]}) == message
+    assert refusal(infer({"a": [1, 2]}).matrix, {"a": [1, None, bad]}) == message
+
+
 def test_kinds_are_asked_for_by_name():
     assert encode([1, 2, 1], categorical=["a"])[0].kind == "category"
     assert encode(["1", "2"], numeric=["a"])[0].kind == "number"
@@ -508,7 +515,8 @@ def test_targets_that_are_none():
     assert "holds dates" in refusal(take_target, table, "when")
     assert "give targets of one kind" in refusal(take_target, table, ["price", "s"])
     assert "--target NAME" in refusal(take_target, table, [])
-    assert "infinity in row 1" in refusal(take_target, {"y": [1.0, np.inf], "x": [1, 2]}, "y")
+    message = refusal(take_target, {"y": [1.0, np.inf], "x": [1, 2]}, "y")
+    assert message == "column 'y' holds an infinity in row 1: leave the value empty"
     assert "more than 64 bits in row 1" in refusal(take_target, {"y": [1, 2**64], "x": [1, 2]}, "y")
     pair = take_target({"a": [1, None, 3], "b": [1, 2, None], "x": [1, 2, 3]}, ["a", "b"], str)
     assert (pair.y.tolist(), pair.kept.tolist()) == ([[1, 1]], [True, False, False])

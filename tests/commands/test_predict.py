@@ -56,6 +56,13 @@ def test_a_csv_file_in_and_out(tmp_path, run, capsys):
     np.testing.assert_allclose(found, models.make().probabilities(X), atol=1e-6)
 
 
+def test_whether_a_csv_file_of_numbers_has_names(tmp_path, run, capsys):
+    (tmp_path / "X.csv").write_text("".join(f"{','.join(map(str, row))}\n" for row in [range(12), *X]))
+    argv = [run, "--input", tmp_path / "X.csv", "--output", tmp_path / "P.npy"]
+    for flags, rows in (([], 11), (["--header"], 11), (["--no-header"], 12)):
+        assert f"labels of {rows} rows" in call(predict.main, capsys, *argv, *flags)[1]
+
+
 @pytest.mark.parametrize("of", [of for of in models.OF if of != "classes"])
 @pytest.mark.parametrize("suffix", ["npy", "npz", "csv"])
 def test_every_task(tmp_path, capsys, monkeypatch, of, suffix):
@@ -159,5 +166,8 @@ def test_what_a_user_can_mend(tmp_path, run, capsys, monkeypatch):
     assert "not allowed with" in error(run, "X.npy", "out.npy", "--labels", "--probabilities")
     for white in ("0", "nan", "-1"):
         assert "--white must be a finite number above 0" in error(run, "X.npy", "out.npy", f"--white={white}")
+    assert "X.npy is no image: drop --white" in error(run, "X.npy", "out.npy", "--white=1")
+    for flag in ("--header", "--no-header"):
+        assert f"X.npy is no text file: drop {flag}" in error(run, "X.npy", "out.npy", flag)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["X.npy", "huge.npy", "run"]
     np.testing.assert_array_equal(np.load(tmp_path / "X.npy"), X)

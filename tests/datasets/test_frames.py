@@ -225,8 +225,12 @@ def test_a_message_names_the_line(tmp_path):
     parts = read_parts(path, 10, numbers(2))
     with pytest.raises(InputError, match="'x' in line 52"):
         [numbers(2).matrix(part) for part in parts]
-    quoted = write(tmp_path, 'a,b\n"1",2\n1,2\n1,x\n')  # whose rows may not be its lines
-    assert "in row 2" in refusal(quoted)
+    quoted = write(tmp_path, 'a,b\n"1",2\n1,2\n1,x\n')
+    assert "in line 4" in refusal(quoted)
+    with pytest.raises(InputError, match="'x' in row 2"):  # of a part: the file may go on with longer rows
+        [numbers(2).matrix(part) for part in read_parts(quoted, 10, numbers(2))]
+    longer = write(tmp_path, 'a,b\n1,"2\n"\n1,2\n1,x\n')
+    assert "in row 2" in refusal(longer)
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,11 @@ def test_an_array_file_is_a_table_of_numbered_columns(tmp_path):
     assert data.num_features == 2
 
 
+def test_one_row_is_refused_before_its_columns():
+    with pytest.raises(InputError, match=r"^own has one row, which leaves none to validate on: give"):
+        from_frame({"a": [1], "y": [0]}, {}, "own", Reading(target=("y",)), pytest.fail)
+
+
 def test_what_is_a_frame():
     assert is_frame(people())
     assert is_frame(np.array([["a", 1]], object))

@@ -72,6 +72,7 @@ def target_of(kind, y):
 def frames():
     X, _ = people()
     yield X
+    yield [{"age": age, "city": city} for age, city in zip(X["age"], X["city"], strict=True)]
     pandas = pytest.importorskip("pandas")
     polars = pytest.importorskip("polars")
     yield pandas.DataFrame(X)
@@ -269,7 +270,6 @@ ROWS = np.random.default_rng(0).normal(size=(40, 3))
             "Input contains infinity or a value too large for dtype('float64'): give finite numbers",
         ),
         ([[1, 2], [3]] * 20, "): give rows of one length"),
-        ([{"a": 1.0}] * 40, "X has shape (40,): give a table"),
     ],
 )
 def test_rows_that_are_none(kind, X, text):

@@ -23,7 +23,8 @@ from xpnet.datasets.reading import SETTINGS as READING
 from xpnet.errors import InputError
 from xpnet.nn.mlp import MLP
 from xpnet.nn.solvers import SOLVERS
-from xpnet.runs.config import Config, defaults_for, usual_recipe
+from xpnet.runs.config import Config
+from xpnet.runs.defaults import defaults_for, usual_recipe
 from xpnet.runs.networks import hyper_of
 from xpnet.runs.settings import GROUPS, default_of, kinds_of
 from xpnet.training.regime import Hyper, Monitor, Regime
@@ -640,4 +641,4 @@ def test_the_defaults_compute_as_before_there_was_a_choice():
     assert not any(hyper.uses(name) for name in off)
     assert (regime.solver, regime.schedule, regime.loss) == ("sgd", "exponential", "cross-entropy")
     assert not Config().augmentation
-    assert defaults_for("cifar10")["solver"] == "sgd"
+    assert defaults_for(Config, "cifar10")["solver"] == "sgd"

@@ -219,6 +219,16 @@ def test_frames_with_names_of_any_kind():
     np.testing.assert_array_equal(run.predict(frame[frame.columns[::-1]]), run.predict(frame))
 
 
+def test_rows_by_name():
+    rows = [
+        {"a": float(row[0]), "b": row[1], "y": int(label)}
+        for row, label in zip(BLOBS.X_train, BLOBS.y_train, strict=True)
+    ]
+    run = fit(rows, target="y", epochs=2, recipe="table-fast")
+    assert run.model.columns.names == ("a", "b")
+    np.testing.assert_array_equal(run.predict([rows[0]]), run.predict(BLOBS.X_train[:1, :2]))
+
+
 def test_a_lazy_frame_is_to_be_collected():
     polars = pytest.importorskip("polars")
     lazy = polars.DataFrame({"a": BLOBS.X_train[:, 0]}).lazy()

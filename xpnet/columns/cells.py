@@ -21,6 +21,9 @@ from xpnet.columns.tabular import Frame, flag
 from xpnet.errors import InputError
 from xpnet.values import shown
 
+MOST = 1e38
+"""The largest number of a column: float32 ends a little above."""
+
 __all__ = ["Cells", "Dates", "Numbers", "Text", "cells", "finite", "text"]
 
 
@@ -87,7 +90,8 @@ def cells(frame: Frame, name: str) -> Cells:
     Raises
     ------
     InputError
-        The column holds what is none of it: lists, bytes; or an infinity, or dates with and without a zone.
+        The column holds what is none of it: lists, bytes; or a number too large, or dates with and without a
+        zone.
     """
     arrow = _arrow_text(frame.columns[name])
     if arrow is not None:
@@ -216,11 +220,11 @@ def _float(value: Any) -> float:
 
 
 def finite(frame: Frame, name: str, found: Numbers) -> Numbers:
-    """Return numbers as they are; raise InputError if one is an infinity."""
-    infinite = np.isinf(found.values)
-    if infinite.any():
-        raise InputError(
-            f"column {shown(name)} holds an infinity in {frame.where(int(infinite.argmax()))}: "
-            f"leave the value empty, or {flag('ignore', name)}"
-        )
+    """Return numbers as they are; raise InputError if one is an infinity, or beyond what networks hold."""
+    beyond = np.abs(found.values) > MOST
+    if beyond.any():
+        row = int(beyond.argmax())
+        value = found.values[row]
+        what = "an infinity" if np.isinf(value) else f"{value:.6g}, more than {MOST:.0e},"
+        raise InputError(f"column {shown(name)} holds {what} in {frame.where(row)}: leave the value empty")
     return found

@@ -43,8 +43,7 @@ def interpret(frame: Frame, name: str, found: Cells, fix: str = "") -> Cells:
     if are_foreign.any() and _are_most(are_foreign | are_numbers, counts):
         first = int(are_foreign.argmax())
         raise InputError(
-            f"column {shown(name)} holds {shown(found.words[first])}: {fixes[first]}, "
-            f"{flag('categorical', name)} or {flag('ignore', name)}"
+            f"column {shown(name)} holds {shown(found.words[first])}: {fix.replace(MEND, fixes[first])}"
         )
     return found
 

@@ -138,6 +138,8 @@ def is_frame(X: Any) -> bool:
         return X.ndim == 2 and X.dtype.kind in "OUSTM"
     if hasattr(X, "toarray"):  # of sparse matrices one kind is a dict
         return False
+    if isinstance(X, list):
+        return bool(X) and isinstance(X[0], Mapping)  # rows by name
     # What only can be collected is a query for a table, which `as_frame` says.
     signs = ("__dataframe__", "__narwhals_dataframe__", "__arrow_c_stream__", "collect")
     return isinstance(X, Mapping) or any(hasattr(X, name) for name in signs)

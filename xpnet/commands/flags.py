@@ -169,7 +169,11 @@ def _add_flags(
     parser.add_argument("--help-all", action="help", help="show all flags, not only the common ones")
     files = parser.add_argument_group("settings in a file, over which single flags go")
     if recipes:
-        files.add_argument("--recipe", metavar=_braces(recipes), help="settings that are known to work")
+        files.add_argument(
+            "--recipe",
+            metavar=_braces(recipes),
+            help="settings that are known to work; data of your own begin with those of table or images",
+        )
     files.add_argument("--config", metavar="FILE", help="a TOML file, or the config.json of a run")
     groups: dict[str, Any] = {}  # by heading
     exclusive: dict[str, Any] = {}  # by the name of the setting that excludes another
@@ -221,7 +225,7 @@ def _braces(choices: Collection[str]) -> str:
 def _defaults(name: str, default: Any, variants: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the note on defaults at the end of a line of help."""
     cases = {"default": default} | {c: values[name] for c, values in variants.items() if name in values}
-    shown = [f"{c}: {_show(v)}" for c, v in cases.items() if v is not None and v is not False]
+    shown = [f"{c}: {_show(v)}" for c, v in cases.items() if v is not None and v is not False and v != ()]
     return f" ({'; '.join(shown)})" if shown else ""
 
 

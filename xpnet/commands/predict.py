@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from xpnet.commands.console import complain, run_command
 from xpnet.commands.flags import Parser, add_run
 from xpnet.commands.outputs import SUFFIXES, Content, check_output, writing
-from xpnet.datasets.frames import is_table
+from xpnet.datasets.frames import is_table, is_text
+from xpnet.datasets.image_folders import is_image
 from xpnet.datasets.rows import open_rows, table_rows
 from xpnet.device import Backend, Device, get_device
 from xpnet.errors import InputError
@@ -115,10 +116,15 @@ def _predict(given: Namespace) -> int:
     def note(text: str) -> None:
         complain(NAME, f"note: {text}")
 
+    if given.header is not None and not is_text(source):
+        raise InputError(f"{source} is no text file: drop --{'' if given.header else 'no-'}header")
+    white = _white(given.white, run)
+    if given.white is not None and not (source.is_dir() or is_image(source)):
+        raise InputError(f"{source} is no image: drop --white")
     if model.columns is not None and is_table(source):
         rows = table_rows(source, model.columns, given.header, note)
     else:
-        rows = open_rows(source, model.num_features, model.image_shape, _white(given.white, run), note)
+        rows = open_rows(source, model.num_features, model.image_shape, white, given.header, note)
     done, began = 0, time.perf_counter()
     with writing(target, content._replace(files=rows.names)) as write:
         for part in rows.parts(max(1, PART // model.num_features)):
@@ -129,7 +135,8 @@ def _predict(given: Namespace) -> int:
             done += len(part)
     seconds = time.perf_counter() - began
     if not given.quiet:
-        print(f"{content.what} of {done} rows in {seconds:.2f} s on {device.name}: {printable(given.output)}")
+        rows_done = "1 row" if done == 1 else f"{done:,} rows"
+        print(f"{content.what} of {rows_done} in {seconds:.2f} s on {device.name}: {printable(given.output)}")
     if given.json:
         print(json.dumps({"rows": done, "seconds": seconds, "device": device.name, "output": given.output}))
     return 0

@@ -13,7 +13,9 @@ from xpnet.commands import flags
 from xpnet.commands.console import USER_ERROR, complain, run_command
 from xpnet.reporting import plots
 from xpnet.reporting.metrics import named
-from xpnet.runs.config import DATASET_DEFAULTS, Config, check_fraction, defaults_for, usual_recipe
+from xpnet.runs.config import Config
+from xpnet.runs.defaults import DATASET_DEFAULTS, defaults_for, usual_recipe
+from xpnet.runs.ranges import check_fraction
 from xpnet.runs.settings import setting
 from xpnet.sweep import space
 from xpnet.sweep.runner import Sweep
@@ -86,7 +88,7 @@ def _read_settings(argv: Sequence[str] | None) -> dict[str, Any]:
         flags.Parser(NAME, DESCRIPTION, *EXAMPLES),
         SweepConfig,
         argv,
-        defaults=lambda given: defaults_for(given.get("dataset"), SweepConfig),
+        defaults=lambda given: defaults_for(SweepConfig, given.get("dataset")),
         variants=DATASET_DEFAULTS,
         recipes={name: recipes.path(name) for name in recipes.names()},
         usual=usual_recipe,

@@ -11,8 +11,10 @@ from xpnet.commands.console import USER_ERROR, complain, run_command
 from xpnet.datasets import Dataset
 from xpnet.reporting import plots
 from xpnet.reporting.metrics import score_name, shown
-from xpnet.runs.config import DATASET_DEFAULTS, Config, check_fraction, defaults_for, usual_recipe
+from xpnet.runs.config import Config
+from xpnet.runs.defaults import DATASET_DEFAULTS, defaults_for, usual_recipe
 from xpnet.runs.fit import carry_out, remedy
+from xpnet.runs.ranges import check_fraction
 from xpnet.runs.resume import settings_to_resume
 from xpnet.runs.run import Run
 from xpnet.training.history import SCORE_OF
@@ -39,7 +41,7 @@ def _read_config(argv: Sequence[str] | None) -> Config:
         parser,
         Config,
         argv,
-        defaults=lambda given: defaults_for(given.get("dataset")),
+        defaults=lambda given: defaults_for(Config, given.get("dataset")),
         variants=DATASET_DEFAULTS,
         recipes={name: recipes.path(name) for name in recipes.names()},
         usual=usual_recipe,

@@ -50,7 +50,9 @@ class Layout:
     has_header
         Whether the first line has the names.
     num_lines
-        Of the file; None where a row may be on several or on none, so that lines don't number rows.
+        Of the file.
+    is_row_a_line
+        Whether each line is a row for sure: none is empty, and no quote may go on in the next.
     skip
         Lines at the beginning that are empty, or name the delimiter.
     has_quotes
@@ -64,7 +66,8 @@ class Layout:
     delimiter: str
     names: tuple[str, ...]
     has_header: bool
-    num_lines: int | None
+    num_lines: int
+    is_row_a_line: bool
     skip: int
     has_quotes: bool
     notes: tuple[str, ...]
@@ -77,7 +80,8 @@ class _Text:
     encoding: str
     head: str
     num_quotes: int
-    num_lines: int | None
+    num_lines: int
+    has_blank: bool
     notes: tuple[str, ...] = ()
 
 
@@ -134,7 +138,8 @@ def examine(
         delimiter=delimiter,
         names=tuple(names),
         has_header=has_header,
-        num_lines=None if found.num_quotes else found.num_lines,
+        num_lines=found.num_lines,
+        is_row_a_line=not (found.num_quotes or found.has_blank),
         skip=len(found.head[: len(found.head) - len(body)].splitlines()),
         has_quotes=found.num_quotes > 0,
         notes=(*found.notes, *notes),
@@ -194,7 +199,7 @@ def _decode_all(path: Path, encoding: str) -> _Text:
                 break
     num_lines += last != "\n"
     notes = (f"{path} is no UTF-8: read as {encoding}",) if encoding in ("cp1252", "latin-1") else ()
-    return _Text(encoding, head, num_quotes, None if has_blank else num_lines, notes)
+    return _Text(encoding, head, num_quotes, num_lines, has_blank, notes)
 
 
 def _western(path: Path) -> str:

@@ -236,7 +236,8 @@ def _streamed(layout: Layout) -> Iterator[Any]:
 def _of_text(layout: Layout, table: Any, num_rows: int | None) -> Frame:
     """Return a table of text with what is known of its lines."""
     begins = 1 + layout.has_header + layout.skip
-    is_counted = layout.num_lines is not None and num_rows in (None, layout.num_lines - begins + 1)
+    # Empty lines, and quotes over several, leave fewer rows than lines: as many are one each.
+    is_counted = layout.is_row_a_line if num_rows is None else num_rows == layout.num_lines - begins + 1
     return replace(
         _of_arrow(layout.path, table),
         is_text=True,

@@ -51,6 +51,7 @@ def open_rows(
     num_features: int,
     image_shape: tuple[int, int, int] | None,
     white: float = 255.0,
+    header: bool | None = None,
     note: Callable[[str], None] = warnings.warn,
 ) -> Rows:
     """Return the rows of an input; what is wrong with it is found here, or in reading its parts.
@@ -64,6 +65,8 @@ def open_rows(
         Of the model.
     white
         What a white pixel of an image becomes.
+    header
+        Whether the first line of a ``.csv`` has names; None to guess.
     note
         Given a line, while parts are read, at the first image that is resized.
 
@@ -80,7 +83,7 @@ def open_rows(
     if is_image(path):
         return _images([path], path.parent, num_features, image_shape, white, note)
     if suffix == ".csv":
-        return Rows(lambda count: _numbered(path, _csv_parts(path, num_features, count)))
+        return Rows(lambda count: _numbered(path, _csv_parts(path, num_features, count, header)))
     if suffix not in (".npy", ".npz"):
         raise InputError(f"{path} is nothing to predict: give --input {KINDS}")
     X = load_array(path)
@@ -166,12 +169,12 @@ def _numbered(path: Path, parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any
         yield part
 
 
-def _csv_parts(path: Path, num_features: int, count: int) -> Iterator[NDArray[Any]]:
+def _csv_parts(path: Path, num_features: int, count: int, header: bool | None) -> Iterator[NDArray[Any]]:
     """Read numbers between commas, after a first line of names if there is one."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
-            is_heading = _is_heading(first, num_features)
+            is_heading = _is_heading(first, num_features) if header is None else header
             line, source = (2, file) if is_heading else (1, chain([first], file))
             while lines := list(islice(source, count)):
                 text = [text for text in lines if text.strip()]

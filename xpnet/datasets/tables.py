@@ -75,6 +75,8 @@ def from_frame(
     frames, names = {"X": frame}, None
     frames |= {key: given.pop(key) for key in ("X_val", "X_test") if key in given}
     frames["X"] = as_frame(frame)
+    if len(frames["X"]) == 1 and "X_val" not in frames:
+        raise InputError(f"{name} has one row, which leaves none to validate on: give at least two")
     of_rows = {what: getattr(reading, what) for what in ("group", "time") if getattr(reading, what)}
     for what, column in of_rows.items():
         frames["X"].require([column], f"--{what}")

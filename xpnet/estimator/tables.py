@@ -146,10 +146,11 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     def _rows(self, X: Any, reset: bool = False) -> Any:
         """Return rows as `xpnet.fit` takes them, after scikit-learn's checks of their number and names."""
         X = inputs.to_host(X)
-        if isinstance(X, Mapping) and is_frame(X):  # which scikit-learn does not know as a table
+        if isinstance(X, Mapping | list) and is_frame(X):  # which scikit-learn does not know as a table
             if reset:
-                self.n_features_in_ = len(X)
-                self.feature_names_in_ = np.array(list(map(str, X)), object)
+                names = as_frame(X).names
+                self.n_features_in_ = len(names)
+                self.feature_names_in_ = np.array(names, object)
             return X
         if is_frame(X):
             as_frame(X)  # complains of one that is not there yet, or has two columns of one name

@@ -1,6 +1,5 @@
 """The settings of a run: one frozen dataclass, the source of flags, help, files and checks."""
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -10,14 +9,20 @@ from typing import Any, Literal, Self
 from xpnet.data.augment import Augmentation, Views
 from xpnet.data.batches import Sampling, batches_per_epoch
 from xpnet.data.transforms import Kind, Preprocessing
-from xpnet.datasets import Reading, has_validation, kind_of
+from xpnet.datasets import Reading
 from xpnet.datasets.reading import SETTINGS
 from xpnet.device import Backend, Device, Precision, get_device
 from xpnet.errors import InputError
 from xpnet.nn.mlp import MLP, Activation, Init, Norm
 from xpnet.runs import ranges
+from xpnet.runs.defaults import (
+    defaults_for,
+    suitable_batch,
+    suitable_components,
+    suitable_epochs,
+    suitable_networks,
+)
 from xpnet.runs.settings import (
-    default_of,
     differing,
     layered,
     normalise,
@@ -29,7 +34,7 @@ from xpnet.text import call
 from xpnet.training.regime import Monitor, Regime
 from xpnet.typing import Task
 
-__all__ = ["DATASET_DEFAULTS", "Config", "check_fraction", "defaults_for", "usual_recipe"]
+__all__ = ["LOSSES_OF", "Config"]
 
 _data = partial(setting, group="data")
 _network = partial(setting, group="network")
@@ -275,12 +280,12 @@ class Config:
         Config(epochs=5)
         """
         read = [settings_in(layer, cls) for layer in layers]
-        return cls(**layered(cls, [*read, given], lambda known: defaults_for(known.get("dataset"), cls)))
+        return cls(**layered(cls, [*read, given], lambda known: defaults_for(cls, known.get("dataset"))))
 
     def __repr__(self) -> str:
         """Return what differs from the defaults of the data set: a call that makes the same settings."""
         cls = type(self)
-        usual, plain = defaults_for(self.dataset, cls), defaults_for(settings=cls)
+        usual, plain = defaults_for(cls, self.dataset), defaults_for(cls)
         shown = differing(self, usual | {"dataset": plain["dataset"]})
         of_data_set = differing(self, plain).keys() - shown.keys()
         return call(f"{cls.__name__}.of" if of_data_set else cls.__name__, shown)
@@ -369,7 +374,7 @@ class Config:
         components = self.components
         if components == 0:
             seen = min(num_rows, self.fit_rows or num_rows)
-            components = max(1, min(MOST_COMPONENTS, num_features, seen // 2))
+            components = suitable_components(seen, num_features)
         return replace(
             self,
             batch_size=self.batch_size or suitable_batch(num_rows),
@@ -397,87 +402,9 @@ class Config:
         )
 
 
-MOST_COMPONENTS = 512
-"""Principal components that are kept where nobody says how many."""
-
-
-def suitable_batch(num_rows: int) -> int:
-    """Return how many rows a batch should have: few rows make some batches, and many take larger steps."""
-    few, many = num_rows // 16, num_rows // 400
-    return min(num_rows, max(16, min(256, few), min(1024, many)))
-
-
-def suitable_epochs(num_rows: int) -> int:
-    """Return how often to pass over the rows: the more there are, the less often."""
-    return round(min(64.0, max(8.0, 24 * math.sqrt(4800 / num_rows))))
-
-
-def suitable_networks(num_rows: int) -> int:
-    """Return how many networks an ensemble should have: of very many rows each is much like the next."""
-    return 4 if num_rows < 200_000 else 2
-
-
 LOSSES_OF: Mapping[Task, tuple[str, ...]] = {
     "classification": ("cross-entropy", "hinge"),
     "multilabel": ("logistic",),
     "regression": ("squared-error",),
 }
 """The losses that each task may be trained by, the usual one first."""
-
-DATASET_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    # The best row of the original exercise: raw pixels want a smaller step than the digits' 0 to 16.
-    "cifar10": {
-        "iterations": 1600,
-        "batch_size": 400,
-        "learning_rate": 1.6e-3,
-        "learning_rate_decay": 0.9,
-        "init_std": 1e-4,
-    }
-}
-
-
-def usual_recipe(given: Mapping[str, Any]) -> str | None:
-    """Return the recipe that a data set gets where none is named, given some settings; None for none."""
-    kind = kind_of(str(given.get("dataset", "digits")))
-    return kind if kind in ("table", "images") else None
-
-
-def check_fraction(given: Mapping[str, Any], dataset: str, has_rows: bool = False) -> None:
-    """Refuse the part of the rows to hold out where there are rows to validate on.
-
-    Not by the settings alone, as a recipe says it of all data. The usual part is what settings that repeat a
-    run have in them.
-
-    Parameters
-    ----------
-    given
-        Settings that a user gave with the data.
-    dataset
-        As in `Config`.
-    has_rows
-        Whether rows to validate on were given, too.
-
-    Raises
-    ------
-    InputError
-        Such a part is among the settings.
-    """
-    usual = Config.validation_fraction
-    if given.get("validation_fraction", usual) != usual and (has_rows or has_validation(dataset)):
-        raise InputError(f"{dataset} has rows to validate on: drop --validation-fraction")
-
-
-def defaults_for(dataset: str | None = None, settings: type[Config] = Config) -> dict[str, Any]:
-    """Return the default of every setting for a data set.
-
-    Parameters
-    ----------
-    dataset
-        As in `Config`; by default the one that is trained on where nobody names any.
-    settings
-        `Config`, or what is derived from it.
-    """
-    common = {f.name: default_of(f) for f in fields(settings)}
-    if dataset is not None:
-        common["dataset"] = dataset
-    return layered(settings, [DATASET_DEFAULTS.get(str(dataset), {})], lambda _: common)

@@ -24,9 +24,11 @@ from xpnet.reporting import plots, progress, tensorboard
 from xpnet.runs import experiment
 from xpnet.runs import folder as run_folder
 from xpnet.runs.checkpoints import Checkpoints
-from xpnet.runs.config import Config, check_fraction, usual_recipe
+from xpnet.runs.config import Config
+from xpnet.runs.defaults import usual_recipe
 from xpnet.runs.names import flag
 from xpnet.runs.preparation import check
+from xpnet.runs.ranges import check_fraction
 from xpnet.runs.resume import identity, make_ready, settings_to_resume
 from xpnet.runs.run import Run, as_run
 from xpnet.runs.settings import read_file, yielding
@@ -58,8 +60,8 @@ def fit(
     Parameters
     ----------
     X
-        A data frame of pandas, polars or pyarrow, or a dict of columns: numbers, text, dates, gaps in any of
-        them; rows ``(rows, features)`` of numbers, NaN where one is not known; images ``(rows, height,
+        A data frame of pandas, polars or pyarrow, a dict of columns, or rows as a list of dicts: numbers, text,
+        dates, gaps in any of them; rows ``(rows, features)`` of numbers, NaN where one is not known; images ``(rows, height,
         width[, channels])``; a `Dataset`; or what ``--dataset`` takes: ``"digits"``, ``"cifar10"``, the path
         of a table, an ``.npz`` file or a folder of images.
     y
@@ -156,7 +158,7 @@ def what_is_given(
         name = X.name if isinstance(X, Dataset) else os.fspath(X)
         if y is not None or any(array is not None for array in arrays.values()):
             raise InputError(f"{name!r:.60} has its labels with it: give arrays X and y, or a data set alone")
-    elif isinstance(X, list):
+    elif isinstance(X, list) and not is_frame(X):
         X = as_array(X, "X")
     is_path = isinstance(X, str | os.PathLike)
     if recipe is None and file is None:

@@ -20,7 +20,8 @@ from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.reporting import metrics, plots
 from xpnet.reporting.report import Report
-from xpnet.runs.config import Config, defaults_for
+from xpnet.runs.config import Config
+from xpnet.runs.defaults import defaults_for
 from xpnet.runs.experiment import Experiment
 from xpnet.runs.model_file import save_model
 from xpnet.training.history import SCORE_OF, Row, columns_of
@@ -201,7 +202,7 @@ def report_of(run: Experiment, pictures: Mapping[str, bytes]) -> Report:
         subtitle=time.strftime("%Y-%m-%d %H:%M:%S %z"),
         summary=run.summary,
         settings=config.recorded(),
-        defaults=defaults_for(config.dataset),
+        defaults=defaults_for(Config, config.dataset),
         versions={
             "xpnet": __version__,
             "backend": run.summary.get("backend", "unknown"),

@@ -1,13 +1,15 @@
-"""The values that settings of a run may have, and which contradict each other."""
+"""The values that settings of a run may have, and which contradict each other or the data."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
+from xpnet.datasets import Reading, has_validation
 from xpnet.errors import InputError
 from xpnet.runs.names import flag
 from xpnet.values import DEVIATION, NOT_NEGATIVE, POSITIVE, WIDTH, Range, below_one, between
 
-__all__ = ["check"]
+__all__ = ["check", "check_fraction"]
 
 _RANGES: dict[Range, tuple[str, ...]] = {
     # What lies above has no use, and libraries fail on it in ways of their own.
@@ -75,3 +77,28 @@ def _check_together(config: Any) -> None:
         raise InputError("--norm batch needs the statistics of a batch: give a --batch-size of 2 or more")
     if config.loss == "hinge" and (config.mixup or config.label_smoothing):
         raise InputError("--loss hinge takes one class a row: drop --mixup and --label-smoothing")
+
+
+def check_fraction(given: Mapping[str, Any], dataset: str, has_rows: bool = False) -> None:
+    """Refuse the part of the rows to hold out where there are rows to validate on.
+
+    Not by the settings alone, as a recipe says it of all data. The usual part is what settings that repeat a
+    run have in them.
+
+    Parameters
+    ----------
+    given
+        Settings that a user gave with the data.
+    dataset
+        As in `xpnet.runs.config.Config`.
+    has_rows
+        Whether rows to validate on were given, too.
+
+    Raises
+    ------
+    InputError
+        Such a part is among the settings.
+    """
+    usual = Reading.validation_fraction
+    if given.get("validation_fraction", usual) != usual and (has_rows or has_validation(dataset)):
+        raise InputError(f"{dataset} has rows to validate on: drop --validation-fraction")
