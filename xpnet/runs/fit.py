@@ -60,10 +60,10 @@ def fit(
     Parameters
     ----------
     X
-        A data frame of pandas, polars or pyarrow, a dict of columns, or rows as a list of dicts: numbers, text,
-        dates, gaps in any of them; rows ``(rows, features)`` of numbers, NaN where one is not known; images ``(rows, height,
-        width[, channels])``; a `Dataset`; or what ``--dataset`` takes: ``"digits"``, ``"cifar10"``, the path
-        of a table, an ``.npz`` file or a folder of images.
+        A data frame of pandas, polars or pyarrow, a dict of columns, or rows as a list of dicts: numbers,
+        text, dates, gaps in any of them; rows ``(rows, features)`` of numbers, NaN where one is not known;
+        images ``(rows, height, width[, channels])``; a `Dataset`; or what ``--dataset`` takes: ``"digits"``,
+        ``"cifar10"``, the path of a table, an ``.npz`` file or a folder of images.
     y
         With rows: a label each ``(rows,)``, integers or text; numbers, ``(rows,)`` or ``(rows, outputs)``; or
         a column of 0 and 1 for each of several labels ``(rows, labels)``. ``task=`` decides where it is open.
