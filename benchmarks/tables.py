@@ -162,6 +162,7 @@ def of_pytabkit(name: str, **settings: Any) -> Fit:
 CONTENDERS: dict[str, tuple[tuple[str, ...], Fit]] = {
     "xpnet table": (("xpnet.estimator",), of_xpnet("table")),
     "xpnet table-fast": (("xpnet.estimator",), of_xpnet("table-fast")),
+    "xpnet table-best": (("xpnet.estimator",), of_xpnet("table-best")),
     "scikit-learn MLP": (("sklearn.neural_network", "sklearn.compose"), of_sklearn_mlp),
     "HistGradientBoosting": (("sklearn.ensemble",), of_hist_gradient_boosting),
     "LightGBM": (("lightgbm", "sklearn"), of_lightgbm),

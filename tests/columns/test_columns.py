@@ -312,7 +312,9 @@ def test_columns_without_names_go_by_their_place():
     same(columns.matrix({"p": [1], "q": [2], "r": [3]}), [[1, 2, 3]])
     assert "there are 2 columns and the model takes 3" in refusal(columns.matrix, X[:, :2])
     assert "there are 2 columns" in refusal(columns.matrix, {"p": [1], "q": [2]})
+    same(columns.matrix({"2": [3], "0": [1], "1": [2]}), [[1, 2, 3]])  # all names there are
     constant = infer(np.array([[1.0, 5, 2], [2, 5, 3]]))
+    same(constant.matrix({"2": [7], "0": [9]}), [[9, 7]])
     same(constant.matrix(np.array([[9.0, 8, 7]])), [[9, 7]])
     same(constant.matrix(np.array([[9.0, 7]])), [[9, 7]])
 
@@ -462,6 +464,13 @@ def test_targets_stay_what_they_are(values, expected, dtype):
     if notes:
         assert notes[0] == f"left out, 1 of {len(values)} rows without a value of 'y'"
         same(numbers(1).matrix(taken.frame)[:, 0], np.flatnonzero(taken.kept))
+
+
+def test_a_value_that_is_no_class_is_named_by_the_row_that_has_it():
+    frame = {"x": range(4), "y": ["a", None, "b", "c"]}
+    message = refusal(take_target, frame, "y", str, ("a", "b"))
+    assert message == "column 'y' holds 'c' in row 3, which is no class: give one of 'a', 'b'"
+    assert take_target(frame, "y", str, ("a", "b", "c")).y.tolist() == ["a", "b", "c"]
 
 
 def test_floats_with_gaps_are_integers_where_they_are_few():

@@ -66,6 +66,22 @@ def test_ctrl_c(capsys):
     assert capsys.readouterr() == ("", "cmd: interrupted\n")
 
 
+def test_ctrl_c_while_a_class_is_made(capsys):
+    """Python 3.11 makes another error of it, and it happens while modules load."""
+
+    class Interrupting:
+        __set_name__ = interrupt
+
+    def work(_):
+        class Owner:
+            field = Interrupting()
+
+    assert run_command("cmd", work) == 130
+    assert capsys.readouterr() == ("", "cmd: interrupted\n")
+    with pytest.raises(RuntimeError, match="ours"):
+        run_command("cmd", lambda _: exec("raise RuntimeError('ours')"))
+
+
 def test_sigterm():
     assert run_command("cmd", lambda _: signal.raise_signal(signal.SIGTERM)) == 143
 

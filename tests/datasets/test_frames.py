@@ -96,6 +96,15 @@ def test_arrow_files_of_every_kind(tmp_path, name):
     assert is_table(tmp_path / name)
 
 
+@pytest.mark.parametrize("kind", ["Categorical", "String"])
+def test_text_as_polars_writes_it(tmp_path, kind):
+    polars = pytest.importorskip("polars")
+    values = ["a", "b", None, "a"]
+    frame = polars.DataFrame({"a": polars.Series(values).cast(getattr(polars, kind))})
+    frame.write_ipc(tmp_path / "a.arrow")
+    np.testing.assert_array_equal(matrix_of(tmp_path / "a.arrow")[1], [[0], [1], [np.nan], [0]])
+
+
 def test_the_index_of_pandas_is_no_column(tmp_path):
     pandas = pytest.importorskip("pandas")
     pandas.DataFrame({"a": [1, 2]}, index=["x", "y"]).to_parquet(tmp_path / "a.parquet")
@@ -227,10 +236,10 @@ def test_a_message_names_the_line(tmp_path):
         [numbers(2).matrix(part) for part in parts]
     quoted = write(tmp_path, 'a,b\n"1",2\n1,2\n1,x\n')
     assert "in line 4" in refusal(quoted)
-    with pytest.raises(InputError, match="'x' in row 2"):  # of a part: the file may go on with longer rows
-        [numbers(2).matrix(part) for part in read_parts(quoted, 10, numbers(2))]
-    longer = write(tmp_path, 'a,b\n1,"2\n"\n1,2\n1,x\n')
-    assert "in row 2" in refusal(longer)
+    longer = write(tmp_path, 'a,b\n1,"2\n"\n1,2\n\n1,x\n')
+    assert "in line 6" in refusal(longer)
+    with pytest.raises(InputError, match="'x' in line 6"):
+        [numbers(2).matrix(part) for part in read_parts(longer, 1, numbers(2))]
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,14 @@ def test_the_latest_rows_validate():
     assert sorted(data.X_val[:, place]) == list(range(48, N))
 
 
+def test_classes_without_a_row_to_train_on_are_told_of():
+    notes = []
+    frame = people(plan=["basic"] * (N - 6) + ["pro"] * 6)
+    data = from_frame(frame, {}, "own", Reading(target=("plan",), time="visit"), notes.append)
+    assert set(data.y_val) == {1}
+    assert notes[-1] == "no row to train on, only some to validate on, has the class pro"
+
+
 @pytest.mark.parametrize(
     ("reading", "message"),
     [

@@ -329,6 +329,7 @@ def test_what_is_listed_is_what_the_matrix_says(texts):
 
 def test_true_and_1_are_one_where_there_are_no_others():
     known = onnx_table.spellings(Column("it", "category", ("False", "True")))
+    assert [known[text] for text in (" True", "True ", " True ")] == [1, 1, 1]
     assert [known[text] for text in ("True", "TRUE", "1", "1.0", "false", "0")] == [1, 1, 1, 1, 0, 0]
     assert "true" not in onnx_table.spellings(Column("it", "category", ("0", "1", "2")))
 

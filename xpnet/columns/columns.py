@@ -125,11 +125,12 @@ class Columns:
             One is missing.
         """
         sources = self.sources
-        is_named = self.is_named and frame.is_named
+        has_all = frame.is_named and set(sources) <= set(frame.names)
         for known in (self.names, sources):
-            if not is_named and len(frame.names) == len(known):
+            is_by_place = not (has_all or (self.is_named and frame.is_named))
+            if is_by_place and len(frame.names) == len(known):
                 return dict(zip(known, frame.names, strict=True))
-        if not frame.is_named or (not self.is_named and not set(sources) <= set(frame.names)):
+        if not (has_all or (self.is_named and frame.is_named)):
             raise InputError(
                 f"there are {len(frame.names)} columns and the model takes {len(self.names)}: give those "
                 "that it was trained on, without what is to be predicted"

@@ -22,6 +22,9 @@ FEW = 20
 """Different whole numbers up to which floats with gaps were integers: more are amounts."""
 
 
+_MOST_SHOWN = 10  # classes in a message
+
+
 class Taken(NamedTuple):
     """A table without what is to be predicted.
 
@@ -69,7 +72,7 @@ def take_target(
     Raises
     ------
     InputError
-        There is no such column, it has no values, or holds what can't be predicted.
+        There is no such column, it has no values, or holds what can't be predicted, or none of the classes.
     """
     frame = as_frame(frame)
     names = [target] if isinstance(target, str) else list(target)
@@ -83,11 +86,29 @@ def take_target(
     listed = ", ".join(map(shown, names))
     if gaps.all():
         raise InputError(f"no row has a value of {listed}: give another --target, or fill it in")
+    if not isinstance(classes, bool) and len(names) == 1:
+        _refuse_others(frame, names[0], *found[0], classes)
     if gaps.any():
         note(f"left out, {int(gaps.sum()):,} of {len(gaps):,} rows without a value of {listed}")
     columns = [values[~gaps] for values, _ in found]
     y = columns[0] if isinstance(target, str) else _joined(names, columns)
     return Taken(frame.drop(names).take(~gaps), y, ~gaps)
+
+
+def _refuse_others(
+    frame: Frame, name: str, values: NDArray[Any], gaps: NDArray[np.bool_], classes: Sequence[Any]
+) -> None:
+    """Raise InputError if a row has a value that is none of the classes: here, where its line is known."""
+    known = set(classes)
+    for row, (value, is_gap) in enumerate(zip(values.tolist(), gaps.tolist(), strict=True)):
+        if not is_gap and value not in known:
+            listed = ", ".join(map(shown, classes[:_MOST_SHOWN])) + (
+                ", …" if len(classes) > _MOST_SHOWN else ""
+            )
+            raise InputError(
+                f"column {shown(name)} holds {shown(value)} in {frame.where(row)}, which is no class: "
+                f"give one of {listed}"
+            )
 
 
 def lacks(frame: Any) -> NDArray[np.bool_]:

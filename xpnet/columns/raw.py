@@ -87,6 +87,7 @@ def _of_series(series: Any) -> Raw | None:
     native = series.to_native()
     if is_declared and hasattr(native, "chunks"):
         # Of a dictionary of pyarrow that has nulls, narwhals makes other values in their place.
+        native = _without_views(native)
         series = nw.from_native(native.cast(native.type.value_type), series_only=True)
     gaps = np.asarray(series.is_null().to_numpy(), bool)
     if gaps.any() and (dtype.is_integer() or dtype == nw.Boolean):
@@ -97,6 +98,16 @@ def _of_series(series: Any) -> Raw | None:
     if has_zone and values.dtype.kind == "M":
         values = np.asarray(series.dt.convert_time_zone("UTC").dt.replace_time_zone(None).to_numpy())
     return Raw(values, found.gaps | gaps, has_zone, is_declared)
+
+
+def _without_views(column: Any) -> Any:
+    """Return a dictionary of pyarrow with plain text: it decodes none of views, as polars writes them."""
+    import pyarrow as pa
+
+    if column.type.value_type != pa.string_view():
+        return column
+    parts = ((part.indices, part.dictionary.cast(pa.large_string())) for part in column.chunks)
+    return pa.chunked_array([pa.DictionaryArray.from_arrays(*part) for part in parts])
 
 
 def _none(length: int) -> NDArray[np.bool_]:

@@ -4,7 +4,7 @@ import difflib
 import shlex
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,8 +49,9 @@ class Frame:
         Whether the names are the user's, and not the numbers of columns that have none.
     first_row
         Number of the first row, of a part of a file.
-    first_line
-        Line of the file that row 0 is in; None where there is no file or its rows are not its lines.
+    line_of
+        Returns the line of a text file that a row begins in, None if it can't be told; None where there is no
+        such file.
     """
 
     columns: Mapping[str, Any]
@@ -59,7 +60,7 @@ class Frame:
     is_text: bool = False
     is_named: bool = True
     first_row: int = 0
-    first_line: int | None = None
+    line_of: Callable[[int], int | None] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,7 +87,8 @@ class Frame:
     def where(self, row: int) -> str:
         """Return what a message calls a row: its line in the file, or its number from 0."""
         number = self.first_row + (row if self.rows is None else int(self.rows[row]))
-        return f"row {number}" if self.first_line is None else f"line {number + self.first_line}"
+        line = None if self.line_of is None else self.line_of(number)
+        return f"row {number}" if line is None else f"line {line}"
 
     def require(self, names: Iterable[str], what: str) -> None:
         """Refuse names that no column has; ``what`` they are called in the message.
@@ -223,6 +225,8 @@ def _as_column(name: str, values: Any) -> Any:
     if isinstance(series, nw.Series):
         return series
     array = as_array(values, f"column {shown(name)}")
+    if array.ndim == 0:
+        raise InputError(f"column {shown(name)} is {shown(values)}: give a list of values, one for each row")
     if array.ndim != 1:
         raise InputError(f"column {shown(name)} has shape {array.shape}: give one dimension")
     return array

@@ -51,6 +51,11 @@ def run_command(name: str, work: Callable[[StopSignals], int]) -> int:
             complain(name, f"error: {_explain(error)}")
         except XpnetError as error:
             complain(name, f"error: {error}")
+        except RuntimeError as error:  # which Python makes of Ctrl-C while a class is made
+            if not isinstance(error.__cause__, KeyboardInterrupt):
+                raise
+            complain(name, "interrupted")
+            return signals.exit_status
         else:
             return status
         return USER_ERROR

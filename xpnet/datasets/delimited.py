@@ -1,6 +1,7 @@
 """Text files of tables: how one is written, found out before it is read."""
 
 import codecs
+import contextlib
 import csv
 import gzip
 import io
@@ -15,7 +16,7 @@ from xpnet.columns import words
 from xpnet.columns.tabular import refuse_duplicates
 from xpnet.errors import InputError
 
-__all__ = ["Layout", "examine", "first_ragged_line", "opened"]
+__all__ = ["Layout", "examine", "first_ragged_line", "line_of", "opened"]
 
 DELIMITERS = "\t;|,"
 """From the rarest in text to the most frequent: where several fit, the first is meant."""
@@ -49,10 +50,6 @@ class Layout:
         Of the columns; ``0``, ``1``, … where the file has none.
     has_header
         Whether the first line has the names.
-    num_lines
-        Of the file.
-    is_row_a_line
-        Whether each line is a row for sure: none is empty, and no quote may go on in the next.
     skip
         Lines at the beginning that are empty, or name the delimiter.
     has_quotes
@@ -66,8 +63,6 @@ class Layout:
     delimiter: str
     names: tuple[str, ...]
     has_header: bool
-    num_lines: int
-    is_row_a_line: bool
     skip: int
     has_quotes: bool
     notes: tuple[str, ...]
@@ -80,8 +75,6 @@ class _Text:
     encoding: str
     head: str
     num_quotes: int
-    num_lines: int
-    has_blank: bool
     notes: tuple[str, ...] = ()
 
 
@@ -138,8 +131,6 @@ def examine(
         delimiter=delimiter,
         names=tuple(names),
         has_header=has_header,
-        num_lines=found.num_lines,
-        is_row_a_line=not (found.num_quotes or found.has_blank),
         skip=len(found.head[: len(found.head) - len(body)].splitlines()),
         has_quotes=found.num_quotes > 0,
         notes=(*found.notes, *notes),
@@ -158,6 +149,18 @@ def first_ragged_line(layout: Layout) -> str | None:
     for line, fields in _records(layout.path, layout.encoding, layout.delimiter):
         if fields and len(fields) != wanted and line > layout.skip:
             return f"line {line} has {len(fields)} fields and the first has {wanted}"
+    return None
+
+
+def line_of(layout: Layout, row: int) -> int | None:
+    """Return the line that a row begins in; None if it can't be told.
+
+    The file is read again up to there: a message has the time for it.
+    """
+    records = _records(layout.path, layout.encoding, layout.delimiter)
+    lines = (line for line, fields in records if fields and line > layout.skip)
+    with contextlib.suppress(InputError, OSError):
+        return next(itertools.islice(lines, row + layout.has_header, None), None)
     return None
 
 
@@ -182,7 +185,7 @@ def _read_through(path: Path) -> _Text:
 
 def _decode_all(path: Path, encoding: str) -> _Text:
     decoder = codecs.getincrementaldecoder(encoding)()
-    head, num_quotes, num_lines, last, has_blank = "", 0, 0, "\n", False
+    head, num_quotes = "", 0
     with opened(path) as file:
         while True:
             chunk = file.read(_CHUNK)
@@ -191,15 +194,10 @@ def _decode_all(path: Path, encoding: str) -> _Text:
                 raise InputError(f"{path} is no text: give a table as CSV in UTF-8, or as Parquet")
             head += text if len(head) < _HEAD else ""
             num_quotes += text.count('"')
-            num_lines += text.count("\n")
-            joined = last + text
-            has_blank |= "\n\n" in joined or "\n\r" in joined
-            last = joined[-1]
             if not chunk:
                 break
-    num_lines += last != "\n"
     notes = (f"{path} is no UTF-8: read as {encoding}",) if encoding in ("cp1252", "latin-1") else ()
-    return _Text(encoding, head, num_quotes, num_lines, has_blank, notes)
+    return _Text(encoding, head, num_quotes, notes)
 
 
 def _western(path: Path) -> str:

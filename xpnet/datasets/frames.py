@@ -5,13 +5,14 @@ import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from xpnet.columns import words
 from xpnet.columns.columns import Columns
 from xpnet.columns.tabular import Frame, as_frame, refuse_duplicates
-from xpnet.datasets.delimited import Layout, examine, first_ragged_line, opened
+from xpnet.datasets.delimited import Layout, examine, first_ragged_line, line_of, opened
 from xpnet.datasets.reading import Note
 from xpnet.errors import InputError
 from xpnet.text import one_line, printable
@@ -78,7 +79,7 @@ def read_table(
             layout = _examine(path, header, note, like, said)
             with _parsing(layout):
                 table = _whole(layout)
-            frame = _of_text(layout, table, len(table))
+            frame = _of_text(layout, table)
         elif _suffix(path) in _PARQUET:
             frame = _of_arrow(path, _parquet(path).read())
         else:
@@ -119,7 +120,7 @@ def read_parts(
             layout = _examine(path, header, note, like)
             with _parsing(layout):
                 for start, table in _regrouped(_streamed(layout), rows_per_part):
-                    yield replace(_of_text(layout, table, None), first_row=start)
+                    yield replace(_of_text(layout, table), first_row=start)
         elif _suffix(path) in _PARQUET:
             file = _parquet(path)
             for start, table in _regrouped(file.iter_batches(batch_size=rows_per_part), rows_per_part):
@@ -233,17 +234,10 @@ def _streamed(layout: Layout) -> Iterator[Any]:
         yield from reader
 
 
-def _of_text(layout: Layout, table: Any, num_rows: int | None) -> Frame:
-    """Return a table of text with what is known of its lines."""
-    begins = 1 + layout.has_header + layout.skip
-    # Empty lines, and quotes over several, leave fewer rows than lines: as many are one each.
-    is_counted = layout.is_row_a_line if num_rows is None else num_rows == layout.num_lines - begins + 1
-    return replace(
-        _of_arrow(layout.path, table),
-        is_text=True,
-        is_named=layout.has_header,
-        first_line=begins if is_counted else None,
-    )
+def _of_text(layout: Layout, table: Any) -> Frame:
+    """Return a table of text, whose rows are in lines."""
+    found = _of_arrow(layout.path, table)
+    return replace(found, is_text=True, is_named=layout.has_header, line_of=partial(line_of, layout))
 
 
 def _of_arrow(path: Path, table: Any) -> Frame:

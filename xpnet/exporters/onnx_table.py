@@ -148,8 +148,8 @@ def spellings(column: Column) -> dict[str, float]:
     forms = dict.fromkeys(words.GAPS)
     for category in column.categories:
         forms |= dict.fromkeys(_written(category))
-    # The matrix strips text, and ONNX has nothing that does: a space before or behind it is known.
-    forms |= dict.fromkeys(spaced for form in forms for spaced in (f" {form}", f"{form} "))
+    # The matrix strips text, and ONNX has nothing that does: a space before and behind it is known.
+    forms |= dict.fromkeys(spaced for form in forms for spaced in (f" {form}", f"{form} ", f" {form} "))
     known = Columns((column,), (column.name,), is_named=False)
     codes = known.matrix([[form] for form in forms])[:, 0].tolist()
     return {form: code for form, code in zip(forms, codes, strict=True) if code != -1 and _is_unicode(form)}
