@@ -186,8 +186,15 @@ ABLATION: dict[str, dict[str, Any]] = {
     "1 network": {"ensemble": 1},
     "same batches": {"batch_seed": 0},
     "best by score": {"monitor": "val_score"},
+    "none of five": {
+        "label_smoothing": 0.0,
+        "dropout": 0.0,
+        "weight_decay": 0.0,
+        "beta2": 0.999,
+        "schedule": "constant",
+    },
 }
-"""What is changed of the recipe, one at a time."""
+"""What is changed of the recipe, one at a time, and what is worth little alone together."""
 CONTENDERS |= {
     name: (("xpnet.estimator",), of_xpnet("table", **changed)) for name, changed in ABLATION.items()
 }
