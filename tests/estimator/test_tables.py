@@ -109,6 +109,16 @@ def test_columns_are_found_by_name_and_new_categories_are_fine(kind):
 
 
 @BOTH
+def test_names_that_training_lacked_are_told_of(kind):
+    pandas = pytest.importorskip("pandas")
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    model = quick(kind).fit(X, target_of(kind, np.array(["yes", "no"] * 20)))
+    with pytest.warns(UserWarning, match=f"X has feature names, but {kind.__name__} was fitted without"):
+        found = model.predict(pandas.DataFrame(X, columns=list("abc")))
+    np.testing.assert_array_equal(found, model.predict(X))
+
+
+@BOTH
 def test_columns_whose_names_are_numbers(kind):
     pandas = pytest.importorskip("pandas")
     X, y = people()

@@ -229,6 +229,15 @@ def test_rows_by_name():
     np.testing.assert_array_equal(run.predict([rows[0]]), run.predict(BLOBS.X_train[:1, :2]))
 
 
+def test_columns_of_an_array_are_found_by_their_numbers_in_a_frame():
+    pandas = pytest.importorskip("pandas")
+    X, y = BLOBS.X_train, BLOBS.y_train
+    run = fit(X, y, epochs=2, recipe="table-fast")
+    frame = pandas.DataFrame(X, columns=list(map(str, range(X.shape[1]))))
+    for other in (frame, frame[frame.columns[::-1]], frame.set_axis(list("abcdefgh")[: X.shape[1]], axis=1)):
+        np.testing.assert_array_equal(run.predict_proba(other), run.predict_proba(X))
+
+
 def test_a_lazy_frame_is_to_be_collected():
     polars = pytest.importorskip("polars")
     lazy = polars.DataFrame({"a": BLOBS.X_train[:, 0]}).lazy()

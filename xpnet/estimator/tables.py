@@ -154,9 +154,10 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             return X
         if is_frame(X):
             as_frame(X)  # complains of one that is not there yet, or has two columns of one name
-            if reset:
+            has_names = hasattr(self, "feature_names_in_") or not hasattr(X, "columns")
+            if reset or not has_names:  # of which scikit-learn warns
                 with _in_one_line("give columns with names"):
-                    validate_data(self, X, skip_check_array=True, reset=True)
+                    validate_data(self, X, skip_check_array=True, reset=reset)
             return X
         array = as_array(X, "X")
         if array.ndim != 2:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xpnet.columns.columns import Columns
+from xpnet.columns.columns import Columns, numbers
 from xpnet.columns.tabular import is_frame
 from xpnet.data import transforms
 from xpnet.data.augment import Views, views
@@ -347,6 +347,9 @@ class Model:
         """Return raw rows as an array on the host, or a sparse matrix, after all checks."""
         if self.columns is not None and is_frame(X):
             X = self.columns.matrix(X)
+        elif is_frame(X) and not isinstance(X, np.ndarray):
+            # Training rows were an array: columns 0, 1, 2, … go by their names, others by their place.
+            X = numbers(self.num_features).matrix(X)
         return checked(X, self.num_features, self.dtype, gaps=self.preprocessing.kind == "table")
 
     def _predictions(
