@@ -194,7 +194,7 @@ ABLATION: dict[str, dict[str, Any]] = {
         "schedule": "constant",
     },
 }
-"""What is changed of the recipe, one at a time, and what is worth little alone together."""
+"""What is changed of the recipe, one at a time; and at once what is worth little alone."""
 CONTENDERS |= {
     name: (("xpnet.estimator",), of_xpnet("table", **changed)) for name, changed in ABLATION.items()
 }

@@ -21,10 +21,10 @@ from xpnet.columns.tabular import Frame, flag
 from xpnet.errors import InputError
 from xpnet.values import shown
 
+__all__ = ["Cells", "Dates", "Numbers", "Text", "cells", "finite", "text"]
+
 MOST = 1e38
 """The largest number of a column: float32 ends a little above."""
-
-__all__ = ["Cells", "Dates", "Numbers", "Text", "cells", "finite", "text"]
 
 
 class Numbers(NamedTuple):

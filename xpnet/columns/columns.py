@@ -13,14 +13,13 @@ from xpnet.columns.cells import Cells, cells, text
 from xpnet.columns.column import Column, Kind
 from xpnet.columns.inference import infer_columns
 from xpnet.columns.outputs import row_values, take_target
-from xpnet.columns.tabular import Frame, as_frame, did_you_mean, refuse_duplicates, shorten
+from xpnet.columns.tabular import Frame, as_frame, did_you_mean, listed, refuse_duplicates, shorten
 from xpnet.errors import InputError
 from xpnet.text import printable
 from xpnet.values import shown
 
 __all__ = ["Column", "Columns", "Kind", "numbers", "row_values", "take_target"]
 
-_MOST_LISTED = 10  # names in a message
 _MOST_LINES = 40  # of an overview
 
 
@@ -125,22 +124,18 @@ class Columns:
             One is missing.
         """
         sources = self.sources
-        has_all = frame.is_named and set(sources) <= set(frame.names)
-        for known in (self.names, sources):
-            is_by_place = not (has_all or (self.is_named and frame.is_named))
-            if is_by_place and len(frame.names) == len(known):
-                return dict(zip(known, frame.names, strict=True))
-        if not (has_all or (self.is_named and frame.is_named)):
+        if not (frame.is_named and (self.is_named or set(sources) <= set(frame.names))):  # by place
+            for known in (self.names, sources):
+                if len(frame.names) == len(known):
+                    return dict(zip(known, frame.names, strict=True))
             raise InputError(
                 f"there are {len(frame.names)} columns and the model takes {len(self.names)}: give those "
                 "that it was trained on, without what is to be predicted"
             )
         missing = [name for name in sources if name not in frame.columns]
         if missing:
-            listed = ", ".join(shorten(printable(name), 60) for name in missing[:_MOST_LISTED])
-            listed += f" and {len(missing) - _MOST_LISTED} more" if len(missing) > _MOST_LISTED else ""
             hint = did_you_mean(missing[0], set(frame.names) - set(sources))
-            raise InputError(f"columns are missing: give {listed}{hint}")
+            raise InputError(f"columns are missing: give {listed(missing)}{hint}")
         return dict(zip(sources, sources, strict=True))
 
     def overview(self, X: NDArray[Any]) -> str:
@@ -215,11 +210,11 @@ def _summary(column: Column, values: NDArray[np.float64]) -> str:
         return " … ".join(_date(end) if column.part == "days" else f"{end:.6g}" for end in ends)
     counts = np.bincount(values[values >= 0].astype(np.intp), minlength=len(column.categories))
     order = np.argsort(-counts, kind="stable")[:3]
-    listed = [f"{shorten(printable(column.categories[k]), 20)} {counts[k]:,}" for k in order]
-    more = len(column.categories) - len(listed)
+    found = [f"{shorten(printable(column.categories[k]), 20)} {counts[k]:,}" for k in order]
+    more = len(column.categories) - len(found)
     unknown = int((values < 0).sum())
-    listed += [f"{more:,} more"] if more else []
-    return ", ".join(listed + ([f"unknown {unknown:,}"] if unknown else []))
+    found += [f"{more:,} more"] if more else []
+    return ", ".join(found + ([f"unknown {unknown:,}"] if unknown else []))
 
 
 def _date(days: float) -> str:

@@ -12,9 +12,8 @@ from xpnet.columns.cells import Cells, Numbers, Text, cells, text
 from xpnet.columns.column import Column, Part, part_of
 from xpnet.columns.instants import Dates
 from xpnet.columns.meanings import as_numbers, interpret
-from xpnet.columns.tabular import Frame, flag, shorten
+from xpnet.columns.tabular import Frame, flag, listed
 from xpnet.errors import InputError
-from xpnet.text import printable
 from xpnet.values import shown
 
 __all__ = ["infer_columns"]
@@ -26,7 +25,6 @@ FEW = 20
 """Different values of which each is a category, however rare, and which do not make a column of names."""
 
 _WORDS, _SIGNS = 6, 40  # of free text, on average
-_MOST_LISTED = 10
 
 
 def infer_columns(
@@ -71,9 +69,7 @@ class _Notes:
 
     def tell(self, note: Callable[[str], None]) -> None:
         for reason, names in self._names.items():
-            listed = ", ".join(shorten(printable(name), 40) for name in names[:_MOST_LISTED])
-            more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
-            note(f"{reason}: {listed}{more}")
+            note(f"{reason}: {listed(names)}")
 
 
 def _infer(

@@ -21,7 +21,6 @@ __all__ = ["Taken", "lacks", "row_values", "take_target"]
 FEW = 20
 """Different whole numbers up to which floats with gaps were integers: more are amounts."""
 
-
 _MOST_SHOWN = 10  # classes in a message
 
 
@@ -102,9 +101,8 @@ def _refuse_others(
     known = set(classes)
     for row, (value, is_gap) in enumerate(zip(values.tolist(), gaps.tolist(), strict=True)):
         if not is_gap and value not in known:
-            listed = ", ".join(map(shown, classes[:_MOST_SHOWN])) + (
-                ", …" if len(classes) > _MOST_SHOWN else ""
-            )
+            listed = ", ".join(map(shown, classes[:_MOST_SHOWN]))
+            listed += ", …" if len(classes) > _MOST_SHOWN else ""
             raise InputError(
                 f"column {shown(name)} holds {shown(value)} in {frame.where(row)}, which is no class: "
                 f"give one of {listed}"

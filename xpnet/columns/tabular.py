@@ -23,6 +23,7 @@ __all__ = [
     "flag",
     "flatten_names",
     "is_frame",
+    "listed",
     "refuse_duplicates",
 ]
 
@@ -116,6 +117,12 @@ def did_you_mean(name: object, names: Iterable[str]) -> str:
 def flag(option: str, name: str) -> str:
     """Return how a command line says it of a column: ``--ignore 'first name'``."""
     return f"--{option} {shlex.quote(shorten(printable(name), 60))}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names in a message: the first ten, and how many more there are."""
+    first = ", ".join(shorten(printable(name), 60) for name in names[:_MOST_LISTED])
+    return first + (f" and {len(names) - _MOST_LISTED:,} more" if len(names) > _MOST_LISTED else "")
 
 
 def shorten(text: str, width: int = 300) -> str:

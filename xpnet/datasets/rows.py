@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.columns.columns import Columns
+from xpnet.datasets.delimited import FEWEST_NUMBERED
 from xpnet.datasets.frames import read_parts, read_table
 from xpnet.datasets.image_files import MODES, need_pillow, read_into, shown
 from xpnet.datasets.image_folders import SUFFIXES, as_text, is_image, list_images
@@ -25,9 +26,6 @@ from xpnet.errors import InputError
 __all__ = ["Rows", "load_array", "open_rows", "table_rows"]
 
 KINDS = f"an .npy, .npz or .csv file, an image ({', '.join(SUFFIXES)}) or a folder of images"
-
-FEWEST_NUMBERED = 4
-"""Columns from which a first line 0, 1, 2, … is a heading."""
 
 
 @dataclass(frozen=True)

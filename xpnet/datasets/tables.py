@@ -9,19 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.columns.columns import Columns, row_values, take_target
-from xpnet.columns.tabular import as_frame, shorten
+from xpnet.columns.tabular import as_frame, listed
 from xpnet.datasets.arrays import assemble
 from xpnet.datasets.base import Dataset
 from xpnet.datasets.frames import read_table
 from xpnet.datasets.reading import Note, Reading, silent
 from xpnet.datasets.rows import load_array
 from xpnet.errors import InputError
-from xpnet.text import printable
 from xpnet.typing import Task
 
 __all__ = ["from_frame", "from_table"]
-
-_MOST_SHOWN = 10  # classes in a message
 
 MANY = 20
 """Classes, and one in so many rows, from which whole numbers are more likely amounts than classes."""
@@ -137,9 +134,8 @@ def _tell_of_unseen(data: Dataset, note: Note) -> None:
     """Tell which classes only rows to validate on have: no score of theirs can be good."""
     unseen = np.setdiff1d(data.y_val, data.y_train)
     if len(unseen):
-        names = [shorten(printable(data.class_names[k]), 40) for k in unseen[:_MOST_SHOWN]]
-        more = f" and {len(unseen) - _MOST_SHOWN} more" if len(unseen) > _MOST_SHOWN else ""
-        note(f"no row to train on, only some to validate on, has the class {', '.join(names)}{more}")
+        names = listed([data.class_names[k] for k in unseen])
+        note(f"no row to train on, only some to validate on, has the class {names}")
 
 
 def _task_of_several(name: str, y: NDArray[Any], reading: Reading) -> Task | None:
