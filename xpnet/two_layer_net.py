@@ -276,7 +276,10 @@ class TwoLayerNet:
         if labels.shape != (rows,):
             raise InputError(f"y has the shape {labels.shape}; it must be ({rows},), a label a row of X")
         if labels.dtype.kind not in "iu":
-            raise InputError(f"labels are integers, not {labels.dtype}: convert with y.astype(int)")
+            raise InputError(
+                f"labels are integers, not {labels.dtype}: number the classes, as "
+                "np.unique(y, return_inverse=True)[1]"
+            )
         bad = (labels < 0) | (labels >= classes)
         if bad.any():
             row = int(bad.argmax())

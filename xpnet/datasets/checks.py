@@ -134,7 +134,7 @@ def _check_samples(name: str, X: object, gaps: bool) -> None:
     if not isinstance(X, np.ndarray):
         raise InputError(f"{name} is of type {type(X).__name__}: give a NumPy array")
     if X.dtype.kind not in "biuf":
-        raise InputError(f"{name} has dtype {X.dtype}: give real numbers, as X.astype(np.float32)")
+        raise InputError(f"{name} has dtype {X.dtype}: give real numbers")
     if X.ndim != 2:
         raise InputError(f"{name} has {X.ndim} dimensions: give two, with one row for each sample")
     if X.size == 0:

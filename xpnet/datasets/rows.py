@@ -142,7 +142,7 @@ def _check_shape(
     path: Path, X: NDArray[Any], num_features: int, image_shape: tuple[int, int, int] | None
 ) -> None:
     if X.dtype.kind not in "biuf":
-        raise InputError(f"{path} has dtype {X.dtype}: give real numbers, as X.astype(np.float32)")
+        raise InputError(f"{path} has dtype {X.dtype}: give real numbers")
     shapes: list[tuple[int, ...]] = [(num_features,)]
     if image_shape is not None:
         shapes.append(image_shape)

@@ -136,7 +136,10 @@ def check_incremental(parameters: dict[str, Any]) -> None:
         What takes a whole run.
     """
     if parameters["early_stopping"]:
-        raise InputError("partial_fit does not support early_stopping=True: it trains a single epoch")
+        raise InputError(
+            "partial_fit does not support early_stopping=True, it trains a single epoch: "
+            "use early_stopping=False"
+        )
     if parameters["learning_rate"] in ("cosine", "one-cycle"):
         raise InputError(
             f"learning_rate {parameters['learning_rate']!r} ends with the last step, of which partial_fit "

@@ -62,7 +62,7 @@ def checked(X: Any, num_features: int, dtype: str, gaps: bool = False) -> Any:
     if X.ndim != 2 or X.shape[1] != num_features:
         raise InputError(f"X has shape {X.shape}: give (rows, {num_features})")
     if X.dtype.kind not in "biuf":
-        raise InputError(f"X has dtype {X.dtype}: give real numbers, as X.astype(np.float32)")
+        raise InputError(f"X has dtype {X.dtype}: give real numbers")
     if X.dtype.kind == "f":
         _check_values(X, dtype, gaps)
     return X

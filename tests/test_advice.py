@@ -1,0 +1,232 @@
+"""Advice in messages works when followed: each piece of code that one contains has a test that runs it."""
+
+import ast
+import contextlib
+import io
+import math
+import re
+import warnings
+from collections.abc import Callable
+from importlib.metadata import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+pytest.importorskip("pandas", reason="pandas is not installed")
+pytest.importorskip("polars", reason="Polars is not installed")
+
+import pandas as pd
+import polars as pl
+from scipy import sparse
+
+import xpnet
+from xpnet import InputError, MLPClassifier, MLPRegressor, TableClassifier, TwoLayerNet
+from xpnet.__main__ import main
+
+PACKAGE = Path(xpnet.__file__).parent
+NO_MESSAGES = PACKAGE / "exporters" / "pytorch.py"  # the code of a module
+CODE = re.compile(
+    r"(?:np|pandas)\.\w+\((?:[^()]|\(\))*\)(?:\.\w+\((?:[^()])*\))*(?:\[\d\])?"  # np.save(FILE, X)
+    r"|\b[Xy]\.\w+\([^()]*\)"  # y.argmax(axis=1)
+    r"|\bits \w+\(\)"  # its toarray()
+    r"|\b[a-z_]+=(?:float\('inf'\)|'\w+'|True|False|\d[\d.]*)"  # task='multilabel'
+)
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(100, 3))
+y = np.arange(100) % 3
+NET = {"hidden_layer_sizes": 4, "max_iter": 2, "random_state": 0}
+
+
+def quick(*args: object, **settings: object) -> xpnet.Run:
+    """Train for a moment."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return xpnet.fit(*args, hidden=4, epochs=1, recipe="none", **settings)  # type: ignore[arg-type]
+
+
+def of_spaces(folder: Path) -> tuple[Callable[[], object], Callable[[], object]]:
+    """A table whose columns are aligned by spaces."""
+    path = folder / "aligned.csv"
+    path.write_text("a   b   y\n" + "".join(f"{k}.5   {-k}   {k % 2}\n" for k in range(60)))
+
+    def followed() -> object:
+        text = io.StringIO()
+        pd.read_csv(path, sep=r"\s+").to_csv(text, index=False)
+        path.write_text(text.getvalue())
+        return quick(path, target="y")
+
+    return lambda: quick(path, target="y"), followed
+
+
+def saved(folder: Path, name: str, **arrays: object) -> Callable[[], object]:
+    """An .npz file to train on."""
+    np.savez(folder / name, **arrays)  # type: ignore[arg-type]
+    return lambda: quick(folder / name)
+
+
+def written(folder: Path, name: str, content: bytes) -> Callable[[], object]:
+    """A file that is nothing."""
+    (folder / name).write_bytes(content)
+    return lambda: predict(folder, folder / name)
+
+
+def predict(folder: Path, path: Path) -> None:
+    """Predict a file by the command."""
+    quick(X, y, out=str(folder / "run"))
+    given = ["predict", str(folder / "run"), "--input", str(path), "--output", str(folder / "o.csv")]
+    status, said = command(given)
+    if status:
+        raise InputError(said)
+
+
+def command(given: list[str]) -> tuple[int, str]:
+    """Run a command; return its exit status and what it said of errors."""
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+        status = main(given)
+    return status, errors.getvalue()
+
+
+def arrays_saved(folder: Path, name: str) -> Callable[[], object]:
+    """Rows saved as the message says."""
+    save = np.save if name.endswith(".npy") else lambda path, rows: np.savez(path, X=rows)
+    save(folder / name, X)
+    return lambda: predict(folder, folder / name)
+
+
+def partial_fit(**wrong: object) -> object:
+    """Fit a first batch."""
+    return MLPRegressor(**{**NET, **wrong}).partial_fit(X, X[:, 0])
+
+
+def warned(**settings: object) -> object:
+    """Fit where any warning is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return MLPRegressor(**{**NET, **settings}).fit(X, X[:, 0])
+
+
+def standardized(rows: object) -> object:
+    """Fit on rows that are to be standardised."""
+    return MLPClassifier(preprocess="standardize", n_iter_no_change=math.inf, **NET).fit(rows, y)
+
+
+def again(**settings: object) -> object:
+    """Fit again with other layers."""
+    net = MLPRegressor(**NET, warm_start=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        net.fit(X, X[:, 0])
+        return net.set_params(hidden_layer_sizes=5, **settings).fit(X, X[:, 0])
+
+
+WRONG = {"early_stopping=True"}
+"""What a message calls wrong."""
+
+ADVICE: dict[str, Callable[[Path], tuple[Callable[[], object], Callable[[], object]]]] = {
+    # what a message says: what raises it, and the same with the advice followed
+    "its collect()": lambda _: (
+        lambda: quick(pl.DataFrame(X).lazy(), y),
+        lambda: quick(pl.DataFrame(X).lazy().collect(), y),
+    ),
+    "pandas.read_csv(FILE, sep=r'\\s+').to_csv(FILE, index=False)": of_spaces,
+    "np.array([...], str)": lambda folder: (
+        saved(folder, "a.npz", X=X, y=y, class_names=np.arange(3)),
+        saved(folder, "b.npz", X=X, y=y, class_names=np.array(["a", "b", "c"], str)),
+    ),
+    "np.savez(FILE, X=X, y=y)": lambda folder: (
+        lambda: quick(nothing(folder / "a.npz")),
+        saved(folder, "b.npz", X=X, y=y),
+    ),
+    "np.save(FILE, X)": lambda folder: (written(folder, "a.npy", b"no"), arrays_saved(folder, "b.npy")),
+    "np.savez(FILE, X=X)": lambda folder: (written(folder, "a.npz", b"no"), arrays_saved(folder, "b.npz")),
+    "warm_start=False": lambda _: (again, lambda: again(warm_start=False)),
+    "n_iter_no_change=float('inf')": lambda _: (warned, lambda: warned(n_iter_no_change=float("inf"))),
+    "label_smoothing=0.0": lambda _: (
+        lambda: partial_fit(label_smoothing=0.1),
+        lambda: partial_fit(label_smoothing=0.0),
+    ),
+    "early_stopping=False": lambda _: (
+        lambda: partial_fit(early_stopping=True),
+        lambda: partial_fit(early_stopping=False),
+    ),
+    "warmup=0.0": lambda _: (lambda: partial_fit(warmup=0.1), lambda: partial_fit(warmup=0.0)),
+    "np.unique(y, return_inverse=True)[1]": lambda _: (
+        lambda: TwoLayerNet(3, 4, 3, rng=0).loss(X, np.array(["a", "b", "c"])[y]),
+        lambda: TwoLayerNet(3, 4, 3, rng=0).loss(
+            X, np.unique(np.array(["a", "b", "c"])[y], return_inverse=True)[1]
+        ),
+    ),
+    "its toarray()": lambda _: (
+        lambda: quick(sparse.csr_matrix(X), y),
+        lambda: quick(sparse.csr_matrix(X).toarray(), y),
+    ),
+    "y.argmax(axis=1)": lambda _: (
+        lambda: quick(X, np.eye(3, dtype=int)[y]),
+        lambda: quick(X, np.eye(3, dtype=int)[y].argmax(axis=1)),
+    ),
+    "task='multilabel'": lambda _: (
+        lambda: quick(X, np.eye(3, dtype=int)[y]),
+        lambda: quick(X, np.eye(3, dtype=int)[y], task="multilabel"),
+    ),
+    "X.toarray()": lambda _: (
+        lambda: standardized(sparse.csr_matrix(X)),
+        lambda: standardized(sparse.csr_matrix(X).toarray()),
+    ),
+    "X.reshape(1, -1)": lambda _: (
+        lambda: TableClassifier(recipe="none", epochs=1).fit(X, y).predict(X[0]),
+        lambda: TableClassifier(recipe="none", epochs=1).fit(X, y).predict(X[0].reshape(1, -1)),
+    ),
+}
+
+
+def nothing(path: Path) -> Path:
+    """A file that is no archive."""
+    path.write_bytes(b"no archive")
+    return path
+
+
+def texts(path: Path) -> list[str]:
+    """The literals of a module that are no docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    with_docs = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docs = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, with_docs) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    literals = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docs)
+    return [node.value for node in literals if isinstance(node.value, str)]
+
+
+def said() -> set[str]:
+    """All code in the messages of the package."""
+    paths = [path for path in PACKAGE.rglob("*.py") if path != NO_MESSAGES]
+    return {code for path in paths for text in texts(path) if " " in text for code in CODE.findall(text)}
+
+
+def test_code_in_messages_is_followed_below() -> None:
+    assert said() - WRONG == ADVICE.keys()
+
+
+@pytest.mark.parametrize("code", ADVICE)
+def test_advice_works(code: str, tmp_path: Path) -> None:
+    wrong, right = ADVICE[code](tmp_path)
+    with pytest.raises((InputError, UserWarning)) as raised:
+        wrong()
+    assert code in str(raised.value)
+    right()
+
+
+def test_extras_that_messages_name_exist() -> None:
+    named = {
+        name
+        for path in PACKAGE.rglob("*.py")
+        for text in texts(path)
+        for name in re.findall(r"xpnet\[(\w+)\]", text)
+    }
+    assert named
+    assert named <= set(metadata("xpnet").get_all("Provides-Extra") or ())
