@@ -404,7 +404,9 @@ def test_labels_that_are_no_integers(data):
     net = TwoLayerNet(6, 8, 4, rng=0)
     message = message_of(net.loss, data[0], data[1].astype(float))
     assert "labels are integers, not float64" in message
-    assert "number the classes" in message
+    assert "astype(int)" in message
+    message = message_of(net.loss, data[0], data[1] + 0.5)
+    assert "labels are integers, not float64: number the 4 classes from 0" in message
     assert "integers, not <U" in message_of(net.loss, data[0], data[1].astype(str))
 
 

@@ -276,10 +276,9 @@ class TwoLayerNet:
         if labels.shape != (rows,):
             raise InputError(f"y has the shape {labels.shape}; it must be ({rows},), a label a row of X")
         if labels.dtype.kind not in "iu":
-            raise InputError(
-                f"labels are integers, not {labels.dtype}: number the classes, as "
-                "np.unique(y, return_inverse=True)[1]"
-            )
+            is_whole = labels.dtype.kind in "bf" and np.array_equal(labels, np.floor(labels))
+            fix = "convert with y.astype(int)" if is_whole else f"number the {classes} classes from 0"
+            raise InputError(f"labels are integers, not {labels.dtype}: {fix}")
         bad = (labels < 0) | (labels >= classes)
         if bad.any():
             row = int(bad.argmax())
