@@ -147,7 +147,7 @@ class Estimator(Fitting):
         target = self._encode(y, fresh, classes)
         monitors.check(self.monitor, self._task()[0], called="monitor")
         rows = Rows(X, target, inputs.row_weights(sample_weight, X.shape[0]))
-        if self._weights(rows) is not None and self.mixup:  # refused before anything is done
+        if self._weighted(rows, None)[0].weight is not None and self.mixup:  # refused before anything is done
             raise InputError(
                 "mixup makes one row of two: give weights of rows or of classes or mixup, not all"
             )
@@ -166,7 +166,11 @@ class Estimator(Fitting):
             self._begin(mlp, dtype)
         if given is None and self.early_stopping:
             rows, validation = self._set_aside(rows)
-        rows = rows._replace(weight=self._weights(rows))
+        rows, validation = self._weighted(rows, validation)
+        if validation is not None and validation.weight is not None and not validation.weight.any():
+            raise InputError(
+                "class_weight leaves all validation rows with weight 0: give other X_val and y_val"
+            )
         count = rows.X.shape[0]
         size = min(200 if self.batch_size == "auto" else int(self.batch_size), count)
         if self.batch_size != "auto" and size < int(self.batch_size):
@@ -205,8 +209,8 @@ class Estimator(Fitting):
         """Return labels ``(rows,)``, integers, or floats ``(rows, outputs)``; ``fresh``: learn from them."""
 
     @abstractmethod
-    def _weights(self, rows: Rows) -> NDArray[np.float64] | None:
-        """Return the weights of the rows times those of their classes; None for all the same."""
+    def _weighted(self, rows: Rows, validation: Rows | None) -> tuple[Rows, Rows | None]:
+        """Return the rows with their weights times those of their classes, by the training rows."""
 
     @abstractmethod
     def _outputs(self, target: NDArray[Any]) -> tuple[int, str]:

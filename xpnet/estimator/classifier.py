@@ -10,7 +10,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
-from xpnet.data.weights import by_class
+from xpnet.data.weights import factors_of, of_rows
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
 from xpnet.estimator.base import Estimator
@@ -119,7 +119,9 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         captures it (see `xpnet.get_device`).
     class_weight
         Weight of each class: a dict by label, 1 for those it leaves out; "balanced" gives all classes the
-        same total. It multiplies ``sample_weight`` in training, not in validation.
+        same total. It multiplies ``sample_weight``, and weighs validation rows, too: so the epoch that is
+        kept is the best at what was trained for. Labels that these rows lack are ignored, as a fold may lack
+        a rare one.
 
     Attributes
     ----------
@@ -247,13 +249,19 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         number = np.searchsorted(self.classes_, y)
         return number if len(self.classes_) > 2 else number[:, None].astype(np.float64)
 
-    def _weights(self, rows: Rows) -> NDArray[np.float64] | None:
+    def _weighted(self, rows: Rows, validation: Rows | None) -> tuple[Rows, Rows | None]:
         if self.class_weight is None:
-            return rows.weight
+            return rows, validation
         if self._several:
             raise InputError("class_weight is for one label a row: give sample_weight instead")
-        label = rows.target if rows.target.ndim == 1 else rows.target[:, 0].astype(np.int64)
-        return by_class(self.class_weight, self.classes_.tolist(), label, rows.weight)
+        names = self.classes_.tolist()
+        factors = factors_of(self.class_weight, names, _labels(rows), rows.weight, are_all=False)
+        both = (
+            part and part._replace(weight=of_rows(factors, _labels(part), part.weight))
+            for part in (rows, validation)
+        )
+        weighted, of_validation = both
+        return weighted, of_validation
 
     def _outputs(self, target: NDArray[Any]) -> tuple[int, str]:
         return (target.shape[1], "logistic") if target.ndim == 2 else (len(self.classes_), "softmax")
@@ -268,6 +276,11 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _labels(rows: Rows) -> NDArray[np.int64]:
+    """Return the number of the class of each row ``(rows,)``."""
+    return rows.target if rows.target.ndim == 1 else rows.target[:, 0].astype(np.int64)
 
 
 def _is_indicator(y: Any) -> bool:
