@@ -52,7 +52,7 @@ def factors_of(
         unknown = [name for name in given if name not in number]
         if unknown and (are_all or len(unknown) == len(given)):
             raise InputError(
-                f"class_weight has {shown(unknown[0])}, which is no class: the labels are {shown(list(names))}"
+                f"class_weight has {shown(unknown[0])}, which is no class: there are {shown(list(names))}"
             )
         for name, factor in given.items():
             if not (isinstance(factor, Real) and 0 <= float(factor) < math.inf):

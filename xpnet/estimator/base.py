@@ -71,7 +71,7 @@ class Estimator(Fitting):
     ema: float = 0.0
     warmup: float = 0.0
     ensemble: int = 1
-    monitor: str = "val_score"
+    monitor: Any = None
     preprocess: str = "none"
     components: int | None = None
     precision: str = "fp32"
@@ -145,7 +145,8 @@ class Estimator(Fitting):
         dtype = str(X.dtype if fresh else self.coefs_[0].dtype)
         settings.check_precision(parameters, dtype)
         target = self._encode(y, fresh, classes)
-        monitors.check(self.monitor, self._task()[0], called="monitor")
+        monitor = settings.monitor_of(parameters, getattr(self, "classes_", None))
+        monitors.check(monitor, self._task()[0], called="monitor")
         rows = Rows(X, target, inputs.row_weights(sample_weight, X.shape[0]))
         if self._weighted(rows, None)[0].weight is not None and self.mixup:  # refused before anything is done
             raise InputError(
@@ -181,12 +182,14 @@ class Estimator(Fitting):
         try:
             if validation is not None:
                 monitors.check(
-                    self.monitor, self._task()[0], validation.target, validation.weight, called="monitor"
+                    monitor, self._task()[0], validation.target, validation.weight, called="monitor"
                 )
             with one_blas_thread(device.is_host and small_products(size, mlp.sizes)):
                 if fresh and how.kind != "none":
                     self._fitted = transforms.fit(how, rows.X, device, dtype)
-                self._train(device, mlp, rows, size, validation, incremental)
+                self._train(
+                    device, mlp, rows, size, validation, None if validation is None else monitor, incremental
+                )
         except BaseException:
             if fresh and not self.n_iter_:  # weights that nothing was learnt by
                 self._drop()

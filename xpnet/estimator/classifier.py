@@ -110,7 +110,9 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
     monitor
         What the best epoch is chosen by, where there are validation rows: "val_score", the accuracy, or
         "val_loss"; "val_accuracy", "val_balanced_accuracy", "val_log_loss" or "val_roc_auc"; of numbers
-        "val_r2", which is their score, "val_rmse" or "val_mae".
+        "val_r2", which is their score, "val_rmse" or "val_mae"; or a scorer of scikit-learn, by its name or
+        from `sklearn.metrics.make_scorer`. By default "val_score", as in scikit-learn; "val_loss" where
+        classes have weights: a score that hangs on a few rows of a rare class rises by chance.
     preprocess, components
         What is done to the rows, fitted on those of training: "none"; "mean"; "standardize"; "pca",
         "pca-whiten", which keep so many ``components``; "zca". Not of sparse rows.
@@ -256,12 +258,11 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
             raise InputError("class_weight is for one label a row: give sample_weight instead")
         names = self.classes_.tolist()
         factors = factors_of(self.class_weight, names, _labels(rows), rows.weight, are_all=False)
-        both = (
-            part and part._replace(weight=of_rows(factors, _labels(part), part.weight))
-            for part in (rows, validation)
-        )
-        weighted, of_validation = both
-        return weighted, of_validation
+
+        def weighted(part: Rows) -> Rows:
+            return part._replace(weight=of_rows(factors, _labels(part), part.weight))
+
+        return weighted(rows), None if validation is None else weighted(validation)
 
     def _outputs(self, target: NDArray[Any]) -> tuple[int, str]:
         return (target.shape[1], "logistic") if target.ndim == 2 else (len(self.classes_), "softmax")

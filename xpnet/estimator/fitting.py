@@ -22,6 +22,7 @@ from xpnet.nn import backprop
 from xpnet.nn.mlp import MLP, init
 from xpnet.training.interrupt import StopSignals
 from xpnet.training.loop import Fit, fit
+from xpnet.training.scorers import Scoring
 from xpnet.training.step import initial_state
 from xpnet.typing import Params, State
 
@@ -101,6 +102,7 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         rows: Rows,
         batch_size: int,
         validation: Rows | None,
+        monitor: str | Scoring | None,
         incremental: bool,
     ) -> None:
         """Train on rows, and set the fitted attributes."""
@@ -110,16 +112,18 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         epochs = 1 if incremental else int(self.max_iter)
         hyper = settings.hyper_of(parameters, unit_of(rows.weight))
         regime = settings.regime_of(
-            parameters, epochs * per_epoch, batch_size, LOSS_OF[self.out_activation_], validation is not None
+            parameters, epochs * per_epoch, batch_size, LOSS_OF[self.out_activation_], monitor
         )
         if not incremental:
             self._memory, self._updates = {}, 0
-        monitor = self.monitor if validation is not None and self.early_stopping else None
+        watched = None
+        if self.early_stopping and monitor is not None:
+            watched = monitor if isinstance(monitor, str) else monitor.name
         goes_on = hasattr(self, "_pace")  # not dropped when this network was begun
         if not (goes_on and incremental):
             self._pace = Pace(settings.pace_of(parameters), self.learning_rate_init, self.power_t)
-            settled = Settled(self.tol, self.n_iter_no_change, monitor, self._pace)
-            if goes_on and self._settled.monitor == monitor:  # as scikit-learn's, which a warm start keeps
+            settled = Settled(self.tol, self.n_iter_no_change, watched, self._pace)
+            if goes_on and self._settled.monitor == watched:  # as scikit-learn's, which a warm start keeps
                 settled.best, settled.idle = self._settled.best, self._settled.idle
             self._settled = settled
             self._noise: dict[str, Any] = {}

@@ -12,7 +12,9 @@ from xpnet.device import Precision
 from xpnet.errors import InputError
 from xpnet.nn.mlp import Activation, Init, Norm
 from xpnet.nn.solvers import SOLVERS
-from xpnet.training.regime import Hyper, Monitor, Regime
+from xpnet.training import monitors
+from xpnet.training.regime import Hyper, Regime
+from xpnet.training.scorers import Scoring
 from xpnet.values import (
     BELOW_ONE,
     COUNT,
@@ -35,6 +37,7 @@ __all__ = [
     "draws",
     "hidden_sizes",
     "hyper_of",
+    "monitor_of",
     "pace_of",
     "preprocessing_of",
     "regime_of",
@@ -51,7 +54,6 @@ _KINDS = {
     "dtype": Kind(str, ("float32", "float64")),
     "norm": Kind.of(Norm),
     "init": Kind.of(Init),
-    "monitor": Kind.of(Monitor),
     "preprocess": Kind(str, tuple(kind for kind in get_args(Preprocess) if kind != "table")),
     "precision": Kind.of(Precision),
     **dict.fromkeys(
@@ -95,6 +97,7 @@ def check(parameters: dict[str, Any]) -> None:
         for name in names:
             _check_value(name, parameters[name], Kind(item), allowed)
     hidden_sizes(parameters["hidden_layer_sizes"])
+    monitor_of(parameters)
     preprocessing_of(parameters)
     if parameters["warmup"] and pace_of(parameters):
         raise InputError(
@@ -190,13 +193,25 @@ def draws(parameters: dict[str, Any]) -> bool:
     return any(parameters[name] for name in ("dropout", "input_dropout", "mixup"))
 
 
+def monitor_of(parameters: dict[str, Any], labels: Any = None) -> str | Scoring:
+    """Return what the best epoch is chosen by.
+
+    By default it is scikit-learn's, the score; where classes have weights, which scikit-learn's have not, the
+    loss: a score that hangs on a few rows of great weight rises by chance.
+    """
+    monitor = parameters["monitor"]
+    if monitor is None:
+        return "val_score" if parameters.get("class_weight") is None else "val_loss"
+    return monitors.find(monitor, "monitor", labels)
+
+
 def preprocessing_of(parameters: dict[str, Any]) -> Preprocessing:
     """Return what is done to the rows."""
     return Preprocessing(parameters["preprocess"], parameters["components"])
 
 
 def regime_of(
-    parameters: dict[str, Any], num_steps: int, batch_size: int, loss: str, validates: bool
+    parameters: dict[str, Any], num_steps: int, batch_size: int, loss: str, monitor: str | Scoring | None
 ) -> Regime:
     """Return how the network is trained: on every row once an epoch, with scikit-learn's penalty."""
     schedule = parameters["learning_rate"]
@@ -209,8 +224,8 @@ def regime_of(
         warmup_steps=round(parameters["warmup"] * num_steps),
         loss=loss,
         mixup=float(parameters["mixup"]),
-        monitor=parameters["monitor"] if validates else None,
-        restores_best=validates,
+        monitor=monitor,
+        restores_best=monitor is not None,
         reg_per_row=True,
         scores_batch=False,
         max_time=parameters["max_time"],

@@ -86,7 +86,7 @@ def check(config: Config, data: Dataset) -> None:
         raise InputError("--preprocess table leaves no weights of pixels to draw: drop --weights-image")
     config.num_steps(len(data.X_train))
     config.loss_of(data.task)
-    monitors.check(config.monitor, data.task, data.y_val, data.weight_val)
+    monitors.check(monitors.find(config.monitor), data.task, data.y_val, data.weight_val)
     preprocessing_of(config, data).output_features(data.num_features)
     augment.check(config.augmentation, data.image_shape)
     augment.check_views(config.averaging, data.image_shape)

@@ -7,6 +7,7 @@ from typing import Any
 from xpnet.datasets import Reading, has_validation
 from xpnet.errors import InputError
 from xpnet.runs.names import flag
+from xpnet.training import monitors
 from xpnet.values import DEVIATION, NOT_NEGATIVE, POSITIVE, WIDTH, Range, below_one, between
 
 __all__ = ["check", "check_fraction"]
@@ -46,6 +47,7 @@ def check(config: Any) -> None:
     for allowed, names in (_RANGES | {below_one(config.dtype): _BELOW_ONE}).items():
         for name in names:
             allowed.check(flag(name), getattr(config, name))
+    monitors.find(config.monitor)
     weighed = set()
     for item in config.class_weight or ():
         name, _, weight = item.rpartition("=")

@@ -4,7 +4,7 @@ Here alone is said which of them are for which task, and whether more or less is
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,12 @@ from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.nn import losses
 from xpnet.training.measures import MEASURES, MEASURES_OF
-from xpnet.training.regime import Regime
+from xpnet.training.regime import Monitor, Regime
 from xpnet.training.scale import Scale
+from xpnet.training.scorers import Scoring, scoring
 from xpnet.typing import Task
 
-__all__ = ["MONITORS_OF", "Watch", "check", "sign_of"]
+__all__ = ["MONITORS_OF", "Watch", "check", "find", "sign_of"]
 
 MONITORS_OF: Mapping[Task, tuple[str, ...]] = {
     task: ("val_score", "val_loss", *(f"val_{name}" for name in names)) for task, names in MEASURES_OF.items()
@@ -39,8 +40,30 @@ def sign_of(monitor: str) -> int:
     return -1 if monitor == "val_loss" else MEASURES[monitor.removeprefix("val_")].sign
 
 
+def find(monitor: Any, called: str = "--monitor", labels: NDArray[Any] | None = None) -> str | Scoring:
+    """Return what a user says is to be monitored: one of our names, or a scorer of scikit-learn.
+
+    Parameters
+    ----------
+    monitor
+        One of ours; the name of a scorer of scikit-learn; or, in Python, a scorer itself.
+    called
+        What the message calls the setting.
+    labels
+        Of classes, as the scorer is to see them; None for their numbers.
+
+    Raises
+    ------
+    InputError
+        There is none of that name.
+    """
+    if isinstance(monitor, str) and monitor in get_args(Monitor):
+        return monitor
+    return scoring(monitor, get_args(Monitor), called, labels)
+
+
 def check(
-    monitor: str,
+    monitor: str | Scoring,
     task: Task,
     y: NDArray[Any] | None = None,
     weight: NDArray[np.float64] | None = None,
@@ -62,6 +85,9 @@ def check(
     InputError
         It is not for the task, or the area under a ROC curve of rows that are all of one class.
     """
+    if isinstance(monitor, Scoring):
+        monitor.check(task)
+        return
     if monitor not in MONITORS_OF[task]:
         names = ", ".join(MONITORS_OF[task])
         raise InputError(f"{called} {monitor} is not for {task}: use {names}")
@@ -97,11 +123,12 @@ class Watch:
     """
 
     def __init__(self, device: Device, regime: Regime, validation: Feed, target: Scale | None = None) -> None:
-        monitor = str(regime.monitor)
-        self._sign = sign_of(monitor)
+        monitor = regime.monitor or "val_score"
+        self._scoring = monitor if isinstance(monitor, Scoring) else None
+        self._sign = 1 if isinstance(monitor, Scoring) else sign_of(monitor)
         self._output = losses.OUTPUT_OF[regime.loss]
         task = _TASK_OF[self._output]
-        self._scale = 1.0 if target is None else target.scale
+        self._target = target
         self._y = device.to_host(validation.y)
         weight = None if validation.weight is None else np.asarray(device.to_host(validation.weight), float)
         self._weight: NDArray[np.float64] | None = weight
@@ -110,13 +137,15 @@ class Watch:
         known = {"val_score": "score", score: "score", "val_loss": "loss"}
         if regime.loss != "hinge":
             known["val_log_loss"] = "unpenalised"
-        self._known = known.get(monitor)
-        self._measure = None if self._known else MEASURES[monitor.removeprefix("val_")].of
+        self._known = None if isinstance(monitor, Scoring) else known.get(monitor)
+        self._measure = None
+        if not (self._known or isinstance(monitor, Scoring)):
+            self._measure = MEASURES[monitor.removeprefix("val_")].of
 
     @property
     def takes_scores(self) -> bool:
         """Whether it takes the scores of the validation rows, beside what every evaluation gives."""
-        return self._measure is not None
+        return self._known is None
 
     def value(
         self,
@@ -134,13 +163,23 @@ class Watch:
         scores
             Those of the validation rows ``(*nets, rows, outputs)``, on the host, where it `takes_scores`.
         """
-        if self._measure is None or scores is None:
+        if self._known is not None or scores is None:
             given = {"loss": loss, "unpenalised": unpenalised, "score": score}[self._known or "score"]
             return self._sign * np.asarray(given, np.float64)
-        if self._output == "identity":
-            unit = self._scale
-            found = self._measure(self._y * unit, np.asarray(scores, np.float64) * unit, self._weight)
-        else:
-            found = self._measure(self._y, losses.OUTPUTS[self._output](np, scores), self._weight)
+        y, P = self._y, losses.OUTPUTS[self._output](np, scores)
+        if _TASK_OF[self._output] == "regression":
+            P = np.asarray(P, np.float64)
+            if self._target is not None:
+                y, P = self._target.undo(y), self._target.undo(P)
+        found = self._scored(y, P) if self._measure is None else self._measure(y, P, self._weight)
         # Of a network that has overflowed whatever was compared means nothing.
         return np.where(np.isfinite(loss), self._sign * found, np.nan)
+
+    def _scored(self, y: NDArray[Any], P: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the scorer's value of each network ``(*nets,)``."""
+        task = _TASK_OF[self._output]
+        if task == "multilabel" and y.shape[1] == 1:  # one output of two classes
+            task, y, P = "classification", y[:, 0].astype(np.int64), np.concatenate([1 - P, P], axis=-1)
+        assert self._scoring is not None  # there is no measure
+        found = [self._scoring.of(task, y, of_net, self._weight) for of_net in P.reshape(-1, *P.shape[-2:])]
+        return np.reshape(found, P.shape[:-2])

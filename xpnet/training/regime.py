@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from xpnet.data.batches import Sampling
 from xpnet.device import Device
 from xpnet.training import schedules
+from xpnet.training.scorers import Scoring
 from xpnet.typing import State
 
 __all__ = ["Hyper", "Known", "Monitor", "Regime"]
@@ -95,7 +96,7 @@ class Regime:
     mixup
         Both parameters of the beta distribution of each batch's share (`xpnet.data.feed.mix`); 0 for none.
     monitor
-        What the best state is chosen by; None keeps none.
+        What the best state is chosen by: one of `Monitor`, or a scorer; None keeps none.
     min_delta
         By how much ``monitor`` has to change to be better.
     restores_best
@@ -119,7 +120,7 @@ class Regime:
     warmup_steps: int = 0
     loss: str = "cross-entropy"
     mixup: float = 0.0
-    monitor: Monitor | None = None
+    monitor: str | Scoring | None = None
     min_delta: float = 0.0
     restores_best: bool = False
     reg_per_row: bool = False
