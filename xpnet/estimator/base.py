@@ -147,7 +147,7 @@ class Estimator(Fitting):
         target = self._encode(y, fresh, classes)
         monitors.check(self.monitor, self._task()[0], called="monitor")
         rows = Rows(X, target, inputs.row_weights(sample_weight, X.shape[0]))
-        if self._weights(rows) is not None and self.mixup:  # refused before anything is done
+        if self._weights(rows, rows) is not None and self.mixup:  # refused before anything is done
             raise InputError(
                 "mixup makes one row of two: give weights of rows or of classes or mixup, not all"
             )
@@ -166,7 +166,9 @@ class Estimator(Fitting):
             self._begin(mlp, dtype)
         if given is None and self.early_stopping:
             rows, validation = self._set_aside(rows)
-        rows = rows._replace(weight=self._weights(rows))
+        if validation is not None:
+            validation = validation._replace(weight=self._weights(validation, rows))
+        rows = rows._replace(weight=self._weights(rows, rows))
         count = rows.X.shape[0]
         size = min(200 if self.batch_size == "auto" else int(self.batch_size), count)
         if self.batch_size != "auto" and size < int(self.batch_size):
@@ -205,8 +207,8 @@ class Estimator(Fitting):
         """Return labels ``(rows,)``, integers, or floats ``(rows, outputs)``; ``fresh``: learn from them."""
 
     @abstractmethod
-    def _weights(self, rows: Rows) -> NDArray[np.float64] | None:
-        """Return the weights of the rows times those of their classes; None for all the same."""
+    def _weights(self, rows: Rows, training: Rows) -> NDArray[np.float64] | None:
+        """Return the weights of rows times those of their classes in training; None for all the same."""
 
     @abstractmethod
     def _outputs(self, target: NDArray[Any]) -> tuple[int, str]:

@@ -65,7 +65,11 @@ class MLPRegressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-l
             )
         return target
 
-    def _weights(self, rows: Rows) -> NDArray[np.float64] | None:
+    def _weights(
+        self,
+        rows: Rows,
+        training: Rows,  # noqa: ARG002 - as the classifier's
+    ) -> NDArray[np.float64] | None:
         return rows.weight
 
     def _outputs(self, target: NDArray[Any]) -> tuple[int, str]:
