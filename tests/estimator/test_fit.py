@@ -419,10 +419,47 @@ def test_rows_without_weight_might_as_well_not_be_there():
     assert_same_network(fitted(ours, X, spoilt, weight), fitted(expected, X[45:], y[45:]), atol=1e-6)
 
 
-def test_class_weights_count_in_training_not_in_validation():
-    X, y = classes("multiclass")
-    ours = fitted(model(class_weight={0: 9.0}), X, y, X_val=X, y_val=y)
-    assert ours.best_validation_score_ == ours.score(X, y)
+@pytest.mark.parametrize("weights", [{0: 9.0}, "balanced"], ids=str)
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_validation_rows_weigh_what_their_classes_do(kind, weights):
+    """And by the training rows: "balanced" is not another thing for validation rows of other shares."""
+    X, y = classes(kind)
+    X, y, X_val, y_val = X[20:], y[20:], X[:30], y[:30]
+    ours = fitted(model(class_weight=weights, monitor="val_score"), X, y, X_val=X_val, y_val=y_val)
+    count = np.bincount(y)
+    factor = np.where(np.arange(len(count)) == 0, 9.0, 1.0)
+    factor = len(y) / (len(count) * count) if weights == "balanced" else factor
+    expected = ours.score(X_val, y_val, factor[y_val])
+    assert ours.best_validation_score_ == pytest.approx(expected, rel=1e-12)
+    assert ours.best_validation_score_ == max(ours.validation_scores_)
+    P = ours.predict_proba(X_val)[np.arange(30), y_val]
+    loss = -np.average(np.log(P), weights=factor[y_val])
+    assert ours.history_["val_loss"][np.argmax(ours.validation_scores_)] == pytest.approx(loss, rel=1e-9)
+
+
+def test_a_rare_class_of_great_weight_chooses_the_epoch():
+    """By plain accuracy it is the first one, in which the rare class is never predicted."""
+    rng = np.random.default_rng(0)
+    y = (np.arange(600) % 30 == 0).astype(int)
+    X = rng.normal(size=(600, 3)) + 2 * y[:, None]
+    how = {"early_stopping": True, "class_weight": "balanced", "learning_rate_init": 0.01, "max_iter": 20}
+    ours = fitted(MLPClassifier(8, random_state=0, **how), X, y)
+    assert ours.predict(X)[y == 1].mean() > 0.8
+    assert max(ours.validation_scores_) > 0.8
+
+
+def test_weights_of_classes_that_a_fold_lacks_do_nothing():
+    X, y = classes("binary")
+    weights = {0: 1.0, 1: 2.0}
+    some = fitted(model(class_weight=weights | {2: 30.0}), X, y)
+    assert_same_network(some, fitted(model(class_weight=weights), X, y))
+    names = np.array(["common", "usual", "rare"])[np.where(np.arange(90) < 2, 2, y)]
+    folds = [(np.arange(30, 90), np.arange(30)), (np.arange(30), np.arange(30, 90))]
+    by_name = {"common": 1, "usual": 2, "rare": 30}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = cross_val_score(model(class_weight=by_name), X, names, cv=folds, error_score="raise")
+    assert np.isfinite(found).all()
 
 
 # Rows of other kinds

@@ -53,6 +53,12 @@ PLAIN = dataclasses.replace(CATS, weight_train=None)
             "class_weight has 'cow': 2.0; give a number, 0 or more, for each of",
         ),
         (
+            {"class_weight": {"cat": 2, "dgo": 5}},  # here all classes are known
+            CATS,
+            "class_weight has 'dgo': 5.0; give a number, 0 or more, for each of the labels ['cat', 'dog', 'owl']; "
+            "did you mean 'dog'?",
+        ),
+        (
             {"class_weight": {"cat": 0, "dog": 0, "owl": 0}},
             CATS,
             "class_weight leaves all rows with weight 0: raise that of a class that has rows",
@@ -156,25 +162,29 @@ def test_many_inputs_of_a_table_are_made_batch_by_batch(device, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("data", "changes", "expected"),
+    ("data", "changes", "factor"),
     [
         (PLAIN, {}, None),
-        (CATS, {}, CATS.weight_train),
-        (PLAIN, {"class_weight": {"dog": 3.0}}, np.where(PLAIN.y_train == 1, 3.0, 1.0)),
-        (CATS, {"class_weight": {"dog": 3.0}}, CATS.weight_train * np.where(CATS.y_train == 1, 3.0, 1.0)),
-        (PLAIN, {"class_weight": "balanced"}, (12 / 3 / np.array([8, 2, 2]))[PLAIN.y_train]),
+        (CATS, {}, [1, 1, 1]),
+        (PLAIN, {"class_weight": {"dog": 3.0}}, [1, 3, 1]),
+        (CATS, {"class_weight": {"dog": 3.0}}, [1, 3, 1]),
+        (PLAIN, {"class_weight": "balanced"}, 12 / 3 / np.array([8, 2, 2])),
     ],
 )
-def test_the_feed_has_the_weights(device, data, changes, expected):
+def test_both_feeds_have_the_weights(device, data, changes, factor):
     config = Config(batch_size=5, **changes)
     prepared = prepare(config, data, device)
-    assert prepared.validation.weight is None
-    if expected is None:
-        assert prepared.feed.weight is None
-    else:
-        expected = np.asarray(expected) / unit_of(np.asarray(expected))
-        np.testing.assert_allclose(device.to_host(prepared.feed.weight), expected, rtol=1e-6)
-        assert str(prepared.feed.weight.dtype).endswith("float32")
+    for feed, weight, y in (
+        (prepared.feed, data.weight_train, data.y_train),
+        (prepared.validation, data.weight_val, data.y_val),
+    ):
+        if weight is None and not changes:
+            assert feed.weight is None
+            continue
+        expected = np.asarray(factor)[y] * (1.0 if weight is None else weight)
+        expected = expected / unit_of(expected)
+        np.testing.assert_allclose(device.to_host(feed.weight), expected, rtol=1e-6)
+        assert str(feed.weight.dtype).endswith("float32")
 
 
 def test_balanced_classes_have_the_same_weight_in_all():

@@ -1,5 +1,6 @@
 """Weights of rows: of each by itself, and by its class."""
 
+import difflib
 import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
@@ -9,19 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.errors import InputError
-from xpnet.values import shown
 
-__all__ = ["factors_of", "of_rows", "unit_of"]
+__all__ = ["by_class", "unit_of", "weighted"]
 
 
-def factors_of(
+def by_class(
     chosen: Mapping[Any, float] | str,
     names: Sequence[Any],
     label: NDArray[np.int64],
     weight: NDArray[np.float64] | None,
-    are_all: bool = True,
+    *,
+    complete: bool = True,
 ) -> NDArray[np.float64]:
-    """Return the weight of each class ``(classes,)``.
+    """Return the factor of each class on the weights of its rows, ``(classes,)``.
 
     Parameters
     ----------
@@ -30,50 +31,80 @@ def factors_of(
         classes that occur the same total.
     names
         The name of each class.
-    label, weight
-        The class of each training row ``(rows,)``, and its weight; None for 1 each.
-    are_all
-        Whether there are no other classes. Else some may be left out, as a fold of a cross-validation lacks
-        those that are rare: their weights are ignored, as long as one is of a class that is there.
+    label
+        The class of each training row ``(rows,)``.
+    weight
+        Of these rows ``(rows,)``; None for 1 each.
+    complete
+        Whether ``names`` are all classes there are. Where they are only those of some rows, of one part of a
+        cross-validation say, other names are those of classes that are not among them, and do nothing; but
+        not all names may be such.
 
     Raises
     ------
     InputError
-        Something else is chosen, a class that is none, a weight below 0, or no row weighs anything.
+        Something else is chosen, a class that is none, or a weight below 0.
     """
     factors = np.ones(len(names))
     if isinstance(chosen, str) and chosen == "balanced":
         total = np.bincount(label, weight, len(names))
         present = total > 0
         factors[present] = total.sum() / (present.sum() * total[present])
-    elif isinstance(chosen, Mapping):
-        given: Mapping[Any, Any] = chosen
-        number = {name: k for k, name in enumerate(names)}
-        unknown = [name for name in given if name not in number]
-        if unknown and (are_all or len(unknown) == len(given)):
-            raise InputError(
-                f"class_weight has {shown(unknown[0])}, which is no class: there are {shown(list(names))}"
-            )
-        for name, factor in given.items():
-            if not (isinstance(factor, Real) and 0 <= float(factor) < math.inf):
-                raise InputError(
-                    f"class_weight has {shown(factor)} for {shown(name)}: give a number, 0 or more"
-                )
-            if name in number:
-                factors[number[name]] = factor
-    else:
+        return factors
+    if not isinstance(chosen, Mapping):
         raise InputError(f"class_weight must be a dict by label, 'balanced' or None, not {chosen!r}")
-    if not of_rows(factors, label, weight).any():
-        raise InputError("class_weight leaves all rows with weight 0: raise that of a class that has rows")
+    known = list(names)
+    given: Mapping[Any, Any] = chosen
+    some_occur = any(name in known for name in given)
+    for name, factor in given.items():
+        is_weight = isinstance(factor, Real) and 0 <= float(factor) < math.inf
+        if not is_weight or (name not in known and (complete or not some_occur)):
+            raise InputError(
+                f"class_weight has {name!r}: {factor!r}; give a number, 0 or more, for each of the "
+                f"labels {known}{_meant(name, known)}"
+            )
+        if name in known:
+            factors[known.index(name)] = factor
     return factors
 
 
-def of_rows(
-    factors: NDArray[np.float64], label: NDArray[np.int64], weight: NDArray[np.float64] | None
+def weighted(
+    factors: NDArray[np.float64],
+    label: NDArray[np.int64],
+    weight: NDArray[np.float64] | None,
+    rows: str = "rows",
 ) -> NDArray[np.float64]:
-    """Return the weights of rows times those of their classes ``(rows,)``."""
-    of_class: NDArray[np.float64] = factors[label]
-    return of_class if weight is None else weight * of_class
+    """Return the weights of rows times those of their classes.
+
+    Parameters
+    ----------
+    factors
+        Of each class, from `by_class`.
+    label, weight
+        The class of each row ``(rows,)``, and its weight; None for 1 each.
+    rows
+        What the message calls them.
+
+    Raises
+    ------
+    InputError
+        None of the rows counts.
+    """
+    found: NDArray[np.float64] = factors[label] if weight is None else weight * factors[label]
+    if not found.any():
+        raise InputError(
+            f"class_weight leaves all {rows} with weight 0: raise that of a class that has rows there"
+        )
+    return found
+
+
+def _meant(name: Any, known: Sequence[Any]) -> str:
+    """Return what to add to a message about a class that is none: the one of a name that is like it."""
+    if name in known:
+        return ""
+    spelt = {str(label): label for label in known}
+    close = difflib.get_close_matches(str(name), spelt, n=1)
+    return f"; did you mean {spelt[close[0]]!r}?" if close else ""
 
 
 def unit_of(weight: NDArray[np.float64] | None) -> float:

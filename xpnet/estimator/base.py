@@ -148,7 +148,7 @@ class Estimator(Fitting):
         monitor = settings.monitor_of(parameters, getattr(self, "classes_", None))
         monitors.check(monitor, self._task()[0], called="monitor")
         rows = Rows(X, target, inputs.row_weights(sample_weight, X.shape[0]))
-        if self._weighted(rows, None)[0].weight is not None and self.mixup:  # refused before anything is done
+        if self._weights(rows, rows) is not None and self.mixup:  # refused before anything is done
             raise InputError(
                 "mixup makes one row of two: give weights of rows or of classes or mixup, not all"
             )
@@ -167,11 +167,9 @@ class Estimator(Fitting):
             self._begin(mlp, dtype)
         if given is None and self.early_stopping:
             rows, validation = self._set_aside(rows)
-        rows, validation = self._weighted(rows, validation)
-        if validation is not None and validation.weight is not None and not validation.weight.any():
-            raise InputError(
-                "class_weight leaves all validation rows with weight 0: give other X_val and y_val"
-            )
+        if validation is not None:
+            validation = validation._replace(weight=self._weights(validation, rows))
+        rows = rows._replace(weight=self._weights(rows, rows))
         count = rows.X.shape[0]
         size = min(200 if self.batch_size == "auto" else int(self.batch_size), count)
         if self.batch_size != "auto" and size < int(self.batch_size):
@@ -212,8 +210,8 @@ class Estimator(Fitting):
         """Return labels ``(rows,)``, integers, or floats ``(rows, outputs)``; ``fresh``: learn from them."""
 
     @abstractmethod
-    def _weighted(self, rows: Rows, validation: Rows | None) -> tuple[Rows, Rows | None]:
-        """Return the rows with their weights times those of their classes, by the training rows."""
+    def _weights(self, rows: Rows, training: Rows) -> NDArray[np.float64] | None:
+        """Return the weights of rows times those of their classes in training; None for all the same."""
 
     @abstractmethod
     def _outputs(self, target: NDArray[Any]) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
-from xpnet.data.weights import factors_of, of_rows
+from xpnet.data.weights import by_class, weighted
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
 from xpnet.estimator.base import Estimator
@@ -121,9 +121,9 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         captures it (see `xpnet.get_device`).
     class_weight
         Weight of each class: a dict by label, 1 for those it leaves out; "balanced" gives all classes the
-        same total. It multiplies ``sample_weight``, and weighs validation rows, too: so the epoch that is
-        kept is the best at what was trained for. Labels that these rows lack are ignored, as a fold may lack
-        a rare one.
+        same total. It multiplies ``sample_weight``. Validation rows weigh what their classes do in training,
+        in all that is measured of them while training: ``monitor``, ``validation_scores_``, ``history_``.
+        Labels that ``y`` has not, in a fold of a cross-validation say, do nothing.
 
     Attributes
     ----------
@@ -251,18 +251,17 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         number = np.searchsorted(self.classes_, y)
         return number if len(self.classes_) > 2 else number[:, None].astype(np.float64)
 
-    def _weighted(self, rows: Rows, validation: Rows | None) -> tuple[Rows, Rows | None]:
+    def _weights(self, rows: Rows, training: Rows) -> NDArray[np.float64] | None:
         if self.class_weight is None:
-            return rows, validation
+            return rows.weight
         if self._several:
             raise InputError("class_weight is for one label a row: give sample_weight instead")
-        names = self.classes_.tolist()
-        factors = factors_of(self.class_weight, names, _labels(rows), rows.weight, are_all=False)
-
-        def weighted(part: Rows) -> Rows:
-            return part._replace(weight=of_rows(factors, _labels(part), part.weight))
-
-        return weighted(rows), None if validation is None else weighted(validation)
+        factors = by_class(
+            self.class_weight, self.classes_.tolist(), _labels(training), training.weight, complete=False
+        )
+        return weighted(
+            factors, _labels(rows), rows.weight, "rows" if rows is training else "validation rows"
+        )
 
     def _outputs(self, target: NDArray[Any]) -> tuple[int, str]:
         return (target.shape[1], "logistic") if target.ndim == 2 else (len(self.classes_), "softmax")
@@ -280,7 +279,7 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
 
 
 def _labels(rows: Rows) -> NDArray[np.int64]:
-    """Return the number of the class of each row ``(rows,)``."""
+    """Return the number of the class of each row."""
     return rows.target if rows.target.ndim == 1 else rows.target[:, 0].astype(np.int64)
 
 

@@ -65,8 +65,12 @@ class MLPRegressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-l
             )
         return target
 
-    def _weighted(self, rows: Rows, validation: Rows | None) -> tuple[Rows, Rows | None]:
-        return rows, validation
+    def _weights(
+        self,
+        rows: Rows,
+        training: Rows,  # noqa: ARG002 - as the classifier's
+    ) -> NDArray[np.float64] | None:
+        return rows.weight
 
     def _outputs(self, target: NDArray[Any]) -> tuple[int, str]:
         return target.shape[1], "identity"

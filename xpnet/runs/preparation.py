@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xpnet.data import augment, transforms
 from xpnet.data.feed import Feed
 from xpnet.data.transforms import Preprocessing
-from xpnet.data.weights import factors_of, of_rows, unit_of
+from xpnet.data.weights import by_class, unit_of, weighted
 from xpnet.datasets import Dataset
 from xpnet.datasets.checks import first_row_not_finite
 from xpnet.device import Device
@@ -86,11 +86,12 @@ def check(config: Config, data: Dataset) -> None:
         raise InputError("--preprocess table leaves no weights of pixels to draw: drop --weights-image")
     config.num_steps(len(data.X_train))
     config.loss_of(data.task)
-    monitors.check(monitors.find(config.monitor), data.task, data.y_val, data.weight_val)
+    weight, weight_val = _weights(config, data)
+    monitors.check(monitors.find(config.monitor), data.task, data.y_val, weight_val)
     preprocessing_of(config, data).output_features(data.num_features)
     augment.check(config.augmentation, data.image_shape)
     augment.check_views(config.averaging, data.image_shape)
-    if _weights(config, data)[0] is not None and config.mixup:
+    if weight is not None and config.mixup:
         raise InputError("--mixup makes one row of two: give weights or --mixup, not both")
 
 
@@ -167,19 +168,20 @@ def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
 
 
 def _weights(config: Config, data: Dataset) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """Return the weights of training and of validation rows, times those of their classes; None for none.
+    """Return the weights of the training and of the validation rows, times those of their classes.
 
-    An epoch is chosen by what is trained for: else one that has learnt nothing of a rare class could be best.
+    None for all the same. Classes weigh on both sides what they weigh in training: else the epoch is kept
+    that is best at what was not asked for.
     """
     if config.class_weight is None:
         return data.weight_train, data.weight_val
     if data.task != "classification":
         raise InputError(f"--class-weight is for one class a row, not for {data.task}: give rows weights")
-    factors = factors_of(config.weight_by_class, data.class_names, data.y_train, data.weight_train)
-    of_validation = of_rows(factors, data.y_val, data.weight_val)
-    if not of_validation.any():
-        raise InputError("--class-weight leaves all validation rows with weight 0: hold out more rows")
-    return of_rows(factors, data.y_train, data.weight_train), of_validation
+    factors = by_class(config.weight_by_class, data.class_names, data.y_train, data.weight_train)
+    return (
+        weighted(factors, data.y_train, data.weight_train),
+        weighted(factors, data.y_val, data.weight_val, "validation rows"),
+    )
 
 
 def _mean_image(data: Dataset) -> NDArray[Any]:
