@@ -55,8 +55,10 @@ PLAIN = dataclasses.replace(CATS, weight_train=None)
         (
             {"class_weight": {"cat": 2, "dgo": 5}},  # here all classes are known
             CATS,
-            "class_weight has 'dgo': 5.0; give a number, 0 or more, for each of the labels ['cat', 'dog', 'owl']; "
-            "did you mean 'dog'?",
+            (
+                "class_weight has 'dgo': 5.0; give a number, 0 or more, for each of the labels "
+                "['cat', 'dog', 'owl']; did you mean 'dog'?"
+            ),
         ),
         (
             {"class_weight": {"cat": 0, "dog": 0, "owl": 0}},
