@@ -44,7 +44,7 @@ from mutations import anything
 from xpnet.commands import predict
 from xpnet.data.transforms import Preprocessing
 from xpnet.datasets import Reading, cifar10, from_npz, load
-from xpnet.datasets.rows import table_rows
+from xpnet.datasets.readers import table_rows
 from xpnet.errors import InputError
 from xpnet.runs import checkpoints as resume
 from xpnet.runs import model_file as checkpoint

@@ -17,7 +17,7 @@ from xpnet.commands.flags import Parser, add_run
 from xpnet.commands.outputs import SUFFIXES, Content, check_output, writing
 from xpnet.datasets.frames import is_table, is_text
 from xpnet.datasets.image_folders import is_image
-from xpnet.datasets.rows import open_rows, table_rows
+from xpnet.datasets.readers import open_rows, table_rows
 from xpnet.device import Backend, Device, get_device
 from xpnet.errors import InputError
 from xpnet.runs.load import SavedRun, open_run

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpnet.datasets.image_files import read_images
-from xpnet.datasets.rows import open_rows
+from xpnet.datasets.readers import open_rows
 from xpnet.errors import InputError
 
 SHAPE = (2, 3, 1)
