@@ -100,11 +100,10 @@ class RowRange:
         places = full[lacking[full]]
         if not places.size:
             return None
-        row = int(np.isnan(X[:, places[0]]).argmax())
         names = list(dict.fromkeys(columns.columns[place].origin for place in places))
         return (
-            f"no value in columns that had one in every training row, first in row {row} of X: "
-            f"{listed(names)}: what they would say is left open"
+            f"no value in columns that had one in every training row: {listed(names)}; such a row is "
+            "predicted by its other columns"
         )
 
     def far(self, X: NDArray[Any], columns: Columns | None, is_image: bool) -> str | None:
@@ -123,13 +122,14 @@ class RowRange:
         is_image
             Whether a row is an image, in which all features are pixels.
         """
-        if not len(X):
+        varies = self.high > self.low
+        if not len(X) or not varies.any():
             return None
         ends, (low, high) = _ends(X), self.ends
         is_named = columns is not None and columns.is_named
         if not is_named:
-            found = (float(np.fmin.reduce(ends.low)), float(np.fmax.reduce(ends.high)))
-            if high > low and _is_far(*found, low, high):
+            found = float(np.fmin.reduce(ends.low[varies])), float(np.fmax.reduce(ends.high[varies]))
+            if _is_far(*found, low, high):
                 return (
                     f"values from {found[0]:.6g} to {found[1]:.6g} are far from those that the network was "
                     f"trained on, {low:.6g} to {high:.6g}: prepare rows as the training rows were"
@@ -141,7 +141,7 @@ class RowRange:
                 )
             if is_image:
                 return None
-        far = (self.high > self.low) & _is_far(*ends, self.low, self.high)
+        far = varies & _is_far(*ends, self.low, self.high)
         if columns is not None:
             far &= np.array([column.kind == "number" and not column.part for column in columns.columns])
         if not is_named and far.any():
