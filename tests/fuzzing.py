@@ -44,7 +44,7 @@ from mutations import anything
 from xpnet.commands import predict
 from xpnet.data.transforms import Preprocessing
 from xpnet.datasets import Reading, cifar10, from_npz, load
-from xpnet.datasets.rows import table_rows
+from xpnet.datasets.readers import open_rows
 from xpnet.errors import InputError
 from xpnet.runs import checkpoints as resume
 from xpnet.runs import model_file as checkpoint
@@ -287,7 +287,8 @@ class Tables:
 
     def _as_rows(self, path):
         model = models.make_table("classes")
-        for X in table_rows(path, model.columns, None, lambda _text: None).parts(7):
+        rows = open_rows(path, model.num_features, None, columns=model.columns, note=lambda _text: None)
+        for X in rows.parts(7):
             expect(np.allclose(model.probabilities(X).sum(axis=1), 1.0), "no probabilities")
 
 

@@ -22,7 +22,7 @@ from fits import HERE
 from safetensors.numpy import save_file
 
 from xpnet.datasets import cifar10
-from xpnet.datasets.rows import open_rows
+from xpnet.datasets.readers import open_rows
 from xpnet.errors import InputError
 from xpnet.runs import checkpoints as resume
 from xpnet.runs.config import Config

@@ -14,3 +14,15 @@ class InputError(XpnetError, ValueError):
 
 class DeviceError(XpnetError, RuntimeError):
     """A device that was asked for and cannot be used."""
+
+
+class RowsWarning(UserWarning):
+    """Rows that can be predicted, and are unlike those that the network was trained on."""
+
+
+class RangeWarning(RowsWarning):
+    """Values far from all that training rows held."""
+
+
+class GapWarning(RowsWarning):
+    """A value is missing where no training row lacked it."""

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import models
 import numpy as np
@@ -9,7 +10,13 @@ import pytest
 from command_lines import call, refused, write_run
 
 from xpnet import files
+from xpnet.columns.columns import numbers
 from xpnet.commands import predict
+from xpnet.data import transforms
+from xpnet.device import Device
+from xpnet.nn.mlp import MLP, init
+from xpnet.training.model import Model
+from xpnet.training.row_range import RowRange
 
 X = models.rows(11)
 
@@ -83,10 +90,10 @@ def test_every_task(tmp_path, capsys, monkeypatch, of, suffix):
             assert (head, [name for (name,) in rows]) == (["label"], [model.class_names[k] for k in expected])
         else:
             assert head == list(model.class_names)
-            np.testing.assert_allclose(np.array(rows, float), expected.reshape(11, -1), rtol=1e-12)
+            np.testing.assert_allclose(np.array(rows, float), expected.reshape(11, -1), rtol=1e-9)
     else:
         found = np.load(output) if suffix == "npy" else np.load(output)[what]
-        np.testing.assert_allclose(found, expected, rtol=1e-12)
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
         assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
     if model.task == "regression":
         assert "numbers, which have no --probabilities" in refused(
@@ -121,23 +128,112 @@ def test_images(tmp_path, run, capsys):
 
 
 @pytest.mark.parametrize(
-    ("settings", "argv", "white"),
+    ("X", "argv", "shades"),
     [
-        ({}, [], 255),
-        ({"dataset": "digits"}, [], 16),
-        ({"dataset": "cifar10"}, [], 255),
-        ({"dataset": "digits"}, ["--white", "1"], 1),
-        ({"nonsense": 1}, [], 255),
+        (X, [], (0, 255)),
+        (X / 255, [], (0, 1)),
+        (X // 16.5, [], (0, 16)),
+        (X * 0.3, [], (0, 255)),  # all rather dark
+        (X > 9, [], (0, 1)),
+        (X / 255, ["--white", "2"], (0, 2)),
+        (X / 127.5 - 1, ["--white=1", "--black=-1"], (-1, 1)),
+        (None, [], (0, 255)),
     ],
 )
-def test_what_white_is(tmp_path, capsys, settings, argv, white):
+def test_images_become_as_the_training_rows_were(tmp_path, capsys, X, argv, shades):
     image = pytest.importorskip("PIL.Image")
-    run = write_run(tmp_path / "run", **settings)
-    image.fromarray(X[0].reshape(4, 3)).save(tmp_path / "a.png")
+    model = replace(models.make(), row_range=None if X is None else RowRange.of(X))
+    run = write_run(tmp_path / "run", model)
+    pixels = np.linspace(0, 255, 12, dtype=np.uint8)
+    image.fromarray(pixels.reshape(4, 3)).save(tmp_path / "a.png")
     argv = [run, "--input", tmp_path / "a.png", "--output", tmp_path / "P.npy", "--probabilities", *argv]
-    assert call(predict.main, capsys, *argv)[0] == 0
-    expected = models.make().probabilities(X[:1] * (white / 255))
+    status, _, err = call(predict.main, capsys, *argv)
+    assert status == 0
+    assert ("does not say which range" in err) == (X is None)
+    black, white = shades
+    expected = models.make().probabilities(black + pixels[None] * np.float32((white - black) / 255))
     np.testing.assert_allclose(np.load(tmp_path / "P.npy"), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("X", "argv", "says"),
+    [
+        (
+            X / 127.5 - 1,
+            [],
+            "from -0.992157 to 1, which do not tell what a white pixel is: say what black and white",
+        ),
+        (X * 100.0, [], "--black 0 --white 25500"),
+        (X / 127.5, [], "--black 0 --white 2"),
+        (X / 255, ["--black", "2"], "--black must be below 1, which white is, not 2: or give --white"),
+        (X, ["--black=2", "--white=1"], "--white must be a finite number above 2, not 1"),
+        (X, ["--black=inf"], "--black must be a finite number, not inf"),
+    ],
+)
+def test_what_white_is_must_be_said(tmp_path, capsys, X, argv, says):
+    image = pytest.importorskip("PIL.Image")
+    run = write_run(tmp_path / "run", replace(models.make(), row_range=RowRange.of(X)))
+    image.fromarray(np.zeros((4, 3), np.uint8)).save(tmp_path / "a.png")
+    argv = [run, "--input", tmp_path / "a.png", "--output", tmp_path / "P.npy", *argv]
+    line = refused(predict.main, capsys, *argv)
+    assert says in line
+    if "say what black" in line:  # which then does
+        advice = line.partition(", as ")[2].split()
+        assert call(predict.main, capsys, *argv, "=".join(advice[:2]), "=".join(advice[2:]))[0] == 0
+
+
+def test_one_note_of_each_kind_on_rows_unlike_those_of_training(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(predict, "PART", 2 * 4)
+    model = models.make_table("one number")
+    known = RowRange.of(np.full((2, model.num_features), [[0.0], [1.0]]))
+    run = write_run(tmp_path / "run", replace(model, row_range=known))
+    lines = ["age,çity,since,member", *(f"{age},Ulm,2024-01-30,true" for age in (50, "", "", 60, 70))]
+    (tmp_path / "X.csv").write_text("\n".join(lines), encoding="utf-8")
+    argv = [
+        run,
+        "--input",
+        tmp_path / "X.csv",
+        "--output",
+        tmp_path / "y.npy",
+        "--interval",
+        "0.5",
+        "--quiet",
+    ]
+    status, out, err = call(predict.main, capsys, *argv)
+    assert (status, out) == (0, "")
+    far, gap = err.splitlines()
+    assert "note: column 'age' holds 50, far from the 0 to 1 of training" in far
+    assert "note: no value in columns that had one in every training row: age;" in gap
+
+
+def test_a_gap_where_training_rows_had_none(tmp_path, capsys):
+    model = models.make_table("one number")
+    X = np.tile(np.arange(8.0)[:, None], model.num_features)
+    X[3, 1] = np.nan
+    columns = numbers(model.num_features)
+    how = replace(model.preprocessing, categories=(0,) * model.num_features)
+    fitted = transforms.fit(how, X, Device(), "float32")
+    how = transforms.complete(how, fitted)
+    mlp = MLP((how.output_features(X.shape[1]), 2, 1))
+    params = init(mlp, np.random.default_rng(0), 0.1)
+    about = {"class_names": ("n",), "task": "regression", "row_range": RowRange.of(X)}
+    run = write_run(tmp_path / "run", Model(mlp, params, how, fitted, **about, columns=columns))
+    names = [f"p{k}" for k in range(model.num_features)]
+
+    def csv_with(place, text):
+        row = ["5"] * len(names)
+        row[place] = text
+        lines = [",".join(names), ",".join(["4"] * len(names)), ",".join(row)]
+        (tmp_path / "X.csv").write_text("\n".join(lines))
+        return [run, "--input", tmp_path / "X.csv", "--output", tmp_path / "y.npy", "--quiet"]
+
+    for text in ("", "NA"):
+        line = refused(predict.main, capsys, *csv_with(2, text))
+        assert (
+            "X.csv: line 3 has no value (NaN) in column 'p2', where every training row had one: fill it"
+            in line
+        )
+        assert call(predict.main, capsys, *csv_with(1, text)) == (0, "", "")
 
 
 def test_what_a_user_can_mend(tmp_path, run, capsys, monkeypatch):

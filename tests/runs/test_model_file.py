@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from xpnet.columns.columns import numbers
 from xpnet.errors import InputError
 from xpnet.runs.model_file import load_model, save_model
+from xpnet.training.row_range import RowRange
 
 
 def save(path, model):
@@ -34,7 +35,11 @@ def assert_same(a, b):
         assert getattr(a, name) == getattr(b, name), name
     targets = [{} if model.target is None else model.target._asdict() for model in (a, b)]
     ratios = [{} if model.calibration is None else model.calibration._asdict() for model in (a, b)]
-    for of_a, of_b in ((a.params, b.params), (a.fitted, b.fitted), targets, ratios):
+    ranges = [
+        {} if model.row_range is None else vars(model.row_range) | {"kind": np.array(model.row_range.kind)}
+        for model in (a, b)
+    ]
+    for of_a, of_b in ((a.params, b.params), (a.fitted, b.fitted), targets, ratios, ranges):
         assert of_a.keys() == of_b.keys()
         for name, value in of_a.items():
             assert value.dtype == of_b[name].dtype, name
@@ -94,6 +99,22 @@ def test_columns_of_an_array(tmp_path):
     assert_same(load_model(save(tmp_path / "a", saved)), saved)
 
 
+@pytest.mark.parametrize("X", [rows(9), np.where(rows(9) == rows(9)[:, :1], np.nan, -1.5), rows(9) > 200])
+def test_the_range_of_the_rows(tmp_path, X):
+    saved = replace(make(networks=2), row_range=RowRange.of(X))
+    assert_same(load_model(save(tmp_path / "a", saved)), saved)
+
+
+@pytest.mark.parametrize(
+    "row_range", [{}, [], {"kind": "O", "gaps": []}, {"kind": "f", "gaps": [12]}, {"kind": "f", "gaps": None}]
+)
+def test_no_range_of_rows(tmp_path, row_range):
+    metadata, arrays = contents(save(tmp_path / "a", replace(make(), row_range=RowRange.of(rows(9)))))
+    metadata["xpnet"] = json.dumps(json.loads(metadata["xpnet"]) | {"row_range": row_range})
+    save_file(arrays, tmp_path / "a", metadata)
+    assert "makes no sense" in message(tmp_path / "a")
+
+
 @pytest.mark.parametrize(
     ("labels", "loaded"),
     [
@@ -123,6 +144,7 @@ FORMATS = {
     ),
 }
 FORMATS[3] = (*FORMATS[2], "task", "labels", "has_target")
+FORMATS[4] = (*FORMATS[3], "columns", "ratios")
 """What the description said in earlier versions."""
 
 
@@ -139,7 +161,7 @@ def test_files_of_earlier_formats(tmp_path, version, kind):
     metadata, arrays = contents(save(tmp_path / "a", saved))
     described = json.loads(metadata["xpnet"])
     described = {"format": version} | {name: described[name] for name in FORMATS[version]}
-    for name in ("bins", "categories", "sizes"):
+    for name in ("bins", "categories", "sizes") if version < 4 else ():
         del described["preprocessing"][name]
     crc = zlib.crc32(json.dumps(described | {"crc32": ""}).encode())
     for name in sorted(arrays):
@@ -263,8 +285,9 @@ def described(tmp_path, change):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"format": 1}, "has format 1 and this version of xpnet reads 2 to 4"),
-        ({"format": 5}, "has format 5 and this version of xpnet reads 2 to 4"),
+        ({"format": 1}, "has format 1 and this version of xpnet reads 2 to 5"),
+        ({"format": 6}, "has format 6 and this version of xpnet reads 2 to 5"),
+        ({"format": 4}, "checksum"),
         ({"format": 3}, "checksum"),
         ({"format": 2}, "checksum"),
         ({"format": None}, "has format None"),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from xpnet.columns import words
 from xpnet.columns.cells import Cells, Text
 from xpnet.columns.instants import Dates
-from xpnet.columns.meanings import as_dates, as_numbers
+from xpnet.columns.meanings import MEND, as_dates, as_numbers
 from xpnet.columns.tabular import Frame
 from xpnet.errors import InputError
 from xpnet.values import shown
@@ -56,7 +56,7 @@ class Column:
         """Name of the user's column."""
         return self.source or self.name
 
-    def values(self, frame: Frame, name: str, found: Cells) -> NDArray[np.float64]:
+    def values(self, frame: Frame, name: str, found: Cells, fix: str = MEND) -> NDArray[np.float64]:
         """Return the column of the matrix.
 
         Parameters
@@ -65,6 +65,8 @@ class Column:
             The column of new data.
         found
             What is in it; for a category as text.
+        fix
+            What a message says to do about a value that is no number.
 
         Raises
         ------
@@ -74,7 +76,7 @@ class Column:
         if self.part:
             return part_of(as_dates(frame, name, found, self.held), self.part)
         if self.kind == "number":
-            return as_numbers(frame, name, found, self.held).values
+            return as_numbers(frame, name, found, self.held, fix).values
         assert isinstance(found, Text)
         return found.spread(self._codes(found.words), np.nan)
 

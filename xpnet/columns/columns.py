@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xpnet.columns.cells import Cells, cells, text
 from xpnet.columns.column import Column, Kind
 from xpnet.columns.inference import infer_columns
+from xpnet.columns.meanings import MEND, is_text
 from xpnet.columns.outputs import row_values, take_target
 from xpnet.columns.tabular import Frame, as_frame, did_you_mean, listed, refuse_duplicates, shorten
 from xpnet.errors import InputError
@@ -106,7 +107,8 @@ class Columns:
             if found is None or column.origin != last:
                 read: Callable[[Frame, str], Cells] = text if column.kind == "category" else cells
                 last, found = column.origin, read(frame, name)
-            X[:, place] = column.values(frame, name, found)
+            # Columns without names had no gaps, or it is the model that knows which had some.
+            X[:, place] = column.values(frame, name, found, MEND if self.is_named else "correct it")
         return X
 
     def _are_those_of(self, array: NDArray[Any]) -> bool:
@@ -128,13 +130,18 @@ class Columns:
             for known in (self.names, sources):
                 if len(frame.names) == len(known):
                     return dict(zip(known, frame.names, strict=True))
+            text = [name for name in frame.names if is_text(frame, name)] if not self.is_named else []
+            surplus = len(frame.names) - len(sources)
+            others = f"{listed(text)}, of text" if len(text) == surplus > 0 else "what is to be predicted"
             raise InputError(
                 f"there are {len(frame.names)} columns and the model takes {len(self.names)}: give those "
-                "that it was trained on, without what is to be predicted"
+                f"that it was trained on, without {others}"
             )
         missing = [name for name in sources if name not in frame.columns]
         if missing:
-            hint = did_you_mean(missing[0], set(frame.names) - set(sources))
+            unknown = [name for name in frame.names if name not in self.names]
+            hint = did_you_mean(missing[0], unknown)
+            hint = hint or (f"; unknown are {listed(unknown)}" if unknown else "")
             raise InputError(f"columns are missing: give {listed(missing)}{hint}")
         return dict(zip(sources, sources, strict=True))
 

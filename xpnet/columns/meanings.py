@@ -4,13 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.columns import words
-from xpnet.columns.cells import Cells, Numbers, Text, finite
+from xpnet.columns.cells import Cells, Numbers, Text, cells, finite
 from xpnet.columns.instants import Dates, one_kind
 from xpnet.columns.tabular import Frame, flag
 from xpnet.errors import InputError
 from xpnet.values import shown
 
-__all__ = ["MEND", "as_dates", "as_numbers", "interpret"]
+__all__ = ["MEND", "as_dates", "as_numbers", "interpret", "is_text"]
 
 MEND = "correct it or leave it empty"
 """What a message says to do about a value."""
@@ -70,6 +70,10 @@ def as_numbers(frame: Frame, name: str, found: Cells, held: str = "numbers", fix
         if held == "booleans":
             others, is_boolean = words.booleans(found.words)
             values, is_one = np.where(is_one, values, others), is_one | is_boolean
+        if found.words and not words.may_mean(found.words).any() and not is_one.any():
+            row = int((found.codes >= 0).argmax())
+            text = f"{shown(found.words[found.codes[row]])} in {frame.where(row)}"
+            raise InputError(f"column {shown(name)} is text, {text}, and no {held}: give {held} there")
         _refuse(frame, name, found, ~is_one, f"no {'boolean' if held == 'booleans' else 'number'}", fix)
         return finite(frame, name, Numbers(found.spread(values, np.nan), held))
     if not found.gaps.all() and (
@@ -107,6 +111,12 @@ def as_dates(frame: Frame, name: str, found: Cells, held: str = "", fix: str = M
     if isinstance(found, Numbers) or (held and found.held != held):
         raise InputError(f"column {shown(name)} holds {found.held}, and held {held} in training: give {held}")
     return found
+
+
+def is_text(frame: Frame, name: str) -> bool:
+    """Return whether a column holds text, and none that stands for a number or a date."""
+    found = cells(frame, name)
+    return isinstance(found, Text) and bool(found.words) and not words.may_mean(found.words).any()
 
 
 def _are_most(is_one: NDArray[np.bool_], counts: NDArray[np.intp]) -> bool:

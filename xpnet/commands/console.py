@@ -4,12 +4,15 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from xpnet.errors import XpnetError
+from xpnet.errors import RowsWarning, XpnetError
 from xpnet.training.interrupt import StopSignals
 
-__all__ = ["USER_ERROR", "complain", "run_command"]
+__all__ = ["USER_ERROR", "complain", "run_command", "telling"]
 
 USER_ERROR = 2
 """Exit status of what a user can mend."""
@@ -72,3 +75,22 @@ def _explain(error: OSError) -> str:
 def complain(name: str, message: str) -> None:
     """Write one line to standard error, whatever line breaks a path or a library put in it."""
     sys.stderr.write(f"{name}: {' '.join(message.splitlines())}\n")
+
+
+@contextmanager
+def telling(note: Callable[[str], None]) -> Iterator[None]:
+    """Make notes of warnings that rows are unlike those of training: one of each kind, however many parts."""
+    seen: set[type[Warning]] = set()
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if not issubclass(category, RowsWarning):
+            others(message, category, *place, **more)
+        elif category not in seen:
+            seen.add(category)
+            note(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RowsWarning)
+        warnings.showwarning = show
+        yield

@@ -1,7 +1,6 @@
 """``xpnet predict``: classes, labels, probabilities or numbers of new rows, by a trained run."""
 
 import json
-import math
 import time
 from argparse import BooleanOptionalAction, Namespace
 from collections.abc import Sequence
@@ -12,15 +11,15 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.commands.console import complain, run_command
+from xpnet.commands.console import complain, run_command, telling
 from xpnet.commands.flags import Parser, add_run
 from xpnet.commands.outputs import SUFFIXES, Content, check_output, writing
-from xpnet.datasets.frames import is_table, is_text
-from xpnet.datasets.image_folders import is_image
-from xpnet.datasets.rows import open_rows, table_rows
+from xpnet.commands.shades import add_shades, shades_of
+from xpnet.datasets.frames import is_text
+from xpnet.datasets.readers import open_rows
 from xpnet.device import Backend, Device, get_device
 from xpnet.errors import InputError
-from xpnet.runs.load import SavedRun, open_run
+from xpnet.runs.load import open_run
 from xpnet.text import printable
 from xpnet.training.model import Model
 from xpnet.training.raw_rows import RowError
@@ -31,8 +30,6 @@ NAME = "xpnet predict"
 
 PART = 2**22
 """Numbers of the input that are worked at a time: 16 MB in float32."""
-
-WHITE_OF_DIGITS = 16.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,12 +80,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         action=BooleanOptionalAction,
         help="whether the first line of a CSV has names of columns; by default found out",
     )
-    parser.add_argument(
-        "--white",
-        metavar="X",
-        type=float,
-        help="what a white pixel of an image is in the data of the run (default: 16 for digits, else 255)",
-    )
+    add_shades(parser)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps (default: cpu)")
     parser.add_argument(
         "--backend", default="auto", choices=get_args(Backend), help="library that computes (default: auto)"
@@ -118,20 +110,23 @@ def _predict(given: Namespace) -> int:
 
     if given.header is not None and not is_text(source):
         raise InputError(f"{source} is no text file: drop --{'' if given.header else 'no-'}header")
-    white = _white(given.white, run)
-    if given.white is not None and not (source.is_dir() or is_image(source)):
-        raise InputError(f"{source} is no image: drop --white")
-    if model.columns is not None and is_table(source):
-        rows = table_rows(source, model.columns, given.header, note)
-    else:
-        rows = open_rows(source, model.num_features, model.image_shape, white, given.header, note)
+    rows = open_rows(
+        source,
+        model.num_features,
+        model.image_shape,
+        columns=model.columns,
+        header=given.header,
+        shades=shades_of(model, given, source, note),
+        note=note,
+    )
     done, began = 0, time.perf_counter()
-    with writing(target, content._replace(files=rows.names)) as write:
+    with writing(target, content._replace(files=rows.names)) as write, telling(note):
         for part in rows.parts(max(1, PART // model.num_features)):
             try:
                 write(predict(part, device))
             except RowError as error:
-                raise InputError(f"{source}: row {done + error.row} {error.problem}") from error
+                said = error.said(rows.where(done + error.row), rows.columns())
+                raise InputError(f"{source}: {said}") from error
             done += len(part)
     seconds = time.perf_counter() - began
     if not given.quiet:
@@ -140,17 +135,6 @@ def _predict(given: Namespace) -> int:
     if given.json:
         print(json.dumps({"rows": done, "seconds": seconds, "device": device.name, "output": given.output}))
     return 0
-
-
-def _white(white: float | None, run: SavedRun) -> float:
-    if white is None:
-        try:
-            return WHITE_OF_DIGITS if run.settings().get("dataset") == "digits" else 255.0
-        except InputError:  # the settings are needed for nothing else
-            return 255.0
-    if not (math.isfinite(white) and white > 0):
-        raise InputError(f"--white must be a finite number above 0, not {white}")
-    return white
 
 
 def _with_interval(model: Model, coverage: float, X: NDArray[Any], device: Device) -> NDArray[np.float64]:

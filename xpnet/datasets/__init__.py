@@ -3,7 +3,7 @@
 `load` takes the name that a command line takes: of a data set that comes along, of a table, of an ``.npz``
 file, of a folder of images. `from_arrays` takes arrays and ``tables.from_frame`` frames. All return a
 `Dataset`, whose arrays are checked. ``frames`` reads files of tables, ``images`` folders, ``reading`` is what
-a user says of data, ``rows`` reads what is to be predicted.
+a user says of data, ``readers`` reads what is to be predicted.
 
 May import: columns.
 """

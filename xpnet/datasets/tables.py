@@ -13,8 +13,8 @@ from xpnet.columns.tabular import as_frame, listed
 from xpnet.datasets.arrays import assemble
 from xpnet.datasets.base import Dataset
 from xpnet.datasets.frames import read_table
+from xpnet.datasets.readers import load_array
 from xpnet.datasets.reading import Note, Reading, silent
-from xpnet.datasets.rows import load_array
 from xpnet.errors import InputError
 from xpnet.typing import Task
 

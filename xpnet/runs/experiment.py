@@ -20,6 +20,7 @@ from xpnet.training.history import SCORE_OF, History
 from xpnet.training.loop import Fit
 from xpnet.training.model import Model
 from xpnet.training.raw_rows import RowError
+from xpnet.training.row_range import RowRange
 
 __all__ = [
     "Experiment",
@@ -207,6 +208,13 @@ def record(
         params = {name: device.to_host(value) for name, value in result.best.params.items()}
         best = _calibrated(replace(model, params=params), data, device)
     model = _calibrated(model, data, device)
+    validated = None
+    with contextlib.suppress(RowError):  # a diverged network may be of parameters too large to predict
+        validated = Validated(data.y_val, model.predict(data.X_val, device))
+    # Last of all: rows of the data set itself are nothing to warn of.
+    row_range = RowRange.of(data.X_train, data.X_val, data.X_test)
+    model = replace(model, row_range=row_range)
+    best = None if best is None else replace(best, row_range=row_range)
     name = SCORE_OF[data.task]
     summary = {
         f"train_{name}": measured["train_score"],
@@ -221,9 +229,6 @@ def record(
         "status": status(result),
         "data": data.checksum(),
     }
-    validated = None
-    with contextlib.suppress(RowError):  # a diverged network may be of parameters too large to predict
-        validated = Validated(data.y_val, model.predict(data.X_val, device))
     diverged_at = result.diverged_at[result.diverged_at > 0]
     return Experiment(
         config,

@@ -22,17 +22,19 @@ from xpnet.files import replacing
 from xpnet.nn.mlp import MLP
 from xpnet.training.intervals import Calibration
 from xpnet.training.model import Model, check_outputs
+from xpnet.training.row_range import RowRange
 from xpnet.training.scale import Scale
 from xpnet.typing import Task
 
 __all__ = ["load_model", "save_model"]
 
-FORMAT = 4
+FORMAT = 5
 """Version of what the description says."""
 
 BEFORE: dict[int, dict[str, Any]] = {
     2: {"task": "classification", "labels": None, "has_target": False},
     3: {"columns": None, "ratios": 0},
+    4: {"row_range": None},
 }
 """What each earlier version did not say yet, and meant."""
 
@@ -44,6 +46,9 @@ TARGET = "target."
 
 CALIBRATION = "calibration."
 """In front of the names of what validation rows say of the errors of a regression."""
+
+RANGE = "range."
+"""In front of the names of the lowest and the highest value of each feature of the training rows."""
 
 _FIX = "give the model.safetensors of a run, or train again"
 _DTYPES = {"float32": "F32", "float64": "F64"}  # in NumPy's words and in those of the file
@@ -66,11 +71,13 @@ class _Description(NamedTuple):
     has_target: bool
     columns: Columns | None
     ratios: int
+    row_range: dict[str, Any] | None
     crc32: str = ""
 
     @classmethod
     def of_model(cls, model: Model) -> "_Description":
         """Describe a model."""
+        known = model.row_range
         return cls(
             FORMAT,
             model.mlp,
@@ -86,6 +93,7 @@ class _Description(NamedTuple):
             model.target is not None,
             model.columns,
             0 if model.calibration is None else len(model.calibration.ratio),
+            None if known is None else {"kind": known.kind, "gaps": np.flatnonzero(known.gaps).tolist()},
         )
 
     @classmethod
@@ -112,6 +120,7 @@ class _Description(NamedTuple):
             bool(found["has_target"]),
             None if found["columns"] is None else Columns.from_json(found["columns"]),
             int(found["ratios"]),
+            _row_range(found["row_range"], int(found["num_features"])),
             found["crc32"],
         )
         check_outputs(
@@ -149,6 +158,8 @@ class _Description(NamedTuple):
         if self.ratios:
             exact[f"{CALIBRATION}noise"] = self.mlp.sizes[-1:]
             exact[f"{CALIBRATION}ratio"] = (self.ratios, *self.mlp.sizes[-1:])
+        if self.row_range is not None:
+            exact |= {f"{RANGE}{name}": (self.num_features,) for name in ("low", "high")}
         return params | {name: (_DTYPES["float64"], shape) for name, shape in exact.items()}
 
 
@@ -179,6 +190,8 @@ def save_model(path: Path, model: Model) -> None:
     if model.calibration is not None:
         for name, value in model.calibration._asdict().items():
             arrays[f"{CALIBRATION}{name}"] = np.ascontiguousarray(value, np.float64)
+    if model.row_range is not None:
+        arrays |= {f"{RANGE}low": model.row_range.low, f"{RANGE}high": model.row_range.high}
     described = _Description.of_model(model).as_dict()
     described["crc32"] = _checksum(described, arrays)
     # One entry: safetensors writes several in a new order each time, and the same model should be
@@ -228,6 +241,11 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     target = {name: arrays.pop(f"{TARGET}{name}") for name in Scale._fields if description.has_target}
     of_errors = Calibration._fields if description.ratios else ()
     calibration = {name: arrays.pop(f"{CALIBRATION}{name}") for name in of_errors}
+    row_range = None
+    if description.row_range is not None:
+        gaps = np.isin(np.arange(description.num_features), description.row_range["gaps"])
+        low, high = arrays.pop(f"{RANGE}low"), arrays.pop(f"{RANGE}high")
+        row_range = RowRange(low, high, gaps, description.row_range["kind"])
     return Model(
         description.mlp,
         {name: value for name, value in arrays.items() if not name.startswith(PREFIX)},
@@ -241,6 +259,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         Scale(**target) if target else None,
         Calibration(**calibration) if calibration else None,
         description.columns,
+        row_range,
     )
 
 
@@ -281,6 +300,16 @@ def _preprocessing(found: Mapping[str, Any], num_features: int) -> Preprocessing
     if how.categories is not None and len(how.categories) != num_features:
         raise ValueError("the preprocessing does not fit the columns")
     return how
+
+
+def _row_range(found: Any, num_features: int) -> dict[str, Any] | None:
+    """Return what is said of the training rows; any exception if it makes no sense."""
+    if found is None:
+        return None
+    kind, gaps = found["kind"], [int(place) for place in found["gaps"]]
+    if kind not in ("b", "u", "i", "f") or not all(0 <= place < num_features for place in gaps):
+        raise ValueError("there are no such training rows")
+    return {"kind": kind, "gaps": gaps}
 
 
 def _compare(

@@ -25,6 +25,7 @@ from xpnet.runs.experiment import Experiment
 from xpnet.runs.model_file import save_model
 from xpnet.training.history import SCORE_OF
 from xpnet.training.measures import measured
+from xpnet.training.raw_rows import checked_targets
 from xpnet.values import shown
 
 __all__ = ["Run"]
@@ -167,7 +168,7 @@ class Run(Experiment):
                 )
             return measured(model.task, target, np.reshape(predicted, target.shape))
         P = model.probabilities(self._rows(X), device)
-        model.check_targets(target, len(P))
+        checked_targets(target, model.task, len(model.class_names), len(P))
         return measured(model.task, target, P)
 
     def save(self, path: str | Path) -> Path:

@@ -1,5 +1,6 @@
 """A trained network with its preprocessing: raw rows in; classes, labels or numbers out, on any device."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,11 +15,12 @@ from xpnet.data import transforms
 from xpnet.data.augment import Views, views
 from xpnet.data.transforms import Preprocessing
 from xpnet.device import Device, dtype_name, get_device, to_numpy
-from xpnet.errors import InputError
+from xpnet.errors import GapWarning, InputError, RangeWarning
 from xpnet.nn.mlp import MLP
 from xpnet.training import scoring
 from xpnet.training.intervals import Calibration, calibrate, interval, spread_of
-from xpnet.training.raw_rows import RowError, checked
+from xpnet.training.raw_rows import RowError, checked, checked_targets
+from xpnet.training.row_range import RowRange
 from xpnet.training.scale import Scale
 from xpnet.typing import Array, Params, Task
 
@@ -56,6 +58,8 @@ class Model:
     columns
         The columns of the table that it was trained on. Rows may then be frames, whose columns are found by
         their names, or the matrix that `Columns.matrix` makes of them, with NaN for gaps.
+    row_range
+        What the training rows held, which others are compared with; None if unknown.
 
     Raises
     ------
@@ -75,12 +79,15 @@ class Model:
     target: Scale | None = None
     calibration: Calibration | None = None
     columns: Columns | None = None
+    row_range: RowRange | None = None
 
     def __post_init__(self) -> None:
         check_outputs(self.mlp, self.task, self.class_names, self.labels, self.target is not None)
         shape = self.mlp.sizes[-1:]
         if self.target is not None and any(np.shape(array) != shape for array in self.target):
             raise InputError(f"mean and scale of the target must be of shape {shape}: give one an output")
+        if self.row_range is not None and len(self.row_range.low) != self.num_features:
+            raise InputError(f"row_range has another shape than ({self.num_features},): give one a feature")
 
     def __repr__(self) -> str:
         how, outputs = self.preprocessing, len(self.class_names)
@@ -150,8 +157,16 @@ class Model:
             ``X`` has another shape or dtype, or a row (`RowError`) whose values are not finite or too large.
         DeviceError
             The device cannot be used.
+
+        Warns
+        -----
+        RangeWarning
+            A value is far from all that the training rows held.
+        GapWarning
+            A named column has a gap that had none in any training row.
         """
-        P = self._predictions(X, device, self.output if self.is_averaged else "identity")
+        rows = self._checked(X)
+        P = self._predictions(rows, device, self.output if self.is_averaged else "identity")
         if self.task == "regression":
             P = np.asarray(P, np.float64)  # float32 would lose a deviation small against the mean
             return P if self.target is None else self.target.undo(P)
@@ -159,7 +174,7 @@ class Model:
             with np.errstate(divide="ignore"):  # the logarithm of 0 is minus infinity
                 P = np.log(P)
                 if self.output == "logistic":
-                    P -= np.log(self._predictions(X, device, "not-logistic"))
+                    P -= np.log(self._predictions(rows, device, "not-logistic"))
         return P
 
     def probabilities(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[Any]:
@@ -172,7 +187,7 @@ class Model:
         """
         if self.task == "regression":
             raise InputError("a regression predicts numbers, which have no probabilities: use predict")
-        return self._of_two(self._predictions(X, device, self.output))
+        return self._of_two(self._predictions(self._checked(X), device, self.output))
 
     def members(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[Any]:
         """Return what each network predicts by itself, ``(networks, rows, …)``; parameters as for `scores`.
@@ -183,7 +198,7 @@ class Model:
         if self.task == "regression":
             numbers = self._numbers(X, device)
             return numbers if self.target is None else self.target.undo(numbers)
-        return self._of_two(self._predictions(X, device, self.output, averages=False))
+        return self._of_two(self._predictions(self._checked(X), device, self.output, averages=False))
 
     def calibrated(
         self,
@@ -286,35 +301,23 @@ class Model:
         X, device
             As for `scores`.
         y
-            As a data set has it: classes ``(rows,)``; 0 or 1 ``(rows, labels)``; numbers ``(rows, outputs)``.
+            As a data set has it: the numbers of classes ``(rows,)``; 0 or 1 ``(rows, labels)``; numbers
+            ``(rows, outputs)``. `Run.evaluate` takes labels by name.
         weight
             Weights of the rows ``(rows,)``; None for all the same.
 
         Raises
         ------
         InputError
-            As for `scores`, or there are no rows, or not as many in ``y``.
+            As for `scores`; or there are no rows, not as many in ``y``, or it holds what is no target.
         """
         rows, device = self._checked(X), get_device(device)
-        y = to_numpy(y)
-        self.check_targets(y, rows.shape[0])
+        y = checked_targets(y, self.task, len(self.class_names), rows.shape[0])
         if self.target is not None:  # of which R² is the same
             y = self.target.apply(y)
         with device.active():
             found = self._parts(rows, device, self.output)
             return float(scoring.score(device, found, y, self.output, weight))
-
-    def check_targets(self, y: NDArray[Any], rows: int) -> None:
-        """Refuse targets that are not one for each row, as for `score`.
-
-        Raises
-        ------
-        InputError
-            There are no rows, or not as many in ``y``.
-        """
-        shape = (rows,) if self.task == "classification" else (rows, *self.mlp.sizes[-1:])
-        if y.shape != shape or not rows:
-            raise InputError(f"y has shape {y.shape}: give {shape}, of one row or more")
 
     def fold(self) -> "Model":
         """Return the same model without preprocessing, which becomes part of the first layer.
@@ -341,25 +344,38 @@ class Model:
 
     def _numbers(self, X: ArrayLike, device: str | Device) -> NDArray[np.float64]:
         """Return what each network of a regression predicts, ``(networks, rows, outputs)`` in its units."""
-        return np.asarray(self._predictions(X, device, "identity", averages=False), np.float64)
+        return np.asarray(self._predictions(self._checked(X), device, "identity", averages=False), np.float64)
 
     def _checked(self, X: Any) -> Any:
-        """Return raw rows as an array on the host, or a sparse matrix, after all checks."""
+        """Return raw rows as an array on the host, or a sparse matrix, after all checks; warn of odd ones."""
         if self.columns is not None and is_frame(X):
             X = self.columns.matrix(X)
         elif is_frame(X) and not isinstance(X, np.ndarray):
             # Training rows were an array: columns 0, 1, 2, … go by their names, others by their place.
             X = numbers(self.num_features).matrix(X)
-        return checked(X, self.num_features, self.dtype, gaps=self.preprocessing.kind == "table")
+        known, columns = self.row_range, self.columns
+        is_named = columns is not None and columns.is_named
+        gaps: bool | NDArray[np.bool_] = self.preprocessing.kind == "table"
+        if gaps and known is not None and not is_named:
+            gaps = known.gaps
+        rows = checked(X, self.num_features, self.dtype, gaps)
+        if known is not None and isinstance(rows, np.ndarray):
+            far = known.far(rows, columns, self.image_shape is not None)
+            if far is not None:
+                warnings.warn(far, RangeWarning, stacklevel=4)
+            lacking = known.new_gaps(rows, columns) if columns is not None and is_named else None
+            if lacking is not None:
+                warnings.warn(lacking, GapWarning, stacklevel=4)
+        return rows
 
     def _predictions(
-        self, X: ArrayLike, device: str | Device, output: str, averages: bool = True
+        self, rows: Any, device: str | Device, output: str, averages: bool = True
     ) -> NDArray[Any]:
         """Return what ``output`` makes of the scores ``(rows, outputs)``, averaged, on the host.
 
-        Without ``averages`` over the networks they are ``(networks, rows, outputs)``.
+        The rows are checked. Without ``averages`` over the networks they are ``(networks, rows, outputs)``.
         """
-        rows, device = self._checked(X), get_device(device)
+        device = get_device(device)
         nets = () if averages else (self.networks or 1,)
         found, done = [np.empty((*nets, 0, self.mlp.sizes[-1]), self.dtype)], 0
         with device.active():

@@ -1,5 +1,6 @@
-"""Raw rows as users hand them to a model: what they may be, and what is said of those that it cannot take."""
+"""Raw rows and targets as users hand them to a model: what they may be, and what is said of others."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,10 @@ from numpy.typing import NDArray
 
 from xpnet.device import to_numpy
 from xpnet.errors import InputError
+from xpnet.typing import Task
+from xpnet.values import shown
 
-__all__ = ["RowError", "checked"]
+__all__ = ["RowError", "checked", "checked_targets"]
 
 CHUNK = 2**20
 """Numbers that are looked at together."""
@@ -23,17 +26,26 @@ class RowError(InputError):
         Its number, from 0.
     problem
         What is wrong with it, and what to do.
+    column
+        The number of the feature that is named in it; None if none is.
     """
 
-    def __init__(self, row: int, problem: str) -> None:
-        super().__init__(row, problem)
-        self.row, self.problem = row, problem
+    def __init__(self, row: int, problem: str, column: int | None = None) -> None:
+        super().__init__(row, problem, column)
+        self.row, self.problem, self.column = row, problem, column
 
     def __str__(self) -> str:
-        return f"row {self.row} of X {self.problem}"
+        return self.said(f"row {self.row} of X")
+
+    def said(self, where: str, names: Sequence[str] = ()) -> str:
+        """Return the message, with what the row is called, and by the name of the column if there are any."""
+        problem = self.problem
+        if self.column is not None and names:
+            problem = problem.replace(f"column {self.column}", f"column {shown(names[self.column])}", 1)
+        return f"{where} {problem}"
 
 
-def checked(X: Any, num_features: int, dtype: str, gaps: bool = False) -> Any:
+def checked(X: Any, num_features: int, dtype: str, gaps: bool | NDArray[np.bool_] = False) -> Any:
     """Return rows on the host: an array, or a sparse matrix of SciPy's in CSR.
 
     Parameters
@@ -45,7 +57,7 @@ def checked(X: Any, num_features: int, dtype: str, gaps: bool = False) -> Any:
     dtype
         Of its parameters, beyond whose range no value may be.
     gaps
-        Whether NaN stands for a value that is not known.
+        Whether NaN stands for a value that is not known; or in which features it does.
 
     Raises
     ------
@@ -68,28 +80,81 @@ def checked(X: Any, num_features: int, dtype: str, gaps: bool = False) -> Any:
     return X
 
 
-def _check_values(X: Any, dtype: str, gaps: bool) -> None:
-    is_sparse = hasattr(X, "tocsr")
+def checked_targets(y: Any, task: Task, outputs: int, rows: int) -> NDArray[Any]:
+    """Return what a model should have predicted as `Model.score` takes it.
+
+    Parameters
+    ----------
+    y
+        The number of a class for each row; 0 or 1 for each label; or numbers: an array of any library, on any
+        device, or a sequence.
+    task, outputs
+        Of the model: ``outputs`` classes, labels or numbers.
+    rows
+        How many there are.
+
+    Raises
+    ------
+    InputError
+        There are no rows, or not as many in ``y``; or it holds what is no class, 0 or 1, or finite number.
+        The message names the first row that does.
+    """
+    try:
+        y = to_numpy(y)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"y is no array ({' '.join(str(error).split())}): give a number a row") from error
+    shape = (rows,) if task == "classification" else (rows, outputs)
+    if y.shape != shape or not rows:
+        raise InputError(f"y has shape {y.shape}: give {shape}, of one row or more")
+    of_classes = f"give the numbers of classes, 0 to {outputs - 1}"
+    if y.dtype.kind not in "biuf":
+        fix = of_classes if task == "classification" else "give numbers"
+        raise InputError(f"y has dtype {y.dtype}: {fix}")
+    if task == "classification":
+        fits, fix = (y >= 0) & (y < outputs) & (y == np.floor(y)), of_classes
+    elif task == "multilabel":
+        fits, fix = (y == 0) | (y == 1), "give 1 for a label that is set, else 0"
+    else:
+        fits, fix = np.isfinite(y), "drop rows without a finite number"
+    if not fits.all():
+        place = np.unravel_index(int(fits.argmin()), fits.shape)
+        raise InputError(f"y holds {y[place]} in row {place[0]}: {fix}")
+    dtype = {"classification": np.int64, "multilabel": np.uint8, "regression": np.float64}[task]
+    return np.asarray(y, dtype)
+
+
+def _check_values(X: Any, dtype: str, gaps: bool | NDArray[np.bool_]) -> None:
+    is_sparse, may_lack = hasattr(X, "tocsr"), np.broadcast_to(gaps, X.shape[1:])
     most = min(float(np.finfo(dtype).max), float(np.finfo(X.dtype).max))
-    first = _first_beyond(X.data if is_sparse else X, most, gaps)
+    values = X.data if is_sparse else X
+    first = _first_beyond(values, most, may_lack[X.indices] if is_sparse else may_lack)
     if first is None:
         return
     row = int(np.searchsorted(X.indptr, first, "right")) - 1 if is_sparse else first
-    values = X.data[first] if is_sparse else X[row]
-    if not np.isinf(values).any() and (gaps or not np.isnan(values).any()):
-        raise RowError(row, f"holds values too large for {dtype}: divide them as the training rows were")
-    raise RowError(
-        row, f"holds {'infinity' if gaps else 'NaN or infinity'}: drop such rows or replace the values"
-    )
+    columns = X.indices[first : first + 1] if is_sparse else np.arange(X.shape[1])
+    of_row = np.atleast_1d(values[first])
+    lacking = columns[np.isnan(of_row) & ~may_lack[columns]]
+    if isinstance(gaps, np.ndarray) and lacking.size:
+        problem = f"has no value (NaN) in column {lacking[0]}, where every training row had one"
+        raise RowError(row, f"{problem}: fill it in, or drop the row", int(lacking[0]))
+    if lacking.size or np.isinf(of_row).any():
+        what = "NaN or infinity" if gaps is False else "infinity"
+        raise RowError(row, f"holds {what}: drop such rows or replace the values")
+    raise RowError(row, f"holds values too large for {dtype}: divide them as the training rows were")
 
 
-def _first_beyond(values: NDArray[Any], most: float, gaps: bool) -> int | None:
-    """Return the first row, or number, that holds NaN or is beyond ``most`` in size; None if none is."""
+def _first_beyond(values: NDArray[Any], most: float, may_lack: NDArray[np.bool_]) -> int | None:
+    """Return the first row, or number, that holds NaN or is beyond ``most`` in size; None if none is.
+
+    NaN is allowed where ``may_lack`` is true: of a feature, or of a number where these are no rows.
+    """
     step = max(1, CHUNK * len(values) // max(1, values.size))
     for start in range(0, len(values), step):
         part = values[start : start + step]
-        fits = ~(np.abs(part) > most) if gaps else np.abs(part) <= most  # the second is not so of NaN
-        fits = fits if fits.ndim == 1 else fits.all(axis=1)
+        fits = np.abs(part) <= most  # which is not so of NaN
         if not fits.all():
-            return start + int(fits.argmin())
+            fits |= np.isnan(part) & (may_lack[start : start + step] if part.ndim == 1 else may_lack)
+            fits = fits if fits.ndim == 1 else fits.all(axis=1)
+            if not fits.all():
+                return start + int(fits.argmin())
     return None

@@ -1,31 +1,33 @@
 """Rows to predict, from a user's file or a folder of images, a part at a time."""
 
 import contextlib
-import csv
-import io
 import math
 import textwrap
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.columns.columns import Columns
-from xpnet.datasets.delimited import FEWEST_NUMBERED
-from xpnet.datasets.frames import read_parts, read_table
+from xpnet.columns.columns import Columns, numbers
+from xpnet.columns.tabular import Frame
+from xpnet.datasets.frames import KINDS as TABLES
+from xpnet.datasets.frames import is_table, read_parts, read_table
 from xpnet.datasets.image_files import MODES, need_pillow, read_into, shown
 from xpnet.datasets.image_folders import SUFFIXES, as_text, is_image, list_images
-from xpnet.datasets.reading import Note, silent
+from xpnet.datasets.reading import silent
 from xpnet.errors import InputError
 
-__all__ = ["Rows", "load_array", "open_rows", "table_rows"]
+__all__ = ["Rows", "load_array", "open_rows", "shaded"]
 
-KINDS = f"an .npy, .npz or .csv file, an image ({', '.join(SUFFIXES)}) or a folder of images"
+KINDS = f"an .npy or .npz file, a table ({TABLES}), an image ({', '.join(SUFFIXES)}) or a folder of images"
+
+
+def _by_number(row: int) -> str:
+    return f"row {row}"
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,26 @@ class Rows:
         Called with how many rows to read at a time, gives them: ``(rows, features)`` each.
     names
         Of the files in their folder, where each row is an image.
+    where
+        Called with the number of a row of the latest part, says what a message calls it: its line, in text.
+    columns
+        Called after the first part, gives the names that the features have in the file; none in arrays.
     """
 
     parts: Callable[[int], Iterator[NDArray[Any]]]
     names: tuple[str, ...] | None = None
+    where: Callable[[int], str] = _by_number
+    columns: Callable[[], Sequence[str]] = tuple
 
 
 def open_rows(
     path: Path,
     num_features: int,
     image_shape: tuple[int, int, int] | None,
-    white: float = 255.0,
+    *,
+    columns: Columns | None = None,
     header: bool | None = None,
+    shades: tuple[float, float] | None = None,
     note: Callable[[str], None] = warnings.warn,
 ) -> Rows:
     """Return the rows of an input; what is wrong with it is found here, or in reading its parts.
@@ -57,16 +67,18 @@ def open_rows(
     Parameters
     ----------
     path
-        ``.npy`` (mapped, not read into memory), ``.npz``, ``.csv``, an image, or a folder of images, those
+        ``.npy`` (mapped, not read into memory), ``.npz``, a table, an image, or a folder of images, those
         in folders below it included.
     num_features, image_shape
         Of the model.
-    white
-        What a white pixel of an image becomes.
+    columns
+        Of the model, which those of a table are found by; by default numbers, found by their place.
     header
-        Whether the first line of a ``.csv`` has names; None to guess.
+        Whether the first line of a table in text has names; None to find out.
+    shades
+        What a black and a white pixel become; by default 0 and 255.
     note
-        Given a line, while parts are read, at the first image that is resized.
+        Given a line, while parts are read, on what was guessed, and at the first image that is resized.
 
     Raises
     ------
@@ -74,14 +86,14 @@ def open_rows(
         The input cannot be used.
     """
     if path.is_dir():
-        return _images(_list_images(path), path, num_features, image_shape, white, note)
+        return _images(_list_images(path), path, num_features, image_shape, shades, note)
     if not path.is_file():
         raise InputError(f"there is no {path}: give --input {KINDS}")
     suffix = path.suffix.lower()
     if is_image(path):
-        return _images([path], path.parent, num_features, image_shape, white, note)
-    if suffix == ".csv":
-        return Rows(lambda count: _numbered(path, _csv_parts(path, num_features, count, header)))
+        return _images([path], path.parent, num_features, image_shape, shades, note)
+    if is_table(path):
+        return _of_table(path, numbers(num_features) if columns is None else columns, header, note)
     if suffix not in (".npy", ".npz"):
         raise InputError(f"{path} is nothing to predict: give --input {KINDS}")
     X = load_array(path)
@@ -93,20 +105,28 @@ def open_rows(
             # A part at a time: to reshape the whole could copy it.
             yield np.asarray(part.reshape(len(part), num_features), X.dtype.newbyteorder("="))
 
-    return Rows(lambda count: _numbered(path, parts(count)))
+    return Rows(parts)
 
 
-def table_rows(path: Path, columns: Columns, header: bool | None, note: Note) -> Rows:
-    """Return the rows of a table as the matrix of a model's columns, which are found by their names."""
+def _of_table(path: Path, columns: Columns, header: bool | None, note: Callable[[str], None]) -> Rows:
+    """Return the rows of a table as the matrix of a model's columns."""
+    latest: list[Frame] = []
 
     def parts(count: int) -> Iterator[NDArray[Any]]:
-        frame = None
         for frame in read_parts(path, count, columns, header, note):
+            latest[:] = [frame]
             yield columns.matrix(frame)
-        if frame is None:  # of which no part was without a column
+        if not latest:  # of which no part was without a column
             columns.match(read_table(path, header, silent, columns, may_be_empty=True))
 
-    return Rows(parts)
+    def where(row: int) -> str:
+        return latest[0].where(row - latest[0].first_row)
+
+    def names() -> list[str]:
+        name_of = columns.match(latest[0])
+        return [name_of[column.origin] for column in columns.columns]
+
+    return Rows(parts, where=where, columns=names)
 
 
 def load_array(path: Path) -> NDArray[Any]:
@@ -152,89 +172,12 @@ def _check_shape(
         raise InputError(f"{path} has shape {X.shape} and the model takes {wanted}: reshape it")
 
 
-def _numbered(path: Path, parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
-    """Pass parts on, unless a row has no finite numbers."""
-    done = 0
-    for part in parts:
-        if part.dtype.kind == "f":
-            finite = np.isfinite(part).all(axis=1)
-            if not finite.all():
-                raise InputError(
-                    f"{path} holds NaN or infinity in row {done + int(finite.argmin())}: "
-                    "drop such rows or replace the values"
-                )
-        done += len(part)
-        yield part
-
-
-def _csv_parts(path: Path, num_features: int, count: int, header: bool | None) -> Iterator[NDArray[Any]]:
-    """Read numbers between commas, after a first line of names if there is one."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            is_heading = _is_heading(first, num_features) if header is None else header
-            line, source = (2, file) if is_heading else (1, chain([first], file))
-            while lines := list(islice(source, count)):
-                text = [text for text in lines if text.strip()]
-                if text:
-                    yield _parse(path, line, lines, text, num_features)
-                line += len(lines)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no text ({error.reason}): save it as CSV in UTF-8") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): give another --input") from error
-
-
-def _is_heading(line: str, num_features: int) -> bool:
-    """Whether a line holds names of columns: no field is a number, or they are numbered in order.
-
-    The latter is what pandas writes for columns without names. Of few columns it may well be data.
-    """
-    fields = _fields(line)
-    if num_features >= FEWEST_NUMBERED and fields in (
-        [str(k) for k in range(first, first + num_features)] for first in (0, 1)
-    ):
-        return True
-    return bool(line.strip()) and all(_number(field) is None for field in fields)
-
-
-def _fields(line: str) -> list[str]:
-    try:
-        return [field.strip() for field in next(csv.reader([line], skipinitialspace=True), [""])]
-    except csv.Error:  # as of a field that is longer than any number
-        return line.split(",")
-
-
-def _parse(
-    path: Path, first_line: int, lines: list[str], text: list[str], num_features: int
-) -> NDArray[np.float64]:
-    try:
-        rows = np.loadtxt(io.StringIO("".join(text)), delimiter=",", ndmin=2, comments=None, quotechar='"')
-        if rows.shape == (len(text), num_features):
-            return rows
-    except ValueError:
-        pass  # the lines are looked at one by one, to name the first that is wrong
-    for number, line in enumerate(lines, first_line):
-        fields = _fields(line)
-        bad = next((field for field in fields if _number(field) is None), None)
-        if line.strip() and bad is not None:
-            shown = ascii(bad if len(bad) < 40 else bad[:40] + "…")
-            raise InputError(f"{path}, line {number}: {shown} is no number: separate numbers by commas")
-        if line.strip() and len(fields) != num_features:
-            raise InputError(
-                f"{path}, line {number}: there are {len(fields)} numbers and the model takes {num_features}: "
-                "keep the columns that it was trained on, no labels"
-            )
-    raise InputError(
-        f"{path}, lines {first_line} to {first_line + len(lines) - 1}: write plain numbers there"
-    )
-
-
-def _number(field: str) -> float | None:
-    try:
-        return float(field)
-    except ValueError:
-        return None
+def shaded(pixels: NDArray[np.uint8], black: float, white: float) -> NDArray[Any]:
+    """Return pixels with other numbers for black and for white; as they are where these are 0 and 255."""
+    if (black, white) == (0, 255):
+        return pixels
+    scaled: NDArray[np.float32] = pixels * np.float32((white - black) / 255)
+    return scaled if black == 0 else scaled + np.float32(black)
 
 
 def _list_images(folder: Path) -> list[Path]:
@@ -249,7 +192,7 @@ def _images(
     folder: Path,
     num_features: int,
     image_shape: tuple[int, int, int] | None,
-    white: float,
+    shades: tuple[float, float] | None,
     note: Callable[[str], None],
 ) -> Rows:
     if image_shape is None or image_shape[2] not in MODES:
@@ -273,6 +216,6 @@ def _images(
                     f"{shown(some[k])} is {had_height} by {had_width} pixels (height by width) and the model "
                     f"takes {height} by {width}: images of other sizes are resized"
                 )
-            yield pixels if white == 255 else pixels * np.float32(white / 255)
+            yield pixels if shades is None else shaded(pixels, *shades)
 
     return Rows(parts, tuple(as_text(path.relative_to(folder).as_posix()) for path in paths))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpnet.datasets.image_files import read_images
-from xpnet.datasets.rows import open_rows
+from xpnet.datasets.readers import open_rows
 from xpnet.errors import InputError
 
 SHAPE = (2, 3, 1)
@@ -18,7 +18,7 @@ X = np.arange(30).reshape(5, 6).astype(np.uint8)
 
 
 def read(path, num_features=6, image_shape=SHAPE, count=2, **options):
-    rows = open_rows(Path(path), num_features, image_shape, **options)
+    rows = open_rows(Path(path), num_features, image_shape, **{"note": lambda _: None} | options)
     parts = list(rows.parts(count))
     assert all(len(part) <= count for part in parts)
     return np.concatenate(parts) if parts else np.empty((0, num_features))
@@ -68,7 +68,6 @@ def test_npy_is_mapped_not_read(tmp_path):
         (np.array(1.0), "has shape ()"),
         (np.zeros((2, 6), complex), "has dtype complex128"),
         (np.array([["a"] * 6]), "has dtype <U1"),
-        (np.array([[0.0] * 6] * 3 + [[np.nan] * 6]), "holds NaN or infinity in row 3"),
     ],
 )
 def test_arrays_that_are_none(tmp_path, array, reason):
@@ -97,8 +96,8 @@ def test_files_that_are_none(tmp_path):
     for name in ("a.npy", "a.npz", "a.png"):
         (tmp_path / name).write_bytes(b"nonsense")
         refused(tmp_path / name)
-    (tmp_path / "a.txt").write_text("1,2")
-    assert "give --input an .npy, .npz or .csv file" in refused(tmp_path / "a.txt")
+    (tmp_path / "a.doc").write_text("1,2")
+    assert "give --input an .npy or .npz file, a table (.csv, .tsv" in refused(tmp_path / "a.doc")
     np.savez(tmp_path / "two.npz", a=X, b=X)
     assert "has no X, only 'a', 'b'" in refused(tmp_path / "two.npz")
 
@@ -113,21 +112,41 @@ def test_csv(tmp_path, head, count):
 
 
 @pytest.mark.parametrize(
-    ("head", "rows"),
+    ("text", "rows"),
     [
-        ("0,1,2,3", 1),  # as pandas names columns
-        ("1,2,3,4", 1),
-        ('"0","1","2","3"', 1),
-        ('"p,0","p,1","p,2","p,3"', 1),
-        ("2,3,4,5", 2),
-        ("0.0,1.0,2.0,3.0", 2),
-        ("1,2,3", 2),  # so few may well be data
+        ("0,1\n0.1,0.2\n", None),  # as pandas calls columns without names, or a row
+        ("0,1,2,3\n9,9,9,9\n", None),
+        ("1,2,3,4\n.1,.2,.3,.4\n", None),
+        ("2019,2020,2021\n9,9,9\n", None),
+        ("3,7\n.1,.2\n", None),  # all whole, and no other is
+        ("0\n.5\n", None),
+        ("0,1,2\n", None),
+        ("3,7\n.1,2\n", 2),
+        ("4,5\n6,9\n", 2),
+        ("5,3,9\n4,8,1\n", 2),
+        ("6,7,8\n7,8,9\n", 2),
+        ("1,1\n.1,.2\n", 2),  # no two columns have one name
+        ("0.0,1.0\n9,9\n", 2),
+        ("7,8,9\n", 1),
+        ("5\n.5\n", 2),
+        ("p 0,p 1\n9,9\n", 1),
+        (",".join(map(str, range(12))) + "\n" + ",".join("9" * 12) + "\n", 1),
+        ("99999999999999999999999,1\n.5,.5\n", 2),
     ],
 )
-def test_headings_of_a_csv(tmp_path, head, rows):
-    width = 3 if head == "1,2,3" else 4
-    (tmp_path / "a.csv").write_text(f"{head}\n{','.join('9' * width)}\n")
-    assert read(tmp_path / "a.csv", width, None).shape == (rows, width)
+def test_a_first_line_is_what_it_must_be_or_the_user_says(tmp_path, text, rows):
+    (tmp_path / "a.csv").write_text(text)
+    width, notes = text.partition("\n")[0].count(",") + 1, []
+    if rows is None:
+        line = refused(tmp_path / "a.csv", width, None)
+        assert "may be names of columns or data" in line
+        assert line.endswith("say --header or --no-header")
+    else:
+        assert read(tmp_path / "a.csv", width, None, note=notes.append).shape == (rows, width)
+        assert len(notes) == (not text.startswith("p"))
+    for header in (True, False) if rows is None else ():
+        found = read(tmp_path / "a.csv", width, None, header=header)
+        assert found.shape == (text.count("\n") - header, width)
 
 
 def test_a_csv_that_must_not_be_read(tmp_path, monkeypatch):
@@ -136,29 +155,53 @@ def test_a_csv_that_must_not_be_read(tmp_path, monkeypatch):
 
     (tmp_path / "a.csv").write_text("1,2\n")
     monkeypatch.setattr(Path, "open", denied)
-    assert "a.csv cannot be read (Permission denied): give another --input" in refused(tmp_path / "a.csv")
+    assert "a.csv cannot be read (Permission denied): give another file" in refused(tmp_path / "a.csv")
 
 
 def test_csv_of_one_column_and_of_none(tmp_path):
     (tmp_path / "a.csv").write_text("1\n-2.5e3\n\n 3 \n")
     assert read(tmp_path / "a.csv", 1, None).tolist() == [[1], [-2500], [3]]
-    for text in ("", "\n", "a,b,c,d,e,f\n"):
+    (tmp_path / "a.csv").write_text("a,b,c,d,e,f\n")
+    assert read(tmp_path / "a.csv").shape == (0, 6)
+    for text in ("", "\n"):
         (tmp_path / "a.csv").write_text(text)
-        assert read(tmp_path / "a.csv").shape == (0, 6)
+        assert "a.csv is empty" in refused(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_csv_of_any_ending_and_delimiter(tmp_path, ending, delimiter):
+    lines = [delimiter.join(map(str, row)) for row in (X / 2).tolist()]
+    (tmp_path / "a.csv").write_text(ending.join([delimiter.join("abcdef"), *lines, ""]), newline="")
+    np.testing.assert_array_equal(read(tmp_path / "a.csv"), X / 2)
+
+
+def test_tables_of_other_kinds(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    table = {"fedcba"[k]: X[:, k] for k in range(6)}
+    parquet.write_table(pa.table(table), tmp_path / "a.parquet")
+    np.testing.assert_array_equal(read(tmp_path / "a.parquet"), X)
+    parquet.write_table(pa.table({str(k): X[:, k] for k in reversed(range(6))}), tmp_path / "a.parquet")
+    np.testing.assert_array_equal(read(tmp_path / "a.parquet"), X)  # by the names that columns without have
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("1,2,3,4,5,6\n1,2,3,x,5,6\n", "line 2: 'x' is no number"),
-        ("a,b,c,d,e,f\n\n1,2,3,4,5,6\n1,2,3,4,5\n", "line 4: there are 5 numbers and the model takes 6"),
-        ("1,2,3,4,5,6,7\n", "line 1: there are 7 numbers"),
-        ("1;2;3;4;5;6\n1;2;3;4;5;6\n", "line 2: '1;2;3;4;5;6' is no number: separate numbers by commas"),
-        ("1,2,3,4,5,7\n1,2,3,4,5,nan\n", "in row 1"),
-        ("1,2,3,4,5,7\n1,2,3,4,5,1e999\n", "in row 1"),
-        ("1,2,3,4,5,6\n1,2,3,4,5,1_0\n", "write plain numbers"),
-        ("1,2,3,4,5,\n", "line 1: '' is no number"),
-        ("1,2,3,4,5,6\n" + "x" * 200_000, "is no number"),
+        ("1,2,3,4,5,0\n1,2,3,x,5,6\n", "column '3' holds 'x' in line 2, which is no number: correct it"),
+        ("a,b,c,d,e,f\n\n1,2,3,4,5,6\n1,2,3,4,5\n", "line 4 has 5 fields and the first has 6"),
+        ("1,2,3,4,5,6,8\n", "there are 7 columns and the model takes 6: give those that it was trained on"),
+        (
+            "a,b,c,d,e,f,g\n1,2,3,4,5,6,dog\n",
+            "the model takes 6: give those that it was trained on, without g",
+        ),
+        ("a,b,c,d,e,f\n1,2,3,dog,5,6\n", "column 'd' is text, 'dog' in line 2, and no numbers: give numbers"),
+        ("1,2,3,4,5,7\n1,2,3,4,5,inf\n", "column '5' holds an infinity in line 2"),
+        ("1,2,3,4,5,7\n1,2,3,4,5,1e999\n", "column '5' holds an infinity in line 2"),
+        ("1,2,3,4,5,0\n1,2,3,4,5,1_0\n", "'1_0' in line 2, which is no number"),
+        ("1,2,3,4,5,0\n" + "x" * 200_000, "a.csv: CSV parse error: Row #2: Expected 6 columns"),
     ],
 )
 def test_csv_that_is_none(tmp_path, text, reason):
@@ -166,9 +209,23 @@ def test_csv_that_is_none(tmp_path, text, reason):
     assert reason in refused(tmp_path / "a.csv")
 
 
+def test_gaps_are_passed_on_and_their_place_is_known(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n\n3,\nNA,4\n")
+    rows = open_rows(tmp_path / "a.csv", 2, None)
+    parts = rows.parts(2)
+    np.testing.assert_array_equal(next(parts), [[1, 2], [3, np.nan]])
+    assert (rows.where(1), list(rows.columns())) == ("line 4", ["a", "b"])
+    np.testing.assert_array_equal(next(parts), [[np.nan, 4]])
+    assert rows.where(2) == "line 5"
+    np.save(tmp_path / "a.npy", np.array([[np.nan, 1.0]]))
+    rows = open_rows(tmp_path / "a.npy", 2, None)
+    assert np.isnan(next(rows.parts(1))[0, 0])
+    assert (rows.where(0), list(rows.columns())) == ("row 0", [])
+
+
 def test_csv_that_is_no_text(tmp_path):
-    (tmp_path / "a.csv").write_bytes(b"1,2,3,4,5,6\n\xff\xfe\n")
-    assert "save it as CSV in UTF-8" in refused(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_bytes(b"1,2,3,4,5,6\n\0\xff\xfe\n")
+    assert "is no text: give a table as CSV in UTF-8" in refused(tmp_path / "a.csv")
 
 
 @given(st.binary(max_size=80))
@@ -207,7 +264,10 @@ def test_a_folder_of_images_in_the_order_of_their_names(tmp_path, image):
     assert rows.names == ("a.PNG", "b.png", "c.png", "folder.png/a.png")
     np.testing.assert_array_equal(np.concatenate(list(rows.parts(2))), X[[1, 0, 2, 3]])
     np.testing.assert_array_equal(read(tmp_path / "c.png"), X[2:3])
-    np.testing.assert_allclose(read(tmp_path / "c.png", white=16.0), X[2:3] * (16 / 255), rtol=1e-6)
+    for black, white in ((0, 255), (0, 16), (-1, 1)):
+        expected = black + X[2:3] * ((white - black) / 255)
+        found = read(tmp_path / "c.png", shades=(black, white))
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])
@@ -236,7 +296,7 @@ def test_images_become_those_of_the_model(tmp_path, image):
         "images of other sizes are resized"
     )
     with pytest.warns(UserWarning, match="the model takes 2 by 3"):
-        read(tmp_path / "b.png")
+        next(open_rows(tmp_path / "b.png", 6, SHAPE).parts(1))
 
 
 def test_jpeg(tmp_path, image):

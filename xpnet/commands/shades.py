@@ -1,0 +1,70 @@
+"""What black and white pixels of image files are in the rows of a model: ``--black`` and ``--white``."""
+
+import math
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+from xpnet.commands.flags import Parser
+from xpnet.datasets.image_folders import is_image
+from xpnet.errors import InputError
+from xpnet.training.model import Model
+
+__all__ = ["add_shades", "shades_of"]
+
+
+def add_shades(parser: Parser) -> None:
+    """Add the flags."""
+    parser.add_argument(
+        "--white",
+        metavar="X",
+        type=float,
+        help="what a white pixel of an image file is in the rows of the run (default: 1, 16 or 255, as the "
+        "range of the training rows tells)",
+    )
+    parser.add_argument(
+        "--black", metavar="X", type=float, help="what a black pixel of an image file is (default: 0)"
+    )
+
+
+def shades_of(
+    model: Model, given: Namespace, source: Path, note: Callable[[str], None]
+) -> tuple[float, float] | None:
+    """Return what black and white are; None where there are no images to read.
+
+    Parameters
+    ----------
+    model
+        Whose rows the images become.
+    given
+        The flags.
+    source
+        Where the rows come from.
+    note
+        Told where the model does not say what its rows were.
+
+    Raises
+    ------
+    InputError
+        A flag is of no use, or no number, or what white is can't be told.
+    """
+    black, white = given.black or 0.0, given.white
+    if not math.isfinite(black):
+        raise InputError(f"--black must be a finite number, not {black}")
+    if white is not None and not (math.isfinite(white) and white > black):
+        raise InputError(f"--white must be a finite number above {black:g}, not {white}")
+    has_images = source.is_dir() or is_image(source)
+    for name in ("white", "black"):
+        if getattr(given, name) is not None and not has_images:
+            raise InputError(f"{source} is no image: drop --{name}")
+    if not has_images or model.image_shape is None:
+        return None
+    if white is None:
+        if model.row_range is None:
+            note("the model does not say which range its training rows had: white is 255, or say --white")
+        white = 255.0 if model.row_range is None else model.row_range.white()
+        if white <= black:
+            raise InputError(
+                f"--black must be below {white:g}, which white is, not {black:g}: or give --white"
+            )
+    return black, white

@@ -1,0 +1,200 @@
+"""What training rows held before preprocessing: the range of each feature, and whether it had gaps."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.columns.columns import Columns
+from xpnet.columns.tabular import listed
+from xpnet.errors import InputError
+from xpnet.values import shown
+
+__all__ = ["RowRange"]
+
+CHUNK = 2**20
+"""Numbers that are looked at together."""
+
+WIDTHS = 10.0
+"""Widths of a range from which a value beyond it is far: no tail of what is measured alike goes there."""
+
+SHARE, ENOUGH = 0.5, 10
+"""Of columns that have no names: rows, of so many or more, that make a column far where one row does not."""
+
+WHITES = {1.0: -1.0, 16.0: 8.0, 255.0: 16.0}
+"""What white is in pixels as people have them (from 0 to 1, in the digits of UCI, in bytes), and what the
+highest value is above there: images without anything half white are few."""
+
+BYTES = 10.0
+"""Of pixels, a highest value that cannot be of a range from 0 to 1."""
+
+
+class _Ends(NamedTuple):
+    """Lowest and highest value of each feature, NaN where all are gaps."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class RowRange:
+    """What training rows held, as they were given.
+
+    Attributes
+    ----------
+    low, high
+        Lowest and highest value of each feature, gaps apart.
+    gaps
+        Features that may be NaN: a row that the network was trained or measured on lacked it.
+    kind
+        Of their dtype: ``b``, ``u``, ``i`` or ``f``.
+    """
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    gaps: NDArray[np.bool_]
+    kind: str
+
+    @classmethod
+    def of(cls, X: NDArray[Any], *others: NDArray[Any] | None) -> "RowRange":
+        """Return what rows ``(rows, features)`` held; of the others, which only validate, their gaps."""
+        gaps = np.zeros(X.shape[1], np.bool_)
+        for rows in (X, *others):
+            if rows is not None and rows.dtype.kind == "f":
+                for part in _parts(rows):
+                    gaps |= np.isnan(part).any(axis=0)
+        return cls(*_ends(X), gaps, X.dtype.kind)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The lowest and the highest value of all."""
+        return float(np.fmin.reduce(self.low)), float(np.fmax.reduce(self.high))
+
+    def white(self) -> float:
+        """Return what white is among pixels from 0 on.
+
+        Raises
+        ------
+        InputError
+            The training rows do not tell.
+        """
+        low, high = self.ends
+        for white, least in WHITES.items():
+            if low >= 0 and least < high <= white * 1.001:  # which may be rounded
+                return white
+        raise InputError(
+            f"the run was trained on values from {low:.6g} to {high:.6g}, which do not tell what a white "
+            f"pixel is: say what black and white are, as --black {min(low, 0):.6g} --white {high:.6g}"
+        )
+
+    def new_gaps(self, X: NDArray[Any], columns: Columns) -> str | None:
+        """Return a line that names the columns with a gap which had none in training; None if none has."""
+        full = np.flatnonzero(~self.gaps)
+        if X.dtype.kind != "f" or not full.size:
+            return None
+        lacking = np.zeros(X.shape[1], np.bool_)
+        for part in _parts(X):
+            lacking |= np.isnan(part).any(axis=0)
+        places = full[lacking[full]]
+        if not places.size:
+            return None
+        names = list(dict.fromkeys(columns.columns[place].origin for place in places))
+        return (
+            f"no value in columns that had one in every training row: {listed(names)}; such a row is "
+            "predicted by its other columns"
+        )
+
+    def far(self, X: NDArray[Any], columns: Columns | None, is_image: bool) -> str | None:
+        """Return a line on values far from those of training; None if there are none.
+
+        A column with a name is looked at by itself. Others may be of one scale, as pixels are, where some
+        hardly ever differ: a value is then far if it is so from all values together, or if most rows have
+        such a one there. Constant columns, categories and dates have no scale.
+
+        Parameters
+        ----------
+        X
+            ``(rows, features)`` on the host.
+        columns
+            What they are, if that is known.
+        is_image
+            Whether a row is an image, in which all features are pixels.
+        """
+        varies = self.high > self.low
+        if not len(X) or not varies.any():
+            return None
+        ends, (low, high) = _ends(X), self.ends
+        is_named = columns is not None and columns.is_named
+        if not is_named:
+            found = float(np.fmin.reduce(ends.low[varies])), float(np.fmax.reduce(ends.high[varies]))
+            if _is_far(*found, low, high):
+                return (
+                    f"values from {found[0]:.6g} to {found[1]:.6g} are far from those that the network was "
+                    f"trained on, {low:.6g} to {high:.6g}: prepare rows as the training rows were"
+                )
+            if self._are_scaled_down(X, found, is_image):
+                return (
+                    f"all values are from {found[0]:.6g} to {found[1]:.6g}, and the network was trained on "
+                    f"{low:.6g} to {high:.6g}: prepare rows as the training rows were"
+                )
+            if is_image:
+                return None
+        far = varies & _is_far(*ends, self.low, self.high)
+        if columns is not None:
+            far &= np.array([column.kind == "number" and not column.part for column in columns.columns])
+        if not is_named and far.any():
+            far &= len(X) >= ENOUGH and self._share(X, far) >= SHARE
+        if not far.any():
+            return None
+        place, others = int(far.argmax()), int(far.sum()) - 1
+        is_above = ends.high[place] > self.high[place] + WIDTHS * (self.high[place] - self.low[place])
+        value = ends.high[place] if is_above else ends.low[place]
+        name = str(place) if columns is None else shown(columns.columns[place].name)
+        more = f", and {others} more {'column is' if others == 1 else 'columns are'} as far" if others else ""
+        return (
+            f"column {name} holds {value:.6g}, far from the {self.low[place]:.6g} to {self.high[place]:.6g} "
+            f"of training{more}: is it in the same unit?"
+        )
+
+    def _are_scaled_down(self, X: NDArray[Any], found: tuple[float, float], is_image: bool) -> bool:
+        """Whether rows are from 0 to 1, and training rows were whole numbers of pixels or like them."""
+        low, high = self.ends
+        if X.dtype.kind not in "fb" or not (
+            found[0] >= 0 and 0 < found[1] <= 1 and low >= 0 and high >= BYTES
+        ):
+            return False
+        if is_image:
+            return True
+        are_whole = all(np.array_equal(end, np.floor(end)) for end in (self.low, self.high))
+        alike = np.median(self.high) * WIDTHS >= high  # of one scale
+        return bool(are_whole and alike and any((part != np.floor(part)).any() for part in _parts(X)))
+
+    def _share(self, X: NDArray[Any], far: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return the part of the rows that is far in each feature; 0 where ``far`` is false."""
+        places = np.flatnonzero(far)
+        count = np.zeros(len(far))
+        for part in _parts(X):
+            values = part[:, places]
+            count[places] += _is_far(values, values, self.low[places], self.high[places]).sum(axis=0)
+        return count / len(X)
+
+
+def _is_far(low: Any, high: Any, least: Any, most: Any) -> Any:
+    """Whether values go far beyond others."""
+    with np.errstate(over="ignore"):  # infinity is beyond nothing
+        beyond = WIDTHS * (most - least)
+        return (high > most + beyond) | (low < least - beyond)
+
+
+def _ends(X: NDArray[Any]) -> _Ends:
+    low, high = np.full(X.shape[1], np.nan), np.full(X.shape[1], np.nan)
+    for part in _parts(X):
+        low, high = np.fmin(low, np.fmin.reduce(part, axis=0)), np.fmax(high, np.fmax.reduce(part, axis=0))
+    return _Ends(np.asarray(low, np.float64), np.asarray(high, np.float64))
+
+
+def _parts(X: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    step = max(1, CHUNK // max(1, X.shape[1]))
+    return (X[start : start + step] for start in range(0, len(X), step))
