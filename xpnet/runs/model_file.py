@@ -21,18 +21,19 @@ from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.nn.mlp import MLP
 from xpnet.training.intervals import Calibration
-from xpnet.training.model import Model, check_outputs
+from xpnet.training.model import Link, Model, check_outputs
 from xpnet.training.scale import Scale
 from xpnet.typing import Task
 
 __all__ = ["load_model", "save_model"]
 
-FORMAT = 4
+FORMAT = 5
 """Version of what the description says."""
 
 BEFORE: dict[int, dict[str, Any]] = {
     2: {"task": "classification", "labels": None, "has_target": False},
     3: {"columns": None, "ratios": 0},
+    4: {"link": "identity"},
 }
 """What each earlier version did not say yet, and meant."""
 
@@ -66,6 +67,7 @@ class _Description(NamedTuple):
     has_target: bool
     columns: Columns | None
     ratios: int
+    link: Link
     crc32: str = ""
 
     @classmethod
@@ -86,6 +88,7 @@ class _Description(NamedTuple):
             model.target is not None,
             model.columns,
             0 if model.calibration is None else len(model.calibration.ratio),
+            model.link,
         )
 
     @classmethod
@@ -112,6 +115,7 @@ class _Description(NamedTuple):
             bool(found["has_target"]),
             None if found["columns"] is None else Columns.from_json(found["columns"]),
             int(found["ratios"]),
+            found["link"],
             found["crc32"],
         )
         check_outputs(
@@ -120,6 +124,7 @@ class _Description(NamedTuple):
             description.class_names,
             description.labels,
             description.has_target,
+            description.link,
         )
         if description.preprocessing.output_features(description.num_features) != description.mlp.sizes[0]:
             raise ValueError("the preprocessing does not fit the network")
@@ -241,6 +246,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         Scale(**target) if target else None,
         Calibration(**calibration) if calibration else None,
         description.columns,
+        description.link,
     )
 
 

@@ -28,7 +28,7 @@ MONITORS_OF: Mapping[Task, tuple[str, ...]] = {
 _TASK_OF: Mapping[str, Task] = {
     "softmax": "classification",
     "logistic": "multilabel",  # of one label, which two classes by one output are too
-    "identity": "regression",
+    **dict.fromkeys(losses.NUMBERS, "regression"),
 }
 
 
@@ -137,10 +137,11 @@ class Watch:
         if self._measure is None or scores is None:
             given = {"loss": loss, "unpenalised": unpenalised, "score": score}[self._known or "score"]
             return self._sign * np.asarray(given, np.float64)
-        if self._output == "identity":
+        P = losses.OUTPUTS[self._output](np, scores)
+        if self._output in losses.NUMBERS:
             unit = self._scale
-            found = self._measure(self._y * unit, np.asarray(scores, np.float64) * unit, self._weight)
+            found = self._measure(self._y * unit, np.asarray(P, np.float64) * unit, self._weight)
         else:
-            found = self._measure(self._y, losses.OUTPUTS[self._output](np, scores), self._weight)
+            found = self._measure(self._y, P, self._weight)
         # Of a network that has overflowed whatever was compared means nothing.
         return np.where(np.isfinite(loss), self._sign * found, np.nan)
