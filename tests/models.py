@@ -51,6 +51,11 @@ OF = {
         {"task": "regression", "class_names": NAMES[:1], "target": Scale(np.array([1e6]), np.array([3.0]))},
     ),
     "raw numbers": (3, {"task": "regression"}),
+    "counts": (
+        3,
+        {"task": "regression", "link": "log", "target": Scale(np.zeros(3), np.array([1e3, 0.1, 1.0]))},
+    ),
+    "raw counts": (1, {"task": "regression", "link": "log", "class_names": NAMES[:1]}),
 }
 """Outputs and the rest of a model, by what it predicts."""
 
@@ -81,6 +86,9 @@ def make(
             if not name.startswith("W"):
                 params[name] = (value + rng.uniform(0.0, 0.5, value.shape)).astype(dtype)
         drawn.append({name: value.astype(dtype) for name, value in params.items()})
+    if about.get("link") == "log":  # so that no exponential overflows
+        for params in drawn:
+            params[f"W{mlp.depth}"] *= np.array(0.05, dtype)
     images = {"image_shape": image_shape, "averaging": averaging}
     params = drawn[0] if networks is None else stack(np, drawn)
     fitted = transforms.fit(how, rows(50, seed=2), Device(), dtype)

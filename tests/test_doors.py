@@ -54,7 +54,8 @@ AT_THE_ESTIMATORS = {
     "epochs": "max_iter",
     "batch_size": "batch_size",
     "sampling": (None, PROTOCOL + ": every row once an epoch, in a new order by shuffle"),
-    "loss": (None, PROTOCOL + ": the class chooses it; the hinge has no probabilities"),
+    "loss": (None, PROTOCOL + ": of classes it follows; MLPRegressor has it, under scikit-learn's names"),
+    "standardize_target": (None, "of numbers alone: MLPRegressor has it, off as in scikit-learn"),
     "solver": "solver",
     "learning_rate": "learning_rate_init",
     "schedule": "learning_rate",
@@ -105,6 +106,7 @@ ONLY_THERE = {
     "warm_start": PROTOCOL,
     "nesterovs_momentum": "at the other doors a solver of its own",
     "early_stopping": "at the other doors validation rows are always there",
+    "max_fun": "of lbfgs, a solver of few rows, one network and no epochs: what a run is made of it has not",
     "beta_1": "at the other doors momentum",
     "callbacks": "at the other doors on_epoch",
 }
@@ -122,7 +124,7 @@ def test_the_table_has_every_setting_and_every_parameter():
     assert list(AT_THE_ESTIMATORS) == [f.name for f in dataclasses.fields(Config)]
     here = {name for name in AT_THE_ESTIMATORS.values() if isinstance(name, str)} | ONLY_THERE.keys()
     assert here == set(MLPClassifier().get_params())
-    assert here - {"class_weight"} | {"loss"} == set(MLPRegressor().get_params())
+    assert here - {"class_weight"} | {"loss", "standardize_target"} == set(MLPRegressor().get_params())
 
 
 def test_what_is_missing_has_its_reason():

@@ -188,7 +188,7 @@ class TwoLayerNet:
         Warns
         -----
         RuntimeWarning
-            The loss overflowed: training stopped there, at the last finite parameters.
+            The loss overflowed: training stopped there, and the parameters are those of the best epoch.
 
         Raises
         ------
@@ -215,7 +215,9 @@ class TwoLayerNet:
             for name, values in (("X", rows), ("X_val", rows_val)):
                 if not np.isfinite(float(xp.min(values)) + float(xp.max(values))):
                     raise InputError(f"{name} has a value that is no number or is infinite: drop such rows")
-            regime, hyper = Regime(num_iters, batch_size), Hyper(learning_rate, learning_rate_decay, reg)
+            # The original goes on for as long as there are numbers.
+            regime = Regime(num_iters, batch_size, explosion=np.inf)
+            hyper = Hyper(learning_rate, learning_rate_decay, reg)
             params = self.params
             if self._device.donates:  # the user may hold these arrays
                 params = divergence.copy(self._device, {"params": params})["params"]
@@ -234,7 +236,7 @@ class TwoLayerNet:
         if result.diverged_at:
             warnings.warn(
                 f"the loss overflowed: training diverged at iteration {result.diverged_at - 1} and stopped; "
-                "the last finite parameters are kept: lower the learning rate",
+                "the parameters of the best epoch before are kept: lower the learning rate",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -14,6 +14,7 @@ from xpnet.runs.model_file import load_model
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
+SLOW = ["--iterations", "5", "--learning-rate", "1e-9"]  # for numbers in the thousands
 QUICK = ["--ensemble", "1", "--hidden", "12", "--epochs", "10", "--batch-size", "10"]
 
 
@@ -218,7 +219,7 @@ def test_a_flag_goes_over_what_the_recipe_would_have(capsys):
 
 def test_no_recipe(capsys):
     argv = ["people.csv", "--target", "plan", "--ignore", "age", "city", "--recipe", "none", "--quiet"]
-    assert call(train.main, capsys, *argv, "--iterations", "5", "--out", "a") == (0, "", "")
+    assert call(train.main, capsys, *argv, *SLOW, "--out", "a") == (0, "", "")
     written = json.loads(Path("a/config.json").read_text())
     assert (written["solver"], written["ensemble"], written["preprocess"]) == ("sgd", 1, "mean")
 

@@ -33,7 +33,26 @@ def test_rows_without_a_target(kind, gap):
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"solver": "lbfgs"}, "'lbfgs' trains on all rows at once.*use 'adam' or 'sgd'"),
+        *(
+            (
+                {"solver": "lbfgs", name: value},
+                f"^solver 'lbfgs' takes all rows in .* one network: set {name}={neutral}, or use 'adam'$",
+            )
+            for name, value, neutral in (
+                ("ensemble", 2, "1"),
+                ("dropout", 0.1, "0.0"),
+                ("input_dropout", 0.1, "0.0"),
+                ("mixup", 0.4, "0.0"),
+                ("label_smoothing", 0.1, "0.0"),
+                ("ema", 0.9, "0.0"),
+                ("weight_decay", 0.1, "0.0"),
+                ("warmup", 0.1, "0.0"),
+                ("clip_norm", 1.0, "None"),
+                ("callbacks", print, "None"),
+            )
+        ),
+        ({"solver": "lbfgs", "norm": "batch"}, "no batches to normalise by: set norm='layer'"),
+        ({"max_fun": 0}, "max_fun must be 1 or more, not 0"),
         ({"solver": "newton"}, "solver must be one of 'sgd', .*'adam'.* not 'newton'"),
         ({"activation": "softmax"}, "activation must be one of 'relu', .*not 'softmax'"),
         ({"learning_rate": 0.1}, "learning_rate must be one of 'constant', .* not 0.1"),
@@ -128,7 +147,47 @@ def test_targets_that_mean_nothing():
         MLPClassifier().fit(X, X[:, 0])
     X, Y = classes("multilabel")
     refused("class_weight is for one label a row", lambda: MLPClassifier(class_weight="balanced").fit(X, Y))
-    refused("loss must be 'squared_error'", lambda: MLPRegressor(loss="poisson").fit(*numbers()))
+    X, y = numbers()
+    refused(
+        "loss must be one of 'squared_error', 'poisson', 'absolute_error', 'huber', not 'squared-error'; did",
+        lambda: MLPRegressor(loss="squared-error").fit(X, y),
+    )
+    refused("standardize_target must be", lambda: MLPRegressor(standardize_target="yes").fit(X, y))
+
+
+def test_targets_that_have_no_logarithm():
+    """Below 0 nowhere, not even to validate on; all 0 not in a whole `fit`, but in a part of the rows."""
+    X, y = numbers()
+    model = MLPRegressor(4, loss="poisson", max_iter=1)
+    text = "and the loss poisson takes numbers from 0 up: use 'squared_error'$"
+    y = np.abs(y)
+    wrong = np.where(np.arange(90) == 3, -1.5, y)
+    refused(f"^y holds -1.5 in row 3, {text}", lambda: model.fit(X, wrong))
+    refused(f"^y holds -1.5 in row 3, {text}", lambda: model.partial_fit(X, wrong))
+    refused(f"^y_val holds -1.5 in row 3, {text}", lambda: model.fit(X, y, X_val=X, y_val=wrong))
+    refused("^y is 0 in all rows, .* use 'squared_error'$", lambda: model.fit(X, 0 * y))
+    refused("^y is 0 in all rows", lambda: model.fit(X, np.c_[y, 0 * y]))
+    refused("^y is 0 in all rows", lambda: model.fit(X, y * (y > 1), y <= 1))
+    assert np.isfinite(model.partial_fit(X, 0 * y).predict(X)).all()
+
+
+def test_what_a_network_that_goes_on_cannot_change():
+    X, y = numbers()
+    model = fitted(MLPRegressor(4, max_iter=2, warm_start=True), X, np.abs(y))
+    refused(
+        "^standardize_target was False when the network was begun: leave it so, or fit a new estimator$",
+        lambda: model.set_params(standardize_target=True).fit(X, np.abs(y)),
+    )
+    refused("other units, output", lambda: model.set_params(loss="poisson").fit(X, np.abs(y)))
+
+
+def test_lbfgs_knows_no_parts_and_no_epochs():
+    X, y = classes("binary")
+    model = MLPClassifier(solver="lbfgs")
+    assert not hasattr(model, "partial_fit")
+    assert hasattr(model.set_params(solver="adam"), "partial_fit")
+    model.set_params(solver="lbfgs")
+    refused("no epochs to choose from: leave out X_val", lambda: model.fit(X, y, X_val=X, y_val=y))
 
 
 def test_validation_rows_that_mean_nothing():

@@ -9,6 +9,7 @@ from layers import NETS, each, nets_shapes, seeds, sizes
 
 from xpnet.nn.losses import (
     FEW,
+    HUBER_DELTA,
     LOSSES,
     OF_OUTPUTS,
     find,
@@ -324,7 +325,29 @@ def squared_definition(scores, T):
     return ((scores - T) ** 2).sum(axis=1).mean() / 2, (scores - T) / len(T)
 
 
-OF_OUTPUTS_DEFINITIONS = {"logistic": logistic_definition, "squared-error": squared_definition}
+def absolute_definition(scores, T):
+    return np.abs(scores - T).sum(axis=1).mean(), np.sign(scores - T) / len(T)
+
+
+def huber_definition(scores, T):
+    d = scores - T
+    near = np.abs(d) <= HUBER_DELTA
+    loss = np.where(near, d**2 / 2, HUBER_DELTA * (np.abs(d) - HUBER_DELTA / 2))
+    return loss.sum(axis=1).mean(), np.where(near, d, HUBER_DELTA * np.sign(d)) / len(T)
+
+
+def poisson_definition(scores, T):
+    P = np.exp(scores)
+    return (T * np.log(T / P) - T + P).sum(axis=1).mean(), (P - T) / len(T)
+
+
+OF_OUTPUTS_DEFINITIONS = {
+    "logistic": logistic_definition,
+    "squared-error": squared_definition,
+    "absolute-error": absolute_definition,
+    "huber": huber_definition,
+    "poisson": poisson_definition,
+}
 
 every_loss_of_outputs = pytest.mark.parametrize("name", list(OF_OUTPUTS))
 
@@ -363,6 +386,29 @@ def test_losses_of_outputs_by_finite_differences(name, nets):
             return float(np.sum(OF_OUTPUTS[name](np, p["scores"], T, w)[0]))
 
         check_gradient(loss, {"scores": scores}, {"scores": OF_OUTPUTS[name](np, scores, T, w)[1]}, rng)
+
+
+def test_losses_of_outputs_at_their_kinks(device, dtype, assert_close):
+    """The target met, a distance of 1 and beyond; a count of 0, of which the logarithm is never taken."""
+    scores = device.put(np.array([[0.0, 1.0, -3.0]]), dtype)
+    target = device.put(np.zeros((1, 3)), dtype)
+    expected = {
+        "absolute-error": (4.0, [[0.0, 1.0, -1.0]]),
+        "huber": (0.5 + 2.5, [[0.0, 1.0, -1.0]]),
+        "poisson": (1.0 + np.e + np.exp(-3.0), [[1.0, np.e, np.exp(-3.0)]]),
+    }
+    for name, (value, gradient) in expected.items():
+        loss, dscores = find(name)(device.xp, scores, target)
+        assert_close(loss, value)
+        assert_close(dscores, gradient)
+
+
+def test_what_the_losses_of_numbers_are_least_at():
+    """Of one score for all rows: the mean, the median, the logarithm of the mean."""
+    T = np.array([[0.0], [0.5], [10.0]])
+    for name, least in (("squared-error", 3.5), ("absolute-error", 0.5), ("poisson", np.log(3.5))):
+        _, dscores = find(name)(np, np.full((3, 1), least), T)
+        np.testing.assert_allclose(dscores.sum(), 0.0, atol=1e-12)
 
 
 def test_one_output_is_the_cross_entropy_of_two_classes():

@@ -67,7 +67,7 @@ DAMAGES = {
     "another seed": change(b'seed\\": 1', b'seed\\": 2'),
     "another type": change(b"I64", b"U64"),
     "another name": change(b"state/params/b1", b"state/params/b9"),
-    "another format": change(b'format\\": 2', b'format\\": 1'),
+    "another format": change(b'format\\": 3', b'format\\": 1'),
 }
 
 

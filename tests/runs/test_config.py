@@ -492,6 +492,7 @@ def of_computation():
     }
     skipped |= {"monitor", "patience", "min_delta", "max_time", "checkpoint_every", "resume"}  # how long
     skipped |= {"class_weight"}  # which mixup cannot have
+    skipped |= {"standardize_target"}  # of numbers alone
     skipped |= {*READING} - {"task"}  # of data of one's own
     return {f.name: default_of(f) for f in dataclasses.fields(Config) if f.name not in skipped}
 

@@ -183,7 +183,7 @@ def test_halving_joins_networks_with_and_without_an_average(tmp_path, emas, max_
 # Networks that diverge
 
 # With a learning rate of 1 every step multiplies the weights by about -reg, so the penalty leaves the
-# range of float64 after 52, 26, 13 and 6 of the 60 steps: in the last epochs, the middle, the first.
+# range of float64 after 52, 26, 13 and 6 of the 60 steps; what is beyond all measure comes sooner.
 CALM, BURSTS = 1e-2, (1e3, 1e6, 1e12, 1e25)
 regs = st.lists(st.sampled_from([CALM, *BURSTS]), min_size=2, max_size=5)
 
@@ -205,7 +205,7 @@ def test_a_network_that_diverges_is_frozen_as_it_is_alone(regs):
         assert (
             row["status"] == single.summary["status"] == ("finished" if regs[number] == CALM else "diverged")
         )
-        assert row["steps"] == np.isfinite(single.result.history.losses).sum()
+        assert row["steps"] == (single.diverged_at - 1 if single.diverged_at else 60)
         assert_same(trained.params, single.model.params)
         assert all(np.isfinite(value).all() for value in trained.params.values())
         # All that is said of it, its curve included, is the same as from a stack of its own.

@@ -53,6 +53,7 @@ class Estimator(Fitting):
     beta_2: float = 0.999
     epsilon: float = 1e-8
     n_iter_no_change: float = 10
+    max_fun: int = 15000
     device: str = "cpu"
     backend: str = "auto"
     dtype: str | None = None
@@ -120,6 +121,8 @@ class Estimator(Fitting):
         """
         if (X_val is None) != (y_val is None):
             raise InputError("validation takes both: give X_val and y_val, or neither")
+        if X_val is not None and self.solver == "lbfgs":
+            raise InputError("solver 'lbfgs' has no epochs to choose from: leave out X_val and y_val")
         return self._fit(X, y, sample_weight, None if X_val is None else (X_val, y_val))
 
     def _fit(
@@ -165,19 +168,21 @@ class Estimator(Fitting):
         mlp = self._network(how.output_features(X.shape[1]), target, fresh)
         if fresh:
             self._begin(mlp, dtype)
-        if given is None and self.early_stopping:
-            rows, validation = self._set_aside(rows)
-        if validation is not None:
-            validation = validation._replace(weight=self._weights(validation, rows))
-        rows = rows._replace(weight=self._weights(rows, rows))
-        count = rows.X.shape[0]
-        size = min(200 if self.batch_size == "auto" else int(self.batch_size), count)
-        if self.batch_size != "auto" and size < int(self.batch_size):
-            warnings.warn(
-                f"batch_size {self.batch_size} is clipped to the {size} training rows", stacklevel=3
-            )
         self._mlp, self._how = mlp, how
         try:
+            if given is None and self.early_stopping and self.solver != "lbfgs":  # which has no epochs
+                rows, validation = self._set_aside(rows)
+            rows = self._standardised(rows, fresh, incremental)
+            if validation is not None:
+                validation = self._standardised(validation, False, incremental, "y_val")
+                validation = validation._replace(weight=self._weights(validation, rows))
+            rows = rows._replace(weight=self._weights(rows, rows))
+            count = rows.X.shape[0]
+            size = min(200 if self.batch_size == "auto" else int(self.batch_size), count)
+            if self.batch_size != "auto" and size < int(self.batch_size) and self.solver != "lbfgs":
+                warnings.warn(
+                    f"batch_size {self.batch_size} is clipped to the {size} training rows", stacklevel=3
+                )
             if validation is not None:
                 monitors.check(
                     monitor, self._task()[0], validation.target, validation.weight, called="monitor"
@@ -196,7 +201,7 @@ class Estimator(Fitting):
 
     def _drop(self) -> None:
         """Forget the network, and what goes on with it from call to call."""
-        for name in ("coefs_", "_pace", "_settled", "_noise"):
+        for name in ("coefs_", "_pace", "_settled", "_noise", "_target"):
             self.__dict__.pop(name, None)
 
     # What classifier and regressor do differently
@@ -212,6 +217,10 @@ class Estimator(Fitting):
     @abstractmethod
     def _weights(self, rows: Rows, training: Rows) -> NDArray[np.float64] | None:
         """Return the weights of rows times those of their classes in training; None for all the same."""
+
+    def _standardised(self, rows: Rows, fresh: bool, incremental: bool, what: str = "y") -> Rows:  # noqa: ARG002
+        """Return rows with their targets as the network has them; ``fresh``: learn from them how."""
+        return rows
 
     @abstractmethod
     def _outputs(self, target: NDArray[Any]) -> tuple[int, str]:
@@ -230,14 +239,20 @@ class Estimator(Fitting):
         mlp = MLP(sizes, self.activation, self.norm, self.residual)  # type: ignore[arg-type]  # checked
         if fresh:
             self.n_outputs_, self.out_activation_, self.n_layers_ = outputs, out_activation, len(sizes)
-        elif (self._mlp, self._how, self.coefs_[0].ndim > 2 and len(self.coefs_[0])) != (
+        elif (
+            self._mlp,
+            self._how,
+            self.coefs_[0].ndim > 2 and len(self.coefs_[0]),
+            self.out_activation_,
+        ) != (
             mlp,
             settings.preprocessing_of(self.get_params(deep=False)),
             self.ensemble > 1 and self.ensemble,
+            out_activation,
         ):
             raise InputError(
                 f"the fitted layers are {self._mlp.sizes}, but parameters and data make {sizes} with other "
-                "units, preprocessing or ensemble: set warm_start=False, or fit a new estimator"
+                "units, output, preprocessing or ensemble: set warm_start=False, or fit a new estimator"
             )
         return mlp
 
@@ -281,7 +296,16 @@ class Estimator(Fitting):
         how = self._how
         fitted = {"mean": np.zeros(self.n_features_in_)} if how.kind == "none" else self._fitted
         task, names = self._task()
-        return Model(self._mlp, self._params(), how, fitted, tuple(map(str, names)), task=task)
+        return Model(
+            self._mlp,
+            self._params(),
+            how,
+            fitted,
+            tuple(map(str, names)),
+            task=task,
+            target=self._target,
+            link="log" if self.out_activation_ == "exp" else "identity",
+        )
 
     def _scores(self, X: Any) -> NDArray[Any]:
         """Return the scores ``(rows, outputs)`` of new rows."""
@@ -289,7 +313,9 @@ class Estimator(Fitting):
         X = inputs.checked(self, X, reset=False)
         inputs.check_size(X, self.coefs_[0].dtype)
         device = inputs.device_or_cpu(self.device, self.backend, self.precision)
-        return np.asarray(model.scores(X, device), self.coefs_[0].dtype)
+        # Numbers in units of a target are float64: float32 would lose a deviation small against the mean.
+        dtype = self.coefs_[0].dtype if self._target is None else np.float64
+        return np.asarray(model.scores(X, device), dtype)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -14,7 +14,7 @@ from xpnet.data.weights import by_class, weighted
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
 from xpnet.estimator.base import Estimator
-from xpnet.estimator.fitting import Rows
+from xpnet.estimator.fitting import Rows, stochastic
 from xpnet.typing import Task
 
 __all__ = ["MLPClassifier"]
@@ -39,7 +39,9 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         Of the hidden layers: relu, tanh, logistic, identity; leaky-relu, gelu or silu.
     solver
         adam or sgd; adamw, rmsprop, adagrad or lion; also momentum or nesterov, which are sgd with the one or
-        the other momentum; not lbfgs.
+        the other momentum. lbfgs, for few rows: all of them in each step of SciPy's L-BFGS-B, of one network,
+        without what draws or averages. Then ``tol`` is the largest slope left, ``max_iter`` counts steps, and
+        ``early_stopping`` means nothing, all as in scikit-learn.
     alpha
         Strength of the L2 penalty. A batch of ``n`` rows has the loss ``mean(loss) + alpha / 2 / n · ΣW²``,
         so it is the ``reg`` of `xpnet.nn.backprop.penalty` times the rows of a batch.
@@ -52,8 +54,8 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         Learning rate, the highest of its schedule.
     power_t
         After ``t`` rows "invscaling" is ``learning_rate_init / (t + 1) ** power_t``.
-    max_iter
-        Most epochs: passes over all rows.
+    max_iter, max_fun
+        Most epochs: passes over all rows. Of lbfgs, most evaluations of the loss, too.
     shuffle
         Whether each epoch takes the rows in a new order.
     random_state
@@ -158,6 +160,7 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
 
     class_weight: Mapping[Any, float] | str | None = None
 
+    @stochastic  # type: ignore[untyped-decorator]  # scikit-learn has no types
     def partial_fit(
         self, X: Any, y: Any, sample_weight: ArrayLike | None = None, classes: ArrayLike | None = None
     ) -> Self:
@@ -262,6 +265,9 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         return weighted(
             factors, _labels(rows), rows.weight, "rows" if rows is training else "validation rows"
         )
+
+    def _loss(self) -> str:
+        return "cross-entropy" if self.out_activation_ == "softmax" else "logistic"
 
     def _outputs(self, target: NDArray[Any]) -> tuple[int, str]:
         return (target.shape[1], "logistic") if target.ndim == 2 else (len(self.classes_), "softmax")

@@ -3,12 +3,14 @@
 import math
 import signal
 import warnings
+from abc import abstractmethod
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.metaestimators import available_if
 
 from xpnet.data import transforms
 from xpnet.data.batches import batches_per_epoch
@@ -16,20 +18,29 @@ from xpnet.data.feed import Feed, HostRows
 from xpnet.data.weights import unit_of
 from xpnet.device import Device
 from xpnet.estimator import settings
-from xpnet.estimator.notes import Callbacks, Notes
+from xpnet.estimator.lbfgs import minimise
+from xpnet.estimator.notes import Callbacks, Notes, tell
 from xpnet.estimator.pace import Pace, Settled
 from xpnet.nn import backprop
 from xpnet.nn.mlp import MLP, init
 from xpnet.training.interrupt import StopSignals
 from xpnet.training.loop import Fit, fit
+from xpnet.training.scale import Scale
 from xpnet.training.scorers import Scoring
 from xpnet.training.step import initial_state
 from xpnet.typing import Params, State
 
-__all__ = ["Fitting", "Rows"]
+__all__ = ["Fitting", "Rows", "stochastic"]
 
-LOSS_OF = {"softmax": "cross-entropy", "logistic": "logistic", "identity": "squared-error"}
-"""The loss, by what makes predictions of scores."""
+
+def _is_stochastic(estimator: Any) -> bool:
+    if isinstance(estimator.solver, str) and estimator.solver == "lbfgs":
+        raise AttributeError("partial_fit is of solvers that take batches, which lbfgs does not: use fit")
+    return True
+
+
+stochastic: Any = available_if(_is_stochastic)
+"""Makes a method there, as scikit-learn has it, only of solvers that take rows in batches."""
 
 
 class Rows(NamedTuple):
@@ -60,6 +71,11 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     n_outputs_: int
     out_activation_: str
     _settled: Settled
+    _target: Scale | None = None
+
+    @abstractmethod
+    def _loss(self) -> str:
+        """Return the name in `xpnet.nn.losses` of what is minimised."""
 
     def _begin(self, mlp: MLP, dtype: str) -> None:
         """Draw the first weights, and begin what goes on from call to call.
@@ -107,13 +123,14 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     ) -> None:
         """Train on rows, and set the fitted attributes."""
         parameters = self.get_params(deep=False)
+        if self.solver == "lbfgs":
+            self._train_at_once(device, mlp, rows)
+            return
         count = rows.X.shape[0]
         per_epoch = batches_per_epoch(count, batch_size, "all")
         epochs = 1 if incremental else int(self.max_iter)
         hyper = settings.hyper_of(parameters, unit_of(rows.weight))
-        regime = settings.regime_of(
-            parameters, epochs * per_epoch, batch_size, LOSS_OF[self.out_activation_], monitor
-        )
+        regime = settings.regime_of(parameters, epochs * per_epoch, batch_size, self._loss(), monitor)
         if not incremental:
             self._memory, self._updates = {}, 0
         watched = None
@@ -152,6 +169,7 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
                 sources=lambda stream, _epoch: sources[stream],
                 schedule=self._pace,
                 stopping=self._settled,
+                target=self._target,
                 updates=self._updates,
                 on_epoch=note.on_epoch,
                 on_fit=None if self.callbacks is None else told.on_fit,
@@ -177,6 +195,34 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
                 "n_iter_no_change=float('inf') to train for so many on purpose",
                 ConvergenceWarning,
                 stacklevel=4,
+            )
+
+    def _train_at_once(self, device: Device, mlp: MLP, rows: Rows) -> None:
+        """Train by L-BFGS-B, and set the fitted attributes."""
+        self.best_loss_ = self.validation_scores_ = self.best_validation_score_ = None
+        self._memory, self._updates = {}, 0
+        with StopSignals(signal.SIGINT) as signals, signals.listening(), device.active():
+            found = minimise(
+                device,
+                mlp,
+                {name: np.asarray(value, np.float64) for name, value in self._params().items()},
+                self._feed(device, rows),
+                loss=self._loss(),
+                dtype=str(self.coefs_[0].dtype),
+                reg=self.alpha / unit_of(rows.weight),
+                tol=self.tol,
+                max_iter=self.max_iter,
+                max_fun=self.max_fun,
+                max_time=self.max_time,
+                should_stop=lambda: signals.received is not None,
+                on_step=tell if self.verbose else None,
+            )
+        self._set_params({name: value.astype(self.coefs_[0].dtype) for name, value in found.params.items()})
+        self.n_iter_, self.loss_ = found.steps, found.loss
+        self.loss_curve_ = [*self.loss_curve_, *found.losses]
+        if found.problem:
+            warnings.warn(
+                f"lbfgs {found.problem}", ConvergenceWarning if found.is_early else UserWarning, stacklevel=5
             )
 
     def _feed(self, device: Device, rows: Rows) -> Feed:

@@ -10,7 +10,12 @@ from xpnet.device import Device
 from xpnet.training.history import History
 from xpnet.training.loop import Fit
 
-__all__ = ["Callbacks", "Notes"]
+__all__ = ["Callbacks", "Notes", "tell"]
+
+
+def tell(number: int, loss: float) -> None:
+    """Print the loss after an epoch, or a step of lbfgs, in scikit-learn's words."""
+    print(f"Iteration {number}, loss = {loss:.8f}")
 
 
 class Notes:
@@ -43,7 +48,7 @@ class Notes:
             values = fitting.history_.setdefault(name, [math.nan] * before)
             values.append(measured.get(name, math.nan))
         if fitting.verbose:
-            print(f"Iteration {fitting.n_iter_}, loss = {fitting.loss_:.8f}")
+            tell(fitting.n_iter_, fitting.loss_)
             if self._validates:
                 print(f"Validation score: {measured['val_score']:f}")
 

@@ -48,7 +48,7 @@ SCHEDULES = ("constant", "invscaling", "adaptive", "cosine", "one-cycle")
 """The values of ``learning_rate``: scikit-learn's, then schedules that need no more."""
 
 _KINDS = {
-    "solver": Kind(str, tuple(SOLVERS)),
+    "solver": Kind(str, (*SOLVERS, "lbfgs")),
     "activation": Kind.of(Activation),
     "learning_rate": Kind(str, SCHEDULES),
     "dtype": Kind(str, ("float32", "float64")),
@@ -67,7 +67,7 @@ _RANGES: dict[tuple[type, Range], tuple[str, ...]] = {
     (float, POSITIVE): ("learning_rate_init", "epsilon", "clip_norm", "max_time"),
     (float, between(0, 1)): ("momentum",),
     (float, BELOW_ONE): (*_BELOW_ONE, "validation_fraction"),
-    (int, COUNT): ("max_iter", "n_iter_no_change", "batch_size", "ensemble", "components"),
+    (int, COUNT): ("max_iter", "n_iter_no_change", "batch_size", "ensemble", "components", "max_fun"),
 }
 _ALSO: dict[str, Any] = {
     "batch_size": "auto",
@@ -75,6 +75,16 @@ _ALSO: dict[str, Any] = {
     **dict.fromkeys(("clip_norm", "components", "dtype", "init", "max_time")),
 }
 """A value that a parameter may have besides those."""
+
+_NOT_OF_LBFGS: dict[str, Any] = {
+    "ensemble": 1,
+    "callbacks": None,
+    "clip_norm": None,
+    **dict.fromkeys(
+        ("dropout", "input_dropout", "label_smoothing", "mixup", "weight_decay", "ema", "warmup"), 0.0
+    ),
+}
+"""What does nothing with lbfgs, or would make another loss of each step; and the value that leaves it out."""
 
 
 def check(parameters: dict[str, Any]) -> None:
@@ -86,11 +96,6 @@ def check(parameters: dict[str, Any]) -> None:
         A value out of its range, or a name that is none.
     """
     _check_callbacks(parameters["callbacks"])
-    if isinstance(parameters["solver"], str) and parameters["solver"] == "lbfgs":
-        raise InputError(
-            "solver 'lbfgs' trains on all rows at once, which xpnet does not: use 'adam' or 'sgd', or "
-            "sklearn.neural_network.MLPClassifier for data sets so small"
-        )
     for name, kind in _KINDS.items():
         _check_value(name, parameters[name], kind)
     for (item, allowed), names in _RANGES.items():
@@ -99,11 +104,25 @@ def check(parameters: dict[str, Any]) -> None:
     hidden_sizes(parameters["hidden_layer_sizes"])
     monitor_of(parameters)
     preprocessing_of(parameters)
+    if parameters["solver"] == "lbfgs":
+        _check_lbfgs(parameters)
     if parameters["warmup"] and pace_of(parameters):
         raise InputError(
             f"warmup does not go with learning_rate={parameters['learning_rate']!r}, which reacts to the "
             "epochs: use 'constant', 'cosine' or 'one-cycle'"
         )
+
+
+def _check_lbfgs(parameters: dict[str, Any]) -> None:
+    """Refuse what takes batches, epochs or several networks: lbfgs takes steps on all rows."""
+    for name, neutral in _NOT_OF_LBFGS.items():
+        if parameters[name] != neutral:
+            raise InputError(
+                f"solver 'lbfgs' takes all rows in each step of one network: set {name}={neutral!r}, or use "
+                "'adam'"
+            )
+    if parameters["norm"] == "batch":
+        raise InputError("solver 'lbfgs' has no batches to normalise by: set norm='layer', or use 'adam'")
 
 
 def check_precision(parameters: dict[str, Any], dtype: str) -> None:

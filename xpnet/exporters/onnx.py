@@ -212,6 +212,8 @@ def _outputs(graph: Graph, model: Model, x: str) -> list[tuple[str, Any, list[An
         P = graph.node("Softmax", x, axis=-1)
     elif model.output == "logistic":
         P = graph.node("Sigmoid", x)
+    elif model.output == "exp":
+        P = graph.node("Exp", x)
     if model.networks is not None:
         P = graph.node("ReduceMean", P, graph.constant("networks_axis", [0]), keepdims=0)
     if views is not None:

@@ -65,8 +65,17 @@ AVERAGES = {
     "softmax": (".softmax(-1)", ".log()"),
     "logistic": (".sigmoid()", ".logit()"),
     "identity": ("", ""),
+    "exp": (".exp()", ""),
 }
 """What stands for OUTPUT and SCORES by the output of the model: from scores to what is averaged, and back."""
+
+EXP = '''\
+class Exp(nn.Module):
+    """Numbers, from their logarithms."""
+
+    def forward(self, x):
+        return x.exp()
+'''
 
 IN_UNITS = '''\
 class InUnits(nn.Module):
@@ -139,7 +148,7 @@ def source_of(model: Model, path: Path) -> str:
     made = _module_of(model).source
     output, scores = AVERAGES[model.output]
     averaged = AVERAGED.replace("OUTPUT", output).replace("SCORES", scores)
-    known = {"Residual": RESIDUAL, "Averaged": averaged, "InUnits": IN_UNITS}
+    known = {"Residual": RESIDUAL, "Averaged": averaged, "Exp": EXP, "InUnits": IN_UNITS}
     classes = [text for name, text in known.items() if name in made]
     lines = ["import torch", "from safetensors.torch import load_file", "from torch import nn", "", ""]
     lines += [line for text in classes for line in [*text.splitlines(), "", ""]]
@@ -184,7 +193,7 @@ def _module_of(model: Model) -> _Module:
         # A batch norm without parameters, and with variances of 1, subtracts the mean.
         source = f"nn.BatchNorm1d({model.num_features}, eps=0.0, affine=False)"
         before.append(_Module(source, _statistics(first.mean, np.ones_like(first.mean))))
-    after = []
+    after = [_Module("Exp()")] if model.output == "exp" and not model.is_averaged else []
     if model.target is not None:
         source = f"InUnits({model.mlp.sizes[-1]})"
         after.append(_Module(source, model.target._asdict(), dtype=np.float64))

@@ -187,9 +187,16 @@ def penalty(xp: Namespace, mlp: MLP, params: Params, reg: Array | float) -> Arra
 
 
 def loss_and_grads(
-    xp: Namespace, mlp: MLP, params: Params, x: Array, y: Array, reg: Array | float = 0.0
+    xp: Namespace,
+    mlp: MLP,
+    params: Params,
+    x: Array,
+    y: Array,
+    reg: Array | float = 0.0,
+    kind: str = "cross-entropy",
+    weight: Array | None = None,
 ) -> tuple[Array, Params]:
-    """Return the regularised cross-entropy of a batch, as at evaluation, and its gradients.
+    """Return the regularised loss of a batch, as at evaluation, and its gradients.
 
     Parameters
     ----------
@@ -199,6 +206,8 @@ def loss_and_grads(
         As ``target`` for `loss`.
     reg
         Strength of the L2 penalty (`penalty`), a float or ``(*nets,)``.
+    kind, weight
+        As for `loss`.
 
     Returns
     -------
@@ -207,7 +216,7 @@ def loss_and_grads(
     grads : Params
         In the shapes of ``params``.
     """
-    value, pullback = loss(xp, mlp, params, x, y)
+    value, pullback = loss(xp, mlp, params, x, y, kind=kind, weight=weight)
     grads = pullback(None)
     reg = _plain(reg)
     per_network = reg if isinstance(reg, float) else reg[..., None, None]

@@ -20,15 +20,20 @@ from typing import TypeAlias
 from xpnet.typing import Array, Namespace
 
 __all__ = [
+    "HUBER_DELTA",
     "LOSSES",
+    "NUMBERS",
     "OF_OUTPUTS",
     "OUTPUTS",
     "OUTPUT_OF",
+    "absolute_error",
     "find",
+    "huber",
     "logistic",
     "logistic_cross_entropy",
     "multiclass_hinge",
     "one_hot",
+    "poisson_deviance",
     "smooth",
     "softmax",
     "softmax_cross_entropy",
@@ -37,6 +42,9 @@ __all__ = [
 
 FEW = 64
 """Classes up to which a sum over them is faster one class after the other, all rows of the batch at once."""
+
+HUBER_DELTA = 1.0
+"""Distance up to which `huber` is squared, in units of the target as the network has it."""
 
 Loss: TypeAlias = Callable[..., tuple[Array, Array]]
 """``loss(xp, scores, target, weight=None)`` returns ``(loss, dscores)``, all of it as said above."""
@@ -177,6 +185,48 @@ def squared_error(
     return _mean(xp, 0.5 * distance * distance, distance, weight)
 
 
+def absolute_error(
+    xp: Namespace, scores: Array, target: Array, weight: Array | None = None
+) -> tuple[Array, Array]:
+    """Return the mean, over the rows, of the distance to the target, and its gradient.
+
+    The loss of one row is ``Σ_j |s_j - t_j|``, its derivative by ``s_j`` is the sign of ``s_j - t_j``, 0
+    where the target is met. It is least where each score is the median of the targets.
+    """
+    distance = scores - target
+    sign = xp.astype(distance > 0, scores.dtype) - xp.astype(distance < 0, scores.dtype)
+    return _mean(xp, xp.abs(distance), sign, weight)
+
+
+def huber(xp: Namespace, scores: Array, target: Array, weight: Array | None = None) -> tuple[Array, Array]:
+    """Return the mean, over the rows, of Huber's loss, and its gradient.
+
+    Squared near the target and linear far from it (Huber 1964, doi:10.1214/aoms/1177703732): with ``d = s -
+    t`` and ``δ`` = `HUBER_DELTA`, the loss of one score is ``d² / 2`` where ``|d| <= δ``, else
+    ``δ (|d| - δ / 2)``, and its derivative is ``d``, cut off at ``-δ`` and ``δ``. With the cut-off ``c`` both
+    cases are ``c (d - c / 2)``.
+    """
+    distance = scores - target
+    cut = xp.where(distance > HUBER_DELTA, HUBER_DELTA, distance)
+    cut = xp.where(distance < -HUBER_DELTA, -HUBER_DELTA, cut)
+    return _mean(xp, cut * (distance - 0.5 * cut), cut, weight)
+
+
+def poisson_deviance(
+    xp: Namespace, scores: Array, target: Array, weight: Array | None = None
+) -> tuple[Array, Array]:
+    """Return half the mean Poisson deviance of ``exp(scores)``, and its gradient.
+
+    Scores are logarithms of the predictions, targets 0 or more. The loss of one score ``s`` of target ``t``
+    is ``t log(t / exp(s)) - t + exp(s)``, where ``0 log 0 = 0``, and its derivative ``exp(s) - t``: the
+    logarithm is the link that leaves no other factor (McCullagh and Nelder 1989, ch. 2).
+    """
+    predicted = xp.exp(scores)
+    counted = target > 0
+    of_target = xp.where(counted, target * xp.log(xp.where(counted, target, 1.0)), 0.0) - target
+    return _mean(xp, of_target - target * scores + predicted, predicted - target, weight)
+
+
 def _mean(xp: Namespace, loss: Array, dscores: Array, weight: Array | None) -> tuple[Array, Array]:
     """Return the mean over rows of their losses ``(*nets, batch, …)``, and of their gradients: consumed."""
     if weight is None:
@@ -214,6 +264,9 @@ LOSSES: Mapping[str, Loss] = {
 OF_OUTPUTS: Mapping[str, Loss] = {
     "logistic": logistic_cross_entropy,
     "squared-error": squared_error,
+    "absolute-error": absolute_error,
+    "huber": huber,
+    "poisson": poisson_deviance,
 }
 """Every loss whose target is a number for each output, by its name."""
 
@@ -223,15 +276,22 @@ OUTPUTS: Mapping[str, Callable[[Namespace, Array], Array]] = {
     "logistic": _sigmoid,
     "not-logistic": lambda xp, scores: _sigmoid(xp, -scores),
     "identity": lambda _xp, scores: scores,
+    "exp": lambda xp, scores: xp.exp(scores),
 }
 """What makes predictions of scores, by name: of one class a row, of each label by itself, that it is not
-(which keeps the digits that 1 - P loses), of numbers."""
+(which keeps the digits that 1 - P loses), of numbers, of numbers above 0."""
+
+NUMBERS = ("identity", "exp")
+"""Those of `OUTPUTS` that predict numbers."""
 
 OUTPUT_OF = {
     "cross-entropy": "softmax",
     "hinge": "softmax",
     "logistic": "logistic",
     "squared-error": "identity",
+    "absolute-error": "identity",
+    "huber": "identity",
+    "poisson": "exp",
 }
 """The name in `OUTPUTS` by that of the loss."""
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.files import replacing
+from xpnet.training.divergence import Sane
 from xpnet.training.history import History, Row
 from xpnet.training.loop import Fit
 from xpnet.training.stopping import Best
@@ -29,7 +30,7 @@ __all__ = ["Checkpoints"]
 KEPT = 2
 """Checkpoints of a run that are kept."""
 
-FORMAT = 2
+FORMAT = 3
 
 NAME = re.compile(r"checkpoint-\d{9}\.safetensors")
 
@@ -154,7 +155,8 @@ def _remove(paths: Iterable[Path]) -> None:
 def _states(fit: Fit) -> list[tuple[str, State]]:
     """Return the states that a run has to go on from, by what they are of."""
     best = [] if fit.best is None else [("best", fit.best.state)]
-    return [("state", fit.state), ("last_finite", fit.last_finite), *best]
+    sane = [] if fit.sane is None else [("sane", fit.sane.state)]
+    return [("state", fit.state), *sane, *best]
 
 
 def _arrays(fit: Fit, device: Device) -> dict[str, NDArray[Any]]:
@@ -167,6 +169,8 @@ def _arrays(fit: Fit, device: Device) -> dict[str, NDArray[Any]]:
     }
     if fit.best is not None:
         arrays |= {"best_value": fit.best.value, "best_epoch": fit.best.epoch}
+    if fit.sane is not None:
+        arrays["sane_value"] = fit.sane.value
     # A column keeps its dtype: a mean over networks of other floats would have other last bits.
     arrays |= {
         f"rows/{name}": np.stack([np.asarray(getattr(row, name)) for row in fit.history.rows])
@@ -198,7 +202,7 @@ def _fit(description: Mapping[str, Any], tensors: dict[str, NDArray[Any]], devic
     def put(value: NDArray[Any]) -> Array:
         return device.xp.asarray(device.put(value), copy=True)  # training will consume it
 
-    states: dict[str, State] = {"state": {}, "last_finite": {}, "best": {}}
+    states: dict[str, State] = {"state": {}, "sane": {}, "best": {}}
     with device.active():
         for key, value in tensors.items():
             which, _, rest = key.partition("/")
@@ -208,6 +212,7 @@ def _fit(description: Mapping[str, Any], tensors: dict[str, NDArray[Any]], devic
     best = None
     if states["best"]:
         best = Best(states["best"], tensors["best_value"], tensors["best_epoch"])
+    sane = Sane(states["sane"], tensors["sane_value"]) if states["sane"] else None
     columns = [tensors[f"rows/{name}"] for name in Row._fields]
     rows = [
         Row._make(v.item() if v.ndim == 0 else v for v in map(np.asarray, row))
@@ -221,7 +226,7 @@ def _fit(description: Mapping[str, Any], tensors: dict[str, NDArray[Any]], devic
         tensors["stopped_at"],
         best,
         int(description["epoch"]),
-        states["last_finite"],
+        sane,
     )
 
 

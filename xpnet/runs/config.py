@@ -130,10 +130,22 @@ class Config:
         "replacement",
         "batches drawn with replacement; from a new shuffle each epoch; or of all rows, the last one smaller",
     )
-    loss: Literal["auto", "cross-entropy", "hinge", "logistic", "squared-error"] = _training(
+    loss: Literal[
+        "auto",
+        "cross-entropy",
+        "hinge",
+        "logistic",
+        "squared-error",
+        "absolute-error",
+        "huber",
+        "poisson",
+    ] = _training(
         "auto",
         "what is minimised: by default cross-entropy of classes, logistic of several labels a row, "
         "squared-error of numbers",
+    )
+    standardize_target: bool = _training(
+        True, "train on numbers less their mean and over their deviation, and undo it in predictions"
     )
     solver: Literal["sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "lion"] = _training(
         "sgd", "how gradients change parameters", common=True
@@ -409,6 +421,6 @@ class Config:
 LOSSES_OF: Mapping[Task, tuple[str, ...]] = {
     "classification": ("cross-entropy", "hinge"),
     "multilabel": ("logistic",),
-    "regression": ("squared-error",),
+    "regression": ("squared-error", "absolute-error", "huber", "poisson"),
 }
 """The losses that each task may be trained by, the usual one first."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from xpnet.datasets import Dataset
 from xpnet.device import Device, cores, one_blas_thread, small_products
+from xpnet.nn import losses
 from xpnet.runs.config import Config
 from xpnet.runs.members import train_apart
 from xpnet.runs.networks import schedule_of, train
@@ -192,6 +193,7 @@ def record(
         labels=data.labels,
         target=prepared.target,
         columns=data.columns,
+        link="log" if losses.OUTPUT_OF[config.loss_of(data.task)] == "exp" else "identity",
     )
     if measured is None:
         plain = replace(model, averaging="none")

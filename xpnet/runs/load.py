@@ -96,6 +96,8 @@ def _settings_of(model: Model) -> Config:
         fit_rows=how.fit_rows,
         bins=how.bins,
         averaging=model.averaging,
+        loss="poisson" if model.link == "log" else "auto",
+        standardize_target=model.task != "regression" or model.target is not None,
         dtype=model.dtype,  # type: ignore[arg-type]  # one of the two, as the file was checked
     )
 

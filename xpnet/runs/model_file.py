@@ -21,7 +21,7 @@ from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.nn.mlp import MLP
 from xpnet.training.intervals import Calibration
-from xpnet.training.model import Model, check_outputs
+from xpnet.training.model import Link, Model, check_outputs
 from xpnet.training.row_range import RowRange
 from xpnet.training.scale import Scale
 from xpnet.typing import Task
@@ -34,7 +34,7 @@ FORMAT = 5
 BEFORE: dict[int, dict[str, Any]] = {
     2: {"task": "classification", "labels": None, "has_target": False},
     3: {"columns": None, "ratios": 0},
-    4: {"row_range": None},
+    4: {"row_range": None, "link": "identity"},
 }
 """What each earlier version did not say yet, and meant."""
 
@@ -72,6 +72,7 @@ class _Description(NamedTuple):
     columns: Columns | None
     ratios: int
     row_range: dict[str, Any] | None
+    link: Link
     crc32: str = ""
 
     @classmethod
@@ -94,6 +95,7 @@ class _Description(NamedTuple):
             model.columns,
             0 if model.calibration is None else len(model.calibration.ratio),
             None if known is None else {"kind": known.kind, "gaps": np.flatnonzero(known.gaps).tolist()},
+            model.link,
         )
 
     @classmethod
@@ -121,6 +123,7 @@ class _Description(NamedTuple):
             None if found["columns"] is None else Columns.from_json(found["columns"]),
             int(found["ratios"]),
             _row_range(found["row_range"], int(found["num_features"])),
+            found["link"],
             found["crc32"],
         )
         check_outputs(
@@ -129,6 +132,7 @@ class _Description(NamedTuple):
             description.class_names,
             description.labels,
             description.has_target,
+            description.link,
         )
         if description.preprocessing.output_features(description.num_features) != description.mlp.sizes[0]:
             raise ValueError("the preprocessing does not fit the network")
@@ -260,6 +264,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         Calibration(**calibration) if calibration else None,
         description.columns,
         row_range,
+        description.link,
     )
 
 

@@ -17,9 +17,9 @@ from xpnet.datasets.checks import first_row_not_finite
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.nn.mlp import MLP
-from xpnet.runs.config import Config
+from xpnet.runs.config import LOSSES_OF, Config
 from xpnet.training import monitors
-from xpnet.training.scale import Scale
+from xpnet.training.scale import Scale, check_counts
 from xpnet.typing import Array
 from xpnet.values import shown
 
@@ -85,7 +85,7 @@ def check(config: Config, data: Dataset) -> None:
     if config.weights_image and config.preprocess == "table":
         raise InputError("--preprocess table leaves no weights of pixels to draw: drop --weights-image")
     config.num_steps(len(data.X_train))
-    config.loss_of(data.task)
+    _check_targets(config, data)
     weight, weight_val = _weights(config, data)
     monitors.check(monitors.find(config.monitor), data.task, data.y_val, weight_val)
     preprocessing_of(config, data).output_features(data.num_features)
@@ -93,6 +93,16 @@ def check(config: Config, data: Dataset) -> None:
     augment.check_views(config.averaging, data.image_shape)
     if weight is not None and config.mixup:
         raise InputError("--mixup makes one row of two: give weights or --mixup, not both")
+
+
+def _check_targets(config: Config, data: Dataset) -> None:
+    """Refuse a loss that is not for the task, or not for its numbers."""
+    loss = config.loss_of(data.task)
+    usual = f"--loss {LOSSES_OF[data.task][0]}"
+    check_counts(loss, data.y_train, data.weight_train, usual=usual, what="y_train")
+    for what, y in (("y_val", data.y_val), ("y_test", data.y_test)):
+        if y is not None:
+            check_counts(loss, y, usual=usual, what=what, may_be_zero=True)
 
 
 def _check_columns(config: Config, data: Dataset) -> None:
@@ -124,7 +134,9 @@ def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
         A value is too large for the dtype; see also `xpnet.data.transforms.fit`.
     """
     how, dtype = preprocessing_of(config, data), config.dtype
-    target = Scale.of(data.y_train, data.weight_train) if data.task == "regression" else None
+    target = None
+    if data.task == "regression" and config.standardize_target:
+        target = Scale.of(data.y_train, data.weight_train, config.loss_of(data.task))
     weight, weight_val = _weights(config, data)
 
     def put_targets(y: NDArray[Any]) -> Array:

@@ -1,19 +1,42 @@
-"""Networks whose loss stops being finite: where it happened, and the last state that was finite.
+"""Networks that diverge: when that is so, and what is kept of them.
 
-A step must not read its loss back, so a network has gone on with parameters that are not numbers by the
-time its epoch's losses are looked at. Repeating the same steps from the epoch's first state ends at the same
-parameters, to the bit where the device's products are deterministic, and costs nothing until then.
+A step must not read its loss back, so a network has gone on, with parameters that are no numbers or far from
+any use, by the time its epoch's losses are looked at. What is kept is where that epoch began whose losses
+before and after were the lowest.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.data.feed import Feed
 from xpnet.device import Device
-from xpnet.typing import EpochAdvance, State
+from xpnet.nn import losses
+from xpnet.nn.mlp import MLP
+from xpnet.training.evaluation import parts
+from xpnet.training.regime import Regime
+from xpnet.typing import Params, State
 
-__all__ = ["choose", "copy", "first_bad", "replay"]
+__all__ = ["Sane", "choose", "copy", "first_bad", "limits", "saner"]
+
+LARGEST_WEIGHT = 1e3
+"""Size of a parameter from which on a large loss is the network's own doing, not that of a wild row."""
+
+
+class Sane(NamedTuple):
+    """The best of the states that the epochs of a network began with.
+
+    Attributes
+    ----------
+    state
+        What it was: a copy.
+    value
+        ``(*nets,)``: its loss, the higher of the epoch's before and that of the first batch after.
+    """
+
+    state: State
+    value: NDArray[np.float64]
 
 
 def copy(device: Device, state: State) -> State:
@@ -24,44 +47,111 @@ def copy(device: Device, state: State) -> State:
     }
 
 
-def first_bad(losses: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the position, from 1, of the first loss ``(steps, *nets)`` not finite; 0 where all are."""
-    bad = ~np.isfinite(losses)
+def saner(
+    device: Device,
+    sane: Sane | None,
+    state: State,
+    before: NDArray[Any] | float,
+    after: NDArray[Any],
+    running: NDArray[np.bool_],
+) -> Sane:
+    """Return the better of the best so far and what an epoch began with.
+
+    Parameters
+    ----------
+    device
+        Where the states are.
+    sane
+        The best so far; None in the first epoch.
+    state
+        What the epoch began with, which is not copied.
+    before, after
+        ``(*nets,)``: the mean loss of the epoch before, and the loss of the first batch.
+    running
+        ``(*nets,)``: the networks that are still trained; of others nothing changes.
+    """
+    value = np.maximum(np.asarray(before, np.float64), after)  # NaN where one is
+    value = np.where(np.isnan(value), np.inf, value)
+    if sane is None:
+        return Sane(state, value)
+    better = running & (value < sane.value)
+    if not better.any():
+        return sane
+    chosen = state if better.all() else choose(device, better, state, sane.state)
+    return Sane(chosen, np.where(better, value, sane.value))
+
+
+def first_bad(losses: NDArray[Any], most: NDArray[np.float64] | float = np.inf) -> NDArray[np.int64]:
+    """Return the position, from 1, of the first loss ``(steps, *nets)`` that is bad; 0 where all are good.
+
+    Bad is one that is not finite, or higher than ``most``, ``(*nets,)``.
+    """
+    bad = ~np.isfinite(losses) | (losses > most)
     if not bad.any():
         return np.zeros(losses.shape[1:], np.int64)
     return np.where(bad.any(axis=0), bad.argmax(axis=0) + 1, 0)
 
 
-def replay(
+def limits(
     device: Device,
-    advance: EpochAdvance,
-    state: State,
-    bad: NDArray[np.int64],
-    last_finite: State,
-) -> State:
-    """Repeat an epoch from its first state up to the last one whose loss was finite.
+    mlp: MLP,
+    params: Params,
+    feed: Feed,
+    regime: Regime,
+    mean: NDArray[Any],
+    first: NDArray[Any],
+) -> NDArray[np.float64]:
+    """Return the losses beyond which networks have diverged, ``(*nets,)``; infinity for those that have not.
+
+    Three things have to come together, so that no training that comes to something is taken for one that does
+    not: the losses are far beyond the first, which may be one lucky row's, and beyond that of scores of 0,
+    which is in the unit of the targets; and it is the weights that are large, not a wild row.
 
     Parameters
     ----------
-    device, advance
-        Where the epoch's steps are taken, and how.
-    state
-        With which the epoch began; consumed.
-    bad
-        The first bad step of each network, from 1; 0 for those to be left as they are in ``last_finite``.
-    last_finite
-        Of the networks that diverged before; empty if none did.
+    device, mlp, params, feed, regime
+        Of the training.
+    mean
+        ``(*nets,)``: the mean loss of an epoch.
+    first
+        ``(*nets,)``: that of the first step of all.
     """
-    done = 0
-    for at in np.unique(bad[bad > 0]):
-        # The loss of step `at` is bad: its parameters come from the update of step `at - 1`, and the last
-        # with a finite loss are those before that update.
-        before = max(int(at) - 2, done)
-        if before > done:
-            state, _ = advance(state, done, before)
-        done = before
-        last_finite = choose(device, bad == at, state, last_finite or state)
-    return last_finite
+    none = np.full(np.shape(mean), np.inf)
+    if np.isinf(regime.explosion):
+        return none
+    unit, mean = np.asarray(first, np.float64), np.asarray(mean, np.float64)
+    # Of what is no number nothing is said here, and nothing more is computed unless there is cause.
+    if not (mean > regime.explosion * unit).any():
+        return none
+    unit = np.maximum(unit, _loss_of_nothing(device, mlp, regime.loss, feed, params))
+    far = (mean > regime.explosion * unit) & (unit > 0) & _has_exploded(device, mlp, params)
+    return np.where(far, regime.explosion * unit, none)
+
+
+def _has_exploded(device: Device, mlp: MLP, params: Params) -> NDArray[np.bool_]:
+    """Return whether the weights of a network are far from where any training begins, ``(*nets,)``."""
+    xp = device.xp
+    largest = [xp.max(xp.abs(params[name]), axis=(-2, -1)) for name in mlp.weights]
+    return np.asarray(np.asarray(device.to_host(xp.stack(largest))).max(axis=0) > LARGEST_WEIGHT)
+
+
+def _loss_of_nothing(device: Device, mlp: MLP, kind: str, feed: Feed, params: Params) -> float:
+    """Return the loss of a network whose scores are all 0, on the training rows.
+
+    It says in which unit a loss is: of numbers, half the mean of their squares, whatever they are.
+    """
+    xp, y, find_loss = device.xp, feed.y, losses.find(kind)
+    bias = params[f"b{mlp.depth}"]
+    if kind not in losses.OF_OUTPUTS:  # the same for all rows
+        scores = xp.zeros((1, bias.shape[-1]), dtype=bias.dtype, device=getattr(bias, "device", None))
+        return float(find_loss(xp, scores, y[:1])[0])
+    total, counted = 0.0, 0.0
+    for part in parts(y.shape[0]):
+        target, weight = y[part, ...], None if feed.weight is None else feed.weight[part]
+        rows = float(target.shape[0] if weight is None else xp.sum(weight))
+        total += rows * float(find_loss(xp, xp.zeros_like(target), target, weight)[0])
+        counted += rows
+    return total / counted if counted else 0.0
 
 
 def choose(device: Device, mask: NDArray[np.bool_], yes: State, no: State) -> State:

@@ -72,7 +72,8 @@ def evaluate(
         done = done + _sums(xp, kind, scores, target, of_part)
         if kept is not None:
             kept.append(scores)
-    score = r_squared(xp, done, y, weight) if kind == "squared-error" else done / total
+    of_numbers = losses.OUTPUT_OF[kind] in losses.NUMBERS
+    score = r_squared(xp, done, y, weight) if of_numbers else done / total
     if weight is not None:
         score = xp.where(xp.sum(weight, axis=-1) > 0, score, float("nan"))
     return loss + backprop.penalty(xp, mlp, params, reg), score
@@ -85,8 +86,9 @@ def _rows(y: Array, part: slice, kind: str) -> Array:
 
 def _sums(xp: Namespace, kind: str, scores: Array, target: Array, weight: Array | None) -> Array:
     """Return over some rows what a score is made of: those that are right, or the squared distances."""
-    if kind == "squared-error":
-        distance = scores - target
+    output = losses.OUTPUT_OF[kind]
+    if output in losses.NUMBERS:
+        distance = losses.OUTPUTS[output](xp, scores) - target
         squares = distance * distance
         return xp.sum(squares if weight is None else squares * weight[..., None], axis=-2)
     if kind == "logistic":

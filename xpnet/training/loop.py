@@ -40,12 +40,13 @@ class Fit:
     Attributes
     ----------
     state
-        All that training could go on from, on the device. Of a network that diverged, the last whose loss
-        was finite; with ``restores_best`` the best, whatever ended the run.
+        All that training could go on from, on the device. Of a network that diverged, what its best epoch
+        ended with; with ``restores_best`` the best, whatever ended the run.
     history
         Of all steps that were done.
     diverged_at
-        ``(*nets,)``: the step, from 1, whose loss was the first not to be finite; 0 if there was none.
+        ``(*nets,)``: the step, from 1, whose loss was the first not to be finite, or beyond all measure
+        (`Regime.explosion`); 0 if there was none.
     interrupted
         Whether ``should_stop`` ended the run.
     stopped_at
@@ -54,8 +55,9 @@ class Fit:
         The best state by ``monitor``, where there is one and there are validation rows.
     epoch
         In what ``on_fit`` is given: the epoch to go on with.
-    last_finite
-        While it is trained: states of the networks that have diverged.
+    sane
+        While it is trained: the best state to begin an epoch with, which is what is kept of a network that
+        diverges.
     timed_out
         Whether ``regime.max_time`` ended the run.
     """
@@ -67,7 +69,7 @@ class Fit:
     stopped_at: NDArray[np.int64] = field(default_factory=lambda: np.zeros((), np.int64))
     best: Best | None = None
     epoch: int = 0
-    last_finite: State = field(default_factory=dict, repr=False)
+    sane: divergence.Sane | None = field(default=None, repr=False)
     timed_out: bool = False
 
     @property
@@ -141,8 +143,8 @@ def fit(
     Returns
     -------
     Fit
-        State, history, and what became of the run. A network whose loss stops being finite is
-        frozen at its last finite parameters; the run ends early when all have diverged or stopped.
+        State, history, and what became of the run. A network that diverges is frozen at what its best epoch
+        ended with, or began with if it was the first; the run ends early when all have diverged or stopped.
 
     Raises
     ------
@@ -165,7 +167,7 @@ def fit(
     advances: dict[int, Advance] = {}  # by the size of a batch: an epoch's last may be smaller
     if after is None:
         after = Fit(state, History(), np.zeros(nets, np.int64), False, np.zeros(nets, np.int64))
-    history, best, last_finite = after.history, after.best, after.last_finite
+    history, best, sane = after.history, after.best, after.sane
     diverged_at, stopped_at = after.diverged_at, after.stopped_at
     running = (diverged_at == 0) & (stopped_at == 0)
     interrupted = timed_out = False
@@ -198,7 +200,7 @@ def fit(
                 advances[size] = make_advance(device, feed, step)
             advance = joined(xp, [(advances[table["index"].shape[-1]], table) for table in tables])
             state = schedule.carry(device, state)
-            before = divergence.copy(device, state)
+            began_with = divergence.copy(device, state)
 
             state, losses = take_steps(device, advance, state, ends[epoch] - start, look)
             if not losses:
@@ -230,15 +232,17 @@ def fit(
 
             if validation is not None:  # what follows the last update must be finite on both
                 measured[done] = np.where(np.isfinite(val_loss), measured[done], val_loss)
-            first_bad = divergence.first_bad(measured[: done + 1])
+            train_loss = _mean(of_steps, tables)
+            before = history.rows[-1].train_loss if history.rows else -np.inf
+            sane = divergence.saner(device, sane, began_with, before, of_steps[0], running)
+            first = history.losses[0] if history.losses else of_steps[0]
+            most = divergence.limits(device, mlp, now, feed, regime, train_loss, first)
+            first_bad = divergence.first_bad(measured[: done + 1], most)
             new = running & (first_bad > 0)
             if new.any():
-                bad = np.where(new, first_bad, 0)
-                last_finite = divergence.replay(device, advance, before, bad, last_finite)
                 diverged_at[new] = start + first_bad[new]
                 running = running & ~new
 
-            train_loss = _mean(of_steps, tables)
             history.losses.extend(of_steps)
             history.rows.append(
                 Row(
@@ -257,8 +261,8 @@ def fit(
                 scores = None if kept is None else device.to_host(xp.concat(kept, axis=-2))
                 value = watch.value(val_loss, unpenalised, val_score, scores)
                 good = state
-                if best is None and last_finite:  # what is the best so far must be numbers, too
-                    good = divergence.choose(device, diverged_at > 0, last_finite, state)
+                if best is None and new.any():  # what is the best so far must be numbers, too
+                    good = divergence.choose(device, diverged_at > 0, sane.state, state)
                 best = improve(device, best, good, value, epoch, regime.min_delta, running)
             tired = running & stopping.ends(Epoch(epoch, train_loss, val_loss, val_score, best, value))
             if tired.any():
@@ -269,15 +273,15 @@ def fit(
             if interrupted or done < ends[epoch] - start:
                 break
             if on_fit is not None and on_fit(
-                Fit(state, history, diverged_at, False, stopped_at, best, epoch + 1, last_finite)
+                Fit(state, history, diverged_at, False, stopped_at, best, epoch + 1, sane)
             ):
                 break
             if out_of_time():
                 timed_out = True
                 break
 
-        if last_finite:
-            state = divergence.choose(device, diverged_at > 0, last_finite, state)
+        if sane is not None and (diverged_at > 0).any():
+            state = divergence.choose(device, diverged_at > 0, sane.state, state)
     if regime.restores_best and best is not None:
         state = best.state
     return Fit(state, history, diverged_at, interrupted, stopped_at, best, timed_out=timed_out)

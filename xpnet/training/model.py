@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,7 +24,10 @@ from xpnet.training.row_range import RowRange
 from xpnet.training.scale import Scale
 from xpnet.typing import Array, Params, Task
 
-__all__ = ["Model", "check_outputs"]
+__all__ = ["Link", "Model", "check_outputs"]
+
+Link = Literal["identity", "log"]
+"""What the scores of a regression are."""
 
 PART = 2**24
 """Numbers of the raw rows that are made dense and put on the device together: 64 MB in float32."""
@@ -55,6 +58,9 @@ class Model:
         What the network's numbers are in units of, of a regression; None for those of the targets.
     calibration
         What its validation rows say of the errors of a regression, for `predict_interval`; None if unknown.
+    link
+        Of a regression what its scores are: the numbers, ``"identity"``; or their logarithms, ``"log"``, as
+        of the loss poisson.
     columns
         The columns of the table that it was trained on. Rows may then be frames, whose columns are found by
         their names, or the matrix that `Columns.matrix` makes of them, with NaN for gaps.
@@ -80,9 +86,10 @@ class Model:
     calibration: Calibration | None = None
     columns: Columns | None = None
     row_range: RowRange | None = None
+    link: Link = "identity"
 
     def __post_init__(self) -> None:
-        check_outputs(self.mlp, self.task, self.class_names, self.labels, self.target is not None)
+        check_outputs(self.mlp, self.task, self.class_names, self.labels, self.target is not None, self.link)
         shape = self.mlp.sizes[-1:]
         if self.target is not None and any(np.shape(array) != shape for array in self.target):
             raise InputError(f"mean and scale of the target must be of shape {shape}: give one an output")
@@ -131,7 +138,7 @@ class Model:
     def output(self) -> str:
         """Name in `xpnet.nn.losses.OUTPUTS` of what makes predictions of scores."""
         if self.task == "regression":
-            return "identity"
+            return "exp" if self.link == "log" else "identity"
         one_of_two = self.mlp.sizes[-1] < len(self.class_names)
         # The softmax of one output alone is 1: so a network that has seen one class only is right too.
         return "logistic" if self.task == "multilabel" or one_of_two else "softmax"
@@ -166,7 +173,8 @@ class Model:
             A named column has a gap that had none in any training row.
         """
         rows = self._checked(X)
-        P = self._predictions(rows, device, self.output if self.is_averaged else "identity")
+        activates = self.is_averaged or self.task == "regression"
+        P = self._predictions(rows, device, self.output if activates else "identity")
         if self.task == "regression":
             P = np.asarray(P, np.float64)  # float32 would lose a deviation small against the mean
             return P if self.target is None else self.target.undo(P)
@@ -254,6 +262,8 @@ class Model:
             )
         members = self._numbers(X, device)
         ends = interval(self.calibration, members.mean(axis=0), spread_of(members), coverage)
+        if self.link == "log":  # of numbers from 0 up
+            ends = np.maximum(ends, 0.0)
         if self.target is not None:
             ends = np.stack([self.target.undo(end) for end in np.moveaxis(ends, -1, 0)], axis=-1)
         return ends.squeeze(axis=1) if ends.shape[1] == 1 else ends
@@ -344,7 +354,9 @@ class Model:
 
     def _numbers(self, X: ArrayLike, device: str | Device) -> NDArray[np.float64]:
         """Return what each network of a regression predicts, ``(networks, rows, outputs)`` in its units."""
-        return np.asarray(self._predictions(self._checked(X), device, "identity", averages=False), np.float64)
+        return np.asarray(
+            self._predictions(self._checked(X), device, self.output, averages=False), np.float64
+        )
 
     def _checked(self, X: Any) -> Any:
         """Return raw rows as an array on the host, or a sparse matrix, after all checks; warn of odd ones."""
@@ -410,9 +422,14 @@ class Model:
 
 
 def check_outputs(
-    mlp: MLP, task: Task, class_names: Sequence[str], labels: Sequence[Any] | None, has_target: bool
+    mlp: MLP,
+    task: Task,
+    class_names: Sequence[str],
+    labels: Sequence[Any] | None,
+    has_target: bool,
+    link: Link = "identity",
 ) -> None:
-    """Refuse names, labels and a target's scale that don't fit the outputs of a network.
+    """Refuse names, labels, a target's scale and a link that don't fit the outputs of a network.
 
     Raises
     ------
@@ -428,3 +445,7 @@ def check_outputs(
         raise InputError(f"{len(labels)} labels and {names} names: give each name one label")
     if has_target and task != "regression":
         raise InputError(f"a {task} has no target's mean and scale: leave them out")
+    if link not in get_args(Link):
+        raise InputError(f"there is no link {link!r}: use {', '.join(get_args(Link))}")
+    if link != "identity" and task != "regression":
+        raise InputError(f"a {task} has no link but 'identity': leave it out")

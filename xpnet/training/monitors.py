@@ -29,7 +29,7 @@ MONITORS_OF: Mapping[Task, tuple[str, ...]] = {
 _TASK_OF: Mapping[str, Task] = {
     "softmax": "classification",
     "logistic": "multilabel",  # of one label, which two classes by one output are too
-    "identity": "regression",
+    **dict.fromkeys(losses.NUMBERS, "regression"),
 }
 
 

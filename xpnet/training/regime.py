@@ -108,6 +108,10 @@ class Regime:
         Whether the last batch of each epoch is scored, for `xpnet.training.history.Row.train_score`.
     max_time
         Seconds after which training ends, though not before its first step; None for no limit.
+    explosion
+        A network has diverged if the mean loss of an epoch is so many times both its first loss and that of
+        scores of 0, and its weights are large (`xpnet.training.divergence`); infinity: only once a loss is
+        not finite.
     """
 
     num_steps: int
@@ -126,6 +130,7 @@ class Regime:
     reg_per_row: bool = False
     scores_batch: bool = True
     max_time: float | None = None
+    explosion: float = 1e6
 
     def learning_rates(
         self, hyper: Hyper, nets: tuple[int, ...], steps: ArrayLike, epochs: ArrayLike

@@ -1,11 +1,14 @@
 """Targets of a regression in units of their own spread: what a network is trained on, and the way back."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Scale"]
+from xpnet.errors import InputError
+from xpnet.nn import losses
+
+__all__ = ["Scale", "check_counts"]
 
 
 class Scale(NamedTuple):
@@ -15,11 +18,17 @@ class Scale(NamedTuple):
     scale: NDArray[np.float64]
 
     @classmethod
-    def of(cls, y: NDArray[np.float64], weight: NDArray[np.float64] | None = None) -> "Scale":
-        """Return mean and standard deviation of targets ``(rows, outputs)``; 1 for one that never changes."""
+    def of(cls, y: NDArray[np.float64], weight: NDArray[np.float64] | None = None, loss: str = "") -> Self:
+        """Return what to standardise targets ``(rows, outputs)`` by, to train by a loss of that name.
+
+        It is their mean and standard deviation, 1 for one that never changes. Where the network's numbers are
+        logarithms nothing can be subtracted, and the scale is the mean.
+        """
         largest = np.abs(y).max(axis=0)  # squares of what is divided by it overflow in no row
         unit = np.where(largest > 0, largest, 1.0)
         mean = np.average(y / unit, axis=0, weights=weight)
+        if losses.OUTPUT_OF.get(loss) == "exp":
+            return cls(np.zeros_like(mean), np.where(mean > 0, mean * unit, 1.0))
         variance = np.average((y / unit - mean) ** 2, axis=0, weights=weight)
         varies = y.max(axis=0) > y.min(axis=0)
         return cls(mean * unit, np.where(varies & (variance > 0), np.sqrt(variance) * unit, 1.0))
@@ -31,3 +40,44 @@ class Scale(NamedTuple):
     def undo(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the network's numbers as targets."""
         return y * self.scale + self.mean
+
+
+def check_counts(
+    loss: str,
+    y: NDArray[np.float64],
+    weight: NDArray[np.float64] | None = None,
+    *,
+    usual: str,
+    what: str = "y",
+    may_be_zero: bool = False,
+) -> None:
+    """Refuse targets that a loss of logarithms cannot meet: below 0, or of an output all 0.
+
+    Parameters
+    ----------
+    loss
+        Its name.
+    y, weight
+        Targets ``(rows, outputs)``, and weights of the rows; None for all the same.
+    usual, what
+        What the message calls the loss to use instead, and y.
+    may_be_zero
+        Whether more rows may follow: of validation, or of other calls.
+
+    Raises
+    ------
+    InputError
+        There are such.
+    """
+    if losses.OUTPUT_OF[loss] != "exp":
+        return
+    below = (y < 0).any(axis=1)
+    if below.any():
+        row = int(below.argmax())
+        raise InputError(
+            f"{what} holds {y[row].min():g} in row {row}, and the loss {loss} takes numbers from 0 up: use "
+            f"{usual}"
+        )
+    counted = y if weight is None else y[weight > 0]
+    if not may_be_zero and not counted.any(axis=0).all():
+        raise InputError(f"{what} is 0 in all rows, whose logarithm the loss {loss} cannot meet: use {usual}")

@@ -91,13 +91,13 @@ def score(
         rows = slice(done, done + P.shape[-2])
         done, target = rows.stop, y[rows]
         by = 1.0 if weight is None else weight[rows]
-        if output == "identity":
+        if output in losses.NUMBERS:
             distance = np.asarray(P, np.float64) - target
             sums = sums + (distance * distance * np.asarray(by)[..., None]).sum(axis=-2)
             continue
         if output == "logistic" and target.ndim == 1:  # two classes by one output
             target = target[:, None]
         sums = sums + (right(target, P) * by).sum(axis=-1)
-    if output == "identity":
+    if output in losses.NUMBERS:
         return np.asarray(r_squared(np, sums, np.asarray(y, np.float64), weight))
     return np.asarray(sums / (done if weight is None else weight.sum()))

@@ -1,0 +1,170 @@
+"""Training on all rows at once by L-BFGS-B, SciPy's, as scikit-learn does."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.data.feed import Feed, HostRows
+from xpnet.device import Device
+from xpnet.nn import backprop
+from xpnet.nn.mlp import MLP
+from xpnet.typing import Params
+
+__all__ = ["Minimum", "minimise"]
+
+
+class Minimum(NamedTuple):
+    """What `minimise` returns.
+
+    Attributes
+    ----------
+    params
+        Parameters on the host, in float64.
+    loss
+        Their loss.
+    losses
+        That after each step.
+    problem
+        What ended it before it settled, and what to do; nothing if it has settled.
+    is_early
+        Whether the search itself ended so, not a user or a clock.
+    """
+
+    params: Params
+    loss: float
+    losses: list[float]
+    problem: str = ""
+    is_early: bool = False
+
+    @property
+    def steps(self) -> int:
+        """Number of steps."""
+        return len(self.losses)
+
+
+class _EndedError(Exception):
+    """A user or a clock ends the search."""
+
+
+class _Search:
+    """The loss of flat parameters, and what is known of the steps: the last that was taken, above all."""
+
+    def __init__(self, value: Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]]) -> None:
+        self._value = value
+        self._last: tuple[NDArray[np.float64], float] | None = None
+        self.kept: tuple[NDArray[np.float64], float] | None = None
+        self.losses: list[float] = []
+
+    def evaluate(self, flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        loss, gradient = self._value(flat)
+        self._last = flat.copy(), loss
+        if self.kept is None:  # where it begins
+            self.kept = self._last
+        return loss, gradient
+
+    def on_step(self, flat: NDArray[np.float64]) -> None:
+        # The line search evaluates last what becomes a step.
+        if self._last is not None and np.isfinite(self._last[1]) and np.array_equal(self._last[0], flat):
+            self.kept = self._last
+        self.losses.append(self.kept[1] if self.kept is not None else float("nan"))
+
+
+def minimise(
+    device: Device,
+    mlp: MLP,
+    params: Params,
+    feed: Feed,
+    *,
+    loss: str,
+    dtype: str,
+    reg: float,
+    tol: float,
+    max_iter: int,
+    max_fun: int,
+    max_time: float | None,
+    should_stop: Callable[[], bool],
+    on_step: Callable[[int, float], None] | None = None,
+) -> Minimum:
+    """Minimise the loss of one network on all rows.
+
+    Parameters
+    ----------
+    device
+        Where the loss and its gradient are computed; `Device.active` is the caller's to enter.
+    mlp, params
+        The network, and float64 parameters on the host to begin with.
+    feed
+        The rows.
+    loss, dtype
+        Name of the loss in `xpnet.nn.losses`, and what to compute it in.
+    reg
+        Strength of the penalty, divided by the number of rows or the sum of their weights.
+    tol
+        Largest slope at which it has settled.
+    max_iter, max_fun, max_time
+        Most steps, evaluations of the loss, and seconds; None for no limit.
+    should_stop
+        Asked after each step.
+    on_step
+        Called with the number of each step, from 1, and the loss after it.
+    """
+    from scipy.optimize import minimize
+
+    xp = device.xp
+    rows = feed.X.shape[0]
+    x = feed.X.part(slice(0, rows)) if isinstance(feed.X, HostRows) else feed.X
+    weights = rows if feed.weight is None else float(xp.sum(feed.weight))
+    ends = np.cumsum([0, *(value.size for value in params.values())])
+
+    def unpacked(flat: NDArray[np.float64]) -> Params:
+        return {
+            name: flat[ends[k] : ends[k + 1]].reshape(value.shape)
+            for k, (name, value) in enumerate(params.items())
+        }
+
+    def value(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        on_device = {name: device.put(part, dtype) for name, part in unpacked(flat).items()}
+        found, grads = backprop.loss_and_grads(
+            xp, mlp, on_device, x, feed.y, reg / weights, loss, feed.weight
+        )
+        flat_grads = [np.ravel(np.asarray(device.to_host(grads[name]), np.float64)) for name in params]
+        return float(found), np.concatenate(flat_grads)
+
+    search, began = _Search(value), time.perf_counter()
+
+    def callback(flat: NDArray[np.float64]) -> None:
+        search.on_step(flat)
+        if on_step is not None:
+            on_step(len(search.losses), search.losses[-1])
+        if should_stop() or (max_time is not None and time.perf_counter() - began >= max_time):
+            raise _EndedError
+
+    start = np.concatenate([np.ravel(value) for value in params.values()])
+    options = {"maxiter": max_iter, "maxfun": max_fun, "gtol": tol}
+    problem, is_early = "", False
+    try:
+        found: Any = minimize(
+            search.evaluate, start, method="L-BFGS-B", jac=True, callback=callback, options=options
+        )
+    except _EndedError:
+        problem = "was interrupted: the weights are those it had by then" if should_stop() else ""
+    else:
+        if np.isfinite(found.fun) and np.isfinite(found.x).all():
+            search.kept = found.x, float(found.fun)
+        if found.status != 0:
+            is_early, problem = True, _problem(found, len(search.losses), max_iter, max_fun)
+    flat, least = search.kept if search.kept is not None else (start, float("nan"))
+    return Minimum(unpacked(flat.copy()), least, search.losses, problem, is_early)
+
+
+def _problem(found: Any, steps: int, max_iter: int, max_fun: int) -> str:
+    fix = "scale X, say by preprocess='standardize'"
+    if found.nit >= max_iter:
+        fix = "raise max_iter, or " + fix
+    elif found.nfev >= max_fun:
+        fix = "raise max_fun, or " + fix
+    message = found.message if isinstance(found.message, str) else found.message.decode()
+    return f"has not settled after {steps} steps ({message.strip()}): {fix}"
