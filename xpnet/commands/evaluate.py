@@ -19,6 +19,7 @@ from xpnet.device import Backend, Device, get_device
 from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.reporting import metrics, plots
+from xpnet.runs.folder import EVALUATIONS
 from xpnet.runs.load import open_run
 from xpnet.text import printable
 from xpnet.training.measures import measured
@@ -246,7 +247,7 @@ def _draw(
 def _write(folder: Path, split: str, drawn: dict[str, "Figure"]) -> list[Path]:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it tells users of its font cache
     written = []
-    for name in ("confusion", "mistakes", "predicted"):
+    for name in EVALUATIONS:
         path = folder / f"{name}-{split}.png"
         with refusing(path, "--out"):
             if name in drawn:

@@ -9,6 +9,7 @@ from xpnet.commands.console import complain, run_command
 from xpnet.commands.flags import Parser, add_run
 from xpnet.commands.outputs import check_output, refusing
 from xpnet.errors import InputError
+from xpnet.runs.folder import EXPORTS
 from xpnet.runs.load import open_run
 from xpnet.text import printable
 
@@ -16,7 +17,7 @@ __all__ = ["main"]
 
 NAME = "xpnet export"
 
-FILES = {"onnx": "model.onnx", "torch": "model-torch.safetensors"}
+FILES = dict(zip(("onnx", "torch"), EXPORTS, strict=True))
 """The formats, and what the file of each is called unless a user says so."""
 
 

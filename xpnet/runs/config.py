@@ -113,6 +113,11 @@ class Config:
         yields_to={"init_std": ()},
     )
     init_std: float = _network(5e-2, "standard deviation of the initial weights", stackable=True)
+    init_from: str | None = _network(
+        None,
+        "run, sweep (its best) or model file whose network and preprocessing to begin with, in a new run",
+        path=True,
+    )
     ensemble: int = _network(
         1, "networks trained at once whose probabilities are averaged; 0 for what suits the rows"
     )
@@ -221,6 +226,11 @@ class Config:
         common=True,
         path=True,
     )
+    force: bool = _output(
+        False,
+        "remove the run that is in --out, instead of moving it to previous-1 there",
+        recorded=False,
+    )
     json: bool = _output(
         False, "print the summary as JSON in the last line of standard output", recorded=False, common=True
     )
@@ -230,7 +240,7 @@ class Config:
     )
     resume: str | None = _output(
         None,
-        "folder of a run that was cut off, to go on from its last checkpoint",
+        "folder of a run that was cut off, or is to have more --epochs: go on from its last checkpoint",
         recorded=False,
         path=True,
     )

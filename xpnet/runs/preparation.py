@@ -19,8 +19,9 @@ from xpnet.errors import InputError
 from xpnet.nn.mlp import MLP
 from xpnet.runs.config import Config
 from xpnet.training import monitors
+from xpnet.training.model import Model
 from xpnet.training.scale import Scale
-from xpnet.typing import Array
+from xpnet.typing import Array, Params
 from xpnet.values import shown
 
 __all__ = ["Prepared", "check", "prepare", "preprocessing_of"]
@@ -48,6 +49,8 @@ class Prepared:
         The preprocessing on the device.
     target
         What the numbers of a regression were standardised by; None for classes and labels.
+    begin
+        Parameters to begin with, on the host: of one network, for all, or of each; none to draw them.
     """
 
     data: Dataset
@@ -57,6 +60,7 @@ class Prepared:
     fitted: dict[str, NDArray[np.float64]] = field(repr=False)
     apply: Callable[[Array], Array] = field(repr=False)
     target: Scale | None = None
+    begin: tuple[Params, ...] = field(default=(), repr=False)
 
     def mlp(self, config: Config) -> MLP:
         """Return the network of some settings on these data."""
@@ -110,12 +114,13 @@ def _check_columns(config: Config, data: Dataset) -> None:
             raise InputError(f"column {shown(name)} has gaps, {fix}")
 
 
-def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
+def prepare(config: Config, data: Dataset, device: Device, start: Model | None = None) -> Prepared:
     """Fit the preprocessing on the training rows and put the training and validation rows on the device.
 
     Rows to augment stay as they are and are prepared batch by batch, and so do bytes on devices that are
     better off with them (`Device.keeps_raw`), unless a product is to be made of each row; others are prepared
-    here, once. The numbers of a regression are standardised.
+    here, once. The numbers of a regression are standardised. Where training starts from a model, the
+    preprocessing is the one that its weights were trained with.
 
     Raises
     ------
@@ -124,6 +129,8 @@ def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
     """
     how, dtype = preprocessing_of(config, data), config.dtype
     target = Scale.of(data.y_train, data.weight_train) if data.task == "regression" else None
+    if start is not None:
+        how, target = start.preprocessing, start.target
     weight, weight_val = _weights(config, data), data.weight_val
 
     def put_targets(y: NDArray[Any]) -> Array:
@@ -132,7 +139,7 @@ def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
         return device.put(y, None if data.task == "classification" else dtype)
 
     with device.active():
-        fitted = transforms.fit(how, data.X_train, device, dtype)
+        fitted = transforms.fit(how, data.X_train, device, dtype) if start is None else start.fitted
         how = transforms.complete(how, fitted)
         on_device = {name: device.put(value, dtype) for name, value in fitted.items()}
         apply = partial(transforms.apply, device.xp, how, on_device)
@@ -163,7 +170,15 @@ def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
             apply if many else None,
             weight=None if weight_val is None else device.put(weight_val / unit_of(weight_val), dtype),
         )
-    return Prepared(data, feed, validation, how, fitted, apply, target)
+    begin = () if start is None else networks_of(start)
+    return Prepared(data, feed, validation, how, fitted, apply, target, begin)
+
+
+def networks_of(model: Model) -> tuple[Params, ...]:
+    """Return the parameters of each network of a model."""
+    if model.networks is None:
+        return (dict(model.params),)
+    return tuple({name: value[k] for name, value in model.params.items()} for k in range(model.networks))
 
 
 def _weights(config: Config, data: Dataset) -> NDArray[np.float64] | None:

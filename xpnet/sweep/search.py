@@ -26,8 +26,8 @@ from xpnet.runs.config import Config
 from xpnet.runs.experiment import record
 from xpnet.runs.fit import ARRAYS, what_is_given
 from xpnet.runs.names import flag
-from xpnet.runs.preparation import prepare
 from xpnet.runs.run import Run, as_run
+from xpnet.runs.starting import prepared_for
 from xpnet.sweep import display, space
 from xpnet.sweep import plots as sweep_plots
 from xpnet.sweep.chunk import Trained
@@ -302,7 +302,7 @@ def _record(found: Sweep, trained: Trained, data: Dataset, folder: Path | None, 
     device = get_device() if elsewhere else config.find_device()
     experiment = record(
         config,
-        prepare(config, data, device),
+        prepared_for(config, data, device),
         device,
         Fit(
             trained.state,

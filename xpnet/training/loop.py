@@ -58,6 +58,9 @@ class Fit:
         While it is trained: states of the networks that have diverged.
     timed_out
         Whether ``regime.max_time`` ended the run.
+    whole
+        Of a run that ``should_stop`` or ``max_time`` cut off: what ``on_fit`` was given, or would have been,
+        after its last whole epoch. None if there was none.
     """
 
     state: State = field(repr=False)
@@ -69,6 +72,7 @@ class Fit:
     epoch: int = 0
     last_finite: State = field(default_factory=dict, repr=False)
     timed_out: bool = False
+    whole: "Fit | None" = field(default=None, repr=False)
 
     @property
     def params(self) -> Params:
@@ -169,6 +173,7 @@ def fit(
     diverged_at, stopped_at = after.diverged_at, after.stopped_at
     running = (diverged_at == 0) & (stopped_at == 0)
     interrupted = timed_out = False
+    whole = None
     unknown = np.full(nets, np.nan)  # what is not measured
     steps_per_epoch = batches_per_epoch(rows, regime.batch_size, regime.sampling)
     ends = epoch_ends(regime.num_steps, steps_per_epoch, regime.sampling)
@@ -201,6 +206,10 @@ def fit(
             before = divergence.copy(device, state)
 
             state, losses = take_steps(device, advance, state, ends[epoch] - start, look)
+            if history.rows and (interrupted or timed_out):
+                so_far = History([*history.rows], [*history.losses])
+                whole = Fit(before, so_far, diverged_at.copy(), False, stopped_at, best, epoch, last_finite)
+                before = divergence.copy(device, before)  # which a replay would consume
             if not losses:
                 break
             done = sum(part.shape[0] for part in losses)
@@ -268,19 +277,18 @@ def fit(
                 on_epoch(history)
             if interrupted or done < ends[epoch] - start:
                 break
-            if on_fit is not None and on_fit(
-                Fit(state, history, diverged_at, False, stopped_at, best, epoch + 1, last_finite)
-            ):
+            after = Fit(state, history, diverged_at, False, stopped_at, best, epoch + 1, last_finite)
+            if on_fit is not None and on_fit(after):
                 break
             if out_of_time():
-                timed_out = True
+                timed_out, whole = True, after
                 break
 
         if last_finite:
             state = divergence.choose(device, diverged_at > 0, last_finite, state)
     if regime.restores_best and best is not None:
         state = best.state
-    return Fit(state, history, diverged_at, interrupted, stopped_at, best, timed_out=timed_out)
+    return Fit(state, history, diverged_at, interrupted, stopped_at, best, timed_out=timed_out, whole=whole)
 
 
 def _last_batch(
