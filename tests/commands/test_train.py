@@ -204,8 +204,6 @@ FOLDER_IN_THE_WAY = "runs/a/config.json"
             ["column '0' has gaps", "use --preprocess table"],
         ),
         (npz(y=np.zeros(79, int)), NPZ, ["my.npz", "80", "79"]),
-        (npz(), "--dataset my.npz --batch-size 65", ["--batch-size 65", "use 64 or less"]),
-        (npz(), "my.npz --validation-fraction 0.1 --batch-size 73", ["--batch-size 73", "use 72 or less"]),
         (npz(), "my.npz --dataset my.npz", ["the data set is given twice", "leave out one"]),
         (npz(), "my.npz more.npz", ["unknown argument 'more.npz'"]),
         (npz(), NPZ + " --weights-image", ["--weights-image"]),

@@ -13,6 +13,7 @@ from sweeps import blobs
 from xpnet import InputError, fit, load
 from xpnet.reporting import progress
 from xpnet.runs import fit as fitting
+from xpnet.training.interrupt import StopSignals
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
@@ -144,23 +145,41 @@ def test_cut_off_while_it_goes_on(monkeypatch):
 # Interrupted without checkpoints
 
 
-def interrupt_in(epoch):
-    def on_epoch(history):
-        if len(history.rows) == epoch:
-            signal.raise_signal(signal.SIGINT)
+@pytest.fixture
+def interrupted_at(monkeypatch):
+    """Train, and interrupt it before a step, in whichever thread that is taken."""
 
-    return on_epoch
+    def interrupted_at(step, **settings):
+        made = []
+
+        class Signals(StopSignals):
+            def __init__(self, *numbers):
+                super().__init__(*numbers)
+                made.append(self)
+
+        class Ending(progress.Progress):
+            def on_step(self):
+                super().on_step()
+                if self.steps == step:
+                    made[0].received = signal.SIGINT
+
+        with monkeypatch.context() as patch:
+            patch.setattr(fitting, "StopSignals", Signals)
+            patch.setattr(fitting.progress, "start", lambda *_: Ending(100, 200))
+            return fit(BLOBS, **settings)
+
+    return interrupted_at
 
 
 ONE_HAS_STOPPED = {"ensemble": 2, "patience": 3, "monitor": "val_loss", "learning_rate": 0.3, "seed": 1}
 
 
 @pytest.mark.parametrize("changes", [{}, {"sampling": "all"}, {"ensemble": 3}, ONE_HAS_STOPPED])
-def test_ctrl_c_always_leaves_something_to_go_on_from(changes, monkeypatch):
+def test_ctrl_c_always_leaves_something_to_go_on_from(changes, interrupted_at, monkeypatch):
     """Of an ensemble the stacks, on a thread each, end with the same epoch."""
     monkeypatch.setattr("xpnet.runs.experiment.cores", lambda: 2)
     settings = SMALL | {"epochs": 12} | changes
-    cut = fit(BLOBS, on_epoch=interrupt_in(5), out="a", **settings)
+    cut = interrupted_at(10, out="a", **settings)
     assert cut.summary["status"] == "interrupted"
     (checkpoint,) = Path("a").glob("checkpoint-*")
     shutil.copytree("a", "b")
@@ -174,16 +193,8 @@ def test_ctrl_c_always_leaves_something_to_go_on_from(changes, monkeypatch):
     assert checkpoint.name > "checkpoint-000000004"
 
 
-def test_ctrl_c_before_an_epoch_has_ended(monkeypatch):
-    class Ending(progress.Progress):
-        def on_step(self):
-            super().on_step()
-            if self.steps == 2:
-                signal.raise_signal(signal.SIGINT)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(fitting.progress, "start", lambda *_: Ending(100, 200))
-        cut = fit(BLOBS, out="a", epochs=3, **SMALL | {"sampling": "all"})
+def test_ctrl_c_before_an_epoch_has_ended(interrupted_at):
+    cut = interrupted_at(2, out="a", epochs=3, **SMALL | {"sampling": "all"})
     assert cut.summary["status"] == "interrupted"
     assert not list(Path("a").glob("checkpoint-*"))
     same(fit(BLOBS, resume="a"), fit(BLOBS, epochs=3, **SMALL | {"sampling": "all"}))

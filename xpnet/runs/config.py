@@ -379,7 +379,8 @@ class Config:
     def for_data(self, num_rows: int, num_features: int, task: Task) -> Self:
         """Return the settings with what suits the training rows, where they leave it open by a 0.
 
-        Numbers that are predicted have no classes over which label smoothing could spread them.
+        A batch is no larger than these. Numbers that are predicted have no classes over which label smoothing
+        could spread them.
         """
         components = self.components
         if components == 0:
@@ -387,7 +388,7 @@ class Config:
             components = suitable_components(seen, num_features)
         return replace(
             self,
-            batch_size=self.batch_size or suitable_batch(num_rows),
+            batch_size=min(self.batch_size or suitable_batch(num_rows), num_rows),
             epochs=suitable_epochs(num_rows) if self.epochs == 0 else self.epochs,
             components=components,
             ensemble=self.ensemble or suitable_networks(num_rows),

@@ -30,7 +30,7 @@ from xpnet.runs.defaults import usual_recipe
 from xpnet.runs.experiment import Experiment
 from xpnet.runs.load import open_run
 from xpnet.runs.names import flag
-from xpnet.runs.preparation import check
+from xpnet.runs.preparation import check, suited
 from xpnet.runs.ranges import check_fraction
 from xpnet.runs.resume import begin, checkpoint_of, identity, is_of_longer_runs, settings_to_resume
 from xpnet.runs.run import Run, as_run
@@ -264,7 +264,7 @@ def carry_out(
         if start is not None:
             config, data = begin_with(start, config, data)
         num_rows = len(data.X_train)
-        config = config.for_data(num_rows, data.num_features, data.task)
+        (config,) = suited([config], data, note)
         if config.weights_image:
             plots.check_images(data.image_shape)
         check(config, data)  # before anything is removed or written

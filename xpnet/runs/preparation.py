@@ -1,6 +1,6 @@
 """From a data set on the host to rows on the device, ready to train on; and whether settings fit the data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ from xpnet.training.scale import Scale
 from xpnet.typing import Array, Params
 from xpnet.values import shown
 
-__all__ = ["Prepared", "check", "prepare", "preprocessing_of"]
+__all__ = ["Prepared", "check", "prepare", "preprocessing_of", "suited"]
 
 ENCODED = 2**26
 """Inputs of a table's training rows up to which they are made once, 256 MB in float32; more are made batch by
@@ -75,13 +75,30 @@ def preprocessing_of(config: Config, data: Dataset) -> Preprocessing:
     return replace(how, categories=tuple(len(column.categories) for column in data.columns.columns))
 
 
+def suited(configs: Sequence[Config], data: Dataset, note: Callable[[str], None]) -> list[Config]:
+    """Return settings with what suits the data, where they leave it open or ask for more rows than there are.
+
+    Parameters
+    ----------
+    configs, data
+        The settings, and what is to be trained on.
+    note
+        Told of a batch that is larger than the data.
+    """
+    num_rows = len(data.X_train)
+    most = max(config.batch_size for config in configs)
+    if most > num_rows:
+        note(f"--batch-size {most} is more than the {num_rows} training rows: a batch has all of them")
+    return [config.for_data(num_rows, data.num_features, data.task) for config in configs]
+
+
 def check(config: Config, data: Dataset) -> None:
     """Refuse settings that do not fit the data.
 
     Raises
     ------
     InputError
-        A batch larger than the data, more components than features, images asked for where there are none, a
+        More components than features, images asked for where there are none, a
         loss, a monitor or weights that are not for what is predicted, categories or gaps that the
         preprocessing cannot take.
     """

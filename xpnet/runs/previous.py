@@ -4,13 +4,15 @@ import contextlib
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from xpnet.errors import InputError
 from xpnet.runs.checkpoints import NAME as CHECKPOINT
 from xpnet.runs.folder import EVALUATIONS, EXPORTS, FILES
+from xpnet.runs.names import flag
 
-__all__ = ["forget_evaluations", "set_aside"]
+__all__ = ["forget_evaluations", "make_room", "set_aside"]
 
 EVALUATION = re.compile(rf"({'|'.join(EVALUATIONS)})-(train|val|test|new)\.png")
 EVENTS = re.compile(r"events\.out\.tfevents\..*")
@@ -66,6 +68,13 @@ def set_aside(folder: Path, force: bool) -> Path | None:
         return place
     shutil.rmtree(place, ignore_errors=True)
     return None
+
+
+def make_room(folder: Path, force: bool, note: Callable[[str], None]) -> None:
+    """Put the run that is in a folder aside, or remove it, and tell of it in a sentence."""
+    place = set_aside(folder, force)
+    if place is not None:
+        note(f"the run that was in {folder} is now in {place}; {flag('force')} removes it instead")
 
 
 def forget_evaluations(folder: Path) -> None:

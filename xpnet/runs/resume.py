@@ -17,7 +17,7 @@ from xpnet.runs import folder as run_folder
 from xpnet.runs.checkpoints import Checkpoints, Saved
 from xpnet.runs.config import Config
 from xpnet.runs.names import flag
-from xpnet.runs.previous import forget_evaluations, set_aside
+from xpnet.runs.previous import forget_evaluations, make_room
 from xpnet.training.loop import Fit
 from xpnet.training.model import Model
 
@@ -98,9 +98,7 @@ def begin(config: Config, folder: Path, note: Callable[[str], None]) -> None:
         forget_evaluations(folder)
         (folder / "summary.json").unlink(missing_ok=True)
     else:
-        place = set_aside(folder, config.force)
-        if place is not None:
-            note(f"the run that was in {folder} is now in {place}; --force removes it instead")
+        make_room(folder, config.force, note)
     if config.resume or config.checkpoint_every is not None:
         run_folder.write_settings(folder, config)  # to resume from, should this be cut off
 

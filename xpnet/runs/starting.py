@@ -104,18 +104,19 @@ def begin_with(model: Model, config: Config, data: Dataset) -> tuple[Config, Dat
     for name in NETWORK + DETAILS:
         ours, theirs = getattr(config, name), getattr(of_network, name)
         usual = Config.__dataclass_fields__[name].default
-        if ours != theirs and (name in NETWORK or ours != usual):
+        unsaid = name in DETAILS and (ours == usual or (name == "components" and not ours))
+        if ours != theirs and not unsaid:
             words = theirs if not isinstance(theirs, tuple) else " ".join(map(str, theirs))
             raise InputError(
                 f"{flag(name)} is {shown(ours)}, and {shown(theirs)} in {source}, whose weights it begins "
                 f"with: give {flag(name)} {words}, or another --init-from"
             )
     config = replace(config, **{name: getattr(of_network, name) for name in DETAILS})
-    data = _of_its_columns(data, model, source)
     if data.task != model.task:
         raise InputError(
             f"{data.name} is for {data.task}, and {source} for {model.task}: begin with another run"
         )
+    data = _of_its_columns(data, model, source)
     if data.num_features != model.num_features or (data.image_shape or ()) != (model.image_shape or ()):
         theirs, ours = (each.image_shape or f"{each.num_features} features" for each in (model, data))
         raise InputError(
