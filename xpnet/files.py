@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["replacing"]
+__all__ = ["path_of", "replacing"]
 
 
 @contextlib.contextmanager
@@ -41,3 +41,8 @@ def replacing(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.errno is not None:
             error.filename = str(path)  # which a full disk does not say
         raise
+
+
+def path_of(name: str | os.PathLike[str]) -> Path:
+    """Return a user's path, the home folder in the place of ``~``: a shell leaves it in ``--out=~/x``."""
+    return Path(os.path.expanduser(os.fspath(name)))  # noqa: PTH111 - Path's raises where there is no such user

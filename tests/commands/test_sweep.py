@@ -187,7 +187,6 @@ def test_when_all_diverge(run):
         ("--random 0 --reg 0 1", ["at least 1 point"]),
         ("--dataset digits cifar10", ["cifar10"]),
         ("--dataset nowhere.npz", ["there is no file nowhere.npz"]),
-        ("--batch-size 50 5000", ["--batch-size 5000 is larger than the 1297 training rows"]),
         ("--device cuda:x", ["unknown device 'cuda:x'"]),
         ("--out file/s", ["file/s cannot be written", "give another --out"]),
         ("--dataset labels.npz", ["labels.npz: y holds NaN or None in every row"]),

@@ -30,7 +30,7 @@ def latest_of(two, folder, damage, *others):
     for name in (name_of(6), *others):
         damage(folder / name)
     notes = []
-    return Checkpoints(folder, HERE, RUN, 1, notes.append).latest(), notes
+    return Checkpoints(folder, HERE, RUN, 1, notes.append).latest().fit, notes
 
 
 def make_a_folder(path):
@@ -104,7 +104,7 @@ def test_one_byte_anywhere(two, tmp_path_factory, share, flip):
     fit, notes = latest_of(two, tmp_path_factory.mktemp("byte") / "copy", damage)
     if fit.epoch == 6:
         assert notes == []
-        assert_same(all_of(fit), all_of(Checkpoints(two, HERE, RUN, 1, pytest.fail).latest()))
+        assert_same(all_of(fit), all_of(Checkpoints(two, HERE, RUN, 1, pytest.fail).latest().fit))
     else:
         assert fit.epoch == 5
         assert len(notes) == 1
@@ -120,7 +120,7 @@ def test_a_folder_in_the_way_ends_no_run(two, tmp_path):
         (folder / name_of(epoch)).unlink()
     checkpoints = Checkpoints(folder, HERE, RUN, 1, notes.append)
     run_with(checkpoints)
-    assert checkpoints.latest().epoch == 6
+    assert checkpoints.latest().fit.epoch == 6
     assert len(notes) == 1
     checkpoints.forget()
     assert names(folder) == [name_of(1), name_of(3)]

@@ -489,6 +489,8 @@ def of_computation():
         "out",
         "json",
         "quiet",
+        "force",
+        "init_from",
     }
     skipped |= {"monitor", "patience", "min_delta", "max_time", "checkpoint_every", "resume"}  # how long
     skipped |= {"class_weight"}  # which mixup cannot have

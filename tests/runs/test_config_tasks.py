@@ -174,6 +174,7 @@ def test_what_is_recorded_makes_the_same_run(tmp_path):
     recorded = config.recorded()
     assert recorded.keys() == {f.name for f in dataclasses.fields(Config)} - {
         "out",
+        "force",
         "json",
         "quiet",
         "resume",

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import signal
 import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 from fits import PLAIN
 from sweeps import DEVICE, blobs, numbers
 
-from xpnet import datasets
+from xpnet import datasets, load, search, sweep
+from xpnet.commands import sweep as sweep_command
+from xpnet.commands import train
 from xpnet.datasets import from_arrays
 from xpnet.errors import DeviceError, InputError
 from xpnet.runs import experiment
@@ -292,7 +295,6 @@ def test_what_data_have_no_use_for_is_refused(args, given, text):
         ({"resume": False}, "--resume must be text, not False"),
         ({"dataset": "digits"}, "X is blobs, and dataset is 'digits': leave out dataset"),
         ({"recipe": "quick"}, "there is no recipe 'quick': use "),
-        ({"batch_size": 41}, "--batch-size 41 is larger than the 40 training rows: use 40 or less"),
         ({"loss": "squared-error"}, "--loss squared-error is not for classification"),
         ({"flip": True}, "augmentation is of images"),
         ({"on_epoch": np.zeros((2, 2))}, "on_epoch must be a function of the history, not array([[0., 0."),
@@ -520,6 +522,58 @@ def test_time():
     same(fit(BLOBS, max_time=1e6, **FAST), fit(BLOBS, **FAST))
 
 
+# A batch that is larger than the data
+
+
+def clipped(door, size, capsys):
+    """Train at a door with batches of a size; return its score and what was said."""
+    settings = FAST | {"batch_size": size}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if door == "fit":
+            score = fit(BLOBS, out="there", force=True, **settings).summary["val_accuracy"]
+            assert load("there").config.batch_size == 40
+        elif door == "search":
+            score = search(BLOBS, grid={"seed": [3]}, **settings).best.summary["val_accuracy"]
+        elif door == "sweep.run":
+            score = sweep.run([Config(**settings)], BLOBS).rows[0]["val_score"]
+        else:
+            np.savez(
+                "my.npz", X_train=BLOBS.X_train, y_train=BLOBS.y_train, X_val=BLOBS.X_val, y_val=BLOBS.y_val
+            )
+            argv = ["my.npz", "--recipe", "none", "--batch-size", str(size), "--quiet", "--json"]
+            argv += [
+                *(
+                    [
+                        "--hidden",
+                        "7",
+                        "--iterations",
+                        "40",
+                        "--learning-rate",
+                        "0.3",
+                        "--dtype",
+                        "float64",
+                        "--seed",
+                        "3",
+                    ]
+                )
+            ]
+            assert {"train": train, "sweep": sweep_command}[door].main(argv) == 0
+            out, err = capsys.readouterr()
+            return json.loads(out)["val_accuracy"], err.splitlines()
+    return score, [str(warning.message) for warning in caught]
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("door", ["fit", "search", "sweep.run", "train", "sweep"])
+def test_a_batch_of_more_rows_than_there_are_has_all_of_them(door, capsys):
+    score, said = clipped(door, 41, capsys)
+    assert said
+    assert said[0].endswith("--batch-size 41 is more than the 40 training rows: a batch has all of them")
+    assert len(said) == 1
+    assert clipped(door, 40, capsys) == (score, [])
+
+
 # Resuming
 
 
@@ -540,7 +594,8 @@ def test_an_interrupted_run_goes_on(data, changes, handlers):
     same(run, whole)
     assert run.folder == Path("there")
     assert told[-1] == len(whole.history.rows)
-    assert not list(Path("there").glob("checkpoint-*"))
+    (kept,) = Path("there").glob("checkpoint-*")  # of an epoch that a longer run has, too
+    assert kept.name == f"checkpoint-{8 if settings.get('sampling') is None else 10:09}.safetensors"
     assert json.loads(Path("there/summary.json").read_text()) == run.summary
     assert signal.getsignal(signal.SIGINT) is handlers
 
@@ -549,7 +604,10 @@ def test_an_interrupted_run_goes_on(data, changes, handlers):
 def test_what_cannot_be_resumed():
     assert refused(BLOBS, resume="there") == "there is no run in there to resume: give the folder of one"
     fit(BLOBS, out="there", **FAST)
-    text = "there holds no checkpoint: its run has come to its end, or was made without them"
+    text = (
+        "there holds no checkpoint: its run has come to its end, or was made without them; train a new run "
+        "that begins with its weights: --init-from there"
+    )
     assert refused(BLOBS, resume="there") == text
     assert refused(BLOBS, resume="there", out="b") == "--resume goes on in there itself: drop --out"
     fit(BLOBS, on_epoch=interrupt_after(6), out="other", checkpoint_every=2, **FAST)

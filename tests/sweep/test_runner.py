@@ -82,8 +82,8 @@ def test_on_every_device(device, dtype):
 
 
 def test_settings_that_do_not_fit_the_data_are_an_error_before_any_work(tmp_path):
-    configs = sweep.configs([{}, {"batch_size": 41}], BASE)
-    with pytest.raises(InputError, match="--batch-size 41 is larger than the 40 training rows"):
+    configs = sweep.configs([{}, {"loss": "logistic"}], BASE)
+    with pytest.raises(InputError, match="--loss logistic is not for classification"):
         sweep.run(configs, blobs(), out=tmp_path / "there")
     assert not (tmp_path / "there").exists()
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 import warnings
 from argparse import BooleanOptionalAction, Namespace
 from collections.abc import Callable, Sequence
@@ -17,8 +18,9 @@ from xpnet.commands.flags import Parser, add_run
 from xpnet.commands.outputs import refusing
 from xpnet.device import Backend, Device, get_device
 from xpnet.errors import InputError
-from xpnet.files import replacing
+from xpnet.files import path_of, replacing
 from xpnet.reporting import metrics, plots
+from xpnet.runs.folder import EVALUATIONS
 from xpnet.runs.load import open_run
 from xpnet.text import printable
 from xpnet.training.measures import measured
@@ -88,12 +90,12 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
 def _evaluate(given: Namespace) -> int:
     device = get_device(given.device, given.backend)
     run = open_run(given.run)
-    folder = run.folder if given.out is None else Path(given.out)
+    folder = run.folder if given.out is None else path_of(given.out)
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}: make it or give another --out")
     data = run.rows(
-        given.dataset,
-        given.data_dir,
+        None if given.dataset is None else os.fspath(path_of(given.dataset)),
+        None if given.data_dir is None else os.fspath(path_of(given.data_dir)),
         given.split,
         target=tuple(given.target),
         progress=not given.quiet,
@@ -246,7 +248,7 @@ def _draw(
 def _write(folder: Path, split: str, drawn: dict[str, "Figure"]) -> list[Path]:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it tells users of its font cache
     written = []
-    for name in ("confusion", "mistakes", "predicted"):
+    for name in EVALUATIONS:
         path = folder / f"{name}-{split}.png"
         with refusing(path, "--out"):
             if name in drawn:

@@ -2,13 +2,14 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
 
 from xpnet import exporters
 from xpnet.commands.console import complain, run_command
 from xpnet.commands.flags import Parser, add_run
 from xpnet.commands.outputs import check_output, refusing
 from xpnet.errors import InputError
+from xpnet.files import path_of
+from xpnet.runs.folder import EXPORTS
 from xpnet.runs.load import open_run
 from xpnet.text import printable
 
@@ -16,7 +17,7 @@ __all__ = ["main"]
 
 NAME = "xpnet export"
 
-FILES = {"onnx": "model.onnx", "torch": "model-torch.safetensors"}
+FILES = dict(zip(("onnx", "torch"), EXPORTS, strict=True))
 """The formats, and what the file of each is called unless a user says so."""
 
 
@@ -46,7 +47,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
 
 def _export(given: Namespace) -> int:
     run = open_run(given.run)
-    path = run.folder / FILES[given.format] if given.output is None else Path(given.output)
+    path = run.folder / FILES[given.format] if given.output is None else path_of(given.output)
     check_output(path)
     if path.exists() and path.samefile(run.path):
         raise InputError(f"{path} is the model itself: give another --output")

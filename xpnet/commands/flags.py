@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from xpnet.errors import InputError
+from xpnet.files import path_of
 from xpnet.runs.names import did_you_mean, flag
-from xpnet.runs.settings import default_of, kinds_of, layered, read_file, rivals, yielding
+from xpnet.runs.settings import default_of, kinds_of, layered, read_file, rivals, taken, yielding
 from xpnet.values import Kind
 
 __all__ = ["Parser", "add_run", "parse"]
@@ -63,6 +64,7 @@ def parse(
     recipes: Mapping[str, Path] | None = None,
     usual: Callable[[Mapping[str, Any]], str | None] = lambda _given: None,
     file_of: Callable[[Mapping[str, Any]], Path | None] = lambda _given: None,
+    under: Callable[[Mapping[str, Any], bool], tuple[Mapping[str, Any], bool]] = lambda *_: ({}, False),
     hidden: Collection[str] = (),
     check: Callable[[Mapping[str, Any], Mapping[str, Any]], None] = lambda _given, _settings: None,
 ) -> dict[str, Any]:
@@ -93,6 +95,9 @@ def parse(
         Returns, of the settings that the file and flags give, the recipe where none is named; None for none.
     file_of
         Returns, of the flags given, a file of settings that one of them stands for: no other is then allowed.
+    under
+        Returns, of the settings that the file and flags give, others below them that one of them stands for,
+        and whether these are all, so that no recipe is usual; told whether neither recipe nor file is named.
     hidden
         Settings that no help shows, since the command refuses them in words of its own; a recipe's are left
         out.
@@ -125,18 +130,21 @@ def parse(
         if "dataset" in words:
             raise InputError(f"the data set is given twice, as {data} and by --dataset: leave out one")
         words["dataset"] = data
-    given = {name: _take(kinds[name], name, value, several) for name, value in words.items()}
+    given = {name: _take(settings, name, value, several) for name, value in words.items()}
     stood_for = file_of(given)
     for name, value in {"recipe": recipe, "config": config}.items():
         if stood_for is not None and value:  # it has every setting, and would hide all of theirs
             raise InputError(f"the settings are those of {stood_for}: drop {flag(name)}")
-    layers = [read_file(Path(path), settings, several) for path in (config, stood_for) if path is not None]
+    layers = [read_file(path_of(path), settings, several) for path in (config, stood_for) if path is not None]
     layers.append(given)
     if recipe is not None:
         recipe = Kind(str, tuple(recipes)).take("--recipe", recipe)
     together = {name: value for layer in layers for name, value in layer.items()}
-    if recipe is None and stood_for is None:
-        recipe = usual(together)
+    if stood_for is None:
+        taken_over, is_all = under(together, recipe is None and config is None)
+        layers.insert(0, {name: value for name, value in taken_over.items() if name not in hidden})
+        if recipe is None and not is_all:
+            recipe = usual(together)
     if recipe is not None:
         of_recipe = yielding(read_file(recipes[recipe], settings, several), together, settings, several)
         layers.insert(0, {name: value for name, value in of_recipe.items() if name not in hidden})
@@ -145,11 +153,12 @@ def parse(
     return resolved
 
 
-def _take(kind: Kind, name: str, value: Any, several: Collection[str]) -> Any:
+def _take(settings: type[Any], name: str, value: Any, several: Collection[str]) -> Any:
     """Return what is given of a setting as `layered` takes it; complain as the setting itself does."""
     if name not in several:
-        return kind.take(flag(name), value)
-    return tuple(kind.take(flag(name), item) for item in value or [True])  # a bare --flag has no value
+        return taken(settings, name, flag(name), value)
+    # A bare --flag has no value.
+    return tuple(taken(settings, name, flag(name), item) for item in value or [True])
 
 
 def _add_flags(

@@ -5,7 +5,6 @@ import time
 from argparse import BooleanOptionalAction, Namespace
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -19,6 +18,7 @@ from xpnet.datasets.frames import is_text
 from xpnet.datasets.readers import open_rows
 from xpnet.device import Backend, Device, get_device
 from xpnet.errors import InputError
+from xpnet.files import path_of
 from xpnet.runs.load import open_run
 from xpnet.text import printable
 from xpnet.training.model import Model
@@ -93,7 +93,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
 
 
 def _predict(given: Namespace) -> int:
-    source, target = Path(given.input), Path(given.output)
+    source, target = path_of(given.input), path_of(given.output)
     check_output(target, SUFFIXES)
     if target.exists() and source.exists() and target.samefile(source):
         raise InputError(f"{target} is the input: give another --output")

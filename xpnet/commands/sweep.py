@@ -17,6 +17,7 @@ from xpnet.runs.config import Config
 from xpnet.runs.defaults import DATASET_DEFAULTS, defaults_for, usual_recipe
 from xpnet.runs.ranges import check_fraction
 from xpnet.runs.settings import setting
+from xpnet.runs.starting import inherited
 from xpnet.sweep import space
 from xpnet.sweep.runner import Sweep
 from xpnet.sweep.search import carry_out, configs_of, folder_of
@@ -44,6 +45,7 @@ SINGLE = (
     "checkpoint_every",
     "resume",
     "out",
+    "force",
     "json",
     "quiet",
 )
@@ -92,6 +94,7 @@ def _read_settings(argv: Sequence[str] | None) -> dict[str, Any]:
         variants=DATASET_DEFAULTS,
         recipes={name: recipes.path(name) for name in recipes.names()},
         usual=usual_recipe,
+        under=lambda given, whole: inherited(given, whole, _several()),
         check=lambda given, settings: check_fraction(given, settings["dataset"]),
         several=_several(),
         hidden=("checkpoint_every", "ensemble", "resume", "tensorboard"),  # refused below
@@ -115,7 +118,7 @@ def _configs(settings: dict[str, Any]) -> list[Config]:
 
 def _sweep(settings: dict[str, Any], signals: StopSignals) -> int:
     configs = _configs(settings)
-    out = settings["out"] or folder_of(configs, settings["halving"])
+    out = configs[0].out or folder_of(configs, settings["halving"])
     workers: AbstractContextManager[Any] = nullcontext()
     if settings["scheduler"] is not None:
         from xpnet.sweep.cluster import connect

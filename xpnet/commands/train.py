@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from xpnet import recipes
 from xpnet.commands import flags
@@ -11,12 +12,14 @@ from xpnet.commands.console import USER_ERROR, complain, run_command
 from xpnet.datasets import Dataset
 from xpnet.reporting import plots
 from xpnet.reporting.metrics import score_name, shown
+from xpnet.runs.checkpoints import has_checkpoint
 from xpnet.runs.config import Config
 from xpnet.runs.defaults import DATASET_DEFAULTS, defaults_for, usual_recipe
 from xpnet.runs.fit import carry_out, remedy
 from xpnet.runs.ranges import check_fraction
 from xpnet.runs.resume import settings_to_resume
 from xpnet.runs.run import Run
+from xpnet.runs.starting import inherited
 from xpnet.training.history import SCORE_OF
 from xpnet.training.interrupt import StopSignals
 
@@ -47,6 +50,7 @@ def _read_config(argv: Sequence[str] | None) -> Config:
         usual=usual_recipe,
         check=lambda given, settings: check_fraction(given, settings["dataset"]),
         file_of=settings_to_resume,
+        under=inherited,
     )
     return Config(**settings)
 
@@ -86,9 +90,13 @@ def _report(run: Run, signals: StopSignals) -> int:
             complain(NAME, f"error: the loss overflowed at step {run.diverged_at}: lower {remedy(run)}")
             return USER_ERROR
         case "interrupted":
+            further = "--resume goes on from its last whole epoch"
+            if not has_checkpoint(Path(run.folder or "")):
+                further = "no epoch had ended yet, so --resume begins anew"
             complain(
                 NAME,
-                f"interrupted after step {summary['steps']}: what was trained so far is in {run.folder}",
+                f"interrupted after step {summary['steps']}: what was trained so far is in {run.folder}; "
+                f"{further}",
             )
             return signals.exit_status
         case _:

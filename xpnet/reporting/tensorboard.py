@@ -51,13 +51,17 @@ class EventLog:
             raise InputError(f"--tensorboard needs tensorboardX: {INSTALL}") from error
         self._scalar: Callable[..., Any] = summary.scalar
         self._event: Callable[..., Any] = Event
-        for old in folder.glob("events.out.tfevents.*"):
-            old.unlink()
-        self._writer = EventsWriter(os.fspath(folder / "events"))
+        self._new_writer: Callable[..., Any] = EventsWriter
+        self._folder = folder
+        self._writer: Any = None
         self._rows = 0
 
     def on_epoch(self, history: History) -> None:
-        """Write the rows that are new."""
+        """Write the rows that are new; the file is made with the first."""
+        if self._writer is None:
+            for old in self._folder.glob("events.out.tfevents.*"):
+                old.unlink()
+            self._writer = self._new_writer(os.fspath(self._folder / "events"))
         for row in history.rows[self._rows :]:
             self._write(row)
         self._rows = len(history.rows)
@@ -76,7 +80,8 @@ class EventLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
 
 @contextlib.contextmanager

@@ -9,9 +9,9 @@ import json
 import re
 import textwrap
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +25,29 @@ from xpnet.training.loop import Fit
 from xpnet.training.stopping import Best
 from xpnet.typing import Array, State
 
-__all__ = ["Checkpoints"]
+__all__ = ["NAME", "Checkpoints", "Saved", "has_checkpoint"]
 
 KEPT = 2
 """Checkpoints of a run that are kept."""
 
 FORMAT = 3
 
-NAME = re.compile(r"checkpoint-\d{9}\.safetensors")
+NAME = re.compile(r"checkpoint-(\d{9})\.safetensors")
+
+
+class Saved(NamedTuple):
+    """What a checkpoint holds.
+
+    Attributes
+    ----------
+    fit
+        What `xpnet.training.loop.fit` goes on from.
+    run
+        What the run was when it was written.
+    """
+
+    fit: Fit
+    run: Mapping[str, Any]
 
 
 class Checkpoints:
@@ -76,8 +91,11 @@ class Checkpoints:
         fit
             What `xpnet.training.loop.fit` gives to ``on_fit``.
         """
-        if self._every is None or fit.epoch % self._every:
-            return
+        if self._every is not None and fit.epoch % self._every == 0:
+            self.save(fit)
+
+    def save(self, fit: Fit) -> None:
+        """Write a checkpoint, and remove those before the last."""
         from safetensors.numpy import save
 
         arrays = _arrays(fit, self._device)
@@ -95,8 +113,13 @@ class Checkpoints:
             self._failed = True
         _remove(self._newest_first()[KEPT:])
 
-    def latest(self) -> Fit | None:
+    def latest(self, free: Collection[str] = ()) -> Saved | None:
         """Return the newest checkpoint that is whole, on the device; None if there is none at all.
+
+        Parameters
+        ----------
+        free
+            Settings that may have been others when it was written.
 
         Raises
         ------
@@ -107,8 +130,9 @@ class Checkpoints:
         for path in paths:
             try:
                 description, arrays = _read(path)
-                others = [key for key, value in self._run.items() if description["run"].get(key) != value]
-                fit = None if others else _fit(description, arrays, self._device)
+                before = description["run"]
+                others = [key for key in self._run if _differences(before.get(key), self._run[key], free)]
+                fit = _fit(description, arrays, self._device)
             except MemoryError:
                 raise
             except Exception as error:  # a damaged file can fail in any way
@@ -117,10 +141,10 @@ class Checkpoints:
                 continue
             if others:
                 raise InputError(
-                    f"{path} is of a run with other {_other(others[0], description['run'], self._run)}: "
+                    f"{path} is of a run with other {_other(others[0], before, self._run, free)}: "
                     "resume with what it began with, or start anew"
                 )
-            return fit
+            return Saved(fit, before)
         if paths:  # to begin anew would overwrite what a user may still be able to save
             raise InputError(
                 f"{self._folder} holds no checkpoint that can be read: "
@@ -128,22 +152,42 @@ class Checkpoints:
             )
         return None
 
-    def forget(self) -> None:
-        """Remove all checkpoints: the run has come to its end, or another begins in its folder."""
-        _remove([*self._newest_first(), *self._folder.glob(".checkpoint-*.safetensors.*")])
+    def forget(self, but: Callable[[int], bool] = lambda _epoch: False) -> None:
+        """Remove all checkpoints and what was left of others, as the run has come to its end.
+
+        Parameters
+        ----------
+        but
+            Asked for numbers of epochs, the newest first, until one is to be kept.
+        """
+        paths = self._newest_first()
+        kept = next((path for path in paths if but(int(path.name[11:20]))), None)
+        paths += self._folder.glob(".checkpoint-*.safetensors.*")
+        _remove([path for path in paths if path != kept])
 
     def _newest_first(self) -> list[Path]:
         found = [path for path in self._folder.iterdir() if NAME.fullmatch(path.name)]
         return sorted(found, reverse=True)
 
 
-def _other(key: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+def has_checkpoint(folder: Path) -> bool:
+    """Return whether a run has left one."""
+    return any(NAME.fullmatch(path.name) for path in folder.iterdir())
+
+
+def _differences(then: Any, now: Any, free: Collection[str]) -> list[str]:
+    """Name what differs within a part of two runs, or the part."""
+    if not (isinstance(then, dict) and isinstance(now, dict)):
+        return [] if then == now else ["it"]
+    return [name for name in then | now if then.get(name) != now.get(name) and name not in free]
+
+
+def _other(key: str, there: Mapping[str, Any], here: Mapping[str, Any], free: Collection[str]) -> str:
     """Name a part in which two runs differ, and what differs within it."""
     then, now = there.get(key), here[key]
     if not (isinstance(then, dict) and isinstance(now, dict)):
         return key
-    names = [name for name in then | now if then.get(name) != now.get(name)]
-    return f"{key} ({', '.join(names)})"
+    return f"{key} ({', '.join(_differences(then, now, free))})"
 
 
 def _remove(paths: Iterable[Path]) -> None:

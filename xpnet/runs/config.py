@@ -114,6 +114,11 @@ class Config:
         yields_to={"init_std": ()},
     )
     init_std: float = _network(5e-2, "standard deviation of the initial weights", stackable=True)
+    init_from: str | None = _network(
+        None,
+        "run, sweep (its best) or model file whose network and preprocessing to begin with, in a new run",
+        path=True,
+    )
     ensemble: int = _network(
         1, "networks trained at once whose probabilities are averaged; 0 for what suits the rows"
     )
@@ -236,6 +241,11 @@ class Config:
         common=True,
         path=True,
     )
+    force: bool = _output(
+        False,
+        "remove the run that is in --out, instead of moving it to previous-1 there",
+        recorded=False,
+    )
     json: bool = _output(
         False, "print the summary as JSON in the last line of standard output", recorded=False, common=True
     )
@@ -245,7 +255,7 @@ class Config:
     )
     resume: str | None = _output(
         None,
-        "folder of a run that was cut off, to go on from its last checkpoint",
+        "folder of a run that was cut off, or is to have more --epochs: go on from its last checkpoint",
         recorded=False,
         path=True,
     )
@@ -385,7 +395,8 @@ class Config:
     def for_data(self, num_rows: int, num_features: int, task: Task) -> Self:
         """Return the settings with what suits the training rows, where they leave it open by a 0.
 
-        Numbers that are predicted have no classes over which label smoothing could spread them.
+        A batch is no larger than these. Numbers that are predicted have no classes over which label smoothing
+        could spread them.
         """
         components = self.components
         if components == 0:
@@ -393,7 +404,7 @@ class Config:
             components = suitable_components(seen, num_features)
         return replace(
             self,
-            batch_size=self.batch_size or suitable_batch(num_rows),
+            batch_size=min(self.batch_size or suitable_batch(num_rows), num_rows),
             epochs=suitable_epochs(num_rows) if self.epochs == 0 else self.epochs,
             components=components,
             ensemble=self.ensemble or suitable_networks(num_rows),

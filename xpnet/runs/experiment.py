@@ -89,6 +89,8 @@ def run(
     *,
     after: Fit | None = None,
     on_fit: Callable[[Fit], None] | None = None,
+    on_ready: Callable[[], None] | None = None,
+    start: Model | None = None,
 ) -> Experiment:
     """Train the network that the settings describe, or the ensemble, and measure it.
 
@@ -102,6 +104,11 @@ def run(
         Where to train.
     on_epoch, should_stop, after, on_fit
         See `xpnet.training.loop.fit`.
+    on_ready
+        Called once all is ready to train, before the first step: of a run that is written. If ``should_stop``
+        ends it, there is then something to go on from, see ``result.whole``.
+    start
+        The model to begin with, and to take the preprocessing from; its columns and classes are the data's.
 
     Raises
     ------
@@ -111,7 +118,9 @@ def run(
     check(config, data)
     members = _members(config)
     began = time.perf_counter() - (after.history.rows[-1].seconds if after else 0.0)
-    prepared = prepare(config, data, device)
+    prepared = prepare(config, data, device, start)
+    if on_ready is not None:
+        on_ready()
     mlp = prepared.mlp(config)
     if on_epoch is not None and len(members) > 1:
         on_epoch = _of_means(on_epoch)
@@ -122,7 +131,15 @@ def run(
         if stacks > 1:
             ends = [len(members) * k // stacks for k in range(stacks + 1)]
             apart = [members[start:end] for start, end in pairwise(ends)]
-            result = train_apart(apart, mlp, prepared, device, on_epoch=on_epoch, should_stop=should_stop)
+            result = train_apart(
+                apart,
+                mlp,
+                prepared,
+                device,
+                on_epoch=on_epoch,
+                should_stop=should_stop,
+                whole=on_ready is not None,
+            )
         else:
             result = train(
                 members,

@@ -20,18 +20,22 @@ from xpnet.datasets.reading import OF_COLUMNS, refuse_unused
 from xpnet.datasets.tables import from_frame
 from xpnet.datasets.targets import labelled
 from xpnet.errors import InputError
+from xpnet.files import path_of
 from xpnet.reporting import plots, progress, tensorboard
 from xpnet.runs import experiment
 from xpnet.runs import folder as run_folder
 from xpnet.runs.checkpoints import Checkpoints
 from xpnet.runs.config import Config
 from xpnet.runs.defaults import usual_recipe
+from xpnet.runs.experiment import Experiment
+from xpnet.runs.load import open_run
 from xpnet.runs.names import flag
-from xpnet.runs.preparation import check
+from xpnet.runs.preparation import check, suited
 from xpnet.runs.ranges import check_fraction
-from xpnet.runs.resume import identity, make_ready, settings_to_resume
+from xpnet.runs.resume import begin, checkpoint_of, identity, is_of_longer_runs, settings_to_resume
 from xpnet.runs.run import Run, as_run
 from xpnet.runs.settings import read_file, yielding
+from xpnet.runs.starting import begin_with, inherited, model_of
 from xpnet.training.history import SCORE_OF, History
 from xpnet.training.interrupt import StopSignals
 from xpnet.values import shown
@@ -155,13 +159,17 @@ def what_is_given(
     """
     name = "data"
     if isinstance(X, Dataset | str | os.PathLike):
-        name = X.name if isinstance(X, Dataset) else os.fspath(X)
+        name = X.name if isinstance(X, Dataset) else os.fspath(path_of(X))
         if y is not None or any(array is not None for array in arrays.values()):
             raise InputError(f"{name!r:.60} has its labels with it: give arrays X and y, or a data set alone")
     elif isinstance(X, list) and not is_frame(X):
         X = as_array(X, "X")
     is_path = isinstance(X, str | os.PathLike)
-    if recipe is None and file is None:
+    taken_over: tuple[Mapping[str, Any], bool] = ({}, False)
+    if file is None:
+        data_of_its_own = {"dataset": name} if is_path else {}
+        taken_over = inherited({**settings, **data_of_its_own}, recipe is None, arrays=not is_path)
+    if recipe is None and file is None and not taken_over[1]:
         recipe = usual_recipe({"dataset": name})
         if recipe is not None and not is_path:
             shape = X.image_shape if isinstance(X, Dataset) else () if is_frame(X) else np.shape(X)[2:]
@@ -170,6 +178,7 @@ def what_is_given(
     if recipe is not None:
         said = {**settings, **(swept or {})}
         layers.append(yielding(read_file(recipes.path(recipe), Config), said, Config, several=swept or ()))
+    layers += [taken_over[0]]
     layers += [] if swept is None else [{"ensemble": 1}]
     layers += [file] if file is not None else []
     # Whatever a recipe or other settings were made for.
@@ -245,22 +254,34 @@ def carry_out(
     if folder is not None:
         claimed = run_folder.claim(folder, config.dataset)
     with claimed as place:
+        start = model_of(config)
         if place is not None:
             run_folder.refuse_sweep(place)
+            if start is not None and open_run(config.init_from or "").folder.samefile(place):
+                raise InputError(f"--init-from and --out are both {place}: give the new run another --out")
         if data is None:
             data = datasets.load(config.dataset, config.data_dir, not config.quiet, config.reading, note)
-        config = config.for_data(len(data.X_train), data.num_features, data.task)
+        if start is not None:
+            config, data = begin_with(start, config, data)
+        num_rows = len(data.X_train)
+        (config,) = suited([config], data, note)
         if config.weights_image:
             plots.check_images(data.image_shape)
         check(config, data)  # before anything is removed or written
         if on_data is not None:
             on_data(data)
+
+        def checkpoints_in(folder: Path) -> Checkpoints:
+            run = identity(config, data, start)
+            return Checkpoints(folder, device, run, config.checkpoint_every, note)
+
         checkpoints = after = None
-        if place is not None:
-            checkpoints = Checkpoints(place, device, identity(config, data), config.checkpoint_every, note)
-            after = make_ready(config, place, checkpoints)
+        if place is not None and (config.resume or config.checkpoint_every):
+            checkpoints = checkpoints_in(place)
+            if config.resume:
+                after = checkpoint_of(config, place, checkpoints, num_rows, note)
         done = len(after.history.losses) if after else 0
-        num_steps, score = config.num_steps(len(data.X_train)), SCORE_OF[data.task]
+        num_steps, score = config.num_steps(num_rows), SCORE_OF[data.task]
         screen = progress.start(num_steps, config.batch_size, config.quiet, done, score)
 
         def should_stop() -> bool:
@@ -271,6 +292,10 @@ def carry_out(
             screen.on_epoch(history)
             if on_epoch is not None:
                 on_epoch(history)
+
+        def on_ready() -> None:
+            if place is not None and signals.received is None:
+                begin(config, place, note)
 
         with signals.listening(), screen, tensorboard.logging_to(place, config.tensorboard, tell) as tell_all:
             if after:  # the log begins anew, and there may be no epoch left that would fill it
@@ -283,17 +308,32 @@ def carry_out(
                 should_stop,
                 after=after,
                 on_fit=checkpoints.on_fit if checkpoints is not None and config.checkpoint_every else None,
+                on_ready=None if place is None else on_ready,
+                start=start,
             )
         if not found.history.rows:
             raise KeyboardInterrupt("interrupted before the first step: there is nothing to keep")
-        if place is not None and checkpoints is not None:
+        if place is not None:
+            whole = None if found.result is None else found.result.whole
+            was_interrupted = found.summary["status"] == "interrupted"
             try:
+                if whole is not None and (was_interrupted or config.checkpoint_every):
+                    run_folder.write_settings(place, config)
+                    checkpoints = checkpoints or checkpoints_in(place)
+                    checkpoints.save(whole)
                 run_folder.write(place, found, pictures=can_draw)
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(f"interrupted: {place} is not complete") from None
-            if found.summary["status"] != "interrupted":
-                checkpoints.forget()
+            if checkpoints is not None and not was_interrupted:
+                checkpoints.forget(but=lambda epoch: _may_go_on(found, num_rows, epoch))
     return as_run(found, place)
+
+
+def _may_go_on(run: Experiment, num_rows: int, epoch: int) -> bool:
+    """Return whether a run that has ended is to keep its checkpoint of an epoch."""
+    config = run.config
+    is_lost = run.result is not None and bool((run.result.diverged_at > 0).all())
+    return config.checkpoint_every is not None and not is_lost and is_of_longer_runs(config, num_rows, epoch)
 
 
 def remedy(run: Run) -> str:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "EVALUATIONS",
+    "EXPORTS",
     "FILES",
     "claim",
     "curves_of",
@@ -52,6 +54,12 @@ FILES = (
     "report.html",
 )
 """Names of the files of a run folder, of which ``best.safetensors`` and the two pictures may be missing."""
+
+EVALUATIONS = ("confusion", "mistakes", "predicted")
+"""Pictures that ``xpnet evaluate`` adds, each as ``NAME-SPLIT.png``."""
+
+EXPORTS = ("model.onnx", "model-torch.safetensors")
+"""What ``xpnet export`` adds, unless a user names another file."""
 
 REPORTED_UNITS = 100
 """Units whose weights the report shows, at most: it has to stay a page that can be sent around."""
@@ -140,7 +148,6 @@ def write(folder: Path, run: Experiment, pictures: bool, report: bytes | None = 
     lines = [",".join(columns_of(model.task))]
     lines += [_csv(row, config) for row in run.history.rows]
     _write_text(folder / "history.csv", "\n".join(lines) + "\n")
-    _write_text(folder / "summary.json", json.dumps(run.summary, indent=2) + "\n")
 
     drawn, reported = {}, {}
     if pictures:
@@ -157,6 +164,8 @@ def write(folder: Path, run: Experiment, pictures: bool, report: bytes | None = 
             (folder / name).unlink(missing_ok=True)  # of the run that was here before
     with replacing(folder / "report.html") as temporary:
         temporary.write_bytes(report_of(run, reported).as_html() if report is None else report)
+    # The last one, since it says that the run is done.
+    _write_text(folder / "summary.json", json.dumps(run.summary, indent=2) + "\n")
 
 
 def write_settings(folder: Path, config: Config) -> None:
@@ -165,8 +174,9 @@ def write_settings(folder: Path, config: Config) -> None:
     # Repeating the run must find its data from any folder.
     if Path(config.dataset).suffix or Path(config.dataset).is_dir():
         settings["dataset"] = str(Path(config.dataset).resolve())
-    if config.data_dir is not None:
-        settings["data_dir"] = str(Path(config.data_dir).resolve())
+    for name in ("data_dir", "init_from"):
+        if settings[name] is not None:
+            settings[name] = str(Path(settings[name]).resolve())
     _write_text(folder / "config.json", json.dumps(settings, indent=2) + "\n")
 
 

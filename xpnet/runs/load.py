@@ -19,6 +19,7 @@ from xpnet.datasets.frames import is_table, read_table
 from xpnet.datasets.reading import Note, silent
 from xpnet.datasets.targets import encode_targets
 from xpnet.errors import InputError
+from xpnet.files import path_of
 from xpnet.runs.config import Config
 from xpnet.runs.experiment import Experiment
 from xpnet.runs.model_file import load_model
@@ -28,7 +29,7 @@ from xpnet.training.history import History, Row, columns_of
 from xpnet.training.model import Model
 from xpnet.values import shown
 
-__all__ = ["SavedRun", "load", "open_run"]
+__all__ = ["SavedRun", "load", "open_run", "renumbered", "settings_of"]
 
 UNKNOWN = "unknown"
 """The data set of a run whose settings are gone."""
@@ -64,12 +65,12 @@ def load(path: str | os.PathLike[str]) -> Run:
     saved = open_run(path)
     folder, model = saved.folder, saved.model
     if saved.path.name not in ("model.safetensors", "best.safetensors"):  # of no run folder
-        return as_run(Experiment(_settings_of(model), model, History(), {}), None)
+        return as_run(Experiment(settings_of(model), model, History(), {}), None)
     settings = saved.settings()
     best = folder / "best.safetensors"
     return as_run(
         Experiment(
-            Config.of({"dataset": UNKNOWN}, settings) if settings else _settings_of(model),
+            Config.of({"dataset": UNKNOWN}, settings) if settings else settings_of(model),
             model,
             _history(folder / "history.csv", model),
             _summary(folder / "summary.json"),
@@ -79,7 +80,7 @@ def load(path: str | os.PathLike[str]) -> Run:
     )
 
 
-def _settings_of(model: Model) -> Config:
+def settings_of(model: Model) -> Config:
     """Return the settings that a model tells of itself, all others being the defaults."""
     how, mlp = model.preprocessing, model.mlp
     return Config(
@@ -286,7 +287,7 @@ class SavedRun:
                     f"{data.name} has {has} {what} and the model {takes}: "
                     "give --dataset one like that which it was trained on"
                 )
-        return _renumbered(data, self.model)
+        return renumbered(data, self.model)
 
 
 class Labelled(NamedTuple):
@@ -298,7 +299,7 @@ class Labelled(NamedTuple):
     y: NDArray[Any]
 
 
-def _renumbered(data: Dataset, model: Model) -> Dataset:
+def renumbered(data: Dataset, model: Model) -> Dataset:
     """Return data with the class numbers of a model, which may know more classes than the data have.
 
     Raises
@@ -350,7 +351,7 @@ def open_run(path: str | os.PathLike[str]) -> SavedRun:
     """
     if not isinstance(path, str | os.PathLike):
         raise InputError(f"a run is loaded from its path, not from {shown(path)}: give its folder")
-    given = Path(path).expanduser()
+    given = path_of(path)
     if not (given / "model.safetensors").exists() and (given / "best").is_dir():
         given /= "best"
     file = given / "model.safetensors" if given.is_dir() else given

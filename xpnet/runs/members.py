@@ -8,6 +8,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from xpnet.nn.mlp import MLP
 from xpnet.runs.config import Config
 from xpnet.runs.networks import train
 from xpnet.runs.preparation import Prepared
+from xpnet.training.divergence import Sane
 from xpnet.training.history import History, Row
 from xpnet.training.loop import Fit
 from xpnet.training.stopping import Best
@@ -33,6 +35,7 @@ def train_apart(
     *,
     on_epoch: Callable[[History], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    whole: bool = False,
 ) -> Fit:
     """Train stacks of networks on a thread each, and return them as if they were one.
 
@@ -46,15 +49,26 @@ def train_apart(
         Called on this thread with the history of all networks, up to the epoch that all stacks have done.
     should_stop
         Asked by one stack at a time; if it returns true, all end.
+    whole
+        Whether they then end with the epoch that is the furthest, the same of all, to go on from another
+        time; by default they end at once.
     """
     running, stop = set(range(len(stacks))), threading.Event()
     histories = [History() for _ in stacks]
     news: queue.SimpleQueue[None] = queue.SimpleQueue()
+    looking = threading.Lock()
+    last = 0  # epoch, counted from 1, once they are to end with one
 
     def asked(stack: int) -> bool:
-        if should_stop is not None and not stop.is_set() and stack == min(running) and should_stop():
-            stop.set()
-        return stop.is_set()
+        nonlocal last
+        with looking:  # so that none takes more than a step beyond the epoch that is agreed on
+            if stop.is_set():
+                return True
+            if not last and should_stop is not None and stack == min(running) and should_stop():
+                last = 1 + max(len(history.rows) for history in histories)
+                if not whole:
+                    stop.set()
+            return stop.is_set() or (last > 0 and len(histories[stack].rows) >= last)
 
     def run(stack: int) -> Fit:
         def tell(history: History) -> None:
@@ -62,8 +76,15 @@ def train_apart(
             news.put(None)
 
         try:
+            before = sum(len(each) for each in stacks[:stack])
+            begin = prepared.begin[before : before + len(stacks[stack])]
             return train(
-                stacks[stack], mlp, prepared, device, on_epoch=tell, should_stop=lambda: asked(stack)
+                stacks[stack],
+                mlp,
+                replace(prepared, begin=begin),
+                device,
+                on_epoch=tell,
+                should_stop=lambda: asked(stack),
             )
         finally:
             running.discard(stack)
@@ -107,7 +128,27 @@ def _joined(fits: Sequence[Fit]) -> Fit:
         _side_by_side([fit.stopped_at for fit in fits]),
         best,
         timed_out=any(fit.timed_out for fit in fits),
+        whole=_whole(fits),
     )
+
+
+def _whole(fits: Sequence[Fit]) -> Fit | None:
+    """Return what there is to go on from, if all stacks were cut off after the same epoch or had ended."""
+    cut = [fit.interrupted or fit.timed_out for fit in fits]
+    parts = [fit.whole if was_cut else fit for fit, was_cut in zip(fits, cut, strict=True)]
+    known = [part for part in parts if part is not None]
+    epochs = {part.epoch for part, was_cut in zip(parts, cut, strict=True) if part is not None and was_cut}
+    if len(known) < len(fits) or len(epochs) != 1:
+        return None
+    (epoch,) = epochs
+    if max(len(part.history.rows) for part in known) != epoch:
+        return None
+    joined = _joined([replace(part, interrupted=False, timed_out=False, whole=None) for part in known])
+    # Of a stack that has ended nothing changes any more: its state is the sane one.
+    ended = [Sane(part.state, np.full(part.diverged_at.shape, -np.inf)) for part in known]
+    each = [part.sane or of_ended for part, of_ended in zip(known, ended, strict=True)]
+    sane = Sane(_joined_states([one.state for one in each]), _side_by_side([one.value for one in each]))
+    return replace(joined, epoch=epoch, sane=sane)
 
 
 def _side_by_side(values: Sequence[Any]) -> Any:

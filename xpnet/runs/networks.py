@@ -79,7 +79,7 @@ def train(
         if after is not None:
             state = after.state
         elif states is None:
-            state = initial_state(device, initial(configs, mlp, device), regime, hyper)
+            state = initial_state(device, initial(configs, mlp, device, prepared.begin), regime, hyper)
         else:
             # They may come from stacks that kept an average and from others that had no use for one; a
             # network that has none is its own.
@@ -112,10 +112,14 @@ def hyper_of(configs: Sequence[Config]) -> Hyper:
     return Hyper(**{name: v[0] if len(configs) == 1 else np.array(v) for name, v in each.items()})
 
 
-def initial(configs: Sequence[Config], mlp: MLP, device: Device) -> Params:
-    """Return initial parameters on the device: a stack if there are several settings, else one network's."""
-    drawn = [init(mlp, _rng(c.seed, 0), c.init_std, c.init) for c in configs]
-    return _stacked(drawn, device, configs[0].dtype)
+def initial(configs: Sequence[Config], mlp: MLP, device: Device, begin: Sequence[Params] = ()) -> Params:
+    """Return initial parameters on the device: a stack if there are several settings, else one network's.
+
+    They are those to ``begin`` with, of one network or of each, or else drawn.
+    """
+    each = [begin[k % len(begin)] for k in range(len(configs))] if begin else []
+    each = each or [init(mlp, _rng(c.seed, 0), c.init_std, c.init) for c in configs]
+    return _stacked(each, device, configs[0].dtype)
 
 
 def _stacked(networks: Sequence[Params], device: Device, dtype: str) -> Params:

@@ -1,6 +1,6 @@
 """From a data set on the host to rows on the device, ready to train on; and whether settings fit the data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -19,11 +19,12 @@ from xpnet.errors import InputError
 from xpnet.nn.mlp import MLP
 from xpnet.runs.config import LOSSES_OF, Config
 from xpnet.training import monitors
+from xpnet.training.model import Model
 from xpnet.training.scale import Scale, check_counts
-from xpnet.typing import Array
+from xpnet.typing import Array, Params
 from xpnet.values import shown
 
-__all__ = ["Prepared", "check", "prepare", "preprocessing_of"]
+__all__ = ["Prepared", "check", "prepare", "preprocessing_of", "suited"]
 
 ENCODED = 2**26
 """Inputs of a table's training rows up to which they are made once, 256 MB in float32; more are made batch by
@@ -48,6 +49,8 @@ class Prepared:
         The preprocessing on the device.
     target
         What the numbers of a regression were standardised by; None for classes and labels.
+    begin
+        Parameters to begin with, on the host: of one network, for all, or of each; none to draw them.
     """
 
     data: Dataset
@@ -57,6 +60,7 @@ class Prepared:
     fitted: dict[str, NDArray[np.float64]] = field(repr=False)
     apply: Callable[[Array], Array] = field(repr=False)
     target: Scale | None = None
+    begin: tuple[Params, ...] = field(default=(), repr=False)
 
     def mlp(self, config: Config) -> MLP:
         """Return the network of some settings on these data."""
@@ -71,13 +75,30 @@ def preprocessing_of(config: Config, data: Dataset) -> Preprocessing:
     return replace(how, categories=tuple(len(column.categories) for column in data.columns.columns))
 
 
+def suited(configs: Sequence[Config], data: Dataset, note: Callable[[str], None]) -> list[Config]:
+    """Return settings with what suits the data, where they leave it open or ask for more rows than there are.
+
+    Parameters
+    ----------
+    configs, data
+        The settings, and what is to be trained on.
+    note
+        Told of a batch that is larger than the data.
+    """
+    num_rows = len(data.X_train)
+    most = max(config.batch_size for config in configs)
+    if most > num_rows:
+        note(f"--batch-size {most} is more than the {num_rows} training rows: a batch has all of them")
+    return [config.for_data(num_rows, data.num_features, data.task) for config in configs]
+
+
 def check(config: Config, data: Dataset) -> None:
     """Refuse settings that do not fit the data.
 
     Raises
     ------
     InputError
-        A batch larger than the data, more components than features, images asked for where there are none, a
+        More components than features, images asked for where there are none, a
         loss, a monitor or weights that are not for what is predicted, categories or gaps that the
         preprocessing cannot take.
     """
@@ -121,12 +142,13 @@ def _check_columns(config: Config, data: Dataset) -> None:
             raise InputError(f"column {shown(name)} has gaps, {fix}")
 
 
-def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
+def prepare(config: Config, data: Dataset, device: Device, start: Model | None = None) -> Prepared:
     """Fit the preprocessing on the training rows and put the training and validation rows on the device.
 
     Rows to augment stay as they are and are prepared batch by batch, and so do bytes on devices that are
     better off with them (`Device.keeps_raw`), unless a product is to be made of each row; others are prepared
-    here, once. The numbers of a regression are standardised.
+    here, once. The numbers of a regression are standardised. Where training starts from a model, the
+    preprocessing is the one that its weights were trained with.
 
     Raises
     ------
@@ -135,7 +157,9 @@ def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
     """
     how, dtype = preprocessing_of(config, data), config.dtype
     target = None
-    if data.task == "regression" and config.standardize_target:
+    if start is not None:
+        how, target = start.preprocessing, start.target
+    elif data.task == "regression" and config.standardize_target:
         target = Scale.of(data.y_train, data.weight_train, config.loss_of(data.task))
     weight, weight_val = _weights(config, data)
 
@@ -145,7 +169,7 @@ def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
         return device.put(y, None if data.task == "classification" else dtype)
 
     with device.active():
-        fitted = transforms.fit(how, data.X_train, device, dtype)
+        fitted = transforms.fit(how, data.X_train, device, dtype) if start is None else start.fitted
         how = transforms.complete(how, fitted)
         on_device = {name: device.put(value, dtype) for name, value in fitted.items()}
         apply = partial(transforms.apply, device.xp, how, on_device)
@@ -176,7 +200,15 @@ def prepare(config: Config, data: Dataset, device: Device) -> Prepared:
             apply if many else None,
             weight=None if weight_val is None else device.put(weight_val / unit_of(weight_val), dtype),
         )
-    return Prepared(data, feed, validation, how, fitted, apply, target)
+    begin = () if start is None else networks_of(start)
+    return Prepared(data, feed, validation, how, fitted, apply, target, begin)
+
+
+def networks_of(model: Model) -> tuple[Params, ...]:
+    """Return the parameters of each network of a model."""
+    if model.networks is None:
+        return (dict(model.params),)
+    return tuple({name: value[k] for name, value in model.params.items()} for k in range(model.networks))
 
 
 def _weights(config: Config, data: Dataset) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:

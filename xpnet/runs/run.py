@@ -4,6 +4,7 @@ import base64
 import math
 import os
 import textwrap
+import warnings
 from dataclasses import dataclass, fields
 from html import escape
 from pathlib import Path
@@ -18,11 +19,12 @@ from xpnet.columns.tabular import as_frame, is_frame
 from xpnet.datasets.targets import encode_targets
 from xpnet.device import Device, to_numpy
 from xpnet.errors import InputError
-from xpnet.files import replacing
+from xpnet.files import path_of, replacing
 from xpnet.reporting import plots
 from xpnet.runs import folder as run_folder
 from xpnet.runs.experiment import Experiment
 from xpnet.runs.model_file import save_model
+from xpnet.runs.previous import make_room
 from xpnet.training.history import SCORE_OF
 from xpnet.training.measures import measured
 from xpnet.training.raw_rows import checked_targets
@@ -171,13 +173,15 @@ class Run(Experiment):
         checked_targets(target, model.task, len(model.class_names), len(P))
         return measured(model.task, target, P)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, force: bool = False) -> Path:
         """Write the run, as the command does: a folder, or the model alone.
 
         Parameters
         ----------
         path
             A folder, made if need be; or a file whose name ends in ``.safetensors``.
+        force
+            Remove another run that is in the folder; by default it is moved to ``previous-1`` there.
 
         Returns
         -------
@@ -198,6 +202,8 @@ class Run(Experiment):
         report = self._kept_report()
         with run_folder.claim(str(path), self.config.dataset) as folder:
             run_folder.refuse_sweep(folder)
+            if self.folder is None or folder.resolve() != self.folder.resolve():
+                make_room(folder, force, warnings.warn)
             run_folder.write(folder, self, pictures=plots.available(), report=report)
         return folder
 
@@ -302,7 +308,7 @@ class Run(Experiment):
 def _path(path: str | os.PathLike[str]) -> Path:
     if not isinstance(path, str | os.PathLike):
         raise InputError(f"path must be text or a pathlib.Path, not {shown(path)}: say where to write")
-    return Path(path).expanduser()
+    return path_of(path)
 
 
 def _checked(path: str | Path) -> Path:

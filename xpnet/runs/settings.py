@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast, get_type_hints
 
 from xpnet.errors import InputError
+from xpnet.files import path_of
 from xpnet.runs.names import did_you_mean, flag
 from xpnet.values import Kind
 
@@ -32,6 +33,7 @@ __all__ = [
     "rivals",
     "setting",
     "settings_in",
+    "taken",
     "yielding",
 ]
 
@@ -75,12 +77,13 @@ def rivals(settings: type[Any]) -> Mapping[str, str]:
 
 
 @functools.cache
-def _read(settings: Any) -> tuple[dict[str, Kind], dict[str, str]]:
+def _read(settings: Any) -> tuple[dict[str, Kind], dict[str, str], set[str]]:
     """Read a dataclass, once: a sweep makes thousands of instances."""
     hints = get_type_hints(settings)
     pairs = {f.name: f.metadata["instead_of"] for f in fields(settings) if "instead_of" in f.metadata}
     kinds = {f.name: Kind.of(hints[f.name]) for f in fields(settings)}
-    return kinds, pairs | {other: name for name, other in pairs.items()}
+    paths = {f.name for f in fields(settings) if f.metadata.get("path")}
+    return kinds, pairs | {other: name for name, other in pairs.items()}, paths
 
 
 def normalise(settings: Any) -> None:
@@ -96,15 +99,35 @@ def normalise(settings: Any) -> None:
     InputError
         A value of the wrong type, or none of those that can be chosen.
     """
-    kinds, pairs = kinds_of(type(settings)), rivals(type(settings))
+    pairs = rivals(type(settings))
     for f in fields(settings):
-        value = getattr(settings, f.name)
-        if isinstance(value, str | os.PathLike) and f.metadata.get("path"):
-            value = os.path.expanduser(os.fspath(value))  # noqa: PTH111 - a name of a data set is no path
-        value = kinds[f.name].take(flag(f.name), value)
+        value = taken(type(settings), f.name, flag(f.name), getattr(settings, f.name))
         if value is None and f.name in pairs and getattr(settings, pairs[f.name]) is None:
             value = default_of(f)
         object.__setattr__(settings, f.name, value)
+
+
+def taken(settings: type[Any], name: str, label: str, value: Any, several: bool = False) -> Any:
+    """Return a value of a setting in its kind; of a path with the home folder in the place of ``~``.
+
+    Parameters
+    ----------
+    settings, name
+        The dataclass, and the setting.
+    label
+        What a message calls it.
+    value, several
+        As for `xpnet.values.Kind.take`.
+
+    Raises
+    ------
+    InputError
+        It is of another kind.
+    """
+    kinds, paths = _read(cast("Hashable", settings))[::2]
+    if name in paths and isinstance(value, str | os.PathLike):
+        value = os.path.expanduser(os.fspath(value))  # noqa: PTH111 - a name of a data set is no path
+    return kinds[name].take(label, value, several)
 
 
 def layered(
@@ -215,7 +238,7 @@ def read_file(path: Path, settings: type[Any], several: Collection[str] = ()) ->
             raise InputError(f"{path}: unknown key {reprlib.repr(key)}{hint}")
         if name in values:
             raise InputError(f"{path}: {name} is given twice, with - and with _: drop one")
-        values[name] = kinds[name].take(f"{path}: {key}", value, name in several)
+        values[name] = taken(settings, name, f"{path}: {key}", value, name in several)
     return values
 
 
@@ -259,7 +282,7 @@ def settings_in(layer: Any, settings: type[Any]) -> Mapping[str, Any]:
         It is none of these, or the file cannot be read.
     """
     if isinstance(layer, str | os.PathLike):
-        return read_file(Path(layer), settings)
+        return read_file(path_of(layer), settings)
     if isinstance(layer, Mapping):
         return layer
     if not is_dataclass(layer):

@@ -1,5 +1,6 @@
 """Run a sweep: chunks to threads or an executor, rung by rung, and the table that comes of it."""
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -12,7 +13,8 @@ from xpnet.datasets import Dataset
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.runs.config import Config
-from xpnet.runs.preparation import check
+from xpnet.runs.preparation import check, suited
+from xpnet.runs.starting import begin_with, model_of
 from xpnet.sweep.chunk import Outcome, Task, merit
 from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung, groups
 from xpnet.sweep.space import check_alike
@@ -132,8 +134,12 @@ def run(
     check_executor(executor)
     stop = should_stop or (lambda: False)
     shipped, data = data, data or load_of(configs[0])
+    start = model_of(configs[0])
+    if start is not None:
+        configs = [begin_with(start, config, data)[0] for config in configs]
+        data = begin_with(start, configs[0], data)[1]
     num_rows, score = len(data.X_train), SCORE_OF[data.task]
-    configs = [config.for_data(num_rows, data.num_features, data.task) for config in configs]
+    configs = suited(configs, data, warnings.warn)
     for config in configs:
         check(config, data)  # before any work is done
         if halving and config.patience is not None:

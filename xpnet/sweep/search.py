@@ -26,8 +26,9 @@ from xpnet.runs.config import Config
 from xpnet.runs.experiment import record
 from xpnet.runs.fit import ARRAYS, what_is_given
 from xpnet.runs.names import flag
-from xpnet.runs.preparation import prepare
+from xpnet.runs.preparation import suited
 from xpnet.runs.run import Run, as_run
+from xpnet.runs.starting import prepared_for
 from xpnet.sweep import display, space
 from xpnet.sweep import plots as sweep_plots
 from xpnet.sweep.chunk import Trained
@@ -268,7 +269,7 @@ def carry_out(
         if base.weights_image:
             plots.check_images(loaded.image_shape)
         num_rows = len(loaded.X_train)
-        configs = [config.for_data(num_rows, loaded.num_features, loaded.task) for config in configs]
+        configs = suited(configs, loaded, note)
         halvings = count_halvings(configs, num_rows) if halving else 0
         total, score = total_steps(configs, num_rows, halvings), SCORE_OF[loaded.task]
         with signals.listening(), display.start(configs, total, base.quiet, score) as screen:
@@ -302,7 +303,7 @@ def _record(found: Sweep, trained: Trained, data: Dataset, folder: Path | None, 
     device = get_device() if elsewhere else config.find_device()
     experiment = record(
         config,
-        prepare(config, data, device),
+        prepared_for(config, data, device),
         device,
         Fit(
             trained.state,

@@ -35,6 +35,7 @@ Point = dict[str, Any]
 SAME_FOR_ALL = (
     "dataset",
     "data_dir",
+    "init_from",
     *READING,
     "device",
     "backend",

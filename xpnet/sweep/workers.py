@@ -21,7 +21,8 @@ from xpnet.datasets import Dataset, Reading
 from xpnet.device import Device, Options, cores, get_device
 from xpnet.errors import DeviceError, InputError
 from xpnet.runs.config import Config
-from xpnet.runs.preparation import Prepared, prepare
+from xpnet.runs.preparation import Prepared
+from xpnet.runs.starting import prepared_for
 from xpnet.sweep.chunk import Outcome, Task, train_chunk
 from xpnet.sweep.plan import Cut, choose_cut
 from xpnet.training.history import Row
@@ -61,7 +62,7 @@ class Preparations:
             if key not in self._made:
                 if len(self._made) == PREPARED:
                     self._made.popitem(last=False)
-                self._made[key] = prepare(config, self._data, self.device)
+                self._made[key] = prepared_for(config, self._data, self.device)
             self._made.move_to_end(key)
             return self._made[key]
 

@@ -60,6 +60,9 @@ class Fit:
         diverges.
     timed_out
         Whether ``regime.max_time`` ended the run.
+    whole
+        Of a run that ``should_stop`` or ``max_time`` cut off: what ``on_fit`` was given, or would have been,
+        after its last whole epoch. None if there was none.
     """
 
     state: State = field(repr=False)
@@ -71,6 +74,7 @@ class Fit:
     epoch: int = 0
     sane: divergence.Sane | None = field(default=None, repr=False)
     timed_out: bool = False
+    whole: "Fit | None" = field(default=None, repr=False)
 
     @property
     def params(self) -> Params:
@@ -171,6 +175,7 @@ def fit(
     diverged_at, stopped_at = after.diverged_at, after.stopped_at
     running = (diverged_at == 0) & (stopped_at == 0)
     interrupted = timed_out = False
+    whole = None
     unknown = np.full(nets, np.nan)  # what is not measured
     steps_per_epoch = batches_per_epoch(rows, regime.batch_size, regime.sampling)
     ends = epoch_ends(regime.num_steps, steps_per_epoch, regime.sampling)
@@ -203,6 +208,9 @@ def fit(
             began_with = divergence.copy(device, state)
 
             state, losses = take_steps(device, advance, state, ends[epoch] - start, look)
+            if history.rows and (interrupted or timed_out):
+                so_far = History([*history.rows], [*history.losses])
+                whole = Fit(began_with, so_far, diverged_at.copy(), False, stopped_at, best, epoch, sane)
             if not losses:
                 break
             done = sum(part.shape[0] for part in losses)
@@ -272,19 +280,18 @@ def fit(
                 on_epoch(history)
             if interrupted or done < ends[epoch] - start:
                 break
-            if on_fit is not None and on_fit(
-                Fit(state, history, diverged_at, False, stopped_at, best, epoch + 1, sane)
-            ):
+            after = Fit(state, history, diverged_at, False, stopped_at, best, epoch + 1, sane)
+            if on_fit is not None and on_fit(after):
                 break
             if out_of_time():
-                timed_out = True
+                timed_out, whole = True, after
                 break
 
         if sane is not None and (diverged_at > 0).any():
             state = divergence.choose(device, diverged_at > 0, sane.state, state)
     if regime.restores_best and best is not None:
         state = best.state
-    return Fit(state, history, diverged_at, interrupted, stopped_at, best, timed_out=timed_out)
+    return Fit(state, history, diverged_at, interrupted, stopped_at, best, timed_out=timed_out, whole=whole)
 
 
 def _last_batch(

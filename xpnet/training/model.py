@@ -1,6 +1,7 @@
 """A trained network with its preprocessing: raw rows in; classes, labels or numbers out, on any device."""
 
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -123,6 +124,13 @@ class Model:
         """Number of networks in an ensemble; None for one network."""
         W = self.params["W1"]
         return None if W.ndim == 2 else int(W.shape[0])
+
+    def checksum(self) -> str:
+        """Return the CRC-32 of parameters and preprocessing."""
+        crc = 0
+        for name, value in sorted([*self.params.items(), *self.fitted.items()]):
+            crc = zlib.crc32(np.ascontiguousarray(to_numpy(value)).data, zlib.crc32(name.encode(), crc))
+        return f"{crc:08x}"
 
     @property
     def dtype(self) -> str:

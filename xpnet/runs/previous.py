@@ -1,0 +1,107 @@
+"""Training again into the folder of a run: its files are put aside, none stays beside the new network."""
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from xpnet.errors import InputError
+from xpnet.runs.checkpoints import NAME as CHECKPOINT
+from xpnet.runs.folder import EVALUATIONS, EXPORTS, FILES
+from xpnet.runs.names import flag
+
+__all__ = ["forget_evaluations", "make_room", "set_aside"]
+
+EVALUATION = re.compile(rf"({'|'.join(EVALUATIONS)})-(train|val|test|new)\.png")
+EVENTS = re.compile(r"events\.out\.tfevents\..*")
+UNFINISHED = re.compile(r"\.(.+)\.[0-9a-f]{8}")
+"""What a killed process leaves of a file that it was writing, see `xpnet.files.replacing`."""
+
+
+def set_aside(folder: Path, force: bool) -> Path | None:
+    """Move the files of a run to ``previous-1`` in its folder, or the first such name that is free.
+
+    Either all are moved or none: what goes wrong on the way is undone. Files that no run writes stay.
+
+    Parameters
+    ----------
+    folder
+        The folder, in which there may be no run.
+    force
+        Whether to remove them instead.
+
+    Returns
+    -------
+    Path or None
+        Where they are now; None if there was no run, or they are gone.
+
+    Raises
+    ------
+    InputError
+        They cannot be moved.
+    """
+    files = [path for path in folder.iterdir() if _is_of_run(path.name) and path.is_file()]
+    if not any(path.name in FILES or CHECKPOINT.fullmatch(path.name) for path in files):
+        return None
+    place, moved = None, []
+    try:
+        place = _make(folder, force)
+        for path in files:
+            moved.append(path)
+            path.replace(place / path.name)
+    except BaseException as error:
+        for path in moved:
+            with contextlib.suppress(OSError):  # the last one may not have been moved
+                (place or folder).joinpath(path.name).replace(path)
+        if place is not None:
+            with contextlib.suppress(OSError):
+                place.rmdir()
+        if isinstance(error, OSError):
+            reason = error.strerror or error
+            raise InputError(
+                f"{folder} holds a run, which cannot be moved aside ({reason}): give another --out"
+            ) from error
+        raise
+    if not force:
+        return place
+    shutil.rmtree(place, ignore_errors=True)
+    return None
+
+
+def make_room(folder: Path, force: bool, note: Callable[[str], None]) -> None:
+    """Put the run that is in a folder aside, or remove it, and tell of it in a sentence."""
+    place = set_aside(folder, force)
+    if place is not None:
+        note(f"the run that was in {folder} is now in {place}; {flag('force')} removes it instead")
+
+
+def forget_evaluations(folder: Path) -> None:
+    """Remove the pictures that ``xpnet evaluate`` has drawn of a run that is trained further."""
+    for path in folder.iterdir():
+        if EVALUATION.fullmatch(path.name):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _is_of_run(name: str) -> bool:
+    """Return whether a run, or a command that works on it, writes a file of that name."""
+    if unfinished := UNFINISHED.fullmatch(name):
+        name = unfinished[1]
+    return name in (*FILES, *EXPORTS) or any(
+        pattern.fullmatch(name) for pattern in (EVALUATION, CHECKPOINT, EVENTS)
+    )
+
+
+def _make(folder: Path, hidden: bool) -> Path:
+    """Make a folder that wasn't there."""
+    number = 1
+    while True:
+        place = folder / (f".previous.{os.urandom(4).hex()}" if hidden else f"previous-{number}")
+        try:
+            place.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return place

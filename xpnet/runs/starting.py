@@ -1,0 +1,197 @@
+"""A warm start: a run begins with the network of another, and its preprocessing (``--init-from``)."""
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.columns.columns import Columns
+from xpnet.columns.tabular import flag as column_flag
+from xpnet.columns.tabular import listed
+from xpnet.data.transforms import Preprocessing
+from xpnet.datasets import Dataset, kind_of
+from xpnet.datasets.frames import is_table
+from xpnet.datasets.reading import SETTINGS
+from xpnet.device import Device
+from xpnet.errors import InputError
+from xpnet.runs.config import Config
+from xpnet.runs.load import open_run, renumbered, settings_of
+from xpnet.runs.names import flag
+from xpnet.runs.preparation import Prepared, prepare
+from xpnet.runs.settings import kinds_of
+from xpnet.training.model import Model
+from xpnet.values import shown
+
+__all__ = ["begin_with", "inherited", "model_of", "prepared_for"]
+
+NETWORK = ("hidden", "activation", "norm", "residual", "ensemble", "preprocess")
+"""Settings that are the same, or the weights do not fit."""
+
+DETAILS = tuple(f.name for f in fields(Preprocessing) if f.name in kinds_of(Config))
+"""Settings of the preprocessing, which is taken as it was fitted: they may be left out."""
+
+OF_MACHINES = ("device", "backend", "precision", "compile")
+
+
+def inherited(
+    given: Mapping[str, Any], whole: bool = True, several: Collection[str] = (), arrays: bool = False
+) -> tuple[dict[str, Any], bool]:
+    """Return the settings that a run takes over from the one that it begins with, and whether these are all.
+
+    Parameters
+    ----------
+    given
+        What a user says, and files.
+    whole
+        Take over all that the run was trained with, if it is known; else only what its network is.
+    several
+        As for `xpnet.runs.settings.layered`.
+    arrays
+        Whether the data are given as arrays or frames, not by name.
+
+    Raises
+    ------
+    InputError
+        There is no such run.
+    """
+    path = given.get("init_from")
+    if not isinstance(path, str | os.PathLike):  # if it is not None, `Config` says what is wrong
+        return {}, False
+    run = open_run(path)
+    model, of_network = run.model, settings_of(run.model)
+    values = {name: getattr(of_network, name) for name in (*NETWORK, *DETAILS, "averaging", "dtype")}
+    own = run.settings() if whole else {}
+    if own:
+        left_out = {*OF_MACHINES, *SETTINGS, "dataset", "data_dir", "init_from"}
+        values = {name: value for name, value in own.items() if name not in left_out} | values
+        data = given.get("dataset")
+        if data is None and not arrays:
+            values |= {name: own[name] for name in ("dataset", "data_dir", *SETTINGS) if name in own}
+        elif arrays or Path(str(data)).suffix:
+            values["task"] = model.task
+        if data is not None and not arrays and _are_alike(str(data), own.get("dataset", "")):
+            values |= {name: own[name] for name in SETTINGS if name in own}
+    return {name: (value,) if name in several else value for name, value in values.items()}, bool(own)
+
+
+def _are_alike(data: str, other: str) -> bool:
+    """Return whether what is said of one data set may be said of another."""
+    if is_table(Path(data)) or is_table(Path(other)):
+        return is_table(Path(data)) and is_table(Path(other))
+    return Path(data).is_dir() and kind_of(other) == "images"
+
+
+def model_of(config: Config) -> Model | None:
+    """Return the model that a run of these settings begins with; None for none."""
+    return None if config.init_from is None else open_run(config.init_from).model
+
+
+def begin_with(model: Model, config: Config, data: Dataset) -> tuple[Config, Dataset]:
+    """Return settings and data as the network of a model takes them.
+
+    Columns are brought to its order and its codes of categories, classes to its numbers.
+
+    Raises
+    ------
+    InputError
+        They do not fit it; the line names what.
+    """
+    source, of_network = config.init_from, settings_of(model)
+    for name in NETWORK + DETAILS:
+        ours, theirs = getattr(config, name), getattr(of_network, name)
+        usual = Config.__dataclass_fields__[name].default
+        unsaid = name in DETAILS and (ours == usual or (name == "components" and not ours))
+        if ours != theirs and not unsaid:
+            words = theirs if not isinstance(theirs, tuple) else " ".join(map(str, theirs))
+            raise InputError(
+                f"{flag(name)} is {shown(ours)}, and {shown(theirs)} in {source}, whose weights it begins "
+                f"with: give {flag(name)} {words}, or another --init-from"
+            )
+    config = replace(config, **{name: getattr(of_network, name) for name in DETAILS})
+    if data.task != model.task:
+        raise InputError(
+            f"{data.name} is for {data.task}, and {source} for {model.task}: begin with another run"
+        )
+    data = _of_its_columns(data, model, source)
+    if data.num_features != model.num_features or (data.image_shape or ()) != (model.image_shape or ()):
+        theirs, ours = (each.image_shape or f"{each.num_features} features" for each in (model, data))
+        raise InputError(
+            f"{data.name} has rows of {ours}, and {source} was trained on {theirs}: give such rows"
+        )
+    if data.task == "classification":
+        data = renumbered(data, model)
+    elif data.num_outputs != len(model.class_names):
+        raise InputError(
+            f"{data.name} has {data.num_outputs} targets, and {source} predicts {len(model.class_names)}: "
+            f"give {listed(model.class_names)}"
+        )
+    if config.mlp(model.preprocessing.output_features(data.num_features), model.mlp.sizes[-1]) != model.mlp:
+        raise InputError(f"{source} is no network of a run: begin with one that xpnet train or fit has left")
+    return config, replace(data, class_names=model.class_names, labels=model.labels)
+
+
+def prepared_for(config: Config, data: Dataset, device: Device) -> Prepared:
+    """Return data ready to train networks of some settings on, from what these begin with."""
+    model = model_of(config)
+    if model is not None:
+        config, data = begin_with(model, config, data)
+    return prepare(config, data, device, model)
+
+
+def _of_its_columns(data: Dataset, model: Model, source: str | None) -> Dataset:
+    """Return a table with the columns of a model."""
+    now, then = data.columns, model.columns
+    if now == then:
+        return data
+    if now is None or then is None:
+        has = "is an array" if now is None else "is a table"
+        raise InputError(
+            f"{data.name} {has}, and {source} was trained on {'an array' if then is None else 'a table'}: "
+            "give rows like those"
+        )
+    ours, theirs = ({column.name: column for column in columns.columns} for columns in (now, then))
+    missing, unknown = [n for n in theirs if n not in ours], [n for n in ours if n not in theirs]
+    if missing:
+        raise InputError(f"{data.name} lacks columns that {source} was trained on: give {listed(missing)}")
+    if unknown:
+        raise InputError(
+            f"{data.name} has columns that {source} was not trained on, {listed(unknown)}: "
+            f"leave them out, as by {column_flag('ignore', unknown[0])}"
+        )
+    for name, column in theirs.items():
+        if (ours[name].kind, ours[name].part) != (column.kind, column.part):
+            option = "categorical" if column.kind == "category" else "numeric"
+            raise InputError(
+                f"column {shown(name)} of {data.name} is a {ours[name].kind}, and a {column.kind} in "
+                f"{source}: give {column_flag(option, name)}"
+            )
+
+    def recoded(X: NDArray[Any]) -> NDArray[Any]:
+        return _recoded(X, now, then)
+
+    X_test = None if data.X_test is None else recoded(data.X_test)
+    return replace(
+        data, X_train=recoded(data.X_train), X_val=recoded(data.X_val), X_test=X_test, columns=then
+    )
+
+
+def _recoded(X: NDArray[Any], now: Columns, then: Columns) -> NDArray[Any]:
+    """Return rows in the order and with the codes of other columns of the same names."""
+    place = {column.name: k for k, column in enumerate(now.columns)}
+    made = np.empty_like(X)
+    for k, column in enumerate(then.columns):
+        values = X[:, place[column.name]]
+        if column.kind == "category":
+            code = {text: number for number, text in enumerate(column.categories)}
+            # Of gaps, and of what was no category already, the last two: -1 finds the one, NaN stays.
+            codes = np.array(
+                [*(code.get(text, -1) for text in now.columns[place[column.name]].categories), -1], X.dtype
+            )
+            known = np.nan_to_num(values, nan=-1).astype(np.int64)
+            values = np.where(np.isnan(values), values, codes[known])
+        made[:, k] = values
+    return made
