@@ -538,9 +538,7 @@ def clipped(door, size, capsys):
         elif door == "sweep.run":
             score = sweep.run([Config(**settings)], BLOBS).rows[0]["val_score"]
         else:
-            np.savez(
-                "my.npz", X_train=BLOBS.X_train, y_train=BLOBS.y_train, X_val=BLOBS.X_val, y_val=BLOBS.y_val
-            )
+            np.savez("my.npz", X=BLOBS.X_train, y=BLOBS.y_train, X_val=BLOBS.X_val, y_val=BLOBS.y_val)
             argv = ["my.npz", "--recipe", "none", "--batch-size", str(size), "--quiet", "--json"]
             argv += [
                 *(

@@ -103,7 +103,7 @@ def test_all_is_moved_or_nothing(monkeypatch, error, moved, force):
     assert contents() == before
     assert tree() == OF_RUNS | STRANGE
     if expected is InputError:
-        reason = "a holds a run, which cannot be moved aside (No space left on device): give another --out"
+        reason = "what a holds cannot be moved aside (No space left on device): give another --out"
         assert str(caught.value) == reason
 
 

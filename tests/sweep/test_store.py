@@ -298,6 +298,23 @@ def test_the_folder_of_another_sweep_is_refused(tmp_path, other):
     sweep.run(**same)
 
 
+def test_force_removes_another_sweep(tmp_path):
+    """But no file that a sweep does not write, and nothing before all is checked."""
+    sweep.run(rates(0.1, 0.2, 0.3), blobs(), out=tmp_path)
+    for name in ("notes.txt", "best.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "model.safetensors").touch()
+    configs = rates(0.1, 0.2, force=True)
+    with pytest.raises(InputError, match="executor"):
+        sweep.run(configs, blobs(), out=tmp_path, executor=1)
+    assert (tmp_path / "best" / "model.safetensors").exists()
+    found = sweep.run(configs, blobs(), out=tmp_path)
+    assert len(found.rows) == len(lines(tmp_path)) == 2
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"notes.txt", "best.txt", "sweep.json", "results.jsonl", "chunks"}
+
+
 def test_what_does_not_change_the_result_makes_no_other_sweep(finished, tmp_path):
     configs, original, expected = finished
     folder = tmp_path / "copy"

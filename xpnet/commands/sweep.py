@@ -38,20 +38,6 @@ EXAMPLES = (
     "xpnet sweep --random 50 --learning-rate 1e-3 1e-1 --reg 1e-4 1e-1 --halving",
 )
 
-SINGLE = (
-    *space.SAME_FOR_ALL,
-    "weights_image",
-    "tensorboard",
-    "checkpoint_every",
-    "resume",
-    "out",
-    "force",
-    "json",
-    "quiet",
-)
-"""Settings of `Config` that take one value."""
-
-
 _sweep_setting = partial(setting, group="sweep", common=True)
 
 
@@ -102,7 +88,7 @@ def _read_settings(argv: Sequence[str] | None) -> dict[str, Any]:
 
 
 def _several() -> list[str]:
-    return [f.name for f in fields(Config) if f.name not in SINGLE]
+    return [f.name for f in fields(Config) if f.name not in space.SAME_FOR_ALL]
 
 
 def _configs(settings: dict[str, Any]) -> list[Config]:

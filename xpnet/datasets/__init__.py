@@ -70,7 +70,8 @@ def load(
     InputError
         If there is no such data set, or its files cannot be used.
     """
-    name, reading = os.fspath(name), reading or Reading()
+    name = os.path.expanduser(os.fspath(name))  # noqa: PTH111 - not all names are paths
+    reading = reading or Reading()
     path, is_known = Path(name), name in ("digits", "cifar10")
     is_folder = bool(name) and path.is_dir() and not is_known  # the path of no name is the current folder
     if (is_known or is_folder) and reading.task not in (None, "classification"):

@@ -8,6 +8,7 @@ from xpnet.datasets import cifar_files
 from xpnet.datasets.base import Dataset
 from xpnet.datasets.download import cache_folder, fetch
 from xpnet.errors import InputError
+from xpnet.files import path_of
 
 URL = f"https://www.cs.toronto.edu/~kriz/{cifar_files.PYTHON.archive}"
 SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
@@ -91,9 +92,9 @@ def _user_folders(data_dir: str | os.PathLike[str] | None) -> Iterator[Path]:
     """Yield the folders that a user named, which must exist."""
     for name, given in (("data_dir", data_dir), (f"${_ENVIRONMENT}", os.environ.get(_ENVIRONMENT))):
         if given:
-            if not Path(given).is_dir():
+            if not path_of(given).is_dir():
                 raise InputError(
                     f"{name} is no folder: {given}; name the one that has the CIFAR-10 files, or "
                     "leave it out to have them downloaded"
                 )
-            yield Path(given)
+            yield path_of(given)

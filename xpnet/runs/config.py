@@ -243,7 +243,7 @@ class Config:
     )
     force: bool = _output(
         False,
-        "remove the run that is in --out, instead of moving it to previous-1 there",
+        "remove the run that is in --out, instead of moving it to previous-1 there; or the other sweep",
         recorded=False,
     )
     json: bool = _output(

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from xpnet.errors import InputError
@@ -12,7 +12,7 @@ from xpnet.runs.checkpoints import NAME as CHECKPOINT
 from xpnet.runs.folder import EVALUATIONS, EXPORTS, FILES
 from xpnet.runs.names import flag
 
-__all__ = ["forget_evaluations", "make_room", "set_aside"]
+__all__ = ["discard", "forget_evaluations", "make_room", "set_aside"]
 
 EVALUATION = re.compile(rf"({'|'.join(EVALUATIONS)})-(train|val|test|new)\.png")
 EVENTS = re.compile(r"events\.out\.tfevents\..*")
@@ -45,10 +45,24 @@ def set_aside(folder: Path, force: bool) -> Path | None:
     files = [path for path in folder.iterdir() if _is_of_run(path.name) and path.is_file()]
     if not any(path.name in FILES or CHECKPOINT.fullmatch(path.name) for path in files):
         return None
+    place = _move(folder, files, force)
+    if not force:
+        return place
+    shutil.rmtree(place, ignore_errors=True)
+    return None
+
+
+def discard(folder: Path, paths: Iterable[Path]) -> None:
+    """Remove files and folders from a folder: all or, if something goes wrong, none."""
+    shutil.rmtree(_move(folder, [path for path in paths if path.exists()], hidden=True), ignore_errors=True)
+
+
+def _move(folder: Path, paths: Iterable[Path], hidden: bool) -> Path:
+    """Move what is in a folder to a new one in it: all of it or nothing."""
     place, moved = None, []
     try:
-        place = _make(folder, force)
-        for path in files:
+        place = _make(folder, hidden)
+        for path in paths:
             moved.append(path)
             path.replace(place / path.name)
     except BaseException as error:
@@ -61,13 +75,10 @@ def set_aside(folder: Path, force: bool) -> Path | None:
         if isinstance(error, OSError):
             reason = error.strerror or error
             raise InputError(
-                f"{folder} holds a run, which cannot be moved aside ({reason}): give another --out"
+                f"what {folder} holds cannot be moved aside ({reason}): give another --out"
             ) from error
         raise
-    if not force:
-        return place
-    shutil.rmtree(place, ignore_errors=True)
-    return None
+    return place
 
 
 def make_room(folder: Path, force: bool, note: Callable[[str], None]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from xpnet.datasets import Dataset
 from xpnet.device import Device
 from xpnet.errors import InputError
+from xpnet.files import path_of
 from xpnet.runs.config import Config
 from xpnet.runs.preparation import check, suited
 from xpnet.runs.starting import begin_with, model_of
@@ -148,7 +149,11 @@ def run(
             raise InputError("halving compares networks after equal steps: drop --max-time or --halving")
         if config.ensemble > 1:
             raise InputError("a sweep ranks single networks: drop --ensemble, or train one with its best row")
-    store = Memory() if out is None else Store(out, _description(configs, halving, data))
+    store = (
+        Memory()
+        if out is None
+        else Store(path_of(out), _description(configs, halving, data), configs[0].force)
+    )
     recorded_rows = store.done()
     if on_recorded is not None:
         on_recorded(recorded_rows)

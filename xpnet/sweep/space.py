@@ -42,8 +42,13 @@ SAME_FOR_ALL = (
     "precision",
     "compile",
     "dtype",
+    "weights_image",
+    "tensorboard",
+    "checkpoint_every",
+    *(f.name for f in fields(Config) if not f.metadata.get("recorded", True)),
 )
-"""Settings that a sweep shares: its networks are compared on one data set, which is loaded once."""
+"""Settings that a sweep shares: its networks are compared on one data set, which is loaded once, and what it
+writes is of all."""
 
 
 @dataclass(frozen=True)
@@ -185,12 +190,11 @@ def configs(points: Iterable[Point], base: Config, share_batches: bool = True) -
     InputError
         No point; an unknown setting, one that a sweep can't vary, or a value out of its range.
     """
-    same = {*SAME_FOR_ALL, *(f.name for f in fields(Config) if not f.metadata.get("recorded", True))}
     made = []
     for point in points:
         refuse_unknown(point, Config, " to sweep over")
         for name in point:
-            if name in same:
+            if name in SAME_FOR_ALL:
                 raise InputError(f"{name} is the same for a whole sweep: run one sweep for each value")
         made.append(type(base).of(base, point))
     if not made:

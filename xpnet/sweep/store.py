@@ -13,11 +13,16 @@ from numpy.typing import NDArray
 from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.runs.config import Config
+from xpnet.runs.previous import discard
 from xpnet.sweep.chunk import Outcome, Trained
 from xpnet.sweep.plan import Cut
 from xpnet.training.history import History, Row
 
 __all__ = ["Memory", "Store", "recorded"]
+
+
+MADE = ("sweep.json", "results.jsonl", "results.csv", "heatmap.png", "curves.png", "chunks", "best")
+"""What a sweep leaves in its folder."""
 
 
 class Memory:
@@ -65,13 +70,16 @@ class Store(Memory):
     description
         What makes this sweep: plain data.
 
+    force
+        Begin anew: a sweep that is in the folder is removed.
+
     Raises
     ------
     InputError
         The folder holds another sweep.
     """
 
-    def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, description: Mapping[str, Any], force: bool = False) -> None:
         super().__init__()
         self.folder = folder
         self._results = folder / "results.jsonl"
@@ -79,6 +87,8 @@ class Store(Memory):
         folder.mkdir(parents=True, exist_ok=True)
         wanted = json.loads(json.dumps(description))
         path = folder / "sweep.json"
+        if force and (path.exists() or self._results.exists()):
+            discard(folder, [folder / name for name in MADE])
         if path.exists():
             try:
                 found = json.loads(path.read_text())
@@ -91,7 +101,7 @@ class Store(Memory):
                     f"{path} holds no sweep: choose another --out, or delete that folder"
                 ) from error
             if found != wanted:
-                raise InputError(f"{folder} holds another sweep: choose another --out, or delete that folder")
+                raise InputError(f"{folder} holds another sweep: choose another --out, or --force to lose it")
         elif self._results.exists():
             raise InputError(f"{self._results} is of no known sweep: choose another --out, or delete it")
         self._description = wanted
