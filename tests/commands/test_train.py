@@ -280,15 +280,19 @@ def test_cuda_without_a_driver(run, monkeypatch):
 # Runs that end before their time
 
 
+def at(said):
+    return int(re.search(r"training diverged at step (\d+): ", said)[1])
+
+
 def test_a_loss_that_overflows(run):
     status, out, err = run(f"--learning-rate 1e6 --out a --quiet --json {SMALL}")
     assert status == 2
     summary = json.loads(out)
-    step = summary["steps"]
     assert summary["status"] == "diverged"
+    assert at(err) <= summary["steps"]
     assert err == (
-        f"xpnet train: error: the loss overflowed at step {step}: lower --learning-rate, which is "
-        "1000000.0; the last finite parameters are in a\n"
+        f"xpnet train: error: training diverged at step {at(err)}: lower --learning-rate, which is "
+        "1000000.0; the parameters of the best epoch are in a\n"
     )
     assert tree("a") == sorted(FILES + PICTURES)
     assert all(np.isfinite(value).all() for value in params("a").values())
@@ -303,7 +307,7 @@ def test_an_ensemble_of_which_some_networks_overflow(run):
     assert err.count("\n") == 1
     flags = f"--learning-rate 1e6 --batch-seed 0 --out b --quiet {SMALL}"
     alone = [run(f"{flags} --seed {seed}")[2] for seed in range(3)]
-    steps = [int(re.search(r"overflowed at step (\d+): lower --learning-rate", e)[1]) for e in (err, *alone)]
+    steps = [at(each) for each in (err, *alone)]
     assert steps[0] == min(steps[1:])
     assert all(np.isfinite(value).all() for value in params("a").values())
 
@@ -312,7 +316,7 @@ def test_an_ensemble_of_which_some_networks_overflow(run):
 def test_a_loss_that_is_infinite_from_the_start(run):
     status, _, err = run(f"--init-std 1e30 --out a --quiet {SMALL}")
     assert status == 2
-    assert "overflowed at step 1: lower --init-std" in err
+    assert "training diverged at step 1: lower --init-std" in err
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")

@@ -222,11 +222,35 @@ def test_a_fit_that_diverges_keeps_finite_weights(validates):
     given = {"X_val": X, "y_val": y} if validates else {}
     how = {"solver": "sgd", "learning_rate_init": 1e200, "hidden_layer_sizes": (5, 5)}
     with pytest.warns(
-        ConvergenceWarning, match=r"diverged in epoch \d+.*lower learning_rate_init, or scale X"
+        ConvergenceWarning, match=r"diverged in epoch \d+.*lower learning_rate_init, which is 1e\+200$"
     ):
         ours = model(**how).fit(X, y, **given)
     assert all(np.isfinite(value).all() for value in parameters(ours))
     assert np.isfinite(ours.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_targets_out_of_scale_are_named_and_the_advice_works(outputs):
+    X, y = numbers(outputs)
+    y = 3e5 + 1e5 * y
+    ours = MLPRegressor(solver="sgd", learning_rate_init=0.01, max_iter=30, random_state=0)
+    figures = r"has a mean of .*e\+05 and a deviation of .*e\+0., so set standardize_target=True$"
+    with pytest.warns(
+        ConvergenceWarning, match=("^.* before: y " if outputs == 1 else "column . of y ") + figures
+    ):
+        ours.fit(X, y)
+    assert np.abs(ours.predict(X)).max() < 1e7
+    assert ours.score(X, y) > -20
+    assert fitted(ours.set_params(standardize_target=True), X, y).score(X, y) > 0.8
+
+
+def test_rows_out_of_scale_are_named():
+    X, y = numbers()
+    X[:, 2] *= 1e6
+    ours = MLPRegressor(solver="sgd", learning_rate_init=0.1, max_iter=30, random_state=0)
+    with pytest.warns(ConvergenceWarning, match=r"feature 2 of X has a mean of .* so scale X, say by"):
+        ours.fit(X, y)
+    assert np.isfinite(ours.predict(X)).all()
 
 
 def test_a_fit_that_could_go_on_says_so():

@@ -434,17 +434,44 @@ def test_it_is_quiet_unless_it_is_told_otherwise(capfd):
 @pytest.mark.parametrize("data", [BLOBS, numbers(2)])
 def test_divergence_is_a_warning(data):
     with pytest.warns(
-        RuntimeWarning, match=r"^the loss overflowed at step \d+: lower --learning-rate, "
+        RuntimeWarning, match=r"^training diverged at step \d+: lower --learning-rate, "
     ) as seen:
         run = fit(data, **FAST | {"learning_rate": 1e9})
     assert len(seen) == 1
     assert seen[0].filename == __file__
-    assert "the last finite parameters are kept" in str(seen[0].message)
+    assert "the parameters of the best epoch are kept" in str(seen[0].message)
     assert run.summary["status"] == "diverged"
     assert run.diverged_at > 0
     assert np.isfinite(run.model.params["W1"]).all()
-    with pytest.warns(RuntimeWarning, match="the best parameters are in there"):
+    with pytest.warns(RuntimeWarning, match="the parameters of the best epoch are in there"):
         fit(data, out="there", **FAST | {"learning_rate": 1e9, "patience": 50})
+
+
+def prices(rows=80, columns=1, unit=1.0):
+    """Rows, and numbers in the hundred thousands."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((rows, 4))
+    return unit * X, 3e5 + 1e5 * (X @ rng.standard_normal((4, columns)))
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize(
+    ("given", "unit", "said"),
+    [
+        ({"standardize_target": False}, 1.0, "y has {}, so leave out --no-standardize-target; the param"),
+        ({}, 1e4, "feature . of X has {}, so use --preprocess standardize; the param"),
+    ],
+)
+def test_what_is_out_of_scale_is_named_and_the_advice_works(given, unit, said):
+    X, y = prices(unit=unit)
+    how = FAST | {"learning_rate": 0.05, "iterations": 100, "learning_rate_decay": 1.0}
+    figures = r"a mean of \S+ and a deviation of \S+"
+    with pytest.warns(RuntimeWarning, match=r"^training diverged at step \d+: " + said.format(figures)):
+        run = fit(X, y, X_val=X, y_val=y, **how | given)
+    assert np.isfinite(run.predict(X)).all()
+    better = fit(X, y, X_val=X, y_val=y, **how | {"preprocess": "standardize"})
+    assert better.summary["status"] == "finished"
+    assert better.summary["val_r2"] > 0.5
 
 
 @pytest.mark.usefixtures("without_pictures")

@@ -87,7 +87,7 @@ def _report(run: Run, signals: StopSignals) -> int:
     sys.stdout.flush()
     match summary["status"]:
         case "diverged":
-            complain(NAME, f"error: the loss overflowed at step {run.diverged_at}: lower {remedy(run)}")
+            complain(NAME, f"error: {remedy(run)}")
             return USER_ERROR
         case "interrupted":
             further = "--resume goes on from its last whole epoch"

@@ -116,8 +116,8 @@ class Estimator(Fitting):
         Warns
         -----
         ConvergenceWarning
-            The loss has not settled within ``max_iter`` epochs; or it stopped being finite, and the weights
-            are those of the epoch before.
+            The loss has not settled within ``max_iter`` epochs; or training diverged, and the weights are
+            those of the best epoch before.
         """
         if (X_val is None) != (y_val is None):
             raise InputError("validation takes both: give X_val and y_val, or neither")

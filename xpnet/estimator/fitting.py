@@ -23,8 +23,10 @@ from xpnet.estimator.notes import Callbacks, Notes, tell
 from xpnet.estimator.pace import Pace, Settled
 from xpnet.nn import backprop
 from xpnet.nn.mlp import MLP, init
+from xpnet.training import out_of_scale
 from xpnet.training.interrupt import StopSignals
 from xpnet.training.loop import Fit, fit
+from xpnet.training.out_of_scale import OutOfScale
 from xpnet.training.scale import Scale
 from xpnet.training.scorers import Scoring
 from xpnet.training.step import initial_state
@@ -158,10 +160,11 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         note = Notes(self, count, batch_size, per_epoch, validation is not None)
         told = Callbacks(self, device, self._updates)
         with StopSignals(signal.SIGINT) as signals, signals.listening(), device.active():
+            feed = self._feed(device, rows)
             result = fit(
                 mlp,
                 self._state(device, regime, hyper),
-                self._feed(device, rows),
+                feed,
                 None if validation is None else self._feed(device, validation),
                 device=device,
                 regime=regime,
@@ -184,8 +187,8 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             warnings.warn("training was interrupted: the weights are those it had by then", stacklevel=4)
         elif result.diverged_at.any():
             warnings.warn(
-                f"training diverged in epoch {self.n_iter_}, and the weights are those of before: lower "
-                "learning_rate_init, or scale X, say by sklearn.preprocessing.StandardScaler",
+                f"training diverged in epoch {self.n_iter_}, and the weights are those of the best before: "
+                + self._remedy(out_of_scale.find(device, feed)),
                 ConvergenceWarning,
                 stacklevel=4,
             )
@@ -196,6 +199,14 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
                 ConvergenceWarning,
                 stacklevel=4,
             )
+
+    def _remedy(self, wrong: OutOfScale | None) -> str:
+        """Say what to change after training has diverged."""
+        if wrong is None:
+            return f"lower learning_rate_init, which is {self.learning_rate_init:g}"
+        if wrong.what == "y":
+            return f"{wrong.figures}, so set standardize_target=True"
+        return f"{wrong.figures}, so scale X, say by sklearn.preprocessing.StandardScaler"
 
     def _train_at_once(self, device: Device, mlp: MLP, rows: Rows) -> None:
         """Train by L-BFGS-B, and set the fitted attributes."""

@@ -17,9 +17,11 @@ from xpnet.runs.config import Config
 from xpnet.runs.members import train_apart
 from xpnet.runs.networks import schedule_of, train
 from xpnet.runs.preparation import Prepared, check, prepare
+from xpnet.training import out_of_scale
 from xpnet.training.history import SCORE_OF, History
 from xpnet.training.loop import Fit
 from xpnet.training.model import Model
+from xpnet.training.out_of_scale import OutOfScale
 from xpnet.training.raw_rows import RowError
 from xpnet.training.row_range import RowRange
 
@@ -64,7 +66,9 @@ class Experiment:
     rates
         Numbers of steps, from 1 to the last that was planned, and the learning rate of each: some of them.
     diverged_at
-        The first step whose loss was not finite; 0 if there was none.
+        The first step whose loss was not finite, or beyond all measure; 0 if there was none.
+    out_of_scale
+        What of the data is, where training diverged; None if nothing is, or it did not.
     result
         What training returned, its arrays on the device; None where they are not kept.
     """
@@ -77,6 +81,7 @@ class Experiment:
     validated: Validated | None = None
     rates: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
     diverged_at: int = 0
+    out_of_scale: OutOfScale | None = None
     result: Fit | None = field(default=None, repr=False)
 
 
@@ -249,6 +254,8 @@ def record(
         "data": data.checksum(),
     }
     diverged_at = result.diverged_at[result.diverged_at > 0]
+    with device.active():
+        wrong = out_of_scale.find(device, prepared.feed) if diverged_at.size else None
     return Experiment(
         config,
         model,
@@ -258,6 +265,7 @@ def record(
         validated,
         schedule_of(config, len(data.X_train), data.task),
         int(diverged_at.min()) if diverged_at.size else 0,
+        wrong,
         result,
     )
 

@@ -103,7 +103,7 @@ def fit(
     Warns
     -----
     RuntimeWarning
-        The loss overflowed: the parameters are the last finite ones, or the best.
+        Training diverged: the parameters are those of the best epoch before.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def fit(
         run = carry_out(config, data, signals, folder=config.resume or config.out, on_epoch=on_epoch)
     if run.diverged_at:
         warnings.warn(
-            f"the loss overflowed at step {run.diverged_at}: lower {remedy(run)}",
+            remedy(run),
             RuntimeWarning,
             stacklevel=2,
         )
@@ -337,8 +337,14 @@ def _may_go_on(run: Experiment, num_rows: int, epoch: int) -> bool:
 
 
 def remedy(run: Run) -> str:
-    """Say what to lower after the loss has overflowed, and where what is left can be found."""
-    config = run.config
+    """Say of a run that diverged what to change, and where what is left can be found."""
+    config, wrong = run.config, run.out_of_scale
+    kept = f"the parameters of the best epoch are {'kept' if run.folder is None else f'in {run.folder}'}"
+    text = f"training diverged at step {run.diverged_at}: "
+    if wrong is not None and wrong.what == "y" and not config.standardize_target:
+        return f"{text}{wrong.figures}, so leave out --no-standardize-target; {kept}"
+    if wrong is not None and wrong.what == "X" and config.preprocess in ("none", "mean"):
+        return f"{text}{wrong.figures}, so use {flag('preprocess')} standardize; {kept}"
     name = "learning_rate"
     if config.learning_rate * config.weight_decay > 2:
         name = "weight_decay"
@@ -348,7 +354,6 @@ def remedy(run: Run) -> str:
         name = "learning_rate_decay"
     elif config.learning_rate * config.reg > 1 and config.reg > 1:
         name = "reg"
-    kept = "last finite" if config.patience is None else "best"
-    text = f"{flag(name)}, which is {getattr(config, name)}"
+    text += f"lower {flag(name)}, which is {getattr(config, name)}"
     text += ", or scale the data" if run.diverged_at == 1 else ""
-    return f"{text}; the {kept} parameters are {'kept' if run.folder is None else f'in {run.folder}'}"
+    return f"{text}; {kept}"
