@@ -16,6 +16,8 @@ def test_onnx(tmp_path, capsys):
     path = run / "model.onnx"
     assert (status, out, err) == (0, "", f"xpnet export: written to {path}\n")
     assert onnx.load(path).producer_name == "xpnet"
+    assert call(export.main, capsys, run, "--opset", 17, "--output", tmp_path / "17.onnx")[0] == 0
+    assert onnx.load(tmp_path / "17.onnx").opset_import[0].version == 17
     argv = [run / "model.safetensors", "--format", "onnx", "--output", tmp_path / "a.onnx"]
     assert call(export.main, capsys, *argv)[0] == 0
     assert (tmp_path / "a.onnx").read_bytes() == path.read_bytes()
@@ -44,7 +46,9 @@ def test_what_a_user_can_mend(tmp_path, capsys, monkeypatch):
     assert "invalid choice: 'keras'" in error(run, "--format", "keras")
     assert "is a folder" in error(run, "--output", tmp_path)
     assert "there is no folder" in error(run, "--output", tmp_path / "missing" / "a.onnx")
+    assert "--opset must be from 13 to" in error(run, "--opset", 9)
     torch = ["--format", "torch"]
+    assert "--opset is of ONNX" in error(run, *torch, "--opset", 17)
     assert "is the model itself" in error(run, *torch, "--output", run / "model.safetensors")
     assert "give another --output" in error(run, *torch, "--output", "/proc/a.safetensors")
     real = builtins.__import__

@@ -14,8 +14,9 @@ import pytest
 from xpnet.data import transforms
 from xpnet.data.transforms import Preprocessing
 from xpnet.device import Device
+from xpnet.errors import InputError
+from xpnet.exporters import export, pytorch
 from xpnet.exporters import onnx as to_onnx
-from xpnet.exporters import pytorch
 from xpnet.exporters.first_layer import first_layer
 from xpnet.nn.activations import ACTIVATIONS
 from xpnet.nn.mlp import MLP
@@ -96,6 +97,36 @@ def test_onnx_by_both_ways_to_run_it(activation, kind, reference, runtime):
         X = raw_rows(9)[:count]
         for run in (reference, runtime):
             assert_same(model, X, *run(proto, X))
+
+
+OLD_KINDS = [
+    {"activation": "gelu", "kind": {"networks": 2, "averaging": "flip"}},
+    {"activation": "relu", "kind": {"norm": "layer"}},
+]
+
+
+@pytest.mark.parametrize("opset", [13, 17, 18, 21])
+@pytest.mark.parametrize("of", OLD_KINDS, ids=str)
+def test_other_versions_of_the_operators(opset, of, reference, runtime):
+    """What has changed since 13: the GELU came with 20, axes as an input with 18."""
+    model, X = make(**of), raw_rows(9)
+    proto = to_onnx.graph_of(model, opset)
+    assert proto.opset_import[0].version == opset
+    for run in (reference, runtime):
+        assert_same(model, X, *run(proto, X))
+    assert to_onnx.graph_of(model, 20) == to_onnx.graph_of(model)
+
+
+@pytest.mark.parametrize("opset", [12, 10**6])
+def test_versions_that_cannot_be(opset, tmp_path):
+    pytest.importorskip("onnx")
+    with pytest.raises(InputError, match=f"^--opset must be from 13 to [0-9]+, not {opset}$"):
+        export(models.make(), tmp_path / "a.onnx", opset=opset)
+    with pytest.raises(InputError, match=r"^--opset must be an integer, not 'new'$"):
+        export(models.make(), tmp_path / "a.onnx", opset="new")
+    with pytest.raises(InputError, match="--opset is of ONNX: leave it out"):
+        export(models.make(), tmp_path / "a.safetensors", opset=20)
+    assert not list(tmp_path.iterdir())
 
 
 AVERAGED = [{}, {"networks": 2}, {"averaging": "flip"}, {"networks": 2, "averaging": "flip-shift"}]

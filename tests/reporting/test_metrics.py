@@ -16,7 +16,24 @@ def test_by_hand():
     np.testing.assert_allclose(found.recall, [2 / 3, 1 / 2, nan, 0, nan])
     np.testing.assert_allclose(found.f1, [2 / 3, 2 / 5, nan, 0, nan])
     np.testing.assert_array_equal(found.support, [3, 2, 0, 1, 0])
-    assert found.mean() == pytest.approx({"precision": 1 / 2, "recall": 7 / 18, "f1": 16 / 45})
+    assert found.mean() == pytest.approx({"precision": 1 / 3, "recall": 7 / 18, "f1": 16 / 45})
+    assert found.note() == "mean: the precision of 1 never predicted counts as 0"
+
+
+@pytest.mark.parametrize("of", ["classes", "labels"])
+def test_means_count_what_is_never_predicted(of):
+    """As scikit-learn's macro average; a class without rows that is predicted is the same for the recall."""
+    sklearn = pytest.importorskip("sklearn.metrics")
+    y, predicted = np.array([0] * 4 + [1] * 4 + [2] * 2), np.array([0] * 3 + [1] * 5 + [0, 3])
+    found = metrics.per_class(y, predicted, 5)
+    if of == "labels":
+        y, predicted = np.eye(4, dtype=int)[y], np.eye(4, dtype=int)[predicted]
+        found = metrics.per_label(y, predicted)
+    *expected, _ = sklearn.precision_recall_fscore_support(y, predicted, average="macro", zero_division=0)
+    assert list(found.mean().values()) == pytest.approx(expected)
+    note = "mean: the precision of 1 never predicted and the recall of 1 without rows counts as 0"
+    text = metrics.per_class_text(found, [str(k) for k in range(len(found.f1))]).splitlines()
+    assert (text[-1], text[-2].split()[0]) == (note, "mean")
 
 
 @pytest.mark.parametrize("num_classes", [2, 7])

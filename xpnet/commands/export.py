@@ -42,6 +42,9 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         metavar="FILE",
         help=f"file to write (default: {' or '.join(FILES.values())} in the folder of the run)",
     )
+    parser.add_argument(
+        "--opset", metavar="N", type=int, help="version of ONNX's operators, 13 or more (default: 20)"
+    )
     return parser.parse_args(argv)
 
 
@@ -52,7 +55,7 @@ def _export(given: Namespace) -> int:
     if path.exists() and path.samefile(run.path):
         raise InputError(f"{path} is the model itself: give another --output")
     with refusing(path):
-        source = exporters.export(run.model, path, given.format)
+        source = exporters.export(run.model, path, given.format, given.opset)
     print(source, end="")
     # Not on standard output, which is the source alone.
     complain(NAME, f"written to {printable(str(path))}")

@@ -3,7 +3,7 @@
 `MLPClassifier` and `MLPRegressor` have the parameters of scikit-learn's own; those of ``tables``,
 `TableClassifier` and `TableRegressor`, train as `xpnet.fit` does.
 
-May import: device, nn, columns, data, training, runs.
+May import: device, nn, columns, data, training, exporters, runs.
 """
 
 try:

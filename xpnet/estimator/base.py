@@ -4,7 +4,8 @@ import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -13,12 +14,14 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from xpnet import exporters
 from xpnet.data import transforms
 from xpnet.device import get_device, one_blas_thread, small_products
 from xpnet.errors import InputError
 from xpnet.estimator import inputs, settings
 from xpnet.estimator.fitting import Fitting, Rows
 from xpnet.nn.mlp import MLP
+from xpnet.runs.run import file_to_write
 from xpnet.training import monitors
 from xpnet.training.model import Model
 from xpnet.typing import Task
@@ -306,6 +309,23 @@ class Estimator(Fitting):
             target=self._target,
             link="log" if self.out_activation_ == "exp" else "identity",
         )
+
+    def export(self, path: str | Path, format: str | None = None, *, opset: int | None = None) -> Path:
+        """Write the fitted network with its preprocessing for other libraries, of rows in float32.
+
+        Parameters
+        ----------
+        path, format, opset
+            As for `xpnet.Run.export`.
+        """
+        model, (task, names) = self._model(), self._task()
+        if task == "classification":
+            if len(names) == 1:
+                raise InputError("y had one class, so there is nothing to predict: fit it on two or more")
+            model = replace(model, labels=tuple(names))
+        path = file_to_write(path)
+        exporters.export(model, path, format, opset)
+        return path
 
     def _scores(self, X: Any) -> NDArray[Any]:
         """Return the scores ``(rows, outputs)`` of new rows."""

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -134,6 +135,17 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         check_is_fitted(self, "run_")
         found: NDArray[Any] = self.run_.predict(self._rows(X), self.device)
         return found
+
+    def export(self, path: str | Path, format: str | None = None, *, opset: int | None = None) -> Path:
+        """Write the fitted networks with their preprocessing for other libraries.
+
+        Parameters
+        ----------
+        path, format, opset
+            As for `xpnet.Run.export`.
+        """
+        check_is_fitted(self, "run_")
+        return self.run_.export(path, format, opset=opset)
 
     @abstractmethod
     def _task(self) -> str:

@@ -16,7 +16,7 @@ FORMATS = {"onnx": ".onnx", "torch": ".safetensors"}
 """The formats, and what the name of a file of each ends in."""
 
 
-def export(model: Model, path: Path, format: str | None = None) -> str:
+def export(model: Model, path: Path, format: str | None = None, opset: int | None = None) -> str:
     """Write a model for another library.
 
     Parameters
@@ -27,6 +27,8 @@ def export(model: Model, path: Path, format: str | None = None) -> str:
         The file to write.
     format
         Name in `FORMATS`; by default the one whose files end as this one does.
+    opset
+        Of ONNX, see `xpnet.exporters.onnx.export`.
 
     Returns
     -------
@@ -36,16 +38,18 @@ def export(model: Model, path: Path, format: str | None = None) -> str:
     Raises
     ------
     InputError
-        No such format, the package onnx is missing, or PyTorch is asked for a table.
+        No such format or opset, the package onnx is missing, or PyTorch is asked for a table.
     """
     if format is None:
         format = next((name for name, suffix in FORMATS.items() if path.suffix == suffix), path.suffix)
     if format == "onnx":
         from xpnet.exporters import onnx
 
-        onnx.export(model, path)
+        onnx.export(model, path, opset)
         return ""
     if format in FORMATS:
+        if opset is not None:
+            raise InputError("--opset is of ONNX: leave it out with the format torch")
         from xpnet.exporters import pytorch
 
         return pytorch.export(model, path)

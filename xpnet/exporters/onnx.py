@@ -1,9 +1,9 @@
 """ONNX: a graph from raw rows to scores, probabilities and labels or to numbers, for any runtime.
 
 The graph computes as the model does, preprocessing, ensemble and averaging over views included. It is put
-together from the operators of opset 20, in float32 with the constants computed in float64. Numbers in units
-of a target are float64: where its mean is large against its deviation, float32 would lose their digits. So
-are the columns of a table while they are prepared for a float64 model.
+together from the operators of opset 20, or of another from 13 on, in float32 with the constants computed in
+float64. Numbers in units of a target are float64: where its mean is large against its deviation, float32
+would lose their digits. So are the columns of a table while they are prepared for a float64 model.
 """
 
 import json
@@ -24,12 +24,13 @@ from xpnet.files import replacing
 from xpnet.nn import norms
 from xpnet.nn.activations import SLOPE
 from xpnet.training.model import Model
+from xpnet.values import Kind, between
 
 __all__ = ["export", "graph_of"]
 
 OPSET = 20  # the first with Gelu; onnxruntime has it since 1.17
+LEAST_OPSET = 13  # before it Softmax and Squeeze were others
 ML_OPSET = 3  # LabelEncoder from text to numbers is of 2, and another of 4
-IR_VERSION = 9  # what came with that opset: a later one would shut out runtimes for no use
 
 _FLOAT, _INT64, _STRING, _DOUBLE = 1, 7, 8, 11  # TensorProto.DataType of the format
 
@@ -37,7 +38,7 @@ MOST_BYTES = 2**31 - 2**20
 """A protocol buffer holds less than 2 GiB."""
 
 
-def export(model: Model, path: Path) -> None:
+def export(model: Model, path: Path, opset: int | None = None) -> None:
     """Write a model as an ONNX file.
 
     Parameters
@@ -46,20 +47,22 @@ def export(model: Model, path: Path) -> None:
         The model.
     path
         The file to make or to replace.
+    opset
+        Version of ONNX's operators, 20 by default: from 13 to the last that the package onnx knows.
 
     Raises
     ------
     InputError
-        The package onnx is missing, or the model is too large for such a file.
+        The package onnx is missing, it knows no such opset, or the model is too large for such a file.
     OSError
         The file cannot be written.
     """
-    content = graph_of(model).SerializeToString()
+    content = graph_of(model, opset).SerializeToString()
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
-def graph_of(model: Model) -> Any:
+def graph_of(model: Model, opset: int | None = None) -> Any:
     """Return a model as an ``onnx.ModelProto``; parameters and errors as in `export`.
 
     Its input is ``X``, float32 ``(rows, features)`` with any number of rows; in those of a table of numbers
@@ -81,13 +84,16 @@ def graph_of(model: Model) -> Any:
     a date it is.
     """
     try:
-        from onnx import checker, helper
+        from onnx import checker, defs, helper
     except ModuleNotFoundError as error:
         raise InputError('--format onnx needs the package onnx: pip install "xpnet[onnx]"') from error
 
+    opset = OPSET if opset is None else Kind.of(int).take("--opset", opset)
+    between(LEAST_OPSET, int(defs.onnx_opset_version())).check("--opset", opset)
     names = ("numbers",) if model.task == "regression" else ("scores", "probabilities", "label")
     inputs = inputs_of(model, names)
-    graph = Graph({*names, *(of.name for of in inputs)})
+    graph = Graph({*names, *(of.name for of in inputs)}, opset)
+    opsets = [helper.make_opsetid(domain, version) for domain, version in _opsets(inputs, opset).items()]
     outputs = []
     found = _outputs(
         graph, model, _forward(graph, model, matrix_of(graph, inputs), inputs[0].column is not None)
@@ -115,8 +121,9 @@ def graph_of(model: Model) -> Any:
             outputs,
             graph.initializers(),
         ),
-        opset_imports=[helper.make_opsetid(domain, version) for domain, version in _opsets(inputs).items()],
-        ir_version=IR_VERSION,
+        opset_imports=opsets,
+        # What came with them: a later one would shut out runtimes for no use.
+        ir_version=helper.find_min_ir_version_for(opsets),
         producer_name="xpnet",
         producer_version=__version__,
     )
@@ -125,9 +132,9 @@ def graph_of(model: Model) -> Any:
     return proto
 
 
-def _opsets(inputs: list[Input]) -> dict[str, int]:
+def _opsets(inputs: list[Input], opset: int) -> dict[str, int]:
     """Return the version of each set of operators that the graph needs."""
-    return {"": OPSET} | ({ML_DOMAIN: ML_OPSET} if any(of.is_text for of in inputs) else {})
+    return {"": opset} | ({ML_DOMAIN: ML_OPSET} if any(of.is_text for of in inputs) else {})
 
 
 def _about(model: Model, inputs: list[Input]) -> dict[str, str]:
@@ -141,7 +148,7 @@ def _about(model: Model, inputs: list[Input]) -> dict[str, str]:
 ACTIVATIONS: dict[str, Callable[[Graph, str], str]] = {
     "relu": lambda graph, x: graph.node("Relu", x),
     "leaky-relu": lambda graph, x: graph.node("LeakyRelu", x, alpha=SLOPE),
-    "gelu": lambda graph, x: graph.node("Gelu", x, approximate="tanh"),
+    "gelu": lambda graph, x: graph.gelu(x),
     "silu": lambda graph, x: graph.node("Mul", x, graph.node("Sigmoid", x)),
     "tanh": lambda graph, x: graph.node("Tanh", x),
     "logistic": lambda graph, x: graph.node("Sigmoid", x),
@@ -215,10 +222,10 @@ def _outputs(graph: Graph, model: Model, x: str) -> list[tuple[str, Any, list[An
     elif model.output == "exp":
         P = graph.node("Exp", x)
     if model.networks is not None:
-        P = graph.node("ReduceMean", P, graph.constant("networks_axis", [0]), keepdims=0)
+        P = graph.mean(P, "networks_axis", 0, keepdims=0)
     if views is not None:
         P = graph.node("Reshape", P, graph.constant("views_shape", [-1, len(views), count]))
-        P = graph.node("ReduceMean", P, graph.constant("views_axis", [1]), keepdims=0)
+        P = graph.mean(P, "views_axis", 1, keepdims=0)
     if model.task == "regression":
         return [_in_units(graph, model, P)]
 

@@ -1,5 +1,6 @@
 """A graph of ONNX while it is put together."""
 
+import math
 from collections.abc import Collection
 from typing import Any
 
@@ -16,9 +17,12 @@ class Graph:
     ----------
     taken
         Names of inputs and outputs, which are the user's: no other value gets them.
+    opset
+        Version of the operators.
     """
 
-    def __init__(self, taken: Collection[str] = ()) -> None:
+    def __init__(self, taken: Collection[str] = (), opset: int = 20) -> None:
+        self.opset = opset
         self.nodes: list[Any] = []
         self.constants: dict[str, NDArray[Any]] = {}
         self._taken = frozenset(taken)
@@ -46,15 +50,31 @@ class Graph:
             for name, value in self.constants.items()
         ]
 
+    def mean(self, x: str, name: str, axis: int, keepdims: int = 1) -> str:
+        """Add the mean along an axis; ``name`` is that of the constant that says which."""
+        if self.opset < 18:  # where the axes are no input yet
+            return self.node("ReduceMean", x, axes=[axis], keepdims=keepdims)
+        axes = self.constant(name, [axis])
+        return self.node("ReduceMean", x, axes, **({} if keepdims else {"keepdims": 0}))
+
+    def gelu(self, x: str) -> str:
+        """Add the GELU, by the approximation with tanh."""
+        if self.opset >= 20:
+            return self.node("Gelu", x, approximate="tanh")
+        cube = self.node("Mul", self.node("Mul", x, x), x)
+        inner = self.node("Add", x, self.node("Mul", cube, self.constant("gelu_cube", 0.044715)))
+        inner = self.node("Mul", inner, self.constant("gelu_scale", math.sqrt(2 / math.pi)))
+        upper = self.node("Add", self.node("Tanh", inner), self.constant("gelu_one", 1.0))
+        return self.node("Mul", self.node("Mul", x, self.constant("gelu_half", 0.5)), upper)
+
     def standardized(self, x: str, name: str, epsilon: float) -> str:
         """Add ``(x - mean(x)) / sqrt(var(x) + epsilon)`` over the last axis.
 
         Spelt out: the operator LayerNormalization leaves open how the variance is computed, and where that
         is by the mean of the squares it loses the digits of rows whose mean is large.
         """
-        axes = self.constant("last_axis", [-1])
-        x = self.node("Sub", x, self.node("ReduceMean", x, axes))
-        variance = self.node("ReduceMean", self.node("Mul", x, x), axes)
+        x = self.node("Sub", x, self.mean(x, "last_axis", -1))
+        variance = self.mean(self.node("Mul", x, x), "last_axis", -1)
         variance = self.node("Add", variance, self.constant(f"{name}_epsilon", epsilon))
         return self.node("Div", x, self.node("Sqrt", variance))
 

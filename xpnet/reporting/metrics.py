@@ -56,13 +56,27 @@ class PerClass(NamedTuple):
     support: NDArray[np.int64]
 
     def mean(self) -> dict[str, float]:
-        """Return the mean of each measure over the classes that have it, NaN if none has."""
+        """Return the mean of each measure over the classes that occur, NaN if none does.
+
+        These are the classes that have rows or were predicted. As in scikit-learn's macro average with
+        ``zero_division=0``, what is undefined of one counts as 0: else a network would be the better for
+        never predicting what it is bad at.
+        """
+        occur = ~np.isnan(self.f1)
         means = {}
         for name in ("precision", "recall", "f1"):
-            known = getattr(self, name)
-            known = known[~np.isnan(known)]
-            means[name] = float(known.mean()) if known.size else float("nan")
+            of_each = np.nan_to_num(getattr(self, name)[occur])
+            means[name] = float(of_each.mean()) if of_each.size else float("nan")
         return means
+
+    def note(self) -> str:
+        """Return what to say under a table of means that count something undefined; nothing of others."""
+        occur = ~np.isnan(self.f1)
+        never = int((occur & np.isnan(self.precision)).sum())
+        without = int((occur & np.isnan(self.recall)).sum())
+        parts = [f"the precision of {never} never predicted"] if never else []
+        parts += [f"the recall of {without} without rows"] if without else []
+        return f"mean: {' and '.join(parts)} counts as 0" if parts else ""
 
 
 def per_class(y: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: int) -> PerClass:
@@ -111,12 +125,12 @@ def confusion(y: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: i
 
 
 def per_class_text(found: PerClass, class_names: Sequence[str]) -> str:
-    """Return the measures of each class, and their means, as lines for a terminal."""
+    """Return the measures of each class, and their means, as lines for a terminal, with a note if need be."""
     lines: list[tuple[str, ...]] = [("", "precision", "recall", "F1", "rows")]
     for name, *values, support in zip(map(printable, class_names), *found, strict=True):
         lines.append((name, *map(_percent, values), str(support)))
     lines.append(("mean", *map(_percent, found.mean().values()), str(found.support.sum())))
-    return _aligned(lines)
+    return "\n".join([_aligned(lines), *filter(None, [found.note()])])
 
 
 def regression_text(found: PerOutput, names: Sequence[str]) -> str:

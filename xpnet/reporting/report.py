@@ -164,10 +164,11 @@ def _per_class(y: NDArray[np.int64], predicted: NDArray[np.int64], class_names: 
         cells = "".join(f"<td>{_percent(value)}</td>" for value in values)
         rows.append(f"<tr><th>{_text(class_names[k])}</th>{cells}<td>{found.support[k]}</td></tr>")
     means = "".join(f"<td>{_percent(value)}</td>" for value in found.mean().values())
+    note = f'<p class="faint">{_text(found.note())}</p>' if found.note() else ""
     return (
         f"<table><caption>{caption}</caption><thead><tr><th></th><th>precision</th><th>recall</th><th>F1</th>"
         f"<th>rows</th></tr></thead><tbody>{''.join(rows)}</tbody>"
-        f"<tfoot><tr><th>mean</th>{means}<td>{found.support.sum()}</td></tr></tfoot></table>"
+        f"<tfoot><tr><th>mean</th>{means}<td>{found.support.sum()}</td></tr></tfoot></table>{note}"
     )
 
 

@@ -30,7 +30,7 @@ from xpnet.training.measures import measured
 from xpnet.training.raw_rows import checked_targets
 from xpnet.values import shown
 
-__all__ = ["Run"]
+__all__ = ["Run", "file_to_write"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -195,7 +195,7 @@ class Run(Experiment):
         """
         path = _path(path)
         if path.suffix == ".safetensors":
-            save_model(_checked(path), self.model)
+            save_model(file_to_write(path), self.model)
             return path
         if path == Path():
             raise InputError("an empty name is no folder to write to: give a path")
@@ -207,7 +207,7 @@ class Run(Experiment):
             run_folder.write(folder, self, pictures=plots.available(), report=report)
         return folder
 
-    def export(self, path: str | Path, format: str | None = None) -> Path:
+    def export(self, path: str | Path, format: str | None = None, *, opset: int | None = None) -> Path:
         """Write the model for other libraries.
 
         Parameters
@@ -217,14 +217,16 @@ class Run(Experiment):
         format
             ``"onnx"``, or ``"torch"``, a state dict of PyTorch in a safetensors file; by default what the
             file's name ends in, ``.onnx`` or ``.safetensors``.
+        opset
+            Version of ONNX's operators, 20 by default: 13 or more.
 
         Raises
         ------
         InputError
-            No such format; or the package onnx is missing.
+            No such format or opset; or the package onnx is missing.
         """
-        path = _checked(path)
-        exporters.export(self.model, path, format)
+        path = file_to_write(path)
+        exporters.export(self.model, path, format, opset)
         return path
 
     def report(self, path: str | Path | None = None) -> Path:
@@ -241,7 +243,7 @@ class Run(Experiment):
             No path, and the run has no folder.
         """
         if path is not None:
-            file = _checked(path)
+            file = file_to_write(path)
         elif self.folder is not None:
             file = self.folder / "report.html"
         else:
@@ -311,7 +313,7 @@ def _path(path: str | os.PathLike[str]) -> Path:
     return path_of(path)
 
 
-def _checked(path: str | Path) -> Path:
+def file_to_write(path: str | Path) -> Path:
     """Return the path of what is to be written; complain if there is no such folder to write it to."""
     path = _path(path)
     if path.is_dir() or not path.name:
