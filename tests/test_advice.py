@@ -114,6 +114,23 @@ def standardized(rows: object) -> object:
     return MLPClassifier(preprocess="standardize", n_iter_no_change=math.inf, **NET).fit(rows, y)
 
 
+def by_lbfgs(rows: object = X, **settings: object) -> object:
+    """Fit by a solver that takes all rows at once, where any warning is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return MLPRegressor(4, solver="lbfgs", max_iter=300, alpha=1.0, random_state=0, **settings).fit(
+            rows, X[:, 0]
+        )
+
+
+def far_off(**settings: object) -> object:
+    """Fit targets in the hundred thousands by plain descent."""
+    how = {"solver": "sgd", "max_iter": 20, "n_iter_no_change": math.inf, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return MLPRegressor(8, **how, **settings).fit(X, 3e5 + 1e5 * X[:, 0])
+
+
 def again(**settings: object) -> object:
     """Fit again with other layers."""
     net = MLPRegressor(**NET, warm_start=True)
@@ -153,6 +170,12 @@ ADVICE: dict[str, Callable[[Path], tuple[Callable[[], object], Callable[[], obje
         lambda: partial_fit(early_stopping=True),
         lambda: partial_fit(early_stopping=False),
     ),
+    "norm='layer'": lambda _: (lambda: by_lbfgs(norm="batch"), lambda: by_lbfgs(norm="layer")),
+    "preprocess='standardize'": lambda _: (
+        lambda: by_lbfgs(np.array([1.0, 1e4, 1e-3]) * X + 100),
+        lambda: by_lbfgs(np.array([1.0, 1e4, 1e-3]) * X + 100, preprocess="standardize"),
+    ),
+    "standardize_target=True": lambda _: (far_off, lambda: far_off(standardize_target=True)),
     "warmup=0.0": lambda _: (lambda: partial_fit(warmup=0.1), lambda: partial_fit(warmup=0.0)),
     "y.astype(int)": lambda _: (
         lambda: TwoLayerNet(3, 4, 3, rng=0).loss(X, y.astype(float)),

@@ -191,7 +191,7 @@ def test_weights_of_classes(capsys):
         ("classes", "--sampling everything", ["--sampling must be one of", "'all'"]),
         (
             "classes",
-            "--monitor accuracy",
+            "--monitor auc",
             ["--monitor must be one of 'val_score', 'val_loss', 'val_accuracy'"],
         ),
         ("classes", "--monitor val_rmse", ["--monitor val_rmse is not for classification: use val_score"]),

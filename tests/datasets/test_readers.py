@@ -201,7 +201,7 @@ def test_tables_of_other_kinds(tmp_path):
         ("1,2,3,4,5,7\n1,2,3,4,5,inf\n", "column '5' holds an infinity in line 2"),
         ("1,2,3,4,5,7\n1,2,3,4,5,1e999\n", "column '5' holds an infinity in line 2"),
         ("1,2,3,4,5,0\n1,2,3,4,5,1_0\n", "'1_0' in line 2, which is no number"),
-        ("1,2,3,4,5,0\n" + "x" * 200_000, "a.csv: CSV parse error: Row #2: Expected 6 columns"),
+        ("1,2,3,4,5,0\n" + "x" * 200_000, "a.csv: CSV parse error: "),
     ],
 )
 def test_csv_that_is_none(tmp_path, text, reason):

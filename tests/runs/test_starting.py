@@ -107,7 +107,7 @@ def test_columns_and_classes_of_other_rows():
     assert_begins_with(run, first)
     assert run.model.columns == first.model.columns
     assert run.model.labels == first.model.labels
-    rows = {"age": [20.0, 58.0, 33.0], "child": [0, 1, 2], "city": ["Oslo", "Bonn", None]}
+    rows = {"age": [20.0, 58.0, 33.0], "child": [0, 1, 2], "city": ["Oslo", "Bonn", "Lima"]}
     np.testing.assert_array_equal(run.predict_proba(rows), first.predict_proba(rows))
 
 
