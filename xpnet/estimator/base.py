@@ -4,7 +4,7 @@ import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -144,8 +144,10 @@ class Estimator(Fitting):
         fresh = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         if fresh:
             self._drop()  # not half of an old network, should the checks below fail
-        X, y = inputs.checked(self, X, y, dtype=self.dtype, reset=fresh, **self._of_targets())
-        dtype = str(X.dtype if fresh else self.coefs_[0].dtype)
+        # What is prepared is so in its own dtype first: float32 may not hold it.
+        given_dtype = self.dtype if self.preprocess == "none" else None
+        X, y = inputs.checked(self, X, y, dtype=given_dtype, reset=fresh, **self._of_targets())
+        dtype = str((self.dtype or X.dtype) if fresh else self.coefs_[0].dtype)
         settings.check_precision(parameters, dtype)
         target = self._encode(y, fresh, classes)
         monitors.check(self.monitor, self._task()[0], called="monitor")
@@ -159,7 +161,8 @@ class Estimator(Fitting):
             self._random_state = check_random_state(self.random_state)
         validation = None
         if given is not None:
-            X_val, y_val = inputs.checked(self, *given, dtype=dtype, reset=False, **self._of_targets())
+            kept_dtype = dtype if self.preprocess == "none" else None
+            X_val, y_val = inputs.checked(self, *given, dtype=kept_dtype, reset=False, **self._of_targets())
             validation = Rows(X_val, self._encode(y_val, False), None)
         how = settings.preprocessing_of(parameters)
         if how.kind != "none" and any(hasattr(part.X, "toarray") for part in (rows, validation) if part):
@@ -167,7 +170,8 @@ class Estimator(Fitting):
         mlp = self._network(how.output_features(X.shape[1]), target, fresh)
         if fresh:
             self._begin(mlp, dtype)
-        self._mlp, self._how = mlp, how
+        self._mlp = mlp
+        self._how = how if fresh else self._how
         try:
             if given is None and self.early_stopping and self.solver != "lbfgs":  # which has no epochs
                 rows, validation = self._set_aside(rows)
@@ -187,7 +191,8 @@ class Estimator(Fitting):
                 )
             with one_blas_thread(device.is_host and small_products(size, mlp.sizes)):
                 if fresh and how.kind != "none":
-                    self._fitted = transforms.fit(how, rows.X, device, dtype)
+                    self._how = transforms.suited(how, rows.X, dtype)
+                    self._fitted = transforms.fit(self._how, rows.X, device, dtype)
                 self._train(device, mlp, rows, size, validation, incremental)
         except BaseException:
             if fresh and not self.n_iter_:  # weights that nothing was learnt by
@@ -237,7 +242,7 @@ class Estimator(Fitting):
             self.n_outputs_, self.out_activation_, self.n_layers_ = outputs, out_activation, len(sizes)
         elif (
             self._mlp,
-            self._how,
+            replace(self._how, exact=False),
             self.coefs_[0].ndim > 2 and len(self.coefs_[0]),
             self.out_activation_,
         ) != (
@@ -307,7 +312,8 @@ class Estimator(Fitting):
         """Return the scores ``(rows, outputs)`` of new rows."""
         model = self._model()
         X = inputs.checked(self, X, reset=False)
-        inputs.check_size(X, self.coefs_[0].dtype)
+        if not self._how.most:
+            inputs.check_size(X, self.coefs_[0].dtype)
         device = inputs.device_or_cpu(self.device, self.backend, self.precision)
         # Numbers in units of a target are float64: float32 would lose a deviation small against the mean.
         dtype = self.coefs_[0].dtype if self._target is None else np.float64

@@ -360,7 +360,8 @@ class Model:
         elif is_frame(X) and not isinstance(X, np.ndarray):
             # Training rows were an array: columns 0, 1, 2, … go by their names, others by their place.
             X = numbers(self.num_features).matrix(X)
-        return checked(X, self.num_features, self.dtype, gaps=self.preprocessing.kind == "table")
+        how = self.preprocessing
+        return checked(X, self.num_features, self.dtype, how.most, gaps=how.kind == "table")
 
     def _predictions(
         self, X: ArrayLike, device: str | Device, output: str, averages: bool = True

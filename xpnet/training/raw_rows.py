@@ -33,7 +33,7 @@ class RowError(InputError):
         return f"row {self.row} of X {self.problem}"
 
 
-def checked(X: Any, num_features: int, dtype: str, gaps: bool = False) -> Any:
+def checked(X: Any, num_features: int, dtype: str, most: float = 0.0, gaps: bool = False) -> Any:
     """Return rows on the host: an array, or a sparse matrix of SciPy's in CSR.
 
     Parameters
@@ -44,6 +44,8 @@ def checked(X: Any, num_features: int, dtype: str, gaps: bool = False) -> Any:
         Of the model.
     dtype
         Of its parameters, beyond whose range no value may be.
+    most
+        The largest value, where more than that range is taken; else 0.
     gaps
         Whether NaN stands for a value that is not known.
 
@@ -64,20 +66,21 @@ def checked(X: Any, num_features: int, dtype: str, gaps: bool = False) -> Any:
     if X.dtype.kind not in "biuf":
         raise InputError(f"X has dtype {X.dtype}: give real numbers, as X.astype(np.float32)")
     if X.dtype.kind == "f":
-        _check_values(X, dtype, gaps)
+        _check_values(X, dtype, most, gaps)
     return X
 
 
-def _check_values(X: Any, dtype: str, gaps: bool) -> None:
+def _check_values(X: Any, dtype: str, most: float, gaps: bool) -> None:
     is_sparse = hasattr(X, "tocsr")
-    most = min(float(np.finfo(dtype).max), float(np.finfo(X.dtype).max))
-    first = _first_beyond(X.data if is_sparse else X, most, gaps)
+    held = min(most or float(np.finfo(dtype).max), float(np.finfo(X.dtype).max))
+    first = _first_beyond(X.data if is_sparse else X, held, gaps)
     if first is None:
         return
     row = int(np.searchsorted(X.indptr, first, "right")) - 1 if is_sparse else first
     values = X.data[first] if is_sparse else X[row]
     if not np.isinf(values).any() and (gaps or not np.isnan(values).any()):
-        raise RowError(row, f"holds values too large for {dtype}: divide them as the training rows were")
+        beyond = f"beyond {most:.0e}" if most else f"too large for {dtype}"
+        raise RowError(row, f"holds values {beyond}: divide them as the training rows were")
     raise RowError(
         row, f"holds {'infinity' if gaps else 'NaN or infinity'}: drop such rows or replace the values"
     )
