@@ -23,8 +23,8 @@ from xpnet.values import shown
 
 __all__ = ["Cells", "Dates", "Numbers", "Text", "cells", "finite", "text"]
 
-MOST = 1e38
-"""The largest number of a column: float32 ends a little above."""
+MOST = 1e150
+"""The largest number of a column: its square is a float64."""
 
 
 class Numbers(NamedTuple):

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.data.exact import moments, prepare
 from xpnet.errors import InputError
 from xpnet.typing import Array, Namespace, Params
 
@@ -28,9 +29,6 @@ __all__ = ["apply", "fit", "sizes", "standardise"]
 
 ROWS = {"ramps": 6, "steps": 3, "gaps": 2}
 """Numbers that describe an input of each kind, in the order in which the formulas above have them."""
-
-CHUNK = 2**20
-"""Numbers that are standardised at a time."""
 
 FARTHEST = 5.0
 """Deviations beyond which a number counts as so many: one wild value must not outshout all others."""
@@ -89,7 +87,7 @@ def fit(
             code = np.flatnonzero(of_each)  # weights of another would learn nothing
             found["steps"].append(np.stack([np.full(code.size, column), code, of_each[code]]))
         elif share < 1:
-            mean[column], scale[column] = _moments(values[~is_gap])
+            mean[column], scale[column] = moments(values[~is_gap])
             z = (values[sample] - mean[column]) * scale[column]
             z = z[~np.isnan(z)]
             ramps = _ramps(z, bins)
@@ -117,13 +115,7 @@ def standardise(fitted: Params, X: NDArray[Any], dtype: str) -> NDArray[Any]:
     In float64, whatever that is: of a column of times or ids, whose mean is large against its deviation,
     float32 would keep next to nothing.
     """
-    z = np.empty(X.shape, dtype)
-    step = max(1, CHUNK // max(1, X.shape[-1]))
-    for start in range(0, len(X), step):
-        part = X[start : start + step] - fitted["mean"]
-        with np.errstate(over="ignore"):  # of a number that is farther away than all others
-            z[start : start + step] = part * fitted["scale"]
-    return z
+    return prepare({name: fitted[name] for name in ("mean", "scale")}, X, dtype)
 
 
 def apply(xp: Namespace, fitted: Params, z: Array) -> Array:
@@ -163,15 +155,6 @@ def apply(xp: Namespace, fitted: Params, z: Array) -> Array:
 
 def _take(xp: Namespace, z: Array, source: Array) -> Array:
     return xp.take(z, xp.astype(source, xp.int64), axis=-1)
-
-
-def _moments(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the mean of a column and one over its deviation, 0 for one that never changes."""
-    unit = float(np.abs(values).max()) or 1.0  # squares of what is divided by it overflow in no row
-    part = values / unit
-    mean, deviation = float(part.mean()), float(part.std())
-    varies = values.min() < values.max() and deviation > 0
-    return mean * unit, 1.0 / (deviation * unit) if varies else 0.0
 
 
 def _ramps(z: NDArray[np.float64], bins: int) -> NDArray[np.float64]:

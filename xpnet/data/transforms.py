@@ -13,12 +13,22 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xpnet.data import pca, table
+from xpnet.data import exact, pca, table
 from xpnet.device import Device, to_numpy
 from xpnet.errors import InputError
 from xpnet.typing import Array, Namespace, Params
 
-__all__ = ["Kind", "Preprocessing", "apply", "apply_all", "complete", "fit", "fold", "for_device"]
+__all__ = [
+    "Kind",
+    "Preprocessing",
+    "apply",
+    "apply_all",
+    "complete",
+    "fit",
+    "fold",
+    "for_device",
+    "suited",
+]
 
 Kind = Literal["none", "mean", "standardize", "pca", "pca-whiten", "zca", "table"]
 
@@ -59,6 +69,9 @@ class Preprocessing:
         Of ``"table"``: for each column the number of its categories, 0 for numbers; None if all are numbers.
     sizes
         Of ``"table"``: what it was fitted to be, `xpnet.data.table.sizes`; None before that.
+    exact
+        Do all but the product with a matrix on the host, in float64, before rows go to the device: `suited`
+        says where that is needed.
 
     Raises
     ------
@@ -83,6 +96,7 @@ class Preprocessing:
     bins: int | None = None
     categories: tuple[int, ...] | None = None
     sizes: tuple[int, int, int] | None = None
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -98,6 +112,11 @@ class Preprocessing:
             raise InputError(f"{self.kind} fitted on {self.fit_rows} rows: give at least {self.least_rows}")
         if self.kind == "table" and self.contrast:
             raise InputError("contrast is of an image, not of a table's row: drop it, or use standardize")
+
+    @property
+    def most(self) -> float:
+        """The largest number that it takes, whatever it is computed in; 0 where that is the dtype's."""
+        return exact.MOST if self.exact or self.kind == "table" else 0.0
 
     @property
     def least_rows(self) -> int:
@@ -134,9 +153,28 @@ class Preprocessing:
             shapes |= {"scale": (num_features,)} | {kind: (rows, size) for (kind, rows), size in inputs}
         elif self.kind not in ("none", "mean"):
             shapes["matrix"] = (num_features, self.output_features(num_features))
+            if self.exact:
+                shapes["scale"] = (num_features,)
         if self.contrast:
             shapes["contrast"] = (1,)
         return shapes
+
+
+def suited(how: Preprocessing, X: NDArray[Any], dtype: str) -> Preprocessing:
+    """Return the preprocessing that suits training rows: an exact one where a dtype cannot hold them apart.
+
+    Parameters
+    ----------
+    how
+        What is to be done to them.
+    X
+        ``(rows, features)`` on the host; not images.
+    dtype
+        What to compute in.
+    """
+    if how.kind in ("none", "table"):
+        return how
+    return replace(how, exact=exact.is_needed(X, dtype))
 
 
 def fit(
@@ -160,7 +198,7 @@ def fit(
     dict
         Arrays on the host, with the names and shapes of `Preprocessing.shapes`: ``mean``, zeros for
         ``"none"``; ``scale`` or ``matrix``; ``contrast``, what is added to the variance of a row. Of a table
-        those of `xpnet.data.table.fit`.
+        those of `xpnet.data.table.fit`; of an exact one with a matrix ``scale``, too.
 
     Raises
     ------
@@ -173,6 +211,8 @@ def fit(
         return table.fit(rows, how.categories or (0,) * X.shape[1], how.bins)
     xp = device.xp
     chosen = _rows_to_fit(how, X)
+    if how.exact:
+        return _fit_exactly(how, X if len(chosen) == len(X) else X[chosen], device, dtype)
     num_rows, num_features = len(chosen), X.shape[1]
     fitted: dict[str, NDArray[np.float64]] = {}
 
@@ -218,14 +258,43 @@ def fit(
         return fitted | {"matrix": _to_host(device, matrix)}
 
 
+def _fit_exactly(
+    how: Preprocessing, X: NDArray[Any], device: Device, dtype: str
+) -> dict[str, NDArray[np.float64]]:
+    """Fit what is done on the host, and then the matrix of what comes of it."""
+    contrast = exact.ridge_of(X, how.ridge) if how.contrast else None
+    fitted = exact.fit(X, how.kind != "mean", contrast)
+    if how.kind in ("mean", "standardize"):
+        return fitted
+
+    def chunks() -> Iterator[Array]:
+        for part in _parts(*X.shape):
+            yield device.put(exact.prepare(fitted, X[part], dtype))
+
+    with device.active():
+        kept = list(chunks()) if X.size <= KEPT else None
+        varies = device.put(fitted["scale"] > 0, dtype)
+        matrix = pca.projection(
+            pca.Standardized(
+                device.xp, chunks if kept is None else lambda: kept, len(X), varies, varies.dtype
+            ),
+            how.output_features(X.shape[1]),
+            ridge=None if how.kind == "pca" else how.ridge,
+            rotate_back=how.kind == "zca",
+        )
+        return fitted | {"matrix": _to_host(device, matrix)}
+
+
 def complete(how: Preprocessing, fitted: Params) -> Preprocessing:
     """Return the description with the sizes of what was fitted, which those of a table are known by."""
     return replace(how, sizes=table.sizes(fitted)) if how.kind == "table" else how
 
 
 def for_device(how: Preprocessing, fitted: Params, X: NDArray[Any], dtype: str) -> NDArray[Any]:
-    """Return rows on the host as they go to the device: those of a table standardised, others as they are."""
-    return table.standardise(fitted, X, dtype) if how.kind == "table" else X
+    """Return rows on the host as they go to the device: as they are, but of a table or an exact one."""
+    if how.kind == "table":
+        return table.standardise(fitted, X, dtype)
+    return exact.prepare(fitted, X, dtype) if how.exact else X
 
 
 def apply(xp: Namespace, how: Preprocessing, fitted: Params, X: Array) -> Array:
@@ -243,7 +312,7 @@ def apply(xp: Namespace, how: Preprocessing, fitted: Params, X: Array) -> Array:
     fitted
         The arrays that `fit` returned, on the device of ``X``, all of one floating dtype.
     X
-        ``(…, rows, features)``, any real dtype; what `for_device` returned of a table.
+        ``(…, rows, features)``, any real dtype: what `for_device` returned.
 
     Returns
     -------
@@ -253,11 +322,12 @@ def apply(xp: Namespace, how: Preprocessing, fitted: Params, X: Array) -> Array:
     rows = xp.astype(X, fitted["mean"].dtype)  # a copy even where the dtype is right already
     if how.kind == "table":
         return table.apply(xp, fitted, rows)
-    if how.contrast:
-        rows = _normalise_contrast(xp, rows, fitted["contrast"])
-    rows -= fitted["mean"]
-    if "scale" in fitted:
-        rows *= fitted["scale"]
+    if not how.exact:
+        if how.contrast:
+            rows = _normalise_contrast(xp, rows, fitted["contrast"])
+        rows -= fitted["mean"]
+        if "scale" in fitted:
+            rows *= fitted["scale"]
     return xp.matmul(rows, fitted["matrix"]) if "matrix" in fitted else rows
 
 
@@ -295,7 +365,7 @@ def apply_all(
         ends = []
         for part in _parts(len(X), max(X.shape[1], result.shape[1])):
             rows = apply(xp, how, arrays, _put(device, for_device(how, fitted, X[part], dtype), dtype))
-            if X.dtype.kind == "f":  # integers fit
+            if X.dtype.kind == "f" or how.exact:  # integers fit
                 ends += [xp.min(rows), xp.max(rows)]
             result[part] = device.to_host(rows)
         if ends:
@@ -330,12 +400,17 @@ def fold(
     Raises
     ------
     InputError
-        Contrast normalisation cannot be folded.
+        Contrast normalisation cannot be folded, nor what is done in more digits than weights have.
     """
     if how.kind == "table":
         raise InputError(
             "the columns of a table become inputs in ways that no layer's weights can repeat: keep the "
             "preprocessing apart, or train with another, such as standardize"
+        )
+    if how.exact:
+        raise InputError(
+            "the numbers in X are too large, too small or too close together for weights that take them as "
+            "they are: keep the preprocessing apart, or train on X scaled to size 1"
         )
     if how.contrast:
         raise InputError(

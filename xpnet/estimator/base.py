@@ -147,8 +147,10 @@ class Estimator(Fitting):
         fresh = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         if fresh:
             self._drop()  # not half of an old network, should the checks below fail
-        X, y = inputs.checked(self, X, y, dtype=self.dtype, reset=fresh, **self._of_targets())
-        dtype = str(X.dtype if fresh else self.coefs_[0].dtype)
+        # What is prepared is so in its own dtype first: float32 may not hold it.
+        given_dtype = self.dtype if self.preprocess == "none" else None
+        X, y = inputs.checked(self, X, y, dtype=given_dtype, reset=fresh, **self._of_targets())
+        dtype = str((self.dtype or X.dtype) if fresh else self.coefs_[0].dtype)
         settings.check_precision(parameters, dtype)
         target = self._encode(y, fresh, classes)
         monitor = settings.monitor_of(parameters, getattr(self, "classes_", None))
@@ -163,7 +165,8 @@ class Estimator(Fitting):
             self._random_state = check_random_state(self.random_state)
         validation = None
         if given is not None:
-            X_val, y_val = inputs.checked(self, *given, dtype=dtype, reset=False, **self._of_targets())
+            kept_dtype = dtype if self.preprocess == "none" else None
+            X_val, y_val = inputs.checked(self, *given, dtype=kept_dtype, reset=False, **self._of_targets())
             validation = Rows(X_val, self._encode(y_val, False), None)
         how = settings.preprocessing_of(parameters)
         if how.kind != "none" and any(hasattr(part.X, "toarray") for part in (rows, validation) if part):
@@ -171,7 +174,8 @@ class Estimator(Fitting):
         mlp = self._network(how.output_features(X.shape[1]), target, fresh)
         if fresh:
             self._begin(mlp, dtype)
-        self._mlp, self._how = mlp, how
+        self._mlp = mlp
+        self._how = how if fresh else self._how
         try:
             if given is None and self.early_stopping and self.solver != "lbfgs":  # which has no epochs
                 rows, validation = self._set_aside(rows)
@@ -192,7 +196,8 @@ class Estimator(Fitting):
                 )
             with one_blas_thread(device.is_host and small_products(size, mlp.sizes)):
                 if fresh and how.kind != "none":
-                    self._fitted = transforms.fit(how, rows.X, device, dtype)
+                    self._how = transforms.suited(how, rows.X, dtype)
+                    self._fitted = transforms.fit(self._how, rows.X, device, dtype)
                 self._train(
                     device, mlp, rows, size, validation, None if validation is None else monitor, incremental
                 )
@@ -244,7 +249,7 @@ class Estimator(Fitting):
             self.n_outputs_, self.out_activation_, self.n_layers_ = outputs, out_activation, len(sizes)
         elif (
             self._mlp,
-            self._how,
+            replace(self._how, exact=False),
             self.coefs_[0].ndim > 2 and len(self.coefs_[0]),
             self.out_activation_,
         ) != (
@@ -331,7 +336,8 @@ class Estimator(Fitting):
         """Return the scores ``(rows, outputs)`` of new rows."""
         model = self._model()
         X = inputs.checked(self, X, reset=False)
-        inputs.check_size(X, self.coefs_[0].dtype)
+        if not self._how.most:
+            inputs.check_size(X, self.coefs_[0].dtype)
         device = inputs.device_or_cpu(self.device, self.backend, self.precision)
         # Numbers in units of a target are float64: float32 would lose a deviation small against the mean.
         dtype = self.coefs_[0].dtype if self._target is None else np.float64

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from xpnet import __version__
 from xpnet.device import to_numpy
 from xpnet.errors import InputError
-from xpnet.exporters.first_layer import first_layer, view_columns
+from xpnet.exporters.first_layer import first_layer, in_float64, view_columns
 from xpnet.exporters.onnx_graph import Graph
 from xpnet.exporters.onnx_table import ML_DOMAIN, Input, encode, inputs_of, matrix_of
 from xpnet.files import replacing
@@ -65,7 +65,8 @@ def export(model: Model, path: Path, opset: int | None = None) -> None:
 def graph_of(model: Model, opset: int | None = None) -> Any:
     """Return a model as an ``onnx.ModelProto``; parameters and errors as in `export`.
 
-    Its input is ``X``, float32 ``(rows, features)`` with any number of rows; in those of a table of numbers
+    Its input is ``X``, float32 ``(rows, features)`` with any number of rows, float64 where float32 could not
+    hold the training rows apart; in those of a table of numbers
     without names, NaN is a gap.
 
     Of a table it has an input ``(rows, 1)`` for each column, by the name that the column has; one that is
@@ -113,7 +114,7 @@ def graph_of(model: Model, opset: int | None = None) -> Any:
             [
                 helper.make_tensor_value_info(
                     of.name,
-                    _STRING if of.is_text else _FLOAT if of.column is None else _DOUBLE,
+                    _type_of(model, of),
                     ["rows", of.width],
                 )
                 for of in inputs
@@ -130,6 +131,13 @@ def graph_of(model: Model, opset: int | None = None) -> Any:
     helper.set_model_props(proto, _about(model, inputs))
     checker.check_model(proto, full_check=True)
     return proto
+
+
+def _type_of(model: Model, of: Input) -> int:
+    """Return the type of an input: double where float32 would lose digits before they are prepared."""
+    if of.is_text:
+        return _STRING
+    return _FLOAT if of.column is None and not model.preprocessing.exact else _DOUBLE
 
 
 def _opsets(inputs: list[Input], opset: int) -> dict[str, int]:
@@ -194,6 +202,10 @@ def _forward(graph: Graph, model: Model, x: str, of_columns: bool) -> str:
         x = graph.node("Reshape", x, graph.constant("row_shape", [-1, model.num_features]))
     if model.preprocessing.kind == "table":
         x = encode(graph, model, x)
+    elif exactly := in_float64(model):
+        x = graph.node("Sub", x, graph.constant("mean", exactly[0], np.float64))
+        x = graph.node("Mul", x, graph.constant("scale", exactly[1], np.float64))
+        x = graph.node("Cast", x, to=_FLOAT)
     elif of_columns:
         x = graph.node("Cast", x, to=_FLOAT)
     if first.contrast is not None:

@@ -55,7 +55,8 @@ class Graph:
         if self.opset < 18:  # where the axes are no input yet
             return self.node("ReduceMean", x, axes=[axis], keepdims=keepdims)
         axes = self.constant(name, [axis])
-        return self.node("ReduceMean", x, axes, **({} if keepdims else {"keepdims": 0}))
+        kept: dict[str, Any] = {} if keepdims else {"keepdims": 0}
+        return self.node("ReduceMean", x, axes, **kept)
 
     def gelu(self, x: str) -> str:
         """Add the GELU, by the approximation with tanh."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from xpnet.device import to_numpy
 from xpnet.errors import InputError
-from xpnet.exporters.first_layer import first_layer, view_columns
+from xpnet.exporters.first_layer import first_layer, in_float64, view_columns
 from xpnet.files import replacing
 from xpnet.nn import norms
 from xpnet.nn.activations import SLOPE
@@ -68,6 +68,19 @@ AVERAGES = {
     "exp": (".exp()", ""),
 }
 """What stands for OUTPUT and SCORES by the output of the model: from scores to what is averaged, and back."""
+
+STANDARDIZED = '''\
+class Standardized(nn.Module):
+    """Rows less their mean and scaled, in float64 before they are float32."""
+
+    def __init__(self, features):
+        super().__init__()
+        for name in ("mean", "scale"):
+            self.register_buffer(name, torch.zeros(features, dtype=torch.float64))
+
+    def forward(self, x):
+        return ((x.double() - self.mean) * self.scale).float()
+'''
 
 EXP = '''\
 class Exp(nn.Module):
@@ -148,7 +161,9 @@ def source_of(model: Model, path: Path) -> str:
     made = _module_of(model).source
     output, scores = AVERAGES[model.output]
     averaged = AVERAGED.replace("OUTPUT", output).replace("SCORES", scores)
-    known = {"Residual": RESIDUAL, "Averaged": averaged, "Exp": EXP, "InUnits": IN_UNITS}
+    known = {"Standardized": STANDARDIZED, "Residual": RESIDUAL, "Averaged": averaged}
+    known |= {"Exp": EXP, "InUnits": IN_UNITS}
+    dtype = "float64" if model.preprocessing.exact else "float32"
     classes = [text for name, text in known.items() if name in made]
     lines = ["import torch", "from safetensors.torch import load_file", "from torch import nn", "", ""]
     lines += [line for text in classes for line in [*text.splitlines(), "", ""]]
@@ -157,7 +172,7 @@ def source_of(model: Model, path: Path) -> str:
     return "\n".join(
         [
             *lines,
-            f"# {model.num_features} raw float32 features in, {_what_comes_out(model)} out",
+            f"# {model.num_features} raw {dtype} features in, {_what_comes_out(model)} out",
             f"model = {made}",
             f"model.load_state_dict(load_file({str(path)!a}))",
             "model.eval()",
@@ -185,6 +200,9 @@ def _module_of(model: Model) -> _Module:
     params = {name: np.asarray(to_numpy(value), np.float64) for name, value in model.params.items()}
     params |= {"W1": first.W, "b1": first.b}
     before = []
+    if (exactly := in_float64(model)) is not None:
+        arrays = dict(zip(("mean", "scale"), exactly, strict=True))
+        before.append(_Module(f"Standardized({model.num_features})", arrays, dtype=np.float64))
     if first.contrast is not None:
         # A layer norm without parameters is contrast normalisation.
         source = f"nn.LayerNorm({model.num_features}, eps={first.contrast!r}, elementwise_affine=False)"

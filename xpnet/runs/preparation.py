@@ -169,6 +169,8 @@ def prepare(config: Config, data: Dataset, device: Device, start: Model | None =
         return device.put(y, None if data.task == "classification" else dtype)
 
     with device.active():
+        if data.image_shape is None and start is None:
+            how = transforms.suited(how, data.X_train, dtype)
         fitted = transforms.fit(how, data.X_train, device, dtype) if start is None else start.fitted
         how = transforms.complete(how, fitted)
         on_device = {name: device.put(value, dtype) for name, value in fitted.items()}

@@ -373,12 +373,12 @@ class Model:
         elif is_frame(X) and not isinstance(X, np.ndarray):
             # Training rows were an array: columns 0, 1, 2, … go by their names, others by their place.
             X = numbers(self.num_features).matrix(X)
-        known, columns = self.row_range, self.columns
+        known, columns, how = self.row_range, self.columns, self.preprocessing
         is_named = columns is not None and columns.is_named
-        gaps: bool | NDArray[np.bool_] = self.preprocessing.kind == "table"
+        gaps: bool | NDArray[np.bool_] = how.kind == "table"
         if gaps and known is not None and not is_named:
             gaps = known.gaps
-        rows = checked(X, self.num_features, self.dtype, gaps)
+        rows = checked(X, self.num_features, self.dtype, how.most, gaps)
         if known is not None and isinstance(rows, np.ndarray):
             far = known.far(rows, columns, self.image_shape is not None)
             if far is not None:

@@ -45,7 +45,9 @@ class RowError(InputError):
         return f"{where} {problem}"
 
 
-def checked(X: Any, num_features: int, dtype: str, gaps: bool | NDArray[np.bool_] = False) -> Any:
+def checked(
+    X: Any, num_features: int, dtype: str, most: float = 0.0, gaps: bool | NDArray[np.bool_] = False
+) -> Any:
     """Return rows on the host: an array, or a sparse matrix of SciPy's in CSR.
 
     Parameters
@@ -56,6 +58,8 @@ def checked(X: Any, num_features: int, dtype: str, gaps: bool | NDArray[np.bool_
         Of the model.
     dtype
         Of its parameters, beyond whose range no value may be.
+    most
+        The largest value, where more than that range is taken; else 0.
     gaps
         Whether NaN stands for a value that is not known; or in which features it does.
 
@@ -76,7 +80,7 @@ def checked(X: Any, num_features: int, dtype: str, gaps: bool | NDArray[np.bool_
     if X.dtype.kind not in "biuf":
         raise InputError(f"X has dtype {X.dtype}: give real numbers")
     if X.dtype.kind == "f":
-        _check_values(X, dtype, gaps)
+        _check_values(X, dtype, most, gaps)
     return X
 
 
@@ -123,11 +127,11 @@ def checked_targets(y: Any, task: Task, outputs: int, rows: int) -> NDArray[Any]
     return np.asarray(y, dtype)
 
 
-def _check_values(X: Any, dtype: str, gaps: bool | NDArray[np.bool_]) -> None:
+def _check_values(X: Any, dtype: str, most: float, gaps: bool | NDArray[np.bool_]) -> None:
     is_sparse, may_lack = hasattr(X, "tocsr"), np.broadcast_to(gaps, X.shape[1:])
-    most = min(float(np.finfo(dtype).max), float(np.finfo(X.dtype).max))
+    held = min(most or float(np.finfo(dtype).max), float(np.finfo(X.dtype).max))
     values = X.data if is_sparse else X
-    first = _first_beyond(values, most, may_lack[X.indices] if is_sparse else may_lack)
+    first = _first_beyond(values, held, may_lack[X.indices] if is_sparse else may_lack)
     if first is None:
         return
     row = int(np.searchsorted(X.indptr, first, "right")) - 1 if is_sparse else first
@@ -140,7 +144,8 @@ def _check_values(X: Any, dtype: str, gaps: bool | NDArray[np.bool_]) -> None:
     if lacking.size or np.isinf(of_row).any():
         what = "NaN or infinity" if gaps is False else "infinity"
         raise RowError(row, f"holds {what}: drop such rows or replace the values")
-    raise RowError(row, f"holds values too large for {dtype}: divide them as the training rows were")
+    beyond = f"beyond {most:.0e}" if most else f"too large for {dtype}"
+    raise RowError(row, f"holds values {beyond}: divide them as the training rows were")
 
 
 def _first_beyond(values: NDArray[Any], most: float, may_lack: NDArray[np.bool_]) -> int | None:
