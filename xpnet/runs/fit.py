@@ -67,7 +67,9 @@ def fit(
     y
         With rows: a label each ``(rows,)``, integers or text; numbers, ``(rows,)`` or ``(rows, outputs)``; or
         a column of 0 and 1 for each of several labels ``(rows, labels)``. ``task=`` decides where it is open.
-        Not needed where ``target=`` names columns of X. Rows without a target are left out, with a warning.
+        Not needed where ``target=`` names columns of X, or it is plain which column it is: one called target,
+        label, class or y, or one of text after nothing but numbers. Rows without a target are left out, with
+        a warning.
     X_val, y_val
         Rows to validate on; by default some of ``X``, see ``validation_fraction``.
     X_test, y_test
@@ -249,7 +251,7 @@ def carry_out(
             run_folder.refuse_sweep(place)
         if data is None:
             data = datasets.load(config.dataset, config.data_dir, not config.quiet, config.reading, note)
-        config = config.for_data(len(data.X_train), data.num_features, data.task)
+        config = config.for_data(len(data.X_train), data.num_features, data.task, data.target)
         if config.weights_image:
             plots.check_images(data.image_shape)
         check(config, data)  # before anything is removed or written

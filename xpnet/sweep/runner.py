@@ -133,7 +133,7 @@ def run(
     stop = should_stop or (lambda: False)
     shipped, data = data, data or load_of(configs[0])
     num_rows, score = len(data.X_train), SCORE_OF[data.task]
-    configs = [config.for_data(num_rows, data.num_features, data.task) for config in configs]
+    configs = [config.for_data(num_rows, data.num_features, data.task, data.target) for config in configs]
     for config in configs:
         check(config, data)  # before any work is done
         if halving and config.patience is not None:

@@ -268,7 +268,8 @@ def carry_out(
         if base.weights_image:
             plots.check_images(loaded.image_shape)
         num_rows = len(loaded.X_train)
-        configs = [config.for_data(num_rows, loaded.num_features, loaded.task) for config in configs]
+        found_of = (num_rows, loaded.num_features, loaded.task, loaded.target)
+        configs = [config.for_data(*found_of) for config in configs]
         halvings = count_halvings(configs, num_rows) if halving else 0
         total, score = total_steps(configs, num_rows, halvings), SCORE_OF[loaded.task]
         with signals.listening(), display.start(configs, total, base.quiet, score) as screen:
