@@ -386,7 +386,36 @@ def test_rows_of_a_wrong_shape(data, shape):
     assert message_of(net.predict, X) == expected
     assert message_of(net.loss, X, [0]) == expected
     assert message_of(net.train, X, [0], *data[2:]) == expected
-    assert message_of(net.train, *data[:2], X, [0]) == expected
+    assert message_of(net.train, *data[:2], X, [0]) == expected.replace("X has", "X_val has")
+
+
+@pytest.mark.parametrize("dtype", [None, "float32"])
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (np.nan, "holds NaN or infinity: drop such rows"),
+        (-np.inf, "holds NaN or infinity: drop such rows"),
+        (1e300, "holds values too large for float32: divide them"),
+    ],
+)
+def test_rows_that_hold_no_numbers(data, dtype, value, says):
+    if value == 1e300 and dtype is None:
+        return
+    net, X = TwoLayerNet(6, 8, 4, rng=0, dtype=dtype), data[0].astype(float)
+    X[17, 3] = value
+    for name, call in {
+        "X": [(net.predict, X), (net.loss, X), (net.loss, X.tolist(), data[1]), (net.train, X, *data[1:])],
+        "X_val": [(net.train, *data[:2], X, data[1])],
+    }.items():
+        for function, *given in call:
+            assert message_of(function, *given).startswith(f"row 17 of {name} {says}")
+
+
+def test_rows_and_labels_that_are_no_arrays(data):
+    net = TwoLayerNet(6, 8, 4, rng=0)
+    assert "X is no array: give rows of 6 numbers each" in message_of(net.predict, [[1.0] * 6, [1.0] * 5])
+    assert "X holds <U1: give real numbers" in message_of(net.predict, [["a"] * 6])
+    assert "y is no array: give a label a row" in message_of(net.loss, data[0], [[1], [1, 2]])
 
 
 @pytest.mark.parametrize("y", [np.zeros(60, int), np.zeros((61, 1), int), np.zeros((61, 4), int)])
@@ -395,7 +424,7 @@ def test_labels_of_a_wrong_shape(data, y):
     for message in (
         message_of(net.loss, data[0], y),
         message_of(net.train, data[0], y, *data[2:]),
-        message_of(net.train, *data[2:], data[0], y),
+        message_of(net.train, *data[2:], data[0], y).replace("y_val", "y"),
     ):
         assert message == f"y has the shape {y.shape}; it must be (61,), a label a row of X"
 
@@ -407,7 +436,8 @@ def test_labels_that_are_no_integers(data):
     assert "astype(int)" in message
     message = message_of(net.loss, data[0], data[1] + 0.5)
     assert "labels are integers, not float64: number the 4 classes from 0" in message
-    assert "integers, not <U" in message_of(net.loss, data[0], data[1].astype(str))
+    for y in (data[1].astype(str), np.where(data[1] == 0, np.nan, data[1])):
+        assert message_of(net.loss, data[0], y).endswith(": number the 4 classes from 0")
 
 
 @pytest.mark.parametrize(

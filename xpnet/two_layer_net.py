@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xpnet.data.feed import Feed
-from xpnet.device import Device, get_device
+from xpnet.device import Device, get_device, to_numpy
 from xpnet.errors import InputError
 from xpnet.nn import backprop
 from xpnet.nn.mlp import MLP, init
 from xpnet.training import divergence
 from xpnet.training.history import History
 from xpnet.training.loop import fit
+from xpnet.training.raw_rows import RowError, checked
 from xpnet.training.regime import Hyper, Regime
 from xpnet.training.step import initial_state
 from xpnet.typing import Params, Random
@@ -132,7 +133,7 @@ class TwoLayerNet:
         Raises
         ------
         InputError
-            Wrong shapes, or labels out of range.
+            Wrong shapes, labels out of range, or a row with a value that is no number, infinite or too large.
         """
         device = self._device
         with device.active():
@@ -210,11 +211,7 @@ class TwoLayerNet:
 
         with self._device.active():
             self._follow(X)
-            rows, rows_val = self._put_rows(X), self._put_rows(X_val)
-            xp = self._device.xp
-            for name, values in (("X", rows), ("X_val", rows_val)):
-                if not np.isfinite(float(xp.min(values)) + float(xp.max(values))):
-                    raise InputError(f"{name} has a value that is no number or is infinite: drop such rows")
+            rows, rows_val = self._put_rows(X), self._put_rows(X_val, "X_val")
             # The original goes on for as long as there are numbers.
             regime = Regime(num_iters, batch_size, explosion=np.inf)
             hyper = Hyper(learning_rate, learning_rate_decay, reg)
@@ -225,7 +222,7 @@ class TwoLayerNet:
                 self._mlp,
                 initial_state(self._device, params, regime, hyper),
                 Feed(rows, self._put_labels(y, rows.shape[0])),
-                Feed(rows_val, self._put_labels(y_val, rows_val.shape[0])),
+                Feed(rows_val, self._put_labels(y_val, rows_val.shape[0], "y_val")),
                 device=self._device,
                 regime=regime,
                 hyper=hyper,
@@ -250,7 +247,13 @@ class TwoLayerNet:
         }
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
-        """Return the most probable class ``(N,)`` of each row of ``X`` ``(N, D)``."""
+        """Return the most probable class ``(N,)`` of each row of ``X`` ``(N, D)``.
+
+        Raises
+        ------
+        InputError
+            Wrong shapes, or a row with a value that is no number, infinite or too large.
+        """
         device = self._device
         with device.active():
             self._follow(X)
@@ -263,23 +266,38 @@ class TwoLayerNet:
             self._dtype = "float32" if str(getattr(X, "dtype", "")).endswith("float32") else "float64"
             self.params = {k: self._device.put(v, self._dtype) for k, v in self.params.items()}
 
-    def _put_rows(self, X: ArrayLike) -> Any:
+    def _put_rows(self, X: ArrayLike, name: str = "X") -> Any:
+        try:
+            X = X if hasattr(X, "shape") else np.asarray(X)
+        except ValueError as error:  # rows of several lengths
+            raise InputError(f"{name} is no array: give rows of {self._mlp.sizes[0]} numbers each") from error
         shape = np.shape(X)
         if len(shape) != 2 or shape[1] != self._mlp.sizes[0] or not shape[0]:
-            raise InputError(f"X has the shape {shape}; it must be (rows, {self._mlp.sizes[0]})")
+            raise InputError(f"{name} has the shape {shape}; it must be (rows, {self._mlp.sizes[0]})")
         kind = getattr(X, "dtype", np.dtype(float))
         if str(kind).startswith(("complex", "object", "<U", "|S")):
-            raise InputError(f"X holds {kind}: give real numbers")
-        return self._device.put(X, self._dtype)
+            raise InputError(f"{name} holds {kind}: give real numbers")
+        with np.errstate(over="ignore"):  # to infinity, which is refused here
+            rows = self._device.put(X, self._dtype)
+        xp = self._device.xp
+        if not np.isfinite(float(xp.min(rows)) + float(xp.max(rows))):
+            try:
+                checked(X, shape[1], self._dtype)
+            except RowError as error:
+                raise InputError(error.said(f"row {error.row} of {name}")) from error
+        return rows
 
-    def _put_labels(self, y: ArrayLike, rows: int) -> Any:
-        labels = self._device.to_host(self._device.put(y))
+    def _put_labels(self, y: ArrayLike, rows: int, name: str = "y") -> Any:
+        try:
+            labels = to_numpy(y)
+        except ValueError as error:
+            raise InputError(f"{name} is no array: give a label a row") from error
         classes = self._mlp.sizes[-1]
         if labels.shape != (rows,):
-            raise InputError(f"y has the shape {labels.shape}; it must be ({rows},), a label a row of X")
+            raise InputError(f"{name} has the shape {labels.shape}; it must be ({rows},), a label a row of X")
         if labels.dtype.kind not in "iu":
             is_whole = labels.dtype.kind in "bf" and np.array_equal(labels, np.floor(labels))
-            fix = "convert with y.astype(int)" if is_whole else f"number the {classes} classes from 0"
+            fix = f"convert with {name}.astype(int)" if is_whole else f"number the {classes} classes from 0"
             raise InputError(f"labels are integers, not {labels.dtype}: {fix}")
         bad = (labels < 0) | (labels >= classes)
         if bad.any():

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpnet.columns import words
-from xpnet.columns.columns import Column, Columns, numbers, row_values, take_target
+from xpnet.columns.columns import Column, Columns, likely_target, numbers, row_values, take_target
 from xpnet.columns.tabular import as_frame
 from xpnet.errors import InputError
 
@@ -632,3 +632,40 @@ def test_any_column_is_read_or_refused(values, new):
         same(columns.matrix(table | {"a": np.array([*values, 0], object)[:-1]}), X)
         assert columns.matrix({"a": new, "n": range(len(new))}).shape == (len(new), X.shape[1])
         columns.overview(X)
+
+
+@pytest.mark.parametrize(
+    ("changes", "others", "expected"),
+    [
+        ({}, (), "kind"),
+        ({"Target": [1] * 40}, (), "Target"),
+        ({" y ": [1] * 40}, (), " y "),
+        ({"y": [1] * 40}, ("y",), "kind"),
+        ({"y": [1] * 40, "LABEL": [1] * 40}, (), None),
+        ({"last": [1.5] * 40}, (), None),  # the text is not the last
+        ({"b": ["u", "v"] * 20}, (), None),  # more text than that
+        ({"b": ["u", "v"] * 20}, ("b",), "kind"),
+        ({"b": np.array(["2020-01-01", "2020-01-02"] * 20, "M8[D]")}, (), None),
+        ({"b": [True, False] * 20}, (), "kind"),
+        ({"b": [None] * 40}, (), "kind"),
+        ({"kind": [f"name {k}" for k in range(40)]}, (), None),  # that hardly repeats
+        ({"kind": ["1", "2"] * 20}, (), None),  # numbers, as all others
+        ({"kind": [None] * 40}, (), None),
+        ({"b": [[1]] * 40}, (), None),
+    ],
+)
+def test_a_column_is_likely_the_target_where_it_is_plain(changes, others, expected):
+    frame = {"a": np.arange(40.0), "b": list(range(40)), "kind": ["cat", "dog", None, "cat"] * 10} | changes
+    assert likely_target(as_frame(frame), others) == expected
+
+
+def test_missing_columns_are_listed_with_unknown_ones():
+    columns = Columns.infer({"age": [1, 2], "pay": [3, 4], "size": [5, 6]})
+    message = refusal(columns.matrix, {"heigth": [1], "wage": [2], "age": [3]})
+    assert message == "columns are missing: give pay, size; unknown are heigth, wage"
+    message = refusal(numbers(2).matrix, {"a": [1], "b": [2], "c": ["x"]})
+    assert message.endswith("give those that it was trained on, without c, of text")
+    message = refusal(numbers(2).matrix, {"a": [1, 2], "b": ["x", "y"]})
+    assert message == "column 'b' is text, 'x' in row 0, and no numbers: give numbers there"
+    message = refusal(numbers(2).matrix, {"a": ["1", "2"], "b": ["1", "y"]})
+    assert message == "column 'b' holds 'y' in row 1, which is no number: correct it"

@@ -14,6 +14,7 @@ from xpnet.commands import evaluate
 from xpnet.device import Device
 from xpnet.reporting import plots
 from xpnet.training.measures import measured
+from xpnet.training.row_range import RowRange
 
 X = models.rows(40)
 Y = np.random.default_rng(5).integers(0, 3, 40)
@@ -64,9 +65,46 @@ def test_text_and_pictures(run, capsys):
 
 
 @pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("count", [1, 40])
+def test_a_file_that_is_named_is_measured_whole(tmp_path, run, capsys, count):
+    np.savez(tmp_path / "new.npz", X=X[:count], y=Y[:count])
+    status, out, _ = call(evaluate.main, capsys, run, "--dataset", tmp_path / "new.npz", "--json")
+    assert status == 0
+    assert f" of all {count} rows of {tmp_path}" in out.splitlines()[0]
+    found = json.loads(out.splitlines()[-1])
+    assert (found["split"], found["rows"]) == ("all", count)
+    assert found["accuracy"] == np.mean(models.make().predict(X[:count]) == Y[:count])
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_rows_unlike_those_of_training_are_noted(tmp_path, capsys):
+    run = write_run(tmp_path / "run", replace(models.make(), row_range=RowRange.of(X / 255)))
+    np.savez(tmp_path / "new.npz", X=X, y=Y)
+    status, _, err = call(evaluate.main, capsys, run, "--dataset", tmp_path / "new.npz", "--quiet")
+    assert (status, len(err.splitlines())) == (0, 1)
+    assert "note: values from 1 to 255 are far from those that the network was trained on, 0.0" in err
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_folder_of_images(tmp_path, capsys):
+    image = pytest.importorskip("PIL.Image")
+    run = write_run(tmp_path / "run", replace(models.make(), row_range=RowRange.of(X / 127.5 - 1)))
+    (tmp_path / "new" / "cat").mkdir(parents=True)
+    image.fromarray(X[0].reshape(4, 3)).save(tmp_path / "new" / "cat" / "a.png")
+    argv = [run, "--dataset", tmp_path / "new"]
+    assert "say what black and white are" in refused(evaluate.main, capsys, *argv)
+    status, out, err = call(evaluate.main, capsys, *argv, "--white=1", "--black=-1", "--json", "--quiet")
+    assert (status, err) == (0, "")
+    expected = models.make().probabilities(X[:1] / 127.5 - 1)
+    assert json.loads(out)["log_loss"] == pytest.approx(-np.log(expected[0, 0]), rel=1e-4, abs=1e-6)
+    assert "is no image: drop --white" in refused(evaluate.main, capsys, *argv[:2], "b.npz", "--white=1")
+
+
+@pytest.mark.usefixtures("without_pictures")
 def test_what_is_undefined_is_a_dash_and_null(tmp_path, run, capsys):
     np.savez(tmp_path / "one.npz", X=X, y=Y, X_val=X[:5], y_val=np.zeros(5, int))
-    status, out, _ = call(evaluate.main, capsys, run, "--dataset", tmp_path / "one.npz", "--json")
+    argv = [run, "--dataset", tmp_path / "one.npz", "--split", "val", "--json"]
+    status, out, _ = call(evaluate.main, capsys, *argv)
     assert status == 0
     assert out.splitlines()[1].endswith(", ROC AUC: –")
     assert json.loads(out.splitlines()[-1])["roc_auc"] is None
@@ -74,13 +112,13 @@ def test_what_is_undefined_is_a_dash_and_null(tmp_path, run, capsys):
 
 def test_no_mistakes_leave_no_picture_of_mistakes(tmp_path, run, capsys):
     pytest.importorskip("matplotlib")
-    (run / "mistakes-val.png").write_text("of before")
+    (run / "mistakes-all.png").write_text("of before")
     np.savez(tmp_path / "right.npz", X=X, y=models.make().predict(X))
-    argv = [run, "--dataset", tmp_path / "right.npz", "--split", "val"]
+    argv = [run, "--dataset", tmp_path / "right.npz"]
     status, out, _ = call(evaluate.main, capsys, *argv)
     assert status == 0
     assert "accuracy: 100.00 %" in out
-    assert sorted(p.name for p in run.glob("*.png")) == ["confusion-val.png"]
+    assert sorted(p.name for p in run.glob("*.png")) == ["confusion-all.png"]
 
 
 def test_another_folder_and_a_model_alone(tmp_path, run, data, capsys):
@@ -112,9 +150,11 @@ def test_what_a_user_can_mend(tmp_path, run, data, capsys):
     assert "unknown dataset" in error(run, "--dataset", "nonsense")
     assert "has 64 features and the model 12" in error(run, "--dataset", "digits")
     np.savez(tmp_path / "more.npz", X=X, y=np.arange(40) % 5)
-    assert "has 5 classes and the model 3" in error(run, "--dataset", tmp_path / "more.npz")
+    assert "has the label 3, which is no class of the model" in error(run, "--dataset", tmp_path / "more.npz")
     np.savez(tmp_path / "val.npz", X=X, y=Y)
-    assert "use --split val" in error(run, "--dataset", tmp_path / "val.npz", "--split", "test")
+    assert "val.npz has no test rows apart, one set of rows, which is measured whole: drop --split" in error(
+        run, "--dataset", tmp_path / "val.npz", "--split", "test"
+    )
     (run / "config.json").write_text("{")
     assert "or name the data set with --dataset" in error(run)
     data.write_bytes(b"nonsense")

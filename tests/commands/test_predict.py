@@ -178,7 +178,7 @@ def test_what_white_is_must_be_said(tmp_path, capsys, X, argv, says):
     line = refused(predict.main, capsys, *argv)
     assert says in line
     if "say what black" in line:  # which then does
-        advice = line.partition(", as ")[2].split()
+        advice = line.partition(", as ")[2].partition(" (")[0].split()
         assert call(predict.main, capsys, *argv, "=".join(advice[:2]), "=".join(advice[2:]))[0] == 0
 
 

@@ -83,7 +83,7 @@ def test_a_named_table_is_measured_whole(capsys):
     trained(capsys, "--target", "plan")
     status, out, _ = call(evaluate.main, capsys, "a", "--dataset", "new.csv", "--json", "--quiet")
     found = json.loads(out)
-    assert (status, found["split"], found["rows"]) == (0, "new", 30)
+    assert (status, found["split"], found["rows"]) == (0, "all", 30)
     assert found["accuracy"] > 0.8
     status, out, _ = call(evaluate.main, capsys, "a", "--json", "--quiet")
     assert (json.loads(out)["split"], json.loads(out)["rows"]) == ("val", 16)
@@ -94,7 +94,7 @@ def test_a_named_table_is_measured_whole(capsys):
     assert json.loads(call(evaluate.main, capsys, *argv)[1])["accuracy"] == found["accuracy"]
     assert "'plan' is no column" in refused(evaluate.main, capsys, "a", "--dataset", "renamed.csv")
     line = refused(evaluate.main, capsys, "a", "--dataset", "new.csv", "--split", "val")
-    assert "--split is of the data of the run" in line
+    assert "new.csv is a table, which is measured whole: drop --split" in line
     assert "--target is of a table that" in refused(evaluate.main, capsys, "a", "--target", "plan")
 
 
@@ -194,6 +194,24 @@ def test_what_a_user_can_mend(capsys, argv, text):
     for main in (train.main, sweep.main):
         assert text in refused(main, capsys, "people.csv", *QUICK[2:], "--out", "a", *argv)
         assert not Path("a").exists()
+
+
+def test_a_column_that_is_plainly_the_target_needs_no_name(capsys):
+    write("plans.csv", [row | {"age": row["age"] or 30} for row in rows()], ("age", "pay", "plan"))
+    said = "note: column 'plan' is taken for what is to be predicted: --target NAME for another\n"
+    for main, at in ((train.main, "a"), (sweep.main, "s")):
+        grid = ["--reg", "0", "0.1"] if main is sweep.main else []
+        status, _, err = call(main, capsys, "plans.csv", *QUICK[2:], "--out", at, "--quiet", *grid)
+        assert status == 0
+        assert err.endswith(said)
+        folder = Path(at) if main is train.main else Path(at, "best")
+        assert json.loads((folder / "config.json").read_text())["target"] == ["plan"]
+        status, out, err = call(evaluate.main, capsys, folder, "--quiet", "--json")
+        assert (status, err, json.loads(out)["rows"]) == (0, "", 16)
+        status, out, err = call(evaluate.main, capsys, folder, "--dataset", "plans.csv", "--quiet", "--json")
+        assert json.loads(out)["rows"] == 80
+        assert "plans.csv is what the network was trained on: training rows are among those" in err
+    assert call(train.main, capsys, "--resume", "a", "--quiet")[0] == 2  # which has ended
 
 
 def test_rows_to_validate_on_leave_no_part_to_hold_out(capsys):

@@ -126,6 +126,26 @@ def test_transparent_pixels_are_white(tmp_path):
         np.testing.assert_array_equal(one(tmp_path / "p.png"), expected)
 
 
+@pytest.mark.parametrize("ink", [0, 100, 255])
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_strokes_on_a_transparent_ground_are_seen(tmp_path, ink, mode):
+    """White ones too, which every viewer shows on something else than white."""
+    strokes = np.zeros((4, 5), bool)
+    strokes[1, 1:4] = True
+    pixels = np.dstack([np.full((4, 5, 3), ink), np.where(strokes, 255, 0)]).astype(np.uint8)
+    Image.fromarray(pixels).convert(mode).save(tmp_path / "a.png")
+    expected = np.where(strokes, ink, 0 if ink == 255 else 255)
+    for channels in (1, 3):
+        found = one(tmp_path / "a.png", (4, 5, channels))
+        np.testing.assert_array_equal(found, np.repeat(expected[:, :, None], channels, axis=2))
+
+
+def test_a_picture_that_is_all_white_or_all_transparent_is_white(tmp_path):
+    for alpha in (255, 0):
+        Image.new("RGBA", (5, 4), (255, 255, 255, alpha)).save(tmp_path / "a.png")
+        assert (one(tmp_path / "a.png") == 255).all()
+
+
 def chunk(name, content):
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
@@ -277,6 +297,32 @@ def test_images_are_found_in_folders_of_a_class_and_other_files_are_not(tmp_path
         "left out 'empty', without a PNG or JPEG image",
         "left out 2 files that are no PNG or JPEG, first readme",
     ]
+
+
+def test_files_of_any_kind_are_read_alike_to_train_and_to_predict(tmp_path):
+    from xpnet.datasets.readers import open_rows
+
+    upright = np.zeros((8, 8, 3), np.uint8)
+    upright[:4] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn clockwise
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        folder.mkdir()
+        Image.fromarray(np.ascontiguousarray(np.rot90(upright))).save(folder / "1.jpg", exif=exif, quality=95)
+        Image.fromarray(upright).convert("CMYK").save(folder / "2.jpg", quality=95)
+        Image.fromarray(upright).convert("P").save(folder / "3.png")
+        Image.fromarray(upright[:, :, 0].astype(np.uint16) << 8).save(folder / "4.png")
+        clear = np.dstack([np.zeros_like(upright), 255 - upright[:, :, :1]])
+        Image.fromarray(clear.astype(np.uint8)).save(folder / "5.png")
+    data = from_folder(tmp_path, validation_fraction=0.2)
+    rows = np.concatenate([data.X_train, data.X_val])
+    predicted = np.concatenate(list(open_rows(tmp_path, 64, data.image_shape).parts(3)))
+    assert data.image_shape == (8, 8, 1)
+    for X in (rows, predicted):
+        assert (X[:, :32] > 230).all()
+        assert (X[:, 32:] < 25).all()
+    assert sorted(map(bytes, rows)) == sorted(map(bytes, predicted))
 
 
 def test_links_are_followed(tmp_path):

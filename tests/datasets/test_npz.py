@@ -132,7 +132,10 @@ def test_rows_without_a_target_are_left_out(tmp_path):
 
 def test_classes_may_have_names(tmp_path):
     data = from_npz(save(tmp_path, X=X, y=Y, class_names=np.array(["cat", "dog", "cow", "never seen"])))
-    assert (data.class_names, data.labels) == (("cat", "dog", "cow", "never seen"), None)
+    assert (data.class_names, data.labels) == (("cat", "dog", "cow"), None)
+    assert sorted(set(data.y_train.tolist())) == [0, 1, 2]
+    data = from_npz(save(tmp_path, X=X, y=2 * Y, class_names=np.array(["cat", "", "dog", "-", "cow"])))
+    assert (data.class_names, data.labels) == (("cat", "dog", "cow"), (0, 2, 4))
     assert sorted(set(data.y_train.tolist())) == [0, 1, 2]
 
 

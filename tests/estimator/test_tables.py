@@ -94,6 +94,17 @@ def test_tables_of_any_kind(kind):
 
 
 @BOTH
+@pytest.mark.parametrize("before", [np.nan, 0.0])
+def test_a_fold_may_have_the_only_gap(kind, before):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 3)), target_of(kind, people(60)[1])
+    X[3, 0] = before
+    model = quick(kind, epochs=2).fit(X, y)
+    X[5, 1] = np.nan
+    assert len(model.predict(X)) == 60
+
+
+@BOTH
 def test_columns_are_found_by_name_and_new_categories_are_fine(kind):
     pandas = pytest.importorskip("pandas")
     X, y = people()

@@ -16,7 +16,7 @@ from xpnet import datasets, load, search, sweep
 from xpnet.commands import sweep as sweep_command
 from xpnet.commands import train
 from xpnet.datasets import from_arrays
-from xpnet.errors import DeviceError, InputError
+from xpnet.errors import DeviceError, GapWarning, InputError, RangeWarning
 from xpnet.runs import experiment
 from xpnet.runs import fit as fitting
 from xpnet.runs.config import Config
@@ -239,6 +239,60 @@ def test_columns_of_an_array_are_found_by_their_numbers_in_a_frame():
     frame = pandas.DataFrame(X, columns=list(map(str, range(X.shape[1]))))
     for other in (frame, frame[frame.columns[::-1]], frame.set_axis(list("abcdefgh")[: X.shape[1]], axis=1)):
         np.testing.assert_array_equal(run.predict_proba(other), run.predict_proba(X))
+
+
+@pytest.mark.parametrize("with_gaps", [False, True])
+def test_gaps_in_rows_of_an_array_are_such_as_training_had(with_gaps):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 3)), rng.integers(0, 2, 60)
+    X[:20, 1] = np.where(with_gaps, np.nan, X[:20, 1])
+    run = fit(X, y, **FAST | {"preprocess": "table"})
+    fit_rows = X.copy()
+    fit_rows[7, 2] = np.nan
+    pandas = pytest.importorskip("pandas")
+    says = r"row 7 of X has no value \(NaN\) in column 2, where every training row had one: fill it in, or"
+    for call in (run.predict, run.predict_proba, lambda X: run.evaluate(X, y), run.model.predict):
+        for rows in (fit_rows, pandas.DataFrame(fit_rows, columns=list("abc"))):
+            with pytest.raises(InputError, match=says):
+                call(rows)
+    X[3, 1] = np.nan
+    if with_gaps:
+        run.predict(X)
+    else:
+        with pytest.raises(InputError, match="row 3 of X has no value"):
+            run.predict(X)
+
+
+def test_gaps_of_rows_that_validate_are_such_too():
+    X, y = np.arange(90.0).reshape(30, 3), np.arange(30) % 2
+    X_val = X[:3].copy()
+    X_val[0, 2] = np.nan
+    run = fit(X, y, X_val=X_val, y_val=y[:3], **FAST | {"preprocess": "table"})
+    run.predict(X_val)
+    assert run.model.row_range.gaps.tolist() == [False, False, True]
+
+
+def test_a_new_gap_in_a_named_column_gets_a_word():
+    table = {"a": np.arange(40.0), "b": [str(k % 3) for k in range(40)]}
+    run = fit(table, np.arange(40) % 2, **FAST | {"preprocess": "table"})
+    new = {"a": [None, 3.0], "b": ["1", "2"]}
+    with pytest.warns(GapWarning, match="no value in columns that had one in every training row: a;"):
+        assert run.predict(new).shape == (2,)
+    with pytest.warns(
+        RangeWarning, match="column 'a' holds 5000, far from the [01] to 39 of training: is it in"
+    ):
+        run.predict({"a": [1, 5000], "b": ["1", "2"]})
+
+
+@pytest.mark.parametrize("name", ["target", "Label", " CLASS ", "y", "kind"])
+def test_the_column_to_predict_is_found_where_it_is_plain(name):
+    table = {"a": np.arange(40.0), "b": np.arange(40) % 7, name: ["no", "yes"] * 20}
+    with pytest.warns(
+        UserWarning, match=rf"column '{name}' is taken for what is to be predicted: --target NAME"
+    ):
+        run = fit(table, **FAST | {"preprocess": "table"})
+    assert (run.config.target, run.model.labels) == ((name,), ("no", "yes"))
+    assert run.evaluate(table)["accuracy"] == run.evaluate(table, table[name])["accuracy"]
 
 
 def test_a_lazy_frame_is_to_be_collected():

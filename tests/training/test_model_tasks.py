@@ -12,6 +12,7 @@ from sklearn import metrics
 from xpnet.device import get_device
 from xpnet.errors import InputError
 from xpnet.training import model as model_module
+from xpnet.training import raw_rows
 from xpnet.training.model import Model
 from xpnet.training.raw_rows import RowError
 from xpnet.training.scale import Scale
@@ -311,6 +312,61 @@ def test_a_y_of_another_shape(of, shape):
         make().score(rows(0), np.zeros(0, np.int64))
 
 
+@pytest.mark.parametrize("of", ["classes", "labels", "numbers"])
+def test_targets_of_a_score_may_be_a_list(of):
+    model, X = make(of=of), rows(9)
+    y = model.predict(X)
+    assert model.score(X, y.tolist()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("of", "value", "says"),
+    [
+        ("classes", 3, "y holds 3 in row 5: give the numbers of classes, 0 to 2"),
+        ("classes", -1, "y holds -1 in row 5"),
+        ("classes", 0.5, r"y holds 0\.5 in row 5"),
+        ("classes", np.nan, "y holds nan in row 5"),
+        ("one of two", 2, "give the numbers of classes, 0 to 1"),
+        ("classes", "cat", "y has dtype <U.*: give the numbers of classes, 0 to 2"),
+        ("labels", 2, "y holds 2 in row 5: give 1 for a label that is set, else 0"),
+        ("numbers", np.inf, "y holds inf in row 5: drop rows without a finite number"),
+        ("numbers", "cat", "y has dtype <U.*: give numbers"),
+    ],
+)
+def test_targets_of_a_score_that_are_none(of, value, says):
+    model, X = make(of=of), rows(9)
+    y = model.predict(X).tolist()
+    y[5] = value if of in ("classes", "one of two") else [value] * 3
+    with pytest.raises(InputError, match=says):
+        model.score(X, y)
+    with pytest.raises(InputError, match="y is no array"):
+        model.score(X, [[1], [1, 2]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gaps_are_refused_where_training_rows_had_none(dtype):
+    sparse = pytest.importorskip("scipy.sparse")
+    gaps = np.arange(12) == 4
+    for form in (np.asarray, sparse.csr_array):
+        X = rows(2000).astype(dtype)
+        X[100, 4] = np.nan
+        raw_rows.checked(form(X), 12, "float32", gaps)
+        X[1500] = np.inf
+        with pytest.raises(RowError, match="row 1500 of X holds infinity: drop such rows"):
+            raw_rows.checked(form(X), 12, "float32", gaps)
+        X[1234, 7] = np.nan
+        says = r"row 1234 of X has no value \(NaN\) in column 7, where every training row had one: fill it in"
+        with pytest.raises(RowError, match=says) as caught:
+            raw_rows.checked(form(X), 12, "float32", gaps)
+        assert (caught.value.row, caught.value.column) == (1234, 7)
+        named = caught.value.said("line 9", [f"p{k}" for k in range(12)])
+        assert named.startswith("line 9 has no value (NaN) in column 'p7', where")
+        X[1000, 7] = 1e38 * 10 if dtype == np.float64 else 0
+        if dtype == np.float64:
+            with pytest.raises(RowError, match="row 1000 of X holds values too large for float32"):
+                raw_rows.checked(form(X), 12, "float32", gaps)
+
+
 def test_an_error_of_a_row_travels_between_processes():
-    error = pickle.loads(pickle.dumps(RowError(3, "is odd: drop it")))
-    assert (str(error), error.row, error.problem) == ("row 3 of X is odd: drop it", 3, "is odd: drop it")
+    error = pickle.loads(pickle.dumps(RowError(3, "is odd: drop it", 7)))
+    assert (str(error), error.row, error.column) == ("row 3 of X is odd: drop it", 3, 7)

@@ -1,14 +1,14 @@
 """What is to be predicted, taken out of a table; and a column by itself."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.columns import words
-from xpnet.columns.cells import Cells, Text, cells, text
+from xpnet.columns.cells import Cells, Numbers, Text, cells, text
 from xpnet.columns.instants import Dates
 from xpnet.columns.meanings import MEND, as_dates, as_numbers, interpret
 from xpnet.columns.raw import Raw, raw
@@ -16,10 +16,13 @@ from xpnet.columns.tabular import Frame, as_frame
 from xpnet.errors import InputError
 from xpnet.values import shown
 
-__all__ = ["Taken", "lacks", "row_values", "take_target"]
+__all__ = ["Taken", "lacks", "likely_target", "row_values", "take_target"]
 
 FEW = 20
 """Different whole numbers up to which floats with gaps were integers: more are amounts."""
+
+TARGETS = ("target", "label", "class", "y")
+"""What a column is called that is to be predicted, in any case."""
 
 _MOST_SHOWN = 10  # classes in a message
 
@@ -92,6 +95,34 @@ def take_target(
     columns = [values[~gaps] for values, _ in found]
     y = columns[0] if isinstance(target, str) else _joined(names, columns)
     return Taken(frame.drop(names).take(~gaps), y, ~gaps)
+
+
+def likely_target(frame: Frame, others: Collection[str] = ()) -> str | None:
+    """Return the column that is to be predicted, where it is plain which; else None.
+
+    It is called as such columns are, or is the only one of text and the last, after nothing but numbers.
+
+    Parameters
+    ----------
+    frame
+        The table.
+    others
+        Columns that are something else, whatever they hold.
+    """
+    names = [name for name in frame.names if name not in others]
+    called = [name for name in names if name.strip().lower() in TARGETS]
+    if called or len(names) < 2:
+        return called[0] if len(called) == 1 else None
+    *first, last = names
+    try:
+        found = interpret(frame, last, cells(frame, last))
+        # Values that hardly repeat are names or remarks.
+        if not isinstance(found, Text) or not 0 < 2 * len(found.words) <= len(frame):
+            return None
+        kinds = (interpret(frame, name, cells(frame, name)) for name in first)
+        return last if all(isinstance(kind, Numbers) or kind.gaps.all() for kind in kinds) else None
+    except InputError:  # of a column that is not to be an input at all, it may be
+        return None
 
 
 def _refuse_others(

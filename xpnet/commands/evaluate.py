@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.commands.console import complain, run_command
+from xpnet.commands.console import complain, run_command, telling
 from xpnet.commands.flags import Parser, add_run
 from xpnet.commands.outputs import refusing
+from xpnet.commands.shades import add_shades, shades_of
 from xpnet.device import Backend, Device, get_device
 from xpnet.errors import InputError
 from xpnet.files import path_of, replacing
@@ -53,7 +54,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "--dataset",
         metavar="NAME",
-        help="as for xpnet train, a table measured whole; by default the one that the run was trained on",
+        help="as for xpnet train: a file or folder is measured whole; by default what the run was trained on",
     )
     parser.add_argument(
         "--target",
@@ -66,8 +67,10 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "--split",
         choices=("test", "val", "train"),
-        help="which rows (default: test if there are any, else val)",
+        help="which rows, of --dataset FILE where it has several (default: test if there are any, else val; "
+        "all of a file)",
     )
+    add_shades(parser)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps (default: cpu)")
     parser.add_argument(
         "--backend", default="auto", choices=get_args(Backend), help="library that computes (default: auto)"
@@ -93,22 +96,29 @@ def _evaluate(given: Namespace) -> int:
     folder = run.folder if given.out is None else path_of(given.out)
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}: make it or give another --out")
+
+    def note(text: str) -> None:
+        complain(NAME, f"note: {text}")
+
     data = run.rows(
         None if given.dataset is None else os.fspath(path_of(given.dataset)),
         None if given.data_dir is None else os.fspath(path_of(given.data_dir)),
         given.split,
         target=tuple(given.target),
+        shades=shades_of(run.model, given, Path(given.dataset or ""), note) if given.dataset else None,
         progress=not given.quiet,
-        note=lambda text: complain(NAME, f"note: {text}"),
+        note=note,
     )
     split, X, y = data.split, data.X, data.y
     try:
-        found = FINDINGS[run.model.task](run.model, X, y, device)
+        with telling(note):
+            found = FINDINGS[run.model.task](run.model, X, y, device)
     except RowError as error:
         raise InputError(f"{run.path} and {data.name}: {error}") from error
     written = _write(folder, split, found.drawn)
     if not given.quiet:
-        print(f"{found.score} of the {len(y)} {split} rows of {printable(data.name)}")
+        rows = f"all {len(y)} rows" if split == "all" else f"the {len(y)} {split} rows"
+        print(f"{found.score} of {rows} of {printable(data.name)}")
         _, *others = found.measures.items()  # the first is in that line
         print(metrics.measures_text(dict(others)))
         for table in found.tables:

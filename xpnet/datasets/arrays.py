@@ -16,7 +16,7 @@ from xpnet.datasets.targets import as_targets, encode_targets, find_labels, infe
 from xpnet.errors import InputError
 from xpnet.typing import Task
 
-__all__ = ["assemble", "encode_targets", "from_arrays"]
+__all__ = ["as_rows", "assemble", "encode_targets", "from_arrays"]
 
 
 MOST_RARE = 100
@@ -113,7 +113,7 @@ def assemble(
     output_names : tuple of str, optional
         Names of several labels or numbers.
     class_names : tuple of str, optional
-        Names of classes that are numbered from 0, of which some may not occur.
+        Names of classes that are numbered from 0: those that occur keep theirs.
     groups, times : ndarray, optional, shape (rows,)
         See `xpnet.datasets.reading.hold_out`.
 
@@ -137,7 +137,7 @@ def assemble(
                 f"{name}: a row of {key} has the shape {X.shape[1:]} and one of X "
                 f"{arrays['X'].shape[1:]}: give all the same"
             )
-    arrays = {key: _rows(f"{name}: {key}", X) for key, X in arrays.items()}
+    arrays = {key: as_rows(f"{name}: {key}", X) for key, X in arrays.items()}
     if "sample_weight" in given:
         arrays["sample_weight"] = _weights(f"{name}: sample_weight", given["sample_weight"], len(arrays["X"]))
     targets, task, labels, found = _targets(given, name, reading.task, class_names)
@@ -167,6 +167,7 @@ def assemble(
         weight_train=arrays.get("sample_weight"),
         weight_val=arrays.get("sample_weight_val"),
         columns=columns,
+        target=reading.target,
     )
 
 
@@ -181,8 +182,14 @@ def _image_shape(X: NDArray[Any]) -> tuple[int, int, int] | None:
             return None
 
 
-def _rows(what: str, X: NDArray[Any]) -> NDArray[Any]:
-    """Return X with one row for each sample, in the byte order of this machine."""
+def as_rows(what: str, X: NDArray[Any]) -> NDArray[Any]:
+    """Return X with one row for each sample, in the byte order of this machine; ``what`` names it.
+
+    Raises
+    ------
+    InputError
+        It has no samples.
+    """
     if X.ndim < 2:
         raise InputError(f"{what} has shape {X.shape}: give at least two dimensions, samples first")
     rows = X.reshape(len(X), math.prod(X.shape[1:]))
@@ -223,7 +230,6 @@ def _targets(
                     f"{name}: class_names are {len(class_names)} names, and y is to hold numbers from 0 to "
                     f"{len(class_names) - 1}, the place of each class among them: mend one of the two"
                 )
-            values = list(number)
         if any(type(value) is not int for value in values) or values != list(range(len(values))):
             labels = tuple(values)
     stored = {
@@ -238,8 +244,9 @@ def _targets(
                 f"{name}: y_val holds {values[stored['y_val'][row]]!r:.60} in row {row}, which y lacks: "
                 "give rows of that class to train on, or drop it"
             )
-    names = class_names if class_names is not None and task == "classification" else tuple(map(str, values))
-    return stored, task, labels, names
+    if class_names is not None and task == "classification":  # but for those that do not occur
+        return stored, task, labels, tuple(class_names[value] for value in values)
+    return stored, task, labels, tuple(map(str, values))
 
 
 def _has_gaps(X: NDArray[Any]) -> bool:

@@ -52,6 +52,8 @@ class Dataset:
         How much each row counts.
     columns : Columns, optional
         The columns of a table that X is the matrix of: then X may hold NaN, where a value is not known.
+    target : tuple of str
+        The columns of the table that y is of; none where it was given by itself.
 
     Raises
     ------
@@ -75,6 +77,7 @@ class Dataset:
     weight_train: NDArray[np.float64] | None = None
     weight_val: NDArray[np.float64] | None = None
     columns: Columns | None = None
+    target: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the splits, each by itself and against the others."""

@@ -63,9 +63,10 @@ def need_pillow() -> None:
 def read_images(paths: Sequence[Path], image_shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """Read images, of whatever size and kind, as a model takes them.
 
-    The picture is turned as EXIF says. Transparent pixels become white (unless the model has four
-    channels); of 16 bits a channel the upper 8 are kept, of an animation the first picture. The whole picture
-    is resized: nothing is cut off, and another ratio of height to width is squeezed.
+    The picture is turned as EXIF says. Transparent pixels become white, or black where all else is white
+    (unless the model has four channels); of 16 bits a channel the upper 8 are kept, of an animation the first
+    picture. The whole picture is resized: nothing is cut off, and another ratio of height to width is
+    squeezed.
 
     Parameters
     ----------
@@ -230,13 +231,23 @@ def _eight_bits(image: "Picture", keep_alpha: bool) -> "Picture":
         image.info["transparency"] = tuple(part >> 8 for part in key)
     mode = "RGBA" if keep_alpha else "L" if image.mode in _GREY else "RGB"
     if not keep_alpha and (key is not None or image.mode in ("LA", "PA", "RGBA")):
-        picture = Image.new("RGBA", image.size, "white")
-        picture.alpha_composite(image.convert("RGBA"))
-        return picture.convert(mode)
+        return _on_a_ground(image.convert("RGBA")).convert(mode)
     if image.mode == mode:  # to convert would copy
         image.load()
         return image
     return image.convert(mode)
+
+
+def _on_a_ground(image: "Picture") -> "Picture":
+    """Return a picture in RGBA without transparent pixels: on white, or on black where that shows nothing."""
+    from PIL import Image
+
+    picture = Image.new("RGBA", image.size, "white")
+    picture.alpha_composite(image)
+    if picture.getextrema() == ((255, 255),) * 4 and image.getbbox() is not None:
+        picture = Image.new("RGBA", image.size, "black")
+        picture.alpha_composite(image)
+    return picture
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:

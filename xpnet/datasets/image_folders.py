@@ -57,8 +57,8 @@ def has_val_folder(path: Path) -> bool:
         return False
 
 
-def find_splits(path: Path, note: Callable[[str], None]) -> dict[str, Classes]:
-    """Return the images of each class of each split that there is; there always is ``"train"``.
+def find_splits(path: Path, note: Callable[[str], None], *, to_train: bool = True) -> dict[str, Classes]:
+    """Return the images of each class of each split that there is.
 
     Parameters
     ----------
@@ -66,6 +66,8 @@ def find_splits(path: Path, note: Callable[[str], None]) -> dict[str, Classes]:
         A folder with a folder for each class, or with ``train``, ``val`` and ``test`` that have these.
     note
         Given each line on what is left out.
+    to_train
+        Whether there must be ``"train"``, of two classes, and no other split may have more.
 
     Raises
     ------
@@ -75,7 +77,7 @@ def find_splits(path: Path, note: Callable[[str], None]) -> dict[str, Classes]:
     if not path.is_dir():
         raise InputError(f"{shown(path)} is no folder: give one that has a folder of images for each class")
     others: list[Path] = []
-    folders = _split_folders(path, note)
+    folders = _split_folders(path, note, to_train)
     found = {
         split: classes
         for split, folder in folders.items()
@@ -84,6 +86,8 @@ def find_splits(path: Path, note: Callable[[str], None]) -> dict[str, Classes]:
     if others:
         files = "1 file that is" if len(others) == 1 else f"{len(others)} files that are"
         note(f"{shown(path)}: left out {files} no PNG or JPEG, first {shown(others[0].relative_to(path))}")
+    if not to_train:
+        return found
     if len(found["train"]) < 2:
         _refuse_one_class(folders["train"], found["train"])
     for split in found.keys() - {"train"}:
@@ -179,7 +183,7 @@ def _has_image(folder: Path, depth: int) -> bool:
     return any(map(is_image, files)) or (depth > 0 and any(_has_image(path, depth - 1) for path in folders))
 
 
-def _split_folders(path: Path, note: Callable[[str], None]) -> dict[str, Path]:
+def _split_folders(path: Path, note: Callable[[str], None], to_train: bool = True) -> dict[str, Path]:
     """Return the folder of each split; where there are none, the whole is the training set."""
     folders, _ = visible(path)
     named: dict[str, list[Path]] = {}
@@ -194,7 +198,7 @@ def _split_folders(path: Path, note: Callable[[str], None]) -> dict[str, Path]:
         if len(same) > 1:
             names = " and ".join(repr(folder.name) for folder in same)
             raise InputError(f"{shown(path)}: {names} are the same split: keep one of them")
-    if "train" not in named:
+    if "train" not in named and to_train:
         (first, *_), *_ = named.values()
         raise InputError(
             f"{shown(path)} has {first.name!r} and no 'train': put the classes to train on there"
@@ -202,8 +206,8 @@ def _split_folders(path: Path, note: Callable[[str], None]) -> dict[str, Path]:
     for folder in rest:
         if list_images(folder)[0]:
             raise InputError(
-                f"{shown(path)} has {folder.name!r} beside {named['train'][0].name!r}: put all folders of "
-                "classes into the latter"
+                f"{shown(path)} has {folder.name!r} beside {next(iter(named.values()))[0].name!r}: put all "
+                "folders of classes into the latter"
             )
     if rest:
         note(f"{shown(path)}: left out {rest[0].name!r}, which has no images, beside the splits")

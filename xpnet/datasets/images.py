@@ -14,7 +14,7 @@ from xpnet.datasets.image_files import Look, look_at, need_pillow, read_images, 
 from xpnet.datasets.image_folders import Classes, find_splits, is_image_folder
 from xpnet.errors import InputError
 
-__all__ = ["from_folder", "is_image_folder", "read_images"]
+__all__ = ["from_folder", "is_image_folder", "read_images", "splits_of"]
 
 _LARGEST = 64 * 64
 """Pixels up to which images of one size are taken as they are."""
@@ -104,6 +104,33 @@ def from_folder(
         image_shape=image_shape,
         labels=names,
     )
+
+
+def splits_of(
+    path: Path, image_shape: tuple[int, int, int], note: Callable[[str], None]
+) -> dict[str, tuple[NDArray[np.uint8], list[str]]]:
+    """Return the images of a folder and the names of their classes, of each split that it has.
+
+    Parameters
+    ----------
+    path
+        As for `from_folder`; one class and one image are enough, and no ``train`` is needed.
+    image_shape
+        Height, width and channels of the rows.
+    note
+        Given a line on what was left out.
+
+    Raises
+    ------
+    InputError
+        What lies in the folder are no classes, or a file cannot be read.
+    """
+    splits = {}
+    for split, classes in find_splits(path, note, to_train=False).items():
+        files = [file for name in sorted(classes) for file in classes[name]]
+        names = [name for name in sorted(classes) for _ in classes[name]]
+        splits[split] = read_images(files, image_shape), names
+    return splits
 
 
 def _check(

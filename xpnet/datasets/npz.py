@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.datasets.arrays import assemble
+from xpnet.columns.tabular import as_array
+from xpnet.datasets.arrays import as_rows, assemble
 from xpnet.datasets.base import Dataset
 from xpnet.datasets.reading import Note, Reading, silent
 from xpnet.datasets.targets import labelled
@@ -46,13 +47,49 @@ def from_npz(path: str | os.PathLike[str], reading: Reading | None = None, note:
     """
     path = Path(path)
     arrays, reading = _read(path), reading or Reading()
-    names = arrays.pop("class_names", None)
+    names = _class_names(path, arrays.pop("class_names", None))
     given = labelled(arrays, str(path), note)
-    if names is None:
-        return assemble(given, str(path), reading, in_place=True)
-    if names.ndim != 1 or names.dtype.kind != "U":
+    return assemble(given, str(path), reading, in_place=True, class_names=names)
+
+
+def splits_of(path: Path, note: Note) -> tuple[dict[str, tuple[NDArray[Any], Any]], tuple[str, ...] | None]:
+    """Return the rows and targets of ``train`` (X and y), ``val`` and ``test`` as a file has them.
+
+    Parameters
+    ----------
+    path, note
+        As for `from_npz`.
+
+    Returns
+    -------
+    splits, class_names
+        ``X`` has a row for each sample, y is what it is; the names of the classes if the file has them.
+
+    Raises
+    ------
+    InputError
+        As for `from_npz`, but for what y holds.
+    """
+    arrays = _read(path)
+    names = _class_names(path, arrays.pop("class_names", None))
+    given = labelled(arrays, str(path), note)
+    splits = {}
+    for split, end in {"train": "", "val": "_val", "test": "_test"}.items():
+        if f"X{end}" in given:
+            what = f"{path}: X{end}"
+            X = as_rows(what, as_array(given[f"X{end}"], what))
+            if len(X) != len(given[f"y{end}"]):
+                raise InputError(
+                    f"{what} has {len(X)} rows and y{end} {len(given[f'y{end}'])}: give each one"
+                )
+            splits[split] = X, given[f"y{end}"]
+    return splits, names
+
+
+def _class_names(path: Path, names: NDArray[Any] | None) -> tuple[str, ...] | None:
+    if names is not None and (names.ndim != 1 or names.dtype.kind != "U"):
         raise InputError(f"{path}: class_names is no list of text: save np.array([...], str)")
-    return assemble(given, str(path), reading, in_place=True, class_names=tuple(map(str, names)))
+    return None if names is None else tuple(map(str, names))
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.columns.columns import Columns, row_values, take_target
+from xpnet.columns.columns import Columns, likely_target, row_values, take_target
 from xpnet.columns.tabular import as_frame, listed
 from xpnet.datasets.arrays import assemble
 from xpnet.datasets.base import Dataset
@@ -17,6 +17,7 @@ from xpnet.datasets.readers import load_array
 from xpnet.datasets.reading import Note, Reading, silent
 from xpnet.errors import InputError
 from xpnet.typing import Task
+from xpnet.values import shown
 
 __all__ = ["from_frame", "from_table"]
 
@@ -78,6 +79,12 @@ def from_frame(
     if len(frames["X"]) == 1 and "X_val" not in frames:
         raise InputError(f"{name} has one row, which leaves none to validate on: give at least two")
     of_rows = {what: getattr(reading, what) for what in ("group", "time") if getattr(reading, what)}
+    if "y" not in given and not reading.target:
+        likely = likely_target(frames["X"], {*of_rows.values(), *reading.ignore})
+        if likely is None:
+            raise InputError(f"{name}: which column is to be predicted? Give its name: --target NAME")
+        note(f"column {shown(likely)} is taken for what is to be predicted: --target NAME for another")
+        reading = replace(reading, target=(likely,))
     for what, column in of_rows.items():
         frames["X"].require([column], f"--{what}")
         if column in reading.target:
@@ -90,8 +97,6 @@ def from_frame(
     if "y" in given and reading.target:
         raise InputError(f"{name}: what to predict is given twice, as y and as target: leave out one")
     if "y" not in given:
-        if not reading.target:
-            raise InputError(f"{name}: which column is to be predicted? Give its name: --target NAME")
         kept: dict[str, NDArray[np.bool_]] = {}
         for key in frames:
             y = f"y{key[1:]}"

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +26,7 @@ from xpnet.errors import InputError
 from xpnet.estimator import inputs
 from xpnet.runs.fit import fit
 from xpnet.runs.run import Run
+from xpnet.training.model import Model
 from xpnet.values import shown
 
 __all__ = ["TableClassifier", "TableRegressor"]
@@ -112,7 +113,7 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         settings = given | {"device": self.device, "backend": self.backend, "quiet": not self.verbose}
         with _in_one_line("give a number"):
             seed = int(check_random_state(self.random_state).randint(2**31))
-        self.run_: Run = fit(
+        run = fit(
             X,
             y,
             X_val=X_val,
@@ -121,6 +122,7 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             recipe=self.recipe,
             **settings | {"seed": seed, "task": self._task()} | dict(self.settings or {}),
         )
+        self.run_: Run = replace(run, model=_with_gaps(run.model))
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -284,6 +286,14 @@ class TableRegressor(RegressorMixin, Table):  # type: ignore[misc]
         with _in_one_line("give finite numbers, one or several for each row"):
             y = _check_y(y, multi_output=True, y_numeric=True, estimator=self)
             return np.asarray(y, np.float64)
+
+
+def _with_gaps(model: Model) -> Model:
+    """Return a model of an array that takes a gap wherever it is: rows of a fold may have the only one."""
+    known, columns = model.row_range, model.columns
+    if known is None or (columns is not None and columns.is_named):
+        return model
+    return replace(model, row_range=replace(known, gaps=np.ones_like(known.gaps)))
 
 
 @contextmanager

@@ -392,11 +392,11 @@ class Config:
             **{name: getattr(self, name) for name in same},
         )
 
-    def for_data(self, num_rows: int, num_features: int, task: Task) -> Self:
+    def for_data(self, num_rows: int, num_features: int, task: Task, target: tuple[str, ...] = ()) -> Self:
         """Return the settings with what suits the training rows, where they leave it open by a 0.
 
         A batch is no larger than these. Numbers that are predicted have no classes over which label smoothing
-        could spread them.
+        could spread them. The columns that are predicted are those that were found where none was named.
         """
         components = self.components
         if components == 0:
@@ -409,6 +409,7 @@ class Config:
             components=components,
             ensemble=self.ensemble or suitable_networks(num_rows),
             label_smoothing=0.0 if task == "regression" else self.label_smoothing,
+            target=self.target or target,
         )
 
     def num_steps(self, num_rows: int) -> int:

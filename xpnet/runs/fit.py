@@ -71,7 +71,9 @@ def fit(
     y
         With rows: a label each ``(rows,)``, integers or text; numbers, ``(rows,)`` or ``(rows, outputs)``; or
         a column of 0 and 1 for each of several labels ``(rows, labels)``. ``task=`` decides where it is open.
-        Not needed where ``target=`` names columns of X. Rows without a target are left out, with a warning.
+        Not needed where ``target=`` names columns of X, or it is plain which column it is: one called target,
+        label, class or y, or one of text after nothing but numbers. Rows without a target are left out, with
+        a warning.
     X_val, y_val
         Rows to validate on; by default some of ``X``, see ``validation_fraction``.
     X_test, y_test

@@ -7,21 +7,16 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from xpnet import datasets
-from xpnet.columns.columns import take_target
 from xpnet.datasets import Dataset
-from xpnet.datasets.frames import is_table, read_table
 from xpnet.datasets.reading import Note, silent
-from xpnet.datasets.targets import encode_targets
 from xpnet.errors import InputError
 from xpnet.files import path_of
 from xpnet.runs.config import Config
 from xpnet.runs.experiment import Experiment
+from xpnet.runs.labelled import Labelled, class_numbers, is_file, labelled_rows
 from xpnet.runs.model_file import load_model
 from xpnet.runs.run import Run, as_run
 from xpnet.runs.settings import read_file
@@ -180,9 +175,10 @@ class SavedRun:
         split: str | None,
         *,
         target: Sequence[str] = (),
+        shades: tuple[float, float] | None = None,
         progress: bool = False,
         note: Note = silent,
-    ) -> "Labelled":
+    ) -> Labelled:
         """Load rows to measure the model on: a split of the run's data, or a file that is named.
 
         Parameters
@@ -190,43 +186,40 @@ class SavedRun:
         name, data_dir, progress, note
             As for `xpnet.datasets.load`; None for the data of the run.
         split
-            ``"train"``, ``"val"`` or ``"test"``; by default test if there are such rows, else val. A table
-            that is named is measured whole, and so is a folder of images without a test set.
+            ``"train"``, ``"val"`` or ``"test"``; by default test if there are such rows, else val. A file
+            that is named is measured whole, unless it has several and one of them is asked for.
         target
             Columns of a table that hold what is predicted; by default those of the run.
+        shades
+            What black and white are in the rows of the model, for a folder of images.
 
         Raises
         ------
         InputError
             There is no such data set, it cannot be used, or it is not one for this model.
         """
-        if name is not None and self.model.columns is not None and is_table(Path(name)):
-            if split is not None:
-                raise InputError(f"--split is of the data of the run, and {name} is measured whole: drop it")
-            return self._table(Path(name), target, note)
+        if name is not None and is_file(name):
+            config = Config.of({"dataset": UNKNOWN})
+            with contextlib.suppress(InputError):  # settings that are damaged: the file may do without
+                config = Config.of({"dataset": UNKNOWN}, self.settings())
+            return labelled_rows(
+                self.model,
+                config,
+                Path(name),
+                split,
+                target=target,
+                trained_on=self._trained_on(),
+                shades=shades,
+                note=note,
+            )
         if target:
-            raise InputError("--target is of a table that --dataset names, of a run on one: drop it")
+            raise InputError("--target is of a table that --dataset names: drop it")
         data = self.dataset(name, data_dir, progress, note)
-        if name is not None and Path(name).is_dir() and split is None and data.X_test is None:
-            X, y = (np.concatenate([getattr(data, f"{a}_{part}") for part in ("train", "val")]) for a in "Xy")
-            return Labelled(data.name, "new", X, y)
         split = split or ("val" if data.X_test is None else "test")
         X, y = getattr(data, f"X_{split}"), getattr(data, f"y_{split}")
         if X is None:
             raise InputError(f"{data.name} has no test rows: use --split val")
         return Labelled(data.name, split, X, y)
-
-    def _table(self, path: Path, target: Sequence[str], note: Note) -> "Labelled":
-        """Return all rows of a table that has the columns of the model."""
-        model, columns = self.model, self.model.columns
-        target = tuple(target) or tuple(self.settings().get("target", ()))
-        if not target or columns is None:
-            raise InputError(f"which column of {path} holds what is predicted? Give its name: --target NAME")
-        frame = read_table(path, self.settings().get("header"), note, columns, said=target)
-        frame, y, _kept = take_target(frame, target, note, model.labels or False)
-        labels = model.labels if model.task == "classification" else None
-        y = encode_targets(y, model.task, labels, len(model.class_names), f"{path}: {target[0]}")
-        return Labelled(str(path), "new", columns.matrix(frame), y)
 
     def _trained_on(self) -> str | None:
         """Return the checksum of the data of the run, if it is known."""
@@ -273,66 +266,40 @@ class SavedRun:
             raise InputError(f"{data.name} has changed since the run: give the rows to measure by --dataset")
         if own and self._trained_on() not in (None, data.checksum()):
             note(f"{data.name} has changed since the run: rows may be measured that it was trained on")
-        for what, has, takes in (
-            ("features", data.num_features, self.model.num_features),
-            (
-                "classes" if task == "classification" else "outputs",
-                data.num_outputs,
-                len(self.model.class_names),
-            ),
+        features, outputs = self.model.num_features, len(self.model.class_names)
+        what = "classes" if task == "classification" else "outputs"
+        for has, takes, kind in (
+            (data.num_features, features, "features"),
+            (data.num_outputs, outputs, what),
         ):
-            # A file of a user's own may hold rows of the first classes only.
-            if has > takes or (has < takes and what != "classes"):
+            # What has changed since may have rows of fewer classes.
+            if has > takes or (has < takes and kind != "classes"):
                 raise InputError(
-                    f"{data.name} has {has} {what} and the model {takes}: "
+                    f"{data.name} has {has} {kind} and the model {takes}: "
                     "give --dataset one like that which it was trained on"
                 )
         return renumbered(data, self.model)
 
 
-class Labelled(NamedTuple):
-    """Rows to measure a model on: what they are called, which of the data set they are, and their targets."""
-
-    name: str
-    split: str
-    X: NDArray[Any]
-    y: NDArray[Any]
-
-
 def renumbered(data: Dataset, model: Model) -> Dataset:
-    """Return data with the class numbers of a model, which may know more classes than the data have.
+    """Return data with the class numbers of a model, where the classes are in another order.
 
     Raises
     ------
     InputError
         A label is no class of the model.
     """
-    if data.task != "classification":
+    if data.task != "classification" or data.class_names == model.class_names:
         return data
-    class_names = model.class_names
     labels = range(data.num_classes) if data.labels is None else data.labels
-    fits = [name in class_names for name in data.class_names]
-    by_name = any(fits)
-    # Without labels the classes are 0, 1, …, with names beside, as CIFAR-10's. Labels that are text have no
-    # numbers: their order in the alphabet says nothing of what a file means by 0.
-    if not by_name and model.labels is None:
-        fits = [type(label) is int and 0 <= label < len(class_names) for label in labels]
-    if not all(fits):
-        raise InputError(
-            f"{data.name} has the label {labels[fits.index(False)]!r:.60}, which is no class of the "
-            "model: give --dataset one like that which it was trained on"
-        )
-    numbers = [class_names.index(name) for name in data.class_names] if by_name else list(labels)
-    if numbers == list(range(len(numbers))):
-        return data
-    number = np.array(numbers, np.int64)
+    number = class_numbers(model, list(labels), data.name, None if data.labels else data.class_names)
     return replace(
         data,
         y_train=number[data.y_train],
         y_val=number[data.y_val],
         y_test=None if data.y_test is None else number[data.y_test],
-        class_names=class_names,
-        labels=None,
+        class_names=model.class_names,
+        labels=model.labels,
     )
 
 

@@ -89,7 +89,7 @@ def suited(configs: Sequence[Config], data: Dataset, note: Callable[[str], None]
     most = max(config.batch_size for config in configs)
     if most > num_rows:
         note(f"--batch-size {most} is more than the {num_rows} training rows: a batch has all of them")
-    return [config.for_data(num_rows, data.num_features, data.task) for config in configs]
+    return [config.for_data(num_rows, data.num_features, data.task, data.target) for config in configs]
 
 
 def check(config: Config, data: Dataset) -> None:

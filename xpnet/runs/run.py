@@ -6,6 +6,7 @@ import os
 import textwrap
 import warnings
 from dataclasses import dataclass, fields
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from xpnet.files import path_of, replacing
 from xpnet.reporting import plots
 from xpnet.runs import folder as run_folder
 from xpnet.runs.experiment import Experiment
+from xpnet.runs.labelled import labelled_rows
 from xpnet.runs.model_file import save_model
 from xpnet.runs.previous import make_room
 from xpnet.training.history import SCORE_OF
@@ -129,16 +131,30 @@ class Run(Experiment):
         """
         return self.model.predict_interval(self._rows(X), coverage, device)
 
-    def evaluate(self, X: Any, y: Any = None, device: str | Device = "cpu") -> dict[str, float]:
+    def evaluate(
+        self,
+        X: Any,
+        y: Any = None,
+        device: str | Device = "cpu",
+        *,
+        split: str | None = None,
+        shades: tuple[float, float] | None = None,
+    ) -> dict[str, float]:
         """Return what the network is worth on rows that it may never have seen.
 
         Parameters
         ----------
         X, device
-            As for `predict`.
+            As for `predict`; or the path of a table, an ``.npz`` file or a folder of images, which is
+            measured whole.
         y
             What it should predict, as it was trained on; of several columns those of a frame are found by
             their names. By default it is taken from the columns of X that were the target in training.
+        split
+            Of a file that has several, the one to measure: ``"train"``, ``"val"`` or ``"test"``.
+        shades
+            Of a folder of images, what black and white are in the rows of the model; by default what the
+            range of the training rows tells.
 
         Returns
         -------
@@ -153,6 +169,36 @@ class Run(Experiment):
             As `predict`; labels that the network doesn't know, or not as many as rows.
         """
         model = self.model
+        if isinstance(X, str | os.PathLike):
+            if y is not None:
+                raise InputError(f"{X} has what it should give with it: leave out y")
+            found = labelled_rows(
+                model,
+                self.config,
+                Path(X).expanduser(),
+                split,
+                trained_on=self.summary.get("data"),
+                shades=shades,
+                note=partial(warnings.warn, stacklevel=4),
+            )
+            X, target = found.X, found.y
+        elif split is not None or shades is not None:
+            raise InputError("split and shades are of a file: give its path, or leave them out")
+        else:
+            X, target = self._with_targets(X, y)
+        if model.task == "regression":
+            predicted = model.predict(self._rows(X), device)
+            if len(predicted) != len(target):
+                raise InputError(f"y has {len(target)} rows and X {len(predicted)}: give one for each row")
+            target = checked_targets(target, model.task, len(model.class_names), len(predicted))
+            return measured(model.task, target, np.reshape(predicted, target.shape))
+        P = model.probabilities(self._rows(X), device)
+        target = checked_targets(target, model.task, len(model.class_names), len(P))
+        return measured(model.task, target, P)
+
+    def _with_targets(self, X: Any, y: Any) -> tuple[Any, NDArray[Any]]:
+        """Return rows, and what they should give as a data set of the model's has it."""
+        model = self.model
         if y is None:
             if not self.config.target:
                 raise InputError("what the rows should give is missing: give y")
@@ -161,17 +207,7 @@ class Run(Experiment):
             frame = as_frame(y)
             named = frame.is_named and set(model.class_names) <= set(frame.names)
             y = take_target(frame, model.class_names).y if named else y
-        target = encode_targets(y, model.task, model.labels, len(model.class_names))
-        if model.task == "regression":
-            predicted = model.predict(self._rows(X), device)
-            if len(predicted) != len(target) or not len(target):
-                raise InputError(
-                    f"y has {len(target)} rows and X {len(predicted)}: give one for each row, of one or more"
-                )
-            return measured(model.task, target, np.reshape(predicted, target.shape))
-        P = model.probabilities(self._rows(X), device)
-        checked_targets(target, model.task, len(model.class_names), len(P))
-        return measured(model.task, target, P)
+        return X, encode_targets(y, model.task, model.labels, len(model.class_names))
 
     def save(self, path: str | Path, force: bool = False) -> Path:
         """Write the run, as the command does: a folder, or the model alone.

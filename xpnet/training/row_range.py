@@ -86,7 +86,8 @@ class RowRange:
                 return white
         raise InputError(
             f"the run was trained on values from {low:.6g} to {high:.6g}, which do not tell what a white "
-            f"pixel is: say what black and white are, as --black {min(low, 0):.6g} --white {high:.6g}"
+            f"pixel is: say what black and white are, as --black {min(low, 0):.6g} --white {high:.6g} (in "
+            f"Python shades=({min(low, 0):.6g}, {high:.6g}))"
         )
 
     def new_gaps(self, X: NDArray[Any], columns: Columns) -> str | None:

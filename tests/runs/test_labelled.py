@@ -1,0 +1,240 @@
+"""A file that a network is measured on: whole, by the names of its classes, or refused in one line."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import models
+import numpy as np
+import pytest
+
+import xpnet
+from xpnet.errors import InputError
+from xpnet.runs.config import Config
+from xpnet.runs.labelled import class_numbers, labelled_rows
+from xpnet.training.row_range import RowRange
+
+X = models.rows(9)
+Y = np.array([0, 1, 2] * 3)
+CONFIG = Config(dataset="unknown")
+
+
+def save(folder, **arrays):
+    np.savez(folder / "new.npz", **arrays)
+    return folder / "new.npz"
+
+
+def measured(path, model=None, **options):
+    return labelled_rows(model or models.make(), CONFIG, Path(path), **options)
+
+
+def refused(path, model=None, **options):
+    with pytest.raises(InputError) as caught:
+        measured(path, model, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+@pytest.mark.parametrize("shape", [(12,), (4, 3)])
+def test_an_array_file_is_measured_whole(tmp_path, count, shape):
+    found = measured(save(tmp_path, X=X[:count].reshape(count, *shape), y=Y[:count]))
+    np.testing.assert_array_equal(found.X, X[:count])
+    np.testing.assert_array_equal(found.y, Y[:count])
+    assert (found.split, found.name) == ("all", str(tmp_path / "new.npz"))
+
+
+def test_splits_of_an_array_file(tmp_path):
+    path = save(tmp_path, X=X, y=Y, X_val=X[:1], y_val=Y[:1], X_test=X[:4], y_test=Y[:4])
+    np.testing.assert_array_equal(measured(path).X, np.concatenate([X, X[:1], X[:4]]))
+    for split, count in {"train": 9, "val": 1, "test": 4}.items():
+        found = measured(path, split=split)
+        assert (found.split, len(found.X), found.y.tolist()) == (split, count, Y[:count].tolist())
+    assert "has no val rows apart, only train, test: drop --split or" in refused(
+        save(tmp_path, X=X, y=Y, X_test=X, y_test=Y), split="val"
+    )
+    for split in ("train", "val", "test"):
+        assert f"has no {split} rows apart, one set of rows, which is measured whole" in refused(
+            save(tmp_path, X=X, y=Y), split=split
+        )
+
+
+@pytest.mark.parametrize(
+    ("of", "y", "expected"),
+    [
+        ("labels", [[1, 0, 1]], [[1, 0, 1]]),
+        ("numbers", [[1.5, 2, 3]], [[1.5, 2, 3]]),
+        ("one number", [7], [[7.0]]),
+    ],
+)
+def test_other_tasks(tmp_path, of, y, expected):
+    assert measured(save(tmp_path, X=X[:1], y=y), models.make(of=of)).y.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("class_names", "y", "numbers"),
+    [
+        (models.NAMES, ["dog", "cat", "dog"], [1, 0, 1]),  # by name
+        (models.NAMES, [2, 1, 2], [2, 1, 2]),  # by number
+        (models.NAMES, [2.0, 1.0, 2.0], [2, 1, 2]),
+        (("1", "3", "4"), [4, 3, 4], [2, 1, 2]),
+        (("-1", "0", "1"), [0, 1, 1], [1, 2, 2]),  # though 0 and 1 could be numbers of classes
+        (("False", "True"), [True, True, True], [1, 1, 1]),
+    ],
+)
+def test_labels_are_the_models_also_where_some_are_missing(tmp_path, class_names, y, numbers):
+    of = "classes" if len(class_names) == 3 else "one of two"
+    model = replace(models.make(of=of), class_names=class_names)
+    assert measured(save(tmp_path, X=X[:3], y=y), model).y.tolist() == numbers
+
+
+def test_a_file_that_names_its_classes(tmp_path):
+    names = np.array(["ant", "dog", "cat"])
+    assert measured(save(tmp_path, X=X[:3], y=[2, 1, 1], class_names=names)).y.tolist() == [0, 1, 1]
+    assert "has the label 0, which is no class" in refused(save(tmp_path, X=X, y=Y, class_names=names))
+    path = save(tmp_path, X=X, y=Y + 1, class_names=names)
+    assert "y is to hold numbers from 0 to 2: mend class_names or y" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("class_names", "labels", "y", "says"),
+    [
+        (models.NAMES, None, ["dog", "cow"], "has the label 'cow', which is no class of the model: give"),
+        (models.NAMES, None, [1, 3], "has the label 3"),
+        (models.NAMES, models.NAMES, [1, 2], "has the label 1"),
+        (("1", "2", "3"), None, [0, 2], "has the label 0"),
+        (models.NAMES, None, [0.5, 1], "y holds 0.5 in row 0"),
+        (models.NAMES, None, [[1, 0], [0, 1]], "y has shape (2, 2): give one label for each row"),
+        (models.NAMES, None, [1, 2, 0], "X has 2 rows and y 3"),
+    ],
+)
+def test_labels_that_are_none_of_the_models(tmp_path, class_names, labels, y, says):
+    model = replace(models.make(), class_names=class_names, labels=labels)
+    assert says in refused(save(tmp_path, X=X[:2], y=y), model)
+
+
+def test_other_rows_and_files(tmp_path):
+    assert "has 11 features and the model 12: give" in refused(save(tmp_path, X=X[:, 1:], y=Y))
+    assert "there is no file" in refused(tmp_path / "missing.npz")
+    (tmp_path / "a.doc").touch()
+    assert "is no data set: give a table" in refused(tmp_path / "a.doc")
+    assert "--target is of a table" in refused(save(tmp_path, X=X, y=Y), target=["y"])
+    assert class_numbers(models.make(), np.array([[2], [0]]), "x").tolist() == [2, 0]
+
+
+# Tables, for a model that was trained on arrays
+
+
+@pytest.mark.parametrize("name", ["new.csv", "new.npy", "new.parquet"])
+def test_a_table_for_a_model_of_arrays(tmp_path, name):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path, both = tmp_path / name, np.column_stack([X, Y])
+    if name == "new.csv":
+        np.savetxt(path, both, delimiter=",", fmt="%d")
+    elif name == "new.npy":
+        np.save(path, both)
+    else:
+        parquet.write_table(pa.table({str(k): both[:, k] for k in range(13)}), path)
+    notes = []
+    found = measured(path, target=["12"], note=notes.append)
+    np.testing.assert_array_equal(found.X, X)
+    np.testing.assert_array_equal(found.y, Y)
+    assert (found.split, len(notes)) == ("all", name == "new.csv")
+    assert "which column of" in refused(path)
+    assert "'z' is no column" in refused(path, target=["z"])
+    if name == "new.npy":
+        path.unlink()
+        assert "there is no file" in refused(path, target=["12"])
+
+
+# Folders of images
+
+
+@pytest.fixture
+def image():
+    return pytest.importorskip("PIL.Image")
+
+
+def pictures(image, folder, *classes):
+    for k, name in enumerate(classes):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        image.fromarray(X[k].reshape(4, 3)).save(folder / name / "a.png")
+    return folder
+
+
+def test_a_folder_is_measured_whole(tmp_path, image):
+    found = measured(pictures(image, tmp_path / "one", "dog"))
+    assert (found.split, found.y.tolist()) == ("all", [1])
+    np.testing.assert_array_equal(found.X, X[:1])
+    folder = pictures(image, tmp_path / "several", "val/dog", "test/cat", "test/dog")
+    assert sorted(measured(folder).y.tolist()) == [0, 1, 1]
+    assert measured(folder, split="test").y.tolist() == [0, 1]
+    assert "has no train rows apart, only val, test" in refused(folder, split="train")
+    assert "has the label 'cow', which is no class" in refused(pictures(image, tmp_path / "cow", "cow"))
+    assert "is for classification and the model for regression" in refused(folder, models.make(of="numbers"))
+    assert "takes rows of 12 numbers" in refused(folder, models.make(image_shape=None))
+
+
+@pytest.mark.parametrize(
+    ("rows", "shades", "ends"),
+    [(X, None, (0, 255)), (X / 255, None, (0, 1)), (X / 127.5 - 1, (-1, 1), (-1, 1)), (None, None, (0, 255))],
+)
+def test_images_become_as_the_training_rows_were(tmp_path, image, rows, shades, ends):
+    folder = pictures(image, tmp_path, "cat", "dog")
+    model = replace(models.make(), row_range=None if rows is None else RowRange.of(rows))
+    found = measured(folder, model, shades=shades)
+    expected = ends[0] + X[:2] * ((ends[1] - ends[0]) / 255)
+    np.testing.assert_allclose(found.X, expected, atol=1e-6)
+    if shades is not None:
+        assert "do not tell what a white pixel is" in refused(folder, model)
+
+
+# At the door of Python, and whether the network was trained on the rows
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(60, 3))
+    y = np.where(A[:, 0] > 0, "up", "down")
+    np.savez(folder / "a.npz", X=A, y=y)
+    run = xpnet.fit(str(folder / "a.npz"), hidden=(4,), epochs=2, recipe="none", out=str(folder / "run"))
+    return folder, run, A, y
+
+
+def test_a_file_by_its_path(trained, recwarn):
+    folder, run, A, y = trained
+    np.savez(folder / "b.npz", X=A[:7], y=y[:7], X_test=A[7:8], y_test=y[7:8])
+    for each in (run, xpnet.load(folder / "run"), xpnet.load(folder / "run" / "model.safetensors")):
+        assert each.evaluate(folder / "b.npz", split="train") == run.evaluate(A[:7], y[:7])
+        np.testing.assert_equal(
+            each.evaluate(str(folder / "b.npz"), split="test"), run.evaluate(A[7:8], y[7:8])
+        )
+        assert each.evaluate(folder / "b.npz") == run.evaluate(A[:8], y[:8])
+    assert not [str(w.message) for w in recwarn.list]
+    with pytest.raises(InputError, match="has what it should give with it: leave out y"):
+        run.evaluate(folder / "b.npz", y)
+    with pytest.raises(InputError, match="split and shades are of a file"):
+        run.evaluate(A, y, split="test")
+
+
+def test_rows_that_it_was_trained_on_are_noted(trained):
+    folder, run, A, y = trained
+    (folder / "copy.npz").write_bytes((folder / "a.npz").read_bytes())
+    for name in ("a.npz", "copy.npz"):
+        with pytest.warns(UserWarning, match=f"{name} is what the network was trained on: training rows are"):
+            assert run.evaluate(folder / name) == run.evaluate(A, y)
+
+
+def test_images_that_it_was_trained_on_are_noted(tmp_path, image, recwarn):
+    for name in ("cat/1", "cat/2", "dog/3", "dog/4"):
+        pictures(image, tmp_path / "a", name)
+    run = xpnet.fit(str(tmp_path / "a"), hidden=(4,), epochs=1, recipe="none", batch_size=2)
+    assert not [str(w.message) for w in recwarn.list]
+    with pytest.warns(UserWarning, match="is what the network was trained on"):
+        run.evaluate(tmp_path / "a")
+    (tmp_path / "a").rename(tmp_path / "b")
+    run.evaluate(tmp_path / "b")
+    assert not [str(w.message) for w in recwarn.list]

@@ -1,0 +1,223 @@
+"""Rows that a network is measured on, with what it should say of them: a file that is named, as it is."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet import datasets
+from xpnet.columns.columns import numbers, take_target
+from xpnet.columns.tabular import as_frame
+from xpnet.datasets import images, npz
+from xpnet.datasets.frames import is_table, read_table
+from xpnet.datasets.readers import load_array, shaded
+from xpnet.datasets.reading import Note, silent
+from xpnet.datasets.targets import as_targets, encode_targets, find_labels
+from xpnet.errors import InputError
+from xpnet.runs.config import Config
+from xpnet.training.model import Model
+
+__all__ = ["Labelled", "class_numbers", "is_file", "labelled_rows"]
+
+
+class Labelled(NamedTuple):
+    """Rows to measure a model on, and their targets.
+
+    Attributes
+    ----------
+    name
+        What they are called.
+    split
+        Which of the data they are; ``"all"`` for the whole of a file.
+    X, y
+        Raw rows, and targets as a data set of the model's has them.
+    """
+
+    name: str
+    split: str
+    X: NDArray[Any]
+    y: NDArray[Any]
+
+
+def is_file(name: str) -> bool:
+    """Return whether a name stands for a file or folder of a user's own, and for no known data set."""
+    return name not in ("digits", "cifar10") and (bool(Path(name).suffix) or Path(name).is_dir())
+
+
+def labelled_rows(
+    model: Model,
+    config: Config,
+    path: Path,
+    split: str | None = None,
+    *,
+    target: Sequence[str] = (),
+    trained_on: str | None = None,
+    shades: tuple[float, float] | None = None,
+    note: Note = silent,
+) -> Labelled:
+    """Return what a file or folder has for a model to be measured on: all of it, or a split that it has.
+
+    Parameters
+    ----------
+    model
+        Whose columns and classes they are.
+    config
+        How its own data were read.
+    path
+        A table, an ``.npz`` file, or a folder of images.
+    split
+        ``"train"`` (X and y of an ``.npz`` file), ``"val"`` or ``"test"``, where there are several.
+    target
+        Columns of a table that hold what is predicted; by default those of the run.
+    trained_on
+        The checksum of the data of the run, if it is known.
+    shades
+        What black and white are in the rows of a model, for images; by default what their range tells.
+    note
+        Told what was guessed or left out, and if rows are among them that the network was trained on.
+
+    Raises
+    ------
+    InputError
+        The file cannot be used, has no such split, or is not one for this model.
+    """
+    if is_table(path) or path.suffix.lower() == ".npy":
+        if split is not None:
+            raise InputError(f"{path} is a table, which is measured whole: drop --split")
+        found = _of_table(model, config, path, target, note)
+    else:
+        if target:
+            raise InputError(f"--target is of a table, and {path} is none: drop it")
+        found = _of_splits(model, path, split, shades, note)
+    if found.split in ("all", "train") and _are_those_of(found, path, config, trained_on):
+        note(f"{path} is what the network was trained on: training rows are among those that are measured")
+    return found
+
+
+def _of_table(model: Model, config: Config, path: Path, target: Sequence[str], note: Note) -> Labelled:
+    """Return all rows of a table that has the columns of the model."""
+    columns = numbers(model.num_features) if model.columns is None else model.columns
+    target = tuple(target) or config.target
+    if not target:
+        raise InputError(f"which column of {path} holds what is predicted? Give its name: --target NAME")
+    if path.suffix.lower() == ".npy":
+        if not path.is_file():
+            raise InputError(f"there is no file {path}: check the path of the .npy file")
+        frame = as_frame(load_array(path))
+    else:
+        header = config.header if path.suffix else None
+        frame = read_table(path, header, note, columns, said=target)
+    labels = model.labels if model.task == "classification" else None
+    frame, y, _kept = take_target(frame, target, note, labels or model.task == "classification")
+    if model.task == "classification" and labels is None:
+        y = class_numbers(model, y, str(path))
+    else:
+        y = encode_targets(y, model.task, labels, len(model.class_names), f"{path}: {target[0]}")
+    return Labelled(str(path), "all", columns.matrix(frame), y)
+
+
+def _of_splits(
+    model: Model, path: Path, split: str | None, shades: tuple[float, float] | None, note: Note
+) -> Labelled:
+    """Return the rows of a file or a folder that may have several splits."""
+    splits: dict[str, tuple[NDArray[Any], Any]] = {}
+    names = None
+    if path.suffix.lower() == ".npz":
+        splits, names = npz.splits_of(path, note)
+    elif path.is_dir():
+        if model.task != "classification":
+            raise InputError(f"{path} is for classification and the model for {model.task}: give numbers")
+        if model.image_shape is None:
+            raise InputError(f"{path} has images, and the model takes rows of {model.num_features} numbers")
+        if shades is None and model.row_range is not None:
+            shades = 0.0, model.row_range.white()
+        splits |= images.splits_of(path, model.image_shape, note)
+        splits = {of: (shaded(X, *(shades or (0.0, 255.0))), y) for of, (X, y) in splits.items()}
+    else:
+        raise InputError(f"{path} is no data set: give a {datasets.KINDS}")
+    if split is not None and (split not in splits or len(splits) == 1):
+        there = f"only {', '.join(splits)}" if len(splits) > 1 else "one set of rows, which is measured whole"
+        raise InputError(f"{path} has no {split} rows apart, {there}: drop --split or give another")
+    chosen = splits if split is None else {split: splits[split]}
+    for X, _ in chosen.values():
+        if X.shape[1] != model.num_features:
+            raise InputError(
+                f"{path} has {X.shape[1]} features and the model {model.num_features}: "
+                "give --dataset one like that which it was trained on"
+            )
+    ys = [_targets(model, y, f"{path}", names) for _, y in chosen.values()]
+    X = (
+        next(iter(chosen.values()))[0]
+        if len(chosen) == 1
+        else np.concatenate([X for X, _ in chosen.values()])
+    )
+    return Labelled(str(path), split or "all", X, ys[0] if len(ys) == 1 else np.concatenate(ys))
+
+
+def _targets(model: Model, y: Any, what: str, names: Sequence[str] | None) -> NDArray[Any]:
+    if model.task == "classification":
+        return class_numbers(model, y, what, names)
+    return encode_targets(y, model.task, None, len(model.class_names), f"{what}: y")
+
+
+def class_numbers(
+    model: Model, y: Any, what: str, class_names: Sequence[str] | None = None
+) -> NDArray[np.int64]:
+    """Return the classes of rows by their numbers in a model, which may know more than occur.
+
+    Parameters
+    ----------
+    model
+        Whose classes they are.
+    y
+        Labels as a file has them; or numbers of classes.
+    what
+        What to call the file in a message.
+    class_names
+        What the file calls the classes that are numbered in it, if it says so.
+
+    Raises
+    ------
+    InputError
+        A label is no class of the model.
+    """
+    y = as_targets(y, f"{what}: y")
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise InputError(f"{what}: y has shape {y.shape}: give one label for each row")
+    labels, known = find_labels({f"{what}: y": y}), model.class_names
+    if class_names is not None and any(label not in range(len(class_names)) for label in labels):
+        raise InputError(
+            f"{what}: y is to hold numbers from 0 to {len(class_names) - 1}: mend class_names or y"
+        )
+    names = [str(label) if class_names is None else class_names[label] for label in labels]
+    fits = [name in known for name in names]
+    by_name = any(fits)
+    # Without labels the classes are 0, 1, …, with names beside, as CIFAR-10's. Labels that are text have no
+    # numbers: their order in the alphabet says nothing of what a file means by 0.
+    if not by_name and model.labels is None:
+        fits = [type(label) is int and 0 <= label < len(known) for label in labels]
+    if not all(fits):
+        raise InputError(
+            f"{what} has the label {labels[fits.index(False)]!r:.60}, which is no class of the model: "
+            "give --dataset one like that which it was trained on"
+        )
+    number = {
+        label: known.index(name) if by_name else int(label) for label, name in zip(labels, names, strict=True)
+    }
+    return np.fromiter((number[label] for label in y.tolist()), np.int64, len(y))
+
+
+def _are_those_of(found: Labelled, path: Path, config: Config, trained_on: str | None) -> bool:
+    """Whether a file holds the data of the run, as it read them: by their checksum, wherever it lies."""
+    if trained_on is None or len(found.y) < 2:
+        return False
+    if path.is_dir() and not (Path(config.dataset).is_dir() and path.samefile(config.dataset)):
+        return False  # a copy of many images is seldom, and takes long to find out
+    with contextlib.suppress(InputError):
+        return datasets.load(path, reading=config.reading, note=silent).checksum() == trained_on
+    return False
