@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xpnet import exporters
 from xpnet.data import transforms
+from xpnet.data.likeness import other_scale
 from xpnet.device import get_device, one_blas_thread, small_products
 from xpnet.errors import InputError
 from xpnet.estimator import inputs, settings
@@ -24,6 +25,7 @@ from xpnet.nn.mlp import MLP
 from xpnet.runs.run import file_to_write
 from xpnet.training import monitors
 from xpnet.training.model import Model
+from xpnet.training.scorers import scorer_of
 from xpnet.typing import Task
 
 __all__ = ["Estimator"]
@@ -74,7 +76,7 @@ class Estimator(Fitting):
     ema: float = 0.0
     warmup: float = 0.0
     ensemble: int = 1
-    monitor: str = "val_score"
+    monitor: Any = "val_score"
     preprocess: str = "none"
     components: int | None = None
     precision: str = "fp32"
@@ -148,7 +150,8 @@ class Estimator(Fitting):
         dtype = str(X.dtype if fresh else self.coefs_[0].dtype)
         settings.check_precision(parameters, dtype)
         target = self._encode(y, fresh, classes)
-        monitors.check(self.monitor, self._task()[0], called="monitor")
+        if monitors.ours(self.monitor):
+            monitors.check(self.monitor, self._task()[0], called="monitor")
         rows = Rows(X, target, inputs.row_weights(sample_weight, X.shape[0]))
         if self._weights(rows, rows) is not None and self.mixup:  # refused before anything is done
             raise InputError(
@@ -161,6 +164,8 @@ class Estimator(Fitting):
         if given is not None:
             X_val, y_val = inputs.checked(self, *given, dtype=dtype, reset=False, **self._of_targets())
             validation = Rows(X_val, self._encode(y_val, False), None)
+            if note := other_scale(X, X_val):
+                warnings.warn(f'{note}; a pipeline does with transform_input=["X_val"]', stacklevel=3)
         how = settings.preprocessing_of(parameters)
         if how.kind != "none" and any(hasattr(part.X, "toarray") for part in (rows, validation) if part):
             raise InputError(f"preprocess={how.kind!r} takes dense rows: give X.toarray(), or use 'none'")
@@ -182,7 +187,12 @@ class Estimator(Fitting):
         try:
             if validation is not None:
                 monitors.check(
-                    self.monitor, self._task()[0], validation.target, validation.weight, called="monitor"
+                    self._watched(validation),
+                    self._task()[0],
+                    validation.target,
+                    validation.weight,
+                    called="monitor",
+                    outputs=self.n_outputs_,
                 )
             with one_blas_thread(device.is_host and small_products(size, mlp.sizes)):
                 if fresh and how.kind != "none":
@@ -268,6 +278,12 @@ class Estimator(Fitting):
             np.arange(rows), test_size=fraction, random_state=self._random_state, stratify=strata
         )
         return order, kept
+
+    def _watched(self, validation: Rows) -> Any:
+        if monitors.ours(self.monitor):
+            return self.monitor
+        task, names = self._task()
+        return scorer_of(self.monitor, task, names if task == "classification" else None, validation.X)
 
     # After training
 

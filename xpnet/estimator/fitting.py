@@ -3,6 +3,7 @@
 import math
 import signal
 import warnings
+from abc import abstractmethod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,6 +61,10 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     out_activation_: str
     _settled: Settled
 
+    @abstractmethod
+    def _watched(self, validation: Rows) -> Any:
+        """Return what is monitored of validation rows, as `xpnet.training.regime.Regime` has it."""
+
     def _begin(self, mlp: MLP, dtype: str) -> None:
         """Draw the first weights, and begin what goes on from call to call.
 
@@ -109,8 +114,9 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         per_epoch = batches_per_epoch(count, batch_size, "all")
         epochs = 1 if incremental else int(self.max_iter)
         hyper = settings.hyper_of(parameters, unit_of(rows.weight))
+        watched = None if validation is None else self._watched(validation)
         regime = settings.regime_of(
-            parameters, epochs * per_epoch, batch_size, LOSS_OF[self.out_activation_], validation is not None
+            parameters, epochs * per_epoch, batch_size, LOSS_OF[self.out_activation_], watched
         )
         if not incremental:
             self._memory, self._updates = {}, 0

@@ -12,6 +12,7 @@ from xpnet.device import Precision
 from xpnet.errors import InputError
 from xpnet.nn.mlp import Activation, Init, Norm
 from xpnet.nn.solvers import SOLVERS
+from xpnet.training import monitors
 from xpnet.training.regime import Hyper, Monitor, Regime
 from xpnet.values import (
     BELOW_ONE,
@@ -51,7 +52,6 @@ _KINDS = {
     "dtype": Kind(str, ("float32", "float64")),
     "norm": Kind.of(Norm),
     "init": Kind.of(Init),
-    "monitor": Kind.of(Monitor),
     "preprocess": Kind(str, tuple(kind for kind in get_args(Preprocess) if kind != "table")),
     "precision": Kind.of(Precision),
     **dict.fromkeys(
@@ -94,6 +94,9 @@ def check(parameters: dict[str, Any]) -> None:
     for (item, allowed), names in _RANGES.items():
         for name in names:
             _check_value(name, parameters[name], Kind(item), allowed)
+    if not callable(parameters["monitor"]):  # a scorer, as scikit-learn's scoring= takes
+        _check_value("monitor", parameters["monitor"], Kind.of(Monitor | str))
+        monitors.check_name(parameters["monitor"], "monitor")
     hidden_sizes(parameters["hidden_layer_sizes"])
     preprocessing_of(parameters)
     if parameters["warmup"] and pace_of(parameters):
@@ -192,10 +195,11 @@ def preprocessing_of(parameters: dict[str, Any]) -> Preprocessing:
     return Preprocessing(parameters["preprocess"], parameters["components"])
 
 
-def regime_of(
-    parameters: dict[str, Any], num_steps: int, batch_size: int, loss: str, validates: bool
-) -> Regime:
-    """Return how the network is trained: on every row once an epoch, with scikit-learn's penalty."""
+def regime_of(parameters: dict[str, Any], num_steps: int, batch_size: int, loss: str, monitor: Any) -> Regime:
+    """Return how the network is trained: on every row once an epoch, with scikit-learn's penalty.
+
+    What is monitored is said apart: a scorer has to know the rows, too. None where there are none.
+    """
     schedule = parameters["learning_rate"]
     return Regime(
         num_steps,
@@ -206,8 +210,8 @@ def regime_of(
         warmup_steps=round(parameters["warmup"] * num_steps),
         loss=loss,
         mixup=float(parameters["mixup"]),
-        monitor=parameters["monitor"] if validates else None,
-        restores_best=validates,
+        monitor=monitor,
+        restores_best=monitor is not None,
         reg_per_row=True,
         scores_batch=False,
         max_time=parameters["max_time"],

@@ -119,7 +119,7 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             y_val=y_val,
             sample_weight=inputs.row_weights(sample_weight, len(y)),
             recipe=self.recipe,
-            **settings | {"seed": seed, "task": self._task()} | dict(self.settings or {}),
+            **settings | {"seed": seed, "task": self._task()} | _of_these(dict(self.settings or {}), y),
         )
         return self
 
@@ -284,6 +284,16 @@ class TableRegressor(RegressorMixin, Table):  # type: ignore[misc]
         with _in_one_line("give finite numbers, one or several for each row"):
             y = _check_y(y, multi_output=True, y_numeric=True, estimator=self)
             return np.asarray(y, np.float64)
+
+
+def _of_these(settings: dict[str, Any], y: NDArray[Any]) -> dict[str, Any]:
+    """Return settings without the weights of classes that these targets lack, if others occur: of a fold."""
+    weights = settings.get("class_weight")
+    if isinstance(weights, Mapping):
+        known = {str(label) for label in np.unique(y).tolist()}
+        kept = {name: weight for name, weight in weights.items() if str(name) in known}
+        settings["class_weight"] = kept or weights
+    return settings
 
 
 @contextmanager

@@ -162,9 +162,10 @@ class Config:
     batch_seed: int | None = _training(
         None, "seed of the batches, where it is to differ from --seed", stackable=True
     )
-    monitor: Monitor = _training(
+    monitor: Monitor | str = _training(
         "val_score",
-        "what the best parameters are chosen by: accuracy, or R² of numbers; the loss; or another measure",
+        "what the best parameters are chosen by: accuracy, or R² of numbers; the loss; another measure; or "
+        "the name of a scorer of scikit-learn, such as f1_macro",
     )
     patience: int | None = _training(
         None,

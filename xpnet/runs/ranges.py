@@ -7,6 +7,7 @@ from typing import Any
 from xpnet.datasets import Reading, has_validation
 from xpnet.errors import InputError
 from xpnet.runs.names import flag
+from xpnet.training import monitors
 from xpnet.values import DEVIATION, NOT_NEGATIVE, POSITIVE, WIDTH, Range, below_one, between
 
 __all__ = ["check", "check_fraction"]
@@ -56,6 +57,7 @@ def check(config: Any) -> None:
         if name in weighed:
             raise InputError(f"--class-weight gives {name} twice: drop one")
         weighed.add(name)
+    monitors.check_name(config.monitor)
     _check_together(config)
 
 

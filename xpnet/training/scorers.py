@@ -1,0 +1,212 @@
+"""Scorers of scikit-learn, and functions like them, of what a network predicts of its validation rows.
+
+A scorer asks an estimator what it predicts of rows, and measures that. The estimator is a stand-in here that
+says what the network does. scikit-learn is imported only where a scorer is used.
+"""
+
+import importlib.util
+import inspect
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.errors import InputError
+from xpnet.nn import losses
+from xpnet.text import one_line
+from xpnet.typing import Task
+from xpnet.values import shown
+
+__all__ = ["Scorer", "names", "scorer_of"]
+
+_QUIET = threading.Lock()
+"""Held while warnings are off, which is for all threads: networks of a sweep may be trained in several."""
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of scikit-learn's scorers; none where it is not installed."""
+    if importlib.util.find_spec("sklearn") is None:
+        return ()
+    from sklearn.metrics import get_scorer_names
+
+    return tuple(get_scorer_names())
+
+
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """What measures validation rows, as a function of the scores of a network: more is better.
+
+    Attributes
+    ----------
+    of
+        ``of(estimator, X, y)`` returns a number; also with ``sample_weight`` where there are weights.
+    name
+        What messages call it.
+    task
+        What is predicted.
+    labels
+        The classes as ``of`` knows them.
+    X
+        The validation rows as ``of`` is given them; None for their numbers.
+    """
+
+    of: Callable[..., Any]
+    name: str
+    task: Task
+    labels: NDArray[Any] | None = None
+    X: Any = field(default=None, repr=False)
+
+    def __call__(
+        self, y: NDArray[Any], scores: NDArray[Any], weight: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
+        """Return what each network is worth ``(*nets,)``; NaN of one whose scores are not finite.
+
+        Parameters
+        ----------
+        y
+            Classes ``(rows,)``, or 0 and 1 for the second of two ``(rows, 1)``; 0 and 1 for each of several
+            labels, or numbers, ``(rows, outputs)``.
+        scores
+            Of the network ``(*nets, rows, outputs)``; of numbers these themselves.
+        weight
+            Of the rows; None for all the same.
+
+        Raises
+        ------
+        InputError
+            It fails on these rows, returns no number, or takes no weights where there are some.
+        """
+        scores = np.asarray(scores, np.float64)
+        each = scores.reshape(-1, *scores.shape[-2:])
+        found = [self._of_one(y, one, weight) if np.isfinite(one).all() else np.nan for one in each]
+        return np.reshape(np.array(found, np.float64), scores.shape[:-2])
+
+    def check(self, y: NDArray[Any], weight: NDArray[np.float64] | None, outputs: int) -> None:
+        """Refuse what fails even where all is predicted right; parameters and errors as for a call."""
+        if self.task == "regression":
+            self(y, np.asarray(y, np.float64).reshape(len(y), -1), weight)
+        elif y.ndim == 1:
+            self(y, 20.0 * (y[:, None] == np.arange(outputs)), weight)
+        else:
+            self(y, 20.0 * (2.0 * (y > 0) - 1.0), weight)
+
+    def _of_one(self, y: NDArray[Any], scores: NDArray[Any], weight: NDArray[np.float64] | None) -> float:
+        labels = np.arange(max(2, scores.shape[1])) if self.labels is None else self.labels
+        if self.task == "classification":
+            y = labels[(y if y.ndim == 1 else y[:, 0]).astype(np.int64)]
+        elif self.task == "multilabel":
+            y = (y > 0).astype(np.int64)
+        elif y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        X = np.arange(len(y))[:, None] if self.X is None else self.X
+        weights = {} if weight is None else {"sample_weight": weight}
+        if weights and not _takes_weights(self.of):
+            raise InputError(
+                f"monitor {self.name} takes no sample_weight, and rows or classes have weights: leave them "
+                "out, or use another, such as val_score"
+            )
+        try:
+            with _QUIET, warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what is undefined in an early epoch
+                found = self.of(_stand_in(self.task, labels, scores), X, y, **weights)
+            return float(found)
+        except Exception as error:  # whatever a user's function raises
+            raise InputError(
+                f"monitor {self.name} cannot measure the validation rows of this {self.task} "
+                f"({type(error).__name__}: {one_line(error):.200}): use another, such as val_score"
+            ) from error
+
+
+def scorer_of(
+    monitor: Any, task: Task, labels: Sequence[Any] | NDArray[Any] | None = None, X: Any = None
+) -> Scorer:
+    """Return the scorer of a name, or of a function.
+
+    Parameters
+    ----------
+    monitor
+        Name of one of scikit-learn's; or ``monitor(estimator, X, y)``, as scikit-learn's ``scoring=`` takes.
+    task
+        What is predicted.
+    labels
+        The classes as a function is to know them. A name knows them by their numbers: the second of two is
+        what it looks for, whatever it is called.
+    X
+        Validation rows, for a function.
+
+    Raises
+    ------
+    InputError
+        scikit-learn is not installed, or the scorer is for another task.
+    """
+    if callable(monitor):
+        name = getattr(monitor, "__name__", None) or shown(monitor)
+        scorer = Scorer(monitor, name, task, None if labels is None else np.asarray(labels), X)
+    else:
+        if not names():
+            raise InputError(
+                f'monitor {monitor} is a scorer of scikit-learn: run `pip install "xpnet[sklearn]"`, or use '
+                "val_score"
+            )
+        from sklearn.metrics import get_scorer
+
+        scorer = Scorer(get_scorer(monitor), monitor, task)
+    room = getattr(getattr(scorer.of, "_score_func", None), "__module__", "")
+    is_of_numbers = room.startswith("sklearn.metrics._regression")
+    if room.startswith("sklearn.metrics.") and is_of_numbers != (task == "regression"):
+        raise InputError(f"monitor {scorer.name} is not for {task}: use another, such as val_score")
+    return scorer
+
+
+def _takes_weights(scorer: Callable[..., Any]) -> bool:
+    """Whether a scorer, or what it measures by, has a parameter ``sample_weight``."""
+    try:
+        given = inspect.signature(getattr(scorer, "_score_func", scorer)).parameters.values()
+    except (TypeError, ValueError):  # of no signature that Python knows
+        return True
+    return any(of.name == "sample_weight" or of.kind is inspect.Parameter.VAR_KEYWORD for of in given)
+
+
+def _stand_in(task: Task, labels: NDArray[Any], scores: NDArray[Any]) -> Any:
+    """Return an estimator that has predicted these scores, whatever rows it is asked of."""
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+
+    class Numbers(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+        def __sklearn_is_fitted__(self) -> bool:
+            return True
+
+        def predict(self, _X: Any) -> NDArray[Any]:
+            return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    class Classes(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+        classes_ = np.identity(scores.shape[1], np.int64) if task == "multilabel" else labels
+
+        def __sklearn_is_fitted__(self) -> bool:
+            return True
+
+        def predict(self, _X: Any) -> NDArray[Any]:
+            if task == "multilabel":
+                return (scores > 0).astype(np.int64)
+            chosen = scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(np.int64)
+            return np.asarray(labels[chosen])
+
+        def predict_proba(self, _X: Any) -> NDArray[Any]:
+            if task == "classification" and scores.shape[1] > 1:
+                return np.asarray(losses.OUTPUTS["softmax"](np, scores))
+            P = losses.OUTPUTS["logistic"](np, scores)
+            return np.asarray(P if task == "multilabel" else np.concatenate([1 - P, P], axis=1))
+
+        def predict_log_proba(self, X: Any) -> NDArray[Any]:
+            with np.errstate(divide="ignore"):
+                return np.asarray(np.log(self.predict_proba(X)))
+
+        def decision_function(self, _X: Any) -> NDArray[Any]:
+            if task == "multilabel" or scores.shape[1] > 2:
+                return scores
+            return scores[:, 0] if scores.shape[1] == 1 else scores[:, 1] - scores[:, 0]
+
+    return Numbers() if task == "regression" else Classes()
