@@ -36,25 +36,28 @@ class Kind(NamedTuple):
     item
         ``bool``, ``int``, ``float`` or ``str``.
     choices
-        The only values there are, if there are any.
+        The only values there are, if there are any; where the kind ``is_open`` those that are best known.
     is_tuple
         Whether it is a tuple of such values.
     is_optional
         Whether it may be None.
+    is_open
+        Whether there are other values than the choices, which their owner checks.
     """
 
     item: type
     choices: tuple[Any, ...] = ()
     is_tuple: bool = False
     is_optional: bool = False
+    is_open: bool = False
 
     @classmethod
     def of(cls, hint: Any) -> "Kind":
         """Read an annotation."""
         origin, args = get_origin(hint), get_args(hint)
         if origin in (Union, types.UnionType):
-            (inner,) = (arg for arg in args if arg is not types.NoneType)
-            return cls.of(inner)._replace(is_optional=True)
+            first, *others = (arg for arg in args if arg is not types.NoneType)
+            return cls.of(first)._replace(is_optional=types.NoneType in args, is_open=others == [str])
         if origin is tuple:
             return cls.of(args[0])._replace(is_tuple=True)
         if origin is Literal:
@@ -132,7 +135,7 @@ class Kind(NamedTuple):
             value = str.__str__(value)  # of an enum its text
         elif self.item is not bool or not isinstance(value, bool):
             raise TypeError
-        if self.choices and value not in self.choices:
+        if self.choices and not self.is_open and value not in self.choices:
             raise TypeError
         return value
 

@@ -191,7 +191,7 @@ def test_weights_of_classes(capsys):
         ("classes", "--sampling everything", ["--sampling must be one of", "'all'"]),
         (
             "classes",
-            "--monitor auc",
+            "--monitor accuracies",
             ["--monitor must be one of 'val_score', 'val_loss', 'val_accuracy'"],
         ),
         ("classes", "--monitor val_rmse", ["--monitor val_rmse is not for classification: use val_score"]),
@@ -200,6 +200,14 @@ def test_weights_of_classes(capsys):
             "--monitor val_roc_auc",
             ["not for regression: use val_score, val_loss, val_r2, val_rmse"],
         ),
+        (
+            "classes",
+            "--monitor f1_samples",
+            ["f1_samples cannot measure the validation rows", "such as val_score"],
+        ),
+        ("numbers", "--monitor f1_macro", ["f1_macro is not for regression"]),
+        ("classes", "--monitor f1_macr", ["did you mean 'f1_macro'?"]),
+        ("classes", "--scoring f1_macro", ["'--scoring': did you mean --monitor?"]),
         ("alike", "--monitor val_roc_auc", ["--monitor val_roc_auc compares rows", "use val_loss"]),
     ],
 )

@@ -10,7 +10,9 @@ pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
 import scipy.sparse
 from estimators import assert_same_network, classes, fitted, numbers
+from sklearn.base import clone
 from sklearn.decomposition import PCA
+from sklearn.metrics import accuracy_score, f1_score, get_scorer, make_scorer
 from sklearn.preprocessing import StandardScaler
 
 from xpnet import InputError, MLPClassifier, MLPRegressor, get_device
@@ -115,7 +117,7 @@ def test_preprocessing_is_fitted_on_the_rows_of_training_alone():
     X, y = classes("multiclass")
     ours = fitted(model(preprocess="mean", early_stopping=True, validation_fraction=0.5), X, y)
     assert not np.allclose(ours._fitted["mean"], X.mean(axis=0))
-    given = fitted(model(preprocess="mean"), X[:60], y[:60], X_val=X[60:] + 100, y_val=y[60:])
+    given = fitted(model(preprocess="mean"), X[:60], y[:60], X_val=X[60:] + 5, y_val=y[60:])
     np.testing.assert_allclose(given._fitted["mean"], X[:60].mean(axis=0), atol=1e-12)
 
 
@@ -292,3 +294,76 @@ def test_patience_goes_by_what_is_monitored(classes):
     P = ours.predict_proba(X[:40])
     kept = metrics.roc_auc_score(y[:40], P[:, 1] if classes == 2 else P, multi_class="ovr")
     assert kept == pytest.approx(max(areas))
+
+
+# Scorers of scikit-learn as what is monitored
+
+
+def recorded(monitor, X, y, **how):
+    """Fit; return what the scorer says of the estimator after each epoch, and the fitted estimator."""
+    values = []
+    how = {"max_iter": 25, "n_iter_no_change": np.inf, "learning_rate_init": 0.03, "random_state": 0} | how
+    scorer = get_scorer(monitor) if isinstance(monitor, str) else monitor
+    look = lambda model: values.append(scorer(model, X[60:], y[60:]))  # noqa: E731
+    make = MLPRegressor if y.dtype.kind == "f" else MLPClassifier
+    model = make(8, monitor=monitor, callbacks=look, **how)
+    return values, model.fit(X[:60], y[:60], X_val=X[60:], y_val=y[60:])
+
+
+@pytest.mark.parametrize(
+    ("kind", "monitor"),
+    [
+        ("binary", "average_precision"),
+        ("multiclass", "f1_macro"),
+        ("multilabel", "f1_micro"),
+        ("names", make_scorer(f1_score, pos_label="b")),
+        ("numbers", "neg_median_absolute_error"),
+        ("numbers", lambda model, X, y: -np.abs(model.predict(X) - y).max()),
+    ],
+)
+def test_the_best_epoch_by_a_scorer(kind, monitor):
+    X, y = numbers() if kind == "numbers" else classes("binary" if kind == "names" else kind)
+    y = np.array(["b", "g"])[y] if kind == "names" else y
+    values, model = recorded(monitor, X, y)
+    scorer = get_scorer(monitor) if isinstance(monitor, str) else monitor
+    assert scorer(model, X[60:], y[60:]) == pytest.approx(max(values))
+    clone(model)
+
+
+def test_a_scorer_is_weighted_as_classes_are():
+    X, y = classes("multiclass")
+    seen = []
+
+    def scorer(model, X, y, sample_weight):
+        seen.append(sample_weight / sample_weight.max())
+        return accuracy_score(y, model.predict(X), sample_weight=sample_weight)
+
+    how = {"max_iter": 2, "n_iter_no_change": np.inf, "class_weight": {0: 4.0}}
+    model = MLPClassifier(8, monitor=scorer, **how).fit(X[:60], y[:60], X_val=X[60:], y_val=y[60:])
+    np.testing.assert_allclose(seen[-1], np.where(y[60:] == 0, 1.0, 0.25))
+    assert model.best_validation_score_ == pytest.approx(max(model.validation_scores_))
+    with pytest.raises(InputError, match="takes no sample_weight"):
+        model.set_params(monitor=lambda _model, _X, _y: 1.0).fit(X, y, X_val=X, y_val=y)
+
+
+def test_what_is_no_monitor():
+    X, y = classes("multiclass")
+    for monitor, text in {
+        "f1_macr": "monitor must be one of .* did you mean 'f1_macro'",
+        "f1": "monitor f1 cannot measure the validation rows of this classification .ValueError",
+        "neg_max_error": "neg_max_error is not for classification",
+    }.items():
+        with pytest.raises(InputError, match=text):
+            MLPClassifier(monitor=monitor, early_stopping=True).fit(X, y)
+    with pytest.raises(InputError, match=r"monitor must be one of .* not 5"):
+        MLPClassifier(monitor=5).fit(X, y)
+
+
+def test_validation_rows_of_another_scale():
+    X, y = classes("multiclass")
+    scaled = StandardScaler().fit_transform(1000 * X + 5)
+    with pytest.warns(UserWarning, match="on another scale than the training rows in 6 of 6 features: scale"):
+        fitted(MLPClassifier(4, max_iter=1), scaled, y, X_val=1000 * X + 5, y_val=y)
+    with pytest.warns(UserWarning, match="on another scale .* transform_input"):
+        fitted(MLPRegressor(4, max_iter=1), scaled, y / 1.0, X_val=1000 * X + 5, y_val=y / 1.0)
+    fitted(MLPClassifier(4, max_iter=1), scaled[:60], y[:60], X_val=scaled[60:], y_val=y[60:])

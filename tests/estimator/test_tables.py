@@ -343,3 +343,14 @@ def test_rows_and_targets_of_libraries_that_need_a_step_before(kind):
     polars = pytest.importorskip("polars")
     lazy = polars.DataFrame({"a": ROWS[:, 0]}).lazy()
     assert one_line(quick(kind).fit, lazy, y).endswith("only a query for it: give its collect()")
+
+
+def test_weights_of_classes_that_a_fold_lacks():
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    y = np.where(X[:, 0] > 0, "a", "b")
+    how = {"recipe": "table-fast", "epochs": 2, "random_state": 0}
+    model = TableClassifier(**how, settings={"class_weight": {"a": 1, "b": 2, "rare": 30}}).fit(X, y)
+    same = TableClassifier(**how, settings={"class_weight": {"a": 1, "b": 2}}).fit(X, y)
+    np.testing.assert_array_equal(model.predict_proba(X), same.predict_proba(X))
+    with pytest.raises(InputError, match=r"class_weight has 'c': 2.0; give a number"):
+        TableClassifier(**how, settings={"class_weight": {"c": 2}}).fit(X, y)

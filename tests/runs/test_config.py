@@ -175,8 +175,8 @@ def test_what_is_none_of_the_choices(name, kind):
         (
             {"monitor": "val_scor"},
             (
-                f"--monitor must be one of {MONITORS}, or the name of a scorer of scikit-learn, "
-                "not 'val_scor'; did you mean 'val_score'?"
+                f"--monitor must be one of {MONITORS}, or a scorer of scikit-learn by its name, not "
+                "'val_scor'; did you mean 'val_score'?"
             ),
         ),
         (

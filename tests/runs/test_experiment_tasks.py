@@ -176,6 +176,19 @@ def test_weights_of_classes_are_weights_of_their_rows():
     assert not np.array_equal(plain.model.params["W1"], named.model.params["W1"])
 
 
+def test_validation_is_weighted_by_class_while_training_and_not_at_the_end():
+    data = blobs()
+    found = run(dataclasses.replace(ADAM, class_weight={"1": 4, "2": 0.5}), data, DEVICE)
+    right = found.model.predict(data.X_val) == data.y_val
+    weight = np.array([1.0, 4.0, 0.5])[data.y_val]
+    assert found.summary["val_accuracy"] == pytest.approx(right.mean())
+    last = found.history.rows[-1].val_score
+    assert last == pytest.approx(np.average(right, weights=weight), rel=1e-6)
+    best = found.best.predict(data.X_val) == data.y_val
+    scores = [row.val_score for row in found.history.rows]
+    assert np.average(best, weights=weight) == pytest.approx(max(scores), rel=1e-6)
+
+
 def test_a_class_of_weight_nothing_is_not_learnt():
     data = blobs()
     found = run(dataclasses.replace(ADAM, class_weight={"1": 0.0}), data, DEVICE)

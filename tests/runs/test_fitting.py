@@ -12,7 +12,7 @@ import pytest
 from fits import PLAIN
 from sweeps import DEVICE, blobs, numbers
 
-from xpnet import datasets, load, search, sweep
+from xpnet import datasets, sweep
 from xpnet.commands import sweep as sweep_command
 from xpnet.commands import train
 from xpnet.datasets import from_arrays
@@ -21,8 +21,10 @@ from xpnet.runs import experiment
 from xpnet.runs import fit as fitting
 from xpnet.runs.config import Config
 from xpnet.runs.fit import fit
+from xpnet.runs.load import load
 from xpnet.runs.model_file import load_model
 from xpnet.runs.run import Run
+from xpnet.sweep.search import search
 
 BLOBS = blobs()
 ARRAYS = {"X_val": BLOBS.X_val, "y_val": BLOBS.y_val}
@@ -693,3 +695,34 @@ def test_what_cannot_be_resumed():
     assert "is of a run with other data" in refused(blobs(seed=1), resume="other")
     assert "is of a run with other settings (seed)" in refused(BLOBS, resume="other", seed=9)
     same(fit(BLOBS, resume="other"), fit(BLOBS, **FAST))
+
+
+@pytest.mark.parametrize("frame", [False, True])
+def test_validation_rows_of_another_scale(frame):
+    X, y = np.random.default_rng(0).normal(size=(80, 2)), np.arange(80) % 2
+
+    def rows(of):
+        return {"a": of[:, 0], "b": of[:, 1]} if frame else of
+
+    with pytest.warns(UserWarning, match="in 2 of 2 features: scale X_val as X was scaled"):
+        fit(rows(X[:40]), y[:40], X_val=rows(1000 * X[40:]), y_val=y[40:], **FAST)
+    fit(rows(X[:40]), y[:40], X_val=rows(X[40:]), y_val=y[40:], **FAST)
+
+
+def test_a_scorer_of_scikit_learn_at_every_door(tmp_path):
+    """What a run and a sweep are given by its name, and `config.json` holds."""
+    metrics = pytest.importorskip("sklearn.metrics")
+    how = {"monitor": "f1_macro", "hidden": 4, "iterations": 30, "batch_size": 10, "recipe": "none"}
+    seen = fit(BLOBS, **how, patience=50, out=str(tmp_path / "a"))
+    assert load(tmp_path / "a").config.monitor == "f1_macro"
+    assert Config.of(tmp_path / "a" / "config.json").monitor == "f1_macro"
+    X, y = BLOBS.X_val, BLOBS.y_val
+    kept = metrics.f1_score(y, seen.model.predict(X), average="macro")
+    best = metrics.f1_score(y, seen.best.predict(X), average="macro")
+    assert best == kept
+    found = search(BLOBS, grid={"reg": [0.0, 0.1]}, **how, patience=50)
+    assert len(found.rows) == 2
+    with pytest.raises(InputError, match="'scoring': did you mean monitor"):
+        fit(BLOBS, scoring="f1_macro")
+    with pytest.raises(InputError, match="neg_max_error is not for classification"):
+        search(BLOBS, grid={"reg": [0.0, 0.1]}, **how | {"monitor": "neg_max_error"})

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xpnet import exporters
 from xpnet.data import transforms
+from xpnet.data.likeness import other_scale
 from xpnet.device import get_device, one_blas_thread, small_products
 from xpnet.errors import InputError
 from xpnet.estimator import inputs, settings
@@ -24,6 +25,7 @@ from xpnet.nn.mlp import MLP
 from xpnet.runs.run import file_to_write
 from xpnet.training import monitors
 from xpnet.training.model import Model
+from xpnet.training.scorers import scorer_of
 from xpnet.typing import Task
 
 __all__ = ["Estimator"]
@@ -153,8 +155,9 @@ class Estimator(Fitting):
         dtype = str((self.dtype or X.dtype) if fresh else self.coefs_[0].dtype)
         settings.check_precision(parameters, dtype)
         target = self._encode(y, fresh, classes)
-        monitor = settings.monitor_of(parameters, getattr(self, "classes_", None))
-        monitors.check(monitor, self._task()[0], called="monitor")
+        monitor = settings.monitor_of(parameters)
+        if monitors.ours(monitor):
+            monitors.check(monitor, self._task()[0], called="monitor")
         rows = Rows(X, target, inputs.row_weights(sample_weight, X.shape[0]))
         if self._weights(rows, rows) is not None and self.mixup:  # refused before anything is done
             raise InputError(
@@ -168,6 +171,8 @@ class Estimator(Fitting):
             kept_dtype = dtype if self.preprocess == "none" else None
             X_val, y_val = inputs.checked(self, *given, dtype=kept_dtype, reset=False, **self._of_targets())
             validation = Rows(X_val, self._encode(y_val, False), None)
+            if note := other_scale(X, X_val):
+                warnings.warn(f'{note}; a pipeline does with transform_input=["X_val"]', stacklevel=3)
         how = settings.preprocessing_of(parameters)
         if how.kind != "none" and any(hasattr(part.X, "toarray") for part in (rows, validation) if part):
             raise InputError(f"preprocess={how.kind!r} takes dense rows: give X.toarray(), or use 'none'")
@@ -192,15 +197,18 @@ class Estimator(Fitting):
                 )
             if validation is not None:
                 monitors.check(
-                    monitor, self._task()[0], validation.target, validation.weight, called="monitor"
+                    self._watched(validation),
+                    self._task()[0],
+                    validation.target,
+                    validation.weight,
+                    called="monitor",
+                    outputs=self.n_outputs_,
                 )
             with one_blas_thread(device.is_host and small_products(size, mlp.sizes)):
                 if fresh and how.kind != "none":
                     self._how = transforms.suited(how, rows.X, dtype)
                     self._fitted = transforms.fit(self._how, rows.X, device, dtype)
-                self._train(
-                    device, mlp, rows, size, validation, None if validation is None else monitor, incremental
-                )
+                self._train(device, mlp, rows, size, validation, incremental)
         except BaseException:
             if fresh and not self.n_iter_:  # weights that nothing was learnt by
                 self._drop()
@@ -291,6 +299,13 @@ class Estimator(Fitting):
             np.arange(rows), test_size=fraction, random_state=self._random_state, stratify=strata
         )
         return order, kept
+
+    def _watched(self, validation: Rows) -> Any:
+        monitor = settings.monitor_of(self.get_params(deep=False))
+        if monitors.ours(monitor):
+            return monitor
+        task, names = self._task()
+        return scorer_of(monitor, task, names if task == "classification" else None, validation.X)
 
     # After training
 

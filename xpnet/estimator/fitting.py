@@ -29,7 +29,6 @@ from xpnet.training.interrupt import StopSignals
 from xpnet.training.loop import Fit, fit
 from xpnet.training.out_of_scale import OutOfScale
 from xpnet.training.scale import Scale
-from xpnet.training.scorers import Scoring
 from xpnet.training.step import initial_state
 from xpnet.typing import Params, State
 
@@ -81,6 +80,10 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     def _loss(self) -> str:
         """Return the name in `xpnet.nn.losses` of what is minimised."""
 
+    @abstractmethod
+    def _watched(self, validation: Rows) -> Any:
+        """Return what is monitored of validation rows, as `xpnet.training.regime.Regime` has it."""
+
     def _begin(self, mlp: MLP, dtype: str) -> None:
         """Draw the first weights, and begin what goes on from call to call.
 
@@ -122,7 +125,6 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         rows: Rows,
         batch_size: int,
         validation: Rows | None,
-        monitor: str | Scoring | None,
         incremental: bool,
     ) -> None:
         """Train on rows, and set the fitted attributes."""
@@ -134,17 +136,16 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         per_epoch = batches_per_epoch(count, batch_size, "all")
         epochs = 1 if incremental else int(self.max_iter)
         hyper = settings.hyper_of(parameters, unit_of(rows.weight))
-        regime = settings.regime_of(parameters, epochs * per_epoch, batch_size, self._loss(), monitor)
+        watched = None if validation is None else self._watched(validation)
+        regime = settings.regime_of(parameters, epochs * per_epoch, batch_size, self._loss(), watched)
         if not incremental:
             self._memory, self._updates = {}, 0
-        watched = None
-        if self.early_stopping and monitor is not None:
-            watched = monitor if isinstance(monitor, str) else monitor.name
+        monitor = settings.monitor_of(parameters) if validation is not None and self.early_stopping else None
         goes_on = hasattr(self, "_pace")  # not dropped when this network was begun
         if not (goes_on and incremental):
             self._pace = Pace(settings.pace_of(parameters), self.learning_rate_init, self.power_t)
-            settled = Settled(self.tol, self.n_iter_no_change, watched, self._pace)
-            if goes_on and self._settled.monitor == watched:  # as scikit-learn's, which a warm start keeps
+            settled = Settled(self.tol, self.n_iter_no_change, monitor, self._pace)
+            if goes_on and self._settled.monitor == monitor:  # as scikit-learn's, which a warm start keeps
                 settled.best, settled.idle = self._settled.best, self._settled.idle
             self._settled = settled
             self._noise: dict[str, Any] = {}

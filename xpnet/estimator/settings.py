@@ -13,8 +13,7 @@ from xpnet.errors import InputError
 from xpnet.nn.mlp import Activation, Init, Norm
 from xpnet.nn.solvers import SOLVERS
 from xpnet.training import monitors
-from xpnet.training.regime import Hyper, Regime
-from xpnet.training.scorers import Scoring
+from xpnet.training.regime import Hyper, Monitor, Regime
 from xpnet.values import (
     BELOW_ONE,
     COUNT,
@@ -101,8 +100,11 @@ def check(parameters: dict[str, Any]) -> None:
     for (item, allowed), names in _RANGES.items():
         for name in names:
             _check_value(name, parameters[name], Kind(item), allowed)
+    monitor = monitor_of(parameters)
+    if not callable(monitor):  # a scorer, as scikit-learn's scoring= takes
+        _check_value("monitor", monitor, Kind.of(Monitor | str))
+        monitors.check_name(monitor, "monitor")
     hidden_sizes(parameters["hidden_layer_sizes"])
-    monitor_of(parameters)
     preprocessing_of(parameters)
     if parameters["solver"] == "lbfgs":
         _check_lbfgs(parameters)
@@ -212,8 +214,8 @@ def draws(parameters: dict[str, Any]) -> bool:
     return any(parameters[name] for name in ("dropout", "input_dropout", "mixup"))
 
 
-def monitor_of(parameters: dict[str, Any], labels: Any = None) -> str | Scoring:
-    """Return what the best epoch is chosen by.
+def monitor_of(parameters: dict[str, Any]) -> Any:
+    """Return what the best epoch is chosen by: a name, or a scorer.
 
     By default it is scikit-learn's, the score; where classes have weights, which scikit-learn's have not, the
     loss: a score that hangs on a few rows of great weight rises by chance.
@@ -221,7 +223,7 @@ def monitor_of(parameters: dict[str, Any], labels: Any = None) -> str | Scoring:
     monitor = parameters["monitor"]
     if monitor is None:
         return "val_score" if parameters.get("class_weight") is None else "val_loss"
-    return monitors.find(monitor, "monitor", labels)
+    return monitor
 
 
 def preprocessing_of(parameters: dict[str, Any]) -> Preprocessing:
@@ -229,10 +231,11 @@ def preprocessing_of(parameters: dict[str, Any]) -> Preprocessing:
     return Preprocessing(parameters["preprocess"], parameters["components"])
 
 
-def regime_of(
-    parameters: dict[str, Any], num_steps: int, batch_size: int, loss: str, monitor: str | Scoring | None
-) -> Regime:
-    """Return how the network is trained: on every row once an epoch, with scikit-learn's penalty."""
+def regime_of(parameters: dict[str, Any], num_steps: int, batch_size: int, loss: str, monitor: Any) -> Regime:
+    """Return how the network is trained: on every row once an epoch, with scikit-learn's penalty.
+
+    What is monitored is said apart: a scorer has to know the rows, too. None where there are none.
+    """
     schedule = parameters["learning_rate"]
     return Regime(
         num_steps,

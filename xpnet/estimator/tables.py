@@ -120,7 +120,7 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             y_val=y_val,
             sample_weight=inputs.row_weights(sample_weight, len(y)),
             recipe=self.recipe,
-            **settings | {"seed": seed, "task": self._task()} | dict(self.settings or {}),
+            **settings | {"seed": seed, "task": self._task()} | _of_these(dict(self.settings or {}), y),
         )
         self.run_: Run = replace(run, model=_with_gaps(run.model))
         return self
@@ -294,6 +294,16 @@ def _with_gaps(model: Model) -> Model:
     if known is None or (columns is not None and columns.is_named):
         return model
     return replace(model, row_range=replace(known, gaps=np.ones_like(known.gaps)))
+
+
+def _of_these(settings: dict[str, Any], y: NDArray[Any]) -> dict[str, Any]:
+    """Return settings without the weights of classes that these targets lack, if others occur: of a fold."""
+    weights = settings.get("class_weight")
+    if isinstance(weights, Mapping):
+        known = {str(label) for label in np.unique(y).tolist()}
+        kept = {name: weight for name, weight in weights.items() if str(name) in known}
+        settings["class_weight"] = kept or weights
+    return settings
 
 
 @contextmanager

@@ -55,8 +55,9 @@ class Graph:
         if self.opset < 18:  # where the axes are no input yet
             return self.node("ReduceMean", x, axes=[axis], keepdims=keepdims)
         axes = self.constant(name, [axis])
-        kept: dict[str, Any] = {} if keepdims else {"keepdims": 0}
-        return self.node("ReduceMean", x, axes, **kept)
+        if keepdims:
+            return self.node("ReduceMean", x, axes)
+        return self.node("ReduceMean", x, axes, keepdims=0)
 
     def gelu(self, x: str) -> str:
         """Add the GELU, by the approximation with tanh."""

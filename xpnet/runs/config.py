@@ -31,8 +31,7 @@ from xpnet.runs.settings import (
     settings_in,
 )
 from xpnet.text import call
-from xpnet.training import monitors
-from xpnet.training.regime import Regime
+from xpnet.training.regime import Monitor, Regime
 from xpnet.typing import Task
 
 __all__ = ["LOSSES_OF", "Config"]
@@ -180,11 +179,10 @@ class Config:
     batch_seed: int | None = _training(
         None, "seed of the batches, where it is to differ from --seed", stackable=True
     )
-    monitor: str = _training(
+    monitor: Monitor | str = _training(
         "val_score",
-        "what the best parameters are chosen by: val_score, the accuracy, or R² of numbers; val_loss; "
-        "val_balanced_accuracy, val_log_loss, val_roc_auc; val_rmse, val_mae; or any scorer of scikit-learn, "
-        "f1_macro say",
+        "what the best parameters are chosen by: accuracy, or R² of numbers; the loss; another measure; or "
+        "the name of a scorer of scikit-learn, such as f1_macro",
     )
     patience: int | None = _training(
         None,
@@ -382,12 +380,11 @@ class Config:
             A batch is larger than the data.
         """
         num_steps = self.num_steps(num_rows)
-        same = {f.name for f in fields(Regime)} & {f.name for f in fields(self)} - {"loss", "monitor"}
+        same = {f.name for f in fields(Regime)} & {f.name for f in fields(self)} - {"loss"}
         return Regime(
             num_steps=num_steps,
             warmup_steps=round(self.warmup * num_steps),
             loss=self.loss_of(task),
-            monitor=monitors.find(self.monitor),
             restores_best=self.patience is not None,
             **{name: getattr(self, name) for name in same},
         )

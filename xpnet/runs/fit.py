@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from xpnet import datasets, recipes
 from xpnet.columns.tabular import as_array, is_frame
+from xpnet.data.likeness import other_scale
 from xpnet.datasets import Dataset
 from xpnet.datasets.arrays import assemble
 from xpnet.datasets.reading import OF_COLUMNS, refuse_unused
@@ -204,8 +205,12 @@ def what_is_given(
     if y is not None:
         given = labelled(given, name, warnings.warn)
     if is_table:
-        return config, from_frame(given.pop("X"), given, name, reading, warnings.warn)
-    return config, assemble(given, name, reading)
+        data = from_frame(given.pop("X"), given, name, reading, warnings.warn)
+    else:
+        data = assemble(given, name, reading)
+    if arrays["X_val"] is not None and (note := other_scale(data.X_train, data.X_val)):
+        warnings.warn(note, stacklevel=3)
+    return config, data
 
 
 def carry_out(

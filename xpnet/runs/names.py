@@ -17,7 +17,7 @@ _OURS = {
     "iterations": ("max_steps", "n_steps", "num_iters", "num_steps", "steps"),
     "learning_rate": ("eta", "learning_rate_init", "lr"),
     "loss": ("criterion", "objective"),
-    "monitor": ("metric", "metrics"),
+    "monitor": ("metric", "metrics", "scorer", "scoring"),
     "norm": ("batch_norm", "batchnorm", "layer_norm", "normalization"),
     "out": ("log_dir", "logdir", "output", "output_dir"),
     "patience": ("early_stopping", "n_iter_no_change"),

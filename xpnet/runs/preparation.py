@@ -108,7 +108,7 @@ def check(config: Config, data: Dataset) -> None:
     config.num_steps(len(data.X_train))
     _check_targets(config, data)
     weight, weight_val = _weights(config, data)
-    monitors.check(monitors.find(config.monitor), data.task, data.y_val, weight_val)
+    monitors.check(config.monitor, data.task, data.y_val, weight_val, outputs=data.num_outputs)
     preprocessing_of(config, data).output_features(data.num_features)
     augment.check(config.augmentation, data.image_shape)
     augment.check_views(config.averaging, data.image_shape)

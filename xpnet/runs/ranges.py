@@ -47,7 +47,6 @@ def check(config: Any) -> None:
     for allowed, names in (_RANGES | {below_one(config.dtype): _BELOW_ONE}).items():
         for name in names:
             allowed.check(flag(name), getattr(config, name))
-    monitors.find(config.monitor)
     weighed = set()
     for item in config.class_weight or ():
         name, _, weight = item.rpartition("=")
@@ -58,6 +57,7 @@ def check(config: Any) -> None:
         if name in weighed:
             raise InputError(f"--class-weight gives {name} twice: drop one")
         weighed.add(name)
+    monitors.check_name(config.monitor)
     _check_together(config)
 
 

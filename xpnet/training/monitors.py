@@ -3,6 +3,7 @@
 Here alone is said which of them are for which task, and whether more or less is better.
 """
 
+import difflib
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -13,18 +14,28 @@ from xpnet.data.feed import Feed
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.nn import losses
+from xpnet.training import scorers
 from xpnet.training.measures import MEASURES, MEASURES_OF
 from xpnet.training.regime import Monitor, Regime
 from xpnet.training.scale import Scale
-from xpnet.training.scorers import Scoring, scoring
+from xpnet.training.scorers import Scorer
 from xpnet.typing import Task
+from xpnet.values import shown
 
-__all__ = ["MONITORS_OF", "Watch", "check", "find", "sign_of"]
+__all__ = ["MONITORS_OF", "Watch", "check", "check_name", "ours", "sign_of"]
 
 MONITORS_OF: Mapping[Task, tuple[str, ...]] = {
     task: ("val_score", "val_loss", *(f"val_{name}" for name in names)) for task, names in MEASURES_OF.items()
 }
-"""What can be monitored of each task."""
+"""What can be monitored of each task, beside the scorers of scikit-learn."""
+
+_OTHER_NAMES: Mapping[str, str] = {
+    **{name: f"val_{name}" for name in MEASURES},
+    "neg_log_loss": "val_log_loss",
+    "neg_root_mean_squared_error": "val_rmse",
+    "neg_mean_absolute_error": "val_mae",
+}
+"""Measures of ours by the names that scikit-learn has for them, or without the ``val_``."""
 
 _TASK_OF: Mapping[str, Task] = {
     "softmax": "classification",
@@ -33,65 +44,82 @@ _TASK_OF: Mapping[str, Task] = {
 }
 
 
+def ours(monitor: Any) -> str:
+    """Return what is monitored by its name in `MONITORS_OF`; an empty one for a scorer of scikit-learn."""
+    name = _OTHER_NAMES.get(monitor, monitor) if isinstance(monitor, str) else ""
+    return name if name in get_args(Monitor) else ""
+
+
+def check_name(monitor: str, called: str = "--monitor") -> None:
+    """Refuse a name that is none, of ours or of scikit-learn's scorers.
+
+    Where scikit-learn is missing, a name that is like none of ours may be one of its: a run that was trained
+    with it elsewhere can be loaded.
+
+    Raises
+    ------
+    InputError
+        Such a name.
+    """
+    if ours(monitor):
+        return
+    choices = get_args(Monitor)
+    known = scorers.names()
+    likely = (*choices, *_OTHER_NAMES, *known) if known else choices
+    close = difflib.get_close_matches(monitor.lower(), likely, n=1)
+    if monitor in known or not (close or known):
+        return
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise InputError(
+        f"{called} must be one of {', '.join(map(repr, choices))}, or a scorer of scikit-learn by its name, "
+        f"not {shown(monitor)}{hint}"
+    )
+
+
 def sign_of(monitor: str) -> int:
-    """Return 1 for what is better the higher it is, -1 for what is better the lower."""
+    """Return 1 for what is better the higher it is, -1 for what is better the lower, of one of ours."""
     if monitor == "val_score":  # whatever it is
         return 1
     return -1 if monitor == "val_loss" else MEASURES[monitor.removeprefix("val_")].sign
 
 
-def find(monitor: Any, called: str = "--monitor", labels: NDArray[Any] | None = None) -> str | Scoring:
-    """Return what a user says is to be monitored: one of our names, or a scorer of scikit-learn.
-
-    Parameters
-    ----------
-    monitor
-        One of ours; the name of a scorer of scikit-learn; or, in Python, a scorer itself.
-    called
-        What the message calls the setting.
-    labels
-        Of classes, as the scorer is to see them; None for their numbers.
-
-    Raises
-    ------
-    InputError
-        There is none of that name.
-    """
-    if isinstance(monitor, str) and monitor in get_args(Monitor):
-        return monitor
-    return scoring(monitor, get_args(Monitor), called, labels)
-
-
 def check(
-    monitor: str | Scoring,
+    monitor: Any,
     task: Task,
     y: NDArray[Any] | None = None,
     weight: NDArray[np.float64] | None = None,
     called: str = "--monitor",
+    outputs: int = 1,
 ) -> None:
     """Refuse to monitor what is not for a task, or what validation rows leave undefined in every epoch.
 
     Parameters
     ----------
     monitor, task
-        As said.
+        As said; the first may be a `Scorer`.
     y, weight
         Targets of the validation rows, and their weights; None where there are no such rows.
     called
         What the message calls it.
+    outputs
+        Classes that there are, where ``y`` has one a row.
 
     Raises
     ------
     InputError
-        It is not for the task, or the area under a ROC curve of rows that are all of one class.
+        It is not for the task, or fails on these rows: a scorer, or the area under a ROC curve where all are
+        of one class.
     """
-    if isinstance(monitor, Scoring):
-        monitor.check(task)
+    if not ours(monitor):
+        scorer = monitor if isinstance(monitor, Scorer) else scorers.scorer_of(monitor, task)
+        if y is not None:
+            scorer.check(y, weight, outputs)
         return
-    if monitor not in MONITORS_OF[task]:
+    name = ours(monitor)
+    if name not in MONITORS_OF[task]:
         names = ", ".join(MONITORS_OF[task])
         raise InputError(f"{called} {monitor} is not for {task}: use {names}")
-    if monitor == "val_roc_auc" and y is not None:
+    if name == "val_roc_auc" and y is not None:
         counted = y if weight is None else y[weight > 0]
         if not (len(counted) and np.any(counted.min(axis=0) < counted.max(axis=0))):
             what = "two classes" if task == "classification" else "a label, and rows without it"
@@ -123,29 +151,34 @@ class Watch:
     """
 
     def __init__(self, device: Device, regime: Regime, validation: Feed, target: Scale | None = None) -> None:
-        monitor = regime.monitor or "val_score"
-        self._scoring = monitor if isinstance(monitor, Scoring) else None
-        self._sign = 1 if isinstance(monitor, Scoring) else sign_of(monitor)
+        given = regime.monitor
         self._output = losses.OUTPUT_OF[regime.loss]
         task = _TASK_OF[self._output]
-        self._target = target
         self._y = device.to_host(validation.y)
         weight = None if validation.weight is None else np.asarray(device.to_host(validation.weight), float)
         self._weight: NDArray[np.float64] | None = weight
+        self._scorer: Scorer | None = None
+        self._target = target
+        self._known, self._measure = None, None
+        monitor = ours(given)
+        if not monitor:
+            self._scorer = given if isinstance(given, Scorer) else scorers.scorer_of(given, task)
+            self._y = self._y if target is None else target.undo(self._y)
+            return
+        self._sign = sign_of(monitor)
+        self._scale = 1.0 if target is None else target.scale
         check(monitor, task, self._y, weight)
         score = f"val_{MEASURES_OF[task][0]}"  # what an evaluation gives, by its own name
         known = {"val_score": "score", score: "score", "val_loss": "loss"}
         if regime.loss != "hinge":
             known["val_log_loss"] = "unpenalised"
-        self._known = None if isinstance(monitor, Scoring) else known.get(monitor)
-        self._measure = None
-        if not (self._known or isinstance(monitor, Scoring)):
-            self._measure = MEASURES[monitor.removeprefix("val_")].of
+        self._known = known.get(monitor)
+        self._measure = None if self._known else MEASURES[monitor.removeprefix("val_")].of
 
     @property
     def takes_scores(self) -> bool:
         """Whether it takes the scores of the validation rows, beside what every evaluation gives."""
-        return self._known is None
+        return self._measure is not None or self._scorer is not None
 
     def value(
         self,
@@ -163,23 +196,18 @@ class Watch:
         scores
             Those of the validation rows ``(*nets, rows, outputs)``, on the host, where it `takes_scores`.
         """
-        if self._known is not None or scores is None:
+        if self._scorer is not None:
+            given = np.asarray(scores, np.float64)
+            if self._output in losses.NUMBERS:
+                given = losses.OUTPUTS[self._output](np, given)
+                given = given if self._target is None else self._target.undo(given)
+            return np.where(np.isfinite(loss), self._scorer(self._y, given, self._weight), np.nan)
+        if self._measure is None or scores is None:
             given = {"loss": loss, "unpenalised": unpenalised, "score": score}[self._known or "score"]
             return self._sign * np.asarray(given, np.float64)
         y, P = self._y, losses.OUTPUTS[self._output](np, scores)
-        if _TASK_OF[self._output] == "regression":
-            P = np.asarray(P, np.float64)
-            if self._target is not None:
-                y, P = self._target.undo(y), self._target.undo(P)
-        found = self._scored(y, P) if self._measure is None else self._measure(y, P, self._weight)
+        if self._output in losses.NUMBERS:
+            y, P = y * self._scale, np.asarray(P, np.float64) * self._scale
+        found = self._measure(y, P, self._weight)
         # Of a network that has overflowed whatever was compared means nothing.
         return np.where(np.isfinite(loss), self._sign * found, np.nan)
-
-    def _scored(self, y: NDArray[Any], P: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the scorer's value of each network ``(*nets,)``."""
-        task = _TASK_OF[self._output]
-        if task == "multilabel" and y.shape[1] == 1:  # one output of two classes
-            task, y, P = "classification", y[:, 0].astype(np.int64), np.concatenate([1 - P, P], axis=-1)
-        assert self._scoring is not None  # there is no measure
-        found = [self._scoring.of(task, y, of_net, self._weight) for of_net in P.reshape(-1, *P.shape[-2:])]
-        return np.reshape(found, P.shape[:-2])

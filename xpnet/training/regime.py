@@ -1,7 +1,7 @@
 """How networks are trained: what all of a stack have in common, and what may differ between them."""
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 from xpnet.data.batches import Sampling
 from xpnet.device import Device
 from xpnet.training import schedules
-from xpnet.training.scorers import Scoring
 from xpnet.typing import State
 
 __all__ = ["Hyper", "Known", "Monitor", "Regime"]
@@ -96,7 +95,8 @@ class Regime:
     mixup
         Both parameters of the beta distribution of each batch's share (`xpnet.data.feed.mix`); 0 for none.
     monitor
-        What the best state is chosen by: one of `Monitor`, or a scorer; None keeps none.
+        What the best state is chosen by: a `Monitor`, the name of a scorer of scikit-learn, or a
+        `xpnet.training.scorers.Scorer`; None keeps none.
     min_delta
         By how much ``monitor`` has to change to be better.
     restores_best
@@ -124,7 +124,7 @@ class Regime:
     warmup_steps: int = 0
     loss: str = "cross-entropy"
     mixup: float = 0.0
-    monitor: str | Scoring | None = None
+    monitor: Any = None
     min_delta: float = 0.0
     restores_best: bool = False
     reg_per_row: bool = False

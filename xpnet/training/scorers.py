@@ -1,158 +1,212 @@
-"""scikit-learn's scorers, of what networks predict of validation rows: any can choose the best epoch."""
+"""Scorers of scikit-learn, and functions like them, of what a network predicts of its validation rows.
 
-import difflib
+A scorer asks an estimator what it predicts of rows, and measures that. The estimator is a stand-in here that
+says what the network does. scikit-learn is imported only where a scorer is used.
+"""
+
+import importlib.util
+import inspect
+import threading
 import warnings
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.errors import InputError
+from xpnet.nn import losses
 from xpnet.text import one_line
 from xpnet.typing import Task
 from xpnet.values import shown
 
-__all__ = ["Scoring", "scoring"]
+__all__ = ["Scorer", "names", "scorer_of"]
 
-_OF_CLASSES = ("_classification", "_ranking")  # modules of scikit-learn's measures
-_OF_NUMBERS = ("_regression",)
+_QUIET = threading.Lock()
+"""Held while warnings are off, which is for all threads: networks of a sweep may be trained in several."""
 
 
-@dataclass(frozen=True)
-class Scoring:
-    """A scorer, called with what is predicted instead of what predicts.
+def names() -> tuple[str, ...]:
+    """Return the names of scikit-learn's scorers; none where it is not installed."""
+    if importlib.util.find_spec("sklearn") is None:
+        return ()
+    from sklearn.metrics import get_scorer_names
+
+    return tuple(get_scorer_names())
+
+
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """What measures validation rows, as a function of the scores of a network: more is better.
 
     Attributes
     ----------
+    of
+        ``of(estimator, X, y)`` returns a number; also with ``sample_weight`` where there are weights.
     name
-        What a message calls it.
-    scorer
-        Called as scikit-learn has it: ``scorer(estimator, X, y)``, and ``sample_weight`` where rows have one.
+        What messages call it.
+    task
+        What is predicted.
     labels
-        Of classes, ``(classes,)``; None for their numbers.
+        The classes as ``of`` knows them.
+    X
+        The validation rows as ``of`` is given them; None for their numbers.
     """
 
+    of: Callable[..., Any]
     name: str
-    scorer: Callable[..., Any]
+    task: Task
     labels: NDArray[Any] | None = None
+    X: Any = field(default=None, repr=False)
 
-    def check(self, task: Task) -> None:
-        """Refuse a measure of scikit-learn's that is for another task.
-
-        Raises
-        ------
-        InputError
-            It is: the mean error of class numbers would be a number, too.
-        """
-        module = getattr(getattr(self.scorer, "_score_func", None), "__module__", "").rpartition(".")[2]
-        if module in (_OF_CLASSES if task == "regression" else _OF_NUMBERS):
-            raise InputError(f"{self.name} is not for {task}: use val_score, or a scorer for {task}")
-
-    def of(self, task: Task, y: NDArray[Any], P: NDArray[Any], weight: NDArray[np.float64] | None) -> float:
-        """Return the score of one network, more of which is better.
+    def __call__(
+        self, y: NDArray[Any], scores: NDArray[Any], weight: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
+        """Return what each network is worth ``(*nets,)``; NaN of one whose scores are not finite.
 
         Parameters
         ----------
-        task
-            What is predicted.
         y
-            Class numbers ``(rows,)``; 0 or 1 ``(rows, labels)``; or numbers ``(rows, outputs)``.
-        P
-            The probability of each class or label, or the predicted numbers ``(rows, outputs)``.
+            Classes ``(rows,)``, or 0 and 1 for the second of two ``(rows, 1)``; 0 and 1 for each of several
+            labels, or numbers, ``(rows, outputs)``.
+        scores
+            Of the network ``(*nets, rows, outputs)``; of numbers these themselves.
         weight
-            ``(rows,)``, or None.
+            Of the rows; None for all the same.
 
         Raises
         ------
         InputError
-            The scorer takes no weights where there are some, or fails on these rows.
+            It fails on these rows, returns no number, or takes no weights where there are some.
         """
-        if not np.isfinite(P).all():  # of a network that has overflowed
-            return float("nan")
-        if task == "classification":
-            labels = np.arange(P.shape[1]) if self.labels is None else self.labels
-            truth, said = labels[y], labels[P.argmax(axis=1)]
-        elif task == "multilabel":
-            # Of two labels scikit-learn would take two classes, of which it looks at the second.
-            labels = np.arange(max(3, P.shape[1]))
-            truth, said = (y > 0).astype(np.int64), (P > 0.5).astype(np.int64)
+        scores = np.asarray(scores, np.float64)
+        each = scores.reshape(-1, *scores.shape[-2:])
+        found = [self._of_one(y, one, weight) if np.isfinite(one).all() else np.nan for one in each]
+        return np.reshape(np.array(found, np.float64), scores.shape[:-2])
+
+    def check(self, y: NDArray[Any], weight: NDArray[np.float64] | None, outputs: int) -> None:
+        """Refuse what fails even where all is predicted right; parameters and errors as for a call."""
+        if self.task == "regression":
+            self(y, np.asarray(y, np.float64).reshape(len(y), -1), weight)
+        elif y.ndim == 1:
+            self(y, 20.0 * (y[:, None] == np.arange(outputs)), weight)
         else:
-            labels, (truth, said) = None, (a[:, 0] if a.shape[1] == 1 else a for a in (y, P))
-        weighted = {} if weight is None else {"sample_weight": weight}
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of what is undefined, which is no news while training
-                found = self.scorer(_stand_in(labels, said, P), np.zeros((len(y), 1)), truth, **weighted)
-            return float(found)
-        except Exception as error:  # whatever a measure of any maker raises
-            fix = "it may take no weights: leave them out, or use another" if weighted else "use another"
+            self(y, 20.0 * (2.0 * (y > 0) - 1.0), weight)
+
+    def _of_one(self, y: NDArray[Any], scores: NDArray[Any], weight: NDArray[np.float64] | None) -> float:
+        labels = np.arange(max(2, scores.shape[1])) if self.labels is None else self.labels
+        if self.task == "classification":
+            y = labels[(y if y.ndim == 1 else y[:, 0]).astype(np.int64)]
+        elif self.task == "multilabel":
+            y = (y > 0).astype(np.int64)
+        elif y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        X = np.arange(len(y))[:, None] if self.X is None else self.X
+        weights = {} if weight is None else {"sample_weight": weight}
+        if weights and not _takes_weights(self.of):
             raise InputError(
-                f"{self.name} fails on the validation rows ({one_line(error):.200}): {fix}"
+                f"monitor {self.name} takes no sample_weight, and rows or classes have weights: leave them "
+                "out, or use another, such as val_score"
+            )
+        try:
+            with _QUIET, warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what is undefined in an early epoch
+                found = self.of(_stand_in(self.task, labels, scores), X, y, **weights)
+            return float(found)
+        except Exception as error:  # whatever a user's function raises
+            raise InputError(
+                f"monitor {self.name} cannot measure the validation rows of this {self.task} "
+                f"({type(error).__name__}: {one_line(error):.200}): use another, such as val_score"
             ) from error
 
 
-def scoring(monitor: Any, known: Collection[str], called: str, labels: NDArray[Any] | None = None) -> Scoring:
-    """Return the scorer of a name, or a scorer itself, to be called with predictions.
+def scorer_of(
+    monitor: Any, task: Task, labels: Sequence[Any] | NDArray[Any] | None = None, X: Any = None
+) -> Scorer:
+    """Return the scorer of a name, or of a function.
 
     Parameters
     ----------
     monitor
-        A name that scikit-learn knows, or what it calls a scorer.
-    known
-        Other names that there are, for the message.
-    called
-        What the message calls the setting.
+        Name of one of scikit-learn's; or ``monitor(estimator, X, y)``, as scikit-learn's ``scoring=`` takes.
+    task
+        What is predicted.
     labels
-        Of classes, which a scorer itself is to see; those of scikit-learn's names see class numbers.
+        The classes as a function is to know them. A name knows them by their numbers: the second of two is
+        what it looks for, whatever it is called.
+    X
+        Validation rows, for a function.
 
     Raises
     ------
     InputError
-        There is no such name, or scikit-learn is not installed.
+        scikit-learn is not installed, or the scorer is for another task.
     """
     if callable(monitor):
-        name = getattr(monitor, "__name__", None) or str(monitor)
-        return Scoring(f"{called}={' '.join(name.split()):.60}", monitor, labels)
-    names, lacks = list(known), ""
-    if isinstance(monitor, str):
-        try:
-            from sklearn.metrics import get_scorer, get_scorer_names
-        except ImportError:
-            lacks = '; for scorers of scikit-learn: pip install "xpnet[sklearn]"'
-        else:
-            names += get_scorer_names()
-            if monitor in names:
-                # Of numbers all of them know which of two classes is meant: 1.
-                return Scoring(f"{called} {monitor}", get_scorer(monitor))
-    close = difflib.get_close_matches(str(monitor).lower(), names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else lacks
-    raise InputError(
-        f"{called} must be one of {', '.join(map(repr, known))}, or the name of a scorer of scikit-learn, "
-        f"not {shown(monitor)}{hint}"
-    )
+        name = getattr(monitor, "__name__", None) or shown(monitor)
+        scorer = Scorer(monitor, name, task, None if labels is None else np.asarray(labels), X)
+    else:
+        if not names():
+            raise InputError(
+                f'monitor {monitor} is a scorer of scikit-learn: run `pip install "xpnet[sklearn]"`, or use '
+                "val_score"
+            )
+        from sklearn.metrics import get_scorer
+
+        scorer = Scorer(get_scorer(monitor), monitor, task)
+    room = getattr(getattr(scorer.of, "_score_func", None), "__module__", "")
+    is_of_numbers = room.startswith("sklearn.metrics._regression")
+    if room.startswith("sklearn.metrics.") and is_of_numbers != (task == "regression"):
+        raise InputError(f"monitor {scorer.name} is not for {task}: use another, such as val_score")
+    return scorer
 
 
-def _stand_in(labels: NDArray[Any] | None, said: NDArray[Any], P: NDArray[Any]) -> Any:
-    """Return a fitted estimator that says what is given, whatever it is asked."""
+def _takes_weights(scorer: Callable[..., Any]) -> bool:
+    """Whether a scorer, or what it measures by, has a parameter ``sample_weight``."""
+    try:
+        given = inspect.signature(getattr(scorer, "_score_func", scorer)).parameters.values()
+    except (TypeError, ValueError):  # of no signature that Python knows
+        return True
+    return any(of.name == "sample_weight" or of.kind is inspect.Parameter.VAR_KEYWORD for of in given)
+
+
+def _stand_in(task: Task, labels: NDArray[Any], scores: NDArray[Any]) -> Any:
+    """Return an estimator that has predicted these scores, whatever rows it is asked of."""
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
-    if labels is None:
-
-        class Regressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-            def predict(self, _X: Any) -> NDArray[Any]:
-                return said
-
-        return Regressor()
-
-    class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-        classes_ = labels
+    class Numbers(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+        def __sklearn_is_fitted__(self) -> bool:
+            return True
 
         def predict(self, _X: Any) -> NDArray[Any]:
-            return said
+            return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    class Classes(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+        classes_ = np.identity(scores.shape[1], np.int64) if task == "multilabel" else labels
+
+        def __sklearn_is_fitted__(self) -> bool:
+            return True
+
+        def predict(self, _X: Any) -> NDArray[Any]:
+            if task == "multilabel":
+                return (scores > 0).astype(np.int64)
+            chosen = scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(np.int64)
+            return np.asarray(labels[chosen])
 
         def predict_proba(self, _X: Any) -> NDArray[Any]:
-            return P
+            if task == "classification" and scores.shape[1] > 1:
+                return np.asarray(losses.OUTPUTS["softmax"](np, scores))
+            P = losses.OUTPUTS["logistic"](np, scores)
+            return np.asarray(P if task == "multilabel" else np.concatenate([1 - P, P], axis=1))
 
-    return Classifier()
+        def predict_log_proba(self, X: Any) -> NDArray[Any]:
+            with np.errstate(divide="ignore"):
+                return np.asarray(np.log(self.predict_proba(X)))
+
+        def decision_function(self, _X: Any) -> NDArray[Any]:
+            if task == "multilabel" or scores.shape[1] > 2:
+                return scores
+            return scores[:, 0] if scores.shape[1] == 1 else scores[:, 1] - scores[:, 0]
+
+    return Numbers() if task == "regression" else Classes()
