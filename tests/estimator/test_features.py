@@ -367,3 +367,72 @@ def test_validation_rows_of_another_scale():
     with pytest.warns(UserWarning, match="on another scale .* transform_input"):
         fitted(MLPRegressor(4, max_iter=1), scaled, y / 1.0, X_val=1000 * X + 5, y_val=y / 1.0)
     fitted(MLPClassifier(4, max_iter=1), scaled[:60], y[:60], X_val=scaled[60:], y_val=y[60:])
+
+
+# Targets in units of their own
+
+
+def rows_in_euros(outputs=2):
+    X, y = numbers(outputs)
+    return X, 3e5 + 1e5 * y
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("ensemble", [1, 2])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_standardised_target_is_that_of_a_scaler(outputs, ensemble, early_stopping):
+    """Of weighted rows, and of those that are trained on alone where some are set aside."""
+    X, y = rows_in_euros(outputs)
+    weight = np.linspace(0.5, 1.5, 90)
+    how = HOW | {"ensemble": ensemble, "early_stopping": early_stopping, "monitor": "val_mae"}
+    ours = fitted(MLPRegressor(**how, standardize_target=True), X, y, weight)
+    scale = ours._target
+    plain = fitted(MLPRegressor(**how), X, (y - scale.mean.squeeze()) / scale.scale.squeeze(), weight)
+    if early_stopping:
+        assert not np.allclose(scale.mean, np.average(y, axis=0, weights=weight), rtol=1e-9)
+    else:
+        np.testing.assert_allclose(scale.mean, np.average(y, axis=0, weights=weight))
+    assert_same_network(ours, plain, atol=1e-9)
+    expected = plain.predict(X) * scale.scale.squeeze() + scale.mean.squeeze()
+    np.testing.assert_allclose(ours.predict(X), expected, rtol=1e-9)
+    assert ours.predict(X).dtype == np.float64
+
+
+def test_a_standardised_target_keeps_the_units_of_the_first_call():
+    X, y = rows_in_euros(1)
+    how = HOW | {"standardize_target": True, "shuffle": False, "batch_size": 45}
+    parts = MLPRegressor(**how)
+    for part in (slice(0, 45), slice(45, 90)):
+        parts.partial_fit(X[part], y[part])
+    np.testing.assert_allclose(parts._target.mean, y[:45].mean())
+    again = fitted(MLPRegressor(**how, warm_start=True), X[:45], y[:45])
+    fitted(again, X, y)
+    np.testing.assert_allclose(again._target.mean, y[:45].mean())
+    assert np.abs(again.predict(X) - y).mean() < 2 * y.std()
+    fitted(again.set_params(warm_start=False, standardize_target=False), X, y / 1e5)
+    assert again._target is None
+    copied = pickle.loads(pickle.dumps(parts))
+    np.testing.assert_array_equal(copied.predict(X), parts.predict(X))
+
+
+def test_a_float32_target_keeps_a_deviation_that_is_small_beside_its_mean():
+    X, y = numbers()
+    X, y = X.astype(np.float32), 1e6 + y
+    ours = fitted(MLPRegressor(**HOW | {"max_iter": 300}, standardize_target=True), X, y)
+    assert ours.score(X, y) > 0.8
+
+
+@pytest.mark.parametrize("unit", [1e-140, 1e-28, 1e28, 1e140])
+@pytest.mark.parametrize("preprocess", ["standardize", "pca"])
+def test_preprocessing_of_features_of_any_size(preprocess, unit):
+    """In float32 as in float64, to go on and to predict."""
+    X, y = classes("binary")
+    wild = X * np.array([unit, 1, 1, 1, 1, 1]) + np.array([0, 2e9, 0, 0, 0, 0])
+    how = {"preprocess": preprocess, "dtype": "float32", "warm_start": True, "max_iter": 40}
+    ours = fitted(model(**how), wild, y)
+    assert ours.coefs_[0].dtype == np.float32
+    plain = fitted(model(**how), X, y)
+    np.testing.assert_allclose(ours.predict_proba(wild), plain.predict_proba(X), atol=0.05)
+    assert fitted(ours, wild, y).score(wild, y) >= 0.9
+    with pytest.raises(InputError, match=r"beyond 1e\+150"):
+        ours.predict(np.full((1, 6), 1e300))

@@ -318,3 +318,40 @@ def test_the_first_layer_is_that_of_the_folded_model_but_for_the_mean(how):
     np.testing.assert_allclose(first.W, folded.params["W1"])
     mean = np.zeros(12) if first.mean is None else first.mean
     np.testing.assert_allclose(first.b - np.matmul(mean, first.W), folded.params["b1"])
+
+
+# Numbers that float32 cannot hold apart
+
+
+def exact_model(kind, contrast=False):
+    X = np.random.default_rng(5).standard_normal((50, 12)) * np.resize([1e-140, 1e140, 1.0], 12)
+    X += np.resize([0, 0, 1.7e9], 12)
+    how = transforms.suited(Preprocessing(kind, contrast=contrast), X, "float32")
+    model = models.make(Preprocessing("none"))
+    fitted = transforms.fit(how, X, Device())
+    return replace(model, preprocessing=how, fitted=fitted, image_shape=None), X
+
+
+@pytest.mark.parametrize("kind", ["standardize", "pca", "zca"])
+def test_rows_that_are_prepared_in_float64(kind, reference, runtime):
+    model, X = exact_model(kind)
+    for run in (reference, runtime):
+        assert_same(model, X, *run(to_onnx.graph_of(model), X))
+
+
+def test_rows_that_are_prepared_in_float64_by_torch(tmp_path):
+    torch = pytest.importorskip("torch")
+    model, X = exact_model("pca")
+    source = pytorch.export(model, tmp_path / "a.safetensors")
+    assert "raw float64 features in" in source
+    names = {}
+    exec(source, names)
+    with torch.no_grad():
+        assert_same(model, X, names["model"](torch.from_numpy(X)).numpy())
+
+
+def test_contrast_in_float64_is_in_no_export():
+    model, _ = exact_model("standardize", contrast=True)
+    for exports in (to_onnx.graph_of, pytorch.state_of):
+        with pytest.raises(InputError, match="normalised in float64, for which exported models have no"):
+            exports(model)

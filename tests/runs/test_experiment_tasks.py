@@ -8,6 +8,7 @@ import pytest
 from sweeps import BASE, DEVICE, blobs, labels, numbers
 
 from xpnet.datasets import from_arrays
+from xpnet.errors import InputError
 from xpnet.runs import folder as run_folder
 from xpnet.runs.config import Config
 from xpnet.runs.experiment import run
@@ -73,6 +74,89 @@ def test_a_target_that_never_changes():
     found = run(ADAM, data, DEVICE)
     np.testing.assert_allclose(found.model.predict(X)[:, 0], 7.0, atol=0.5)
     assert np.isfinite(found.summary["val_r2"])
+
+
+COUNTS = numbers(2)
+COUNTS = dataclasses.replace(
+    COUNTS, y_train=np.exp(COUNTS.y_train / 2).round(), y_val=np.exp(COUNTS.y_val / 2).round()
+)
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("loss", ["absolute-error", "huber", "poisson"])
+def test_every_loss_of_numbers(tmp_path, loss, standardize):
+    """Also of an ensemble, saved and loaded, with intervals."""
+    config = dataclasses.replace(ADAM, loss=loss, standardize_target=standardize, ensemble=2)
+    found = run(config, COUNTS, DEVICE)
+    model, X, y = found.model, COUNTS.X_val, COUNTS.y_val
+    assert model.link == ("log" if loss == "poisson" else "identity")
+    assert (model.target is not None) == standardize
+    assert r_squared(y, model.predict(X)) == pytest.approx(found.summary["val_r2"], abs=1e-4)
+    assert found.summary["val_r2"] > 0.3
+    np.testing.assert_allclose(model.predict(X), model.members(X).mean(axis=0), rtol=1e-5)
+    ends = model.predict_interval(X, 0.8)
+    assert (ends[..., 0] <= model.predict(X)).all()
+    if loss == "poisson":
+        assert (model.predict(X) > 0).all()
+        assert (ends >= 0).all()
+        if standardize:
+            np.testing.assert_array_equal(model.target.mean, 0.0)
+            np.testing.assert_allclose(model.target.scale, COUNTS.y_train.mean(axis=0))
+    run_folder.write(tmp_path, found, pictures=False)
+    loaded = load_model(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    np.testing.assert_array_equal(loaded.predict_interval(X, 0.8), ends)
+
+
+def test_absolute_errors_end_at_the_median():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((400, 2)), rng.exponential(size=400)
+    data = from_arrays(X, y, X_val=X[:40], y_val=y[:40])
+    config = dataclasses.replace(ADAM, loss="absolute-error", hidden=(1,), iterations=600)
+    median, mean = np.median(y), y.mean()
+    predicted = run(config, data, DEVICE).model.predict(X).mean()
+    assert abs(predicted - median) < abs(predicted - mean)
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "said"),
+    [
+        (
+            "y_train",
+            -3.0,
+            "y_train holds -3 in row 2, and the loss poisson takes numbers from 0 up: use --loss",
+        ),
+        ("y_val", -3.0, "y_val holds -3 in row 2, and the loss poisson"),
+        ("y_train", 0.0, "y_train is 0 in all rows, .*: use --loss squared-error"),
+    ],
+)
+def test_counts_are_from_0_up(part, change, said):
+    y = getattr(COUNTS, part).copy()
+    y[2 if change else slice(None), 0] = change
+    with pytest.raises(InputError, match=said):
+        run(dataclasses.replace(ADAM, loss="poisson"), dataclasses.replace(COUNTS, **{part: y}), DEVICE)
+
+
+# Numbers to learn from, of any size
+
+
+@pytest.mark.parametrize("preprocess", ["standardize", "pca", "pca-whiten", "zca", "table"])
+def test_features_of_any_size(dtype_name, tmp_path, preprocess):
+    """Rows in units from 1e-140 to 1e140, and times: as good as the same rows in units of 1."""
+    config = dataclasses.replace(ADAM, dtype=dtype_name, preprocess=preprocess)
+    data = numbers(1)
+    unit, shift = (
+        np.resize([1e-140, 1e140, 1.0], data.num_features),
+        np.resize([0, 0, 1.7e9], data.num_features),
+    )
+    other = dataclasses.replace(data, X_train=data.X_train * unit + shift, X_val=data.X_val * unit + shift)
+    plain, found = run(config, data, DEVICE), run(config, other, DEVICE)
+    assert found.summary["val_r2"] == pytest.approx(plain.summary["val_r2"], abs=0.02)
+    run_folder.write(tmp_path, found, pictures=False)
+    loaded = load_model(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(loaded.predict(other.X_val), found.model.predict(other.X_val))
+    with pytest.raises(InputError, match=r"row 0 of X holds values beyond 1e\+150: divide"):
+        loaded.predict(np.full((1, data.num_features), 1e300))
 
 
 # Labels
