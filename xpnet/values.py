@@ -22,6 +22,7 @@ __all__ = [
     "Range",
     "below_one",
     "between",
+    "counted",
     "shown",
 ]
 
@@ -183,6 +184,18 @@ def between(least: float, most: float) -> Range:
 def below_one(dtype: str) -> Range:
     """Return the range from 0 to below 1 in a dtype: what rounds to 1 there would be divided by 0."""
     return Range(f"0 or more and below 1 in {dtype}", lambda x: x >= 0 and bool(np.dtype(dtype).type(x) < 1))
+
+
+def counted(name: str, value: Any, least: int = 1) -> int:
+    """Return a number of things as Python's integer; raise InputError if it is none, or too small."""
+    what = f"{name} must be an integer, at least {least}, not {shown(value)}"
+    try:
+        number = int(Kind(int).take(name, value))
+    except InputError as error:
+        raise InputError(what) from error
+    if number < least:
+        raise InputError(what)
+    return number
 
 
 # What lies above has no use, and libraries fail on it in ways of their own.

@@ -184,7 +184,7 @@ def test_when_all_diverge(run):
         ("--learning-rate 0.1 fast", ["--learning-rate", "'fast'"]),
         ("--learning-rate 0.1 -1", ["--learning-rate", "0 or more", "-1"]),
         ("--max-nets 0", ["--max-nets must be an integer, at least 1, not 0"]),
-        ("--random 0 --reg 0 1", ["at least 1 point"]),
+        ("--random 0 --reg 0 1", ["--random must be an integer, at least 1"]),
         ("--dataset digits cifar10", ["cifar10"]),
         ("--dataset nowhere.npz", ["there is no file nowhere.npz"]),
         ("--device cuda:x", ["unknown device 'cuda:x'"]),

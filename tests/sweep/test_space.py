@@ -174,7 +174,7 @@ def test_an_ablation_changes_one_setting_at_a_time():
         (lambda: Uniform(0, math.inf), "finite"),
         (lambda: Uniform(-1e308, 1e308), "1e+308"),
         (lambda: Choice([]), "at least one value"),
-        (lambda: random({}, 0), "at least 1 point, not 0"),
+        (lambda: random({}, 0), "must be an integer, at least 1, not 0"),
     ],
 )
 def test_what_cannot_be_drawn_from_is_an_error(make, words):

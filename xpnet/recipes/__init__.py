@@ -3,6 +3,7 @@
 May import: nothing but the ground.
 """
 
+import difflib
 from pathlib import Path
 
 from xpnet.errors import InputError
@@ -29,5 +30,7 @@ def path(name: str) -> Path:
         There is no such recipe.
     """
     if name not in names():
-        raise InputError(f"there is no recipe {name!r}: use {', '.join(names())}")
+        close = difflib.get_close_matches(str(name).lower(), names(), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise InputError(f"there is no recipe {name!r}: use {', '.join(names())}{hint}")
     return Path(__file__).with_name(f"{name}.toml")

@@ -27,6 +27,7 @@ from xpnet.runs.config import Config
 from xpnet.sweep.runner import run
 from xpnet.sweep.space import Choice, Distribution, LogUniform, Uniform, check_fixed, configs
 from xpnet.sweep.workers import load_of
+from xpnet.values import counted
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -84,8 +85,7 @@ def optimize(
         raise InputError(
             'the study has to maximize one value, the validation score: create it with direction="maximize"'
         )
-    if min(trials, stack) < 1:
-        raise InputError(f"trials and stack must be at least 1, not {trials} and {stack}")
+    trials, stack = counted("trials", trials), counted("stack", stack)
     if executor is None:
         data = data or load_of(base)  # once for all stacks
     for begin in range(0, trials, stack):

@@ -1,12 +1,12 @@
 """Run a sweep: chunks to threads or an executor, rung by rung, and the table that comes of it."""
 
+import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from xpnet.datasets import Dataset
@@ -14,6 +14,7 @@ from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.files import path_of
 from xpnet.runs.config import Config
+from xpnet.runs.names import flag
 from xpnet.runs.preparation import check, suited
 from xpnet.runs.starting import begin_with, model_of
 from xpnet.sweep.chunk import Outcome, Task, merit
@@ -24,6 +25,7 @@ from xpnet.sweep.table import as_text, cells
 from xpnet.sweep.workers import Here, There, check_executor, load_of
 from xpnet.text import html_table
 from xpnet.training.history import SCORE_OF, Row
+from xpnet.values import Kind, counted, shown
 
 __all__ = ["Sweep", "run"]
 
@@ -84,13 +86,13 @@ class Sweep:
 
 
 def run(
-    configs: Sequence[Config],
+    configs: Iterable[Config],
     data: Dataset | None = None,
     *,
     device: Device | str | None = None,
     halving: bool = False,
     max_nets: int | None = None,
-    out: Path | None = None,
+    out: str | os.PathLike[str] | None = None,
     executor: Executor | None = None,
     on_epoch: Callable[[Task, Row], None] | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
@@ -131,8 +133,17 @@ def run(
     InputError
         No settings, or such as cannot share a sweep or don't fit the data; or ``out`` holds another sweep.
     """
+    if isinstance(configs, Config | str | bytes | Mapping) or not isinstance(configs, Iterable):
+        raise InputError(f"a sweep is of a list of Configs, not of {shown(configs)}")
+    configs = list(configs)
     check_alike(configs)
     check_executor(executor)
+    halving = Kind(bool).take("halving", halving)
+    max_nets = None if max_nets is None else counted(flag("max_nets"), max_nets)
+    if not (data is None or isinstance(data, Dataset)):
+        raise InputError(f"data must be a Dataset, not {shown(data)}: xpnet.search takes all else")
+    if not (out is None or isinstance(out, str | os.PathLike)):
+        raise InputError(f"out must be the path of a folder, not {shown(out)}")
     stop = should_stop or (lambda: False)
     shipped, data = data, data or load_of(configs[0])
     start = model_of(configs[0])

@@ -4,7 +4,7 @@ import hashlib
 import json
 import signal
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -40,7 +40,7 @@ from xpnet.sweep.workers import check_executor
 from xpnet.training.history import SCORE_OF
 from xpnet.training.interrupt import StopSignals
 from xpnet.training.loop import Fit
-from xpnet.values import shown
+from xpnet.values import Kind, counted, shown
 
 __all__ = ["carry_out", "configs_of", "folder_of", "search"]
 
@@ -162,11 +162,9 @@ def configs_of(
         Values that cannot be swept over, or nothing to draw from.
     """
     for name, value in (("ablation", ablation), ("own_batches", own_batches)):
-        if not isinstance(value, bool):
-            raise InputError(f"{name} must be True or False, not {shown(value)}")
-    for name, number in (("random", random), ("random_seed", random_seed)):
-        if number is not None and (type(number) is not int or number < 0):
-            raise InputError(f"{flag(name)} must be an integer, 0 or more, not {shown(number)}")
+        Kind(bool).take(name, value)
+    random = None if random is None else counted(flag("random"), random)
+    random_seed = counted(flag("random_seed"), random_seed, 0)
     if not isinstance(values, Mapping):
         raise InputError(f"the grid must be values by the name of the setting, not {shown(values)}")
     if ablation and random is not None:
@@ -184,13 +182,16 @@ def configs_of(
 def _listed(values: Any) -> tuple[Any, ...]:
     """What a setting of a grid may become, as far as it is a list."""
     values = getattr(values, "values", values)  # of a choice
-    return tuple(values) if isinstance(values, list | tuple | np.ndarray) else (values,)
+    several = isinstance(values, list | tuple | range | set) or np.ndim(values) > 0
+    return tuple(values) if several else (values,)
 
 
 def _distribution(values: Any) -> Any:
     """What a list of values stands for in a random sweep."""
-    if not isinstance(values, list | tuple | np.ndarray):
+    is_one = isinstance(values, str | Mapping) or (isinstance(values, np.ndarray) and values.ndim == 0)
+    if is_one or not isinstance(values, Iterable):
         return values
+    values = list(values)
     if len(values) == 2 and all(isinstance(value, float) for value in values):
         low, high = sorted(values)
         return space.LogUniform(low, high) if low > 0 else space.Uniform(low, high)
@@ -250,10 +251,8 @@ def carry_out(
     for name, reason in NOT_FOR_SWEEPS.items():
         if any(getattr(config, name) for config in configs):
             raise InputError(f"{reason}: drop {flag(name)}")
-    if not isinstance(halving, bool):
-        raise InputError(f"halving must be True or False, not {shown(halving)}")
-    if max_nets is not None and (type(max_nets) is not int or max_nets < 1):
-        raise InputError(f"--max-nets must be an integer, at least 1, not {shown(max_nets)}")
+    halving = Kind(bool).take("halving", halving)
+    max_nets = None if max_nets is None else counted(flag("max_nets"), max_nets)
     if base.weights_image and not plots.available():
         raise InputError(f"--weights-image needs matplotlib: {plots.INSTALL}")
     check_executor(executor)

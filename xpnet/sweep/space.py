@@ -3,7 +3,6 @@
 import itertools
 import math
 import os
-import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -14,6 +13,7 @@ from xpnet.datasets.reading import SETTINGS as READING
 from xpnet.errors import InputError
 from xpnet.runs.config import Config
 from xpnet.runs.settings import kinds_of, refuse_unknown
+from xpnet.values import Kind, counted, shown
 
 __all__ = [
     "Choice",
@@ -59,6 +59,7 @@ class Uniform:
     high: float
 
     def __post_init__(self) -> None:
+        _take_ends(self)
         if not (self.low <= self.high and math.isfinite(self.high - self.low)):
             raise InputError(f"a uniform draw needs finite low <= high, not {self.low} and {self.high}")
 
@@ -75,6 +76,7 @@ class LogUniform:
     high: float
 
     def __post_init__(self) -> None:
+        _take_ends(self)
         if not (0 < self.low <= self.high < math.inf):
             raise InputError(f"a log-uniform draw needs 0 < low <= high, not {self.low} and {self.high}")
 
@@ -91,6 +93,8 @@ class Choice:
     values: tuple[Any, ...]
 
     def __init__(self, values: Iterable[Any]) -> None:
+        if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+            raise InputError(f"a choice is between the values of a list, not {shown(values)}")
         object.__setattr__(self, "values", tuple(values))
         if not self.values:
             raise InputError("a choice needs at least one value")
@@ -160,9 +164,8 @@ def random(space: Mapping[str, Any], n: int, seed: int = 0) -> list[Point]:
     InputError
         No point is asked for, or a setting has what is neither a distribution nor a value.
     """
-    if n < 1:
-        raise InputError(f"a random sweep needs at least 1 point, not {n}")
-    for name, given in space.items():
+    n, seed = counted("n, the number of points,", n), counted("seed", seed, 0)
+    for name, given in _named(space).items():
         if not isinstance(given, Distribution):
             check_fixed(name, given)
     rng = np.random.default_rng(seed)
@@ -190,8 +193,14 @@ def configs(points: Iterable[Point], base: Config, share_batches: bool = True) -
     InputError
         No point; an unknown setting, one that a sweep can't vary, or a value out of its range.
     """
+    if not isinstance(base, Config):
+        raise InputError(f"base must be a Config, not {shown(base)}")
+    if isinstance(points, str | bytes | Mapping) or not isinstance(points, Iterable):
+        raise InputError(f"points must be a list of them, not {shown(points)}")
     made = []
     for point in points:
+        if not isinstance(point, Mapping):
+            raise InputError(f"a point must be values by the name of the setting, not {shown(point)}")
         refuse_unknown(point, Config, " to sweep over")
         for name in point:
             if name in SAME_FOR_ALL:
@@ -215,6 +224,9 @@ def check_alike(configs: Sequence[Config]) -> None:
     """
     if not configs:
         raise InputError("a sweep needs at least one network: give the settings of one or more")
+    for config in configs:
+        if not isinstance(config, Config):
+            raise InputError(f"a sweep is of Configs, not of {shown(config)}: make them with sweep.configs")
     for name in SAME_FOR_ALL:
         first = getattr(configs[0], name)
         other = next((value for c in configs if (value := getattr(c, name)) != first), first)
@@ -234,8 +246,11 @@ def check_fixed(name: str, given: Any) -> None:
         It is a list, or an object of another kind.
     """
     if isinstance(given, list | set | range) or (isinstance(given, np.ndarray) and given.ndim):
-        shown = reprlib.repr(given.tolist() if isinstance(given, np.ndarray) else given)
-        raise InputError(f"{name} is a plain list: give Choice({shown})")
+        listed = shown(given.tolist() if isinstance(given, np.ndarray) else given)
+        raise InputError(f"{name} is a plain list: give Choice({listed})")
+    kind = kinds_of(Config).get(name)
+    if isinstance(given, tuple) and kind is not None and not kind.is_tuple:
+        raise InputError(f"{name} is {shown(given)}: give LogUniform, Uniform or Choice of that")
     if not isinstance(given, str | int | float | tuple | np.generic | np.ndarray | os.PathLike | None):
         raise InputError(
             f"{name} cannot be drawn from an object of {type(given).__name__}: "
@@ -243,10 +258,28 @@ def check_fixed(name: str, given: Any) -> None:
         )
 
 
+def _named(space: Any) -> Mapping[str, Any]:
+    """Return what is to be tried; complain if it is no mapping."""
+    if not isinstance(space, Mapping):
+        raise InputError(f"the grid must be values by the name of the setting, not {shown(space)}")
+    return space
+
+
+def _is_among(value: Any, others: Sequence[Any]) -> bool:
+    """Return whether one of others is the same value, of the same type."""
+    return any(type(value) is type(other) and repr(value) == repr(other) for other in others)
+
+
+def _take_ends(ends: "Uniform | LogUniform") -> None:
+    """Bring the ends of a range to floats."""
+    for name in ("low", "high"):
+        object.__setattr__(ends, name, Kind(float).take(f"{name}, an end of the range,", getattr(ends, name)))
+
+
 def _lists(space: Mapping[str, Any]) -> dict[str, list[Any]]:
     """The values to try of each setting, at least one."""
     lists = {}
-    for name, given in space.items():
+    for name, given in _named(space).items():
         if isinstance(given, Distribution):
             raise InputError(f"{name} is a distribution: draw from it with random, or give a list of values")
         is_single = isinstance(given, str | Mapping) or not isinstance(given, Iterable)
@@ -254,6 +287,9 @@ def _lists(space: Mapping[str, Any]) -> dict[str, list[Any]]:
         lists[name] = [given] if is_single else list(given)
         if not lists[name]:
             raise InputError(f"{name} has no value to try: give one or more")
+        for k, value in enumerate(lists[name]):
+            if _is_among(value, lists[name][:k]):
+                raise InputError(f"{name} has {shown(value)} twice: leave one out")
         kind = kinds_of(Config).get(name)
         if kind and kind.is_tuple and isinstance(given, tuple) and isinstance(given[0], int | np.integer):
             raise InputError(
