@@ -13,7 +13,7 @@ from xpnet.columns.columns import numbers, take_target
 from xpnet.columns.tabular import as_frame
 from xpnet.datasets import images, npz
 from xpnet.datasets.frames import is_table, read_table
-from xpnet.datasets.readers import load_array, shaded
+from xpnet.datasets.readers import load_array, of_file, shaded
 from xpnet.datasets.reading import Note, silent
 from xpnet.datasets.targets import as_targets, encode_targets, find_labels
 from xpnet.errors import InputError
@@ -111,12 +111,14 @@ def _of_table(model: Model, config: Config, path: Path, target: Sequence[str], n
         header = config.header if path.suffix else None
         frame = read_table(path, header, note, columns, said=target)
     labels = model.labels if model.task == "classification" else None
-    frame, y, _kept = take_target(frame, target, note, labels or model.task == "classification")
+    with of_file(path):
+        frame, y, _kept = take_target(frame, target, note, labels or model.task == "classification")
+        X = columns.matrix(frame)
     if model.task == "classification" and labels is None:
         y = class_numbers(model, y, str(path))
     else:
         y = encode_targets(y, model.task, labels, len(model.class_names), f"{path}: {target[0]}")
-    return Labelled(str(path), "all", columns.matrix(frame), y)
+    return Labelled(str(path), "all", X, y)
 
 
 def _of_splits(
