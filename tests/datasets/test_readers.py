@@ -120,6 +120,7 @@ def test_csv(tmp_path, head, count):
         ("2019,2020,2021\n9,9,9\n", None),
         ("3,7\n.1,.2\n", None),  # all whole, and no other is
         ("0\n.5\n", None),
+        (",NA\n.5,.5\n", None),
         ("0,1,2\n", None),
         ("3,7\n.1,2\n", 2),
         ("4,5\n6,9\n", 2),

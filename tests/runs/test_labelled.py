@@ -117,7 +117,9 @@ def test_other_rows_and_files(tmp_path):
     assert "there is no file" in refused(tmp_path / "missing.npz")
     (tmp_path / "a.doc").touch()
     assert "is no data set: give a table" in refused(tmp_path / "a.doc")
-    assert "--target is of a table" in refused(save(tmp_path, X=X, y=Y), target=["y"])
+    path = save(tmp_path, X=X, y=Y)
+    assert refused(path, target=["y"]) == f"{path} is no table: drop --target"
+    assert refused(path, header=False) == f"{path} is no table: drop --header"
     assert class_numbers(models.make(), np.array([[2], [0]]), "x").tolist() == [2, 0]
 
 
@@ -141,6 +143,12 @@ def test_a_table_for_a_model_of_arrays(tmp_path, name):
     np.testing.assert_array_equal(found.X, X)
     np.testing.assert_array_equal(found.y, Y)
     assert (found.split, len(notes)) == ("all", name == "new.csv")
+    if name == "new.csv":
+        assert len(measured(path, target=["12"], header=False).y) == 9
+        names = ",".join(map(str, range(2000, 2013)))
+        path.write_text(f"{names}\n{path.read_text()}")
+        assert len(measured(path, target=["2012"]).y) == 9
+        assert "has the label 2012, which is no class" in refused(path, target=["12"], header=False)
     assert "which column of" in refused(path)
     assert "'z' is no column" in refused(path, target=["z"])
     if name == "new.npy":
@@ -216,7 +224,7 @@ def test_a_file_by_its_path(trained, recwarn):
     assert not [str(w.message) for w in recwarn.list]
     with pytest.raises(InputError, match="has what it should give with it: leave out y"):
         run.evaluate(folder / "b.npz", y)
-    with pytest.raises(InputError, match="split and shades are of a file"):
+    with pytest.raises(InputError, match="split, header and shades are of a file"):
         run.evaluate(A, y, split="test")
 
 

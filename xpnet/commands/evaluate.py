@@ -63,6 +63,11 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         default=(),
         help="the column of --dataset that was predicted, or several (default: as in the run)",
     )
+    parser.add_argument(
+        "--header",
+        action=BooleanOptionalAction,
+        help="whether the first line of a CSV of --dataset has names of columns; by default found out",
+    )
     parser.add_argument("--data-dir", metavar="DIR", help="folder with the files of cifar10")
     parser.add_argument(
         "--split",
@@ -105,6 +110,7 @@ def _evaluate(given: Namespace) -> int:
         None if given.data_dir is None else os.fspath(path_of(given.data_dir)),
         given.split,
         target=tuple(given.target),
+        header=given.header,
         shades=shades_of(run.model, given, Path(given.dataset or ""), note) if given.dataset else None,
         progress=not given.quiet,
         note=note,

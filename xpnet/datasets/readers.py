@@ -21,7 +21,7 @@ from xpnet.datasets.image_folders import SUFFIXES, as_text, is_image, list_image
 from xpnet.datasets.reading import silent
 from xpnet.errors import InputError
 
-__all__ = ["Rows", "load_array", "open_rows", "shaded"]
+__all__ = ["Rows", "load_array", "of_file", "open_rows", "shaded"]
 
 KINDS = f"an .npy or .npz file, a table ({TABLES}), an image ({', '.join(SUFFIXES)}) or a folder of images"
 
@@ -115,9 +115,12 @@ def _of_table(path: Path, columns: Columns, header: bool | None, note: Callable[
     def parts(count: int) -> Iterator[NDArray[Any]]:
         for frame in read_parts(path, count, columns, header, note):
             latest[:] = [frame]
-            yield columns.matrix(frame)
+            with of_file(path):
+                X = columns.matrix(frame)
+            yield X
         if not latest:  # of which no part was without a column
-            columns.match(read_table(path, header, silent, columns, may_be_empty=True))
+            with of_file(path):
+                columns.match(read_table(path, header, silent, columns, may_be_empty=True))
 
     def where(row: int) -> str:
         return latest[0].where(row - latest[0].first_row)
@@ -127,6 +130,16 @@ def _of_table(path: Path, columns: Columns, header: bool | None, note: Callable[
         return [name_of[column.origin] for column in columns.columns]
 
     return Rows(parts, where=where, columns=names)
+
+
+@contextlib.contextmanager
+def of_file(path: Path) -> Iterator[None]:
+    """Begin what is said of columns with the file that has them."""
+    try:
+        yield
+    except InputError as error:
+        text = str(error)
+        raise error if text.startswith(str(path)) else InputError(f"{path}: {text}") from error
 
 
 def load_array(path: Path) -> NDArray[Any]:

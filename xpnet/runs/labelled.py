@@ -13,7 +13,7 @@ from xpnet.columns.columns import numbers, take_target
 from xpnet.columns.tabular import as_frame
 from xpnet.datasets import images, npz
 from xpnet.datasets.frames import is_table, read_table
-from xpnet.datasets.readers import load_array, shaded
+from xpnet.datasets.readers import load_array, of_file, shaded
 from xpnet.datasets.reading import Note, silent
 from xpnet.datasets.targets import as_targets, encode_targets, find_labels
 from xpnet.errors import InputError
@@ -54,6 +54,7 @@ def labelled_rows(
     split: str | None = None,
     *,
     target: Sequence[str] = (),
+    header: bool | None = None,
     trained_on: str | None = None,
     shades: tuple[float, float] | None = None,
     note: Note = silent,
@@ -72,6 +73,8 @@ def labelled_rows(
         ``"train"`` (X and y of an ``.npz`` file), ``"val"`` or ``"test"``, where there are several.
     target
         Columns of a table that hold what is predicted; by default those of the run.
+    header
+        Whether the first line of a text file has names; None for what was said of the run's, or to find out.
     trained_on
         The checksum of the data of the run, if it is known.
     shades
@@ -87,17 +90,20 @@ def labelled_rows(
     if is_table(path) or path.suffix.lower() == ".npy":
         if split is not None:
             raise InputError(f"{path} is a table, which is measured whole: drop --split")
-        found = _of_table(model, config, path, target, note)
+        found = _of_table(model, config, path, target, header, note)
     else:
-        if target:
-            raise InputError(f"--target is of a table, and {path} is none: drop it")
+        for name, value in {"target": target or None, "header": header}.items():
+            if value is not None:
+                raise InputError(f"{path} is no table: drop --{name}")
         found = _of_splits(model, path, split, shades, note)
     if found.split in ("all", "train") and _are_those_of(found, path, config, trained_on):
         note(f"{path} is what the network was trained on: training rows are among those that are measured")
     return found
 
 
-def _of_table(model: Model, config: Config, path: Path, target: Sequence[str], note: Note) -> Labelled:
+def _of_table(
+    model: Model, config: Config, path: Path, target: Sequence[str], header: bool | None, note: Note
+) -> Labelled:
     """Return all rows of a table that has the columns of the model."""
     columns = numbers(model.num_features) if model.columns is None else model.columns
     target = tuple(target) or config.target
@@ -108,15 +114,17 @@ def _of_table(model: Model, config: Config, path: Path, target: Sequence[str], n
             raise InputError(f"there is no file {path}: check the path of the .npy file")
         frame = as_frame(load_array(path))
     else:
-        header = config.header if path.suffix else None
+        header = config.header if header is None else header
         frame = read_table(path, header, note, columns, said=target)
     labels = model.labels if model.task == "classification" else None
-    frame, y, _kept = take_target(frame, target, note, labels or model.task == "classification")
+    with of_file(path):
+        frame, y, _kept = take_target(frame, target, note, labels or model.task == "classification")
+        X = columns.matrix(frame)
     if model.task == "classification" and labels is None:
         y = class_numbers(model, y, str(path))
     else:
         y = encode_targets(y, model.task, labels, len(model.class_names), f"{path}: {target[0]}")
-    return Labelled(str(path), "all", columns.matrix(frame), y)
+    return Labelled(str(path), "all", X, y)
 
 
 def _of_splits(

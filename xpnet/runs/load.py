@@ -175,6 +175,7 @@ class SavedRun:
         split: str | None,
         *,
         target: Sequence[str] = (),
+        header: bool | None = None,
         shades: tuple[float, float] | None = None,
         progress: bool = False,
         note: Note = silent,
@@ -190,6 +191,8 @@ class SavedRun:
             that is named is measured whole, unless it has several and one of them is asked for.
         target
             Columns of a table that hold what is predicted; by default those of the run.
+        header
+            Whether the first line of a text file that is named has names; None to find out.
         shades
             What black and white are in the rows of the model, for a folder of images.
 
@@ -208,12 +211,14 @@ class SavedRun:
                 Path(name),
                 split,
                 target=target,
+                header=header,
                 trained_on=self._trained_on(),
                 shades=shades,
                 note=note,
             )
-        if target:
-            raise InputError("--target is of a table that --dataset names: drop it")
+        for what, value in {"target": target or None, "header": header}.items():
+            if value is not None:
+                raise InputError(f"--{what} is of a table that --dataset names: drop it")
         data = self.dataset(name, data_dir, progress, note)
         split = split or ("val" if data.X_test is None else "test")
         X, y = getattr(data, f"X_{split}"), getattr(data, f"y_{split}")

@@ -138,6 +138,7 @@ class Run(Experiment):
         device: str | Device = "cpu",
         *,
         split: str | None = None,
+        header: bool | None = None,
         shades: tuple[float, float] | None = None,
     ) -> dict[str, float]:
         """Return what the network is worth on rows that it may never have seen.
@@ -152,6 +153,8 @@ class Run(Experiment):
             their names. By default it is taken from the columns of X that were the target in training.
         split
             Of a file that has several, the one to measure: ``"train"``, ``"val"`` or ``"test"``.
+        header
+            Whether the first line of a text file has names; by default found out.
         shades
             Of a folder of images, what black and white are in the rows of the model; by default what the
             range of the training rows tells.
@@ -177,13 +180,14 @@ class Run(Experiment):
                 self.config,
                 Path(X).expanduser(),
                 split,
+                header=header,
                 trained_on=self.summary.get("data"),
                 shades=shades,
                 note=partial(warnings.warn, stacklevel=4),
             )
             X, target = found.X, found.y
-        elif split is not None or shades is not None:
-            raise InputError("split and shades are of a file: give its path, or leave them out")
+        elif any(value is not None for value in (split, header, shades)):
+            raise InputError("split, header and shades are of a file: give its path, or leave them out")
         else:
             X, target = self._with_targets(X, y)
         if model.task == "regression":
