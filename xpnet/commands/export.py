@@ -42,7 +42,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         metavar="FILE",
         help=f"file to write (default: {' or '.join(FILES.values())} in the folder of the run)",
     )
-    return parser.parse_args(argv)
+    return parser.read(argv)
 
 
 def _export(given: Namespace) -> int:
