@@ -4,7 +4,7 @@ import difflib
 import math
 import reprlib
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import numpy as np
@@ -99,7 +99,7 @@ class Kind(NamedTuple):
         except TypeError:
             close: list[str] = []
             if isinstance(value, str) and self.choices:
-                close = difflib.get_close_matches(value.lower(), self.choices, n=1)
+                close = _meant(value, self.choices)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             text = f"{name} must be {self.describe()}{other}, not {shown(value)}{hint}"
             raise InputError(text) from None
@@ -201,6 +201,69 @@ def counted(name: str, value: Any, least: int = 1) -> int:
 # What lies above has no use, and libraries fail on it in ways of their own.
 WIDTH = between(1, 10**7)
 DEVIATION = Range("a finite number, 0 or more, at most 1e30", lambda x: 0 <= x <= 1e30)
+
+
+_OTHER_WORDS = {
+    "acc": ("val_accuracy",),
+    "accuracy": ("val_accuracy",),
+    "auc": ("val_roc_auc",),
+    "batchnorm": ("batch",),
+    "bce": ("logistic", "cross-entropy"),
+    "bcewithlogits": ("logistic",),
+    "binarycrossentropy": ("logistic", "cross-entropy"),
+    "bn": ("batch",),
+    "categoricalcrossentropy": ("cross-entropy",),
+    "ce": ("cross-entropy",),
+    "center": ("mean",),
+    "cosineannealing": ("cosine",),
+    "double": ("float64",),
+    "expdecay": ("exponential",),
+    "fixed": ("constant",),
+    "fp16": ("bf16",),
+    "gd": ("sgd",),
+    "heinit": ("he",),
+    "kaiming": ("he",),
+    "l1": ("absolute-error",),
+    "l1loss": ("absolute-error",),
+    "l2": ("squared-error",),
+    "layernorm": ("layer",),
+    "linear": ("identity",),
+    "ln": ("layer",),
+    "logloss": ("val_log_loss", "cross-entropy"),
+    "mae": ("absolute-error", "val_mae"),
+    "meanabsoluteerror": ("absolute-error", "val_mae"),
+    "meansquarederror": ("squared-error", "val_rmse"),
+    "mse": ("squared-error", "val_rmse"),
+    "mseloss": ("squared-error",),
+    "multistep": ("step",),
+    "nll": ("cross-entropy",),
+    "onecyclelr": ("one-cycle",),
+    "r2": ("val_r2",),
+    "rmse": ("val_rmse",),
+    "rocauc": ("val_roc_auc",),
+    "sigmoid": ("logistic",),
+    "single": ("float32",),
+    "smoothl1": ("huber",),
+    "softmax": ("cross-entropy",),
+    "sparsecategoricalcrossentropy": ("cross-entropy",),
+    "standard": ("standardize",),
+    "standardscaler": ("standardize",),
+    "steplr": ("step",),
+    "swish": ("silu",),
+    "whiten": ("pca-whiten",),
+    "xavier": ("glorot",),
+    "zscore": ("standardize",),
+}
+"""What other tools call a choice, without what joins its words."""
+
+
+def _meant(value: str, choices: Sequence[Any]) -> list[str]:
+    """Return the choice that a text may stand for, if there is one."""
+    plain = value.lower().translate(str.maketrans("", "", " -_"))
+    alike = {str(choice).translate(str.maketrans("", "", " -_")): str(choice) for choice in choices}
+    named = [alike[plain]] if plain in alike else []
+    named += [word for word in _OTHER_WORDS.get(plain, ()) if word in choices]
+    return named[:1] or difflib.get_close_matches(value.lower(), list(map(str, choices)), n=1)
 
 
 def _plain(value: Any) -> Any:

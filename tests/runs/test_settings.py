@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xpnet.commands.sweep import SweepConfig
 from xpnet.errors import InputError
+from xpnet.runs import names
+from xpnet.runs.config import Config
 from xpnet.runs.settings import (
     Kind,
     default_of,
@@ -159,3 +162,89 @@ def test_what_a_layer_may_be(tmp_path):
     for layer in (7, None, ["size"]):
         with pytest.raises(InputError, match="in a dict, a Config or a file"):
             settings_in(layer, Settings)
+
+
+# By the names of other tools
+
+
+@pytest.mark.parametrize(
+    ("word", "ours"),
+    [
+        ("--lr", "--learning-rate"),
+        ("--learning_rate", "--learning-rate"),
+        ("--Batch-Size", "--batch-size"),
+        ("--optimizer=adam", "--solver"),
+        ("--metric", "--monitor"),
+        ("--epoch", "--epochs"),
+        ("--batchsize", "--batch-size"),
+        ("--wd", "--weight-decay"),
+        ("--data", "--dataset"),
+        ("--val-fraction", "--validation-fraction"),
+        ("--test-size", "--validation-fraction"),
+        ("--early-stopping-rounds", "--patience"),
+        ("--max_grad_norm", "--clip-norm"),
+        ("--hidden-dim", "--hidden"),
+        ("--n-estimators", "--ensemble"),
+        ("--resume-from-checkpoint", "--resume"),
+        ("--pretrained", "--init-from"),
+        ("--overwrite", "--force"),
+        ("--no-cuda", "--device"),
+        ("--lr-decay", "--learning-rate-decay"),
+        ("--label-column", "--target"),
+        ("--imgsz", "--size"),
+        ("--time-limit", "--max-time"),
+    ],
+)
+def test_what_other_tools_call_a_setting(word, ours):
+    """As a flag, and as a keyword."""
+    flags = [names.flag(name) for name in kinds_of(Config)]
+    assert names.did_you_mean(word, flags) == f": did you mean {ours}?"
+    keyword, name = (text.partition("=")[0].strip("-").replace("-", "_") for text in (word, ours))
+    if keyword != name:
+        with pytest.raises(InputError, match=f"did you mean {name}\\?$"):
+            Config(**{keyword: 1})
+
+
+def test_no_other_name_is_one_of_ours_and_all_lead_somewhere():
+    ours = {*kinds_of(SweepConfig), "recipe"}
+    of_other_commands = {"input", "output", "probabilities", "format", "split"}
+    assert names._OURS.keys() <= ours | of_other_commands
+    for name, words in names._OURS.items():
+        others = words.split()
+        assert sorted(set(others)) == sorted(others), name
+        if name in ours:
+            assert not set(others) & ours - {"random_seed", "scheduler"}, name
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "meant"),
+    [
+        ("solver", "Adam", "adam"),
+        ("solver", "AdamW", "adamw"),
+        ("solver", "gd", "sgd"),
+        ("schedule", "Cosine", "cosine"),
+        ("schedule", "one_cycle", "one-cycle"),
+        ("schedule", "OneCycleLR", "one-cycle"),
+        ("loss", "mse", "squared-error"),
+        ("loss", "MSELoss", "squared-error"),
+        ("loss", "cross_entropy", "cross-entropy"),
+        ("loss", "nll", "cross-entropy"),
+        ("activation", "ReLU", "relu"),
+        ("activation", "swish", "silu"),
+        ("activation", "leaky_relu", "leaky-relu"),
+        ("monitor", "accuracy", "val_accuracy"),
+        ("monitor", "rmse", "val_rmse"),
+        ("preprocess", "standard", "standardize"),
+        ("preprocess", "PCA", "pca"),
+        ("norm", "batchnorm", "batch"),
+        ("init", "xavier", "glorot"),
+        ("backend", "pytorch", "torch"),
+        ("dtype", "double", "float64"),
+        ("precision", "FP16", "bf16"),
+        ("task", "Regression", "regression"),
+    ],
+)
+def test_what_other_tools_call_a_value(setting, value, meant):
+    with pytest.raises(InputError) as caught:
+        Config(**{setting: value})
+    assert str(caught.value).endswith(f"not {value!r}; did you mean {meant!r}?")

@@ -45,7 +45,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "--opset", metavar="N", type=int, help="version of ONNX's operators, 13 or more (default: 20)"
     )
-    return parser.parse_args(argv)
+    return parser.read(argv)
 
 
 def _export(given: Namespace) -> int:

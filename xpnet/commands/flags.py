@@ -48,6 +48,17 @@ class Parser(argparse.ArgumentParser):
             **options,
         )
 
+    def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
+        """Return what arguments say, those of the process by default; hint at what an unknown flag means."""
+        words = sys.argv[1:] if argv is None else argv
+        known = {name for action in self._actions for name in action.option_strings}
+        for word in words:
+            if word == "--":
+                break
+            if word.startswith("--") and word.partition("=")[0] not in known:
+                self.error(f"unknown argument {word!r}{did_you_mean(word, known)}")
+        return self.parse_args(words)
+
     def error(self, message: str) -> NoReturn:
         """Raise `InputError` with the message."""
         raise InputError(f"{message} (see {self.prog} --help)")

@@ -89,7 +89,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "--quiet", action=BooleanOptionalAction, help="print nothing but errors and that JSON"
     )
-    return parser.parse_args(argv)
+    return parser.read(argv)
 
 
 def _predict(given: Namespace) -> int:

@@ -24,7 +24,7 @@ def _print(argv: Sequence[str] | None) -> int:
         "xpnet recipe deep > mine.toml",
     )
     parser.add_argument("name", nargs="?", help=f"one of {', '.join(recipes.names())}; else all are listed")
-    name = parser.parse_args(argv).name
+    name = parser.read(argv).name
     if name is None:
         print("\n".join(recipes.names()))
     else:

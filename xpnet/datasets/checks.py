@@ -146,7 +146,7 @@ def _check_finite(
     name: str,
     X: NDArray[Any],
     gaps: bool = False,
-    fix: str = "drop such rows or replace the values, for example with np.nan_to_num",
+    fix: str = "drop such rows or replace the values",
 ) -> None:
     row = first_row_not_finite(X, gaps)
     if row is not None:

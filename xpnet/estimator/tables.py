@@ -22,6 +22,7 @@ from sklearn.utils.validation import (
 )
 
 from xpnet.columns.tabular import as_array, as_frame, is_frame, shorten
+from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
 from xpnet.runs.fit import fit
@@ -111,6 +112,9 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         columns = {name: getattr(self, name) for name in ("categorical", "numeric", "ignore")}
         given |= {name: tuple(of) if isinstance(of, Sequence) and of else of for name, of in columns.items()}
         settings = given | {"device": self.device, "backend": self.backend, "quiet": not self.verbose}
+        if isinstance(self.device, Device):  # which says it all
+            names = ("device", "backend", "precision", "compile")
+            settings |= dict(zip(names, self.device.options, strict=True))
         with _in_one_line("give a number"):
             seed = int(check_random_state(self.random_state).randint(2**31))
         run = fit(

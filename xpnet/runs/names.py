@@ -6,31 +6,145 @@ from collections.abc import Collection
 __all__ = ["did_you_mean", "flag"]
 
 _OURS = {
-    "activation": ("act", "hidden_activation", "nonlinearity"),
-    "batch_size": ("batch", "batchsize", "bs", "minibatch_size"),
-    "data_dir": ("data_path", "root"),
-    "dataset": ("data",),
-    "device": ("accelerator", "gpu"),
-    "dropout": ("drop", "dropout_rate"),
-    "epochs": ("epoch", "max_epochs", "max_iter", "n_epochs", "num_epochs"),
-    "hidden": ("hidden_layer_sizes", "hidden_size", "hidden_sizes", "layers", "units"),
-    "iterations": ("max_steps", "n_steps", "num_iters", "num_steps", "steps"),
-    "learning_rate": ("eta", "learning_rate_init", "lr"),
-    "loss": ("criterion", "objective"),
-    "monitor": ("metric", "metrics", "scorer", "scoring"),
-    "norm": ("batch_norm", "batchnorm", "layer_norm", "normalization"),
-    "out": ("log_dir", "logdir", "output", "output_dir"),
-    "patience": ("early_stopping", "n_iter_no_change"),
-    "preprocess": ("preprocessing", "scaler"),
-    "quiet": ("silent", "verbose"),
-    "reg": ("alpha", "l2", "l2_reg"),
-    "schedule": ("lr_schedule", "lr_scheduler", "scheduler"),
-    "seed": ("random_seed", "random_state"),
-    "solver": ("opt", "optim", "optimiser", "optimizer"),
-    "weight_decay": ("decay", "wd"),
+    "activation": "act activation_fn activation_function hidden_activation nonlinearity",
+    "averaging": "test_time_augmentation tta",
+    "batch_seed": "data_seed shuffle_seed",
+    "batch_size": (
+        "b batch batchsize bs mini_batch_size minibatch_size per_device_train_batch_size train_batch_size"
+    ),
+    "beta2": "adam_beta2 beta_2 rho",
+    "categorical": (
+        "cat_cols cat_features categorical_feature categorical_features categories discrete_features"
+    ),
+    "checkpoint_every": (
+        "checkpoint_freq checkpoint_interval every_n_epochs save_every save_freq save_interval "
+        "save_period save_steps"
+    ),
+    "class_weight": "class_weights pos_weight scale_pos_weight weights",
+    "clip_norm": (
+        "clip clip_grad clip_grad_norm clipnorm global_clipnorm grad_clip gradient_clip_val "
+        "gradient_clipping max_grad_norm"
+    ),
+    "components": "n_components num_components pca_components",
+    "compile": "jit jit_compile torch_compile",
+    "data_dir": "data_path data_root datadir root root_dir",
+    "dataset": (
+        "csv data data_file data_set file input input_file train train_csv train_data train_file "
+        "training_data x"
+    ),
+    "device": "accelerator cuda devices gpu gpu_id gpus use_cuda",
+    "dropout": "drop drop_rate dropout_p dropout_prob dropout_rate p_dropout",
+    "dtype": "data_type float_type",
+    "ema": "ema_decay ema_momentum model_ema polyak use_ema",
+    "ensemble": "bagging ensemble_size n_ensemble n_estimators n_models num_models",
+    "epochs": (
+        "e epoch max_epoch max_epochs max_iter n_epoch n_epochs nb_epoch num_boost_round num_epoch "
+        "num_epochs num_train_epochs"
+    ),
+    "epsilon": "adam_eps adam_epsilon eps",
+    "format": "export_format type",
+    "group": "group_col group_column groups",
+    "header": "has_header no_head",
+    "hidden": (
+        "architecture hidden_dim hidden_dims hidden_layer_sizes hidden_layers hidden_size hidden_sizes "
+        "hidden_units layer_sizes layers n_hidden num_hidden num_units units width"
+    ),
+    "ignore": "drop_columns exclude ignored_features skip_columns",
+    "init": "initializer kernel_initializer weight_init",
+    "init_from": (
+        "checkpoint ckpt ckpt_path finetune_from init_checkpoint init_model initial_weights load_from "
+        "load_model model model_file pretrained pretrained_model restore restore_from warm_start "
+        "warmstart xgb_model"
+    ),
+    "input": "data data_file dataset file input_file test test_data x",
+    "input_dropout": "dropout_in dropout_input",
+    "iterations": (
+        "iters max_iters max_steps n_iter n_iters n_steps num_iter num_iterations num_iters num_steps "
+        "num_train_steps steps train_steps"
+    ),
+    "label_smoothing": "label_smoothing_factor ls smoothing",
+    "learning_rate": (
+        "base_lr eta eta0 init_lr initial_learning_rate initial_lr learn_rate learning_rate_init "
+        "learningrate lr lr0 max_lr step_size"
+    ),
+    "learning_rate_decay": "decay_rate gamma lr_decay lr_gamma",
+    "loss": "criterion loss_fn loss_func loss_function objective",
+    "max_time": "max_runtime max_runtime_secs max_seconds time_budget time_limit time_out timeout",
+    "min_delta": "early_stopping_min_delta early_stopping_threshold tol tolerance",
+    "mixup": "mix_up mixup_alpha",
+    "momentum": "adam_beta1 beta1 beta_1 sgd_momentum",
+    "monitor": "early_stopping_metric eval_metric metric metric_for_best_model metrics scorer scoring",
+    "norm": (
+        "batch_norm batch_normalization batchnorm bn layer_norm layernorm normalisation normalization use_bn"
+    ),
+    "numeric": "cont_names continuous num_cols numerical numerical_features",
+    "out": (
+        "default_root_dir dest destination log_dir logdir model_dir o outdir output output_dir "
+        "output_folder output_path project run_dir save_dir save_path savedir workdir"
+    ),
+    "output": "o out out_file output_file output_path predictions save save_path",
+    "force": "clobber exist_ok f overwrite overwrite_output_dir",
+    "patience": (
+        "early_stop early_stopping early_stopping_patience early_stopping_rounds n_iter_no_change "
+        "stopping_rounds"
+    ),
+    "peak": "pct_start percent_start",
+    "precision": "amp bf16 fp16 half mixed_precision tf32",
+    "preprocess": (
+        "normalise normalize preprocessing preprocessor scale scaler scaling standardise standardize "
+        "transform"
+    ),
+    "probabilities": "predict_proba prob proba probs return_proba scores",
+    "quiet": "q silent v verbose verbosity",
+    "random": "n_iter_search n_trials num_samples num_trials trials",
+    "recipe": "preset presets",
+    "reg": (
+        "alpha kernel_regularizer l2 l2_lambda l2_reg l2_regularization lambda lambda_l2 penalty "
+        "reg_lambda regularization"
+    ),
+    "residual": "residuals resnet skip_connections",
+    "resume": "continue resume_from resume_from_checkpoint resume_training",
+    "rotation": "degrees random_rotation rotate rotation_range",
+    "sampling": "drop_last sampler shuffle",
+    "schedule": (
+        "decay_type learning_rate_schedule lr_policy lr_schedule lr_scheduler lr_scheduler_type sched "
+        "scheduler"
+    ),
+    "seed": "manual_seed random_seed random_state rng seed_everything",
+    "shift": "height_shift_range translate width_shift_range",
+    "size": "image_size img_size imgsz input_size resize target_size",
+    "solver": "algorithm opt optim optimiser optimizer optimizers",
+    "split": "part subset",
+    "step_epochs": "lr_step lr_step_size step_lr",
+    "target": (
+        "class_column dep_var label label_col label_column labels outcome response target_col "
+        "target_column target_name y y_col y_names"
+    ),
+    "task": "mode problem_type task_type",
+    "tensorboard": "tb use_tensorboard",
+    "time": "date_col time_col time_column timestamp",
+    "validation_fraction": (
+        "eval_fraction holdout test_size val_frac val_fraction val_pct val_ratio val_size val_split "
+        "valid_fraction valid_pct validation_size validation_split"
+    ),
+    "warmup": (
+        "num_warmup_steps warm_up warmup_epochs warmup_fraction warmup_proportion warmup_ratio warmup_steps"
+    ),
+    "weight_decay": "adamw_decay decay decoupled_weight_decay wd weightdecay",
 }
-_OTHER_NAMES = {other: ours for ours, others in _OURS.items() for other in others}
-"""What people know from other tools, and what it is called here."""
+"""By what names PyTorch's scripts, Lightning, Keras, scikit-learn, fastai, XGBoost and others know it."""
+
+
+def _by_other_name() -> dict[str, list[str]]:
+    """Return what each name of other tools may be here: the first that there is, is meant."""
+    found: dict[str, list[str]] = {}
+    for ours, others in _OURS.items():
+        for other in others.split():
+            found.setdefault(other, []).append(ours)
+    return found
+
+
+_OTHER_NAMES = _by_other_name()
 
 
 def flag(name: str) -> str:
@@ -49,7 +163,9 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
         The names or the flags that there are.
     """
     word = word.partition("=")[0]
-    ours = _OTHER_NAMES.get(word.lstrip("-").replace("-", "_").lower(), "")
-    close = [name for name in (ours, flag(ours)) if name in known]
+    plain = word.lstrip("-").replace("-", "_").lower()
+    meant = [plain, plain.removeprefix("no_")]
+    meant += [ours for name in meant for ours in _OTHER_NAMES.get(name, ())]
+    close = [name for ours in meant for name in (ours, flag(ours)) if name in known]
     close = close or difflib.get_close_matches(word, known, n=1)
     return f": did you mean {close[0]}?" if close else ""
