@@ -102,6 +102,8 @@ def made_small(arguments):
     small = list(arguments)
     for i, word in enumerate(small[:-1]):
         small[i + 1] = SMALL.get(word, small[i + 1])
+    if "--resume" in small and "--epochs" in small:  # more than it had
+        small[small.index("--epochs") + 1] = "6"
     is_long = arguments[0] in ("train", "sweep") and not {"--iterations", "--epochs", "--resume"} & set(small)
     return [*small, "--iterations", SMALL["--iterations"]] if is_long else small
 
