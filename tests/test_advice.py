@@ -29,7 +29,7 @@ PACKAGE = Path(xpnet.__file__).parent
 NO_MESSAGES = PACKAGE / "exporters" / "pytorch.py"  # the code of a module
 CODE = re.compile(
     r"(?:np|pandas)\.\w+\((?:[^()]|\(\))*\)(?:\.\w+\((?:[^()])*\))*(?:\[\d\])?"  # np.save(FILE, X)
-    r"|\b[Xy]\.\w+\([^()]*\)"  # y.argmax(axis=1)
+    r"|\b[Xy]\.\w+\([^()]*\)|\.astype\(\w+\)"  # y.argmax(axis=1)
     r"|\bits \w+\(\)"  # its toarray()
     r"|\b[a-z_]+=(?:float\('inf'\)|'\w+'|True|False|\d[\d.]*)"  # task='multilabel'
 )
@@ -176,7 +176,7 @@ ADVICE: dict[str, Callable[[Path], tuple[Callable[[], object], Callable[[], obje
     ),
     "standardize_target=True": lambda _: (far_off, lambda: far_off(standardize_target=True)),
     "warmup=0.0": lambda _: (lambda: partial_fit(warmup=0.1), lambda: partial_fit(warmup=0.0)),
-    "y.astype(int)": lambda _: (
+    ".astype(int)": lambda _: (
         lambda: TwoLayerNet(3, 4, 3, rng=0).loss(X, y.astype(float)),
         lambda: TwoLayerNet(3, 4, 3, rng=0).loss(X, y.astype(float).astype(int)),
     ),
@@ -225,7 +225,13 @@ def texts(path: Path) -> list[str]:
 def said() -> set[str]:
     """All code in the messages of the package."""
     paths = [path for path in PACKAGE.rglob("*.py") if path != NO_MESSAGES]
-    return {code for path in paths for text in texts(path) if " " in text for code in CODE.findall(text)}
+    return {
+        code
+        for path in paths
+        for text in texts(path)
+        if " " in text or text[:1] == "."
+        for code in CODE.findall(text)
+    }
 
 
 def test_code_in_messages_is_followed_below() -> None:

@@ -140,6 +140,7 @@ def test_counts_are_from_0_up(part, change, said):
 # Numbers to learn from, of any size
 
 
+@pytest.mark.filterwarnings("ignore:values from")
 @pytest.mark.parametrize("preprocess", ["standardize", "pca", "pca-whiten", "zca", "table"])
 def test_features_of_any_size(dtype_name, tmp_path, preprocess):
     """Rows in units from 1e-140 to 1e140, and times: as good as the same rows in units of 1."""

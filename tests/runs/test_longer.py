@@ -112,7 +112,7 @@ def test_a_run_that_ran_out_of_time(monkeypatch):
     same(run, whole)
 
 
-@pytest.mark.filterwarnings("ignore:the loss overflowed")
+@pytest.mark.filterwarnings("ignore:training diverged")
 def test_what_has_ended_for_good():
     fit(BLOBS, epochs=4, checkpoint_every=1, out="a", **SMALL)
     assert "come to its end: give more --epochs" in refused(resume="a")

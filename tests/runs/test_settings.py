@@ -232,8 +232,6 @@ def test_no_other_name_is_one_of_ours_and_all_lead_somewhere():
         ("activation", "ReLU", "relu"),
         ("activation", "swish", "silu"),
         ("activation", "leaky_relu", "leaky-relu"),
-        ("monitor", "accuracy", "val_accuracy"),
-        ("monitor", "rmse", "val_rmse"),
         ("preprocess", "standard", "standardize"),
         ("preprocess", "PCA", "pca"),
         ("norm", "batchnorm", "batch"),

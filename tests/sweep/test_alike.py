@@ -90,6 +90,7 @@ APART = {
     "cutout": 1,
     "mixup": 0.5,
     "averaging": "flip",
+    "standardize_target": False,
 }
 """Settings in which networks may differ."""
 

@@ -337,9 +337,9 @@ def test_the_loss_of_scores_of_zero(device, loss, expected, weighted):
     y = np.zeros(2100, np.int64) if loss in LOSSES else np.tile([[1.0, -2.0]], (2100, 1))
     weight = np.arange(2100.0) if weighted else None
     feed = Feed(
-        device.put(np.zeros((2100, 1))),
-        device.put(y),
-        weight=None if weight is None else device.put(weight, "float32" if loss in LOSSES else None),
+        device.put(np.zeros((2100, 1)), "float32"),
+        device.put(y, None if loss in LOSSES else "float32"),
+        weight=None if weight is None else device.put(weight, "float32"),
     )
     params = {"b1": device.put(np.zeros(mlp.sizes[-1]), "float32")}
     found = divergence._loss_of_nothing(device, mlp, loss, feed, params)

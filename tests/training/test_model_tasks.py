@@ -350,21 +350,21 @@ def test_gaps_are_refused_where_training_rows_had_none(dtype):
     for form in (np.asarray, sparse.csr_array):
         X = rows(2000).astype(dtype)
         X[100, 4] = np.nan
-        raw_rows.checked(form(X), 12, "float32", gaps)
+        raw_rows.checked(form(X), 12, "float32", gaps=gaps)
         X[1500] = np.inf
         with pytest.raises(RowError, match="row 1500 of X holds infinity: drop such rows"):
-            raw_rows.checked(form(X), 12, "float32", gaps)
+            raw_rows.checked(form(X), 12, "float32", gaps=gaps)
         X[1234, 7] = np.nan
         says = r"row 1234 of X has no value \(NaN\) in column 7, where every training row had one: fill it in"
         with pytest.raises(RowError, match=says) as caught:
-            raw_rows.checked(form(X), 12, "float32", gaps)
+            raw_rows.checked(form(X), 12, "float32", gaps=gaps)
         assert (caught.value.row, caught.value.column) == (1234, 7)
         named = caught.value.said("line 9", [f"p{k}" for k in range(12)])
         assert named.startswith("line 9 has no value (NaN) in column 'p7', where")
         X[1000, 7] = 1e38 * 10 if dtype == np.float64 else 0
         if dtype == np.float64:
             with pytest.raises(RowError, match="row 1000 of X holds values too large for float32"):
-                raw_rows.checked(form(X), 12, "float32", gaps)
+                raw_rows.checked(form(X), 12, "float32", gaps=gaps)
 
 
 def test_an_error_of_a_row_travels_between_processes():

@@ -23,6 +23,8 @@ X, Y = RNG.standard_normal((50, 3)), RNG.standard_normal((50, 2))
     ],
 )
 def test_targets_before_rows_and_the_farthest_of_them(device, X, y, what, figures):
+    if device.name == "no_float64":
+        pytest.skip("float32 holds no such numbers")
     found = find(device, Feed(device.put(X, "float64"), device.put(y)))
     assert (found and found.what) == what
     if found is not None:

@@ -57,7 +57,8 @@ class Preparations:
 
     def __call__(self, config: Config) -> Prepared:
         """Return the data as a network of these settings takes them."""
-        key = (config.preprocessing, config.augmentation, config.dtype, config.class_weight)
+        of_targets = config.standardize_target, config.loss, config.class_weight
+        key = (config.preprocessing, config.augmentation, config.dtype, *of_targets)
         with self._lock:
             if key not in self._made:
                 if len(self._made) == PREPARED:

@@ -378,7 +378,7 @@ class Model:
         gaps: bool | NDArray[np.bool_] = how.kind == "table"
         if gaps and known is not None and not is_named:
             gaps = known.gaps
-        rows = checked(X, self.num_features, self.dtype, how.most, gaps)
+        rows = checked(X, self.num_features, self.dtype, how.most, gaps=gaps)
         if known is not None and isinstance(rows, np.ndarray):
             far = known.far(rows, columns, self.image_shape is not None)
             if far is not None:

@@ -46,7 +46,7 @@ class RowError(InputError):
 
 
 def checked(
-    X: Any, num_features: int, dtype: str, most: float = 0.0, gaps: bool | NDArray[np.bool_] = False
+    X: Any, num_features: int, dtype: str, most: float = 0.0, *, gaps: bool | NDArray[np.bool_] = False
 ) -> Any:
     """Return rows on the host: an array, or a sparse matrix of SciPy's in CSR.
 
