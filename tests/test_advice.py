@@ -225,13 +225,8 @@ def texts(path: Path) -> list[str]:
 def said() -> set[str]:
     """All code in the messages of the package."""
     paths = [path for path in PACKAGE.rglob("*.py") if path != NO_MESSAGES]
-    return {
-        code
-        for path in paths
-        for text in texts(path)
-        if " " in text or text[:1] == "."
-        for code in CODE.findall(text)
-    }
+    sentences = [text for path in paths for text in texts(path) if " " in text or text.startswith(".")]
+    return {code for text in sentences for code in CODE.findall(text)}
 
 
 def test_code_in_messages_is_followed_below() -> None:
