@@ -143,14 +143,14 @@ def test_a_table_for_a_model_of_arrays(tmp_path, name):
     np.testing.assert_array_equal(found.X, X)
     np.testing.assert_array_equal(found.y, Y)
     assert (found.split, len(notes)) == ("all", name == "new.csv")
+    assert "which column of" in refused(path)
+    assert "'z' is no column" in refused(path, target=["z"])
     if name == "new.csv":
         assert len(measured(path, target=["12"], header=False).y) == 9
         names = ",".join(map(str, range(2000, 2013)))
         path.write_text(f"{names}\n{path.read_text()}")
         assert len(measured(path, target=["2012"]).y) == 9
         assert "has the label 2012, which is no class" in refused(path, target=["12"], header=False)
-    assert "which column of" in refused(path)
-    assert "'z' is no column" in refused(path, target=["z"])
     if name == "new.npy":
         path.unlink()
         assert "there is no file" in refused(path, target=["12"])
