@@ -5,14 +5,12 @@ import multiprocessing
 import pickle
 from concurrent.futures import ProcessPoolExecutor
 
-import numpy as np
 import pytest
-from sweeps import blobs
+from pickles import ROWS, seen, there_and_back
 
 import xpnet
 from xpnet import sweep
 
-ROWS = blobs()
 SETTINGS = {"iterations": 3, "hidden": 5, "recipe": "none", "batch_size": 10}
 
 
@@ -45,18 +43,6 @@ def everything():
         ROWS.X_train, ROWS.y_train
     )
     return found
-
-
-def seen(thing):
-    """What can be seen of one: predictions, and the text."""
-    if isinstance(thing, xpnet.Sweep):
-        return [seen(thing.best), thing.rows[0]["val_score"], len(thing.configs)]
-    predict = getattr(thing, "predict", None)
-    return [repr(thing), None if predict is None else np.asarray(predict(ROWS.X_val)).tolist()]
-
-
-def there_and_back(things):
-    return {name: seen(thing) for name, thing in things.items()}, things
 
 
 @pytest.mark.filterwarnings("ignore:the loss has not settled")
