@@ -130,7 +130,7 @@ class Checkpoints:
         self.older = (folder / resumes.name_of(5)).read_bytes()
         self.known = {}
         for epoch in (6, 5):
-            fit = self._checkpoints(folder).latest()
+            fit = self._checkpoints(folder).latest().fit
             self.known[epoch] = _plain(resumes.all_of(fit))
             (folder / resumes.name_of(epoch)).rename(folder / str(epoch))
         return [(folder / "6").read_bytes()]
@@ -162,7 +162,7 @@ class Checkpoints:
         if self.is_older_good:
             other.write_bytes(self.older)
         try:
-            fit = self._checkpoints(path.parent).latest()
+            fit = self._checkpoints(path.parent).latest().fit
         finally:
             other.unlink(missing_ok=True)
         same = fit.epoch in self.known and _plain(resumes.all_of(fit)) == self.known[fit.epoch]

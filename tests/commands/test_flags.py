@@ -6,6 +6,7 @@ from typing import Literal
 
 import pytest
 
+from xpnet.__main__ import main
 from xpnet.commands import flags
 from xpnet.errors import InputError
 from xpnet.runs.settings import setting
@@ -324,3 +325,25 @@ def test_several_values_from_a_file(tmp_path, content, expected):
 def test_mistakes_in_several_values(tmp_path):
     for content in ("rate = [1, 'x']", "rate = [[1]]", "rate = []"):
         assert "rate" in message(parse_file, tmp_path, content, several=("rate",))
+
+
+@pytest.mark.parametrize(
+    ("argv", "hint"),
+    [
+        ("train --lr 1", "unknown argument '--lr': did you mean --learning-rate?"),
+        ("sweep --val-fraction 1", "did you mean --validation-fraction?"),
+        ("evaluate a --data b", "unknown argument '--data': did you mean --dataset?"),
+        ("evaluate a --label=b", "did you mean --target?"),
+        ("predict a --dataset b", "unknown argument '--dataset': did you mean --input?"),
+        ("predict a --input b --out c", "did you mean --output?"),
+        ("predict a --input b --proba", "did you mean --probabilities?"),
+        ("export a --out b", "did you mean --output?"),
+        ("export a --type onnx", "did you mean --format?"),
+        ("recipe --hepl", "did you mean --help?"),
+    ],
+)
+def test_what_is_meant_at_every_command(argv, hint, capsys):
+    assert main(argv.split()) == 2
+    err = capsys.readouterr().err
+    assert hint in err
+    assert err.count("\n") == 1
