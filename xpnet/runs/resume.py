@@ -113,7 +113,8 @@ def _lengthened(
 ) -> Fit:
     """Return a checkpoint as it would be, had the run been of this length from its beginning."""
     fit, status = saved.fit, summary.get("status")
-    before = replace(config, **{name: saved.run["settings"][name] for name in LENGTHS})
+    then = saved.run["settings"]
+    before = replace(config, **{name: then.get(name, getattr(config, name)) for name in LENGTHS})
     steps, steps_before = config.num_steps(num_rows), before.num_steps(num_rows)
     done, seconds = len(fit.history.losses), fit.history.rows[-1].seconds
     other = _warm_start(folder)
