@@ -83,6 +83,8 @@ def test_every_task(tmp_path, capsys, monkeypatch, of, suffix):
     status, out, _ = call(predict.main, capsys, *argv)
     assert (status, out.startswith(f"{what} of 11 rows")) == (0, True)
     expected = model.predict(X)
+    # Exponentials in float32 differ in their last bit where rows are taken part by part.
+    rtol = 1e-6 if model.link == "log" and model.target is None else 1e-9
     if suffix == "csv":
         with output.open(encoding="utf-8", newline="") as file:
             head, *rows = csv.reader(file)
@@ -90,10 +92,10 @@ def test_every_task(tmp_path, capsys, monkeypatch, of, suffix):
             assert (head, [name for (name,) in rows]) == (["label"], [model.class_names[k] for k in expected])
         else:
             assert head == list(model.class_names)
-            np.testing.assert_allclose(np.array(rows, float), expected.reshape(11, -1), rtol=1e-6)
+            np.testing.assert_allclose(np.array(rows, float), expected.reshape(11, -1), rtol=rtol)
     else:
         found = np.load(output) if suffix == "npy" else np.load(output)[what]
-        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        np.testing.assert_allclose(found, expected, rtol=rtol)
         assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
     if model.task == "regression":
         assert "numbers, which have no --probabilities" in refused(
