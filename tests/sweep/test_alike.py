@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from sweeps import BASE, blobs
+from sweeps import BASE, blobs, numbers
 
 from xpnet import Config, InputError, sweep
 from xpnet.sweep.space import SAME_FOR_ALL
@@ -123,6 +123,19 @@ def test_what_differs_is_trained_as_alone(name):
     (row,) = (row for row in together.rows if row["network"] == 1)
     for measured in ("train_score", "val_score", "steps", "status"):
         assert row[measured] == alone.rows[0][measured]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"standardize_target": False}, {"loss": "absolute-error"}, {"loss": "poisson"}], ids=str
+)
+def test_targets_are_prepared_for_each_network(changes):
+    """What they are divided by depends on the loss, and on whether it is asked for."""
+    rows = numbers()
+    data = replace(rows, y_train=5 + np.abs(rows.y_train), y_val=5 + np.abs(rows.y_val))
+    changed = replace(BASE, **changes)
+    alone, together = sweep.run([changed], data), sweep.run([BASE, changed], data)
+    (row,) = (row for row in together.rows if row["network"] == 1)
+    assert row["val_score"] == alone.rows[0]["val_score"]
 
 
 def test_an_ensemble_is_no_network_of_a_sweep():
