@@ -42,7 +42,7 @@ from fits import HERE
 from mutations import anything
 
 from xpnet.commands import predict
-from xpnet.data.transforms import Preprocessing
+from xpnet.data.preprocessing import Preprocessing
 from xpnet.datasets import Reading, cifar10, from_npz, load
 from xpnet.datasets.readers import open_rows
 from xpnet.errors import InputError

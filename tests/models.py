@@ -6,7 +6,7 @@ import numpy as np
 
 from xpnet.columns.columns import Columns
 from xpnet.data import transforms
-from xpnet.data.transforms import Preprocessing
+from xpnet.data.preprocessing import Preprocessing
 from xpnet.device import Device
 from xpnet.nn.backprop import stack
 from xpnet.nn.mlp import MLP, init

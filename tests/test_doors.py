@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import warnings
 
 import numpy as np
 import pytest
@@ -192,3 +193,30 @@ def test_each_changes_the_network_of_an_estimator(setting, value):
     assert not np.allclose(plain.predict_proba(X), other.predict_proba(X), atol=1e-6)
     assert np.isfinite(other.predict_proba(X)).all()
     np.testing.assert_allclose(other.predict_proba(X).sum(axis=1), 1.0, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "door", ["fit", "partial_fit", "table", "xpnet.fit", "search", "evaluate", "validation"]
+)
+def test_an_index_in_another_order_is_said(door):
+    pd = pytest.importorskip("pandas")
+    X, y = classes("multiclass")
+    rows, labels = pd.DataFrame(X, columns=list("abcdef")), pd.Series(y, name="kind")
+    mixed = labels.sample(frac=1, random_state=0)
+    run = fit(rows, labels, recipe="none", iterations=5) if door == "evaluate" else None
+    of_door = {
+        "fit": lambda: MLPClassifier(max_iter=1).fit(rows, mixed),
+        "partial_fit": lambda: MLPClassifier().partial_fit(rows, mixed, classes=[0, 1, 2]),
+        "table": lambda: TableClassifier(epochs=1).fit(rows, mixed),
+        "xpnet.fit": lambda: fit(rows, mixed, recipe="none", iterations=5),
+        "search": lambda: search(rows, mixed, {"hidden": [3, 4]}, recipe="none", iterations=5),
+        "evaluate": lambda: run.evaluate(rows, mixed),
+        "validation": lambda: fit(X, y, X_val=rows, y_val=mixed, recipe="none", iterations=5),
+    }
+    name = "X_val and y_val" if door == "validation" else "X and y"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        of_door[door]()
+    (said,) = [w for w in caught if "index" in str(w.message)]
+    assert str(said.message).startswith(f"{name} have the same index in different orders")
+    assert said.filename == __file__  # the line that is to be mended

@@ -4,8 +4,12 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-__all__ = ["path_of", "replacing"]
+from xpnet.errors import InputError
+from xpnet.values import shown
+
+__all__ = ["output_file", "output_path", "path_of", "replacing"]
 
 
 @contextlib.contextmanager
@@ -46,3 +50,20 @@ def replacing(path: Path) -> Iterator[Path]:
 def path_of(name: str | os.PathLike[str]) -> Path:
     """Return a user's path, the home folder in the place of ``~``: a shell leaves it in ``--out=~/x``."""
     return Path(os.path.expanduser(os.fspath(name)))  # noqa: PTH111 - Path's raises where there is no such user
+
+
+def output_path(path: Any) -> Path:
+    """Return the path to write to that a user gave; complain of what is none."""
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"path must be text or a pathlib.Path, not {shown(path)}: say where to write")
+    return path_of(path)
+
+
+def output_file(path: Any) -> Path:
+    """Return the path of a file to write; complain if there is no such folder to write it to."""
+    file = output_path(path)
+    if file.is_dir() or not file.name:
+        raise InputError(f"{file} is a folder: give the name of a file")
+    if not file.parent.is_dir():
+        raise InputError(f"there is no folder {file.parent}: make it, or give another path")
+    return file

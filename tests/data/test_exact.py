@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from xpnet.data import exact, transforms
-from xpnet.data.transforms import Preprocessing, suited
+from xpnet.data.preprocessing import Preprocessing
+from xpnet.data.transforms import suited
 from xpnet.device import Device
 from xpnet.errors import InputError
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from xpnet.data import transforms
 from xpnet.data.augment import Augmentation, augment
 from xpnet.data.feed import Feed, HostRows, mix
-from xpnet.data.transforms import Preprocessing
+from xpnet.data.preprocessing import Preprocessing
 from xpnet.datasets import Dataset
 from xpnet.device import Device
 from xpnet.runs.config import Config

@@ -1,10 +1,10 @@
-"""A forgotten scaler shows, and an ordinary split never does."""
+"""A forgotten scaler or sort shows, and an ordinary split never does."""
 
 import numpy as np
 import pytest
 import scipy.sparse
 
-from xpnet.data.likeness import other_scale
+from xpnet.data.likeness import other_order, other_scale
 
 RNG = np.random.default_rng(0)
 RAW = RNG.normal(size=(400, 3)) * [1, 50, 900] + [5, 70, 9000]
@@ -57,3 +57,42 @@ def test_what_is_not_looked_at():
     assert other_scale(np.ones((50, 3)), RAW) == ""
     sorted_rows = np.arange(1000.0)[:, None]
     assert other_scale(sorted_rows[:900], sorted_rows[900:]) == ""  # the latest of a series
+
+
+def series(index):
+    pd = pytest.importorskip("pandas")
+    return pd.Series(range(len(index)), index=index)
+
+
+@pytest.mark.parametrize(
+    ("index", "other", "is_said"),
+    [
+        ([3, 1, 2], [1, 2, 3], True),
+        (["b", "a"], ["a", "b"], True),
+        ([(1, "x"), (2, "x")], [(2, "x"), (1, "x")], True),
+        ([3, 1, 2], [3, 1, 2], False),
+        ([3, 1, 2], [0, 1, 2], False),  # of other rows, or counted anew
+        ([1, 1, 2], [1, 2, 1], False),  # who is who is not known
+        ([1, 2, 3], [2, 1], False),  # another length, which has a message of its own
+    ],
+)
+def test_another_order(index, other, is_said):
+    text = other_order(series(index).to_frame(), {"y": series(other)})
+    assert bool(text) == is_said
+    if is_said:
+        assert text == (
+            "X and y have the same index in different orders, and are matched by their places: if the index "
+            "is what counts, give y.loc[X.index]"
+        )
+
+
+def test_what_has_no_index_has_no_order():
+    of_rows = series([2, 1]).to_frame()
+    for X, y in [(of_rows, [1, 2]), (of_rows, None), (RAW, series([1, 2])), ([[1], [2]], series([2, 1]))]:
+        assert not other_order(X, {"y": y})
+
+
+def test_the_weights_count_too_and_rows_have_a_name():
+    rows = series([2, 1]).to_frame()
+    others = {"y_val": rows[0], "sample_weight": series([1, 2])}
+    assert other_order(rows, others, "X_val").endswith("give sample_weight.loc[X_val.index]")

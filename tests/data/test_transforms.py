@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpnet.data import transforms
-from xpnet.data.transforms import Preprocessing, apply, apply_all, fit, fold
+from xpnet.data import preprocessing, transforms
+from xpnet.data.preprocessing import Preprocessing
+from xpnet.data.transforms import apply, apply_all, fit, fold
 from xpnet.device import Device, dtype_name
 from xpnet.errors import InputError
 
-KINDS = tuple(kind for kind in get_args(transforms.Kind) if kind != "table")  # which has its own tests
+KINDS = tuple(kind for kind in get_args(preprocessing.Kind) if kind != "table")  # which has its own tests
 WITH_VARIANCE = KINDS[2:]
 CPU = Device()
 TOLERANCE = {"float32": 1e-3, "float64": 1e-10}

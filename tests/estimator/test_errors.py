@@ -14,6 +14,7 @@ from estimators import classes, fitted, numbers
 
 import xpnet
 from xpnet import InputError, MLPClassifier, MLPRegressor
+from xpnet.estimator import splitting
 
 
 def refused(message, act):
@@ -205,12 +206,11 @@ def test_a_split_that_leaves_no_weight():
     """To the validation rows, or to those left."""
     X, y = classes("multiclass")
     ours = MLPClassifier(early_stopping=True, random_state=0)
-    ours._random_state, ours._several = np.random.RandomState(0), False
-    order, kept = ours._split(90, y)
+    order, kept = splitting.split(90, 0.1, y, np.random.RandomState(0))
     for rows, message in ((order, "drawn for validation"), (kept, "left to train on")):
         weight = np.isin(np.arange(90), rows).astype(float)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(MLPClassifier, "_split", lambda *_: (order, kept))
+            patch.setattr(splitting, "split", lambda *_: (order, kept))
             refused(f"{message} all have weight 0: give X_val", lambda weight=weight: ours.fit(X, y, weight))
 
 

@@ -25,6 +25,7 @@ from xpnet.data import feed as feeding
 from xpnet.data import transforms
 from xpnet.estimator import fitting
 from xpnet.estimator.pace import Pace, Settled
+from xpnet.estimator.splitting import split
 from xpnet.nn.solvers import SOLVERS
 from xpnet.training import interrupt
 from xpnet.training import model as model_module
@@ -93,9 +94,7 @@ def test_early_stopping_watches_the_rows_that_are_given():
 
 def test_rows_set_aside_have_equal_shares_of_the_classes():
     _, y = classes("multiclass", rows=300)
-    ours = model(early_stopping=True)
-    ours._random_state, ours._several = np.random.RandomState(0), False
-    order, kept = ours._split(300, y)
+    order, kept = split(300, 0.1, y, np.random.RandomState(0))
     assert sorted([*order, *kept]) == list(range(300))
     shares = np.bincount(y[kept]) / len(kept)
     np.testing.assert_allclose(shares, np.bincount(y) / 300, atol=0.02)

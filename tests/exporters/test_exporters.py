@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from xpnet.data import transforms
-from xpnet.data.transforms import Preprocessing
+from xpnet.data.preprocessing import Preprocessing
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.exporters import export, pytorch

@@ -18,7 +18,7 @@ from xpnet.columns.column import Column
 from xpnet.columns.columns import Columns, numbers
 from xpnet.commands import export
 from xpnet.data import transforms
-from xpnet.data.transforms import Preprocessing
+from xpnet.data.preprocessing import Preprocessing
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.exporters import onnx as to_onnx

@@ -1,11 +1,12 @@
-"""Whether validation rows look like those of training: a scaler that was forgotten on one side shows."""
+"""Whether what is given together belongs together: a scaler or a sort on one side alone shows."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["other_scale"]
+__all__ = ["other_order", "other_scale"]
 
 ROWS = 20
 """Rows that a feature needs on each side: the quartiles of fewer say little."""
@@ -51,6 +52,39 @@ def other_scale(X: Any, X_val: Any) -> str:
         f"the validation rows are on another scale than the training rows in {found} of {of} features: "
         "scale X_val as X was scaled"
     )
+
+
+def other_order(X: Any, others: Mapping[str, Any], name: str = "X") -> str:
+    """Return a sentence if something has the index of ``X`` in another order; else nothing.
+
+    Rows go together by their places, as in scikit-learn, not by an index, as pandas would have it. Where both
+    have the same labels in different orders, one of them was likely sorted or shuffled by itself.
+
+    Parameters
+    ----------
+    X
+        Rows; only what has an index, as the frames of pandas, is looked at.
+    others
+        Targets or weights of the rows, by their names.
+    name
+        What the rows are called.
+    """
+    index = _index(X)
+    for other, values in others.items():
+        its = _index(values)
+        if index is None or its is None or len(index) != len(its) or index.equals(its):
+            continue
+        if index.is_unique and its.is_unique and index.isin(its).all():
+            return (
+                f"{name} and {other} have the same index in different orders, and are matched by their "
+                f"places: if the index is what counts, give {other}.loc[{name}.index]"
+            )
+    return ""
+
+
+def _index(rows: Any) -> Any:
+    """Return the labels of rows or targets; None where they have none."""
+    return rows.index if hasattr(rows, "loc") and hasattr(rows.index, "equals") else None
 
 
 def _quartiles(part: NDArray[np.float64]) -> NDArray[np.float64]:

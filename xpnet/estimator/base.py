@@ -1,38 +1,31 @@
 """What both estimators share: their parameters, and what is checked before training."""
 
-import math
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
-from xpnet import exporters
 from xpnet.data import transforms
-from xpnet.data.likeness import other_scale
+from xpnet.data.likeness import other_order, other_scale
 from xpnet.device import get_device, one_blas_thread, small_products
 from xpnet.errors import InputError
 from xpnet.estimator import inputs, settings
-from xpnet.estimator.fitting import Fitting, Rows
+from xpnet.estimator.fitted import Fitted
+from xpnet.estimator.fitting import Rows
+from xpnet.estimator.splitting import set_aside
 from xpnet.nn.mlp import MLP
-from xpnet.runs.run import file_to_write
 from xpnet.training import monitors
-from xpnet.training.model import Model
 from xpnet.training.scorers import scorer_of
-from xpnet.typing import Task
 
 __all__ = ["Estimator"]
 
 
 @dataclass(eq=False, repr=False)
-class Estimator(Fitting):
+class Estimator(Fitted):
     """Parameters of `MLPClassifier` and `MLPRegressor`: what they mean is said there."""
 
     hidden_layer_sizes: Any = (100,)
@@ -149,6 +142,10 @@ class Estimator(Fitting):
         fresh = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         if fresh:
             self._drop()  # not half of an old network, should the checks below fail
+        if note := other_order(X, {"y": y, "sample_weight": sample_weight}):
+            warnings.warn(note, stacklevel=3)
+        if given is not None and (note := other_order(given[0], {"y_val": given[1]}, "X_val")):
+            warnings.warn(note, stacklevel=3)
         # What is prepared is so in its own dtype first: float32 may not hold it.
         given_dtype = self.dtype if self.preprocess == "none" else None
         X, y = inputs.checked(self, X, y, dtype=given_dtype, reset=fresh, **self._of_targets())
@@ -183,7 +180,8 @@ class Estimator(Fitting):
         self._how = how if fresh else self._how
         try:
             if given is None and self.early_stopping and self.solver != "lbfgs":  # which has no epochs
-                rows, validation = self._set_aside(rows)
+                strata = self._strata(rows.target)
+                rows, validation = set_aside(rows, self.validation_fraction, strata, self._random_state)
             rows = self._standardised(rows, fresh, incremental)
             if validation is not None:
                 validation = self._standardised(validation, False, incremental, "y_val")
@@ -272,91 +270,12 @@ class Estimator(Fitting):
             )
         return mlp
 
-    def _set_aside(self, rows: Rows) -> tuple[Rows, Rows]:
-        """Part the rows into those to train on and those to validate on."""
-        parts = [
-            Rows(rows.X[chosen], rows.target[chosen], None if rows.weight is None else rows.weight[chosen])
-            for chosen in self._split(rows.X.shape[0], rows.target)
-        ]
-        for part, what in zip(parts, ("left to train on", "drawn for validation"), strict=True):
-            if part.weight is not None and not part.weight.any():
-                raise InputError(f"the rows {what} all have weight 0: give X_val and y_val")
-        return parts[0], parts[1]
-
-    def _split(self, rows: int, target: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Set rows aside for validation: in equal shares of the classes, where there are enough of each."""
-        fraction, strata = self.validation_fraction, self._strata(target)
-        count = math.ceil(fraction * rows)
-        if not 2 <= count < rows:
-            raise InputError(
-                f"validation_fraction {fraction} of {rows} rows leaves too few to train or to validate on: "
-                "change it, or give X_val and y_val"
-            )
-        if strata is not None:
-            _, each = np.unique(strata, return_counts=True)
-            strata = strata if each.min() >= 2 and len(each) <= min(count, rows - count) else None
-        order, kept = train_test_split(
-            np.arange(rows), test_size=fraction, random_state=self._random_state, stratify=strata
-        )
-        return order, kept
-
     def _watched(self, validation: Rows) -> Any:
         monitor = settings.monitor_of(self.get_params(deep=False))
         if monitors.ours(monitor):
             return monitor
         task, names = self._task()
         return scorer_of(monitor, task, names if task == "classification" else None, validation.X)
-
-    # After training
-
-    @abstractmethod
-    def _task(self) -> tuple[Task, Sequence[Any]]:
-        """Return what is predicted, and the names of classes, labels or numbers."""
-
-    def _model(self) -> Model:
-        """Return the fitted network with its preprocessing."""
-        check_is_fitted(self, "coefs_")
-        how = self._how
-        fitted = {"mean": np.zeros(self.n_features_in_)} if how.kind == "none" else self._fitted
-        task, names = self._task()
-        return Model(
-            self._mlp,
-            self._params(),
-            how,
-            fitted,
-            tuple(map(str, names)),
-            task=task,
-            target=self._target,
-            link="log" if self.out_activation_ == "exp" else "identity",
-        )
-
-    def export(self, path: str | Path, format: str | None = None, *, opset: int | None = None) -> Path:
-        """Write the fitted network with its preprocessing for other libraries, of rows in float32.
-
-        Parameters
-        ----------
-        path, format, opset
-            As for `xpnet.Run.export`.
-        """
-        model, (task, names) = self._model(), self._task()
-        if task == "classification":
-            if len(names) == 1:
-                raise InputError("y had one class, so there is nothing to predict: fit it on two or more")
-            model = replace(model, labels=tuple(names))
-        path = file_to_write(path)
-        exporters.export(model, path, format, opset)
-        return path
-
-    def _scores(self, X: Any) -> NDArray[Any]:
-        """Return the scores ``(rows, outputs)`` of new rows."""
-        model = self._model()
-        X = inputs.checked(self, X, reset=False)
-        if not self._how.most:
-            inputs.check_size(X, self.coefs_[0].dtype)
-        device = inputs.device_or_cpu(self.device, self.backend, self.precision)
-        # Numbers in units of a target are float64: float32 would lose a deviation small against the mean.
-        dtype = self.coefs_[0].dtype if self._target is None else np.float64
-        return np.asarray(model.scores(X, device), dtype)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -15,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from xpnet.data import transforms
 from xpnet.data.batches import batches_per_epoch
 from xpnet.data.feed import Feed, HostRows
-from xpnet.data.transforms import Preprocessing
+from xpnet.data.preprocessing import Preprocessing
 from xpnet.data.weights import unit_of
 from xpnet.device import Device
 from xpnet.estimator import settings

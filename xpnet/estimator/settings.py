@@ -6,8 +6,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from xpnet.data.transforms import Kind as Preprocess
-from xpnet.data.transforms import Preprocessing
+from xpnet.data.preprocessing import Kind as Preprocess
+from xpnet.data.preprocessing import Preprocessing
 from xpnet.device import Precision
 from xpnet.errors import InputError
 from xpnet.nn.mlp import Activation, Init, Norm

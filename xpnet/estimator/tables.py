@@ -1,5 +1,6 @@
 """`TableClassifier` and `TableRegressor`: scikit-learn's protocol for tables as they are, nothing to set."""
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from sklearn.utils.validation import (
 )
 
 from xpnet.columns.tabular import as_array, as_frame, is_frame, shorten
+from xpnet.data.likeness import other_order
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
@@ -93,6 +95,12 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             raise InputError(f"{name} requires y to be passed, but the target y is None: give one each row")
         if not isinstance(self.settings or {}, Mapping):
             raise InputError(f"settings must be a dict of them by name, not {shown(self.settings)}")
+        for note in (
+            other_order(X, {"y": y, "sample_weight": sample_weight}),
+            other_order(X_val, {"y_val": y_val}, "X_val"),
+        ):
+            if note:
+                warnings.warn(note, stacklevel=2)
         X, y = self._rows(X, reset=True), self._targets(_given_targets(y))
         _check_length(X, y)
         if X_val is not None:

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from xpnet.data.augment import Augmentation, Views
 from xpnet.data.batches import Sampling, batches_per_epoch
-from xpnet.data.transforms import Kind, Preprocessing
+from xpnet.data.preprocessing import Kind, Preprocessing
 from xpnet.datasets import Reading
 from xpnet.datasets.reading import SETTINGS
 from xpnet.device import Backend, Device, Precision, get_device

@@ -1,50 +1,36 @@
 """From settings to a run and its folder: what `xpnet.fit` and the command share."""
 
 import logging
-import os
 import signal
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from xpnet import datasets, recipes
-from xpnet.columns.tabular import as_array, is_frame
-from xpnet.data.likeness import other_scale
+from xpnet import datasets
 from xpnet.datasets import Dataset
-from xpnet.datasets.arrays import assemble
-from xpnet.datasets.reading import OF_COLUMNS, refuse_unused
-from xpnet.datasets.tables import from_frame
-from xpnet.datasets.targets import labelled
 from xpnet.errors import InputError
-from xpnet.files import path_of
 from xpnet.reporting import plots, progress, tensorboard
 from xpnet.runs import experiment
 from xpnet.runs import folder as run_folder
 from xpnet.runs.checkpoints import Checkpoints
 from xpnet.runs.config import Config
-from xpnet.runs.defaults import usual_recipe
 from xpnet.runs.experiment import Experiment
+from xpnet.runs.given import what_is_given
 from xpnet.runs.load import open_run
 from xpnet.runs.names import flag
 from xpnet.runs.preparation import check, suited
-from xpnet.runs.ranges import check_fraction
 from xpnet.runs.resume import begin, checkpoint_of, identity, is_of_longer_runs, settings_to_resume
 from xpnet.runs.run import Run, as_run
-from xpnet.runs.settings import read_file, yielding
-from xpnet.runs.starting import begin_with, inherited, model_of
+from xpnet.runs.starting import begin_with, model_of
 from xpnet.training.history import SCORE_OF, History
 from xpnet.training.interrupt import StopSignals
 from xpnet.values import shown
 
-__all__ = ["ARRAYS", "carry_out", "fit", "remedy", "what_is_given"]
-
-ARRAYS = ("X_val", "y_val", "X_test", "y_test", "sample_weight")
-"""Keywords of `fit` that are no settings, but make up the data set."""
+__all__ = ["carry_out", "fit", "remedy"]
 
 
 def fit(
@@ -129,88 +115,6 @@ def fit(
             stacklevel=2,
         )
     return run
-
-
-def what_is_given(
-    X: Any,
-    y: ArrayLike | None,
-    arrays: Mapping[str, Any],
-    recipe: str | None,
-    file: Path | None,
-    settings: Mapping[str, Any],
-    swept: Mapping[str, Any] | None = None,
-) -> tuple[Config, Dataset | None]:
-    """Return the settings and the data set of a call from Python; None for the data set that they name.
-
-    Parameters
-    ----------
-    X, y, recipe, settings
-        As for `fit`.
-    arrays
-        The other arrays of `fit` by name.
-    file
-        With the settings of a run to resume.
-    swept
-        Of a sweep, whose networks are trained one by one, the settings that differ, each with a tuple of its
-        values: no recipe then asks for ensembles, or for what contradicts one of the values.
-
-    Raises
-    ------
-    InputError
-        Arrays that make no data set; a data set or a name with arrays beside it, or of another task; settings
-        that cannot be used.
-    """
-    name = "data"
-    if isinstance(X, Dataset | str | os.PathLike):
-        name = X.name if isinstance(X, Dataset) else os.fspath(path_of(X))
-        if y is not None or any(array is not None for array in arrays.values()):
-            raise InputError(f"{name!r:.60} has its labels with it: give arrays X and y, or a data set alone")
-    elif isinstance(X, list) and not is_frame(X):
-        X = as_array(X, "X")
-    is_path = isinstance(X, str | os.PathLike)
-    taken_over: tuple[Mapping[str, Any], bool] = ({}, False)
-    if file is None:
-        data_of_its_own = {"dataset": name} if is_path else {}
-        taken_over = inherited({**settings, **data_of_its_own}, recipe is None, arrays=not is_path)
-    if recipe is None and file is None and not taken_over[1]:
-        recipe = usual_recipe({"dataset": name})
-        if recipe is not None and not is_path:
-            shape = X.image_shape if isinstance(X, Dataset) else () if is_frame(X) else np.shape(X)[2:]
-            recipe = "images" if shape else "table"
-    layers: list[Any] = [{"quiet": True}]
-    if recipe is not None:
-        said = {**settings, **(swept or {})}
-        layers.append(yielding(read_file(recipes.path(recipe), Config), said, Config, several=swept or ()))
-    layers += [taken_over[0]]
-    layers += [] if swept is None else [{"ensemble": 1}]
-    layers += [file] if file is not None else []
-    # Whatever a recipe or other settings were made for.
-    if str(settings.get("dataset", name)) != name:
-        raise InputError(f"X is {name}, and dataset is {shown(settings['dataset'])}: leave out dataset")
-    config = Config.of(*layers, **{**settings, "dataset": name})
-    check_fraction(settings, name, isinstance(X, Dataset) or arrays["X_val"] is not None)
-    if is_path:
-        return config, None
-    reading = config.reading
-    if isinstance(X, Dataset):
-        refuse_unused(name, reading)
-        if config.task not in (None, X.task):
-            raise InputError(f"{name!r:.60} is for {X.task}, not {shown(config.task)}: leave out the task")
-        return config, X
-    refuse_unused(name, reading, *OF_COLUMNS)
-    is_table = is_frame(X) or any(getattr(reading, said) for said in OF_COLUMNS)  # of an array 0, 1, 2, …
-    if y is None and not is_table:
-        raise InputError("X is an array, so what it is to predict is missing: give y, too")
-    given = {key: array for key, array in {"X": X, "y": y, **arrays}.items() if array is not None}
-    if y is not None:
-        given = labelled(given, name, warnings.warn)
-    if is_table:
-        data = from_frame(given.pop("X"), given, name, reading, warnings.warn)
-    else:
-        data = assemble(given, name, reading)
-    if arrays["X_val"] is not None and (note := other_scale(data.X_train, data.X_val)):
-        warnings.warn(note, stacklevel=3)
-    return config, data
 
 
 def carry_out(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from xpnet.columns.columns import Columns
 from xpnet.data.augment import Views, check_views
-from xpnet.data.transforms import Preprocessing
+from xpnet.data.preprocessing import Preprocessing
 from xpnet.device import dtype_name, to_numpy
 from xpnet.errors import InputError
 from xpnet.files import replacing

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xpnet.data import augment, transforms
 from xpnet.data.feed import Feed
-from xpnet.data.transforms import Preprocessing
+from xpnet.data.preprocessing import Preprocessing
 from xpnet.data.weights import by_class, unit_of, weighted
 from xpnet.datasets import Dataset
 from xpnet.datasets.checks import first_row_not_finite

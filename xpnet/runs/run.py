@@ -17,10 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from xpnet import exporters
 from xpnet.columns.columns import take_target
 from xpnet.columns.tabular import as_frame, is_frame
+from xpnet.data.likeness import other_order
 from xpnet.datasets.targets import encode_targets
 from xpnet.device import Device, to_numpy
 from xpnet.errors import InputError
-from xpnet.files import path_of, replacing
+from xpnet.files import output_file, output_path, replacing
 from xpnet.reporting import plots
 from xpnet.runs import folder as run_folder
 from xpnet.runs.experiment import Experiment
@@ -30,9 +31,8 @@ from xpnet.runs.previous import make_room
 from xpnet.training.history import SCORE_OF
 from xpnet.training.measures import measured
 from xpnet.training.raw_rows import checked_targets
-from xpnet.values import shown
 
-__all__ = ["Run", "file_to_write"]
+__all__ = ["Run", "as_run"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -189,6 +189,8 @@ class Run(Experiment):
         elif any(value is not None for value in (split, header, shades)):
             raise InputError("split, header and shades are of a file: give its path, or leave them out")
         else:
+            if note := other_order(X, {"y": y}):
+                warnings.warn(note, stacklevel=2)
             X, target = self._with_targets(X, y)
         if model.task == "regression":
             predicted = model.predict(self._rows(X), device)
@@ -233,9 +235,9 @@ class Run(Experiment):
         InputError
             No path, a place that cannot be written, or the folder of a sweep.
         """
-        path = _path(path)
+        path = output_path(path)
         if path.suffix == ".safetensors":
-            save_model(file_to_write(path), self.model)
+            save_model(output_file(path), self.model)
             return path
         if path == Path():
             raise InputError("an empty name is no folder to write to: give a path")
@@ -265,7 +267,7 @@ class Run(Experiment):
         InputError
             No such format or opset; or the package onnx is missing.
         """
-        path = file_to_write(path)
+        path = output_file(path)
         exporters.export(self.model, path, format, opset)
         return path
 
@@ -283,7 +285,7 @@ class Run(Experiment):
             No path, and the run has no folder.
         """
         if path is not None:
-            file = file_to_write(path)
+            file = output_file(path)
         elif self.folder is not None:
             file = self.folder / "report.html"
         else:
@@ -345,22 +347,6 @@ class Run(Experiment):
         if len(shape) > 2 and fits and math.prod(shape[1:]) == features:
             return np.reshape(to_numpy(X), (shape[0], features))
         return X
-
-
-def _path(path: str | os.PathLike[str]) -> Path:
-    if not isinstance(path, str | os.PathLike):
-        raise InputError(f"path must be text or a pathlib.Path, not {shown(path)}: say where to write")
-    return path_of(path)
-
-
-def file_to_write(path: str | Path) -> Path:
-    """Return the path of what is to be written; complain if there is no such folder to write it to."""
-    path = _path(path)
-    if path.is_dir() or not path.name:
-        raise InputError(f"{path} is a folder: give the name of a file")
-    if not path.parent.is_dir():
-        raise InputError(f"there is no folder {path.parent}: make it, or give another path")
-    return path
 
 
 def as_run(experiment: Experiment, folder: Path | None) -> Run:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xpnet.columns.columns import Columns
 from xpnet.columns.tabular import flag as column_flag
 from xpnet.columns.tabular import listed
-from xpnet.data.transforms import Preprocessing
+from xpnet.data.preprocessing import Preprocessing
 from xpnet.datasets import Dataset, kind_of
 from xpnet.datasets.frames import is_table
 from xpnet.datasets.reading import SETTINGS

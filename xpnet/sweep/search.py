@@ -24,7 +24,7 @@ from xpnet.reporting import plots
 from xpnet.runs import folder as run_folder
 from xpnet.runs.config import Config
 from xpnet.runs.experiment import record
-from xpnet.runs.fit import ARRAYS, what_is_given
+from xpnet.runs.given import ARRAYS, what_is_given
 from xpnet.runs.names import flag
 from xpnet.runs.preparation import suited
 from xpnet.runs.run import Run, as_run

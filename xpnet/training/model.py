@@ -14,7 +14,7 @@ from xpnet.columns.columns import Columns, numbers
 from xpnet.columns.tabular import is_frame
 from xpnet.data import transforms
 from xpnet.data.augment import Views, views
-from xpnet.data.transforms import Preprocessing
+from xpnet.data.preprocessing import Preprocessing
 from xpnet.device import Device, dtype_name, get_device, to_numpy
 from xpnet.errors import GapWarning, InputError, RangeWarning
 from xpnet.nn.mlp import MLP

@@ -1,0 +1,132 @@
+"""What is to be done to raw rows before a network sees them: the description, which is part of a model."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from xpnet.data import exact, table
+from xpnet.errors import InputError
+
+__all__ = ["Kind", "Preprocessing"]
+
+Kind = Literal["none", "mean", "standardize", "pca", "pca-whiten", "zca", "table"]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is done to each row before the network sees it.
+
+    Parameters
+    ----------
+    kind
+        ``"none"``; ``"mean"``: less the mean of the training rows; ``"standardize"``: that, over each
+        feature's standard deviation; ``"pca"``: standardised, then rotated onto the principal components,
+        all divided by one number that makes their variance 1 on average, so that learning rates mean the
+        same as elsewhere; ``"pca-whiten"``: each component over its own deviation; ``"zca"``: whitened and
+        rotated back, so that images stay images; ``"table"``: columns of numbers and categories, with gaps,
+        see `xpnet.data.table`.
+    components
+        How many components ``"pca"`` and ``"pca-whiten"`` keep, those of the largest variance first; all
+        by default.
+    ridge
+        Added to a component's variance before whitening, in units of the variance of a feature; and to
+        a row's variance in contrast normalisation, in units of the variance of an average row.
+    contrast
+        First of all, take from each row its mean and divide it by its standard deviation.
+    fit_rows
+        Fit on so many rows, drawn once and for all, where there are more; on all by default.
+    bins
+        Most bins of a column of numbers, of ``"table"``; None for what suits the number of columns.
+    categories
+        Of ``"table"``: for each column the number of its categories, 0 for numbers; None if all are numbers.
+    sizes
+        Of ``"table"``: what it was fitted to be, `xpnet.data.table.sizes`; None before that.
+    exact
+        Do all but the product with a matrix on the host, in float64, before rows go to the device: `suited`
+        says where that is needed.
+
+    Raises
+    ------
+    InputError
+        A setting is out of its range, or the kind doesn't take it.
+
+    Notes
+    -----
+    A feature that is constant over the rows fitted on comes out as 0 from all kinds that divide by its
+    deviation: whatever it might be in other rows, the weights that would meet it have learnt nothing.
+
+    ZCA and the ridge are those of Krizhevsky (2009), *Learning multiple layers of features from tiny
+    images*, appendix A; contrast normalisation is that of Coates, Ng and Lee (2011), *An analysis of
+    single-layer networks in unsupervised feature learning*.
+    """
+
+    kind: Kind = "mean"
+    components: int | None = None
+    ridge: float = 1e-3
+    contrast: bool = False
+    fit_rows: int | None = None
+    bins: int | None = None
+    categories: tuple[int, ...] | None = None
+    sizes: tuple[int, int, int] | None = None
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise InputError(f"no preprocessing {self.kind!r}: use one of {', '.join(get_args(Kind))}")
+        if self.components is not None:
+            if self.kind not in ("pca", "pca-whiten"):
+                raise InputError(f"{self.kind} has no components to choose from: use pca or pca-whiten")
+            if self.components < 1:
+                raise InputError(f"{self.components} components: keep at least 1")
+        if not (math.isfinite(self.ridge) and self.ridge >= 0):
+            raise InputError(f"a ridge of {self.ridge}: use a number from 0 up")
+        if self.fit_rows is not None and self.fit_rows < self.least_rows:
+            raise InputError(f"{self.kind} fitted on {self.fit_rows} rows: give at least {self.least_rows}")
+        if self.kind == "table" and self.contrast:
+            raise InputError("contrast is of an image, not of a table's row: drop it, or use standardize")
+
+    @property
+    def most(self) -> float:
+        """The largest number that it takes, whatever it is computed in; 0 where that is the dtype's."""
+        return exact.MOST if self.exact or self.kind == "table" else 0.0
+
+    @property
+    def least_rows(self) -> int:
+        """How few rows it can be fitted on: as many as components, and two where there is a variance."""
+        if self.kind in ("none", "mean", "table"):
+            return 1
+        return max(2, self.components or 0)
+
+    def output_features(self, num_features: int) -> int:
+        """Return how many features rows of ``num_features`` have afterwards; of a table once it is fitted.
+
+        Raises
+        ------
+        InputError
+            That is fewer than the components to keep.
+        """
+        if self.sizes is not None:
+            return sum(self.sizes)
+        if self.components is None:
+            return num_features
+        if self.components > num_features:
+            raise InputError(
+                f"{self.components} components of {num_features} features: keep at most {num_features}"
+            )
+        return self.components
+
+    def shapes(self, num_features: int) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of what `xpnet.data.transforms.fit` returns for rows of ``num_features``."""
+        shapes: dict[str, tuple[int, ...]] = {"mean": (num_features,)}
+        if self.kind == "standardize":
+            shapes["scale"] = (num_features,)
+        elif self.sizes is not None:
+            inputs = zip(table.ROWS.items(), self.sizes, strict=True)
+            shapes |= {"scale": (num_features,)} | {kind: (rows, size) for (kind, rows), size in inputs}
+        elif self.kind not in ("none", "mean"):
+            shapes["matrix"] = (num_features, self.output_features(num_features))
+            if self.exact:
+                shapes["scale"] = (num_features,)
+        if self.contrast:
+            shapes["contrast"] = (1,)
+        return shapes
