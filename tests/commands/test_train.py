@@ -17,7 +17,7 @@ from cifar_files import write_cifar
 from command_lines import write_npz
 
 from xpnet import __main__ as xpnet_command
-from xpnet import __version__
+from xpnet import __version__, datasets
 from xpnet.commands import train
 from xpnet.reporting import plots
 from xpnet.runs import fit as fitting
@@ -362,13 +362,13 @@ def interrupt(*_, **__):
 
 
 def test_ctrl_c_while_the_data_are_loaded(run, monkeypatch):
-    monkeypatch.setattr(fitting.datasets, "load", interrupt)
+    monkeypatch.setattr(datasets, "load", interrupt)
     assert run("--out a/b") == (130, "", "xpnet train: interrupted\n")
     assert tree() == []
 
 
 def test_ctrl_c_before_the_first_step(run, monkeypatch):
-    load = fitting.datasets.load
+    load = datasets.load
 
     def load_and_interrupt(*args, **kwargs):
         monkeypatch.setattr(fitting.progress, "start", start)
@@ -380,7 +380,7 @@ def test_ctrl_c_before_the_first_step(run, monkeypatch):
         return shown
 
     real_start = fitting.progress.start
-    monkeypatch.setattr(fitting.datasets, "load", load_and_interrupt)
+    monkeypatch.setattr(datasets, "load", load_and_interrupt)
     status, out, err = run(f"--out a {SMALL}")
     assert (status, out, tree()) == (143, "", [])
     assert err == "xpnet train: interrupted before the first step: there is nothing to keep\n"

@@ -5,6 +5,7 @@ import json
 import signal
 import threading
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,12 @@ import pytest
 from fits import PLAIN
 from sweeps import DEVICE, blobs, numbers
 
-from xpnet import datasets, sweep
+from xpnet import datasets, recipes, sweep
 from xpnet.commands import sweep as sweep_command
 from xpnet.commands import train
 from xpnet.datasets import from_arrays
 from xpnet.errors import DeviceError, GapWarning, InputError, RangeWarning
 from xpnet.runs import experiment
-from xpnet.runs import fit as fitting
 from xpnet.runs.config import Config
 from xpnet.runs.fit import fit
 from xpnet.runs.load import load
@@ -377,7 +377,7 @@ def test_a_recipe_is_for_what_the_settings_leave_open():
     given |= {"mixup": 0.0, "cutout": 0, "rotation": 0.0, "hidden": 7, "components": None, "ensemble": 1}
     run = fit(BLOBS, recipe="original", **given)
     assert run.config.dataset == "blobs"
-    recipe = Config.of(fitting.recipes.path("original"))
+    recipe = Config.of(recipes.path("original"))
     assert recipe.dataset == "cifar10"
     assert run.config.learning_rate == recipe.learning_rate != Config().learning_rate
     assert (run.config.iterations, run.config.hidden) == (8, (7,))
@@ -483,6 +483,16 @@ def test_it_is_quiet_unless_it_is_told_otherwise(capfd):
     assert err != ""
 
 
+@pytest.mark.usefixtures("without_pictures")
+def test_validation_rows_of_a_file_on_another_scale():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((200, 3)), rng.integers(0, 2, 200)
+    np.savez("rows.npz", X=X, y=y, X_val=255 * X[:50] + 100, y_val=y[:50])
+    for door in (partial(fit, "rows.npz"), partial(search, "rows.npz", grid={"seed": [0, 1]})):
+        with pytest.warns(UserWarning, match="on another scale than the training rows in 3 of 3 features"):
+            door(recipe="none", **FAST)
+
+
 # However it ends
 
 
@@ -525,6 +535,9 @@ def test_what_is_out_of_scale_is_named_and_the_advice_works(given, unit, said):
     with pytest.warns(RuntimeWarning, match=r"^training diverged at step \d+: " + said.format(figures)):
         run = fit(X, y, X_val=X, y_val=y, **how | given)
     assert np.isfinite(run.predict(X)).all()
+    of_sweep = "every network diverged: " + said.format(figures).partition("; ")[0]
+    with pytest.warns(RuntimeWarning, match=of_sweep):
+        search(X, y, {"seed": [0, 1]}, X_val=X, y_val=y, **how | given)
     better = fit(X, y, X_val=X, y_val=y, **how | {"preprocess": "standardize"})
     assert better.summary["status"] == "finished"
     assert better.summary["val_r2"] > 0.5

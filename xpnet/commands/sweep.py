@@ -133,7 +133,7 @@ def _report(found: Sweep, folder: Path, settings: dict[str, Any]) -> int:
             complain(NAME, f"note: there are no pictures, which need matplotlib: {plots.INSTALL}")
         print(as_text(found.configs, found.rows, found.score))
     if found.best is None:
-        complain(NAME, f"error: every network diverged: lower --learning-rate; the table is in {folder}")
+        complain(NAME, f"error: every network diverged: {found.remedy}; the table is in {folder}")
         return USER_ERROR
     row, summary = found.rows[0], found.best.summary
     if not settings["quiet"]:

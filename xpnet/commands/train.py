@@ -15,8 +15,9 @@ from xpnet.reporting.metrics import score_name, shown
 from xpnet.runs.checkpoints import has_checkpoint
 from xpnet.runs.config import Config
 from xpnet.runs.defaults import DATASET_DEFAULTS, defaults_for, usual_recipe
-from xpnet.runs.fit import carry_out, remedy
+from xpnet.runs.fit import carry_out
 from xpnet.runs.ranges import check_fraction
+from xpnet.runs.remedy import remedy
 from xpnet.runs.resume import settings_to_resume
 from xpnet.runs.run import Run
 from xpnet.runs.starting import inherited

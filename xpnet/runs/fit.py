@@ -10,7 +10,6 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from xpnet import datasets
 from xpnet.datasets import Dataset
 from xpnet.errors import InputError
 from xpnet.reporting import plots, progress, tensorboard
@@ -22,7 +21,8 @@ from xpnet.runs.experiment import Experiment
 from xpnet.runs.given import what_is_given
 from xpnet.runs.load import open_run
 from xpnet.runs.names import flag
-from xpnet.runs.preparation import check, suited
+from xpnet.runs.preparation import check, load_data, suited
+from xpnet.runs.remedy import remedy
 from xpnet.runs.resume import begin, checkpoint_of, identity, is_of_longer_runs, settings_to_resume
 from xpnet.runs.run import Run, as_run
 from xpnet.runs.starting import begin_with, model_of
@@ -30,7 +30,7 @@ from xpnet.training.history import SCORE_OF, History
 from xpnet.training.interrupt import StopSignals
 from xpnet.values import shown
 
-__all__ = ["carry_out", "fit", "remedy"]
+__all__ = ["carry_out", "fit"]
 
 
 def fit(
@@ -171,7 +171,7 @@ def carry_out(
             if start is not None and open_run(config.init_from or "").folder.samefile(place):
                 raise InputError(f"--init-from and --out are both {place}: give the new run another --out")
         if data is None:
-            data = datasets.load(config.dataset, config.data_dir, not config.quiet, config.reading, note)
+            data = load_data(config, note)
         if start is not None:
             config, data = begin_with(start, config, data)
         num_rows = len(data.X_train)
@@ -245,26 +245,3 @@ def _may_go_on(run: Experiment, num_rows: int, epoch: int) -> bool:
     config = run.config
     is_lost = run.result is not None and bool((run.result.diverged_at > 0).all())
     return config.checkpoint_every is not None and not is_lost and is_of_longer_runs(config, num_rows, epoch)
-
-
-def remedy(run: Run) -> str:
-    """Say of a run that diverged what to change, and where what is left can be found."""
-    config, wrong = run.config, run.out_of_scale
-    kept = f"the parameters of the best epoch are {'kept' if run.folder is None else f'in {run.folder}'}"
-    text = f"training diverged at step {run.diverged_at}: "
-    if wrong is not None and wrong.what == "y" and not config.standardize_target:
-        return f"{text}{wrong.figures}, so leave out --no-standardize-target; {kept}"
-    if wrong is not None and wrong.what == "X" and config.preprocess in ("none", "mean"):
-        return f"{text}{wrong.figures}, so use {flag('preprocess')} standardize; {kept}"
-    name = "learning_rate"
-    if config.learning_rate * config.weight_decay > 2:
-        name = "weight_decay"
-    elif run.diverged_at == 1 and config.reg <= 1:
-        name = "init_std"
-    elif config.learning_rate_decay > 1:
-        name = "learning_rate_decay"
-    elif config.learning_rate * config.reg > 1 and config.reg > 1:
-        name = "reg"
-    text += f"lower {flag(name)}, which is {getattr(config, name)}"
-    text += ", or scale the data" if run.diverged_at == 1 else ""
-    return f"{text}; {kept}"

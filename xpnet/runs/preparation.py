@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet import datasets
 from xpnet.data import augment, transforms
 from xpnet.data.feed import Feed
+from xpnet.data.likeness import other_scale
 from xpnet.data.preprocessing import Preprocessing
 from xpnet.data.weights import by_class, unit_of, weighted
 from xpnet.datasets import Dataset
 from xpnet.datasets.checks import first_row_not_finite
+from xpnet.datasets.reading import Note
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.nn.mlp import MLP
@@ -24,7 +27,7 @@ from xpnet.training.scale import Scale, check_counts
 from xpnet.typing import Array, Params
 from xpnet.values import shown
 
-__all__ = ["Prepared", "check", "prepare", "preprocessing_of", "suited"]
+__all__ = ["Prepared", "check", "load_data", "prepare", "preprocessing_of", "suited"]
 
 ENCODED = 2**26
 """Inputs of a table's training rows up to which they are made once, 256 MB in float32; more are made batch by
@@ -67,6 +70,22 @@ class Prepared:
         return config.mlp(self.how.output_features(self.data.num_features), self.data.num_outputs)
 
 
+def load_data(config: Config, note: Note) -> Dataset:
+    """Load the data set that the settings name.
+
+    Parameters
+    ----------
+    config
+        Settings; those that are not quiet show the progress of a download.
+    note
+        Told what was guessed or left out, and if its own validation rows are on another scale.
+    """
+    data = datasets.load(config.dataset, config.data_dir, not config.quiet, config.reading, note)
+    if datasets.has_validation(config.dataset) and (unlike := other_scale(data.X_train, data.X_val)):
+        note(unlike)
+    return data
+
+
 def preprocessing_of(config: Config, data: Dataset) -> Preprocessing:
     """Return what is done to the rows of a data set, before it is fitted to them."""
     how = config.preprocessing
@@ -75,7 +94,7 @@ def preprocessing_of(config: Config, data: Dataset) -> Preprocessing:
     return replace(how, categories=tuple(len(column.categories) for column in data.columns.columns))
 
 
-def suited(configs: Sequence[Config], data: Dataset, note: Callable[[str], None]) -> list[Config]:
+def suited(configs: Sequence[Config], data: Dataset, note: Note) -> list[Config]:
     """Return settings with what suits the data, where they leave it open or ask for more rows than there are.
 
     Parameters

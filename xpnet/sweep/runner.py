@@ -52,6 +52,8 @@ class Sweep:
         Whether the sweep came to its end; if ``should_stop`` ended it, the rows are those it got to.
     score
         What the scores are: ``"accuracy"``, or ``"r2"``.
+    remedy
+        Of `xpnet.search` what to change where every network diverged.
     """
 
     configs: Sequence[Config]
@@ -59,6 +61,7 @@ class Sweep:
     best: Any
     complete: bool
     score: str = "accuracy"
+    remedy: str = ""
 
     def __repr__(self) -> str:
         """Return how many networks there are, what became of them, and the best with their settings."""

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xpnet import datasets
 from xpnet.datasets import Dataset
 from xpnet.datasets.reading import Note
 from xpnet.device import get_device
@@ -26,7 +25,8 @@ from xpnet.runs.config import Config
 from xpnet.runs.experiment import record
 from xpnet.runs.given import ARRAYS, what_is_given
 from xpnet.runs.names import flag
-from xpnet.runs.preparation import suited
+from xpnet.runs.preparation import load_data, suited
+from xpnet.runs.remedy import remedy_of_many
 from xpnet.runs.run import Run, as_run
 from xpnet.runs.starting import prepared_for
 from xpnet.sweep import display, space
@@ -37,6 +37,7 @@ from xpnet.sweep.runner import Sweep, run
 from xpnet.sweep.store import recorded
 from xpnet.sweep.table import write_csv
 from xpnet.sweep.workers import check_executor
+from xpnet.training import out_of_scale
 from xpnet.training.history import SCORE_OF
 from xpnet.training.interrupt import StopSignals
 from xpnet.training.loop import Fit
@@ -141,7 +142,7 @@ def search(
             signals=signals,
         )
     if found.complete and found.best is None:
-        warnings.warn("every network diverged: lower learning_rate", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"every network diverged: {found.remedy}", RuntimeWarning, stacklevel=2)
     return found
 
 
@@ -264,7 +265,7 @@ def carry_out(
     with claimed as place:
         if place is not None and (place / "model.safetensors").exists():
             raise InputError(f"{place} holds a run, which the sweep's best would hide: give another --out")
-        loaded = data or datasets.load(base.dataset, base.data_dir, not base.quiet, base.reading, note)
+        loaded = data or load_data(base, note)
         if base.weights_image:
             plots.check_images(loaded.image_shape)
         num_rows = len(loaded.X_train)
@@ -287,12 +288,23 @@ def carry_out(
             )
         if not found.complete:
             return found
-        best = None
+        best, remedy = None, ""
         if isinstance(found.best, Trained):
             best = _record(found, found.best, loaded, place, executor is not None)
+        else:
+            remedy = _remedy(configs[0], loaded, executor is not None)
         if place is not None:
             _write(place, found, best)
-        return replace(found, best=best)
+        return replace(found, best=best, remedy=remedy)
+
+
+def _remedy(config: Config, data: Dataset, elsewhere: bool) -> str:
+    """Say what to change after all networks have diverged."""
+    device = get_device() if elsewhere else config.find_device()
+    prepared = prepared_for(config, data, device)
+    with device.active():
+        wrong = out_of_scale.find(device, prepared.feed)
+    return remedy_of_many(config, wrong)
 
 
 def _record(found: Sweep, trained: Trained, data: Dataset, folder: Path | None, elsewhere: bool) -> Run:

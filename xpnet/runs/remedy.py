@@ -1,0 +1,44 @@
+"""What to change after training has diverged."""
+
+from xpnet.runs.config import Config
+from xpnet.runs.names import flag
+from xpnet.runs.run import Run
+from xpnet.training.out_of_scale import OutOfScale
+
+__all__ = ["remedy", "remedy_of_many"]
+
+
+def remedy(run: Run) -> str:
+    """Say of a run that diverged what to change, and where what is left can be found."""
+    config = run.config
+    change = _scaling(config, run.out_of_scale)
+    if not change:
+        name = "learning_rate"
+        if config.learning_rate * config.weight_decay > 2:
+            name = "weight_decay"
+        elif run.diverged_at == 1 and config.reg <= 1:
+            name = "init_std"
+        elif config.learning_rate_decay > 1:
+            name = "learning_rate_decay"
+        elif config.learning_rate * config.reg > 1 and config.reg > 1:
+            name = "reg"
+        change = f"lower {flag(name)}, which is {getattr(config, name)}"
+        change += ", or scale the data" if run.diverged_at == 1 else ""
+    kept = "kept" if run.folder is None else f"in {run.folder}"
+    return (
+        f"training diverged at step {run.diverged_at}: {change}; the parameters of the best epoch are {kept}"
+    )
+
+
+def remedy_of_many(config: Config, wrong: OutOfScale | None) -> str:
+    """Say what to change of a sweep in which all networks diverged; ``config`` is that of the first."""
+    return _scaling(config, wrong) or f"lower {flag('learning_rate')}"
+
+
+def _scaling(config: Config, wrong: OutOfScale | None) -> str:
+    """Say what to scale, by a setting that does; nothing where that is not what is wrong."""
+    if wrong is not None and wrong.what == "y" and not config.standardize_target:
+        return f"{wrong.figures}, so leave out --no-standardize-target"
+    if wrong is not None and wrong.what == "X" and config.preprocess in ("none", "mean"):
+        return f"{wrong.figures}, so use {flag('preprocess')} standardize"
+    return ""
