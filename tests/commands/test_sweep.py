@@ -168,6 +168,12 @@ def test_a_network_that_diverges(run):
     assert "diverged" in out
 
 
+def test_a_scheduler_of_the_rate_is_no_cluster(run):
+    status, _, err = run(f"{SMALL} --scheduler cosine --out s")
+    assert status == 2
+    assert "not 'cosine': the learning rate's schedule is --schedule" in err
+
+
 def test_when_all_diverge(run):
     status, _, err = run(f"{SMALL} --learning-rate 1e29 1e30 --out s --quiet")
     assert status == 2

@@ -5,8 +5,8 @@ import pytest
 from command_lines import write_run
 
 from xpnet.errors import InputError
-from xpnet.runs.load import open_run
 from xpnet.runs.model_file import save_model
+from xpnet.runs.saved import open_run
 
 
 def test_a_folder_or_any_model_in_it(tmp_path):

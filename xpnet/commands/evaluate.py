@@ -22,7 +22,7 @@ from xpnet.errors import InputError
 from xpnet.files import path_of, replacing
 from xpnet.reporting import metrics, plots
 from xpnet.runs.folder import EVALUATIONS
-from xpnet.runs.load import open_run
+from xpnet.runs.saved import open_run
 from xpnet.text import printable
 from xpnet.training.measures import measured
 from xpnet.training.model import Model

@@ -10,7 +10,7 @@ from xpnet.commands.outputs import check_output, refusing
 from xpnet.errors import InputError
 from xpnet.files import path_of
 from xpnet.runs.folder import EXPORTS
-from xpnet.runs.load import open_run
+from xpnet.runs.saved import open_run
 from xpnet.text import printable
 
 __all__ = ["main"]

@@ -19,7 +19,7 @@ from xpnet.datasets.readers import open_rows
 from xpnet.device import Backend, Device, get_device
 from xpnet.errors import InputError
 from xpnet.files import path_of
-from xpnet.runs.load import open_run
+from xpnet.runs.saved import open_run
 from xpnet.text import printable
 from xpnet.training.model import Model
 from xpnet.training.raw_rows import RowError

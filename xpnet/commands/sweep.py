@@ -11,6 +11,7 @@ from typing import Any
 from xpnet import recipes
 from xpnet.commands import flags
 from xpnet.commands.console import USER_ERROR, complain, run_command
+from xpnet.errors import InputError
 from xpnet.reporting import plots
 from xpnet.reporting.metrics import named
 from xpnet.runs.config import Config
@@ -107,6 +108,11 @@ def _sweep(settings: dict[str, Any], signals: StopSignals) -> int:
     out = configs[0].out or folder_of(configs, settings["halving"])
     workers: AbstractContextManager[Any] = nullcontext()
     if settings["scheduler"] is not None:
+        if ":" not in settings["scheduler"]:  # as of torch and Keras, where schedulers are of the rate
+            raise InputError(
+                f"--scheduler is the address of a Dask scheduler, as tcp://HOST:8786, not "
+                f"{settings['scheduler']!r}: the learning rate's schedule is --schedule"
+            )
         from xpnet.sweep.cluster import connect
 
         workers = connect(settings["scheduler"])

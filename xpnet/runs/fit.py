@@ -19,12 +19,12 @@ from xpnet.runs.checkpoints import Checkpoints
 from xpnet.runs.config import Config
 from xpnet.runs.experiment import Experiment
 from xpnet.runs.given import what_is_given
-from xpnet.runs.load import open_run
 from xpnet.runs.names import flag
 from xpnet.runs.preparation import check, load_data, suited
 from xpnet.runs.remedy import remedy
 from xpnet.runs.resume import begin, checkpoint_of, identity, is_of_longer_runs, settings_to_resume
 from xpnet.runs.run import Run, as_run
+from xpnet.runs.saved import open_run
 from xpnet.runs.starting import begin_with, model_of
 from xpnet.training.history import SCORE_OF, History
 from xpnet.training.interrupt import StopSignals

@@ -1,33 +1,18 @@
-"""Saved runs back in hand: what `xpnet.load` does, and the commands that use what was trained."""
+"""Saved runs back in hand: what `xpnet.load` does."""
 
-import contextlib
 import csv
-import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from xpnet import datasets
-from xpnet.datasets import Dataset
-from xpnet.datasets.reading import Note, silent
-from xpnet.errors import InputError
-from xpnet.files import path_of
 from xpnet.runs.config import Config
 from xpnet.runs.experiment import Experiment
-from xpnet.runs.labelled import Labelled, class_numbers, is_file, labelled_rows
 from xpnet.runs.model_file import load_model
 from xpnet.runs.run import Run, as_run
-from xpnet.runs.settings import read_file
+from xpnet.runs.saved import UNKNOWN, damaged, open_run, summary_in
 from xpnet.training.history import History, Row, columns_of
 from xpnet.training.model import Model
-from xpnet.values import shown
 
-__all__ = ["SavedRun", "load", "open_run", "renumbered", "settings_of"]
-
-UNKNOWN = "unknown"
-"""The data set of a run whose settings are gone."""
+__all__ = ["load", "settings_of"]
 
 
 def load(path: str | os.PathLike[str]) -> Run:
@@ -68,7 +53,7 @@ def load(path: str | os.PathLike[str]) -> Run:
             Config.of({"dataset": UNKNOWN}, settings) if settings else settings_of(model),
             model,
             _history(folder / "history.csv", model),
-            _summary(folder / "summary.json"),
+            summary_in(folder / "summary.json"),
             load_model(best) if best.is_file() else None,
         ),
         folder,
@@ -98,20 +83,6 @@ def settings_of(model: Model) -> Config:
     )
 
 
-def _summary(path: Path) -> dict[str, Any]:
-    """Return what ``summary.json`` holds; nothing if it isn't there."""
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        kinds = {"status": str, "device": str, "backend": str, "steps": int, "seconds": float}
-        if all(isinstance(found[name], kind) for name, kind in kinds.items()):
-            return dict(found)
-        raise ValueError("a value in it is of another kind")
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise _damaged(path, error) from error
-
-
 def _history(path: Path, model: Model) -> History:
     """Return the rows of ``history.csv``; none if it isn't there."""
     if not path.is_file():
@@ -130,201 +101,5 @@ def _history(path: Path, model: Model) -> History:
         if len(rows) != len(lines):
             raise ValueError("a line is cut short")
     except (OSError, ValueError, csv.Error) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     return History(rows)
-
-
-def _damaged(path: Path, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())[:200]
-    return InputError(f"{path} cannot be read ({reason}): delete it, and the rest of the run still loads")
-
-
-@dataclass(frozen=True)
-class SavedRun:
-    """A trained model and the folder that it is in.
-
-    Attributes
-    ----------
-    folder
-        With the files of the run, if the model is still among them.
-    path
-        File of the model.
-    model
-        What it holds.
-    """
-
-    folder: Path
-    path: Path
-    model: Model
-
-    def settings(self) -> dict[str, Any]:
-        """Return the settings in the ``config.json`` beside the model; none if it isn't there.
-
-        Raises
-        ------
-        InputError
-            It is damaged.
-        """
-        path = self.folder / "config.json"
-        return read_file(path, Config) if path.is_file() else {}
-
-    def rows(
-        self,
-        name: str | None,
-        data_dir: str | None,
-        split: str | None,
-        *,
-        target: Sequence[str] = (),
-        header: bool | None = None,
-        shades: tuple[float, float] | None = None,
-        progress: bool = False,
-        note: Note = silent,
-    ) -> Labelled:
-        """Load rows to measure the model on: a split of the run's data, or a file that is named.
-
-        Parameters
-        ----------
-        name, data_dir, progress, note
-            As for `xpnet.datasets.load`; None for the data of the run.
-        split
-            ``"train"``, ``"val"`` or ``"test"``; by default test if there are such rows, else val. A file
-            that is named is measured whole, unless it has several and one of them is asked for.
-        target
-            Columns of a table that hold what is predicted; by default those of the run.
-        header
-            Whether the first line of a text file that is named has names; None to find out.
-        shades
-            What black and white are in the rows of the model, for a folder of images.
-
-        Raises
-        ------
-        InputError
-            There is no such data set, it cannot be used, or it is not one for this model.
-        """
-        if name is not None and is_file(name):
-            config = Config.of({"dataset": UNKNOWN})
-            with contextlib.suppress(InputError):  # settings that are damaged: the file may do without
-                config = Config.of({"dataset": UNKNOWN}, self.settings())
-            return labelled_rows(
-                self.model,
-                config,
-                Path(name),
-                split,
-                target=target,
-                header=header,
-                trained_on=self._trained_on(),
-                shades=shades,
-                note=note,
-            )
-        for what, value in {"target": target or None, "header": header}.items():
-            if value is not None:
-                raise InputError(f"--{what} is of a table that --dataset names: drop it")
-        data = self.dataset(name, data_dir, progress, note)
-        split = split or ("val" if data.X_test is None else "test")
-        X, y = getattr(data, f"X_{split}"), getattr(data, f"y_{split}")
-        if X is None:
-            raise InputError(f"{data.name} has no test rows: use --split val")
-        return Labelled(data.name, split, X, y)
-
-    def _trained_on(self) -> str | None:
-        """Return the checksum of the data of the run, if it is known."""
-        with contextlib.suppress(InputError):  # a damaged summary is in the way of nothing else
-            return _summary(self.folder / "summary.json").get("data")
-        return None
-
-    def dataset(self, name: str | None, data_dir: str | None, progress: bool, note: Note = silent) -> Dataset:
-        """Load the data set that is named, or else that of the run, and see that it fits the model.
-
-        Parameters
-        ----------
-        name, data_dir, progress, note
-            As for `xpnet.datasets.load`; None for those of the run.
-
-        Raises
-        ------
-        InputError
-            There is none, it cannot be used, or it is not one for this model.
-        """
-        task, own = self.model.task, name is None
-        settings: Mapping[str, Any] = {}
-        if own:
-            try:
-                settings = self.settings()
-            except InputError as error:
-                raise InputError(f"{error}; or name the data set with --dataset") from error
-            name, data_dir = settings.get("dataset"), data_dir or settings.get("data_dir")
-        if name is None:
-            raise InputError(f"there is no config.json beside {self.path}: name the data set with --dataset")
-        reading = Config.of(settings).reading
-        if Path(name).suffix:  # of a file the targets alone may not tell, as of whole numbers to predict
-            reading = replace(reading, task=task)
-        if self.model.image_shape is not None and Path(name).is_dir():
-            height, width, channels = self.model.image_shape
-            reading = replace(reading, size=(height, width), channels=channels)
-        data = datasets.load(name, data_dir, progress, reading, note)
-        if data.task != task:
-            raise InputError(
-                f"{data.name} is for {data.task} and the model for {task}: "
-                "give --dataset one like that which it was trained on"
-            )
-        if own and data.columns != self.model.columns:
-            raise InputError(f"{data.name} has changed since the run: give the rows to measure by --dataset")
-        if own and self._trained_on() not in (None, data.checksum()):
-            note(f"{data.name} has changed since the run: rows may be measured that it was trained on")
-        features, outputs = self.model.num_features, len(self.model.class_names)
-        what = "classes" if task == "classification" else "outputs"
-        for has, takes, kind in (
-            (data.num_features, features, "features"),
-            (data.num_outputs, outputs, what),
-        ):
-            # What has changed since may have rows of fewer classes.
-            if has > takes or (has < takes and kind != "classes"):
-                raise InputError(
-                    f"{data.name} has {has} {kind} and the model {takes}: "
-                    "give --dataset one like that which it was trained on"
-                )
-        return renumbered(data, self.model)
-
-
-def renumbered(data: Dataset, model: Model) -> Dataset:
-    """Return data with the class numbers of a model, where the classes are in another order.
-
-    Raises
-    ------
-    InputError
-        A label is no class of the model.
-    """
-    if data.task != "classification" or data.class_names == model.class_names:
-        return data
-    labels = range(data.num_classes) if data.labels is None else data.labels
-    number = class_numbers(model, list(labels), data.name, None if data.labels else data.class_names)
-    return replace(
-        data,
-        y_train=number[data.y_train],
-        y_val=number[data.y_val],
-        y_test=None if data.y_test is None else number[data.y_test],
-        class_names=model.class_names,
-        labels=model.labels,
-    )
-
-
-def open_run(path: str | os.PathLike[str]) -> SavedRun:
-    """Load the model of a run.
-
-    Parameters
-    ----------
-    path
-        Run folder, folder of a sweep (for the run in its ``best``), or model file.
-
-    Raises
-    ------
-    InputError
-        There is none, or it is damaged.
-    """
-    if not isinstance(path, str | os.PathLike):
-        raise InputError(f"a run is loaded from its path, not from {shown(path)}: give its folder")
-    given = path_of(path)
-    if not (given / "model.safetensors").exists() and (given / "best").is_dir():
-        given /= "best"
-    file = given / "model.safetensors" if given.is_dir() else given
-    return SavedRun(file.parent, file, load_model(file))

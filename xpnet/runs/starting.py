@@ -19,9 +19,10 @@ from xpnet.datasets.reading import SETTINGS
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.runs.config import Config
-from xpnet.runs.load import open_run, renumbered, settings_of
+from xpnet.runs.load import settings_of
 from xpnet.runs.names import flag
 from xpnet.runs.preparation import Prepared, prepare
+from xpnet.runs.saved import open_run, renumbered
 from xpnet.runs.settings import kinds_of
 from xpnet.training.model import Model
 from xpnet.values import shown
