@@ -21,7 +21,8 @@ from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.nn.mlp import MLP
 from xpnet.training.intervals import Calibration
-from xpnet.training.model import Link, Model, check_outputs
+from xpnet.training.model import Model
+from xpnet.training.outputs import Link, check_outputs
 from xpnet.training.row_range import RowRange
 from xpnet.training.scale import Scale
 from xpnet.typing import Task

@@ -2,10 +2,10 @@
 
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,15 +20,13 @@ from xpnet.errors import GapWarning, InputError, RangeWarning
 from xpnet.nn.mlp import MLP
 from xpnet.training import scoring
 from xpnet.training.intervals import Calibration, calibrate, interval, spread_of
+from xpnet.training.outputs import Link, check_outputs
 from xpnet.training.raw_rows import RowError, checked, checked_targets
 from xpnet.training.row_range import RowRange
 from xpnet.training.scale import Scale
 from xpnet.typing import Array, Params, Task
 
-__all__ = ["Link", "Model", "check_outputs"]
-
-Link = Literal["identity", "log"]
-"""What the scores of a regression are."""
+__all__ = ["Model"]
 
 PART = 2**24
 """Numbers of the raw rows that are made dense and put on the device together: 64 MB in float32."""
@@ -427,33 +425,3 @@ class Model:
                 part = part.astype(self.dtype, copy=False)
             for P in scoring.predictions(device, self.mlp, params, part, prepare, of_views, output):
                 yield P if self.networks is None or not averages else device.xp.mean(P, axis=0)
-
-
-def check_outputs(
-    mlp: MLP,
-    task: Task,
-    class_names: Sequence[str],
-    labels: Sequence[Any] | None,
-    has_target: bool,
-    link: Link = "identity",
-) -> None:
-    """Refuse names, labels, a target's scale and a link that don't fit the outputs of a network.
-
-    Raises
-    ------
-    InputError
-        They don't, or there is no such task.
-    """
-    outputs, names = mlp.sizes[-1], len(class_names)
-    if task not in get_args(Task):
-        raise InputError(f"there is no task {task!r}: use {', '.join(get_args(Task))}")
-    if outputs != names and (task, outputs, names) != ("classification", 1, 2):
-        raise InputError(f"{outputs} outputs and {names} names: give each output of the network one name")
-    if labels is not None and len(labels) != names:
-        raise InputError(f"{len(labels)} labels and {names} names: give each name one label")
-    if has_target and task != "regression":
-        raise InputError(f"a {task} has no target's mean and scale: leave them out")
-    if link not in get_args(Link):
-        raise InputError(f"there is no link {link!r}: use {', '.join(get_args(Link))}")
-    if link != "identity" and task != "regression":
-        raise InputError(f"a {task} has no link but 'identity': leave it out")

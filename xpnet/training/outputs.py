@@ -1,0 +1,43 @@
+"""What the outputs of a trained network stand for: names, labels, a scale; and whether they fit it."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+from xpnet.errors import InputError
+from xpnet.nn.mlp import MLP
+from xpnet.typing import Task
+
+__all__ = ["Link", "check_outputs"]
+
+Link = Literal["identity", "log"]
+"""What the scores of a regression are."""
+
+
+def check_outputs(
+    mlp: MLP,
+    task: Task,
+    class_names: Sequence[str],
+    labels: Sequence[Any] | None,
+    has_target: bool,
+    link: Link = "identity",
+) -> None:
+    """Refuse names, labels, a target's scale and a link that don't fit the outputs of a network.
+
+    Raises
+    ------
+    InputError
+        They don't, or there is no such task.
+    """
+    outputs, names = mlp.sizes[-1], len(class_names)
+    if task not in get_args(Task):
+        raise InputError(f"there is no task {task!r}: use {', '.join(get_args(Task))}")
+    if outputs != names and (task, outputs, names) != ("classification", 1, 2):
+        raise InputError(f"{outputs} outputs and {names} names: give each output of the network one name")
+    if labels is not None and len(labels) != names:
+        raise InputError(f"{len(labels)} labels and {names} names: give each name one label")
+    if has_target and task != "regression":
+        raise InputError(f"a {task} has no target's mean and scale: leave them out")
+    if link not in get_args(Link):
+        raise InputError(f"there is no link {link!r}: use {', '.join(get_args(Link))}")
+    if link != "identity" and task != "regression":
+        raise InputError(f"a {task} has no link but 'identity': leave it out")
