@@ -1,6 +1,8 @@
 """Sweeps over numbers and labels, over weighted rows, and over settings that change what is drawn."""
 
+import csv
 import dataclasses
+from functools import partial
 
 import hypothesis
 import numpy as np
@@ -22,6 +24,7 @@ from sweeps import (
 )
 
 from xpnet import sweep
+from xpnet.datasets import from_arrays
 from xpnet.errors import InputError
 from xpnet.sweep import LogUniform, display, plots, table
 from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung
@@ -119,6 +122,70 @@ def test_with_patience_the_best_state_is_kept_whole():
     assert found.best.state.keys() == {"params", "gradients", "squares"}
     for kind, arrays in best.best.state.items():
         assert_same(found.best.state[kind], arrays)
+
+
+# What they are ranked by
+
+
+def rare(rows=300):
+    """Rows of which few are of the second class, which nothing tells but chance."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((rows, 3)), (np.arange(rows) % 12 == 0).astype(int)
+    X[:, 0] += 1.5 * y
+    return from_arrays(X[50:], y[50:], X_val=X[:50], y_val=y[:50])
+
+
+MEASURED = {"val_balanced_accuracy": 1, "roc_auc": 1, "f1_macro": 1, "val_log_loss": -1, "neg_log_loss": -1}
+
+
+@pytest.mark.parametrize("halving", [False, True])
+@pytest.mark.parametrize("monitor", MEASURED)
+def test_the_measure_that_is_monitored_ranks(monitor, halving):
+    points = [{"class_weight": w, "seed": k} for w in (None, "balanced") for k in range(3)]
+    base = dataclasses.replace(BASE, monitor=monitor, iterations=100, batch_size=10)
+    metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
+    configs, data = sweep.configs(points, base), rare()
+    found = sweep.run(configs, data, halving=halving)
+    kept = [row for row in found.rows if row["status"] == "finished"]
+    assert len(kept) < len(found.rows) or not halving
+    values = [row["monitored"] for row in kept]
+    assert values == sorted(values, reverse=True)
+    for row in kept[:2]:
+        model = alone(configs[row["network"]], data).model
+        P = model.probabilities(data.X_val)
+        name = monitor.removeprefix("val_").removeprefix("neg_")
+        predicted = P.argmax(axis=1)
+        theirs = {
+            "balanced_accuracy": partial(metrics.balanced_accuracy_score, data.y_val, predicted),
+            "roc_auc": partial(metrics.roc_auc_score, data.y_val, P[:, 1]),
+            "f1_macro": partial(metrics.f1_score, data.y_val, predicted, average="macro"),
+            "log_loss": partial(metrics.log_loss, data.y_val, P),
+        }
+        sign = -1 if name == "log_loss" else 1
+        assert row["monitored"] == pytest.approx(sign * theirs[name](), abs=1e-6)
+    header, first, *_ = table.cells(configs, found.rows, "accuracy")
+    assert float(first[header.index(monitor)]) == pytest.approx(MEASURED[monitor] * values[0], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "monitors", [("val_loss",), ("val_score",), ("accuracy",), ("val_log_loss", "roc_auc")]
+)
+def test_losses_and_different_measures_do_not_rank(monitors):
+    points = [{"monitor": monitor, "seed": k} for monitor in monitors for k in range(2)]
+    found = sweep.run(sweep.configs(points, BASE), rare())
+    values = [row["val_score"] for row in found.rows]
+    assert values == sorted(values, reverse=True)
+    assert not any("monitored" in row for row in found.rows)
+
+
+def test_errors_of_numbers_rank_with_less_first(tmp_path):
+    base = dataclasses.replace(BASE, monitor="val_mae")
+    found = sweep.run(sweep.configs([{"seed": k} for k in range(4)], base), DATA["a number"])
+    errors = [-row["monitored"] for row in found.rows]
+    assert errors == sorted(errors)
+    table.write_csv(tmp_path / "t.csv", found.configs, found.rows, found.score)
+    with (tmp_path / "t.csv").open() as file:
+        assert [float(row["val_mae"]) for row in csv.DictReader(file)] == errors
 
 
 # Time

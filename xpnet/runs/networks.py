@@ -17,6 +17,7 @@ from xpnet.runs.preparation import Prepared
 from xpnet.training.draws import Sources
 from xpnet.training.history import History
 from xpnet.training.loop import Fit, fit
+from xpnet.training.monitors import Watch
 from xpnet.training.regime import Hyper
 from xpnet.training.scoring import predictions, score
 from xpnet.training.step import initial_state
@@ -26,6 +27,7 @@ from xpnet.typing import Array, Params, State, Task
 __all__ = [
     "hyper_of",
     "initial",
+    "monitored",
     "schedule_of",
     "scores",
     "share_inputs",
@@ -205,6 +207,23 @@ def scores(config: Config, mlp: MLP, params: Params, prepared: Prepared, device:
             "train_score": measured(feed.X, y_train, feed.prepare or _as_it_is, data.weight_train),
             "val_score": measured(X_val, y_val, apply_val, data.weight_val, config.averaging),
         }
+
+
+def monitored(
+    config: Config, mlp: MLP, params: Params, prepared: Prepared, device: Device
+) -> NDArray[np.float64]:
+    """Return what the settings monitor, of the validation rows ``(*nets,)``: more is better, see `Watch`."""
+    data, validation = prepared.data, prepared.validation
+    regime = config.regime(prepared.feed.X.shape[0], data.task)
+    with device.active():
+        # The networks of a sweep are compared by rows that weigh the same whatever their classes do.
+        plain = None if data.weight_val is None else device.put(data.weight_val, config.dtype)
+        watch = Watch(device, regime, replace(validation, weight=plain), prepared.target)
+        prepare = validation.prepare or _as_it_is
+        found = predictions(device, mlp, params, validation.X, prepare, lambda rows: [rows], "identity")
+        scores = np.concatenate([device.to_host(part) for part in found], axis=-2)
+    finite = np.where(np.isfinite(scores).all(axis=(-2, -1)), 0.0, np.nan)
+    return watch.value(finite, finite, finite, scores)
 
 
 def _as_it_is(rows: Array) -> Array:

@@ -24,6 +24,7 @@ from xpnet.datasets import Dataset
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.runs.config import Config
+from xpnet.sweep.chunk import worth
 from xpnet.sweep.runner import run
 from xpnet.sweep.space import Choice, Distribution, LogUniform, Uniform, check_fixed, configs
 from xpnet.sweep.workers import load_of
@@ -51,6 +52,9 @@ def optimize(
     should_stop: Callable[[], bool] | None = None,
 ) -> None:
     """Add trials to a study, whose value is the validation score: the accuracy, or R² of numbers.
+
+    Where ``monitor`` names another measure than the score or the loss it is that, its sign changed where less
+    of it is better.
 
     A trial whose network diverges fails, and so does one that an error, Ctrl-C or ``should_stop``
     leaves unfinished: none is left running unless the process is killed.
@@ -101,7 +105,7 @@ def optimize(
             numbered = list(asked)
             for row in found.rows:
                 if row["status"] != "diverged":
-                    study.tell(numbered[row["network"]], row["val_score"])
+                    study.tell(numbered[row["network"]], worth(row))
         if not found.complete:
             return
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from xpnet.device import Device, one_blas_thread, small_products
 from xpnet.runs.config import Config
-from xpnet.runs.networks import scores, train
+from xpnet.runs.networks import monitored, scores, train
 from xpnet.runs.preparation import Prepared
 from xpnet.training.history import History, Row
 from xpnet.training.step import trained
 
-__all__ = ["Outcome", "Task", "Trained", "merit", "train_chunk"]
+__all__ = ["Outcome", "Task", "Trained", "merit", "train_chunk", "worth"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Task:
         Return all trained networks, because a rung follows; else only the best.
     lone
         Whether no other network is trained in this rung, so that this one may have all BLAS threads.
+    ranked_by
+        What to monitor of the trained networks for their rank; None where that is the validation score.
     """
 
     key: str
@@ -57,6 +59,7 @@ class Task:
     before: Mapping[int, Trained] = field(repr=False)
     keep_all: bool
     lone: bool = False
+    ranked_by: str | None = None
 
     @property
     def config(self) -> Config:
@@ -120,6 +123,8 @@ def train_chunk(
         if result.interrupted:
             return None
         measured = scores(configs[0], mlp, result.params, prepared, device)
+        if task.ranked_by is not None:
+            measured["monitored"] = monitored(configs[0], mlp, result.params, prepared, device)
     measured = {name: np.atleast_1d(value) for name, value in measured.items()}
     seconds = (time.perf_counter() - began) / len(numbers)
     diverged_at, stopped_at = np.atleast_1d(result.diverged_at), np.atleast_1d(result.stopped_at)
@@ -167,7 +172,12 @@ def train_chunk(
 
 def merit(row: Mapping[str, Any]) -> tuple[bool, float, int]:
     """What the networks of a sweep are ranked by, higher is better; the first wins a tie."""
-    return (row["status"] != "diverged", row["val_score"], -row["network"])
+    return (row["status"] != "diverged", worth(row), -row["network"])
+
+
+def worth(row: Mapping[str, Any]) -> float:
+    """Return what a network is worth, more is better: what is monitored, or its validation score."""
+    return float(row.get("monitored", row["val_score"]))
 
 
 def _split_history(history: History, networks: int) -> list[History]:

@@ -25,6 +25,9 @@ from xpnet.sweep.table import as_text, cells
 from xpnet.sweep.workers import Here, There, check_executor, load_of
 from xpnet.text import html_table
 from xpnet.training.history import SCORE_OF, Row
+from xpnet.training.measures import MEASURES_OF
+from xpnet.training.monitors import ours
+from xpnet.typing import Task as TaskOfData
 from xpnet.values import Kind, counted, shown
 
 __all__ = ["Sweep", "run"]
@@ -45,7 +48,9 @@ class Sweep:
         A row a network, the best by validation score first: ``network`` (its number),
         ``train_score``, ``val_score``, ``status`` (``"finished"``, ``"stopped"`` early by patience or time,
         ``"dropped"`` by halving, or ``"diverged"``), ``steps`` (those of finite loss), ``seconds`` (its
-        share of its stack's), ``curve`` (steps and validation scores).
+        share of its stack's), ``curve`` (steps and validation scores); and ``monitored`` where all
+        monitor another measure than the score or the loss: its value, less its sign where less is better,
+        which then ranks them.
     best
         The trained network of the first row, of `xpnet.search` as a `Run`; None if all diverged.
     complete
@@ -102,7 +107,7 @@ def run(
     on_recorded: Callable[[list[dict[str, Any]]], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Sweep:
-    """Train many networks as stacks and rank them by validation score.
+    """Train many networks as stacks and rank them by validation score, or by what they monitor.
 
     Parameters
     ----------
@@ -163,10 +168,11 @@ def run(
             raise InputError("halving compares networks after equal steps: drop --max-time or --halving")
         if config.ensemble > 1:
             raise InputError("a sweep ranks single networks: drop --ensemble, or train one with its best row")
+    ranked_by = _ranked_by(configs, data.task)
     store = (
         Memory()
         if out is None
-        else Store(path_of(out), _description(configs, halving, data), configs[0].force)
+        else Store(path_of(out), _description(configs, halving, data, ranked_by), configs[0].force)
     )
     recorded_rows = store.done()
     if on_recorded is not None:
@@ -204,7 +210,8 @@ def run(
                     before = {k: store.load(rows[k]["task"], k) for k in missing} if rung else {}
                     chosen = {k: configs[k] for k in missing}
                     key = f"{prefix}network{missing[0]}"
-                    task = Task(key, chosen, span, before, rung < halvings, lone=len(survivors) == 1)
+                    lone = len(survivors) == 1
+                    task = Task(key, chosen, span, before, rung < halvings, lone, ranked_by)
                     tasks.append(task)
             work.append((cut, tasks))
         left = {task.key for _, tasks in work for task in tasks}
@@ -229,6 +236,17 @@ def run(
     return Sweep(configs, table, best, complete=True, score=score)
 
 
+def _ranked_by(configs: Sequence[Config], task: TaskOfData) -> str | None:
+    """Return what the networks monitor where that ranks them; None where their scores do.
+
+    Losses do not: networks may be trained by several.
+    """
+    monitors = {config.monitor for config in configs}
+    monitor = monitors.pop()
+    plain = ("val_score", "val_loss", f"val_{MEASURES_OF[task][0]}")
+    return None if monitors or (ours(monitor) or monitor) in plain else monitor
+
+
 def _ranked(rows: Mapping[int, dict[str, Any]], survivors: set[int]) -> list[dict[str, Any]]:
     """The table: networks that halving kept, those that it dropped, those that diverged."""
     marked = [
@@ -240,9 +258,12 @@ def _ranked(rows: Mapping[int, dict[str, Any]], survivors: set[int]) -> list[dic
     )
 
 
-def _description(configs: Sequence[Config], halving: bool, data: Dataset) -> dict[str, Any]:
-    return {
+def _description(
+    configs: Sequence[Config], halving: bool, data: Dataset, ranked_by: str | None
+) -> dict[str, Any]:
+    found = {
         "data": {"name": data.name, "rows": len(data.X_train), "crc32": data.checksum()},
         "halving": halving,
         "networks": [recorded(config) for config in configs],
     }
+    return found if ranked_by is None else found | {"ranked_by": ranked_by}

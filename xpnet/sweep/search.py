@@ -70,6 +70,9 @@ def search(
 ) -> Sweep:
     """Train every combination of some settings, many networks at a time as one stack, and rank them.
 
+    They are ranked by their validation score, or by another measure that ``monitor`` names for all of them;
+    not by the loss, which networks that are trained by several have not in common.
+
     Parameters
     ----------
     X, y, recipe

@@ -9,6 +9,7 @@ from typing import Any
 from xpnet.files import replacing
 from xpnet.reporting.metrics import shown
 from xpnet.runs.config import Config
+from xpnet.training.monitors import ours, sign_of
 
 __all__ = ["as_text", "cells", "show", "varied", "write_csv"]
 
@@ -36,16 +37,20 @@ def write_csv(
     """
     settings = [f.name for f in fields(Config) if f.metadata.get("recorded", True)]
     measured = ["train_score", "val_score", "status", "steps", "seconds"]
+    rows = list(rows)
+    monitor = _ranked_by(configs, rows)
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["network", *settings, *(name.replace("score", score) for name in measured)])
+        scores = [name.replace("score", score) for name in measured]
+        writer.writerow(["network", *settings, *scores, *monitor])
         for row in rows:
             config = configs[row["network"]]
             values = [
                 show(value) if isinstance(value := getattr(config, name), tuple) else value
                 for name in settings
             ]
-            writer.writerow([row["network"], *values, *(row[name] for name in measured)])
+            of_monitor = [_monitored(name, row) for name in monitor]
+            writer.writerow([row["network"], *values, *(row[name] for name in measured), *of_monitor])
 
 
 def as_text(configs: Sequence[Config], rows: Iterable[Mapping[str, Any]], score: str = "accuracy") -> str:
@@ -61,13 +66,26 @@ def cells(
     configs: Sequence[Config], rows: Iterable[Mapping[str, Any]], score: str = "accuracy"
 ) -> list[list[str]]:
     """Return the settings that vary and the scores, a list a row, with the names of the columns first."""
-    names = varied(configs)
-    lines = [["network", *names, "train", "val", "status"]]
+    rows, names = list(rows), varied(configs)
+    monitor = _ranked_by(configs, rows)
+    lines = [["network", *names, "train", "val", *monitor, "status"]]
     for row in rows:
         settings = [show(getattr(configs[row["network"]], name)) for name in names]
         scores = [shown(row[part], score) for part in ("train_score", "val_score")]
+        scores += [f"{_monitored(name, row):.4f}" for name in monitor]
         lines.append([str(row["network"]), *settings, *scores, row["status"]])
     return lines
+
+
+def _ranked_by(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the name of what ranks the networks beside their scores, if something does."""
+    return [configs[0].monitor] if any("monitored" in row for row in rows) else []
+
+
+def _monitored(monitor: str, row: Mapping[str, Any]) -> float:
+    """Return what was monitored of a network, by its own sign."""
+    sign = sign_of(ours(monitor)) if ours(monitor) else 1
+    return sign * float(row["monitored"])
 
 
 def show(value: Any) -> str:

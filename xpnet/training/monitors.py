@@ -173,12 +173,13 @@ class Watch:
         if regime.loss != "hinge":
             known["val_log_loss"] = "unpenalised"
         self._known = known.get(monitor)
-        self._measure = None if self._known else MEASURES[monitor.removeprefix("val_")].of
+        measure = MEASURES.get(monitor.removeprefix("val_"))
+        self._measure = None if measure is None else measure.of
 
     @property
     def takes_scores(self) -> bool:
         """Whether it takes the scores of the validation rows, beside what every evaluation gives."""
-        return self._measure is not None or self._scorer is not None
+        return self._known is None
 
     def value(
         self,
@@ -194,7 +195,8 @@ class Watch:
         loss, unpenalised, score
             What an evaluation gives ``(*nets,)``, on the host: the loss with and without its penalty.
         scores
-            Those of the validation rows ``(*nets, rows, outputs)``, on the host, where it `takes_scores`.
+            Those of the validation rows ``(*nets, rows, outputs)``, on the host, where it `takes_scores`; a
+            measure by a name of ours is then taken of them alone.
         """
         if self._scorer is not None:
             given = np.asarray(scores, np.float64)
