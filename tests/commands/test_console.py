@@ -10,6 +10,7 @@ import pytest
 
 from xpnet.commands.console import run_command
 from xpnet.errors import DeviceError, InputError
+from xpnet.training import interrupt as training_interrupt
 from xpnet.training.interrupt import StopSignals
 
 
@@ -86,12 +87,14 @@ def test_sigterm():
     assert run_command("cmd", lambda _: signal.raise_signal(signal.SIGTERM)) == 143
 
 
-def test_the_first_signal_is_only_noted_while_somebody_listens():
+def test_the_first_signal_is_only_noted_while_somebody_listens(monkeypatch):
     with StopSignals() as signals:
         with signals.listening():
             assert signals.received is None
             interrupt()
             assert signals.received == signal.SIGINT
+            interrupt()  # the same key, pressed twice
+            monkeypatch.setattr(training_interrupt, "ONE_PRESS", 0.0)
             with pytest.raises(KeyboardInterrupt):
                 interrupt()
         with pytest.raises(KeyboardInterrupt):

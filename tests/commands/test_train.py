@@ -388,10 +388,25 @@ def test_ctrl_c_before_the_first_step(run, monkeypatch):
 
 @needs_matplotlib
 def test_ctrl_c_while_pictures_are_drawn(run, monkeypatch):
+    curves = plots.curves
+
+    def interrupted(*args):
+        signal.raise_signal(signal.SIGINT)
+        return curves(*args)
+
+    monkeypatch.setattr(plots, "curves", interrupted)
+    status, out, err = run(f"--out a --quiet {SMALL}")
+    assert (status, out) == (130, "")
+    assert err == "xpnet train: interrupted: the run had ended, and all of it is in a\n"
+    assert tree("a") == sorted([*FILES, *PICTURES])
+
+
+@needs_matplotlib
+def test_ctrl_c_again_while_pictures_are_drawn(run, monkeypatch):
     monkeypatch.setattr(plots, "curves", interrupt)
     status, out, err = run(f"--out a --quiet {SMALL}")
     assert (status, out) == (130, "")
-    assert err == "xpnet train: interrupted: a is not complete\n"
+    assert err == "xpnet train: interrupted: a is not complete: --resume a makes it so\n"
     assert tree("a") == [name for name in FILES if name not in ("report.html", "summary.json")]
 
 

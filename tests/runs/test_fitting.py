@@ -19,12 +19,14 @@ from xpnet.commands import train
 from xpnet.datasets import from_arrays
 from xpnet.errors import DeviceError, GapWarning, InputError, RangeWarning
 from xpnet.runs import experiment
+from xpnet.runs import folder as run_folder
 from xpnet.runs.config import Config
 from xpnet.runs.fit import fit
 from xpnet.runs.load import load
 from xpnet.runs.model_file import load_model
 from xpnet.runs.run import Run
 from xpnet.sweep.search import search
+from xpnet.training import interrupt
 
 BLOBS = blobs()
 ARRAYS = {"X_val": BLOBS.X_val, "y_val": BLOBS.y_val}
@@ -571,11 +573,53 @@ def interrupt_after(epochs, times=1):
     return on_epoch
 
 
-def test_ctrl_c_twice_ends_it_at_once(handlers):
+def test_ctrl_c_again_ends_it_at_once(handlers, monkeypatch):
+    monkeypatch.setattr(interrupt, "ONE_PRESS", 0.0)
     with pytest.raises(KeyboardInterrupt):
         fit(BLOBS, on_epoch=interrupt_after(3, times=2), out="there", **FAST)
     assert signal.getsignal(signal.SIGINT) is handlers
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_ctrl_c_pressed_twice_is_once(handlers):
+    """As a program in between passes it on, too: what was trained is not lost."""
+    run = fit(BLOBS, on_epoch=interrupt_after(3, times=3), out="there", **FAST)
+    assert run.summary["status"] == "interrupted"
+    assert signal.getsignal(signal.SIGINT) is handlers
+    again = fit(BLOBS, resume="there")
+    assert again.summary["status"] == "finished"
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_ctrl_c_while_files_are_written_leaves_all_of_them(handlers, monkeypatch):
+    save = run_folder.save_model
+
+    def interrupted(*args):
+        signal.raise_signal(signal.SIGINT)
+        save(*args)
+
+    monkeypatch.setattr(run_folder, "save_model", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="the run had ended, and all of it is in there"):
+        fit(BLOBS, out="there", **FAST)
+    assert signal.getsignal(signal.SIGINT) is handlers
+    assert load("there").summary["status"] == "finished"
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_ctrl_c_again_while_files_are_written_leaves_what_resumes(handlers, monkeypatch):
+    monkeypatch.setattr(interrupt, "ONE_PRESS", 0.0)
+
+    def interrupted(*_):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder, "save_model", interrupted)
+        with pytest.raises(KeyboardInterrupt, match="--resume there makes it so"):
+            fit(BLOBS, out="there", **FAST)
+    assert signal.getsignal(signal.SIGINT) is handlers
+    assert fit(BLOBS, resume="there").summary["status"] == "finished"
 
 
 def test_ctrl_c_before_the_first_step(handlers, monkeypatch):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import xpnet
+from xpnet.commands import evaluate
 from xpnet.errors import InputError
 from xpnet.runs.config import Config
 from xpnet.runs.labelled import class_numbers, labelled_rows
@@ -224,8 +225,56 @@ def test_a_file_by_its_path(trained, recwarn):
     assert not [str(w.message) for w in recwarn.list]
     with pytest.raises(InputError, match="has what it should give with it: leave out y"):
         run.evaluate(folder / "b.npz", y)
-    with pytest.raises(InputError, match="split, header and shades are of a file"):
+    with pytest.raises(InputError, match="split, target, header and shades are of a file"):
         run.evaluate(A, y, split="test")
+
+
+def test_a_table_by_its_path_is_measured_as_its_frame_is(tmp_path):
+    """Text and dates, too: what the columns have made numbers of is not read a second time."""
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"kind": rng.choice(list("ab"), 120), "size": rng.normal(size=120)})
+    frame["day"] = pd.date_range("2024-01-01", periods=120)
+    frame["is_a"] = np.where(frame["kind"] == "a", "yes", "no")
+    run = xpnet.fit(frame, target="is_a", recipe="table-fast", seed=1)
+    frame.rename(columns={"is_a": "other"}).to_csv(tmp_path / "b.csv", index=False)
+    expected = run.evaluate(frame)
+    assert expected["accuracy"] > 0.9
+    for target in ("other", ["other"]):
+        assert run.evaluate(tmp_path / "b.csv", target=target) == pytest.approx(expected)
+    with pytest.raises(InputError, match="target, header and shades are of a file"):
+        run.evaluate(frame, target="is_a")
+
+
+def test_known_data_sets_by_name():
+    run = xpnet.fit("digits", hidden=(8,), epochs=2)
+    assert run.evaluate("digits", split="val")["accuracy"] == run.summary["val_accuracy"]
+    assert run.evaluate("digits")["accuracy"] == run.summary["test_accuracy"]
+    with pytest.raises(InputError, match="unknown dataset 'digit': use digits"):
+        run.evaluate("digit")
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_series_of_numbers_is_a_target(library):
+    series = pytest.importorskip(library).Series
+    A = np.random.default_rng(0).normal(size=(40, 3))
+    run = xpnet.fit(A, A[:, 0], hidden=(4,), epochs=2, batch_size=9, recipe="none")
+    assert run.evaluate(A, series(A[:, 0])) == run.evaluate(A, A[:, 0])
+    with pytest.raises(InputError, match="y has 39 rows and X 40: give one for each row"):
+        run.evaluate(A, series(A[:39, 0]))
+
+
+def test_weights_that_only_training_goes_by_are_said(tmp_path, capsys):
+    A = np.random.default_rng(0).normal(size=(40, 3))
+    y = (A[:, 0] > 0).astype(int)
+    np.savez(tmp_path / "w.npz", X=A, y=y, sample_weight=y + 0.5)
+    how = {"hidden": (4,), "epochs": 2, "batch_size": 9, "recipe": "none"}
+    run = xpnet.fit(str(tmp_path / "w.npz"), out=str(tmp_path / "r"), **how)
+    np.savez(tmp_path / "v.npz", X=A[:30], y=y[:30], sample_weight=y[:30] + 0.5)
+    with pytest.warns(UserWarning, match="has sample_weight, which training goes by, its summary too; here"):
+        assert run.evaluate(tmp_path / "v.npz") == run.evaluate(A[:30], y[:30])
+    evaluate.main([str(tmp_path / "r"), "--split", "val", "--quiet"])
+    assert capsys.readouterr().err.count("here each row counts as one") == 1
 
 
 def test_rows_that_it_was_trained_on_are_noted(trained):

@@ -10,9 +10,10 @@ import pytest
 from fits import PLAIN
 from sweeps import blobs
 
-from xpnet import InputError, fit, load
+from xpnet import InputError, fit, load, search
 from xpnet.reporting import progress
 from xpnet.runs import fit as fitting
+from xpnet.runs import folder as run_folder
 from xpnet.training.interrupt import StopSignals
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
@@ -130,16 +131,41 @@ def test_cut_off_while_it_goes_on(monkeypatch):
     """The settings are then the new ones, and there is no summary that says that the run is done."""
     settings = SMALL | {"checkpoint_every": 1}
     fit(BLOBS, epochs=4, out="a", **settings)
-    Path("a/confusion-val.png").touch()
+    made = {"confusion-val.png", "model.onnx", "model-torch.safetensors"}
+    for name in made:
+        Path("a", name).touch()
     with monkeypatch.context() as patch:
         patch.setattr(fitting.experiment, "train", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             fit(BLOBS, resume="a", epochs=8)
     left = {path.name for path in Path("a").iterdir()}
     assert "summary.json" not in left
-    assert "confusion-val.png" not in left  # of the network of before
+    assert not made & left  # of the network of before
     assert load("a").config.epochs == 8
     same(fit(BLOBS, resume="a"), undisturbed(epochs=8, **settings))
+
+
+def test_killed_before_there_is_a_model(monkeypatch):
+    """Whoever wants to use it is told how it gets one, and nobody is sent in a circle."""
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder, "write", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            fit(BLOBS, epochs=4, checkpoint_every=1, out="a", **SMALL)
+    said = "the run in a was cut off and has left a checkpoint, no model yet: let it .* by --resume a$"
+    for door in (load, lambda path: fit(BLOBS, init_from=path)):
+        with pytest.raises(InputError, match=said):
+            door("a")
+    checkpoint = str(next(Path("a").glob("checkpoint-*")))
+    with pytest.raises(InputError, match=r"is a checkpoint, to be gone on from: --resume a$"):
+        load(checkpoint)
+    assert refused(resume="a", epochs=1).endswith("give more steps, or begin anew in another folder")
+    assert fit(BLOBS, resume="a").summary["status"] == "finished"
+
+
+def test_a_sweep_is_no_run_to_resume():
+    search(BLOBS, grid={"seed": [0, 1]}, epochs=1, out="s", **SMALL)
+    with pytest.raises(InputError, match=r"s holds a sweep, which its own command .* run: --init-from s"):
+        fit(BLOBS, resume="s", epochs=2)
 
 
 # Interrupted without checkpoints

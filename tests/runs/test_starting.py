@@ -185,6 +185,14 @@ def test_a_sweep_from_the_command_line(capsys):
 # Taken up again
 
 
+@pytest.mark.usefixtures("without_pictures")
+def test_what_a_run_writes_is_not_taken_over():
+    """Or it would ask for a folder that nobody has named."""
+    first = fit(blobs(), out="a", checkpoint_every=1, tensorboard=False, **PLAIN)
+    assert fit(blobs(), init_from="a").config.checkpoint_every is None
+    assert first.config.checkpoint_every == 1
+
+
 def test_it_can_be_taken_up_again():
     fit(BLOBS, out="a", **SMALL)
     whole = fit(BLOBS, init_from="a", out="b", **SMALL | {"epochs": 5})

@@ -52,7 +52,9 @@ def from_npz(path: str | os.PathLike[str], reading: Reading | None = None, note:
     return assemble(given, str(path), reading, in_place=True, class_names=names)
 
 
-def splits_of(path: Path, note: Note) -> tuple[dict[str, tuple[NDArray[Any], Any]], tuple[str, ...] | None]:
+def splits_of(
+    path: Path, note: Note
+) -> tuple[dict[str, tuple[NDArray[Any], Any]], tuple[str, ...] | None, bool]:
     """Return the rows and targets of ``train`` (X and y), ``val`` and ``test`` as a file has them.
 
     Parameters
@@ -62,8 +64,9 @@ def splits_of(path: Path, note: Note) -> tuple[dict[str, tuple[NDArray[Any], Any
 
     Returns
     -------
-    splits, class_names
-        ``X`` has a row for each sample, y is what it is; the names of the classes if the file has them.
+    splits, class_names, has_weights
+        ``X`` has a row for each sample, y is what it is; the names of the classes if the file has them; and
+        whether it has weights of rows.
 
     Raises
     ------
@@ -83,7 +86,7 @@ def splits_of(path: Path, note: Note) -> tuple[dict[str, tuple[NDArray[Any], Any
                     f"{what} has {len(X)} rows and y{end} {len(given[f'y{end}'])}: give each one"
                 )
             splits[split] = X, given[f"y{end}"]
-    return splits, names
+    return splits, names, "sample_weight" in given
 
 
 def _class_names(path: Path, names: NDArray[Any] | None) -> tuple[str, ...] | None:

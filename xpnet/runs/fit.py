@@ -228,15 +228,20 @@ def carry_out(
             whole = None if found.result is None else found.result.whole
             was_interrupted = found.summary["status"] == "interrupted"
             try:
-                if whole is not None and (was_interrupted or config.checkpoint_every):
+                with signals.listening():  # what was trained is not lost by who is in a hurry
                     run_folder.write_settings(place, config)
-                    checkpoints = checkpoints or checkpoints_in(place)
-                    checkpoints.save(whole)
-                run_folder.write(place, found, pictures=can_draw)
+                    if whole is not None and (was_interrupted or config.checkpoint_every):
+                        checkpoints = checkpoints or checkpoints_in(place)
+                        checkpoints.save(whole)
+                    run_folder.write(place, found, pictures=can_draw)
             except KeyboardInterrupt:
-                raise KeyboardInterrupt(f"interrupted: {place} is not complete") from None
+                raise KeyboardInterrupt(
+                    f"interrupted: {place} is not complete: {flag('resume')} {place} makes it so"
+                ) from None
             if checkpoints is not None and not was_interrupted:
                 checkpoints.forget(but=lambda epoch: _may_go_on(found, num_rows, epoch))
+        if place is not None and signals.received is not None and not was_interrupted:
+            raise KeyboardInterrupt(f"interrupted: the run had ended, and all of it is in {place}")
     return as_run(found, place)
 
 

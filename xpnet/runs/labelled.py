@@ -18,9 +18,14 @@ from xpnet.datasets.reading import Note, silent
 from xpnet.datasets.targets import as_targets, encode_targets, find_labels
 from xpnet.errors import InputError
 from xpnet.runs.config import Config
+from xpnet.runs.names import flag
 from xpnet.training.model import Model
 
 __all__ = ["Labelled", "class_numbers", "is_file", "labelled_rows"]
+
+
+UNWEIGHTED = "{} has sample_weight, which training goes by, its summary too; here each row counts as one"
+"""Why two figures of the same rows differ."""
 
 
 class Labelled(NamedTuple):
@@ -108,7 +113,7 @@ def _of_table(
     columns = numbers(model.num_features) if model.columns is None else model.columns
     target = tuple(target) or config.target
     if not target:
-        raise InputError(f"which column of {path} holds what is predicted? Give its name: --target NAME")
+        raise InputError(f"which column of {path} holds what is predicted? Say it by {flag('target')} NAME")
     if path.suffix.lower() == ".npy":
         if not path.is_file():
             raise InputError(f"there is no file {path}: check the path of the .npy file")
@@ -132,9 +137,9 @@ def _of_splits(
 ) -> Labelled:
     """Return the rows of a file or a folder that may have several splits."""
     splits: dict[str, tuple[NDArray[Any], Any]] = {}
-    names = None
+    names, has_weights = None, False
     if path.suffix.lower() == ".npz":
-        splits, names = npz.splits_of(path, note)
+        splits, names, has_weights = npz.splits_of(path, note)
     elif path.is_dir():
         if model.task != "classification":
             raise InputError(f"{path} is for classification and the model for {model.task}: give numbers")
@@ -150,6 +155,8 @@ def _of_splits(
         there = f"only {', '.join(splits)}" if len(splits) > 1 else "one set of rows, which is measured whole"
         raise InputError(f"{path} has no {split} rows apart, {there}: drop --split or give another")
     chosen = splits if split is None else {split: splits[split]}
+    if has_weights:
+        note(UNWEIGHTED.format(path))
     for X, _ in chosen.values():
         if X.shape[1] != model.num_features:
             raise InputError(

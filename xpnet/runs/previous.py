@@ -89,9 +89,9 @@ def make_room(folder: Path, force: bool, note: Callable[[str], None]) -> None:
 
 
 def forget_evaluations(folder: Path) -> None:
-    """Remove the pictures that ``xpnet evaluate`` has drawn of a run that is trained further."""
+    """Remove what ``xpnet evaluate`` and ``export`` have made of a run that is trained further."""
     for path in folder.iterdir():
-        if EVALUATION.fullmatch(path.name):
+        if EVALUATION.fullmatch(path.name) or path.name in EXPORTS:
             with contextlib.suppress(OSError):
                 path.unlink()
 

@@ -46,6 +46,11 @@ def settings_to_resume(given: Mapping[str, Any]) -> Path | None:
         raise InputError(
             f"{path} is missing, and with it the settings of the run: put it back, or begin anew"
         )
+    if (folder / "sweep.json").is_file():
+        raise InputError(
+            f"{resume} holds a sweep, which its own command goes on with; more epochs of its best are a new "
+            f"run: {flag('init_from')} {resume}"
+        )
     if not (resume and path.is_file()):
         raise InputError(f"there is no run in {resume or repr('')} to resume: give the folder of one")
     if "out" in given:
@@ -117,7 +122,8 @@ def _lengthened(
     before = replace(config, **{name: then.get(name, getattr(config, name)) for name in LENGTHS})
     steps, steps_before = config.num_steps(num_rows), before.num_steps(num_rows)
     done, seconds = len(fit.history.losses), fit.history.rows[-1].seconds
-    other = _warm_start(folder)
+    has_model = (folder / "model.safetensors").is_file()
+    other = _warm_start(folder) if has_model else "begin anew in another folder"
     ran_out = before.max_time is not None and summary.get("seconds", 0.0) >= before.max_time
     if status == "stopped" and ran_out and config.max_time == before.max_time:
         raise InputError(f"the run in {folder} has had its --max-time {before.max_time:g}: give a longer one")

@@ -5,8 +5,8 @@ import math
 import os
 import textwrap
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,18 @@ from xpnet import exporters
 from xpnet.columns.columns import take_target
 from xpnet.columns.tabular import as_frame, is_frame
 from xpnet.data.likeness import other_order
+from xpnet.datasets.reading import Note
 from xpnet.datasets.targets import encode_targets
 from xpnet.device import Device, to_numpy
 from xpnet.errors import InputError
-from xpnet.files import output_file, output_path, replacing
+from xpnet.files import output_file, output_path, path_of, replacing
 from xpnet.reporting import plots
 from xpnet.runs import folder as run_folder
 from xpnet.runs.experiment import Experiment
-from xpnet.runs.labelled import labelled_rows
+from xpnet.runs.labelled import is_file, labelled_rows
 from xpnet.runs.model_file import save_model
 from xpnet.runs.previous import make_room
+from xpnet.runs.saved import SavedRun
 from xpnet.training.history import SCORE_OF
 from xpnet.training.measures import measured
 from xpnet.training.raw_rows import checked_targets
@@ -138,6 +140,7 @@ class Run(Experiment):
         device: str | Device = "cpu",
         *,
         split: str | None = None,
+        target: str | Sequence[str] = (),
         header: bool | None = None,
         shades: tuple[float, float] | None = None,
     ) -> dict[str, float]:
@@ -147,12 +150,15 @@ class Run(Experiment):
         ----------
         X, device
             As for `predict`; or the path of a table, an ``.npz`` file or a folder of images, which is
-            measured whole.
+            measured whole; or ``"digits"`` or ``"cifar10"``.
         y
             What it should predict, as it was trained on; of several columns those of a frame are found by
             their names. By default it is taken from the columns of X that were the target in training.
         split
-            Of a file that has several, the one to measure: ``"train"``, ``"val"`` or ``"test"``.
+            Of a file that has several, the one to measure: ``"train"``, ``"val"`` or ``"test"``; of a known
+            data set by default ``"test"``, or ``"val"`` where there is none.
+        target
+            Of a table, the column that holds what is predicted, or several; by default as in training.
         header
             Whether the first line of a text file has names; by default found out.
         shades
@@ -175,32 +181,56 @@ class Run(Experiment):
         if isinstance(X, str | os.PathLike):
             if y is not None:
                 raise InputError(f"{X} has what it should give with it: leave out y")
+            notes: list[str] = []
+            rows, found = self._of_name(X, split, target, header, shades, notes.append)
+            for text in notes:
+                warnings.warn(text, stacklevel=2)
+        elif any((split is not None, bool(target), header is not None, shades is not None)):
+            raise InputError(
+                "split, target, header and shades are of a file: give its path, or leave them out"
+            )
+        else:
+            if unlike := other_order(X, {"y": y}):
+                warnings.warn(unlike, stacklevel=2)
+            X, found = self._with_targets(X, y)
+            rows = self._rows(X)
+        is_regression = model.task == "regression"
+        P = model.predict(rows, device) if is_regression else model.probabilities(rows, device)
+        if len(P) != len(found):
+            raise InputError(f"y has {len(found)} rows and X {len(P)}: give one for each row")
+        y = checked_targets(found, model.task, len(model.class_names), len(P))
+        return measured(model.task, y, np.reshape(P, y.shape) if is_regression else P)
+
+    def _of_name(
+        self,
+        name: str | os.PathLike[str],
+        split: str | None,
+        target: str | Sequence[str],
+        header: bool | None,
+        shades: tuple[float, float] | None,
+        note: Note,
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the rows of a file or a known data set, as the model takes them, and their targets."""
+        target = (target,) if isinstance(target, str) else tuple(target)
+        path = path_of(name)
+        if is_file(str(path)):
             found = labelled_rows(
-                model,
+                self.model,
                 self.config,
-                Path(X).expanduser(),
+                path,
                 split,
+                target=target,
                 header=header,
                 trained_on=self.summary.get("data"),
                 shades=shades,
-                note=partial(warnings.warn, stacklevel=4),
+                note=note,
             )
-            X, target = found.X, found.y
-        elif any(value is not None for value in (split, header, shades)):
-            raise InputError("split, header and shades are of a file: give its path, or leave them out")
         else:
-            if note := other_order(X, {"y": y}):
-                warnings.warn(note, stacklevel=2)
-            X, target = self._with_targets(X, y)
-        if model.task == "regression":
-            predicted = model.predict(self._rows(X), device)
-            if len(predicted) != len(target):
-                raise InputError(f"y has {len(target)} rows and X {len(predicted)}: give one for each row")
-            target = checked_targets(target, model.task, len(model.class_names), len(predicted))
-            return measured(model.task, target, np.reshape(predicted, target.shape))
-        P = model.probabilities(self._rows(X), device)
-        target = checked_targets(target, model.task, len(model.class_names), len(P))
-        return measured(model.task, target, P)
+            of_name = SavedRun(self.folder or Path(), Path(), self.model)
+            found = of_name.rows(
+                str(path), self.config.data_dir, split, target=target, header=header, note=note
+            )
+        return found.X, found.y
 
     def _with_targets(self, X: Any, y: Any) -> tuple[Any, NDArray[Any]]:
         """Return rows, and what they should give as a data set of the model's has it."""
@@ -209,7 +239,7 @@ class Run(Experiment):
             if not self.config.target:
                 raise InputError("what the rows should give is missing: give y")
             X, y, _ = take_target(X, self.config.target, classes=model.labels or False)
-        elif is_frame(y) and model.task != "classification":
+        elif is_frame(y) and len(getattr(y, "shape", ())) != 1 and model.task != "classification":
             frame = as_frame(y)
             named = frame.is_named and set(model.class_names) <= set(frame.names)
             y = take_target(frame, model.class_names).y if named else y

@@ -13,9 +13,12 @@ from xpnet.datasets import Dataset
 from xpnet.datasets.reading import Note, silent
 from xpnet.errors import InputError
 from xpnet.files import path_of
+from xpnet.runs.checkpoints import NAME as CHECKPOINT
+from xpnet.runs.checkpoints import has_checkpoint
 from xpnet.runs.config import Config
-from xpnet.runs.labelled import Labelled, class_numbers, is_file, labelled_rows
+from xpnet.runs.labelled import UNWEIGHTED, Labelled, class_numbers, is_file, labelled_rows
 from xpnet.runs.model_file import load_model
+from xpnet.runs.names import flag
 from xpnet.runs.settings import read_file
 from xpnet.training.model import Model
 from xpnet.values import shown
@@ -111,6 +114,8 @@ class SavedRun:
         X, y = getattr(data, f"X_{split}"), getattr(data, f"y_{split}")
         if X is None:
             raise InputError(f"{data.name} has no test rows: use --split val")
+        if getattr(data, f"weight_{split}", None) is not None:
+            note(UNWEIGHTED.format(data.name))
         return Labelled(data.name, split, X, y)
 
     def _trained_on(self) -> str | None:
@@ -214,6 +219,13 @@ def open_run(path: str | os.PathLike[str]) -> SavedRun:
     if not (given / "model.safetensors").exists() and (given / "best").is_dir():
         given /= "best"
     file = given / "model.safetensors" if given.is_dir() else given
+    if CHECKPOINT.fullmatch(given.name) and given.is_file():
+        raise InputError(f"{given} is a checkpoint, to be gone on from: {flag('resume')} {given.parent}")
+    if given.is_dir() and not file.exists() and has_checkpoint(given):
+        raise InputError(
+            f"the run in {given} was cut off and has left a checkpoint, no model yet: let it come to its end "
+            f"by {flag('resume')} {given}"
+        )
     return SavedRun(file.parent, file, load_model(file))
 
 

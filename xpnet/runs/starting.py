@@ -37,6 +37,9 @@ DETAILS = tuple(f.name for f in fields(Preprocessing) if f.name in kinds_of(Conf
 
 OF_MACHINES = ("device", "backend", "precision", "compile")
 
+OF_FILES = ("checkpoint_every", "tensorboard", "weights_image")
+"""Settings of what a run writes beside its network."""
+
 
 def inherited(
     given: Mapping[str, Any], whole: bool = True, several: Collection[str] = (), arrays: bool = False
@@ -67,7 +70,7 @@ def inherited(
     values = {name: getattr(of_network, name) for name in (*NETWORK, *DETAILS, "averaging", "dtype")}
     own = run.settings() if whole else {}
     if own:
-        left_out = {*OF_MACHINES, *SETTINGS, "dataset", "data_dir", "init_from"}
+        left_out = {*OF_MACHINES, *OF_FILES, *SETTINGS, "dataset", "data_dir", "init_from"}
         values = {name: value for name, value in own.items() if name not in left_out} | values
         data = given.get("dataset")
         if data is None and not arrays:

@@ -101,7 +101,10 @@ class Store(Memory):
                     f"{path} holds no sweep: choose another --out, or delete that folder"
                 ) from error
             if found != wanted:
-                raise InputError(f"{folder} holds another sweep: choose another --out, or --force to lose it")
+                raise InputError(
+                    f"{folder} holds another sweep: choose another --out, --force to lose it, or "
+                    f"train on from its best with --init-from {folder}"
+                )
         elif self._results.exists():
             raise InputError(f"{self._results} is of no known sweep: choose another --out, or delete it")
         self._description = wanted

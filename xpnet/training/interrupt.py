@@ -1,20 +1,26 @@
 """Ctrl-C while a loop runs: it ends after a step, with what it has."""
 
 import contextlib
+import math
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
 __all__ = ["StopSignals"]
 
+ONE_PRESS = 0.5
+"""Seconds within which signals are one."""
+
 
 class StopSignals:
     """Ctrl-C, and SIGTERM for a command, while something runs.
 
     They raise `KeyboardInterrupt`, but for the first one within `listening`: that only sets
-    `received`, so that a loop which looks at it can end with what it has.
+    `received`, so that a loop which looks at it can end with what it has. One that comes at once after
+    another is the same: a key that was pressed twice, or passed on by a program in between.
 
     Parameters
     ----------
@@ -31,6 +37,7 @@ class StopSignals:
         self._numbers = numbers
         self.received: signal.Signals | None = None
         self._listening = False
+        self._last = -math.inf
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopSignals":
@@ -56,6 +63,9 @@ class StopSignals:
             self._listening = False
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
+        before, self._last = self._last, time.monotonic()
+        if self._last - before < ONE_PRESS:
+            return
         is_first, self.received = self.received is None, signal.Signals(number)
         if not (self._listening and is_first):
             raise KeyboardInterrupt
