@@ -140,17 +140,17 @@ def test_the_name_of_a_data_set():
         (
             (BLOBS, BLOBS.y_train),
             {},
-            "'blobs' has its labels with it: give arrays X and y, or a data set alone",
+            "'blobs' brings its targets and weights along: drop y, or give X as rows",
         ),
         (
             ("digits",),
             {"X_val": BLOBS.X_val},
-            "'digits' has its labels with it: give arrays X and y, or a data",
+            "'digits' brings its targets and weights along: drop X_val",
         ),
         (
             (Path("a.npz"),),
             {"sample_weight": [1]},
-            "'a.npz' has its labels with it: give arrays X and y, or a",
+            "'a.npz' brings its targets and weights along: drop sample_weight",
         ),
         (
             (BLOBS.X_train, BLOBS.y_train),
@@ -158,6 +158,7 @@ def test_the_name_of_a_data_set():
             "data has only one of X_val and y_val: give",
         ),
         ((BLOBS.X_train, BLOBS.y_train[:-1]), {}, "data: "),
+        ((None,), {}, "X is missing: give rows, or a data set by its name"),
         (("nowhere.npz",), {}, "there is no file nowhere.npz: check the path"),
         (("nonsense",), {}, "unknown dataset 'nonsense'"),
     ],

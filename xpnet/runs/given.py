@@ -64,10 +64,16 @@ def what_is_given(
     name = "data"
     if isinstance(X, Dataset | str | os.PathLike):
         name = X.name if isinstance(X, Dataset) else os.fspath(path_of(X))
-        if y is not None or any(array is not None for array in arrays.values()):
-            raise InputError(f"{name!r:.60} has its labels with it: give arrays X and y, or a data set alone")
+        if beside := [of for of, array in {"y": y, **arrays}.items() if array is not None]:
+            raise InputError(
+                f"{name!r:.60} brings its targets and weights along: drop {beside[0]}, or give X as rows"
+            )
     elif isinstance(X, list) and not is_frame(X):
         X = as_array(X, "X")
+    elif X is None:
+        raise InputError(
+            "X is missing: give rows, or a data set by its name; a run that goes on takes the same as before"
+        )
     is_path = isinstance(X, str | os.PathLike)
     taken_over: tuple[Mapping[str, Any], bool] = ({}, False)
     if file is None:

@@ -14,7 +14,7 @@ def remedy(run: Run) -> str:
     change = _scaling(config, run.out_of_scale)
     if not change:
         name = "learning_rate"
-        if config.learning_rate * config.weight_decay > 2:
+        if config.weight_decay > 1 and config.learning_rate * config.weight_decay > 2:
             name = "weight_decay"
         elif run.diverged_at == 1 and config.reg <= 1:
             name = "init_std"
