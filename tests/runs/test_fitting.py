@@ -608,6 +608,20 @@ def test_ctrl_c_while_files_are_written_leaves_all_of_them(handlers, monkeypatch
 
 
 @pytest.mark.usefixtures("without_pictures")
+def test_a_full_disk_loses_no_network(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder, "save_model", full)
+        with pytest.warns(RuntimeWarning, match="could not be written .*No space left.*: save it elsewhere"):
+            run = fit(BLOBS, out="full", **FAST)
+    assert run.folder is None
+    assert run.save("elsewhere") == Path("elsewhere")
+    np.testing.assert_array_equal(load("elsewhere").predict(BLOBS.X_val), run.predict(BLOBS.X_val))
+
+
+@pytest.mark.usefixtures("without_pictures")
 def test_ctrl_c_again_while_files_are_written_leaves_what_resumes(handlers, monkeypatch):
     monkeypatch.setattr(interrupt, "ONE_PRESS", 0.0)
 

@@ -92,7 +92,8 @@ def fit(
     Warns
     -----
     RuntimeWarning
-        Training diverged: the parameters are those of the best epoch before.
+        Training diverged: the parameters are those of the best epoch before. Or files could not be written,
+        as on a full disk: the run that is returned can be saved elsewhere.
 
     Examples
     --------
@@ -106,8 +107,22 @@ def fit(
     config, data = what_is_given(X, y, arrays, recipe, settings_to_resume(settings), settings)
     if on_epoch is not None and not callable(on_epoch):
         raise InputError(f"on_epoch must be a function of the history, not {shown(on_epoch)}")
+    unwritten: list[OSError] = []
     with StopSignals(signal.SIGINT) as signals:
-        run = carry_out(config, data, signals, folder=config.resume or config.out, on_epoch=on_epoch)
+        run = carry_out(
+            config,
+            data,
+            signals,
+            folder=config.resume or config.out,
+            on_epoch=on_epoch,
+            on_unwritten=unwritten.append,
+        )
+    if unwritten:
+        warnings.warn(
+            f"the run could not be written ({unwritten[0]}), and is returned: save it elsewhere by its save",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     if run.diverged_at:
         warnings.warn(
             remedy(run),
@@ -126,6 +141,7 @@ def carry_out(
     note: Callable[[str], None] = warnings.warn,
     on_data: Callable[[Dataset], None] | None = None,
     on_epoch: Callable[[History], None] | None = None,
+    on_unwritten: Callable[[OSError], None] | None = None,
 ) -> Run:
     """Train the network that the settings describe, and write its folder if it is to have one.
 
@@ -145,6 +161,9 @@ def carry_out(
         Called with the data set before it is trained on.
     on_epoch
         Called with the history so far after each epoch.
+    on_unwritten
+        Told why the files of a run that has ended could not be written: it is returned without a folder. By
+        default that is raised.
 
     Raises
     ------
@@ -238,6 +257,11 @@ def carry_out(
                 raise KeyboardInterrupt(
                     f"interrupted: {place} is not complete: {flag('resume')} {place} makes it so"
                 ) from None
+            except OSError as error:
+                if on_unwritten is None:
+                    raise
+                on_unwritten(error)
+                return as_run(found, None)
             if checkpoints is not None and not was_interrupted:
                 checkpoints.forget(but=lambda epoch: _may_go_on(found, num_rows, epoch))
         if place is not None and signals.received is not None and not was_interrupted:
