@@ -141,7 +141,7 @@ def test_a_first_line_is_what_it_must_be_or_the_user_says(tmp_path, text, rows):
     if rows is None:
         line = refused(tmp_path / "a.csv", width, None)
         assert "may be names of columns or data" in line
-        assert line.endswith("say --header or --no-header")
+        assert line.endswith("in Python, else --header or --no-header")
     else:
         assert read(tmp_path / "a.csv", width, None, note=notes.append).shape == (rows, width)
         assert len(notes) == (not text.startswith("p"))

@@ -8,10 +8,11 @@ import io
 import itertools
 import re
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from xpnet.columns.columns import Columns
 from xpnet.columns.tabular import refuse_duplicates
 from xpnet.datasets.headers import guess_header
 from xpnet.errors import InputError
@@ -83,10 +84,8 @@ def opened(path: Path) -> io.BufferedReader:
 def examine(
     path: Path,
     header: bool | None = None,
-    known: Sequence[str] = (),
+    like: Columns | None = None,
     said: Collection[str] = (),
-    *,
-    is_sure: bool = False,
 ) -> Layout:
     """Find out how a text file is written.
 
@@ -96,12 +95,11 @@ def examine(
         The file; compressed if it ends in ``.gz``.
     header
         Whether the first line has the names; None to guess.
-    known
-        Names that the columns should have, where that is known.
+    like
+        The columns of a model, where rows are for one: what they are called and hold tells, and as each row
+        counts, a first line that may as well be the other is refused.
     said
         Names of columns that a user gave; they may be numbers of columns that have no name.
-    is_sure
-        Whether a first line that may as well be the other is refused: of rows to predict, each counts.
 
     Raises
     ------
@@ -119,7 +117,7 @@ def examine(
         body = body[excel.end() :].lstrip("\r\n")
     delimiter = excel[1] if excel else _find_delimiter(body, path)
     rows = _sample(body, delimiter)
-    has_header, notes = (header, ()) if header is not None else guess_header(path, rows, known, said, is_sure)
+    has_header, notes = (header, ()) if header is not None else guess_header(path, rows, like, said)
     names = [field.strip() or f"Unnamed: {k}" for k, field in enumerate(rows[0])]
     if has_header:
         refuse_duplicates(names, f"{path}")
