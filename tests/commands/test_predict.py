@@ -135,7 +135,7 @@ def test_images(tmp_path, run, capsys):
         (X, [], (0, 255)),
         (X / 255, [], (0, 1)),
         (X // 16.5, [], (0, 16)),
-        (X * 0.3, [], (0, 255)),  # all rather dark
+        (X * 0.7, [], (0, 255)),  # all rather dark
         (X > 9, [], (0, 1)),
         (X / 255, ["--white", "2"], (0, 2)),
         (X / 127.5 - 1, ["--white=1", "--black=-1"], (-1, 1)),
@@ -163,8 +163,11 @@ def test_images_become_as_the_training_rows_were(tmp_path, capsys, X, argv, shad
         (
             X / 127.5 - 1,
             [],
-            "from -0.992157 to 1, which do not tell what a white pixel is: say what black and white",
+            "from -0.992157 to 1, which do not tell what a white pixel is: say what black and white are, as "
+            "--black -1 --white 1",
         ),
+        (X // 2.56, [], "from 0 to 99, which do not tell what a white pixel is"),
+        (X // 2.56, [], "--black 0 --white 100"),
         (X * 100.0, [], "--black 0 --white 25500"),
         (X / 127.5, [], "--black 0 --white 2"),
         (X / 255, ["--black", "2"], "--black must be below 1, which white is, not 2: or give --white"),
