@@ -163,7 +163,7 @@ def test_images_become_as_the_training_rows_were(tmp_path, capsys, X, argv, shad
         (
             X / 127.5 - 1,
             [],
-            "which do not tell what a white pixel is: say what black and white are, as --black -1 --white 1 (",
+            "do not tell what a white pixel is: say what black and white are, as --black -1 --white 1 (",
         ),
         (X // 2.56, [], "from 0 to 99, which do not tell what a white pixel is"),
         (X // 2.56, [], "--black 0 --white 100"),
