@@ -234,10 +234,21 @@ def test_a_gap_where_training_rows_had_none(tmp_path, capsys):
     for text in ("", "NA"):
         line = refused(predict.main, capsys, *csv_with(2, text))
         assert (
-            "X.csv: line 3 has no value (NaN) in column 'p2', where every training row had one: fill it"
-            in line
+            "X.csv: line 3 has no value (an empty field, NA or NaN) in column 'p2', where every training row "
+            "had one: fill it in, or drop the row" in line
         )
         assert call(predict.main, capsys, *csv_with(1, text)) == (0, "", "")
+
+
+@pytest.mark.parametrize("text", ["", "NA"])
+def test_a_field_without_a_value_is_named(tmp_path, run, capsys, text):
+    """Also where the model was saved without what its training rows held."""
+    (tmp_path / "X.csv").write_text(
+        ",".join(f"p{k}" for k in range(12)) + f"\n{'4,' * 11}4\n{'4,' * 11}{text}\n"
+    )
+    line = refused(predict.main, capsys, run, "--input", tmp_path / "X.csv", "--output", tmp_path / "y.npy")
+    says = "line 3 has no value (an empty field, NA or NaN) in column 'p11': fill it in, or drop the row"
+    assert line.endswith(f"X.csv: {says}")
 
 
 def test_what_a_user_can_mend(tmp_path, run, capsys, monkeypatch):

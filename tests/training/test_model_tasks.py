@@ -360,7 +360,7 @@ def test_gaps_are_refused_where_training_rows_had_none(dtype):
             raw_rows.checked(form(X), 12, "float32", gaps=gaps)
         assert (caught.value.row, caught.value.column) == (1234, 7)
         named = caught.value.said("line 9", [f"p{k}" for k in range(12)])
-        assert named.startswith("line 9 has no value (NaN) in column 'p7', where")
+        assert named.startswith("line 9 has no value (an empty field, NA or NaN) in column 'p7', where")
         X[1000, 7] = 1e38 * 10 if dtype == np.float64 else 0
         if dtype == np.float64:
             with pytest.raises(RowError, match="row 1000 of X holds values too large for float32"):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xpnet.columns.cells import Cells, cells, text
 from xpnet.columns.column import Column, Kind
 from xpnet.columns.inference import infer_columns
+from xpnet.columns.masks import unmasked
 from xpnet.columns.meanings import MEND, is_text
 from xpnet.columns.outputs import likely_target, row_values, take_target
 from xpnet.columns.tabular import Frame, as_frame, did_you_mean, listed, refuse_duplicates, shorten
@@ -96,6 +97,7 @@ class Columns:
         InputError
             A column is missing, or a value is of another kind than in training.
         """
+        frame = unmasked(frame)
         if isinstance(frame, np.ndarray) and self._are_those_of(frame):
             return frame.astype(np.float64)
         frame = as_frame(frame)
