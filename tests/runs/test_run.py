@@ -187,10 +187,10 @@ def test_what_a_run_is_worth(runs, name):
         ),
         ("words", [1] * 30, "y holds 1 in row 0, which is no class"),
         ("classes", ["cat"] * 30, "y holds 'cat' in row 0, which is no class: give one of 0, 1, 2"),
-        ("classes", [0] * 29, "y has shape (29,): give (30,), of one row or more"),
+        ("classes", [0] * 29, "y has shape (29,): give (30,)"),
         ("labels", np.full((30, 3), 2), "y holds 2 in row 0: give 1 for a label that is set, else 0"),
         ("labels", np.ones((30, 2)), "y"),
-        ("labels", np.ones((29, 3)), "y has shape (29, 3): give (30, 3), of one row or more"),
+        ("labels", np.ones((29, 3)), "y has shape (29, 3): give (30, 3)"),
         ("numbers", np.ones((30, 3)), "y"),
         ("numbers", np.ones((29, 2)), "y has 29 rows and X 30: give one for each row"),
         ("a number", np.ones(29), "y has 29 rows and X 30: give one for each row"),
@@ -210,7 +210,24 @@ def test_no_rows_are_worth_nothing(runs):
         data = DATA[name]
         with pytest.raises(InputError) as caught:
             runs[name].evaluate(data.X_val[:0], data.y_val[:0])
-        assert "\n" not in str(caught.value)
+        assert str(caught.value) == "there are no rows to measure on: give at least one"
+
+
+def test_a_path_is_no_rows(runs):
+    for function in (
+        runs["classes"].predict,
+        runs["classes"].predict_proba,
+        runs["numbers"].predict_interval,
+    ):
+        with pytest.raises(
+            InputError, match=r"X is a path, 'rows\.npy': give the rows in it, or use xpnet predict"
+        ):
+            function("rows.npy")
+
+
+def test_objects_that_are_numbers_are_rows(runs):
+    X = DATA["classes"].X_val
+    np.testing.assert_array_equal(runs["classes"].predict(X.astype(object)), runs["classes"].predict(X))
 
 
 def test_what_is_undefined_is_nan(runs):

@@ -1,5 +1,7 @@
 """Raw rows and targets as users hand them to a model: what they may be, and what is said of others."""
 
+import contextlib
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.columns.masks import is_masked, unmasked
+from xpnet.columns.raw import NUMBERS
 from xpnet.device import to_numpy
 from xpnet.errors import InputError
 from xpnet.typing import Task
 from xpnet.values import shown
 
-__all__ = ["RowError", "checked", "checked_targets"]
+__all__ = ["RowError", "checked", "checked_targets", "refuse_path"]
 
 CHUNK = 2**20
 """Numbers that are looked at together."""
@@ -77,6 +80,7 @@ def checked(
     InputError
         ``X`` is no such rows.
     """
+    refuse_path(X)
     try:
         X = X.tocsr() if hasattr(X, "tocsr") else to_numpy(unmasked(X))
     except (TypeError, ValueError) as error:  # sequences of several lengths, a dtype that NumPy lacks
@@ -84,10 +88,26 @@ def checked(
         raise InputError(f"X is no array ({reason}): give rows of {num_features} numbers each") from error
     if X.ndim != 2 or X.shape[1] != num_features:
         raise InputError(f"X has shape {X.shape}: give (rows, {num_features})")
+    if X.dtype.kind == "O":
+        X = _of_objects(X)
     if X.dtype.kind not in "biuf":
         raise InputError(f"X has dtype {X.dtype}: give real numbers")
     if X.dtype.kind == "f":
         _check_values(X, dtype, most, gaps)
+    return X
+
+
+def refuse_path(X: Any) -> None:
+    """Raise InputError if a path stands where rows should: a model reads no files."""
+    if isinstance(X, str | os.PathLike):
+        raise InputError(f"X is a path, {shown(os.fspath(X))}: give the rows in it, or use xpnet predict")
+
+
+def _of_objects(X: NDArray[Any]) -> NDArray[Any]:
+    """Return objects that are all numbers as these; as they are where one is none."""
+    if all(issubclass(kind, NUMBERS) for kind in set(map(type, X.ravel().tolist()))):
+        with contextlib.suppress(OverflowError):  # of an integer beyond every float
+            return X.astype(np.float64)
     return X
 
 
@@ -118,8 +138,10 @@ def checked_targets(y: Any, task: Task, outputs: int, rows: int) -> NDArray[Any]
         row = int(np.argwhere(np.ma.getmaskarray(y))[0, 0])
         raise InputError(f"y is masked in row {row}: drop rows without a target")
     shape = (rows,) if task == "classification" else (rows, outputs)
-    if y.shape != shape or not rows:
-        raise InputError(f"y has shape {y.shape}: give {shape}, of one row or more")
+    if not rows:
+        raise InputError("there are no rows to measure on: give at least one")
+    if y.shape != shape:
+        raise InputError(f"y has shape {y.shape}: give {shape}")
     of_classes = f"give the numbers of classes, 0 to {outputs - 1}"
     if y.dtype.kind not in "biuf":
         fix = of_classes if task == "classification" else "give numbers"
