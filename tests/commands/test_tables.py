@@ -291,7 +291,18 @@ def test_predict_heeds_what_the_run_was_told_of_the_first_line(capsys):
     )
     told = call(train.main, capsys, "bare.csv", "--target", "2", *SHORT, "--out", "s", "--no-header")
     assert (told[0], told[2]) == (0, "")
-    assert predicted(capsys, "new,size\na,s\n") == (2, "")
+    assert predicted(capsys, "a,s\nb,t\n") == (2, "")
+    rows, err = predicted(capsys, "new,size\na,s\n")
+    assert (rows, err.count("taken for data, as the run was told; --header if it has names")) == (2, 1)
+    Path("named.csv").write_text("new,size,y\n" + Path("bare.csv").read_text())
+    err = call(evaluate.main, capsys, "s", "--dataset", "named.csv", "--quiet")[2]
+    assert err.count("taken for data, as the run was told; --header if it has names") == 1
+    line = refused(evaluate.main, capsys, "s", "--dataset", "bare.csv", "--header", "--quiet")
+    assert "is no column" in line
+    assert (
+        call(evaluate.main, capsys, "s", "--dataset", "bare.csv", "--quiet")[2].count("as the run was told")
+        == 0
+    )
     assert predicted(capsys, "new,size\na,s\n", "s", "--header") == (1, "")
     assert predicted(capsys, "new,size\na,t\nb,s\n", "s/model.safetensors")[0] == 3
     Path("s/config.json").write_text("{")

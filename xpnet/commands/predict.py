@@ -11,10 +11,12 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.columns.columns import numbers
 from xpnet.commands.console import complain, run_command, telling
 from xpnet.commands.flags import Parser, add_run
 from xpnet.commands.outputs import SUFFIXES, Content, check_output, writing
 from xpnet.commands.shades import add_shades, shades_of
+from xpnet.datasets.delimited import looks_otherwise
 from xpnet.datasets.frames import is_text
 from xpnet.datasets.readers import open_rows
 from xpnet.device import Backend, Device, get_device
@@ -112,12 +114,18 @@ def _predict(given: Namespace) -> int:
 
     if given.header is not None and not is_text(source):
         raise InputError(f"{source} is no text file: drop --{'' if given.header else 'no-'}header")
+    header = given.header
+    if header is None and is_text(source) and source.is_file():
+        header = _of_run(run)
+        columns = model.columns or numbers(model.num_features)
+        if header is not None and (unlike := looks_otherwise(source, header, columns)):
+            note(unlike)
     rows = open_rows(
         source,
         model.num_features,
         model.image_shape,
         columns=model.columns,
-        header=_of_run(run) if given.header is None and is_text(source) else given.header,
+        header=header,
         shades=shades_of(model, given, source, note),
         note=note,
     )

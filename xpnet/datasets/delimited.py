@@ -17,7 +17,7 @@ from xpnet.columns.tabular import refuse_duplicates
 from xpnet.datasets.headers import guess_header
 from xpnet.errors import InputError
 
-__all__ = ["Layout", "examine", "first_ragged_line", "line_of", "opened"]
+__all__ = ["Layout", "examine", "first_ragged_line", "line_of", "looks_otherwise", "opened"]
 
 DELIMITERS = "\t;|,"
 """From the rarest in text to the most frequent: where several fit, the first is meant."""
@@ -137,6 +137,25 @@ def examine(
         has_quotes=found.num_quotes > 0,
         notes=(*found.notes, *notes),
     )
+
+
+def looks_otherwise(path: Path, header: bool, like: Columns) -> str | None:
+    """Return what to note where a first line, that is read as a run was told, looks otherwise; None if not.
+
+    Parameters
+    ----------
+    path, like
+        As for `examine`.
+    header
+        What the run was told.
+    """
+    with contextlib.suppress(InputError, OSError):  # which is said when it is read
+        if examine(path, None, like).has_header != header:
+            taken, other = (
+                ("names", "--no-header if it is data") if header else ("data", "--header if it has names")
+            )
+            return f"{path}: the first line is taken for {taken}, as the run was told; {other}"
+    return None
 
 
 def first_ragged_line(layout: Layout) -> str | None:
