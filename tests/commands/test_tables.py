@@ -294,7 +294,7 @@ def test_predict_heeds_what_the_run_was_told_of_the_first_line(capsys):
     assert predicted(capsys, "a,s\nb,t\n") == (2, "")
     rows, err = predicted(capsys, "new,size\na,s\n")
     assert (rows, err.count("taken for data, as the run was told; --header if it has names")) == (2, 1)
-    Path("named.csv").write_text("new,size,y\n" + Path("bare.csv").read_text())
+    Path("named.csv").write_text("new,size,kept\n" + Path("bare.csv").read_text())
     err = call(evaluate.main, capsys, "s", "--dataset", "named.csv", "--quiet")[2]
     assert err.count("taken for data, as the run was told; --header if it has names") == 1
     line = refused(evaluate.main, capsys, "s", "--dataset", "bare.csv", "--header", "--quiet")
