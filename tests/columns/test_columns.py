@@ -313,7 +313,17 @@ def test_columns_without_names_go_by_their_place():
     assert "there are 2 columns and the model takes 3" in refusal(columns.matrix, X[:, :2])
     assert "there are 2 columns" in refusal(columns.matrix, {"p": [1], "q": [2]})
     same(columns.matrix({"2": [3], "0": [1], "1": [2]}), [[1, 2, 3]])  # all names there are
+    same(columns.matrix({"2": [3], "0": [1], "1": [2], "kind": ["x"]}), [[1, 2, 3]])
+    more = {
+        str(k): [k + 0.5] for k in range(4)
+    }  # one of them is not among those of training, and which is open
+    assert "there are 4 columns and the model takes 3: give those" in refusal(columns.matrix, more)
+    assert "there are 5 columns" in refusal(columns.matrix, {**more, "kind": ["x"]})
+    same(
+        columns.matrix({"0": [1], "1": [2], "2": [3], "9" * 5000: [4]}), [[1, 2, 3]]
+    )  # no number of a column
     constant = infer(np.array([[1.0, 5, 2], [2, 5, 3]]))
+    same(constant.matrix({"2": [7], "0": [9], "5": [1]}), [[9, 7]])
     same(constant.matrix({"2": [7], "0": [9]}), [[9, 7]])
     same(constant.matrix(np.array([[9.0, 8, 7]])), [[9, 7]])
     same(constant.matrix(np.array([[9.0, 7]])), [[9, 7]])

@@ -135,7 +135,7 @@ def test_images(tmp_path, run, capsys):
         (X, [], (0, 255)),
         (X / 255, [], (0, 1)),
         (X // 16.5, [], (0, 16)),
-        (X * 0.3, [], (0, 255)),  # all rather dark
+        (X * 0.7, [], (0, 255)),  # all rather dark
         (X > 9, [], (0, 1)),
         (X / 255, ["--white", "2"], (0, 2)),
         (X / 127.5 - 1, ["--white=1", "--black=-1"], (-1, 1)),
@@ -163,8 +163,10 @@ def test_images_become_as_the_training_rows_were(tmp_path, capsys, X, argv, shad
         (
             X / 127.5 - 1,
             [],
-            "from -0.992157 to 1, which do not tell what a white pixel is: say what black and white",
+            "do not tell what a white pixel is: say what black and white are, as --black -1 --white 1 (",
         ),
+        (X // 2.56, [], "from 0 to 99, which do not tell what a white pixel is"),
+        (X // 2.56, [], "--black 0 --white 100"),
         (X * 100.0, [], "--black 0 --white 25500"),
         (X / 127.5, [], "--black 0 --white 2"),
         (X / 255, ["--black", "2"], "--black must be below 1, which white is, not 2: or give --white"),
@@ -232,10 +234,21 @@ def test_a_gap_where_training_rows_had_none(tmp_path, capsys):
     for text in ("", "NA"):
         line = refused(predict.main, capsys, *csv_with(2, text))
         assert (
-            "X.csv: line 3 has no value (NaN) in column 'p2', where every training row had one: fill it"
-            in line
+            "X.csv: line 3 has no value (an empty field, NA or NaN) in column 'p2', where every training row "
+            "had one: fill it in, or drop the row" in line
         )
         assert call(predict.main, capsys, *csv_with(1, text)) == (0, "", "")
+
+
+@pytest.mark.parametrize("text", ["", "NA"])
+def test_a_field_without_a_value_is_named(tmp_path, run, capsys, text):
+    """Also where the model was saved without what its training rows held."""
+    (tmp_path / "X.csv").write_text(
+        ",".join(f"p{k}" for k in range(12)) + f"\n{'4,' * 11}4\n{'4,' * 11}{text}\n"
+    )
+    line = refused(predict.main, capsys, run, "--input", tmp_path / "X.csv", "--output", tmp_path / "y.npy")
+    says = "line 3 has no value (an empty field, NA or NaN) in column 'p11': fill it in, or drop the row"
+    assert line.endswith(f"X.csv: {says}")
 
 
 def test_what_a_user_can_mend(tmp_path, run, capsys, monkeypatch):

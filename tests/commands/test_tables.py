@@ -250,3 +250,93 @@ def test_a_table_that_has_changed_since_is_no_measure_and_says_so(capsys):
     status, _, err = call(evaluate.main, capsys, "a")
     assert status == 0
     assert "people.csv has changed since the run: rows may be measured that it was trained on" in err
+
+
+SHORT = [*QUICK, "--recipe", "table-fast", "--quiet"]
+
+
+def predicted(capsys, text, run="s", *flags):
+    """Return how many rows of a CSV were predicted, and what was said; the error where it was refused."""
+    Path("short.csv").write_text(text)
+    argv = [run, "--input", "short.csv", "--output", "q.csv", *flags]
+    status, out, err = call(predict.main, capsys, *argv)
+    return (int(out.split(" of ")[1].split()[0]) if status == 0 else None), err
+
+
+@pytest.mark.parametrize("kind", ["text", "mixed"])
+def test_no_row_of_a_file_without_names_is_lost(capsys, kind):
+    second = ["s", "m"] if kind == "text" else ["0.5", "0.25"]
+    table = "".join(f"{('red', 'blue')[k % 2]},{second[k // 2 % 2]},{'yn'[k % 2]}\n" for k in range(60))
+    Path("bare.csv").write_text(table)
+    status, _, err = call(train.main, capsys, "bare.csv", "--target", "2", *SHORT, "--out", "s")
+    assert status == 0
+    assert err.count("the first line was taken for data") == 1
+    gap = "" if kind == "mixed" else "m"
+    rows, err = predicted(capsys, f"red,{second[0]}\nblue,{second[1]}\nred,{second[1]}\n")
+    assert (rows, err.count("taken for data")) == (3, 1)
+    assert predicted(capsys, f"red,{second[0]}\n")[0] == 1
+    rows, err = predicted(capsys, f"red,{gap}\nblue,{second[0]}\nred,{second[0]}\n")
+    assert rows == 3 or "line 1 has no value" in err
+    assert "say header=True or False" in predicted(capsys, f"green,\nblue,{second[0]}\n")[1]
+    rows, err = predicted(capsys, f"colour,size\nred,{second[0]}\nblue,{second[1]}\n")
+    assert rows == 2
+    assert ("taken for names" in err) == (kind == "text")
+    rows, err = predicted(capsys, "colour,size\n", "s", "--header")
+    assert (rows, err.count("has no rows, so none is predicted")) == (0, 1)
+
+
+def test_predict_heeds_what_the_run_was_told_of_the_first_line(capsys):
+    Path("bare.csv").write_text(
+        "".join(f"{'ab'[k % 2]},{'st'[k % 3 % 2]},{'yn'[k % 2]}\n" for k in range(60))
+    )
+    told = call(train.main, capsys, "bare.csv", "--target", "2", *SHORT, "--out", "s", "--no-header")
+    assert (told[0], told[2]) == (0, "")
+    assert predicted(capsys, "a,s\nb,t\n") == (2, "")
+    rows, err = predicted(capsys, "new,size\na,s\n")
+    assert (rows, err.count("taken for data, as the run was told; --header if it has names")) == (2, 1)
+    Path("named.csv").write_text("new,size,kept\n" + Path("bare.csv").read_text())
+    err = call(evaluate.main, capsys, "s", "--dataset", "named.csv", "--quiet")[2]
+    assert err.count("taken for data, as the run was told; --header if it has names") == 1
+    line = refused(evaluate.main, capsys, "s", "--dataset", "bare.csv", "--header", "--quiet")
+    assert "is no column" in line
+    assert (
+        call(evaluate.main, capsys, "s", "--dataset", "bare.csv", "--quiet")[2].count("as the run was told")
+        == 0
+    )
+    assert predicted(capsys, "new,size\na,s\n", "s", "--header") == (1, "")
+    assert predicted(capsys, "new,size\na,t\nb,s\n", "s/model.safetensors")[0] == 3
+    Path("s/config.json").write_text("{")
+    rows, err = predicted(capsys, "new,size\na,t\nb,s\n")
+    assert (rows, err.count("taken for names")) == (2, 1)
+
+
+def test_names_of_training_tell_rows_of_text(capsys):
+    Path("trees.csv").write_text(
+        "tree,size,fell\n" + "".join(f"{'ab'[k % 2]},{'st'[k % 3 % 2]},{'yn'[k % 2]}\n" for k in range(60))
+    )
+    told = call(train.main, capsys, "trees.csv", "--target", "fell", *SHORT, "--out", "s")
+    assert (told[0], told[2]) == (0, "")
+    assert predicted(capsys, "size,tree\ns,a\n") == (1, "")
+    rows, err = predicted(capsys, "a,s\n")
+    assert (rows, err.count("taken for data")) == (1, 1)
+    assert (
+        "columns are missing: give size; did you mean 'sizes'?" in predicted(capsys, "tree,sizes\na,s\n")[1]
+    )
+    assert "columns are missing" in predicted(capsys, "Tree,Size\na,s\n")[1]
+    assert "may be names of columns or data, q, r: say" in predicted(capsys, "q,r\n")[1]
+
+
+@pytest.mark.parametrize("first", ["2019,2020,2021,cls", "place,2019,2020,cls"])
+def test_years_that_may_be_names_are_asked_about_in_training(capsys, first):
+    text = "place" in first
+    Path("years.csv").write_text(
+        f"{first}\n"
+        + "".join(
+            f"{'pq'[k % 2] if text else k % 9},{k % 7},{k % 5},{('up', 'down')[k % 2]}\n" for k in range(60)
+        )
+    )
+    line = refused(train.main, capsys, "years.csv", *SHORT, "--out", "s")
+    assert f"may be names of columns or data, {first.replace(',', ', ')}: say" in line
+    flags = ["--header", "--target", "cls"]
+    assert call(train.main, capsys, "years.csv", *SHORT, "--out", "s", *flags)[0] == 0
+    assert load_model(Path("s/model.safetensors")).class_names == ("down", "up")

@@ -129,7 +129,7 @@ def test_quoted_text_keeps_delimiters_lines_and_quotes(tmp_path):
     ("first", "names", "noted"),
     [
         ("a,b,c,d", "a b c d", False),
-        ("2000,2001,2002,2003", "0 1 2 3", True),
+        ("7,red,1.5,9", "0 1 2 3", True),
         ("5.1,red,3,4", "0 1 2 3", True),
         ("0,1,2,3", "0 1 2 3", True),
         ("a,2019,x,2021", "a 2019 x 2021", True),
@@ -142,7 +142,7 @@ def test_a_header_is_guessed(tmp_path, first, names, noted):
     frame = read_table(path, note=notes.append)
     assert [name.replace(" ", "_") for name in frame.names] == names.split()
     assert bool(notes) == noted
-    is_data = first[0] in "25"
+    is_data = first[0] in "57"
     assert len(frame) == 2 + is_data
     assert len(read_table(path, header=True)) == 2
     assert len(read_table(path, header=False)) == 3
@@ -164,6 +164,59 @@ def test_a_header_is_guessed(tmp_path, first, names, noted):
 def test_names_that_a_user_gives_tell_a_header(tmp_path, first, said, names):
     path = write(tmp_path, f"{first}\n5,6,a\n7,8,b\n")
     assert read_table(path, note=lambda _: None, said=said).names == tuple(names.split())
+
+
+PLAIN = "oak,tall\noak,low\nelm,tall\nelm,low\n"
+TEXTS = PLAIN.replace("\n", ",.5\n")
+YEARS = "".join(f"{k % 5},{k % 3},{'up' if k % 2 else 'down'}\n" for k in range(20))
+
+
+@pytest.mark.parametrize(
+    ("first", "below", "is_named", "noted"),
+    [
+        ("tree,height", PLAIN, True, False),
+        ("oak,tall", PLAIN, False, True),
+        ("ash,tall", PLAIN, None, None),  # one for each
+        ("tree,height,tall", "oak,x,low\nelm,y,tall\noak,x,tall\nelm,y,low\n", True, True),  # two of three
+        ("ann,rome", "bob,bern\ncyd,bonn\n", True, True),  # nothing says
+        ("oak,,", TEXTS, False, True),
+        ("oak,NA,2", TEXTS, False, True),
+        ("tree,height,5", "oak,tall,1\noak,low,2\nelm,tall,3\nelm,low,1\n", None, None),
+        ("tree,height,2", "oak,tall,1\noak,low,2\nelm,tall,3\nelm,low,1\n", False, True),
+        ("2019,2020,cls", YEARS, None, None),
+        ("2021,2017,cls", YEARS, None, None),
+        ("0,1,cls", YEARS, None, None),
+        ("1,2,down", YEARS, False, True),
+        ("2019,2020,2021", "4,1,0\n3,9,2\n", None, None),
+        ("2021,2017,2023", "4,1,0\n3,9,2\n", None, None),
+        ("2019,2020,2021", "1980,2022,1947\n2019,2001,1990\n", None, None),
+        ("2020,7,2", "2019,8,1\n2020,7,3\n", False, True),
+        ("site,2019,2020", "a,3,4\nb,5,6\n", None, None),
+        ("2020-01-31,2020-02-29", "3,4\n7,5\n", True, True),
+        (",0,1,2,3", "0,.1,.2,.3,.4\n", True, True),
+        ("3,7", ".1,.2\n.5,.6\n", None, None),
+        ("3,7", "1.5,8.5\n4.5,2.5\n", False, True),
+        (",,", TEXTS, None, None),
+    ],
+)
+def test_what_a_first_line_of_training_rows_is(tmp_path, first, below, is_named, noted):
+    notes, path = [], write(tmp_path, f"{first}\n{below}")
+    if is_named is None:
+        with pytest.raises(InputError, match="say header=True or False in Python, else --header or --no-"):
+            read_table(path)
+        assert len(read_table(path, header=False)) == below.count("\n") + 1
+        return
+    frame = read_table(path, note=notes.append)
+    assert (frame.is_named, len(frame)) == (is_named, below.count("\n") + (not is_named))
+    assert bool(notes) == noted
+    assert all(f"{'--no-header' if is_named else '--header'} if it " in note for note in notes)
+
+
+def test_a_row_that_a_user_takes_for_names(tmp_path):
+    path = write(tmp_path, "oak,tall\noak,low\nelm,tall\noak,tall\nelm,low\n")
+    with pytest.raises(InputError, match="may be names of columns or data, oak, tall: say"):
+        read_table(path, said={"tall"})
+    assert len(read_table(path, note=lambda _: None, said={"1"})) == 5
 
 
 def test_known_names_tell_a_header(tmp_path):

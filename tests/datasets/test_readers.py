@@ -141,7 +141,7 @@ def test_a_first_line_is_what_it_must_be_or_the_user_says(tmp_path, text, rows):
     if rows is None:
         line = refused(tmp_path / "a.csv", width, None)
         assert "may be names of columns or data" in line
-        assert line.endswith("say --header or --no-header")
+        assert line.endswith("in Python, else --header or --no-header")
     else:
         assert read(tmp_path / "a.csv", width, None, note=notes.append).shape == (rows, width)
         assert len(notes) == (not text.startswith("p"))
@@ -255,13 +255,24 @@ def save(image, path, pixels, mode=None):
     (picture.convert(mode) if mode else picture).save(path)
 
 
+def test_images_of_other_kinds_are_left_out_with_a_note(tmp_path, image):
+    save(image, tmp_path / "a.png", X[0].reshape(2, 3))
+    for kind in ("gif", "bmp", "tiff"):
+        save(image, tmp_path / f"b.{kind}", X[1].reshape(2, 3))
+    notes = []
+    assert len(read(tmp_path, note=notes.append)) == 1
+    assert notes == [f"{tmp_path}: left out 3 files that are no PNG or JPEG, first b.bmp"]
+
+
 def test_a_folder_of_images_in_the_order_of_their_names(tmp_path, image):
     for k, name in enumerate(["b.png", "a.PNG", "c.png"]):
         save(image, tmp_path / name, X[k].reshape(2, 3))
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "folder.png").mkdir()
     save(image, tmp_path / "folder.png" / "a.png", X[3].reshape(2, 3))
-    rows = open_rows(tmp_path, 6, SHAPE)
+    notes = []
+    rows = open_rows(tmp_path, 6, SHAPE, note=notes.append)
+    assert notes == [f"{tmp_path}: left out 1 file that is no PNG or JPEG, first notes.txt"]
     assert rows.names == ("a.PNG", "b.png", "c.png", "folder.png/a.png")
     np.testing.assert_array_equal(np.concatenate(list(rows.parts(2))), X[[1, 0, 2, 3]])
     np.testing.assert_array_equal(read(tmp_path / "c.png"), X[2:3])

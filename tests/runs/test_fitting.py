@@ -58,6 +58,30 @@ def same(run, other):
 # What it trains on
 
 
+@pytest.mark.parametrize(
+    ("y", "says"),
+    [
+        (np.arange(100), "100 classes in 100 rows: --task regression if these are amounts"),
+        (
+            [f"name {k}" for k in range(100)],
+            "100 classes in 100 rows, too few of each to learn from: give another",
+        ),
+        (np.arange(100) % 15, None),
+        (np.arange(100.0), None),
+    ],
+)
+def test_classes_that_are_many_for_their_rows_get_a_word(y, says):
+    X = np.random.default_rng(0).standard_normal((100, 3))
+    np.savez("own.npz", X=X, y=np.asarray(y))
+    for given in ((X, y), ("own.npz",)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            fit(*given, **PLAIN | {"iterations": 2})
+        said = [str(warning.message) for warning in caught]
+        assert sum("classes in" in line for line in said) == (says is not None)
+        assert says is None or any(says in line for line in said)
+
+
 def test_arrays():
     run = fit(BLOBS.X_train, BLOBS.y_train, **ARRAYS, **FAST)
     assert isinstance(run, Run)

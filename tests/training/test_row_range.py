@@ -124,7 +124,7 @@ def test_dates_go_on():
 
 
 @pytest.mark.parametrize(
-    ("high", "white"), [(0.4, 1), (1, 1), (0, 1), (9, 16), (16, 16), (17, 255), (200, 255), (255, 255)]
+    ("high", "white"), [(0.6, 1), (1, 1), (0, 1), (10, 16), (16, 16), (153, 255), (200, 255), (255, 255)]
 )
 def test_white(high, white):
     assert RowRange.of(np.array([[0, high]])).white() == white
@@ -134,6 +134,31 @@ def test_white(high, white):
 def test_white_that_is_not_known(ends):
     with pytest.raises(InputError, match="which do not tell what a white pixel is"):
         RowRange.of(np.array([ends])).white()
+
+
+@pytest.mark.parametrize(
+    ("ends", "black", "white"),
+    [
+        ((0, 100), 0, 100),  # percent
+        ((3, 97.5), 0, 100),
+        ((0, 31), 0, 31),  # pixels of 5, 6, 7 and 10 bits
+        ((0, 60), 0, 63),
+        ((0, 127), 0, 127),
+        ((0, 1000), 0, 1023),
+        ((0, 61423), 0, 65535),
+        ((0, 0.4), 0, 0.4),
+        ((-0.992, 0.87451), -1, 1),
+        ((-0.3, 0.9), -0.3, 1),
+        ((-2.1, 2.64), -2.1, 2.64),
+        ((-3, -1), -3, -1),
+    ],
+)
+def test_a_range_that_is_none_of_pixels_is_asked_about_with_what_is_likely(ends, black, white):
+    with pytest.raises(InputError, match="which do not tell what a white pixel is") as caught:
+        RowRange.of(np.array([ends])).white()
+    assert f"as --black {black:g} --white {white:g} (in Python shades=({black:g}, {white:g}))" in str(
+        caught.value
+    )
 
 
 # In a model

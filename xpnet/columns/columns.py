@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xpnet.columns.cells import Cells, cells, text
 from xpnet.columns.column import Column, Kind
 from xpnet.columns.inference import infer_columns
+from xpnet.columns.masks import unmasked
 from xpnet.columns.meanings import MEND, is_text
 from xpnet.columns.outputs import likely_target, row_values, take_target
 from xpnet.columns.tabular import Frame, as_frame, did_you_mean, listed, refuse_duplicates, shorten
@@ -96,6 +97,7 @@ class Columns:
         InputError
             A column is missing, or a value is of another kind than in training.
         """
+        frame = unmasked(frame)
         if isinstance(frame, np.ndarray) and self._are_those_of(frame):
             return frame.astype(np.float64)
         frame = as_frame(frame)
@@ -126,7 +128,8 @@ class Columns:
             One is missing.
         """
         sources = self.sources
-        if not (frame.is_named and (self.is_named or set(sources) <= set(frame.names))):  # by place
+        by_name = set(sources) <= set(frame.names) and not self._goes_on(frame)
+        if not (frame.is_named and (self.is_named or by_name)):  # by place
             for known in (self.names, sources):
                 if len(frame.names) == len(known):
                     return dict(zip(known, frame.names, strict=True))
@@ -144,6 +147,14 @@ class Columns:
             hint = hint or (f"; unknown are {listed(unknown)}" if unknown else "")
             raise InputError(f"columns are missing: give {listed(missing)}{hint}")
         return dict(zip(sources, sources, strict=True))
+
+    def _goes_on(self, frame: Frame) -> bool:
+        """Whether there are more names and they go on after numbers: 0 to 4, where there were 0 to 3."""
+        of_model, others = (
+            [int(name) for name in names if name.isdecimal() and len(name) < 20]
+            for names in (self.names, frame.names)
+        )
+        return len(frame.names) > len(self.names) and max(others, default=0) > max(of_model, default=0)
 
     def overview(self, X: NDArray[Any]) -> str:
         """Return a table of what is in a matrix: name, kind, gaps and values of each column.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.columns.masks import unmasked
 from xpnet.errors import InputError
 from xpnet.text import one_line, printable
 from xpnet.values import shown
@@ -131,11 +132,14 @@ def shorten(text: str, width: int = 300) -> str:
 
 
 def as_array(value: Any, what: str) -> NDArray[Any]:
-    """Return what NumPy makes of a value; ``what`` names it in the message if it makes nothing of it."""
+    """Return what NumPy makes of a value; ``what`` names it in the message if it makes nothing of it.
+
+    What is masked is a gap.
+    """
     if hasattr(value, "toarray"):  # SciPy's, which NumPy takes for a single object
         raise InputError(f"{what} is a sparse matrix: give its toarray()")
     try:
-        return np.asarray(value)
+        return np.asarray(unmasked(value))
     except Exception as error:  # each array library has its own
         reason = textwrap.shorten(one_line(error), 300, placeholder="…")
         raise InputError(f"{what} cannot become a NumPy array ({reason}): give rows of one length") from error

@@ -66,7 +66,8 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "--header",
         action=BooleanOptionalAction,
-        help="whether the first line of a CSV of --dataset has names of columns; by default found out",
+        help="whether the first line of a CSV of --dataset has names of columns; by default what the run was "
+        "told, or found out",
     )
     parser.add_argument("--data-dir", metavar="DIR", help="folder with the files of cifar10")
     parser.add_argument(

@@ -1,5 +1,6 @@
 """``xpnet predict``: classes, labels, probabilities or numbers of new rows, by a trained run."""
 
+import contextlib
 import json
 import time
 from argparse import BooleanOptionalAction, Namespace
@@ -10,16 +11,18 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.columns.columns import numbers
 from xpnet.commands.console import complain, run_command, telling
 from xpnet.commands.flags import Parser, add_run
 from xpnet.commands.outputs import SUFFIXES, Content, check_output, writing
 from xpnet.commands.shades import add_shades, shades_of
+from xpnet.datasets.delimited import looks_otherwise
 from xpnet.datasets.frames import is_text
 from xpnet.datasets.readers import open_rows
 from xpnet.device import Backend, Device, get_device
 from xpnet.errors import InputError
 from xpnet.files import path_of
-from xpnet.runs.saved import open_run
+from xpnet.runs.saved import SavedRun, open_run
 from xpnet.text import printable
 from xpnet.training.model import Model
 from xpnet.training.raw_rows import RowError
@@ -78,7 +81,8 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "--header",
         action=BooleanOptionalAction,
-        help="whether the first line of a CSV has names of columns; by default found out",
+        help="whether the first line of a CSV has names of columns; by default what the run was told, or "
+        "found out",
     )
     add_shades(parser)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps (default: cpu)")
@@ -110,12 +114,18 @@ def _predict(given: Namespace) -> int:
 
     if given.header is not None and not is_text(source):
         raise InputError(f"{source} is no text file: drop --{'' if given.header else 'no-'}header")
+    header = given.header
+    if header is None and is_text(source) and source.is_file():
+        header = _of_run(run)
+        columns = model.columns or numbers(model.num_features)
+        if header is not None and (unlike := looks_otherwise(source, header, columns)):
+            note(unlike)
     rows = open_rows(
         source,
         model.num_features,
         model.image_shape,
         columns=model.columns,
-        header=given.header,
+        header=header,
         shades=shades_of(model, given, source, note),
         note=note,
     )
@@ -128,6 +138,8 @@ def _predict(given: Namespace) -> int:
                 said = error.said(rows.where(done + error.row), rows.columns())
                 raise InputError(f"{source}: {said}") from error
             done += len(part)
+    if not done:
+        note(f"{source} has no rows, so none is predicted: give at least one")
     seconds = time.perf_counter() - began
     if not given.quiet:
         rows_done = "1 row" if done == 1 else f"{done:,} rows"
@@ -135,6 +147,13 @@ def _predict(given: Namespace) -> int:
     if given.json:
         print(json.dumps({"rows": done, "seconds": seconds, "device": device.name, "output": given.output}))
     return 0
+
+
+def _of_run(run: SavedRun) -> bool | None:
+    """Return what the run was told of the first line of its own table; None if nothing."""
+    with contextlib.suppress(InputError):  # settings that are damaged: the model may do without
+        return run.settings().get("header")
+    return None
 
 
 def _with_interval(model: Model, coverage: float, X: NDArray[Any], device: Device) -> NDArray[np.float64]:

@@ -81,7 +81,9 @@ def load(
         return digits() if name == "digits" else cifar10(data_dir, progress=progress)
     if path.suffix.lower() == ".npz":
         refuse_unused(name, reading)
-        return from_npz(path, reading, note)
+        data = from_npz(path, reading, note)
+        tables.tell_of_many(data, reading.task, note)
+        return data
     if is_folder:
         refuse_unused(name, reading, "size")
         return images.from_folder(

@@ -8,15 +8,16 @@ import io
 import itertools
 import re
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from xpnet.columns.columns import Columns
 from xpnet.columns.tabular import refuse_duplicates
 from xpnet.datasets.headers import guess_header
 from xpnet.errors import InputError
 
-__all__ = ["Layout", "examine", "first_ragged_line", "line_of", "opened"]
+__all__ = ["Layout", "examine", "first_ragged_line", "line_of", "looks_otherwise", "opened"]
 
 DELIMITERS = "\t;|,"
 """From the rarest in text to the most frequent: where several fit, the first is meant."""
@@ -83,10 +84,8 @@ def opened(path: Path) -> io.BufferedReader:
 def examine(
     path: Path,
     header: bool | None = None,
-    known: Sequence[str] = (),
+    like: Columns | None = None,
     said: Collection[str] = (),
-    *,
-    is_sure: bool = False,
 ) -> Layout:
     """Find out how a text file is written.
 
@@ -96,12 +95,11 @@ def examine(
         The file; compressed if it ends in ``.gz``.
     header
         Whether the first line has the names; None to guess.
-    known
-        Names that the columns should have, where that is known.
+    like
+        The columns of a model, where rows are for one: what they are called and hold tells, and as each row
+        counts, a first line that may as well be the other is refused.
     said
         Names of columns that a user gave; they may be numbers of columns that have no name.
-    is_sure
-        Whether a first line that may as well be the other is refused: of rows to predict, each counts.
 
     Raises
     ------
@@ -119,7 +117,7 @@ def examine(
         body = body[excel.end() :].lstrip("\r\n")
     delimiter = excel[1] if excel else _find_delimiter(body, path)
     rows = _sample(body, delimiter)
-    has_header, notes = (header, ()) if header is not None else guess_header(path, rows, known, said, is_sure)
+    has_header, notes = (header, ()) if header is not None else guess_header(path, rows, like, said)
     names = [field.strip() or f"Unnamed: {k}" for k, field in enumerate(rows[0])]
     if has_header:
         refuse_duplicates(names, f"{path}")
@@ -139,6 +137,25 @@ def examine(
         has_quotes=found.num_quotes > 0,
         notes=(*found.notes, *notes),
     )
+
+
+def looks_otherwise(path: Path, header: bool, like: Columns) -> str | None:
+    """Return what to note where a first line, that is read as a run was told, looks otherwise; None if not.
+
+    Parameters
+    ----------
+    path, like
+        As for `examine`.
+    header
+        What the run was told.
+    """
+    with contextlib.suppress(InputError, OSError):  # which is said when it is read
+        if examine(path, None, like).has_header != header:
+            taken, other = (
+                ("names", "--no-header if it is data") if header else ("data", "--header if it has names")
+            )
+            return f"{path}: the first line is taken for {taken}, as the run was told; {other}"
+    return None
 
 
 def first_ragged_line(layout: Layout) -> str | None:

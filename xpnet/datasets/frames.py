@@ -172,8 +172,7 @@ def _reason(error: BaseException) -> str:
 def _examine(
     path: Path, header: bool | None, note: Note, like: Columns | None, said: Collection[str] = ()
 ) -> Layout:
-    known = () if like is None or not like.is_named else like.names
-    layout = examine(path, header, known, said, is_sure=like is not None)
+    layout = examine(path, header, like, said)
     for text in layout.notes:
         note(text)
     return layout

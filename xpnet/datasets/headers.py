@@ -2,22 +2,33 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from xpnet.columns import words
-from xpnet.columns.tabular import shorten
+from xpnet.columns.columns import Columns
+from xpnet.columns.tabular import did_you_mean, shorten
+from xpnet.datasets.evidence import (
+    Evidence,
+    are_names_or_either,
+    are_years,
+    counts_up,
+    is_range,
+    is_value,
+    look_like_names,
+    weigh,
+    without_index,
+)
 from xpnet.errors import InputError
+from xpnet.text import printable
 
 __all__ = ["guess_header"]
 
 FEWEST_NUMBERED = 4
 """Columns from which a first line 0, 1, 2, … is a heading."""
 
-SURELY_NUMBERED = 10
-"""Columns from which it is one where each row counts."""
-
 
 def guess_header(
-    path: Path, rows: list[list[str]], known: Sequence[str], said: Collection[str], is_sure: bool
+    path: Path, rows: list[list[str]], like: Columns | None, said: Collection[str]
 ) -> tuple[bool, tuple[str, ...]]:
     """Guess whether the first line has names; say so where it is more than a habit.
 
@@ -27,7 +38,7 @@ def guess_header(
         Of the file, for what is said.
     rows
         Fields of the first lines.
-    known, said, is_sure
+    like, said
         As for `xpnet.datasets.delimited.examine`.
 
     Returns
@@ -38,78 +49,75 @@ def guess_header(
     Raises
     ------
     InputError
-        It may be either, and each row counts.
+        It may be either.
     """
     first = [field.strip() for field in rows[0]]
+    known = () if like is None or not like.is_named else like.names
     if known and set(first) & set(known) - set(map(str, range(len(known)))):
         return True, ()
-    as_names = f"{path}: the first line was taken for names, some of which are numbers"
+    as_names = (
+        f"{path}: the first line was taken for names, some of which are numbers; --no-header if it is data"
+    )
     count = len(first)
     # All names that there are, or some and nothing else, whatever order they are in: 3, 1, 0, 2.
     if known and len(set(first)) == count and (set(first) >= set(known) or set(first) < set(known)):
         return True, (as_names,)
+    below = [[field.strip() for field in row] for row in rows[1:] if len(row) == count]
+    found = weigh(first, below, like)
     named = set(first) & set(said)
     if named - set(map(str, range(count))):
+        if found.again > found.new + found.above_numbers:  # a row: red, s, and --target s
+            _ask(path, first)
         return True, ()
-    is_value = [_is_value(field) for field in first]
-    if is_sure and _may_be_either(first, [row for row in rows[1:] if len(row) == count]):
-        raise InputError(
-            f"{path}: the first line may be names of columns or data, {shorten(', '.join(first), 60)}: "
-            "say --header or --no-header"
-        )
-    if count >= FEWEST_NUMBERED and first in ([str(k + j) for k in range(count)] for j in (0, 1)):
+    if are_names_or_either(first, below, is_sure=like is not None):
+        _ask(path, first)
+    bare, _ = without_index(first, below)
+    if len(bare) >= FEWEST_NUMBERED and bare[0] in ("0", "1") and is_range(bare):
         return True, (f"{path}: the first line numbers the columns, so it is no data; --no-header if it is",)
-    if not any(is_value):
-        return True, ()
+    has_values = any(map(is_value, first))
     # The number of a column may well be a value in the first row. Not so where that counts up: 1, 2, plan.
-    if any(first[int(name)] != name for name in named) and _counts_up(first):
+    if any(first[int(name)] != name for name in named) and counts_up(first):
         return True, (as_names,)
-    # A name above numbers: of columns whose other lines hold nothing else.
-    for place, one in enumerate(is_value):
-        below = [row[place].strip() for row in rows[1:] if len(row) == count]
-        filled = [field for field in below if field not in words.GAPS]
-        if not one and first[place] not in words.GAPS and filled and all(map(_is_value, filled)):
-            return True, (as_names,)
-    return False, (f"{path}: the first line was taken for data, not for names; --header if it has names",)
+    names = f"{path}: the first line was taken for names, not for data; --no-header if it is data"
+    data = f"{path}: the first line was taken for data, not for names; --header if it has names"
+    if found.above_numbers:
+        if found.again and like is not None:
+            _ask(path, first)
+        return True, (as_names,) if has_values else (names,) if found.again else ()
+    if has_values:
+        has_text = any(not is_value(field) and field not in words.GAPS for field in first)
+        # A model's own names, of which there is none here, would tell.
+        may_ask = found.new > 0 or are_years(first, below) or (like is not None and not known)
+        if has_text and may_ask and not found.again and look_like_names(first, below):
+            _ask(path, first)
+        return False, (data,)
+    is_header = _of_text(first, found, known) if like is not None else _of_training(found)
+    if is_header is None:
+        _ask(path, first)
+    is_plain = like is None and found.new and not found.again
+    return is_header, () if is_plain or (is_header and known) else (names if is_header else data,)
 
 
-def _may_be_either(first: list[str], below: list[list[str]]) -> bool:
-    """Whether numbers are as likely the names of columns as they are a row.
-
-    They are different and whole, and either follow each other or are alone in being whole. Nothing at all may
-    be a row of gaps.
-    """
-    count = len(first)
-    if all(field in words.GAPS for field in first):
-        return True
-    if len(set(first)) < count or not all(map(_is_plain, first)):
-        return False
-    if _is_range(first):
-        if int(first[0]) <= 1:
-            return bool(below) and first == ["0"] if count == 1 else count < SURELY_NUMBERED
-        return count > 2 and bool(below) and not any(map(_is_range, below))  # as two numbers may well do
-    are_parts = (any(not _is_plain(row[place].strip()) for row in below) for place in range(count))
-    return count > 1 and bool(below) and all(are_parts)
+def _of_text(first: Sequence[str], found: Evidence, known: Sequence[str]) -> bool | None:
+    """Return whether text has the names of rows of which each counts; None if it may be either."""
+    if found.again:
+        return None if found.new else False
+    if known:  # of which it holds none: a name that is misspelt is said to be missing
+        others = [field for field in first if field not in words.GAPS]
+        return True if any(did_you_mean(field, known) for field in others) else None
+    return True if found.new and not any(field in words.GAPS for field in first) else None
 
 
-def _is_plain(field: str) -> bool:
-    return field.isascii() and field.isdecimal() and len(field) < 20
+def _of_training(found: Evidence) -> bool | None:
+    """Return whether text has the names of rows to train on, by the majority of its fields."""
+    if found.new == found.again:
+        return None if found.new else True  # as nearly all tables have names
+    return found.new > found.again
 
 
-def _is_range(fields: list[str]) -> bool:
-    """Whether fields are whole numbers that count up one by one."""
-    fields = [field.strip() for field in fields]
-    start = int(fields[0]) if _is_plain(fields[0]) else 0
-    return fields == list(map(str, range(start, start + len(fields))))
-
-
-def _counts_up(first: list[str]) -> bool:
-    """Whether the numbers among names are whole and follow each other."""
-    found = [field for field in first if _is_value(field)]
-    start = int(found[0]) if found[0].isdecimal() else 0
-    return len(found) > 1 and found == list(map(str, range(start, start + len(found))))
-
-
-def _is_value(field: str) -> bool:
-    """Whether a field is a number or a date, which few columns are named after."""
-    return bool(words.numbers([field])[1][0] or words.dates([field])[1][0])
+def _ask(path: Path, first: Sequence[str]) -> NoReturn:
+    line = shorten(printable(", ".join(first)), 60)
+    raise InputError(
+        f"{path}: the first line may be names of columns or data, {line}: "
+        "say header=True or False in Python, else --header or --no-header"
+    )

@@ -1,7 +1,7 @@
 """Folders of images: what lies in them, and which of it are splits and classes."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -16,6 +16,7 @@ __all__ = [
     "has_val_folder",
     "is_image",
     "is_image_folder",
+    "left_out",
     "list_images",
 ]
 
@@ -84,8 +85,7 @@ def find_splits(path: Path, note: Callable[[str], None], *, to_train: bool = Tru
         if (classes := _classes(folder, split, others, note)) is not None
     }
     if others:
-        files = "1 file that is" if len(others) == 1 else f"{len(others)} files that are"
-        note(f"{shown(path)}: left out {files} no PNG or JPEG, first {shown(others[0].relative_to(path))}")
+        note(left_out(path, others))
     if not to_train:
         return found
     if len(found["train"]) < 2:
@@ -135,6 +135,12 @@ def visible(folder: Path) -> tuple[list[Path], list[Path]]:
     except OSError as error:
         raise InputError(f"{shown(folder)} cannot be read ({error.strerror}): give another folder") from error
     return folders, files
+
+
+def left_out(folder: Path, others: Sequence[Path]) -> str:
+    """Return what to say of files in a folder that are no images, one or more."""
+    files = "1 file that is" if len(others) == 1 else f"{len(others)} files that are"
+    return f"{shown(folder)}: left out {files} no PNG or JPEG, first {shown(others[0].relative_to(folder))}"
 
 
 def list_images(folder: Path) -> tuple[list[Path], list[Path]]:

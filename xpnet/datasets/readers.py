@@ -17,7 +17,7 @@ from xpnet.columns.tabular import Frame
 from xpnet.datasets.frames import KINDS as TABLES
 from xpnet.datasets.frames import is_table, read_parts, read_table
 from xpnet.datasets.image_files import MODES, need_pillow, read_into, shown
-from xpnet.datasets.image_folders import SUFFIXES, as_text, is_image, list_images
+from xpnet.datasets.image_folders import SUFFIXES, as_text, is_image, left_out, list_images
 from xpnet.datasets.reading import silent
 from xpnet.errors import InputError
 
@@ -78,7 +78,8 @@ def open_rows(
     shades
         What a black and a white pixel become; by default 0 and 255.
     note
-        Given a line, while parts are read, on what was guessed, and at the first image that is resized.
+        Given a line on files of a folder that are no images; while parts are read, on what was guessed, and
+        at the first image that is resized.
 
     Raises
     ------
@@ -86,7 +87,7 @@ def open_rows(
         The input cannot be used.
     """
     if path.is_dir():
-        return _images(_list_images(path), path, num_features, image_shape, shades, note)
+        return _images(_list_images(path, note), path, num_features, image_shape, shades, note)
     if not path.is_file():
         raise InputError(f"there is no {path}: give --input {KINDS}")
     suffix = path.suffix.lower()
@@ -193,10 +194,12 @@ def shaded(pixels: NDArray[np.uint8], black: float, white: float) -> NDArray[Any
     return scaled if black == 0 else scaled + np.float32(black)
 
 
-def _list_images(folder: Path) -> list[Path]:
-    paths, _ = list_images(folder)
+def _list_images(folder: Path, note: Callable[[str], None]) -> list[Path]:
+    paths, others = list_images(folder)
     if not paths:
         raise InputError(f"there is no image in {folder}: give files that end in {', '.join(SUFFIXES)}")
+    if others:
+        note(left_out(folder, others))
     return paths
 
 

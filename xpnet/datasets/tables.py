@@ -19,7 +19,7 @@ from xpnet.errors import InputError
 from xpnet.typing import Task
 from xpnet.values import shown
 
-__all__ = ["from_frame", "from_table"]
+__all__ = ["from_frame", "from_table", "tell_of_many"]
 
 MANY = 20
 """Classes, and one in so many rows, from which whole numbers are more likely amounts than classes."""
@@ -128,11 +128,31 @@ def from_frame(
     )
     if data.task == "classification":
         _tell_of_unseen(data, note)
-    rows = len(data.X_train) + len(data.X_val)
-    are_whole = data.task == "classification" and isinstance((data.labels or (0,))[0], int)
-    if reading.task is None and are_whole and data.num_classes > max(MANY, rows / MANY):
-        note(f"{data.num_classes} classes in {rows:,} rows: --task regression if these are amounts")
+    tell_of_many(data, reading.task, note)
     return data
+
+
+def tell_of_many(data: Dataset, task: Task | None, note: Note) -> None:
+    """Tell of classes that are many for their rows: amounts, if they are whole numbers, or names.
+
+    Parameters
+    ----------
+    data
+        What was made of rows and targets.
+    task
+        What the user says that it is.
+    note
+        Told so.
+    """
+    if data.task != "classification":
+        return
+    rows, count = len(data.X_train) + len(data.X_val), data.num_classes
+    are_whole = isinstance((data.labels or (0,))[0], int)
+    are_whole &= data.class_names == tuple(map(str, data.labels or range(count)))  # they have no names
+    if task is None and are_whole and count > max(MANY, rows / MANY):
+        note(f"{count} classes in {rows:,} rows: --task regression if these are amounts")
+    elif count > MANY and 2 * count > rows:
+        note(f"{count} classes in {rows:,} rows, too few of each to learn from: give another target")
 
 
 def _tell_of_unseen(data: Dataset, note: Note) -> None:

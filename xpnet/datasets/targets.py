@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.columns.masks import unmasked
 from xpnet.columns.outputs import lacks, take_target
 from xpnet.columns.tabular import Frame, as_array, as_frame, is_frame
 from xpnet.datasets.checks import check_targets
@@ -124,7 +125,7 @@ def labelled(given: Mapping[str, Any], name: str, note: Note) -> dict[str, Any]:
     """
     kept = dict(given)
     for key in [key for key in given if key[0] == "y"]:
-        y, rows = given[key], f"X{key[1:]}"
+        y, rows = unmasked(given[key], as_objects=True), f"X{key[1:]}"
         missing = np.zeros(0, bool)
         with contextlib.suppress(InputError, TypeError, ValueError):  # `as_targets` says better what is wrong
             table = y if np.ndim(y) == 2 else {key: y}

@@ -15,7 +15,7 @@ from xpnet.data.likeness import other_order, other_scale
 from xpnet.datasets import Dataset
 from xpnet.datasets.arrays import assemble
 from xpnet.datasets.reading import OF_COLUMNS, refuse_unused
-from xpnet.datasets.tables import from_frame
+from xpnet.datasets.tables import from_frame, tell_of_many
 from xpnet.datasets.targets import labelled
 from xpnet.errors import InputError
 from xpnet.files import path_of
@@ -122,6 +122,7 @@ def what_is_given(
         data = from_frame(given.pop("X"), given, name, reading, warnings.warn)
     else:
         data = assemble(given, name, reading)
+        tell_of_many(data, config.task, warnings.warn)
     if arrays["X_val"] is not None and (note := other_scale(data.X_train, data.X_val)):
         warnings.warn(note, stacklevel=3)
     return config, data

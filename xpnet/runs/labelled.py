@@ -12,7 +12,8 @@ from xpnet import datasets
 from xpnet.columns.columns import numbers, take_target
 from xpnet.columns.tabular import as_frame
 from xpnet.datasets import images, npz
-from xpnet.datasets.frames import is_table, read_table
+from xpnet.datasets.delimited import looks_otherwise
+from xpnet.datasets.frames import is_table, is_text, read_table
 from xpnet.datasets.readers import load_array, of_file, shaded
 from xpnet.datasets.reading import Note, silent
 from xpnet.datasets.targets import as_targets, encode_targets, find_labels
@@ -119,7 +120,10 @@ def _of_table(
             raise InputError(f"there is no file {path}: check the path of the .npy file")
         frame = as_frame(load_array(path))
     else:
-        header = config.header if header is None else header
+        if header is None and config.header is not None and is_text(path) and path.is_file():
+            header = config.header
+            if unlike := looks_otherwise(path, header, columns):
+                note(unlike)
         frame = read_table(path, header, note, columns, said=target)
     labels = model.labels if model.task == "classification" else None
     with of_file(path):

@@ -32,7 +32,7 @@ from xpnet.runs.previous import make_room
 from xpnet.runs.saved import SavedRun
 from xpnet.training.history import SCORE_OF
 from xpnet.training.measures import measured
-from xpnet.training.raw_rows import checked_targets
+from xpnet.training.raw_rows import checked_targets, refuse_path
 
 __all__ = ["Run", "as_run"]
 
@@ -362,6 +362,7 @@ class Run(Experiment):
 
     def _rows(self, X: ArrayLike) -> Any:
         """Return rows as the model takes them: a table's matrix; those of several dimensions flat."""
+        refuse_path(X)
         columns = self.model.columns
         if columns is not None:
             return columns.matrix(X)

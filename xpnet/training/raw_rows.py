@@ -1,20 +1,27 @@
 """Raw rows and targets as users hand them to a model: what they may be, and what is said of others."""
 
+import contextlib
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.columns.masks import is_masked, unmasked
+from xpnet.columns.raw import NUMBERS
 from xpnet.device import to_numpy
 from xpnet.errors import InputError
 from xpnet.typing import Task
 from xpnet.values import shown
 
-__all__ = ["RowError", "checked", "checked_targets"]
+__all__ = ["RowError", "checked", "checked_targets", "refuse_path"]
 
 CHUNK = 2**20
 """Numbers that are looked at together."""
+
+
+_FILL = "fill it in, or drop the row"
 
 
 class RowError(InputError):
@@ -27,22 +34,25 @@ class RowError(InputError):
     problem
         What is wrong with it, and what to do.
     column
-        The number of the feature that is named in it; None if none is.
+        The number of the feature that has no value; None if it is something else.
+    why
+        Why a value is asked for there.
     """
 
-    def __init__(self, row: int, problem: str, column: int | None = None) -> None:
-        super().__init__(row, problem, column)
-        self.row, self.problem, self.column = row, problem, column
+    def __init__(self, row: int, problem: str, column: int | None = None, why: str = "") -> None:
+        super().__init__(row, problem, column, why)
+        self.row, self.problem, self.column, self.why = row, problem, column, why
 
     def __str__(self) -> str:
         return self.said(f"row {self.row} of X")
 
     def said(self, where: str, names: Sequence[str] = ()) -> str:
         """Return the message, with what the row is called, and by the name of the column if there are any."""
-        problem = self.problem
-        if self.column is not None and names:
-            problem = problem.replace(f"column {self.column}", f"column {shown(names[self.column])}", 1)
-        return f"{where} {problem}"
+        if self.column is None or not names:
+            return f"{where} {self.problem}"
+        # A table has fields, and what was empty there is no NaN to whoever reads the message.
+        lacks = f"has no value (an empty field, NA or NaN) in column {shown(names[self.column])}"
+        return f"{where} {lacks}{', ' * (self.why != '')}{self.why}: {_FILL}"
 
 
 def checked(
@@ -70,17 +80,34 @@ def checked(
     InputError
         ``X`` is no such rows.
     """
+    refuse_path(X)
     try:
-        X = X.tocsr() if hasattr(X, "tocsr") else to_numpy(X)
+        X = X.tocsr() if hasattr(X, "tocsr") else to_numpy(unmasked(X))
     except (TypeError, ValueError) as error:  # sequences of several lengths, a dtype that NumPy lacks
         reason = " ".join(str(error).split())
         raise InputError(f"X is no array ({reason}): give rows of {num_features} numbers each") from error
     if X.ndim != 2 or X.shape[1] != num_features:
         raise InputError(f"X has shape {X.shape}: give (rows, {num_features})")
+    if X.dtype.kind == "O":
+        X = _of_objects(X)
     if X.dtype.kind not in "biuf":
         raise InputError(f"X has dtype {X.dtype}: give real numbers")
     if X.dtype.kind == "f":
         _check_values(X, dtype, most, gaps)
+    return X
+
+
+def refuse_path(X: Any) -> None:
+    """Raise InputError if a path stands where rows should: a model reads no files."""
+    if isinstance(X, str | os.PathLike):
+        raise InputError(f"X is a path, {shown(os.fspath(X))}: give the rows in it, or use xpnet predict")
+
+
+def _of_objects(X: NDArray[Any]) -> NDArray[Any]:
+    """Return objects that are all numbers as these; as they are where one is none."""
+    if all(issubclass(kind, NUMBERS) for kind in set(map(type, X.ravel().tolist()))):
+        with contextlib.suppress(OverflowError):  # of an integer beyond every float
+            return X.astype(np.float64)
     return X
 
 
@@ -107,9 +134,14 @@ def checked_targets(y: Any, task: Task, outputs: int, rows: int) -> NDArray[Any]
         y = to_numpy(y)
     except (TypeError, ValueError) as error:
         raise InputError(f"y is no array ({' '.join(str(error).split())}): give a number a row") from error
+    if is_masked(y):
+        row = int(np.argwhere(np.ma.getmaskarray(y))[0, 0])
+        raise InputError(f"y is masked in row {row}: drop rows without a target")
     shape = (rows,) if task == "classification" else (rows, outputs)
-    if y.shape != shape or not rows:
-        raise InputError(f"y has shape {y.shape}: give {shape}, of one row or more")
+    if not rows:
+        raise InputError("there are no rows to measure on: give at least one")
+    if y.shape != shape:
+        raise InputError(f"y has shape {y.shape}: give {shape}")
     of_classes = f"give the numbers of classes, 0 to {outputs - 1}"
     if y.dtype.kind not in "biuf":
         fix = of_classes if task == "classification" else "give numbers"
@@ -139,11 +171,14 @@ def _check_values(X: Any, dtype: str, most: float, gaps: bool | NDArray[np.bool_
     of_row = np.atleast_1d(values[first])
     lacking = columns[np.isnan(of_row) & ~may_lack[columns]]
     if isinstance(gaps, np.ndarray) and lacking.size:
-        problem = f"has no value (NaN) in column {lacking[0]}, where every training row had one"
-        raise RowError(row, f"{problem}: fill it in, or drop the row", int(lacking[0]))
+        why = "where every training row had one"
+        raise RowError(
+            row, f"has no value (NaN) in column {lacking[0]}, {why}: {_FILL}", int(lacking[0]), why
+        )
     if lacking.size or np.isinf(of_row).any():
         what = "NaN or infinity" if gaps is False else "infinity"
-        raise RowError(row, f"holds {what}: drop such rows or replace the values")
+        column = int(lacking[0]) if lacking.size else None
+        raise RowError(row, f"holds {what}: drop such rows or replace the values", column)
     beyond = f"beyond {most:.0e}" if most else f"too large for {dtype}"
     raise RowError(row, f"holds values {beyond}: divide them as the training rows were")
 

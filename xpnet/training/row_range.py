@@ -23,9 +23,14 @@ WIDTHS = 10.0
 SHARE, ENOUGH = 0.5, 10
 """Of columns that have no names: rows, of so many or more, that make a column far where one row does not."""
 
-WHITES = {1.0: -1.0, 16.0: 8.0, 255.0: 16.0}
-"""What white is in pixels as people have them (from 0 to 1, in the digits of UCI, in bytes), and what the
-highest value is above there: images without anything half white are few."""
+WHITES = 1.0, 16.0, 255.0
+"""What white is in pixels as people have them: from 0 to 1, in the digits of UCI, in bytes."""
+
+OTHERS = 31.0, 63.0, 100.0, 127.0, 1023.0, 4095.0, 16383.0, 65535.0
+"""What else it may be, to propose: of 5, 6, 7, 10, 12, 14 and 16 bits, and percent."""
+
+BRIGHTEST = 0.6
+"""Of white, the least that the highest of all training values is: images that are all darker are few."""
 
 BYTES = 10.0
 """Of pixels, a highest value that cannot be of a range from 0 to 1."""
@@ -81,13 +86,19 @@ class RowRange:
             The training rows do not tell.
         """
         low, high = self.ends
-        for white, least in WHITES.items():
-            if low >= 0 and least < high <= white * 1.001:  # which may be rounded
-                return white
+        if low >= 0:
+            for white in WHITES:
+                if _is_white(high, white):
+                    return white
+            if high == 0:  # all black, which is so in any range
+                return WHITES[0]
+        likely = next((white for white in sorted((*WHITES, *OTHERS)) if _is_white(high, white)), None)
+        black = -likely if likely is not None and _is_white(-low, likely) else min(low, 0)
+        likely = high if likely is None else likely
         raise InputError(
             f"the run was trained on values from {low:.6g} to {high:.6g}, which do not tell what a white "
-            f"pixel is: say what black and white are, as --black {min(low, 0):.6g} --white {high:.6g} (in "
-            f"Python shades=({min(low, 0):.6g}, {high:.6g}))"
+            f"pixel is: say what black and white are, as --black {black:.6g} --white {likely:.6g} (in "
+            f"Python shades=({black:.6g}, {likely:.6g}))"
         )
 
     def new_gaps(self, X: NDArray[Any], columns: Columns) -> str | None:
@@ -180,6 +191,11 @@ class RowRange:
             values = part[:, places]
             count[places] += _is_far(values, values, self.low[places], self.high[places]).sum(axis=0)
         return count / len(X)
+
+
+def _is_white(highest: float, white: float) -> bool:
+    """Whether the highest of values is what white may be, which may be rounded."""
+    return BRIGHTEST * white <= highest <= white * 1.001
 
 
 def _is_far(low: Any, high: Any, least: Any, most: Any) -> Any:
