@@ -402,6 +402,7 @@ def test_labels_may_be_anything(names):
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
+@pytest.mark.filterwarnings("ignore::xpnet.errors.RangeWarning")
 def test_probabilities_and_their_logarithms(kind):
     X, y = classes(kind)
     ours = fitted(model(), X, y)

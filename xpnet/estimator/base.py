@@ -19,6 +19,8 @@ from xpnet.estimator.fitting import Rows
 from xpnet.estimator.splitting import set_aside
 from xpnet.nn.mlp import MLP
 from xpnet.training import monitors
+from xpnet.training.first_rows import unlike_the_first
+from xpnet.training.row_range import RowRange
 from xpnet.training.scorers import scorer_of
 
 __all__ = ["Estimator"]
@@ -182,6 +184,7 @@ class Estimator(Fitted):
             if given is None and self.early_stopping and self.solver != "lbfgs":  # which has no epochs
                 strata = self._strata(rows.target)
                 rows, validation = set_aside(rows, self.validation_fraction, strata, self._random_state)
+            self._compare(rows, fresh)
             rows = self._standardised(rows, fresh, incremental)
             if validation is not None:
                 validation = self._standardised(validation, False, incremental, "y_val")
@@ -215,8 +218,24 @@ class Estimator(Fitted):
 
     def _drop(self) -> None:
         """Forget the network, and what goes on with it from call to call."""
-        for name in ("coefs_", "_pace", "_settled", "_noise", "_target"):
+        for name in ("coefs_", "_mlp", "_pace", "_settled", "_noise", "_target"):
             self.__dict__.pop(name, None)
+
+    def _compare(self, rows: Rows, fresh: bool) -> None:
+        """Keep what training rows held; warn of later ones that vary where the first did not."""
+        known = None if hasattr(rows.X, "toarray") else RowRange.of(rows.X)
+        if fresh:
+            self._first_range = self._row_range = known
+            return
+        first, seen = self._first_range, self._row_range
+        if first is None or seen is None or known is None:  # sparse rows, of which nothing is known
+            self._row_range = None
+            return
+        if self._how.kind != "none":
+            names = getattr(self, "feature_names_in_", range(self.n_features_in_))
+            if note := unlike_the_first(self._fitted, first, rows.X, list(map(str, names)), seen):
+                warnings.warn(note, stacklevel=4)
+        self._row_range = seen.joined(known)
 
     # What classifier and regressor do differently
 

@@ -117,7 +117,9 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         classes have weights: a score that hangs on a few rows of a rare class rises by chance.
     preprocess, components
         What is done to the rows, fitted on those of training: "none"; "mean"; "standardize"; "pca",
-        "pca-whiten", which keep so many ``components``; "zca". Not of sparse rows.
+        "pca-whiten", which keep so many ``components``; "zca". Not of sparse rows. `partial_fit` and
+        ``warm_start`` keep what was fitted on the rows of the first call: a feature that did not vary there
+        is left out for good, of which later rows give a warning.
     precision, compile
         Of products on a CUDA GPU: "fp32", "tf32" or "bf16"; and whether PyTorch compiles a step, or CuPy
         captures it (see `xpnet.get_device`).
@@ -166,6 +168,8 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
     ) -> Self:
         """Train one epoch on these rows, and go on from there in the next call.
 
+        ``preprocess`` is fitted on the rows of the first call: let them be many, and of all kinds.
+
         Parameters
         ----------
         X, y, sample_weight
@@ -190,7 +194,11 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         return self._fit(X, y, sample_weight, classes=classes, incremental=True)
 
     def predict(self, X: Any) -> Any:
-        """Return the most probable label of each row ``(rows,)``; 0 or 1 for each where there are several."""
+        """Return the most probable label of each row ``(rows,)``; 0 or 1 for each where there are several.
+
+        A warning, `xpnet.errors.RangeWarning`, says where rows are far from the range of those of training;
+        here, in `predict_proba` and in `score`.
+        """
         scores = self._scores(X)
         if self._several:
             return inputs.like(X, (scores > 0).astype(np.int64))
@@ -205,7 +213,7 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         return inputs.like(X, self._log_probabilities(X))
 
     def _log_probabilities(self, X: Any) -> NDArray[Any]:
-        scores = self._scores(X)
+        scores = self._scores(X, 4)
         if self.out_activation_ == "softmax":
             shifted = scores - scores.max(axis=1, keepdims=True)
             found: NDArray[Any] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

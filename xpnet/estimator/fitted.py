@@ -1,5 +1,6 @@
 """What a fitted estimator is: its model, what that says of new rows, and its export."""
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from xpnet import exporters
-from xpnet.errors import InputError
+from xpnet.columns.column import Column
+from xpnet.columns.columns import Columns
+from xpnet.errors import InputError, RangeWarning
 from xpnet.estimator import inputs
 from xpnet.estimator.fitting import Fitting
 from xpnet.files import output_file
@@ -58,12 +61,22 @@ class Fitted(Fitting):
             if len(names) == 1:
                 raise InputError("y had one class, so there is nothing to predict: fit it on two or more")
             model = replace(model, labels=tuple(names))
+        model = replace(model, row_range=self._row_range)
         path = output_file(path)
         exporters.export(model, path, format, opset)
         return path
 
-    def _scores(self, X: Any) -> NDArray[Any]:
-        """Return the scores ``(rows, outputs)`` of new rows."""
+    def _warn_of_range(self, X: Any, stacklevel: int) -> None:
+        """Warn of checked rows far from those of training, as a model does."""
+        if self._row_range is None or hasattr(X, "toarray"):
+            return
+        names = getattr(self, "feature_names_in_", None)
+        columns = None if names is None else Columns(tuple(Column(n, "number") for n in names), tuple(names))
+        if far := self._row_range.far(X, columns, False):
+            warnings.warn(far, RangeWarning, stacklevel=stacklevel + 1)
+
+    def _scores(self, X: Any, stacklevel: int = 3) -> NDArray[Any]:
+        """Return the scores ``(rows, outputs)`` of new rows; ``stacklevel`` is that of warnings."""
         model = self._model()
         X = inputs.checked(self, X, reset=False)
         if not self._how.most:
@@ -71,4 +84,6 @@ class Fitted(Fitting):
         device = inputs.device_or_cpu(self.device, self.backend, self.precision)
         # Numbers in units of a target are float64: float32 would lose a deviation small against the mean.
         dtype = self.coefs_[0].dtype if self._target is None else np.float64
-        return np.asarray(model.scores(X, device), dtype)
+        scores = model.scores(X, device)
+        self._warn_of_range(X, stacklevel)  # of rows that can be predicted
+        return np.asarray(scores, dtype)

@@ -28,6 +28,7 @@ from xpnet.training import out_of_scale
 from xpnet.training.interrupt import StopSignals
 from xpnet.training.loop import Fit, fit
 from xpnet.training.out_of_scale import OutOfScale
+from xpnet.training.row_range import RowRange
 from xpnet.training.scale import Scale
 from xpnet.training.step import initial_state
 from xpnet.typing import Params, State
@@ -74,6 +75,8 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     out_activation_: str
     _settled: Settled
     _target: Scale | None = None
+    _first_range: RowRange | None = None
+    _row_range: RowRange | None = None
     _how: Preprocessing
 
     @abstractmethod

@@ -49,7 +49,11 @@ class MLPRegressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-l
 
     @stochastic  # type: ignore[untyped-decorator]  # scikit-learn has no types
     def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
-        """Train one epoch on these rows, and go on from there in the next call; parameters as for `fit`."""
+        """Train one epoch on these rows, and go on from there in the next call; parameters as for `fit`.
+
+        ``preprocess`` and ``standardize_target`` are fitted on the rows of the first call: let them be many,
+        and of all kinds.
+        """
         return self._fit(X, y, sample_weight, None, incremental=True)
 
     def predict(self, X: Any) -> Any:

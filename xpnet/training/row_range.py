@@ -67,6 +67,24 @@ class RowRange:
                     gaps |= np.isnan(part).any(axis=0)
         return cls(*_ends(X), gaps, X.dtype.kind)
 
+    def joined(self, other: "RowRange") -> "RowRange":
+        """Return what rows of both held."""
+        return RowRange(
+            np.fmin(self.low, other.low),
+            np.fmax(self.high, other.high),
+            self.gaps | other.gaps,
+            self.kind if self.kind == other.kind else "f",
+        )
+
+    def beyond(self, other: "RowRange") -> NDArray[np.bool_]:
+        """Return in which features another range goes far beyond this; not where this is of one value."""
+        return (self.high > self.low) & np.asarray(_is_far(other.low, other.high, self.low, self.high))
+
+    def mostly_far(self, X: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return in which features most rows, if they are not just a few, are far from this range."""
+        far = self.beyond(RowRange.of(X))
+        return np.asarray(far & (len(X) >= ENOUGH and self._share(X, far) >= SHARE))
+
     @property
     def ends(self) -> tuple[float, float]:
         """The lowest and the highest value of all."""
