@@ -78,12 +78,15 @@ class RowRange:
 
     def beyond(self, other: "RowRange") -> NDArray[np.bool_]:
         """Return in which features another range goes far beyond this; not where this is of one value."""
-        return (self.high > self.low) & np.asarray(_is_far(other.low, other.high, self.low, self.high))
+        far: NDArray[np.bool_] = _is_far(other.low, other.high, self.low, self.high)
+        return far & (self.high > self.low)
 
     def mostly_far(self, X: NDArray[Any]) -> NDArray[np.bool_]:
         """Return in which features most rows, if they are not just a few, are far from this range."""
         far = self.beyond(RowRange.of(X))
-        return np.asarray(far & (len(X) >= ENOUGH and self._share(X, far) >= SHARE))
+        if len(X) < ENOUGH:
+            return np.zeros_like(far)
+        return far & (self._share(X, far) >= SHARE)
 
     @property
     def ends(self) -> tuple[float, float]:
