@@ -13,7 +13,7 @@ import scipy.sparse
 from estimators import classes, fitted, numbers
 
 import xpnet
-from xpnet import InputError, MLPClassifier, MLPRegressor
+from xpnet import InputError, MLPClassifier, MLPRegressor, TableClassifier
 from xpnet.estimator import splitting
 
 
@@ -134,11 +134,28 @@ def test_parameters_at_the_edge(allowed):
         (np.full(90, np.nan), "finite numbers"),
         (np.zeros(90), "not all zero"),
         (["heavy"] * 90, "sample_weight must be numbers"),
+        (np.full(90, 1 + 2j), "sample_weight must be numbers, a weight a row: they are complex"),
     ],
 )
 def test_weights_that_mean_nothing(weight, message):
     X, y = classes("multiclass")
     refused(message, lambda: MLPClassifier().fit(X, y, weight))
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor, TableClassifier])
+def test_masks_are_not_read(kind):
+    """What lies under one would be trained on."""
+    X, y = classes("binary")
+    masked, labels = np.ma.masked_greater(X, 2.0), np.ma.masked_array(y, np.arange(90) == 7)
+    count = int(masked.mask.sum())
+    text = f"^X masks {count} values, and masks are not read: .* X.astype.float..filled.numpy.nan. whe"
+    refused(text, lambda: kind().fit(masked, y))
+    text = "^{} masks 1 values, and masks are not read: fill them in, or drop such rows$"
+    refused(text.format("y"), lambda: kind().fit(X, labels))
+    refused(text.format("sample_weight"), lambda: kind().fit(X, y, labels))
+    if kind is not TableClassifier:
+        whole = fitted(kind(max_iter=1), np.ma.masked_greater(X, 1e9), y)
+        refused("^X masks ", lambda: whole.predict(masked))
 
 
 def test_targets_that_mean_nothing():

@@ -11,6 +11,7 @@ from sklearn.utils.validation import validate_data
 from xpnet.columns.outputs import lacks
 from xpnet.device import Device, get_device
 from xpnet.errors import DeviceError, InputError
+from xpnet.values import refuse_mask
 
 __all__ = ["check_size", "checked", "device_or_cpu", "like", "refuse_gaps", "row_weights", "to_host"]
 
@@ -30,8 +31,10 @@ def checked(estimator: Any, X: Any, y: Any = None, *, dtype: str | None = None, 
         Passed on to `sklearn.utils.validation.validate_data`.
     """
     how |= {"accept_sparse": "csr", "dtype": dtype or (np.float64, np.float32)}
+    refuse_mask(X, "X")
     if y is None:
         return validate_data(estimator, to_host(X), **how)
+    refuse_mask(y, "y")
     y = to_host(y)
     refuse_gaps(y)
     return validate_data(estimator, to_host(X), y, multi_output=True, **how)
@@ -90,8 +93,12 @@ def row_weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
     """
     if sample_weight is None:
         return None
+    refuse_mask(sample_weight, "sample_weight")
     try:
-        weight = np.asarray(to_host(sample_weight), np.float64)
+        given = np.asarray(to_host(sample_weight))
+        if given.dtype.kind == "c":  # of which NumPy would take the real part
+            raise TypeError("they are complex")
+        weight = np.asarray(given, np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"sample_weight must be numbers, a weight a row: {error}") from error
     if weight.ndim == 0:

@@ -30,7 +30,7 @@ from xpnet.estimator import inputs
 from xpnet.runs.fit import fit
 from xpnet.runs.run import Run
 from xpnet.training.model import Model
-from xpnet.values import shown
+from xpnet.values import refuse_mask, shown
 
 __all__ = ["TableClassifier", "TableRegressor"]
 
@@ -171,6 +171,7 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
 
     def _rows(self, X: Any, reset: bool = False) -> Any:
         """Return rows as `xpnet.fit` takes them, after scikit-learn's checks of their number and names."""
+        refuse_mask(X, "X")
         X = inputs.to_host(X)
         if isinstance(X, Mapping | list) and is_frame(X):  # which scikit-learn does not know as a table
             if reset:
@@ -332,6 +333,7 @@ def _in_one_line(fix: str) -> Iterator[None]:
 
 def _given_targets(y: Any, what: str = "y") -> Any:
     """Return targets on the host; raise InputError if a row has none: rows of X can't be left out here."""
+    refuse_mask(y, what)
     y = inputs.to_host(y)
     array = as_array(y, what)
     if array.ndim not in (1, 2):
