@@ -1,5 +1,6 @@
 """What the estimators refuse, in one line with the fix; and what importing them needs."""
 
+import inspect
 import os
 import subprocess
 import sys
@@ -108,6 +109,48 @@ def test_rows_without_a_target(kind, gap):
 def test_parameters_that_mean_nothing(how, message):
     X, y = classes("multiclass")
     refused(message, lambda: MLPClassifier(**how).fit(X, y))
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("epochs", "did you mean max_iter?"),
+        ("lr", "did you mean learning_rate_init?"),
+        ("optimizer", "did you mean solver?"),
+        ("hidden_units", "did you mean hidden_layer_sizes?"),
+        ("seed", "did you mean random_state?"),
+        ("early_stop", "did you mean early_stopping?"),
+        ("n_jobs", "training takes the cores that it needs; the variable OMP_NUM_THREADS limits them"),
+        ("zzz", "help(xpnet.{}) lists those that there are"),
+    ],
+)
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_parameters_that_are_none(kind, word, text):
+    expected = f"^{kind.__name__} has no parameter {word!r}: {text.format(kind.__name__)}$"
+    expected = expected.replace("?", r"\?").replace("(", r"\(").replace(")", r"\)")
+    refused(expected, lambda: kind(**{word: 1}))
+    refused(expected, lambda: kind().set_params(**{word: 1}))
+
+
+def test_a_signature_is_that_of_the_parameters():
+    """Which scikit-learn reads, and people's editors."""
+    names = list(inspect.signature(MLPClassifier).parameters)
+    assert names[:3] == ["hidden_layer_sizes", "activation", "class_weight"]
+    assert sorted(names) == sorted(MLPClassifier().get_params())
+    assert MLPClassifier(7, "tanh").get_params()["activation"] == "tanh"
+
+
+@pytest.mark.parametrize(("loss", "ours"), [("mae", "absolute_error"), ("mse", "squared_error")])
+def test_losses_by_the_names_of_other_tools(loss, ours):
+    X, y = numbers()
+    refused(f"not '{loss}'; did you mean '{ours}'.$", lambda: MLPRegressor(loss=loss).fit(X, y))
+
+
+def test_a_generator_is_no_seed():
+    X, y = classes("binary")
+    text = r"^random_state must be an integer, .*, not Generator.*: give a seed, as random_state=0$"
+    for kind in (MLPClassifier, TableClassifier):
+        refused(text, lambda kind=kind: kind(random_state=np.random.default_rng(0)).fit(X, y))
 
 
 @pytest.mark.parametrize(

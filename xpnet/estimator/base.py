@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_random_state
 
 from xpnet.data import transforms
 from xpnet.data.likeness import other_order, other_scale
@@ -164,7 +163,7 @@ class Estimator(Fitted):
             )
         device = get_device(self.device, self.backend, self.precision, self.compile)
         if fresh or not incremental:
-            self._random_state = check_random_state(self.random_state)
+            self._random_state = inputs.random_state(self.random_state)
         validation = None
         if given is not None:
             kept_dtype = dtype if self.preprocess == "none" else None

@@ -15,11 +15,13 @@ from xpnet.errors import InputError
 from xpnet.estimator import inputs
 from xpnet.estimator.base import Estimator
 from xpnet.estimator.fitting import Rows, stochastic
+from xpnet.estimator.names import named
 from xpnet.typing import Task
 
 __all__ = ["MLPClassifier"]
 
 
+@named
 @dataclass(eq=False, repr=False)
 class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-learn has no types
     """A multi-layer perceptron for classification, trained on the CPU or a GPU.

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
 
@@ -20,6 +19,7 @@ from xpnet.data.weights import unit_of
 from xpnet.device import Device
 from xpnet.estimator import settings
 from xpnet.estimator.lbfgs import minimise
+from xpnet.estimator.names import Named
 from xpnet.estimator.notes import Callbacks, Notes, tell
 from xpnet.estimator.pace import Pace, Settled
 from xpnet.nn import backprop
@@ -67,7 +67,7 @@ class Order:
         return self._order
 
 
-class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class Fitting(Named):
     """What `xpnet.estimator.base.Estimator` does once all is checked."""
 
     n_layers_: int

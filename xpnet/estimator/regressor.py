@@ -12,6 +12,7 @@ from xpnet.errors import InputError
 from xpnet.estimator import inputs
 from xpnet.estimator.base import Estimator
 from xpnet.estimator.fitting import Rows, stochastic
+from xpnet.estimator.names import named
 from xpnet.nn.losses import OUTPUT_OF
 from xpnet.training.scale import Scale, check_counts
 from xpnet.typing import Task
@@ -23,6 +24,7 @@ LOSSES = {name: name.replace("_", "-") for name in ("squared_error", "poisson", 
 """The names in `xpnet.nn.losses.OF_OUTPUTS` by those of scikit-learn."""
 
 
+@named
 @dataclass(eq=False, repr=False)
 class MLPRegressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-learn has no types
     """A multi-layer perceptron for regression, trained on the CPU or a GPU.
