@@ -140,7 +140,7 @@ class Estimator(Fitted):
             settings.check_incremental(parameters)
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None")
-        fresh = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        fresh = not self._is_begun() or not (self.warm_start or incremental)
         if fresh:
             self._drop()  # not half of an old network, should the checks below fail
         if note := other_order(X, {"y": y, "sample_weight": sample_weight}):
@@ -149,7 +149,7 @@ class Estimator(Fitted):
             warnings.warn(note, stacklevel=3)
         # What is prepared is so in its own dtype first: float32 may not hold it.
         given_dtype = self.dtype if self.preprocess == "none" else None
-        X, y = inputs.checked(self, X, y, dtype=given_dtype, reset=fresh, **self._of_targets())
+        X, y = inputs.checked(self, X, y, dtype=given_dtype, reset=fresh, **self._of_targets(y))
         dtype = str((self.dtype or X.dtype) if fresh else self.coefs_[0].dtype)
         settings.check_precision(parameters, dtype)
         target = self._encode(y, fresh, classes)
@@ -161,13 +161,17 @@ class Estimator(Fitted):
             raise InputError(
                 "mixup makes one row of two: give weights of rows or of classes or mixup, not all"
             )
+        if fresh and (note := self._doubt()):
+            warnings.warn(note, stacklevel=3)
         device = get_device(self.device, self.backend, self.precision, self.compile)
         if fresh or not incremental:
             self._random_state = inputs.random_state(self.random_state)
         validation = None
         if given is not None:
             kept_dtype = dtype if self.preprocess == "none" else None
-            X_val, y_val = inputs.checked(self, *given, dtype=kept_dtype, reset=False, **self._of_targets())
+            X_val, y_val = inputs.checked(
+                self, *given, dtype=kept_dtype, reset=False, **self._of_targets(given[1])
+            )
             validation = Rows(X_val, self._encode(y_val, False), None)
             if note := other_scale(X, X_val):
                 warnings.warn(f'{note}; a pipeline does with transform_input=["X_val"]', stacklevel=3)
@@ -239,8 +243,8 @@ class Estimator(Fitted):
     # What classifier and regressor do differently
 
     @abstractmethod
-    def _of_targets(self) -> dict[str, Any]:
-        """What scikit-learn's check of the targets is told."""
+    def _of_targets(self, y: Any) -> dict[str, Any]:
+        """What scikit-learn's check of targets is told; complain of what it would not say."""
 
     @abstractmethod
     def _encode(self, y: NDArray[Any], fresh: bool, classes: Any = None) -> NDArray[Any]:
@@ -249,6 +253,10 @@ class Estimator(Fitted):
     @abstractmethod
     def _weights(self, rows: Rows, training: Rows) -> NDArray[np.float64] | None:
         """Return the weights of rows times those of their classes in training; None for all the same."""
+
+    def _doubt(self) -> str:
+        """Return a line on a parameter that is likely not meant so; nothing if there is none."""
+        return ""
 
     def _standardised(self, rows: Rows, fresh: bool, incremental: bool, what: str = "y") -> Rows:  # noqa: ARG002
         """Return rows with their targets as the network has them; ``fresh``: learn from them how."""

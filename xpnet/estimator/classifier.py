@@ -15,6 +15,7 @@ from xpnet.errors import InputError
 from xpnet.estimator import inputs
 from xpnet.estimator.base import Estimator
 from xpnet.estimator.fitting import Rows, stochastic
+from xpnet.estimator.labels import likely_typo, refuse_mixed
 from xpnet.estimator.names import named
 from xpnet.typing import Task
 
@@ -129,7 +130,8 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         Weight of each class: a dict by label, 1 for those it leaves out; "balanced" gives all classes the
         same total. It multiplies ``sample_weight``. Validation rows weigh what their classes do in training,
         in all that is measured of them while training: ``monitor``, ``validation_scores_``, ``history_``.
-        Labels that ``y`` has not, in a fold of a cross-validation say, do nothing.
+        Labels that ``y`` has not, in a fold of a cross-validation say, do nothing; one that is likely
+        misspelt gets a warning.
 
     Attributes
     ----------
@@ -164,6 +166,8 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
 
     class_weight: Mapping[Any, float] | str | None = None
 
+    _out_activations = ("logistic", "softmax")
+
     @stochastic  # type: ignore[untyped-decorator]  # scikit-learn has no types
     def partial_fit(
         self, X: Any, y: Any, sample_weight: ArrayLike | None = None, classes: ArrayLike | None = None
@@ -183,8 +187,15 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         -------
         self
         """
-        if not hasattr(self, "coefs_"):
-            if classes is None and not _is_indicator(y):
+        refuse_mixed(y)
+        refuse_mixed(classes, "classes")
+        several = _is_indicator(y)
+        if several and classes is not None and not np.array_equal(classes, np.arange(np.shape(y)[1])):
+            raise InputError(
+                "classes is for one label a row, and y has a column of 0 and 1 for each label: leave it out"
+            )
+        if not self._is_begun():
+            if classes is None and not several:
                 raise InputError(
                     "classes must be passed on the first call to partial_fit: all labels to come"
                 )
@@ -233,8 +244,13 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
             return np.asarray(scores.argmax(axis=1), np.int64)
         return np.asarray((scores[:, 0] > 0) & (len(self.classes_) > 1), np.int64)
 
-    def _of_targets(self) -> dict[str, Any]:
+    def _of_targets(self, y: Any) -> dict[str, Any]:
+        refuse_mixed(y)
         return {}
+
+    def _doubt(self) -> str:
+        weights = self.class_weight
+        return likely_typo(weights, self.classes_.tolist()) if isinstance(weights, Mapping) else ""
 
     def _encode(self, y: NDArray[Any], fresh: bool, classes: Any = None) -> NDArray[Any]:
         check_classification_targets(y)

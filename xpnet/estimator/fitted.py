@@ -20,6 +20,7 @@ from xpnet.estimator.fitting import Fitting
 from xpnet.files import output_file
 from xpnet.training.model import Model
 from xpnet.typing import Task
+from xpnet.values import shown
 
 __all__ = ["Fitted"]
 
@@ -33,7 +34,13 @@ class Fitted(Fitting):
 
     def _model(self) -> Model:
         """Return the fitted network with its preprocessing."""
-        check_is_fitted(self, "coefs_")
+        check_is_fitted(self, ["coefs_", "_mlp"])
+        if self.out_activation_ not in self._out_activations:
+            left = " or ".join(map(repr, self._out_activations))
+            raise InputError(
+                f"out_activation_ is {shown(self.out_activation_)}, and fit leaves {left}: set it back, and "
+                "apply other functions to what predict returns"
+            )
         how = self._how
         fitted = {"mean": np.zeros(self.n_features_in_)} if how.kind == "none" else self._fitted
         task, names = self._task()

@@ -74,6 +74,7 @@ class Fitting(Named):
     n_outputs_: int
     out_activation_: str
     _settled: Settled
+    _out_activations: tuple[str, ...]
     _target: Scale | None = None
     _first_range: RowRange | None = None
     _row_range: RowRange | None = None
@@ -86,6 +87,10 @@ class Fitting(Named):
     @abstractmethod
     def _watched(self, validation: Rows) -> Any:
         """Return what is monitored of validation rows, as `xpnet.training.regime.Regime` has it."""
+
+    def _is_begun(self) -> bool:
+        """Whether there is a network to go on with: not where only ``coefs_`` were set by hand."""
+        return hasattr(self, "coefs_") and hasattr(self, "_mlp")
 
     def _begin(self, mlp: MLP, dtype: str) -> None:
         """Draw the first weights, and begin what goes on from call to call.

@@ -49,6 +49,8 @@ class MLPRegressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-l
     loss: str = "squared_error"
     standardize_target: bool = False
 
+    _out_activations = ("identity", "exp")
+
     @stochastic  # type: ignore[untyped-decorator]  # scikit-learn has no types
     def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
         """Train one epoch on these rows, and go on from there in the next call; parameters as for `fit`.
@@ -63,7 +65,7 @@ class MLPRegressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-l
         scores = self._scores(X)
         return inputs.like(X, scores[:, 0] if scores.shape[1] == 1 else scores)
 
-    def _of_targets(self) -> dict[str, Any]:
+    def _of_targets(self, y: Any) -> dict[str, Any]:  # noqa: ARG002 - as the classifier's
         if self.label_smoothing:
             raise InputError("label_smoothing is for classes: use label_smoothing=0.0 for numbers")
         Kind(str, tuple(LOSSES)).take("loss", self.loss)

@@ -26,6 +26,7 @@ from xpnet.data.likeness import other_order
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
+from xpnet.estimator.labels import likely_typo, refuse_mixed
 from xpnet.estimator.names import Named, hint_of_table, named
 from xpnet.runs.fit import fit
 from xpnet.runs.run import Run
@@ -103,6 +104,9 @@ class Table(Named):
         ):
             if note:
                 warnings.warn(note, stacklevel=2)
+        if self._task() == "classification":
+            refuse_mixed(y)
+            refuse_mixed(y_val, "y_val")
         X, y = self._rows(X, reset=True), self._targets(_given_targets(y))
         _check_length(X, y)
         if X_val is not None:
@@ -126,6 +130,11 @@ class Table(Named):
             names = ("device", "backend", "precision", "compile")
             settings |= dict(zip(names, self.device.options, strict=True))
         seed = int(inputs.random_state(self.random_state).randint(2**31))
+        weights = (self.settings or {}).get("class_weight")
+        if isinstance(weights, Mapping):  # by the text of a label, as flags have it
+            labels = [str(label) for label in np.unique(y).tolist()]
+            if note := likely_typo({str(name): of for name, of in weights.items()}, labels):
+                warnings.warn(note, stacklevel=2)
         run = fit(
             X,
             y,
