@@ -233,11 +233,13 @@ class Fitting(Named):
         """Say what to change where something is out of scale."""
         if wrong.what == "y":
             return f"{wrong.figures}, so set standardize_target=True"
-        return f"{wrong.figures}, so scale X, say by {self._scaler()}"
+        return f"{wrong.figures}, so {self._scaling()}"
 
-    def _scaler(self) -> str:
-        """Return what scales rows like those of training."""
-        return "sklearn.preprocessing.MaxAbsScaler" if self._row_range is None else "preprocess='standardize'"
+    def _scaling(self) -> str:
+        """Say how to scale rows like those of training."""
+        if self._row_range is None:
+            return "scale X, say by sklearn.preprocessing.MaxAbsScaler"
+        return "scale X, say by preprocess='standardize'"
 
     def _train_at_once(self, device: Device, mlp: MLP, rows: Rows) -> None:
         """Train by L-BFGS-B, and set the fitted attributes."""
@@ -279,8 +281,8 @@ class Fitting(Named):
             return self._remedy(wrong)
         fixes = [f"raise {limit}"] if limit else []
         if self._how.kind in ("none", "mean"):
-            fixes.append(f"scale X, say by {self._scaler()}")
-        return ", or ".join(fixes) or "raise tol, or use solver='adam'"
+            fixes.append(self._scaling())
+        return ", or ".join(fixes) or "raise tol, or use another solver"
 
     def _feed(self, device: Device, rows: Rows) -> Feed:
         """Return rows as training takes them, on the device; sparse ones stay on the host."""
