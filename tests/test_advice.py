@@ -142,6 +142,8 @@ def again(**settings: object) -> object:
 WRONG = {"early_stopping=True"}
 """What a message calls wrong."""
 
+MASKED = np.ma.masked_greater(X, np.sort(X, axis=None)[-2])
+
 ADVICE: dict[str, Callable[[Path], tuple[Callable[[], object], Callable[[], object]]]] = {
     # what a message says: what raises it, and the same with the advice followed
     "its collect()": lambda _: (
@@ -191,6 +193,14 @@ ADVICE: dict[str, Callable[[Path], tuple[Callable[[], object], Callable[[], obje
     "task='multilabel'": lambda _: (
         lambda: quick(X, np.eye(3, dtype=int)[y]),
         lambda: quick(X, np.eye(3, dtype=int)[y], task="multilabel"),
+    ),
+    ".astype(float)": lambda _: (
+        lambda: MLPClassifier(max_iter=1).fit(MASKED, y),
+        lambda: TableClassifier("table-fast", epochs=1).fit(MASKED.astype(float).filled(np.nan), y),
+    ),
+    "random_state=0": lambda _: (
+        lambda: TableClassifier(recipe="none", epochs=1, random_state=np.random.default_rng(0)).fit(X, y),
+        lambda: TableClassifier(recipe="none", epochs=1, random_state=0).fit(X, y),
     ),
     "X.toarray()": lambda _: (
         lambda: standardized(sparse.csr_matrix(X)),

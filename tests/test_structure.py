@@ -273,6 +273,21 @@ def test_import_loads_nothing_else():
     }  # not even NumPy: names load what they need
 
 
+@pytest.mark.parametrize(
+    "name", ["datasets.load", "datasets.from_arrays", "nn.backprop.loss_and_grads", "errors.RangeWarning"]
+)
+def test_rooms_that_the_documentation_names_are_there_when_they_are_asked_for(name):
+    assert "xpnet" in loaded_by(f"import xpnet; xpnet.{name}")
+
+
+def test_every_room_but_the_commands_can_be_asked_for():
+    for name in [*ROOMS, "errors", "typing"]:
+        if name not in ("commands", "recipes", "estimator"):  # the last needs scikit-learn
+            assert getattr(xpnet, name) is importlib.import_module(f"xpnet.{name}")
+    with pytest.raises(AttributeError, match="module 'xpnet' has no attribute 'rooms'"):
+        xpnet.rooms  # noqa: B018
+
+
 def test_a_command_listens_to_ctrl_c_before_it_loads_what_takes_a_while():
     for name in ("xpnet.__main__", "xpnet.train"):
         assert loaded_by(f"import {name}") - loaded_by("pass") - sys.stdlib_module_names == {"xpnet"}, name

@@ -14,7 +14,7 @@ import original
 import pytest
 from gradcheck import check_gradient
 
-from xpnet import InputError, TwoLayerNet, XpnetError
+from xpnet import InputError, TwoLayerNet, XpnetError, two_layer_net
 from xpnet.device import get_device
 
 # The course's notebook
@@ -411,6 +411,53 @@ def test_rows_that_hold_no_numbers(data, dtype, value, says):
             assert message_of(function, *given).startswith(f"row 17 of {name} {says}")
 
 
+def test_rows_of_other_kinds(data):
+    net, X = TwoLayerNet(6, 8, 4, rng=0), data[0].astype(float)
+    masked = np.ma.masked_greater(X, np.sort(X, axis=None)[-3])
+    for call in (net.predict, net.loss):
+        for kind in ("datetime64[s]", "timedelta64[s]"):
+            assert message_of(call, X.astype(kind)) == f"X holds {kind}: give real numbers"
+        assert message_of(call, masked).startswith(
+            "X masks 2 values, and masks are not read: fill them in, or"
+        )
+    labels = np.ma.masked_array(data[1], np.arange(len(X)) == 1)
+    assert message_of(net.loss, X, labels).startswith("y masks 1 values, and masks are not read: fill")
+    np.testing.assert_array_equal(net.predict(np.ma.masked_invalid(X)), net.predict(X))
+
+
+def test_sparse_rows_are_refused(data):
+    sparse = pytest.importorskip("scipy.sparse")
+    net = TwoLayerNet(6, 8, 4, rng=0)
+    for given in (sparse.csr_matrix(data[0]), sparse.coo_array(data[0])):
+        assert message_of(net.predict, given) == "X is a sparse matrix: give X.toarray()"
+
+
+def test_frames(data):
+    pd = pytest.importorskip("pandas")
+    net, X = TwoLayerNet(6, 8, 4, rng=0), pd.DataFrame(data[0].astype(float), columns=list("abcdef"))
+    for frame in (X, X.convert_dtypes(), X.astype("Float64")):
+        np.testing.assert_array_equal(net.predict(frame), net.predict(X.to_numpy()))
+    lacking = X.astype("Float64")
+    lacking.iloc[2, 1] = pd.NA
+    for frame in (lacking, X.assign(b="much"), X.assign(b=pd.Timestamp("2001-02-03"))):
+        assert message_of(net.predict, frame) == "X holds gaps, or what is no number: give real numbers"
+
+
+def test_predictions_hold_few_hidden_units_at_once(monkeypatch):
+    net, X = TwoLayerNet(3, 50, 4, std=1.0, rng=0), np.random.default_rng(1).standard_normal((1001, 3))
+    whole = net.predict(X)
+    monkeypatch.setattr(two_layer_net, "PART", 5000)
+    rows, predict = [], two_layer_net.backprop.predict
+
+    def recorded(xp, mlp, params, x):
+        rows.append(len(x))
+        return predict(xp, mlp, params, x)
+
+    monkeypatch.setattr(two_layer_net.backprop, "predict", recorded)
+    np.testing.assert_array_equal(net.predict(X), whole)
+    assert rows == [*([100] * 10), 1]
+
+
 def test_rows_and_labels_that_are_no_arrays(data):
     net = TwoLayerNet(6, 8, 4, rng=0)
     assert "X is no array: give rows of 6 numbers each" in message_of(net.predict, [[1.0] * 6, [1.0] * 5])
@@ -506,11 +553,18 @@ def test_a_failed_call_changes_nothing(data):
         ({}, {"learning_rate": -1e-3}, "learning_rate must be a finite number, 0 or more"),
         ({}, {"learning_rate_decay": "a"}, "learning_rate_decay must be a number, not 'a'"),
         ({}, {"reg": math.nan}, "reg must be a finite number"),
+        ({}, {"verbose": "no"}, "verbose must be true or false, not 'no'"),
+        ({}, {"verbose": np.array([1, 0])}, "verbose must be true or false, not "),
     ],
 )
 def test_settings_that_make_no_sense(data, changes, settings, message):
     with pytest.raises(InputError, match=message):
         TwoLayerNet(6, 8, 4, **changes).train(*data, **settings)
+
+
+def test_a_strength_that_is_none(data):
+    for reg in ("a", -1.0, math.inf, None):
+        assert message_of(TwoLayerNet(6, 8, 4).loss, *data[:2], reg=reg).startswith("reg must be a ")
 
 
 def test_no_iterations(data):

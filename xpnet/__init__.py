@@ -8,6 +8,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xpnet import columns as columns
+    from xpnet import data as data
+    from xpnet import datasets as datasets
+    from xpnet import device as device
+    from xpnet import errors as errors
+    from xpnet import estimator as estimator
+    from xpnet import exporters as exporters
+    from xpnet import nn as nn
+    from xpnet import reporting as reporting
+    from xpnet import runs as runs
+    from xpnet import sweep as sweep
+    from xpnet import training as training
+    from xpnet import typing as typing
     from xpnet.datasets import Dataset as Dataset
     from xpnet.device import get_device as get_device
     from xpnet.errors import DeviceError as DeviceError
@@ -51,6 +64,12 @@ _WHERE = {
 }
 """The module of each public name, imported when the name is first used."""
 
+_ROOMS = (
+    *("columns", "data", "datasets", "device", "errors", "estimator", "exporters", "nn"),
+    *("reporting", "runs", "sweep", "training", "typing"),
+)
+"""Modules that the documentation names, imported when they are first used: `xpnet.datasets.load`."""
+
 __version__ = "0.1.0"
 
 # Not scikit-learn's: `from xpnet import *` must work, and stay quick, where that is not installed.
@@ -75,6 +94,11 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: NumPy and all else then, and not before."""
+    if name in _ROOMS:
+        found = importlib.import_module(f"{__name__}.{name}")
+        if name == "nn":  # whose face this is, and which by itself imports nothing
+            importlib.import_module(f"{__name__}.nn.backprop")
+        return found
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)

@@ -18,11 +18,14 @@ from xpnet.training.raw_rows import RowError, checked
 from xpnet.training.regime import Hyper, Regime
 from xpnet.training.step import initial_state
 from xpnet.typing import Params, Random
-from xpnet.values import COUNT, DEVIATION, NOT_NEGATIVE, Kind, Range
+from xpnet.values import COUNT, DEVIATION, NOT_NEGATIVE, Kind, Range, refuse_mask
 
 __all__ = ["TwoLayerNet"]
 
 VERBOSE_EVERY = 100
+
+PART = 2**22
+"""Hidden units, or features, of the rows that are predicted together: 32 MB in float64."""
 
 
 class TwoLayerNet:
@@ -135,14 +138,14 @@ class TwoLayerNet:
         InputError
             Wrong shapes, labels out of range, or a row with a value that is no number, infinite or too large.
         """
-        device = self._device
+        device, reg = self._device, _number("reg", reg, NOT_NEGATIVE)
         with device.active():
             self._follow(X)
             x = self._put_rows(X)
             if y is None:
                 return device.to_host(backprop.scores(device.xp, self._mlp, self.params, x))
             target = self._put_labels(y, x.shape[0])
-            loss, grads = backprop.loss_and_grads(device.xp, self._mlp, self.params, x, target, float(reg))
+            loss, grads = backprop.loss_and_grads(device.xp, self._mlp, self.params, x, target, reg)
             return float(loss), {name: np.array(device.to_host(grad)) for name, grad in grads.items()}
 
     def train(
@@ -201,6 +204,7 @@ class TwoLayerNet:
         reg = _number("reg", reg, NOT_NEGATIVE)
         batch_size = _number("batch_size", batch_size, COUNT, int)
         num_iters = _number("num_iters", num_iters, NOT_NEGATIVE, int)
+        is_verbose = _is_set("verbose", verbose)
         printed = 0
 
         def print_losses(history: History) -> None:
@@ -227,7 +231,7 @@ class TwoLayerNet:
                 regime=regime,
                 hyper=hyper,
                 sources=lambda _stream, _epoch: self._rng,
-                on_epoch=print_losses if verbose else None,
+                on_epoch=print_losses if is_verbose else None,
             )
         self.params = result.params
         if result.diverged_at:
@@ -249,6 +253,9 @@ class TwoLayerNet:
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """Return the most probable class ``(N,)`` of each row of ``X`` ``(N, D)``.
 
+        Nothing is said of rows on another scale than those of training: parameters are all that the class
+        has, as in the exercise, and anyone may replace them.
+
         Raises
         ------
         InputError
@@ -258,7 +265,14 @@ class TwoLayerNet:
         with device.active():
             self._follow(X)
             x = self._put_rows(X)
-            return device.to_host(backprop.predict(device.xp, self._mlp, self.params, x))
+            step = max(1, PART // max(self._mlp.sizes))
+            found = [
+                device.to_host(
+                    backprop.predict(device.xp, self._mlp, self.params, x[start : start + step, :])
+                )
+                for start in range(0, x.shape[0], step)
+            ]
+            return np.concatenate(found)
 
     def _follow(self, X: ArrayLike) -> None:
         """Bring the parameters to the dtype of the rows, unless the user has chosen one."""
@@ -266,17 +280,25 @@ class TwoLayerNet:
             self._dtype = "float32" if str(getattr(X, "dtype", "")).endswith("float32") else "float64"
             self.params = {k: self._device.put(v, self._dtype) for k, v in self.params.items()}
 
-    def _put_rows(self, X: ArrayLike, name: str = "X") -> Any:
+    def _put_rows(self, X: Any, name: str = "X") -> Any:
+        refuse_mask(X, name)
+        if hasattr(X, "toarray"):
+            raise InputError(f"{name} is a sparse matrix: give {name}.toarray()")
+        is_array = hasattr(X, "shape") and hasattr(X, "dtype")
         try:
-            X = X if hasattr(X, "shape") else np.asarray(X)
-        except ValueError as error:  # rows of several lengths
+            X = X if is_array else np.asarray(X)
+        except (TypeError, ValueError) as error:  # rows of several lengths
             raise InputError(f"{name} is no array: give rows of {self._mlp.sizes[0]} numbers each") from error
         shape = np.shape(X)
         if len(shape) != 2 or shape[1] != self._mlp.sizes[0] or not shape[0]:
             raise InputError(f"{name} has the shape {shape}; it must be (rows, {self._mlp.sizes[0]})")
-        kind = getattr(X, "dtype", np.dtype(float))
-        if str(kind).startswith(("complex", "object", "<U", "|S")):
-            raise InputError(f"{name} holds {kind}: give real numbers")
+        if not is_array and X.dtype.kind == "O":  # of a data frame, whose columns may be of several kinds
+            try:
+                X = np.asarray(X, self._dtype)
+            except (TypeError, ValueError) as error:
+                raise InputError(f"{name} holds gaps, or what is no number: give real numbers") from error
+        if str(X.dtype).startswith(("complex", "datetime", "object", "timedelta", "<U", "|S")):
+            raise InputError(f"{name} holds {X.dtype}: give real numbers")
         with np.errstate(over="ignore"):  # to infinity, which is refused here
             rows = self._device.put(X, self._dtype)
         xp = self._device.xp
@@ -288,6 +310,7 @@ class TwoLayerNet:
         return rows
 
     def _put_labels(self, y: ArrayLike, rows: int, name: str = "y") -> Any:
+        refuse_mask(y, name)
         try:
             labels = to_numpy(y)
         except ValueError as error:
@@ -314,3 +337,8 @@ def _number(name: str, value: Any, allowed: Range, kind: type = float) -> Any:
     number = Kind.of(kind).take(name, value)
     allowed.check(name, number)
     return number
+
+
+def _is_set(name: str, value: Any) -> bool:
+    """Return a flag, also of 0 or 1; complain of what is none: the text "no" is true to Python."""
+    return bool(value) if isinstance(value, int) else bool(Kind(bool).take(name, value))

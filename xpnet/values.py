@@ -23,6 +23,7 @@ __all__ = [
     "below_one",
     "between",
     "counted",
+    "refuse_mask",
     "shown",
 ]
 
@@ -198,6 +199,26 @@ def counted(name: str, value: Any, least: int = 1) -> int:
     return number
 
 
+def refuse_mask(values: Any, what: str) -> None:
+    """Refuse a masked array of NumPy's that masks something: what lies under the mask would be taken.
+
+    Raises
+    ------
+    InputError
+        It is one; the message calls it ``what``.
+    """
+    if type(values) is np.ndarray or not isinstance(values, np.ndarray):
+        return
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        gaps = ""
+        if what.startswith("X"):
+            gaps = f", or give {what}.astype(float).filled(numpy.nan) where gaps are taken"
+        raise InputError(
+            f"{what} masks {int(np.count_nonzero(values.mask))} values, and masks are not read: fill them "
+            f"in, or drop such rows{gaps}"
+        )
+
+
 # What lies above has no use, and libraries fail on it in ways of their own.
 WIDTH = between(1, 10**7)
 DEVIATION = Range("a finite number, 0 or more, at most 1e30", lambda x: 0 <= x <= 1e30)
@@ -262,7 +283,8 @@ def _meant(value: str, choices: Sequence[Any]) -> list[str]:
     plain = value.lower().translate(str.maketrans("", "", " -_"))
     alike = {str(choice).translate(str.maketrans("", "", " -_")): str(choice) for choice in choices}
     named = [alike[plain]] if plain in alike else []
-    named += [word for word in _OTHER_WORDS.get(plain, ()) if word in choices]
+    words = (word.translate(str.maketrans("", "", " -_")) for word in _OTHER_WORDS.get(plain, ()))
+    named += [alike[word] for word in words if word in alike]
     return named[:1] or difflib.get_close_matches(value.lower(), list(map(str, choices)), n=1)
 
 

@@ -1,8 +1,10 @@
 """What the estimators refuse, in one line with the fix; and what importing them needs."""
 
+import inspect
 import os
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -11,9 +13,10 @@ pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
 import scipy.sparse
 from estimators import classes, fitted, numbers
+from sklearn.exceptions import NotFittedError
 
 import xpnet
-from xpnet import InputError, MLPClassifier, MLPRegressor
+from xpnet import InputError, MLPClassifier, MLPRegressor, TableClassifier
 from xpnet.estimator import splitting
 
 
@@ -111,6 +114,48 @@ def test_parameters_that_mean_nothing(how, message):
 
 
 @pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("epochs", "did you mean max_iter?"),
+        ("lr", "did you mean learning_rate_init?"),
+        ("optimizer", "did you mean solver?"),
+        ("hidden_units", "did you mean hidden_layer_sizes?"),
+        ("seed", "did you mean random_state?"),
+        ("early_stop", "did you mean early_stopping?"),
+        ("n_jobs", "training takes the cores that it needs; the variable OMP_NUM_THREADS limits them"),
+        ("zzz", "help(xpnet.{}) lists those that there are"),
+    ],
+)
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_parameters_that_are_none(kind, word, text):
+    expected = f"^{kind.__name__} has no parameter {word!r}: {text.format(kind.__name__)}$"
+    expected = expected.replace("?", r"\?").replace("(", r"\(").replace(")", r"\)")
+    refused(expected, lambda: kind(**{word: 1}))
+    refused(expected, lambda: kind().set_params(**{word: 1}))
+
+
+def test_a_signature_is_that_of_the_parameters():
+    """Which scikit-learn reads, and people's editors."""
+    names = list(inspect.signature(MLPClassifier).parameters)
+    assert names[:3] == ["hidden_layer_sizes", "activation", "class_weight"]
+    assert sorted(names) == sorted(MLPClassifier().get_params())
+    assert MLPClassifier(7, "tanh").get_params()["activation"] == "tanh"
+
+
+@pytest.mark.parametrize(("loss", "ours"), [("mae", "absolute_error"), ("mse", "squared_error")])
+def test_losses_by_the_names_of_other_tools(loss, ours):
+    X, y = numbers()
+    refused(f"not '{loss}'; did you mean '{ours}'.$", lambda: MLPRegressor(loss=loss).fit(X, y))
+
+
+def test_a_generator_is_no_seed():
+    X, y = classes("binary")
+    text = r"^random_state must be an integer, .*, not Generator.*: give a seed, as random_state=0$"
+    for kind in (MLPClassifier, TableClassifier):
+        refused(text, lambda kind=kind: kind(random_state=np.random.default_rng(0)).fit(X, y))
+
+
+@pytest.mark.parametrize(
     "allowed",
     [
         {"n_iter_no_change": np.inf},
@@ -134,11 +179,108 @@ def test_parameters_at_the_edge(allowed):
         (np.full(90, np.nan), "finite numbers"),
         (np.zeros(90), "not all zero"),
         (["heavy"] * 90, "sample_weight must be numbers"),
+        (np.full(90, 1 + 2j), "sample_weight must be numbers, a weight a row: they are complex"),
     ],
 )
 def test_weights_that_mean_nothing(weight, message):
     X, y = classes("multiclass")
     refused(message, lambda: MLPClassifier().fit(X, y, weight))
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor, TableClassifier])
+def test_masks_are_not_read(kind):
+    """What lies under one would be trained on."""
+    X, y = classes("binary")
+    masked, labels = np.ma.masked_greater(X, 2.0), np.ma.masked_array(y, np.arange(90) == 7)
+    count = int(masked.mask.sum())
+    text = f"^X masks {count} values, and masks are not read: .* X.astype.float..filled.numpy.nan. whe"
+    refused(text, lambda: kind().fit(masked, y))
+    text = "^{} masks 1 values, and masks are not read: fill them in, or drop such rows$"
+    refused(text.format("y"), lambda: kind().fit(X, labels))
+    refused(text.format("sample_weight"), lambda: kind().fit(X, y, labels))
+    if kind is not TableClassifier:
+        whole = fitted(kind(max_iter=1), np.ma.masked_greater(X, 1e9), y)
+        refused("^X masks ", lambda: whole.predict(masked))
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, TableClassifier])
+def test_labels_of_several_kinds(kind):
+    X = np.eye(4)
+    text = "^y holds {} and '{}': give labels of one kind, all text or all integers$"
+    refused(text.format(1, "a"), lambda: kind().fit(X, [1, "a", 1, "a"]))
+    refused(text.format("True", "no"), lambda: kind().fit(X, np.array([True, "no", True, "no"], object)))
+    refused(text.format("'b'", 2).replace("'2'", "2"), lambda: kind().fit(X, ["b", None, 2, 2]))
+    refused(
+        r"^Unknown label type: y holds int as an object: give y.astype\(int\), or text$",
+        lambda: kind().fit(X, np.array([1, 2, 1, 2], object)),
+    )
+    refused("^y contains NaN or None in row 1: ", lambda: kind().fit(X, np.array([1, None, 1, 2], object)))
+    if kind is MLPClassifier:
+        text = text.replace("y holds", "classes holds")
+        refused(text.format(1, "a"), lambda: kind().partial_fit(X, list("abab"), classes=[1, "a"]))
+
+
+def test_classes_are_not_for_several_labels_a_row():
+    X, Y = classes("multilabel")
+    text = "^classes is for one label a row, and y has a column of 0 and 1 for each label: leave it out$"
+    parts = MLPClassifier()
+    refused(text, lambda: parts.partial_fit(X, Y, classes=[0, 1]))
+    refused(text, lambda: parts.partial_fit(X, Y).partial_fit(X, Y, classes=["a", "b", "c"]))
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ({"spam": 1, "Spam_": 9}, "class_weight has 'Spam_', which no row is: did you mean 'spam'?"),
+        ({"spam": 1, "hamm": 9}, "class_weight has 'hamm', which no row is: did you mean 'ham'?"),
+        ({"spam": 1, "ham": 2, "hamm": 9}, None),  # a class of its own, which a fold may lack
+        ({"spam": 1, "offer": 9}, None),
+    ],
+)
+@pytest.mark.parametrize("kind", [MLPClassifier, TableClassifier])
+def test_weights_that_are_likely_misspelt(kind, weights, said):
+    X, y = classes("binary")
+    y = np.where(y == 1, "spam", "ham")
+    how = {"class_weight": weights, "max_iter": 1} if kind is MLPClassifier else {"epochs": 1}
+    if kind is TableClassifier:
+        how |= {"settings": {"class_weight": weights, "hidden": 4}, "recipe": "table-fast"}
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        kind(**how).fit(X, y)
+    about = [(str(one.message), one.filename) for one in found if "class_weight" in str(one.message)]
+    assert about == ([(said, __file__)] if said else [])
+
+
+def test_a_weight_by_the_text_of_a_number_is_likely_misspelt():
+    X, y = classes("binary")
+    with pytest.warns(UserWarning, match="^class_weight has '1', which no row is: did you mean 1.$"):
+        fitted(MLPClassifier(max_iter=1, class_weight={0: 1, "1": 5}), X, y)
+
+
+@pytest.mark.parametrize("how", [{"warm_start": True}, {}])
+def test_weights_set_by_hand_are_no_network(how):
+    """What was never fitted begins anew, as without them."""
+    X, y = classes("binary")
+    ours, plain = (MLPClassifier(**how, max_iter=2, random_state=0) for _ in range(2))
+    ours.coefs_ = [np.ones((6, 1))]
+    with pytest.raises(NotFittedError):
+        ours.predict(X)
+    np.testing.assert_array_equal(fitted(ours, X, y).coefs_[0], fitted(plain, X, y).coefs_[0])
+    parts = MLPClassifier()
+    parts.coefs_ = [np.ones((6, 1))]
+    refused("classes must be passed on the first call", lambda: parts.partial_fit(X, y))
+
+
+def test_an_output_set_by_hand_is_refused():
+    """scikit-learn applies it; ours may have units to undo."""
+    X, y = classes("binary")
+    for kind, left in ((MLPRegressor, "'identity' or 'exp'"), (MLPClassifier, "'logistic' or 'softmax'")):
+        model = fitted(kind(max_iter=1), X, y)
+        model.out_activation_ = "tanh"
+        refused(
+            f"^out_activation_ is 'tanh', and fit leaves {left}: set it back, and",
+            lambda m=model: m.predict(X),
+        )
 
 
 def test_targets_that_mean_nothing():

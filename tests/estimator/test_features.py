@@ -193,6 +193,7 @@ def test_a_device_as_a_parameter_pickles():
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.filterwarnings("ignore::xpnet.errors.RangeWarning")
 def test_logarithms_of_an_ensembles_probabilities_are_right_where_they_round(dtype):
     X, y = classes("binary")
     ours = fitted(model(ensemble=3, max_iter=60, dtype=dtype), X, y)

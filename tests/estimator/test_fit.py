@@ -252,6 +252,51 @@ def test_rows_out_of_scale_are_named():
     assert np.isfinite(ours.predict(X)).all()
 
 
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("unit", [1e4, 1e-6])
+def test_targets_out_of_scale_are_named_where_nothing_was_learnt(early_stopping, solver, unit):
+    if solver == "lbfgs" and unit > 1:
+        return  # which gets there
+    X, y = numbers(rows=120)
+    ours = MLPRegressor(early_stopping=early_stopping, random_state=0, max_iter=60, solver=solver, tol=1e-6)
+    said = (
+        "^the network predicts hardly better than a constant"
+        if solver == "adam"
+        else "^lbfgs has not settled"
+    )
+    said += r".*: y has a .*, so set standardize_target=True$"
+    with pytest.warns(ConvergenceWarning, match=said) as seen:
+        ours.fit(X, unit * (y + 5 if unit > 1 else y))
+    assert (len(seen), seen[0].filename) == (1, __file__)
+    assert fitted(ours.set_params(standardize_target=True), X, unit * y).score(X, unit * y) > 0.5
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_tiny_features_are_named_where_nothing_was_learnt(kind, solver):
+    X, y = classes("binary")
+    ours = kind(random_state=0, max_iter=60, solver=solver)
+    said = "constant: the features of X have deviations of at most .*e-0., so scale X, say by preprocess='st"
+    with pytest.warns(ConvergenceWarning, match=said) as seen:
+        ours.fit(1e-7 * X, y)
+    assert (len(seen), seen[0].filename) == (1, __file__)
+    assert fitted(ours.set_params(preprocess="standardize"), 1e-7 * X, y).score(1e-7 * X, y) > 0.4
+    with pytest.warns(ConvergenceWarning, match=r"so scale X, say by sklearn.preprocessing.MaxAbsScaler$"):
+        ours.set_params(preprocess="none").fit(scipy.sparse.csr_matrix(1e-7 * X), y)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_noise_of_size_one_is_no_matter_of_scale(solver):
+    rng = np.random.default_rng(5)
+    X, y = rng.standard_normal((300, 4)), rng.standard_normal(300)
+    how = {"random_state": 0, "solver": solver, "alpha": 100.0, "hidden_layer_sizes": 3}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for given, kind in ((y, MLPRegressor), (y > 0, MLPClassifier)):
+            kind(**how, max_iter=200, n_iter_no_change=float("inf")).fit(X, given)
+
+
 def test_a_fit_that_could_go_on_says_so():
     X, y = classes("multiclass")
     with pytest.warns(ConvergenceWarning, match="not settled within max_iter=12 epochs: raise max_iter"):
@@ -402,6 +447,7 @@ def test_labels_may_be_anything(names):
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
+@pytest.mark.filterwarnings("ignore::xpnet.errors.RangeWarning")
 def test_probabilities_and_their_logarithms(kind):
     X, y = classes(kind)
     ours = fitted(model(), X, y)
@@ -516,7 +562,7 @@ def test_sparse_rows_become_dense_a_batch_at_a_time(monkeypatch):
     monkeypatch.setattr(model_module, "PART", 6 * 1000)
     X, y = classes("binary", rows=2500)
     fitted(model(max_iter=2, batch_size=400), scipy.sparse.csr_array(X), y).predict(scipy.sparse.csr_array(X))
-    assert taken == 2 * [*(6 * [400]), 100]
+    assert taken == [*(2 * [*(6 * [400]), 100]), 1000]  # the last, to look at their scale
     assert max(rows for rows, _ in dense) <= 1000
 
 

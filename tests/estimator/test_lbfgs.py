@@ -75,6 +75,17 @@ def test_what_has_not_settled_says_so(how, said):
     assert "\n" not in str(seen[0].message)
 
 
+def test_what_is_out_of_scale_is_named_and_only_what_helps():
+    X, y = numbers()
+    ours = MLPRegressor(**HOW | {"max_iter": 200}, preprocess="standardize")
+    figures = r"y has a mean of \S+ and a deviation of \S+, so set standardize_target=True$"
+    with pytest.warns(ConvergenceWarning, match=figures):
+        ours.fit(X, 1e30 * y)
+    assert fitted(ours.set_params(standardize_target=True), X, 1e30 * y).score(X, 1e30 * y) > 0.99
+    with pytest.warns(ConvergenceWarning, match=r"\): raise max_iter$"):
+        ours.set_params(max_iter=2, tol=0.0).fit(X, y)
+
+
 def test_what_has_settled_says_nothing(capsys):
     X, y = numbers()
     ours = MLPRegressor(**HOW | {"hidden_layer_sizes": (), "max_iter": 100}, verbose=True).fit(X, y)

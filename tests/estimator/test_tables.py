@@ -239,9 +239,20 @@ def test_in_a_search_and_a_pipeline(kind):
         ({"validation_fraction": 1.5}, "--validation-fraction must be "),
         ({"categorical": ["town"]}, "'town' is no column"),
         ({"settings": {"lr": 1}}, "there is no setting 'lr': did you mean learning_rate?"),
+        (
+            {"random_state": 1, "settings": {"seed": 5}},
+            "random_state and settings['seed'] say the same",
+        ),
+        ({"epochs": 2, "settings": {"epochs": 2}}, "epochs and settings['epochs'] say the same: give one of"),
+        ({"verbose": True, "settings": {"quiet": True}}, "verbose and settings['quiet'] say the same: give"),
+        (
+            {"numeric": ["age"], "settings": {"numeric": ["age"]}},
+            "numeric and settings['numeric'] say",
+        ),
+        ({"settings": {"recipe": "table"}}, "settings name a recipe: give the parameter recipe instead"),
         ({"settings": [1]}, "settings must be a dict of them by name, not [1]"),
         ({"categorical": 5}, "--categorical must be text or a list of them, not 5"),
-        ({"random_state": "a"}, "instance: give a number"),
+        ({"random_state": "a"}, "RandomState or None, not 'a': give a seed, as random_state=0"),
     ],
 )
 def test_what_is_refused_is_one_line(kind, changes, text):
@@ -250,6 +261,46 @@ def test_what_is_refused_is_one_line(kind, changes, text):
         quick(kind, **changes).fit(X, target_of(kind, y))
     assert text in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("class_weight", 'give settings={"class_weight": …}'),
+        ("hidden_layer_sizes", 'give settings={"hidden": …}'),
+        ("hidden", 'give settings={"hidden": …}'),
+        ("alpha", 'give settings={"reg": …}'),
+        ("early_stopping", 'give settings={"patience": …}'),
+        ("droput", 'give settings={"dropout": …}'),
+        ("max_iter", "did you mean epochs?"),
+        ("seed", "did you mean random_state?"),
+        ("n_jobs", "training takes the cores that it needs; the variable OMP_NUM_THREADS limits them"),
+        ("zzz", "help(xpnet.{}) lists those that there are"),
+    ],
+)
+def test_parameters_that_are_none_lead_to_settings(kind, word, text):
+    name = kind.__name__
+    expected = f"{name} has no parameter {word!r}: {text.replace('{}', name)}"
+    for call in (lambda: kind(**{word: 1}), lambda: kind().set_params(**{word: 1})):
+        with pytest.raises(InputError) as caught:
+            call()
+        assert str(caught.value) == expected
+
+
+@BOTH
+def test_a_search_over_other_settings(kind):
+    X = np.random.default_rng(2).standard_normal((60, 3))
+    plain = quick(kind, settings={"reg": 0.1})
+    found = GridSearchCV(plain, {"settings__dropout": [0.1, 0.3]}, cv=2).fit(X, (X[:, 1] > 0).astype(int))
+    best = found.best_estimator_
+    assert best.settings == {"reg": 0.1, "dropout": found.best_params_["settings__dropout"]}
+    assert best.run_.config.dropout == best.settings["dropout"]
+    assert (best.run_.config.reg, plain.settings) == (0.1, {"reg": 0.1})
+    assert kind().set_params(settings={"reg": 1.0}, settings__ema=0.5).settings == {"reg": 1.0, "ema": 0.5}
+    assert kind().set_params(settings__ema=0.5).settings == {"ema": 0.5}
+    with pytest.raises(InputError, match="settings must be a dict of them by name, not 3"):
+        kind(settings=3).set_params(settings__ema=0.5)
 
 
 @BOTH

@@ -201,3 +201,20 @@ def test_it_can_be_taken_up_again():
     np.testing.assert_array_equal(run.model.params["W1"], whole.model.params["W1"])
     fit(BLOBS, out="a", force=True, **SMALL | {"seed": 9})  # it is not the same any more
     assert "other start" in refused(fit, BLOBS, resume="c", epochs=7)
+
+
+@pytest.mark.parametrize("preprocess", ["standardize", "table"])
+def test_a_feature_that_stood_still_in_the_first_rows_is_named(preprocess):
+    """What was fitted is kept, and leaves it out: by a run and by a sweep."""
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((120, 3))
+    y = (X[:, 2] > 0).astype(int)
+    still = X.copy()
+    still[:, 2] = 7.0
+    how = {"recipe": "none", "preprocess": preprocess, "epochs": 1, "quiet": True}
+    fit(still, y, out="a", **how)
+    fit(still, y, init_from="a", **how)
+    with pytest.warns(UserWarning, match="rows that are all alike in feature 2, and leaves that out, but"):
+        fit(X, y, init_from="a", **how)
+    with pytest.warns(UserWarning, match="rows that are all alike in feature 2, and leaves that out, but"):
+        search(X, y, {"learning_rate": [0.01, 0.1]}, init_from="a", **how)

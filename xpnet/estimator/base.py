@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_random_state
 
 from xpnet.data import transforms
 from xpnet.data.likeness import other_order, other_scale
@@ -19,6 +18,8 @@ from xpnet.estimator.fitting import Rows
 from xpnet.estimator.splitting import set_aside
 from xpnet.nn.mlp import MLP
 from xpnet.training import monitors
+from xpnet.training.first_rows import unlike_the_first
+from xpnet.training.row_range import RowRange
 from xpnet.training.scorers import scorer_of
 
 __all__ = ["Estimator"]
@@ -139,7 +140,7 @@ class Estimator(Fitted):
             settings.check_incremental(parameters)
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None")
-        fresh = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        fresh = not self._is_begun() or not (self.warm_start or incremental)
         if fresh:
             self._drop()  # not half of an old network, should the checks below fail
         if note := other_order(X, {"y": y, "sample_weight": sample_weight}):
@@ -148,7 +149,7 @@ class Estimator(Fitted):
             warnings.warn(note, stacklevel=3)
         # What is prepared is so in its own dtype first: float32 may not hold it.
         given_dtype = self.dtype if self.preprocess == "none" else None
-        X, y = inputs.checked(self, X, y, dtype=given_dtype, reset=fresh, **self._of_targets())
+        X, y = inputs.checked(self, X, y, dtype=given_dtype, reset=fresh, **self._of_targets(y))
         dtype = str((self.dtype or X.dtype) if fresh else self.coefs_[0].dtype)
         settings.check_precision(parameters, dtype)
         target = self._encode(y, fresh, classes)
@@ -160,13 +161,17 @@ class Estimator(Fitted):
             raise InputError(
                 "mixup makes one row of two: give weights of rows or of classes or mixup, not all"
             )
+        if fresh and (note := self._doubt()):
+            warnings.warn(note, stacklevel=3)
         device = get_device(self.device, self.backend, self.precision, self.compile)
         if fresh or not incremental:
-            self._random_state = check_random_state(self.random_state)
+            self._random_state = inputs.random_state(self.random_state)
         validation = None
         if given is not None:
             kept_dtype = dtype if self.preprocess == "none" else None
-            X_val, y_val = inputs.checked(self, *given, dtype=kept_dtype, reset=False, **self._of_targets())
+            X_val, y_val = inputs.checked(
+                self, *given, dtype=kept_dtype, reset=False, **self._of_targets(given[1])
+            )
             validation = Rows(X_val, self._encode(y_val, False), None)
             if note := other_scale(X, X_val):
                 warnings.warn(f'{note}; a pipeline does with transform_input=["X_val"]', stacklevel=3)
@@ -182,6 +187,7 @@ class Estimator(Fitted):
             if given is None and self.early_stopping and self.solver != "lbfgs":  # which has no epochs
                 strata = self._strata(rows.target)
                 rows, validation = set_aside(rows, self.validation_fraction, strata, self._random_state)
+            self._compare(rows, fresh)
             rows = self._standardised(rows, fresh, incremental)
             if validation is not None:
                 validation = self._standardised(validation, False, incremental, "y_val")
@@ -215,14 +221,30 @@ class Estimator(Fitted):
 
     def _drop(self) -> None:
         """Forget the network, and what goes on with it from call to call."""
-        for name in ("coefs_", "_pace", "_settled", "_noise", "_target"):
+        for name in ("coefs_", "_mlp", "_pace", "_settled", "_noise", "_target"):
             self.__dict__.pop(name, None)
+
+    def _compare(self, rows: Rows, fresh: bool) -> None:
+        """Keep what training rows held; warn of later ones that vary where the first did not."""
+        known = None if hasattr(rows.X, "toarray") else RowRange.of(rows.X)
+        if fresh:
+            self._first_range = self._row_range = known
+            return
+        first, seen = self._first_range, self._row_range
+        if first is None or seen is None or known is None:  # sparse rows, of which nothing is known
+            self._row_range = None
+            return
+        if self._how.kind != "none":
+            names = getattr(self, "feature_names_in_", range(self.n_features_in_))
+            if note := unlike_the_first(self._fitted, first, rows.X, list(map(str, names)), seen):
+                warnings.warn(note, stacklevel=4)
+        self._row_range = seen.joined(known)
 
     # What classifier and regressor do differently
 
     @abstractmethod
-    def _of_targets(self) -> dict[str, Any]:
-        """What scikit-learn's check of the targets is told."""
+    def _of_targets(self, y: Any) -> dict[str, Any]:
+        """What scikit-learn's check of targets is told; complain of what it would not say."""
 
     @abstractmethod
     def _encode(self, y: NDArray[Any], fresh: bool, classes: Any = None) -> NDArray[Any]:
@@ -231,6 +253,10 @@ class Estimator(Fitted):
     @abstractmethod
     def _weights(self, rows: Rows, training: Rows) -> NDArray[np.float64] | None:
         """Return the weights of rows times those of their classes in training; None for all the same."""
+
+    def _doubt(self) -> str:
+        """Return a line on a parameter that is likely not meant so; nothing if there is none."""
+        return ""
 
     def _standardised(self, rows: Rows, fresh: bool, incremental: bool, what: str = "y") -> Rows:  # noqa: ARG002
         """Return rows with their targets as the network has them; ``fresh``: learn from them how."""

@@ -15,11 +15,14 @@ from xpnet.errors import InputError
 from xpnet.estimator import inputs
 from xpnet.estimator.base import Estimator
 from xpnet.estimator.fitting import Rows, stochastic
+from xpnet.estimator.labels import likely_typo, refuse_mixed
+from xpnet.estimator.names import named
 from xpnet.typing import Task
 
 __all__ = ["MLPClassifier"]
 
 
+@named
 @dataclass(eq=False, repr=False)
 class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-learn has no types
     """A multi-layer perceptron for classification, trained on the CPU or a GPU.
@@ -117,7 +120,9 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         classes have weights: a score that hangs on a few rows of a rare class rises by chance.
     preprocess, components
         What is done to the rows, fitted on those of training: "none"; "mean"; "standardize"; "pca",
-        "pca-whiten", which keep so many ``components``; "zca". Not of sparse rows.
+        "pca-whiten", which keep so many ``components``; "zca". Not of sparse rows. `partial_fit` and
+        ``warm_start`` keep what was fitted on the rows of the first call: a feature that did not vary there
+        is left out for good, of which later rows give a warning.
     precision, compile
         Of products on a CUDA GPU: "fp32", "tf32" or "bf16"; and whether PyTorch compiles a step, or CuPy
         captures it (see `xpnet.get_device`).
@@ -125,7 +130,8 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         Weight of each class: a dict by label, 1 for those it leaves out; "balanced" gives all classes the
         same total. It multiplies ``sample_weight``. Validation rows weigh what their classes do in training,
         in all that is measured of them while training: ``monitor``, ``validation_scores_``, ``history_``.
-        Labels that ``y`` has not, in a fold of a cross-validation say, do nothing.
+        Labels that ``y`` has not, in a fold of a cross-validation say, do nothing; one that is likely
+        misspelt gets a warning.
 
     Attributes
     ----------
@@ -160,11 +166,15 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
 
     class_weight: Mapping[Any, float] | str | None = None
 
+    _out_activations = ("logistic", "softmax")
+
     @stochastic  # type: ignore[untyped-decorator]  # scikit-learn has no types
     def partial_fit(
         self, X: Any, y: Any, sample_weight: ArrayLike | None = None, classes: ArrayLike | None = None
     ) -> Self:
         """Train one epoch on these rows, and go on from there in the next call.
+
+        ``preprocess`` is fitted on the rows of the first call: let them be many, and of all kinds.
 
         Parameters
         ----------
@@ -177,8 +187,15 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         -------
         self
         """
-        if not hasattr(self, "coefs_"):
-            if classes is None and not _is_indicator(y):
+        refuse_mixed(y)
+        refuse_mixed(classes, "classes")
+        several = _is_indicator(y)
+        if several and classes is not None and not np.array_equal(classes, np.arange(np.shape(y)[1])):
+            raise InputError(
+                "classes is for one label a row, and y has a column of 0 and 1 for each label: leave it out"
+            )
+        if not self._is_begun():
+            if classes is None and not several:
                 raise InputError(
                     "classes must be passed on the first call to partial_fit: all labels to come"
                 )
@@ -190,7 +207,11 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         return self._fit(X, y, sample_weight, classes=classes, incremental=True)
 
     def predict(self, X: Any) -> Any:
-        """Return the most probable label of each row ``(rows,)``; 0 or 1 for each where there are several."""
+        """Return the most probable label of each row ``(rows,)``; 0 or 1 for each where there are several.
+
+        A warning, `xpnet.errors.RangeWarning`, says where rows are far from the range of those of training;
+        here, in `predict_proba` and in `score`.
+        """
         scores = self._scores(X)
         if self._several:
             return inputs.like(X, (scores > 0).astype(np.int64))
@@ -205,7 +226,7 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         return inputs.like(X, self._log_probabilities(X))
 
     def _log_probabilities(self, X: Any) -> NDArray[Any]:
-        scores = self._scores(X)
+        scores = self._scores(X, 4)
         if self.out_activation_ == "softmax":
             shifted = scores - scores.max(axis=1, keepdims=True)
             found: NDArray[Any] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
@@ -223,8 +244,13 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
             return np.asarray(scores.argmax(axis=1), np.int64)
         return np.asarray((scores[:, 0] > 0) & (len(self.classes_) > 1), np.int64)
 
-    def _of_targets(self) -> dict[str, Any]:
+    def _of_targets(self, y: Any) -> dict[str, Any]:
+        refuse_mixed(y)
         return {}
+
+    def _doubt(self) -> str:
+        weights = self.class_weight
+        return likely_typo(weights, self.classes_.tolist()) if isinstance(weights, Mapping) else ""
 
     def _encode(self, y: NDArray[Any], fresh: bool, classes: Any = None) -> NDArray[Any]:
         check_classification_targets(y)

@@ -1,5 +1,6 @@
 """What a fitted estimator is: its model, what that says of new rows, and its export."""
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,12 +12,15 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from xpnet import exporters
-from xpnet.errors import InputError
+from xpnet.columns.column import Column
+from xpnet.columns.columns import Columns
+from xpnet.errors import InputError, RangeWarning
 from xpnet.estimator import inputs
 from xpnet.estimator.fitting import Fitting
 from xpnet.files import output_file
 from xpnet.training.model import Model
 from xpnet.typing import Task
+from xpnet.values import shown
 
 __all__ = ["Fitted"]
 
@@ -30,7 +34,13 @@ class Fitted(Fitting):
 
     def _model(self) -> Model:
         """Return the fitted network with its preprocessing."""
-        check_is_fitted(self, "coefs_")
+        check_is_fitted(self, ["coefs_", "_mlp"])
+        if self.out_activation_ not in self._out_activations:
+            left = " or ".join(map(repr, self._out_activations))
+            raise InputError(
+                f"out_activation_ is {shown(self.out_activation_)}, and fit leaves {left}: set it back, and "
+                "apply other functions to what predict returns"
+            )
         how = self._how
         fitted = {"mean": np.zeros(self.n_features_in_)} if how.kind == "none" else self._fitted
         task, names = self._task()
@@ -58,12 +68,22 @@ class Fitted(Fitting):
             if len(names) == 1:
                 raise InputError("y had one class, so there is nothing to predict: fit it on two or more")
             model = replace(model, labels=tuple(names))
+        model = replace(model, row_range=self._row_range)
         path = output_file(path)
         exporters.export(model, path, format, opset)
         return path
 
-    def _scores(self, X: Any) -> NDArray[Any]:
-        """Return the scores ``(rows, outputs)`` of new rows."""
+    def _warn_of_range(self, X: Any, stacklevel: int) -> None:
+        """Warn of checked rows far from those of training, as a model does."""
+        if self._row_range is None or hasattr(X, "toarray"):
+            return
+        names = getattr(self, "feature_names_in_", None)
+        columns = None if names is None else Columns(tuple(Column(n, "number") for n in names), tuple(names))
+        if far := self._row_range.far(X, columns, False):
+            warnings.warn(far, RangeWarning, stacklevel=stacklevel + 1)
+
+    def _scores(self, X: Any, stacklevel: int = 3) -> NDArray[Any]:
+        """Return the scores ``(rows, outputs)`` of new rows; ``stacklevel`` is that of warnings."""
         model = self._model()
         X = inputs.checked(self, X, reset=False)
         if not self._how.most:
@@ -71,4 +91,6 @@ class Fitted(Fitting):
         device = inputs.device_or_cpu(self.device, self.backend, self.precision)
         # Numbers in units of a target are float64: float32 would lose a deviation small against the mean.
         dtype = self.coefs_[0].dtype if self._target is None else np.float64
-        return np.asarray(model.scores(X, device), dtype)
+        scores = model.scores(X, device)
+        self._warn_of_range(X, stacklevel)  # of rows that can be predicted
+        return np.asarray(scores, dtype)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
 
@@ -20,6 +19,7 @@ from xpnet.data.weights import unit_of
 from xpnet.device import Device
 from xpnet.estimator import settings
 from xpnet.estimator.lbfgs import minimise
+from xpnet.estimator.names import Named
 from xpnet.estimator.notes import Callbacks, Notes, tell
 from xpnet.estimator.pace import Pace, Settled
 from xpnet.nn import backprop
@@ -28,6 +28,7 @@ from xpnet.training import out_of_scale
 from xpnet.training.interrupt import StopSignals
 from xpnet.training.loop import Fit, fit
 from xpnet.training.out_of_scale import OutOfScale
+from xpnet.training.row_range import RowRange
 from xpnet.training.scale import Scale
 from xpnet.training.step import initial_state
 from xpnet.typing import Params, State
@@ -66,14 +67,17 @@ class Order:
         return self._order
 
 
-class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class Fitting(Named):
     """What `xpnet.estimator.base.Estimator` does once all is checked."""
 
     n_layers_: int
     n_outputs_: int
     out_activation_: str
     _settled: Settled
+    _out_activations: tuple[str, ...]
     _target: Scale | None = None
+    _first_range: RowRange | None = None
+    _row_range: RowRange | None = None
     _how: Preprocessing
 
     @abstractmethod
@@ -83,6 +87,10 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     @abstractmethod
     def _watched(self, validation: Rows) -> Any:
         """Return what is monitored of validation rows, as `xpnet.training.regime.Regime` has it."""
+
+    def _is_begun(self) -> bool:
+        """Whether there is a network to go on with: not where only ``coefs_`` were set by hand."""
+        return hasattr(self, "coefs_") and hasattr(self, "_mlp")
 
     def _begin(self, mlp: MLP, dtype: str) -> None:
         """Draw the first weights, and begin what goes on from call to call.
@@ -189,12 +197,20 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         if result.interrupted or told.interrupted:
             warnings.warn("training was interrupted: the weights are those it had by then", stacklevel=4)
         elif result.diverged_at.any():
+            with device.active():
+                wrong = out_of_scale.find(device, feed)
+            fix = (
+                self._remedy(wrong)
+                if wrong
+                else f"lower learning_rate_init, which is {hyper.learning_rate:g}"
+            )
             warnings.warn(
-                f"training diverged in epoch {self.n_iter_}, and the weights are those of the best before: "
-                + self._remedy(out_of_scale.find(device, feed)),
+                f"training diverged in epoch {self.n_iter_}; the weights are those of the best before: {fix}",
                 ConvergenceWarning,
                 stacklevel=4,
             )
+        elif not incremental and (wrong := self._if_useless(device, feed)):
+            self._warn_of_useless(wrong, stacklevel=5)
         elif not ended and not math.isinf(self.n_iter_no_change):
             warnings.warn(
                 f"the loss has not settled within max_iter={self.max_iter} epochs: raise max_iter, or set "
@@ -203,24 +219,39 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
                 stacklevel=4,
             )
 
-    def _remedy(self, wrong: OutOfScale | None) -> str:
-        """Say what to change after training has diverged."""
-        if wrong is None:
-            return f"lower learning_rate_init, which is {self.learning_rate_init:g}"
+    def _if_useless(self, device: Device, feed: Feed) -> OutOfScale | None:
+        """Return what is out of scale where the fitted network is hardly better than a constant."""
+        with device.active():
+            params = {name: device.put(value) for name, value in self._params().items()}
+            return out_of_scale.find_if_useless(device, self._mlp, params, feed, self._loss())
+
+    def _warn_of_useless(self, wrong: OutOfScale, stacklevel: int) -> None:
+        text = f"the network predicts hardly better than a constant: {self._remedy(wrong)}"
+        warnings.warn(text, ConvergenceWarning, stacklevel=stacklevel)
+
+    def _remedy(self, wrong: OutOfScale) -> str:
+        """Say what to change where something is out of scale."""
         if wrong.what == "y":
             return f"{wrong.figures}, so set standardize_target=True"
-        return f"{wrong.figures}, so scale X, say by sklearn.preprocessing.StandardScaler"
+        return f"{wrong.figures}, so {self._scaling()}"
+
+    def _scaling(self) -> str:
+        """Say how to scale rows like those of training."""
+        if self._row_range is None:
+            return "scale X, say by sklearn.preprocessing.MaxAbsScaler"
+        return "scale X, say by preprocess='standardize'"
 
     def _train_at_once(self, device: Device, mlp: MLP, rows: Rows) -> None:
         """Train by L-BFGS-B, and set the fitted attributes."""
         self.best_loss_ = self.validation_scores_ = self.best_validation_score_ = None
         self._memory, self._updates = {}, 0
         with StopSignals(signal.SIGINT) as signals, signals.listening(), device.active():
+            feed = self._feed(device, rows)
             found = minimise(
                 device,
                 mlp,
                 {name: np.asarray(value, np.float64) for name, value in self._params().items()},
-                self._feed(device, rows),
+                feed,
                 loss=self._loss(),
                 dtype=str(self.coefs_[0].dtype),
                 reg=self.alpha / unit_of(rows.weight),
@@ -234,10 +265,24 @@ class Fitting(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         self._set_params({name: value.astype(self.coefs_[0].dtype) for name, value in found.params.items()})
         self.n_iter_, self.loss_ = found.steps, found.loss
         self.loss_curve_ = [*self.loss_curve_, *found.losses]
-        if found.problem:
-            warnings.warn(
-                f"lbfgs {found.problem}", ConvergenceWarning if found.is_early else UserWarning, stacklevel=5
-            )
+        if found.is_early:
+            fix = self._remedy_of_lbfgs(device, feed, found.limit)
+            warnings.warn(f"lbfgs {found.problem}: {fix}", ConvergenceWarning, stacklevel=5)
+        elif found.problem:
+            warnings.warn(f"lbfgs {found.problem}", UserWarning, stacklevel=5)
+        elif wrong := self._if_useless(device, feed):
+            self._warn_of_useless(wrong, stacklevel=6)
+
+    def _remedy_of_lbfgs(self, device: Device, feed: Feed, limit: str) -> str:
+        """Say what to change after lbfgs has not settled; ``limit``, if any, is what ended it."""
+        with device.active():
+            wrong = out_of_scale.find(device, feed, tiny=True)
+        if wrong:
+            return self._remedy(wrong)
+        fixes = [f"raise {limit}"] if limit else []
+        if self._how.kind in ("none", "mean"):
+            fixes.append(self._scaling())
+        return ", or ".join(fixes) or "raise tol, or use another solver"
 
     def _feed(self, device: Device, rows: Rows) -> Feed:
         """Return rows as training takes them, on the device; sparse ones stay on the host."""

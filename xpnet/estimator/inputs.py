@@ -5,14 +5,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import check_random_state
 from sklearn.utils._array_api import _convert_to_numpy, get_namespace_and_device
 from sklearn.utils.validation import validate_data
 
 from xpnet.columns.outputs import lacks
 from xpnet.device import Device, get_device
 from xpnet.errors import DeviceError, InputError
+from xpnet.values import refuse_mask, shown
 
-__all__ = ["check_size", "checked", "device_or_cpu", "like", "refuse_gaps", "row_weights", "to_host"]
+__all__ = [
+    "check_size",
+    "checked",
+    "device_or_cpu",
+    "like",
+    "random_state",
+    "refuse_gaps",
+    "row_weights",
+    "to_host",
+]
 
 
 def checked(estimator: Any, X: Any, y: Any = None, *, dtype: str | None = None, **how: Any) -> Any:
@@ -30,8 +41,10 @@ def checked(estimator: Any, X: Any, y: Any = None, *, dtype: str | None = None, 
         Passed on to `sklearn.utils.validation.validate_data`.
     """
     how |= {"accept_sparse": "csr", "dtype": dtype or (np.float64, np.float32)}
+    refuse_mask(X, "X")
     if y is None:
         return validate_data(estimator, to_host(X), **how)
+    refuse_mask(y, "y")
     y = to_host(y)
     refuse_gaps(y)
     return validate_data(estimator, to_host(X), y, multi_output=True, **how)
@@ -90,8 +103,12 @@ def row_weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
     """
     if sample_weight is None:
         return None
+    refuse_mask(sample_weight, "sample_weight")
     try:
-        weight = np.asarray(to_host(sample_weight), np.float64)
+        given = np.asarray(to_host(sample_weight))
+        if given.dtype.kind == "c":  # of which NumPy would take the real part
+            raise TypeError("they are complex")
+        weight = np.asarray(given, np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"sample_weight must be numbers, a weight a row: {error}") from error
     if weight.ndim == 0:
@@ -101,6 +118,23 @@ def row_weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
     if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
         raise InputError("sample_weight must be finite numbers, no weight negative, and not all zero")
     return weight
+
+
+def random_state(given: Any) -> Any:
+    """Return a source of random numbers as scikit-learn has it.
+
+    Raises
+    ------
+    InputError
+        It is made of something else, as the generators of NumPy.
+    """
+    try:
+        return check_random_state(given)
+    except ValueError as error:
+        raise InputError(
+            f"random_state must be an integer, a numpy.random.RandomState or None, not {shown(given)}: "
+            "give a seed, as random_state=0"
+        ) from error
 
 
 def device_or_cpu(name: str | Device, backend: str, precision: str) -> Device:

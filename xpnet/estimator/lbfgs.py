@@ -28,7 +28,9 @@ class Minimum(NamedTuple):
     losses
         That after each step.
     problem
-        What ended it before it settled, and what to do; nothing if it has settled.
+        What ended it before it settled; nothing if it has settled.
+    limit
+        The parameter that was too low, if it was one.
     is_early
         Whether the search itself ended so, not a user or a clock.
     """
@@ -37,6 +39,7 @@ class Minimum(NamedTuple):
     loss: float
     losses: list[float]
     problem: str = ""
+    limit: str = ""
     is_early: bool = False
 
     @property
@@ -144,7 +147,7 @@ def minimise(
 
     start = np.concatenate([np.ravel(value) for value in params.values()])
     options = {"maxiter": max_iter, "maxfun": max_fun, "gtol": tol}
-    problem, is_early = "", False
+    problem, limit, is_early = "", "", False
     try:
         found: Any = minimize(
             search.evaluate, start, method="L-BFGS-B", jac=True, callback=callback, options=options
@@ -155,16 +158,9 @@ def minimise(
         if np.isfinite(found.fun) and np.isfinite(found.x).all():
             search.kept = found.x, float(found.fun)
         if found.status != 0:
-            is_early, problem = True, _problem(found, len(search.losses), max_iter, max_fun)
+            message = found.message if isinstance(found.message, str) else found.message.decode()
+            problem = f"has not settled after {len(search.losses)} steps ({message.strip().rstrip(': ')})"
+            limit = "max_iter" if found.nit >= max_iter else "max_fun" if found.nfev >= max_fun else ""
+            is_early = True
     flat, least = search.kept if search.kept is not None else (start, float("nan"))
-    return Minimum(unpacked(flat.copy()), least, search.losses, problem, is_early)
-
-
-def _problem(found: Any, steps: int, max_iter: int, max_fun: int) -> str:
-    fix = "scale X, say by preprocess='standardize'"
-    if found.nit >= max_iter:
-        fix = "raise max_iter, or " + fix
-    elif found.nfev >= max_fun:
-        fix = "raise max_fun, or " + fix
-    message = found.message if isinstance(found.message, str) else found.message.decode()
-    return f"has not settled after {steps} steps ({message.strip()}): {fix}"
+    return Minimum(unpacked(flat.copy()), least, search.losses, problem, limit, is_early)

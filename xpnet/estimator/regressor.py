@@ -12,6 +12,7 @@ from xpnet.errors import InputError
 from xpnet.estimator import inputs
 from xpnet.estimator.base import Estimator
 from xpnet.estimator.fitting import Rows, stochastic
+from xpnet.estimator.names import named
 from xpnet.nn.losses import OUTPUT_OF
 from xpnet.training.scale import Scale, check_counts
 from xpnet.typing import Task
@@ -23,6 +24,7 @@ LOSSES = {name: name.replace("_", "-") for name in ("squared_error", "poisson", 
 """The names in `xpnet.nn.losses.OF_OUTPUTS` by those of scikit-learn."""
 
 
+@named
 @dataclass(eq=False, repr=False)
 class MLPRegressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-learn has no types
     """A multi-layer perceptron for regression, trained on the CPU or a GPU.
@@ -47,9 +49,15 @@ class MLPRegressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-l
     loss: str = "squared_error"
     standardize_target: bool = False
 
+    _out_activations = ("identity", "exp")
+
     @stochastic  # type: ignore[untyped-decorator]  # scikit-learn has no types
     def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
-        """Train one epoch on these rows, and go on from there in the next call; parameters as for `fit`."""
+        """Train one epoch on these rows, and go on from there in the next call; parameters as for `fit`.
+
+        ``preprocess`` and ``standardize_target`` are fitted on the rows of the first call: let them be many,
+        and of all kinds.
+        """
         return self._fit(X, y, sample_weight, None, incremental=True)
 
     def predict(self, X: Any) -> Any:
@@ -57,7 +65,7 @@ class MLPRegressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-l
         scores = self._scores(X)
         return inputs.like(X, scores[:, 0] if scores.shape[1] == 1 else scores)
 
-    def _of_targets(self) -> dict[str, Any]:
+    def _of_targets(self, y: Any) -> dict[str, Any]:  # noqa: ARG002 - as the classifier's
         if self.label_smoothing:
             raise InputError("label_smoothing is for classes: use label_smoothing=0.0 for numbers")
         Kind(str, tuple(LOSSES)).take("loss", self.loss)

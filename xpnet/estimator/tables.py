@@ -2,16 +2,15 @@
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import check_random_state
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_y,
@@ -27,16 +26,21 @@ from xpnet.data.likeness import other_order
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
+from xpnet.estimator.labels import likely_typo, refuse_mixed
+from xpnet.estimator.names import Named, hint_of_table, named
 from xpnet.runs.fit import fit
 from xpnet.runs.run import Run
 from xpnet.training.model import Model
-from xpnet.values import shown
+from xpnet.values import refuse_mask, shown
 
 __all__ = ["TableClassifier", "TableRegressor"]
 
+OTHER = "settings__"
+"""What scikit-learn's names of other settings begin with."""
+
 
 @dataclass(eq=False, repr=False)
-class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class Table(Named):
     """Parameters of `TableClassifier` and `TableRegressor`: what they mean is said there."""
 
     recipe: str = "table"
@@ -93,14 +97,16 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         if y is None:
             name = type(self).__name__
             raise InputError(f"{name} requires y to be passed, but the target y is None: give one each row")
-        if not isinstance(self.settings or {}, Mapping):
-            raise InputError(f"settings must be a dict of them by name, not {shown(self.settings)}")
+        self._check_settings()
         for note in (
             other_order(X, {"y": y, "sample_weight": sample_weight}),
             other_order(X_val, {"y_val": y_val}, "X_val"),
         ):
             if note:
                 warnings.warn(note, stacklevel=2)
+        if self._task() == "classification":
+            refuse_mixed(y)
+            refuse_mixed(y_val, "y_val")
         X, y = self._rows(X, reset=True), self._targets(_given_targets(y))
         _check_length(X, y)
         if X_val is not None:
@@ -123,8 +129,12 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         if isinstance(self.device, Device):  # which says it all
             names = ("device", "backend", "precision", "compile")
             settings |= dict(zip(names, self.device.options, strict=True))
-        with _in_one_line("give a number"):
-            seed = int(check_random_state(self.random_state).randint(2**31))
+        seed = int(inputs.random_state(self.random_state).randint(2**31))
+        weights = (self.settings or {}).get("class_weight")
+        if isinstance(weights, Mapping):  # by the text of a label, as flags have it
+            labels = [str(label) for label in np.unique(y).tolist()]
+            if note := likely_typo({str(name): of for name, of in weights.items()}, labels):
+                warnings.warn(note, stacklevel=2)
         run = fit(
             X,
             y,
@@ -161,6 +171,38 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         check_is_fitted(self, "run_")
         return self.run_.export(path, format, opset=opset)
 
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by their names, and any other settings by ``settings__NAME``.
+
+        Raises
+        ------
+        InputError
+            There is no such parameter.
+        """
+        others = {name: params.pop(name) for name in list(params) if name.startswith(OTHER)}
+        super().set_params(**params)
+        if others:
+            self._check_settings(twice=False)
+            new = {name.removeprefix(OTHER): value for name, value in others.items()}
+            self.settings = {**(self.settings or {}), **new}
+        return self
+
+    def _hint(self, word: str, known: Collection[str]) -> str:
+        return hint_of_table(word, known)
+
+    def _check_settings(self, twice: bool = True) -> None:
+        """Refuse settings that are none, or that are given as parameters, too, if ``twice``."""
+        if not isinstance(self.settings or {}, Mapping):
+            raise InputError(f"settings must be a dict of them by name, not {shown(self.settings)}")
+        if not twice or not self.settings:
+            return
+        if "recipe" in self.settings:
+            raise InputError("settings name a recipe: give the parameter recipe instead")
+        for parameter in fields(self):
+            name = {"random_state": "seed", "verbose": "quiet"}.get(parameter.name, parameter.name)
+            if name in self.settings and _is_given(getattr(self, parameter.name), parameter.default):
+                raise InputError(f"{parameter.name} and settings[{name!r}] say the same: give one of them")
+
     @abstractmethod
     def _task(self) -> str:
         """Return what is predicted."""
@@ -171,6 +213,7 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
 
     def _rows(self, X: Any, reset: bool = False) -> Any:
         """Return rows as `xpnet.fit` takes them, after scikit-learn's checks of their number and names."""
+        refuse_mask(X, "X")
         X = inputs.to_host(X)
         if isinstance(X, Mapping | list) and is_frame(X):  # which scikit-learn does not know as a table
             if reset:
@@ -205,6 +248,7 @@ class Table(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         return tags
 
 
+@named
 @dataclass(eq=False, repr=False)
 class TableClassifier(ClassifierMixin, Table):  # type: ignore[misc]
     """A stack of networks that chooses between classes, for tables as they are.
@@ -234,7 +278,8 @@ class TableClassifier(ClassifierMixin, Table):  # type: ignore[misc]
     verbose
         Show the progress.
     settings
-        Any other settings of `xpnet.Config`, by name.
+        Any other settings of `xpnet.Config`, by name: ``{"dropout": 0.1}``. In a search over parameters each
+        is one, as ``settings__dropout``.
 
     Attributes
     ----------
@@ -277,6 +322,7 @@ class TableClassifier(ClassifierMixin, Table):  # type: ignore[misc]
         return np.asarray(range(len(model.class_names)) if model.labels is None else model.labels)
 
 
+@named
 @dataclass(eq=False, repr=False)
 class TableRegressor(RegressorMixin, Table):  # type: ignore[misc]
     """A stack of networks that predicts numbers, for tables: parameters as for `TableClassifier`."""
@@ -298,6 +344,13 @@ class TableRegressor(RegressorMixin, Table):  # type: ignore[misc]
         with _in_one_line("give finite numbers, one or several for each row"):
             y = _check_y(y, multi_output=True, y_numeric=True, estimator=self)
             return np.asarray(y, np.float64)
+
+
+def _is_given(value: Any, default: Any) -> bool:
+    """Return whether a parameter is not what it is by default; empty lists are as good as empty tuples."""
+    if isinstance(default, tuple):
+        return not hasattr(value, "__len__") or len(value) > 0
+    return value is not default and not (isinstance(value, str | bool) and value == default)
 
 
 def _with_gaps(model: Model) -> Model:
@@ -332,6 +385,7 @@ def _in_one_line(fix: str) -> Iterator[None]:
 
 def _given_targets(y: Any, what: str = "y") -> Any:
     """Return targets on the host; raise InputError if a row has none: rows of X can't be left out here."""
+    refuse_mask(y, what)
     y = inputs.to_host(y)
     array = as_array(y, what)
     if array.ndim not in (1, 2):

@@ -25,7 +25,7 @@ from xpnet.runs.remedy import remedy
 from xpnet.runs.resume import begin, checkpoint_of, identity, is_of_longer_runs, settings_to_resume
 from xpnet.runs.run import Run, as_run
 from xpnet.runs.saved import open_run
-from xpnet.runs.starting import begin_with, model_of
+from xpnet.runs.starting import begin_with, model_of, unlike_its_rows
 from xpnet.training.history import SCORE_OF, History
 from xpnet.training.interrupt import StopSignals
 from xpnet.values import shown
@@ -193,6 +193,8 @@ def carry_out(
             data = load_data(config, note)
         if start is not None:
             config, data = begin_with(start, config, data)
+            if unlike := unlike_its_rows(start, data):
+                note(unlike)
         num_rows = len(data.X_train)
         (config,) = suited([config], data, note)
         if config.weights_image:

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Collection
 
-__all__ = ["did_you_mean", "flag"]
+__all__ = ["did_you_mean", "flag", "meant"]
 
 _OURS = {
     "activation": "act activation_fn activation_function hidden_activation nonlinearity",
@@ -152,6 +152,13 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def meant(word: str) -> list[str]:
+    """Return the settings that a word may be, as someone wrote it: that of its spelling before others."""
+    plain = word.lstrip("-").replace("-", "_").lower()
+    names = [plain, plain.removeprefix("no_")]
+    return names + [ours for name in names for ours in _OTHER_NAMES.get(name, ())]
+
+
 def did_you_mean(word: str, known: Collection[str]) -> str:
     """Return what to add to a message about an unknown word; nothing if none is like it.
 
@@ -163,9 +170,6 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
         The names or the flags that there are.
     """
     word = word.partition("=")[0]
-    plain = word.lstrip("-").replace("-", "_").lower()
-    meant = [plain, plain.removeprefix("no_")]
-    meant += [ours for name in meant for ours in _OTHER_NAMES.get(name, ())]
-    close = [name for ours in meant for name in (ours, flag(ours)) if name in known]
+    close = [name for ours in meant(word) for name in (ours, flag(ours)) if name in known]
     close = close or difflib.get_close_matches(word, known, n=1)
     return f": did you mean {close[0]}?" if close else ""

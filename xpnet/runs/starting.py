@@ -24,10 +24,11 @@ from xpnet.runs.names import flag
 from xpnet.runs.preparation import Prepared, prepare
 from xpnet.runs.saved import open_run, renumbered
 from xpnet.runs.settings import kinds_of
+from xpnet.training.first_rows import unlike_the_first
 from xpnet.training.model import Model
 from xpnet.values import shown
 
-__all__ = ["begin_with", "inherited", "model_of", "prepared_for"]
+__all__ = ["begin_with", "inherited", "model_of", "prepared_for", "unlike_its_rows"]
 
 NETWORK = ("hidden", "activation", "norm", "residual", "ensemble", "preprocess")
 """Settings that are the same, or the weights do not fit."""
@@ -136,6 +137,15 @@ def begin_with(model: Model, config: Config, data: Dataset) -> tuple[Config, Dat
     if config.mlp(model.preprocessing.output_features(data.num_features), model.mlp.sizes[-1]) != model.mlp:
         raise InputError(f"{source} is no network of a run: begin with one that xpnet train or fit has left")
     return config, replace(data, class_names=model.class_names, labels=model.labels)
+
+
+def unlike_its_rows(model: Model, data: Dataset) -> str:
+    """Return a line if training rows vary where the kept preprocessing of a model knows nothing."""
+    known, columns = model.row_range, data.columns
+    if known is None or model.preprocessing.contrast:
+        return ""
+    names = [str(k) if columns is None else columns.columns[k].name for k in range(data.num_features)]
+    return unlike_the_first(model.fitted, known, data.X_train, names)
 
 
 def prepared_for(config: Config, data: Dataset, device: Device) -> Prepared:

@@ -28,7 +28,7 @@ from xpnet.runs.names import flag
 from xpnet.runs.preparation import load_data, suited
 from xpnet.runs.remedy import remedy_of_many
 from xpnet.runs.run import Run, as_run
-from xpnet.runs.starting import prepared_for
+from xpnet.runs.starting import begin_with, model_of, prepared_for, unlike_its_rows
 from xpnet.sweep import display, space
 from xpnet.sweep import plots as sweep_plots
 from xpnet.sweep.chunk import Trained
@@ -271,6 +271,9 @@ def carry_out(
         loaded = data or load_data(base, note)
         if base.weights_image:
             plots.check_images(loaded.image_shape)
+        start = model_of(base)
+        if start and (unlike := unlike_its_rows(start, begin_with(start, configs[0], loaded)[1])):
+            note(unlike)
         num_rows = len(loaded.X_train)
         configs = suited(configs, loaded, note)
         halvings = count_halvings(configs, num_rows) if halving else 0

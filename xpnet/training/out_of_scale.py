@@ -1,4 +1,4 @@
-"""What of the data is out of scale, where training diverged: the targets or a feature, with their figures."""
+"""What of the data is out of scale, where training came to nothing: the targets or a feature, in figures."""
 
 from typing import Any, Literal, NamedTuple
 
@@ -7,14 +7,26 @@ from numpy.typing import NDArray
 
 from xpnet.data.feed import Feed
 from xpnet.device import Device
+from xpnet.nn import backprop, losses
+from xpnet.nn.mlp import MLP
+from xpnet.typing import Array, Params
 
-__all__ = ["OutOfScale", "find"]
+__all__ = ["OutOfScale", "find", "find_if_useless"]
 
 ROWS = 1000
 """Rows that are looked at."""
 
+NUMBERS = 2**24
+"""Numbers that are looked at, at most."""
+
 FAR = 100.0
 """Size, the root of the mean square, from which on numbers are out of scale."""
+
+TINY = 1e-3
+"""Deviation below which numbers are out of scale, if there are no others: weights would have to be huge."""
+
+HARDLY = 0.9
+"""Part of a constant's loss from which on a network has learnt next to nothing."""
 
 
 class OutOfScale(NamedTuple):
@@ -32,7 +44,7 @@ class OutOfScale(NamedTuple):
     figures: str
 
 
-def find(device: Device, feed: Feed) -> OutOfScale | None:
+def find(device: Device, feed: Feed, tiny: bool = False) -> OutOfScale | None:
     """Return what is out of scale as a network sees it, targets before rows; None if nothing is.
 
     Parameters
@@ -41,13 +53,85 @@ def find(device: Device, feed: Feed) -> OutOfScale | None:
         Where the rows are; `Device.active` is the caller's to enter.
     feed
         The training rows.
+    tiny
+        Whether what hardly varies is out of scale, too.
     """
-    count = min(ROWS, feed.X.shape[0])
-    x, y = (device.to_host(a) for a in feed.rows(device.xp, device.put(np.arange(count))))
+    x, y, _ = _some(device, feed)
     if y.ndim > 1 and (figures := _figures(y, "y", "column")):
         return OutOfScale("y", figures)
-    figures = _figures(x, "X", "feature")
+    if figures := _figures(x, "X", "feature"):
+        return OutOfScale("X", figures)
+    if tiny and y.ndim > 1 and (figures := _tiny(y, "y", "columns")):
+        return OutOfScale("y", figures)
+    figures = _tiny(x, "X", "features") if tiny else ""
     return OutOfScale("X", figures) if figures else None
+
+
+def find_if_useless(device: Device, mlp: MLP, params: Params, feed: Feed, loss: str) -> OutOfScale | None:
+    """Return what is out of scale, if the network predicts hardly better than a constant; else None.
+
+    Parameters
+    ----------
+    device, feed
+        As for `find`.
+    mlp, params
+        The trained network, or several, on the device.
+    loss
+        Name of what was minimised.
+    """
+    wrong = find(device, feed, tiny=True)
+    if wrong is None:
+        return None
+    x, y, weight = _some(device, feed)
+    if not np.any(y.max(axis=0) > y.min(axis=0)) or (weight is not None and not weight.any()):
+        return None
+    find_loss = losses.find(loss)
+    scores = backprop.scores(device.xp, mlp, params, device.put(x))
+    found = np.asarray(device.to_host(scores), np.float64)
+    constant = np.broadcast_to(_best_constant(y, weight, loss, found.shape[-1]), found.shape[-2:])
+    least, _ = find_loss(np, constant, y, weight)
+    reached, _ = find_loss(np, found, y, weight)
+    return None if np.mean(reached) < HARDLY * least else wrong
+
+
+def _some(device: Device, feed: Feed) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    """Return rows, targets and weights on the host, of some rows that are spread evenly."""
+    total, features = feed.X.shape
+    count = min(ROWS, total, max(1, NUMBERS // max(1, features)))  # sparse rows become dense
+    index = device.put(np.arange(count) * total // count)
+
+    def host(array: Array) -> NDArray[Any]:
+        values = device.to_host(array)
+        return np.asarray(values, np.float64) if values.dtype.kind == "f" else np.asarray(values)
+
+    x, y = feed.rows(device.xp, index)
+    weight = feed.weights(device.xp, index)
+    return device.to_host(x), host(y), None if weight is None else host(weight)
+
+
+def _best_constant(
+    y: NDArray[Any], weight: NDArray[Any] | None, loss: str, outputs: int
+) -> NDArray[np.float64]:
+    """Return the scores ``(outputs,)`` of a network that says the same of every row."""
+    if y.ndim == 1:
+        shares = np.bincount(y, weight, outputs)
+        return np.asarray(np.log(np.maximum(shares / shares.sum(), 1e-12)))
+    mean = np.average(y, axis=0, weights=weight)
+    if loss == "logistic":
+        share = np.clip(mean, 1e-12, 1 - 1e-12)
+        return np.asarray(np.log(share / (1 - share)))
+    if losses.OUTPUT_OF[loss] == "exp":
+        return np.asarray(np.log(np.maximum(mean, 1e-300)))
+    return np.asarray(np.median(y, axis=0) if loss == "absolute-error" else mean)
+
+
+def _tiny(values: NDArray[Any], name: str, called: str) -> str:
+    """Say how little columns vary if all of them hardly do; nothing if one does, or none at all."""
+    deviation = np.asarray(values, np.float64).std(axis=0)
+    if not 0 < deviation.max() < TINY:
+        return ""
+    of = f"{name} has a deviation" if len(deviation) == 1 else f"the {called} of {name} have deviations"
+    return f"{of} of {'' if len(deviation) == 1 else 'at most '}{deviation.max():.3g}"
 
 
 def _figures(values: NDArray[Any], name: str, called: str) -> str:

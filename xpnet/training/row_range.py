@@ -72,6 +72,27 @@ class RowRange:
                     gaps |= np.isnan(part).any(axis=0)
         return cls(*_ends(X), gaps, X.dtype.kind)
 
+    def joined(self, other: "RowRange") -> "RowRange":
+        """Return what rows of both held."""
+        return RowRange(
+            np.fmin(self.low, other.low),
+            np.fmax(self.high, other.high),
+            self.gaps | other.gaps,
+            self.kind if self.kind == other.kind else "f",
+        )
+
+    def beyond(self, other: "RowRange") -> NDArray[np.bool_]:
+        """Return in which features another range goes far beyond this; not where this is of one value."""
+        far: NDArray[np.bool_] = _is_far(other.low, other.high, self.low, self.high)
+        return far & (self.high > self.low)
+
+    def mostly_far(self, X: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return in which features most rows, if they are not just a few, are far from this range."""
+        far = self.beyond(RowRange.of(X))
+        if len(X) < ENOUGH:
+            return np.zeros_like(far)
+        return far & (self._share(X, far) >= SHARE)
+
     @property
     def ends(self) -> tuple[float, float]:
         """The lowest and the highest value of all."""

@@ -1,0 +1,79 @@
+"""What is odd about labels: several kinds of them, and weights of classes that are likely misspelt."""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+
+from xpnet.errors import InputError
+from xpnet.values import shown
+
+__all__ = ["likely_typo", "refuse_mixed"]
+
+
+def refuse_mixed(labels: Any, what: str = "y") -> None:
+    """Refuse labels of which some are text and some are not: NumPy makes text of all, or cannot sort them.
+
+    Raises
+    ------
+    InputError
+        There are such; the message names the first. Or objects that are no text.
+    """
+    is_list = isinstance(labels, list | tuple)
+    if not is_list and str(getattr(labels, "dtype", "")) != "object":
+        return
+    values = list(labels) if is_list else np.asarray(labels, object).ravel().tolist()
+    if any(isinstance(value, list | tuple | np.ndarray) for value in values[:1]):  # a row of labels
+        return
+    total, values = len(values), [value for value in values if not _is_gap(value)]  # of which others tell
+    is_text = [isinstance(value, str) for value in values]
+    if any(is_text) and not all(is_text):
+        other = values[is_text.index(not is_text[0])]
+        raise InputError(
+            f"{what} holds {shown(values[0])} and {shown(other)}: give labels of one kind, all text or all "
+            "integers"
+        )
+    if values and len(values) == total and not is_list and not any(is_text):
+        kind = type(values[0]).__name__
+        # scikit-learn's own check looks for the first words.
+        raise InputError(
+            f"Unknown label type: {what} holds {kind} as an object: give {what}.astype(int), or text"
+        )
+
+
+def likely_typo(weights: Mapping[Any, Any], labels: Sequence[Any]) -> str:
+    """Return a line on the first weight of a class that no row has, if its name is like that of another.
+
+    In a fold of a cross-validation classes may be absent, so a name that is none is no error. But one that
+    differs in case, blanks or type from a label alone, or is close to one that has no weight of its own, is.
+
+    Parameters
+    ----------
+    weights
+        Of the classes, by label.
+    labels
+        Those that occur.
+    """
+    by_name = {_plain(label): label for label in labels}
+    unweighted = {str(label): label for label in labels if label not in weights and isinstance(label, str)}
+    for name in weights:
+        if name in labels:
+            continue
+        close = [by_name[_plain(name)]] if _plain(name) in by_name else []
+        if isinstance(name, str):
+            close += [unweighted[text] for text in get_close_matches(name, unweighted, n=1, cutoff=0.8)]
+        if close:
+            return f"class_weight has {shown(name)}, which no row is: did you mean {shown(close[0])}?"
+    return ""
+
+
+def _is_gap(value: Any) -> bool:
+    """Whether there is no label: None, NaN, or the NA of pandas, which is equal to nothing at all."""
+    if isinstance(value, str | int):
+        return False
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
+
+
+def _plain(label: Any) -> str:
+    return str(label).casefold().translate(str.maketrans("", "", " _"))
