@@ -188,6 +188,11 @@ class Estimator(Fitted):
                 validation = validation._replace(weight=self._weights(validation, rows))
             rows = rows._replace(weight=self._weights(rows, rows))
             count = rows.X.shape[0]
+            if count == 1 and self.norm == "batch":
+                raise InputError(
+                    "norm='batch' needs the statistics of a batch, and there is 1 sample to train on: give 2 "
+                    "rows or more, or set norm='layer'"
+                )
             size = min(200 if self.batch_size == "auto" else int(self.batch_size), count)
             if self.batch_size != "auto" and size < int(self.batch_size) and self.solver != "lbfgs":
                 warnings.warn(

@@ -132,7 +132,8 @@ class Config:
     batch_size: int = _training(50, "rows in a batch; 0 for what suits their number", common=True)
     sampling: Sampling = _training(
         "replacement",
-        "batches drawn with replacement; from a new shuffle each epoch; or of all rows, the last one smaller",
+        "batches drawn with replacement; from a new shuffle each epoch; or of all rows, the last one smaller "
+        "(filled with others for --norm batch)",
     )
     loss: Literal[
         "auto",

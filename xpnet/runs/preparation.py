@@ -105,6 +105,11 @@ def suited(configs: Sequence[Config], data: Dataset, note: Note) -> list[Config]
         Told of a batch that is larger than the data.
     """
     num_rows = len(data.X_train)
+    if num_rows == 1 and any(config.norm == "batch" for config in configs):
+        raise InputError(
+            "--norm batch needs the statistics of a batch, and there is 1 row to train on: give more, or use "
+            "--norm layer"
+        )
     most = max(config.batch_size for config in configs)
     if most > num_rows:
         note(f"--batch-size {most} is more than the {num_rows} training rows: a batch has all of them")
