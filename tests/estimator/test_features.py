@@ -407,7 +407,7 @@ def test_what_is_no_monitor():
     X, y = classes("multiclass")
     for monitor, text in {
         "f1_macr": "monitor must be one of .* did you mean 'f1_macro'",
-        "f1": "monitor f1 cannot measure the validation rows of this classification .ValueError",
+        "f1": "monitor f1 measures one class, and there are 3: name one, as in f1:0, or use f1_macro",
         "neg_max_error": "neg_max_error is not for classification",
     }.items():
         with pytest.raises(InputError, match=text):

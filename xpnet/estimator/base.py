@@ -19,7 +19,6 @@ from xpnet.estimator.fitting import Rows
 from xpnet.estimator.splitting import set_aside
 from xpnet.nn.mlp import MLP
 from xpnet.training import monitors
-from xpnet.training.scorers import scorer_of
 
 __all__ = ["Estimator"]
 
@@ -153,8 +152,9 @@ class Estimator(Fitted):
         settings.check_precision(parameters, dtype)
         target = self._encode(y, fresh, classes)
         monitor = settings.monitor_of(parameters)
-        if monitors.ours(monitor):
-            monitors.check(monitor, self._task()[0], called="monitor")
+        if not callable(monitor):
+            task, labels = self._task()
+            monitors.check(monitor, task, called="monitor", labels=labels)
         rows = Rows(X, target, inputs.row_weights(sample_weight, X.shape[0]))
         if self._weights(rows, rows) is not None and self.mixup:  # refused before anything is done
             raise InputError(
@@ -277,10 +277,8 @@ class Estimator(Fitted):
 
     def _watched(self, validation: Rows) -> Any:
         monitor = settings.monitor_of(self.get_params(deep=False))
-        if monitors.ours(monitor):
-            return monitor
-        task, names = self._task()
-        return scorer_of(monitor, task, names if task == "classification" else None, validation.X)
+        task, labels = self._task()
+        return monitors.resolved(monitor, task, labels, validation.X)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -183,7 +183,7 @@ class Config:
     monitor: Monitor | str = _training(
         "val_score",
         "what the best parameters are chosen by: accuracy, or R² of numbers; the loss; another measure; or "
-        "the name of a scorer of scikit-learn, such as f1_macro",
+        "the name of a scorer of scikit-learn, such as f1_macro, or recall:CLASS",
     )
     patience: int | None = _training(
         None,
