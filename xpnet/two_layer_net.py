@@ -18,7 +18,7 @@ from xpnet.training.raw_rows import RowError, checked
 from xpnet.training.regime import Hyper, Regime
 from xpnet.training.step import initial_state
 from xpnet.typing import Params, Random
-from xpnet.values import COUNT, DEVIATION, NOT_NEGATIVE, Kind, Range
+from xpnet.values import COUNT, DEVIATION, NOT_NEGATIVE, Kind, Range, refuse_masked
 
 __all__ = ["TwoLayerNet"]
 
@@ -267,6 +267,7 @@ class TwoLayerNet:
             self.params = {k: self._device.put(v, self._dtype) for k, v in self.params.items()}
 
     def _put_rows(self, X: ArrayLike, name: str = "X") -> Any:
+        refuse_masked(X, name)
         try:
             X = X if hasattr(X, "shape") else np.asarray(X)
         except ValueError as error:  # rows of several lengths
@@ -288,6 +289,7 @@ class TwoLayerNet:
         return rows
 
     def _put_labels(self, y: ArrayLike, rows: int, name: str = "y") -> Any:
+        refuse_masked(y, name)
         try:
             labels = to_numpy(y)
         except ValueError as error:

@@ -23,6 +23,7 @@ __all__ = [
     "below_one",
     "between",
     "counted",
+    "refuse_masked",
     "shown",
 ]
 
@@ -269,6 +270,12 @@ def _meant(value: str, choices: Sequence[Any]) -> list[str]:
 def _plain(value: Any) -> Any:
     """Return NumPy's numbers and arrays as Python's numbers and lists."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
+def refuse_masked(array: Any, what: str) -> None:
+    """Raise InputError for an array with masked values, which NumPy hands on as if they were data."""
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise InputError(f"{what} has masked values, which would count: fill them in, or drop their rows")
 
 
 def shown(value: Any) -> str:

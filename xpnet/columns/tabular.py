@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from xpnet.errors import InputError
 from xpnet.text import one_line, printable
-from xpnet.values import shown
+from xpnet.values import refuse_masked, shown
 
 __all__ = [
     "Frame",
@@ -134,6 +134,7 @@ def as_array(value: Any, what: str) -> NDArray[Any]:
     """Return what NumPy makes of a value; ``what`` names it in the message if it makes nothing of it."""
     if hasattr(value, "toarray"):  # SciPy's, which NumPy takes for a single object
         raise InputError(f"{what} is a sparse matrix: give its toarray()")
+    refuse_masked(value, what)
     try:
         return np.asarray(value)
     except Exception as error:  # each array library has its own

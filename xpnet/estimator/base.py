@@ -166,7 +166,9 @@ class Estimator(Fitted):
         validation = None
         if given is not None:
             kept_dtype = dtype if self.preprocess == "none" else None
-            X_val, y_val = inputs.checked(self, *given, dtype=kept_dtype, reset=False, **self._of_targets())
+            X_val, y_val = inputs.checked(
+                self, *given, dtype=kept_dtype, end="_val", reset=False, **self._of_targets()
+            )
             validation = Rows(X_val, self._encode(y_val, False), None)
             if note := other_scale(X, X_val):
                 warnings.warn(f'{note}; a pipeline does with transform_input=["X_val"]', stacklevel=3)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from xpnet.device import to_numpy
 from xpnet.errors import InputError
 from xpnet.typing import Task
-from xpnet.values import shown
+from xpnet.values import refuse_masked, shown
 
 __all__ = ["RowError", "checked", "checked_targets"]
 
@@ -70,6 +70,7 @@ def checked(
     InputError
         ``X`` is no such rows.
     """
+    refuse_masked(X, "X")
     try:
         X = X.tocsr() if hasattr(X, "tocsr") else to_numpy(X)
     except (TypeError, ValueError) as error:  # sequences of several lengths, a dtype that NumPy lacks
@@ -103,6 +104,7 @@ def checked_targets(y: Any, task: Task, outputs: int, rows: int) -> NDArray[Any]
         There are no rows, or not as many in ``y``; or it holds what is no class, 0 or 1, or finite number.
         The message names the first row that does.
     """
+    refuse_masked(y, "y")
     try:
         y = to_numpy(y)
     except (TypeError, ValueError) as error:
