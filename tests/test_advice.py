@@ -139,7 +139,7 @@ def again(**settings: object) -> object:
         return net.set_params(hidden_layer_sizes=5, **settings).fit(X, X[:, 0])
 
 
-WRONG = {"early_stopping=True"}
+WRONG = {"early_stopping=True", "norm='batch'"}
 """What a message calls wrong."""
 
 MASKED = np.ma.masked_greater(X, np.sort(X, axis=None)[-2])

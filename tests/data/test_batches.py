@@ -68,6 +68,27 @@ def test_an_epoch_of_all_rows_has_each_of_them_once(source, num_rows, batch_size
     np.testing.assert_array_equal(order, source(seed).permutation(num_rows))
 
 
+@sources
+@given(num_rows=st.integers(1, 50), batch_size=st.integers(1, 60), seed=st.integers(0, 2**32 - 1))
+def test_a_filled_batch_takes_up_the_first_rows_again(source, num_rows, batch_size, seed):
+    """Each row is in the epoch, and none twice in a batch."""
+    count = batches_per_epoch(num_rows, batch_size, "all")
+    (table,) = draw_batches(source(seed), num_rows, batch_size, count, "all", filled=True)
+    assert table.shape == (count, min(batch_size, num_rows))
+    order = source(seed).permutation(num_rows)
+    np.testing.assert_array_equal(table.ravel(), np.concatenate([order, order])[: table.size])
+    assert all(len(set(batch)) == len(batch) for batch in table.tolist())
+    rests = draw_batches(source(seed), num_rows, batch_size, count, "all")
+    if num_rows % min(batch_size, num_rows) == 0:  # nothing to fill
+        np.testing.assert_array_equal(table, rests[0])
+
+
+@pytest.mark.parametrize("sampling", ["shuffle", "replacement"])
+def test_other_batches_are_full_as_they_are(sampling):
+    of = [draw_batches(np.random.default_rng(0), 11, 3, 3, sampling, filled)[0] for filled in (False, True)]
+    np.testing.assert_array_equal(*of)
+
+
 @pytest.mark.parametrize(
     ("rows", "size", "sampling", "steps"),
     [(10, 3, "all", 4), (9, 3, "all", 3), (2, 3, "all", 1), (10, 3, "shuffle", 3), (2, 3, "replacement", 1)],

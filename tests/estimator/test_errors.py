@@ -26,6 +26,110 @@ def refused(message, act):
     assert "\n" not in str(caught.value)
 
 
+DAYS = np.array(["2021-03-01", "2021-03-02"] * 3, "M8[D]")
+ROWS = np.arange(18.0).reshape(6, 3)
+TARGETS = np.array([0, 1] * 3)
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            np.ma.array(ROWS, mask=ROWS > 16),
+            "^{} has masked values, which would count: fill them in, or drop",
+        ),
+        (ROWS + 1j, "^Complex data not supported: give {} as finite real numbers .rows, features."),
+        (scipy.sparse.csr_matrix(ROWS + 1j), "^Complex data not supported: give {} as finite real"),
+        (
+            np.stack([DAYS, DAYS, DAYS], axis=1),
+            r"^{} has dtype datetime64\[D\]: give numbers, or use TableCl",
+        ),
+        (np.stack([DAYS - DAYS[0]] * 3, axis=1), r"^{} has dtype timedelta64\[D\]: give numbers"),
+        (np.full((6, 3), "a"), "^could not convert string to float: .*: give {} as finite real numbers"),
+        (np.where(ROWS > 16, None, ROWS), "^Input .* contains NaN: give {} as finite real numbers"),
+        (ROWS[:, 0], "^Expected 2D array, got 1D array instead, Reshape your data: give {} as finite real"),
+        (ROWS[None], "^Found array with dim 3, .*: give {} as finite real numbers"),
+        ([[1.0], [1.0, 2.0]], "^setting an array element .*: give {} as finite real numbers"),
+    ],
+)
+def test_rows_of_other_kinds_are_one_line_at_each_door(kind, rows, message):
+    model = kind(max_iter=1, n_iter_no_change=np.inf).fit(ROWS, TARGETS)
+    refused(message.format("X"), lambda: kind(max_iter=1).fit(rows, TARGETS))
+    refused(message.format("X"), lambda: model.predict(rows))
+    refused(message.format("X_val"), lambda: kind().fit(ROWS, TARGETS, X_val=rows, y_val=TARGETS))
+    if kind is MLPClassifier:
+        refused(message.format("X"), lambda: kind().partial_fit(rows, TARGETS, classes=[0, 1]))
+
+
+def test_a_frame_of_days_or_with_two_columns_of_one_name():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": DAYS, "b": DAYS})
+    refused(
+        "^X has dtype datetime64.*: give numbers, or use Table", lambda: MLPClassifier().fit(frame, TARGETS)
+    )
+    frame = pandas.DataFrame(ROWS, columns=["a", "b", "a"])
+    refused("^columns of X have the same name: rename", lambda: MLPClassifier().fit(frame, TARGETS))
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.ma.array(TARGETS, mask=ROWS[:, 0] > 10), "has masked values, which would count: fill them in"),
+        (DAYS, r"has dtype datetime64\[D\]: give numbers$"),
+        (scipy.sparse.csr_matrix(ROWS), "is a sparse matrix: give a dense array$"),
+    ],
+)
+def test_targets_of_other_kinds(y, message):
+    refused(f"^y {message}", lambda: MLPRegressor().fit(ROWS, y))
+    refused(f"^y_val {message}", lambda: MLPRegressor().fit(ROWS, TARGETS, X_val=ROWS, y_val=y))
+
+
+def test_days_are_classes():
+    assert (
+        MLPClassifier(max_iter=1, n_iter_no_change=np.inf).fit(ROWS, DAYS).predict(ROWS).dtype == DAYS.dtype
+    )
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.ma.array(np.ones(6), mask=TARGETS), "has masked values"),
+        (np.ones(6) + 1j, "has dtype complex128: give numbers, a weight a row$"),
+        (DAYS, r"has dtype datetime64\[D\]: give numbers, a weight a row$"),
+    ],
+)
+def test_weights_of_other_kinds(weight, message):
+    refused(f"^sample_weight {message}", lambda: MLPClassifier().fit(ROWS, TARGETS, weight))
+
+
+def test_masked_values_are_refused_at_every_other_door():
+    rows, text = np.ma.array(ROWS, mask=ROWS > 16), "X has masked values, which would count: fill them in"
+    run = xpnet.fit(ROWS, TARGETS, epochs=1, recipe="none", task="classification", batch_size=2)
+    net = xpnet.TwoLayerNet(3, 4, 2, rng=0)
+    for act in (
+        lambda: xpnet.fit(rows, TARGETS, epochs=1),
+        lambda: xpnet.search(rows, TARGETS, {"reg": [0.0, 0.1]}, epochs=1),
+        lambda: xpnet.TableClassifier(epochs=1).fit(rows, TARGETS),
+        lambda: run.predict(rows),
+        lambda: run.evaluate(rows, TARGETS),
+        lambda: run.model.predict(rows),
+        lambda: net.predict(rows),
+        lambda: net.loss(rows, TARGETS),
+    ):
+        refused(text, act)
+    for act in (
+        lambda: xpnet.fit(ROWS, np.ma.array(TARGETS, mask=TARGETS), epochs=1),
+        lambda: net.loss(ROWS, np.ma.array(TARGETS, mask=TARGETS)),
+        lambda: run.model.score(ROWS, np.ma.array(TARGETS, mask=TARGETS)),
+        lambda: xpnet.TableClassifier(epochs=1).fit(ROWS, np.ma.array(TARGETS, mask=TARGETS)),
+    ):
+        refused("y has masked values", act)
+    refused("column 'a' has masked values", lambda: xpnet.fit({"a": rows[:, 2], "b": ROWS[:, 0]}, TARGETS))
+    nothing = np.ma.array(ROWS, mask=False)
+    np.testing.assert_array_equal(run.predict(nothing), run.predict(ROWS))
+
+
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 @pytest.mark.parametrize("gap", [None, np.nan])
 def test_rows_without_a_target(kind, gap):

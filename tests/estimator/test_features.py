@@ -74,6 +74,63 @@ def test_an_ensemble_slows_down_and_stops_each_network_by_itself():
     assert ours.history_["learning_rate"][-1] < 0.5
 
 
+@pytest.mark.parametrize("rest", [0, 1, 2, 3])
+@pytest.mark.parametrize("how", [{}, {"shuffle": False}, {"solver": "sgd", "momentum": 0.9}])
+def test_batch_norm_learns_whatever_rows_are_left_for_the_last_batch(rest, how):
+    """Of one row the statistics are all 0; of two every unit is 1 or -1."""
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(400, 4))
+    y = X @ [1.0, -2.0, 0.0, 1.0]
+    how = {"norm": "batch", "batch_size": 50, "learning_rate_init": 0.01, "random_state": 1, **how}
+    found = fitted(
+        MLPRegressor((16,), max_iter=150, n_iter_no_change=np.inf, **how), X[: 50 + rest], y[: 50 + rest]
+    )
+    assert found.score(X[100:], y[100:]) > 0.9
+    assert found.t_ == 150 * (50 + rest)
+
+
+@pytest.mark.parametrize(
+    ("kind", "how", "rows", "message"),
+    [
+        (
+            MLPClassifier,
+            {"batch_size": 1},
+            8,
+            "needs the statistics of a batch: set a batch_size of 2 or more",
+        ),
+        (
+            MLPRegressor,
+            {"batch_size": 1},
+            8,
+            "statistics of a batch: set a batch_size of .* or norm='layer'$",
+        ),
+        (MLPRegressor, {}, 1, "a batch, and there is 1 sample to train on: give 2 rows or more, or set norm"),
+        (
+            MLPRegressor,
+            {"early_stopping": True, "validation_fraction": 0.6},
+            3,
+            "there is 1 sample to train on",
+        ),
+    ],
+)
+def test_batch_norm_of_one_row_is_refused(kind, how, rows, message):
+    X, y = np.random.default_rng(0).normal(size=(rows, 3)), np.arange(rows) % 2
+    with pytest.raises(InputError, match=message):
+        kind(norm="batch", **how).fit(X, y)
+    kind(norm="layer", max_iter=1, n_iter_no_change=np.inf, **how).fit(X, y)
+
+
+def test_batch_norm_row_by_row_is_refused_and_the_network_stays():
+    X, y = np.random.default_rng(0).normal(size=(8, 3)), np.arange(8) % 2
+    ours = MLPClassifier(norm="batch", random_state=0)
+    with pytest.raises(InputError, match="there is 1 sample to train on: give 2 rows or more"):
+        ours.partial_fit(X[:1], y[:1], classes=[0, 1])
+    before = ours.partial_fit(X, y, classes=[0, 1]).predict_proba(X)
+    with pytest.raises(InputError, match="there is 1 sample to train on: give 2 rows or more"):
+        ours.partial_fit(X[:1], y[:1])
+    np.testing.assert_array_equal(ours.predict_proba(X), before)
+
+
 @pytest.mark.parametrize("norm", ["batch", "layer"])
 @pytest.mark.parametrize("residual", [False, True])
 def test_norms_and_residual_blocks_go_on_in_parts(norm, residual):
@@ -351,7 +408,7 @@ def test_what_is_no_monitor():
     X, y = classes("multiclass")
     for monitor, text in {
         "f1_macr": "monitor must be one of .* did you mean 'f1_macro'",
-        "f1": "monitor f1 cannot measure the validation rows of this classification .ValueError",
+        "f1": "monitor f1 measures one class, and there are 3: name one, as in f1:0, or use f1_macro",
         "neg_max_error": "neg_max_error is not for classification",
     }.items():
         with pytest.raises(InputError, match=text):

@@ -805,6 +805,37 @@ def test_validation_rows_of_another_scale(frame):
     fit(rows(X[:40]), y[:40], X_val=rows(X[40:]), y_val=y[40:], **FAST)
 
 
+@pytest.mark.parametrize("rest", [1, 2])
+def test_batch_norm_of_all_rows_learns_whatever_rest_there_is(rest):
+    """In a run, and in the stack of a sweep."""
+    X = np.random.default_rng(5).normal(size=(300, 4))
+    y = X @ [1.0, -2.0, 0.0, 1.0]
+    part = slice(100 + rest)
+    how = {"recipe": "none", "norm": "batch", "sampling": "all", "batch_size": 50, "hidden": 16, "seed": 1}
+    how |= {
+        "solver": "adam",
+        "learning_rate": 0.01,
+        "epochs": 80,
+        "reg": 0.0,
+        "X_val": X[200:],
+        "y_val": y[200:],
+    }
+    run = fit(X[part], y[part], **how)
+    assert run.evaluate(X[200:], y[200:])["r2"] > 0.9
+    assert run.summary["steps"] == 80 * 3
+    found = search(X[part], y[part], {"learning_rate": [0.01, 0.02]}, **how | {"learning_rate": 0.01})
+    assert min(row["val_score"] for row in found.rows) > 0.9
+
+
+def test_batch_norm_of_one_row_is_refused():
+    X, y = np.eye(3), np.arange(3.0)
+    how = {"X_val": X, "y_val": y, "norm": "batch", "recipe": "none", "task": "regression"}
+    text = "--norm batch needs the statistics of a batch, and there is 1 row to train on: give more, or use "
+    assert refused(X[:1], y[:1], **how).startswith(text)
+    with pytest.raises(InputError, match="there is 1 row to train on"):
+        search(X[:1], y[:1], {"reg": [0.0, 0.1]}, **how)
+
+
 def test_a_scorer_of_scikit_learn_at_every_door(tmp_path):
     """What a run and a sweep are given by its name, and `config.json` holds."""
     metrics = pytest.importorskip("sklearn.metrics")

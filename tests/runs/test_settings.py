@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import xpnet
+from xpnet.commands import sweep, train
 from xpnet.commands.sweep import SweepConfig
 from xpnet.errors import InputError
 from xpnet.runs import names
@@ -104,6 +106,8 @@ def test_a_default_that_another_setting_puts_aside():
         ("LR", ("learning_rate",), ": did you mean learning_rate?"),
         ("--batch-norm", ("--norm", "--batch-size"), ": did you mean --norm?"),
         ("lr", ("size",), ""),
+        ("sise", ("size",), ": did you mean size?"),
+        ("logger", ("--solver",), ""),  # of which only the dashes are alike
         ("", ("size",), ""),
     ],
 )
@@ -246,3 +250,74 @@ def test_what_other_tools_call_a_value(setting, value, meant):
     with pytest.raises(InputError) as caught:
         Config(**{setting: value})
     assert str(caught.value).endswith(f"not {value!r}; did you mean {meant!r}?")
+
+
+# What is no setting
+
+DOORS = {
+    "fit": lambda **given: xpnet.fit(np.eye(4), [0, 1, 0, 1], **given),
+    "search": lambda **given: xpnet.search(np.eye(4), [0, 1, 0, 1], {"reg": [0.0, 0.1]}, **given),
+}
+HELP = "xpnet train --help-all lists them all"
+HINTS = {  # what fit says, and search where that is something else
+    "validation_data eval_set val_data valid_data x_val y_valid val_dataloaders": [
+        "did you mean X_val and y_val?"
+    ],
+    "x_test test_data": ["did you mean X_test and y_test?"],
+    "sample_weights weights": ["did you mean sample_weight?"],
+    "callbacks callback on_epoch_end": [
+        "did you mean on_epoch?",
+        "after each epoch xpnet.fit calls its on_epoch;",
+    ],
+    "param_grid": ["several values are tried by xpnet.search, or xpnet sweep", "did you mean grid?"],
+    "n_jobs": ["the cores of a CPU are used as they are: leave it out", "did you mean executor?"],
+    "n_trials": [HELP, "did you mean random?"],
+    "verbose progress_bar": ["did you mean quiet?"],
+    "random_state": ["did you mean seed?"],
+    "restore_best_weights": ["did you mean patience?"],
+    "validation_steps": [HELP],
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize(("words", "hints"), HINTS.items())
+def test_what_other_tools_call_an_argument(door, words, hints):
+    for word in words.split():
+        with pytest.raises(InputError) as caught:
+            DOORS[door](**{word: 1})
+        hint = hints[0 if door == "fit" else -1]
+        assert str(caught.value).startswith(f"there is no setting {word!r}: {hint}")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("main", [train.main, sweep.main])
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        (
+            "--validation-data",
+            "rows to validate on are X_val and y_val of xpnet.fit, or in an .npz file; or a",
+        ),
+        ("--X-val", "or in an .npz file; or a part, --validation-fraction"),
+        ("--eval-set=a.csv", "rows to validate on are X_val and y_val"),
+        ("--test-data", "rows to test on are X_test and y_test of xpnet.fit, or in an .npz file; or those"),
+        ("--sample-weight", "weights of rows are sample_weight of xpnet.fit, or in an .npz file; those of"),
+        ("--callbacks", "after each epoch xpnet.fit calls its on_epoch; --tensorboard writes them down"),
+        ("--weights", "did you mean --class-weight?"),
+        ("--num-workers", "the cores of a CPU are used as they are: leave it out"),
+    ],
+)
+def test_a_command_says_where_what_it_lacks_is(main, word, text, capsys):
+    assert main([word]) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_what_there_is_not_leads_nowhere():
+    known = {*kinds_of(SweepConfig), *names._ARGUMENTS}
+    elsewhere = {word for words in names._OURS.values() for word in words.split()}
+    arguments = [word for of in names._ARGUMENTS.values() for word in of.others.split()]
+    assert sorted(set(arguments)) == sorted(arguments)
+    nothing = names._NOTHING.split()
+    assert not set(nothing) & (known | elsewhere | set(arguments))
+    for word in nothing:
+        assert names.did_you_mean(word, known) == names.did_you_mean(names.flag(word), known) == ""

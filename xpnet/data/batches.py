@@ -13,7 +13,7 @@ Sampling = Literal["replacement", "shuffle", "all"]
 
 
 def draw_batches(
-    rng: Random, num_rows: int, batch_size: int, count: int, sampling: Sampling
+    rng: Random, num_rows: int, batch_size: int, count: int, sampling: Sampling, filled: bool = False
 ) -> list[NDArray[np.int64]]:
     """Draw the rows of an epoch's batches.
 
@@ -31,6 +31,8 @@ def draw_batches(
         ``"replacement"`` draws every row independently, as ``rng.choice(num_rows, batch_size)`` batch by
         batch would. The others cut a new permutation into batches: ``"shuffle"`` leaves the rows of the last,
         incomplete batch out of this epoch, and ``"all"`` makes a smaller batch of them.
+    filled
+        Whether ``"all"`` fills that batch instead, with as many of the epoch's first rows as it lacks.
 
     Returns
     -------
@@ -41,6 +43,8 @@ def draw_batches(
     if sampling == "replacement":
         return [rng.choice(num_rows, (count, batch_size))]
     order = rng.permutation(num_rows)[: count * batch_size]
+    if filled and sampling == "all" and batch_size <= num_rows:
+        return [np.resize(order, (count, batch_size))]  # begins anew where the rows end
     full = len(order) // batch_size * batch_size
     tables = (order[:full].reshape(-1, batch_size), order[full:].reshape(1, -1))
     return [table for table in tables if table.size]

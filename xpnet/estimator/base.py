@@ -20,7 +20,6 @@ from xpnet.nn.mlp import MLP
 from xpnet.training import monitors
 from xpnet.training.first_rows import unlike_the_first
 from xpnet.training.row_range import RowRange
-from xpnet.training.scorers import scorer_of
 
 __all__ = ["Estimator"]
 
@@ -154,8 +153,9 @@ class Estimator(Fitted):
         settings.check_precision(parameters, dtype)
         target = self._encode(y, fresh, classes)
         monitor = settings.monitor_of(parameters)
-        if monitors.ours(monitor):
-            monitors.check(monitor, self._task()[0], called="monitor")
+        if not callable(monitor):
+            task, labels = self._task()
+            monitors.check(monitor, task, called="monitor", labels=labels)
         rows = Rows(X, target, inputs.row_weights(sample_weight, X.shape[0]))
         if self._weights(rows, rows) is not None and self.mixup:  # refused before anything is done
             raise InputError(
@@ -170,7 +170,7 @@ class Estimator(Fitted):
         if given is not None:
             kept_dtype = dtype if self.preprocess == "none" else None
             X_val, y_val = inputs.checked(
-                self, *given, dtype=kept_dtype, reset=False, **self._of_targets(given[1])
+                self, *given, dtype=kept_dtype, end="_val", reset=False, **self._of_targets(given[1])
             )
             validation = Rows(X_val, self._encode(y_val, False), None)
             if note := other_scale(X, X_val):
@@ -194,6 +194,11 @@ class Estimator(Fitted):
                 validation = validation._replace(weight=self._weights(validation, rows))
             rows = rows._replace(weight=self._weights(rows, rows))
             count = rows.X.shape[0]
+            if count == 1 and self.norm == "batch":
+                raise InputError(
+                    "norm='batch' needs the statistics of a batch, and there is 1 sample to train on: give 2 "
+                    "rows or more, or set norm='layer'"
+                )
             size = min(200 if self.batch_size == "auto" else int(self.batch_size), count)
             if self.batch_size != "auto" and size < int(self.batch_size) and self.solver != "lbfgs":
                 warnings.warn(
@@ -298,10 +303,8 @@ class Estimator(Fitted):
 
     def _watched(self, validation: Rows) -> Any:
         monitor = settings.monitor_of(self.get_params(deep=False))
-        if monitors.ours(monitor):
-            return monitor
-        task, names = self._task()
-        return scorer_of(monitor, task, names if task == "classification" else None, validation.X)
+        task, labels = self._task()
+        return monitors.resolved(monitor, task, labels, validation.X)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -49,7 +49,8 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         Strength of the L2 penalty. A batch of ``n`` rows has the loss ``mean(loss) + alpha / 2 / n · ΣW²``,
         so it is the ``reg`` of `xpnet.nn.backprop.penalty` times the rows of a batch.
     batch_size
-        Rows in a batch; "auto" is 200, or all rows if they are fewer. The last of an epoch may be smaller.
+        Rows in a batch; "auto" is 200, or all rows if they are fewer. The last of an epoch may be smaller;
+        with ``norm="batch"`` it is filled with the epoch's first rows, as few rows have no statistics.
     learning_rate
         "constant"; "invscaling" and "adaptive", of sgd only, as in scikit-learn; "cosine" or "one-cycle" over
         ``max_iter`` epochs, of any solver.
@@ -116,7 +117,8 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         What the best epoch is chosen by, where there are validation rows: "val_score", the accuracy, or
         "val_loss"; "val_accuracy", "val_balanced_accuracy", "val_log_loss" or "val_roc_auc"; of numbers
         "val_r2", which is their score, "val_rmse" or "val_mae"; or a scorer of scikit-learn, by its name or
-        from `sklearn.metrics.make_scorer`. By default "val_score", as in scikit-learn; "val_loss" where
+        from `sklearn.metrics.make_scorer`. "recall" and others of one class are of 1, or of one that is named
+        as in "recall:fraud". By default "val_score", as in scikit-learn; "val_loss" where
         classes have weights: a score that hangs on a few rows of a rare class rises by chance.
     preprocess, components
         What is done to the rows, fitted on those of training: "none"; "mean"; "standardize"; "pca",

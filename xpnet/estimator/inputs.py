@@ -1,6 +1,7 @@
 """What users hand to an estimator: rows of any kind, weights of rows, and the way back to their library."""
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.utils._array_api import _convert_to_numpy, get_namespace_and_device
 from sklearn.utils.validation import validate_data
 
 from xpnet.columns.outputs import lacks
+from xpnet.columns.tabular import shorten
 from xpnet.device import Device, get_device
 from xpnet.errors import DeviceError, InputError
 from xpnet.values import refuse_mask, shown
@@ -18,6 +20,7 @@ __all__ = [
     "check_size",
     "checked",
     "device_or_cpu",
+    "in_one_line",
     "like",
     "random_state",
     "refuse_gaps",
@@ -26,7 +29,9 @@ __all__ = [
 ]
 
 
-def checked(estimator: Any, X: Any, y: Any = None, *, dtype: str | None = None, **how: Any) -> Any:
+def checked(
+    estimator: Any, X: Any, y: Any = None, *, dtype: str | None = None, end: str = "", **how: Any
+) -> Any:
     """Return rows, and targets if there are any, as scikit-learn's checks leave them, on the host.
 
     Parameters
@@ -37,17 +42,63 @@ def checked(estimator: Any, X: Any, y: Any = None, *, dtype: str | None = None, 
         Rows, dense or sparse, and targets; arrays of any library where scikit-learn dispatches.
     dtype
         Of the rows; by default theirs, if that is float32, else float64.
+    end
+        What ``X`` and ``y`` end with in messages: ``"_val"`` of rows to validate on.
     how
         Passed on to `sklearn.utils.validation.validate_data`.
     """
     how |= {"accept_sparse": "csr", "dtype": dtype or (np.float64, np.float32)}
-    refuse_mask(X, "X")
-    if y is None:
-        return validate_data(estimator, to_host(X), **how)
-    refuse_mask(y, "y")
-    y = to_host(y)
-    refuse_gaps(y)
-    return validate_data(estimator, to_host(X), y, multi_output=True, **how)
+    X = to_host(X)
+    _refuse_kinds(X, f"X{end}", "give numbers, or use TableClassifier or TableRegressor")
+    targets = "" if y is None else f", and y{end} with a target a row"
+    with in_one_line(f"give X{end} as finite real numbers (rows, features){targets}", as_it_is=True):
+        if y is None:
+            return validate_data(estimator, X, **how)
+        y = to_host(y)
+        _refuse_kinds(y, f"y{end}", "give numbers" if how.get("y_numeric") else "")
+        if how.get("y_numeric") and hasattr(y, "toarray"):
+            raise InputError(f"y{end} is a sparse matrix: give a dense array")
+        refuse_gaps(y, f"y{end}")
+        return validate_data(estimator, X, y, multi_output=True, **how)
+
+
+def _refuse_kinds(array: Any, what: str, fix: str, kinds: str = "mM") -> None:
+    """Refuse what would become numbers in silence: masked values and, where there is a fix, instants."""
+    refuse_mask(array, what)
+    dtypes = [*getattr(array, "dtypes", ())] if hasattr(array, "columns") else [getattr(array, "dtype", None)]
+    for dtype in dtypes:
+        if fix and getattr(dtype, "kind", None) in [*kinds]:
+            raise InputError(f"{what} has dtype {dtype}: {fix}")
+
+
+@contextlib.contextmanager
+def in_one_line(fix: str, as_it_is: bool = False) -> Iterator[None]:
+    """Turn what scikit-learn's checks raise into one line with the fix; some of it shows the whole array.
+
+    Parameters
+    ----------
+    fix
+        What to give.
+    as_it_is
+        Whether a TypeError, and what is said of the names of features, stay such: scikit-learn's checks of
+        estimators ask for them.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        if as_it_is and first.startswith("The feature names should match"):
+            raise
+        if as_it_is and "Reshape your data" in str(error):
+            first = f"{first.rstrip(':')}, Reshape your data"
+        elif as_it_is and first.startswith("Expected unique column names"):
+            first, fix = "columns of X have the same name", "rename or drop all but one"
+        message = f"{shorten(first).rstrip('.:')}: {fix}"
+        if as_it_is and isinstance(error, TypeError):
+            raise TypeError(message) from error
+        raise InputError(message) from error
 
 
 def refuse_gaps(y: Any, what: str = "y") -> None:
@@ -103,9 +154,10 @@ def row_weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
     """
     if sample_weight is None:
         return None
-    refuse_mask(sample_weight, "sample_weight")
+    sample_weight = to_host(sample_weight)
+    _refuse_kinds(sample_weight, "sample_weight", "give numbers, a weight a row", "mMc")
     try:
-        given = np.asarray(to_host(sample_weight))
+        given = np.asarray(sample_weight)
         if given.dtype.kind == "c":  # of which NumPy would take the real part
             raise TypeError("they are complex")
         weight = np.asarray(given, np.float64)

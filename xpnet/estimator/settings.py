@@ -108,6 +108,10 @@ def check(parameters: dict[str, Any]) -> None:
     preprocessing_of(parameters)
     if parameters["solver"] == "lbfgs":
         _check_lbfgs(parameters)
+    elif parameters["norm"] == "batch" and parameters["batch_size"] == 1:
+        raise InputError(
+            "norm='batch' needs the statistics of a batch: set a batch_size of 2 or more, or norm='layer'"
+        )
     if parameters["warmup"] and pace_of(parameters):
         raise InputError(
             f"warmup does not go with learning_rate={parameters['learning_rate']!r}, which reacts to the "

@@ -2,8 +2,7 @@
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +20,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from xpnet.columns.tabular import as_array, as_frame, is_frame, shorten
+from xpnet.columns.tabular import as_array, as_frame, is_frame
 from xpnet.data.likeness import other_order
 from xpnet.device import Device
 from xpnet.errors import InputError
@@ -225,7 +224,7 @@ class Table(Named):
             as_frame(X)  # complains of one that is not there yet, or has two columns of one name
             has_names = hasattr(self, "feature_names_in_") or not hasattr(X, "columns")
             if reset or not has_names:  # of which scikit-learn warns
-                with _in_one_line("give columns with names"):
+                with inputs.in_one_line("give columns with names"):
                     validate_data(self, X, skip_check_array=True, reset=reset)
             return X
         array = as_array(X, "X")
@@ -234,9 +233,9 @@ class Table(Named):
                 f"X has shape {array.shape}: give a table, or an array (rows, columns). Reshape your data by "
                 "X.reshape(1, -1) if they are one row"
             )
-        with _in_one_line("give finite numbers, of one row and one column or more"):
+        with inputs.in_one_line("give finite numbers, of one row and one column or more"):
             array = check_array(X, dtype=None, ensure_all_finite="allow-nan", estimator=self)
-        with _in_one_line("give the columns that it was trained on"):
+        with inputs.in_one_line("give the columns that it was trained on"):
             validate_data(self, array, skip_check_array=True, reset=reset)
         return array
 
@@ -307,7 +306,7 @@ class TableClassifier(ClassifierMixin, Table):  # type: ignore[misc]
         return "classification"
 
     def _targets(self, y: Any) -> NDArray[Any]:
-        with _in_one_line("give one class for each row, integers or text, or use TableRegressor"):
+        with inputs.in_one_line("give one class for each row, integers or text, or use TableRegressor"):
             y = column_or_1d(y, warn=True)
             if y.dtype.kind == "f":
                 _check_y(y, estimator=self)
@@ -341,7 +340,7 @@ class TableRegressor(RegressorMixin, Table):  # type: ignore[misc]
         return "regression"
 
     def _targets(self, y: Any) -> NDArray[Any]:
-        with _in_one_line("give finite numbers, one or several for each row"):
+        with inputs.in_one_line("give finite numbers, one or several for each row"):
             y = _check_y(y, multi_output=True, y_numeric=True, estimator=self)
             return np.asarray(y, np.float64)
 
@@ -369,18 +368,6 @@ def _of_these(settings: dict[str, Any], y: NDArray[Any]) -> dict[str, Any]:
         kept = {name: weight for name, weight in weights.items() if str(name) in known}
         settings["class_weight"] = kept or weights
     return settings
-
-
-@contextmanager
-def _in_one_line(fix: str) -> Iterator[None]:
-    """Turn what scikit-learn's checks raise into one line with the fix."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (TypeError, ValueError) as error:
-        first, *_ = str(error).splitlines()  # others show the array
-        raise InputError(f"{shorten(first).rstrip('.')}: {fix}") from error
 
 
 def _given_targets(y: Any, what: str = "y") -> Any:

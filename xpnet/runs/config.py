@@ -132,7 +132,8 @@ class Config:
     batch_size: int = _training(50, "rows in a batch; 0 for what suits their number", common=True)
     sampling: Sampling = _training(
         "replacement",
-        "batches drawn with replacement; from a new shuffle each epoch; or of all rows, the last one smaller",
+        "batches drawn with replacement; from a new shuffle each epoch; or of all rows, the last one smaller "
+        "(filled with others for --norm batch)",
     )
     loss: Literal[
         "auto",
@@ -182,7 +183,7 @@ class Config:
     monitor: Monitor | str = _training(
         "val_score",
         "what the best parameters are chosen by: accuracy, or R² of numbers; the loss; another measure; or "
-        "the name of a scorer of scikit-learn, such as f1_macro",
+        "the name of a scorer of scikit-learn, such as f1_macro, or recall:CLASS",
     )
     patience: int | None = _training(
         None,

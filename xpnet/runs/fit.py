@@ -18,13 +18,14 @@ from xpnet.runs import folder as run_folder
 from xpnet.runs.checkpoints import Checkpoints
 from xpnet.runs.config import Config
 from xpnet.runs.experiment import Experiment
-from xpnet.runs.given import what_is_given
+from xpnet.runs.given import ARRAYS, what_is_given
 from xpnet.runs.names import flag
 from xpnet.runs.preparation import check, load_data, suited
 from xpnet.runs.remedy import remedy
 from xpnet.runs.resume import begin, checkpoint_of, identity, is_of_longer_runs, settings_to_resume
 from xpnet.runs.run import Run, as_run
 from xpnet.runs.saved import open_run
+from xpnet.runs.settings import refuse_unknown
 from xpnet.runs.starting import begin_with, model_of, unlike_its_rows
 from xpnet.training.history import SCORE_OF, History
 from xpnet.training.interrupt import StopSignals
@@ -102,6 +103,7 @@ def fit(
     >>> run.summary["val_accuracy"] > 0.9
     True
     """
+    refuse_unknown(settings, Config, arguments=(*ARRAYS, "on_epoch", "recipe"))
     arrays = {"X_val": X_val, "y_val": y_val, "X_test": X_test, "y_test": y_test}
     arrays["sample_weight"] = sample_weight
     config, data = what_is_given(X, y, arrays, recipe, settings_to_resume(settings), settings)

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Collection
+from typing import NamedTuple
 
 __all__ = ["did_you_mean", "flag", "meant"]
 
@@ -17,22 +18,22 @@ _OURS = {
         "cat_cols cat_features categorical_feature categorical_features categories discrete_features"
     ),
     "checkpoint_every": (
-        "checkpoint_freq checkpoint_interval every_n_epochs save_every save_freq save_interval "
-        "save_period save_steps"
+        "checkpoint_freq checkpoint_interval enable_checkpointing every_n_epochs save_every save_freq "
+        "save_interval save_period save_steps"
     ),
-    "class_weight": "class_weights pos_weight scale_pos_weight weights",
+    "class_weight": "class_weights loss_weights pos_weight scale_pos_weight weights",
     "clip_norm": (
         "clip clip_grad clip_grad_norm clipnorm global_clipnorm grad_clip gradient_clip_val "
         "gradient_clipping max_grad_norm"
     ),
     "components": "n_components num_components pca_components",
-    "compile": "jit jit_compile torch_compile",
+    "compile": "jit jit_compile run_eagerly torch_compile",
     "data_dir": "data_path data_root datadir root root_dir",
     "dataset": (
         "csv data data_file data_set file input input_file train train_csv train_data train_file "
         "training_data x"
     ),
-    "device": "accelerator cuda devices gpu gpu_id gpus use_cuda",
+    "device": "accelerator cuda devices gpu gpu_id gpus use_cuda use_gpu",
     "dropout": "drop drop_rate dropout_p dropout_prob dropout_rate p_dropout",
     "dtype": "data_type float_type",
     "ema": "ema_decay ema_momentum model_ema polyak use_ema",
@@ -67,13 +68,16 @@ _OURS = {
         "base_lr eta eta0 init_lr initial_learning_rate initial_lr learn_rate learning_rate_init "
         "learningrate lr lr0 max_lr step_size"
     ),
-    "learning_rate_decay": "decay_rate gamma lr_decay lr_gamma",
+    "learning_rate_decay": "decay_rate gamma lr_decay lr_gamma power_t",
     "loss": "criterion loss_fn loss_func loss_function objective",
     "max_time": "max_runtime max_runtime_secs max_seconds time_budget time_limit time_out timeout",
     "min_delta": "early_stopping_min_delta early_stopping_threshold tol tolerance",
     "mixup": "mix_up mixup_alpha",
-    "momentum": "adam_beta1 beta1 beta_1 sgd_momentum",
-    "monitor": "early_stopping_metric eval_metric metric metric_for_best_model metrics scorer scoring",
+    "momentum": "adam_beta1 beta1 beta_1 nesterovs_momentum sgd_momentum",
+    "monitor": (
+        "early_stopping_metric eval_metric metric metric_for_best_model metrics monitor_op scorer scoring "
+        "weighted_metrics"
+    ),
     "norm": (
         "batch_norm batch_normalization batchnorm bn layer_norm layernorm normalisation normalization use_bn"
     ),
@@ -85,8 +89,8 @@ _OURS = {
     "output": "o out out_file output_file output_path predictions save save_path",
     "force": "clobber exist_ok f overwrite overwrite_output_dir",
     "patience": (
-        "early_stop early_stopping early_stopping_patience early_stopping_rounds n_iter_no_change "
-        "stopping_rounds"
+        "early_stop early_stopping early_stopping_patience early_stopping_rounds load_best_model_at_end "
+        "n_iter_no_change restore_best_weights save_best_only stopping_rounds"
     ),
     "peak": "pct_start percent_start",
     "precision": "amp bf16 fp16 half mixed_precision tf32",
@@ -95,7 +99,7 @@ _OURS = {
         "transform"
     ),
     "probabilities": "predict_proba prob proba probs return_proba scores",
-    "quiet": "q silent v verbose verbosity",
+    "quiet": "enable_model_summary enable_progress_bar progress progress_bar q silent v verbose verbosity",
     "random": "n_iter_search n_trials num_samples num_trials trials",
     "recipe": "preset presets",
     "reg": (
@@ -103,14 +107,14 @@ _OURS = {
         "reg_lambda regularization"
     ),
     "residual": "residuals resnet skip_connections",
-    "resume": "continue resume_from resume_from_checkpoint resume_training",
+    "resume": "continue initial_epoch resume_from resume_from_checkpoint resume_training",
     "rotation": "degrees random_rotation rotate rotation_range",
     "sampling": "drop_last sampler shuffle",
     "schedule": (
         "decay_type learning_rate_schedule lr_policy lr_schedule lr_scheduler lr_scheduler_type sched "
         "scheduler"
     ),
-    "seed": "manual_seed random_seed random_state rng seed_everything",
+    "seed": "deterministic manual_seed random_seed random_state rng seed_everything",
     "shift": "height_shift_range translate width_shift_range",
     "size": "image_size img_size imgsz input_size resize target_size",
     "solver": "algorithm opt optim optimiser optimizer optimizers",
@@ -121,7 +125,7 @@ _OURS = {
         "target_column target_name y y_col y_names"
     ),
     "task": "mode problem_type task_type",
-    "tensorboard": "tb use_tensorboard",
+    "tensorboard": "log_every_n_steps logger tb use_tensorboard",
     "time": "date_col time_col time_column timestamp",
     "validation_fraction": (
         "eval_fraction holdout test_size val_frac val_fraction val_pct val_ratio val_size val_split "
@@ -133,6 +137,67 @@ _OURS = {
     "weight_decay": "adamw_decay decay decoupled_weight_decay wd weightdecay",
 }
 """By what names PyTorch's scripts, Lightning, Keras, scikit-learn, fastai, XGBoost and others know it."""
+
+
+class _Argument(NamedTuple):
+    """An argument in Python that is no setting: how it is shown, its other names, what to say elsewhere."""
+
+    shown: str
+    others: str
+    elsewhere: str
+
+
+_ARGUMENTS = {
+    "X_val": _Argument(
+        "X_val and y_val",
+        "dev_data dev_set eval_data eval_dataset eval_set val val_data val_dataloader val_dataloaders "
+        "val_dataset val_set valid valid_data valid_set validation validation_data validation_set x_val "
+        "x_valid x_validation y_val y_valid y_validation",
+        "rows to validate on are X_val and y_val of xpnet.fit, or in an .npz file; or a part, "
+        "--validation-fraction",
+    ),
+    "X_test": _Argument(
+        "X_test and y_test",
+        "test test_data test_dataloaders test_dataset test_set x_test y_test",
+        "rows to test on are X_test and y_test of xpnet.fit, or in an .npz file; or those of xpnet evaluate",
+    ),
+    "sample_weight": _Argument(
+        "sample_weight",
+        "instance_weight row_weight row_weights sample_weight sample_weights weight weights",
+        "weights of rows are sample_weight of xpnet.fit, or in an .npz file; those of classes --class-weight",
+    ),
+    "on_epoch": _Argument(
+        "on_epoch",
+        "callback callbacks epoch_callback on_epoch on_epoch_end on_train_epoch_end",
+        "after each epoch xpnet.fit calls its on_epoch; --tensorboard writes them down",
+    ),
+    "grid": _Argument(
+        "grid",
+        "hyperparameters param_distributions param_grid param_space search_space",
+        "several values are tried by xpnet.search, or xpnet sweep",
+    ),
+    "executor": _Argument(
+        "executor",
+        "client executor n_jobs n_workers num_workers pool workers",
+        "the cores of a CPU are used as they are: leave it out; executor is of xpnet.search",
+    ),
+}
+"""Arguments of `xpnet.fit` and `xpnet.search` by the names that other tools have for them."""
+
+_NOTHING = (
+    "accumulate_grad_batches auto_scale_loss barebones benchmark check_val_every_n_epoch cv datamodule "
+    "detect_anomaly enable_autolog_hparams fast_dev_run feature_names fit_params gradient_clip_algorithm "
+    "inference_mode limit_predict_batches limit_test_batches limit_train_batches limit_val_batches max_fun "
+    "max_queue_size min_epochs min_lr min_steps model_registry n_threads nthread num_nodes "
+    "num_sanity_val_steps on_train_end overfit_batches pin_memory plugins profiler "
+    "reload_dataloaders_every_n_epochs sample_weight_eval_set steps_per_epoch steps_per_execution "
+    "strategy sync_batchnorm use_distributed_sampler use_multiprocessing val_check_interval "
+    "validation_batch_size validation_freq validation_steps"
+)
+"""Names in other tools of what there is not: a setting that is spelt alike is not meant."""
+
+_ALIKE = 0.75
+"""How alike a misspelt name is, at least: one letter of four may be wrong."""
 
 
 def _by_other_name() -> dict[str, list[str]]:
@@ -154,7 +219,7 @@ def flag(name: str) -> str:
 
 def meant(word: str) -> list[str]:
     """Return the settings that a word may be, as someone wrote it: that of its spelling before others."""
-    plain = word.lstrip("-").replace("-", "_").lower()
+    plain = _plain(word)
     names = [plain, plain.removeprefix("no_")]
     return names + [ours for name in names for ours in _OTHER_NAMES.get(name, ())]
 
@@ -170,6 +235,20 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
         The names or the flags that there are.
     """
     word = word.partition("=")[0]
-    close = [name for ours in meant(word) for name in (ours, flag(ours)) if name in known]
-    close = close or difflib.get_close_matches(word, known, n=1)
-    return f": did you mean {close[0]}?" if close else ""
+    plain = _plain(word)
+    arguments = [name for name, of in _ARGUMENTS.items() if plain in of.others.split()]
+    close = [_ARGUMENTS[name].shown for name in arguments if name in known]
+    close += [name for ours in meant(word) for name in (ours, flag(ours)) if name in known]
+    if close:
+        return f": did you mean {close[0]}?"
+    if arguments:
+        return f": {_ARGUMENTS[arguments[0]].elsewhere}"
+    # Without dashes, in which all flags are alike.
+    names = {_plain(name): name for name in known}
+    alike = [] if plain in _NOTHING.split() else difflib.get_close_matches(plain, names, n=1, cutoff=_ALIKE)
+    return f": did you mean {names[alike[0]]}?" if alike else ""
+
+
+def _plain(word: str) -> str:
+    """Return a name or a flag as names are spelt."""
+    return word.lstrip("-").replace("-", "_").lower()

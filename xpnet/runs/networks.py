@@ -13,7 +13,7 @@ from xpnet.device import Device
 from xpnet.nn import backprop, losses
 from xpnet.nn.mlp import MLP, init
 from xpnet.runs.config import Config
-from xpnet.runs.preparation import Prepared
+from xpnet.runs.preparation import Prepared, monitor_of
 from xpnet.training.draws import Sources
 from xpnet.training.history import History
 from xpnet.training.loop import Fit, fit
@@ -77,6 +77,8 @@ def train(
     regime, hyper = config.regime(prepared.feed.X.shape[0], prepared.data.task), hyper_of(configs)
     if not keep_best and config.patience is None:
         regime = replace(regime, monitor=None)
+    else:
+        regime = replace(regime, monitor=monitor_of(config, prepared.data))
     with device.active():
         if after is not None:
             state = after.state

@@ -27,7 +27,7 @@ from xpnet.training.scale import Scale, check_counts
 from xpnet.typing import Array, Params
 from xpnet.values import shown
 
-__all__ = ["Prepared", "check", "load_data", "prepare", "preprocessing_of", "suited"]
+__all__ = ["Prepared", "check", "load_data", "monitor_of", "prepare", "preprocessing_of", "suited"]
 
 ENCODED = 2**26
 """Inputs of a table's training rows up to which they are made once, 256 MB in float32; more are made batch by
@@ -105,6 +105,11 @@ def suited(configs: Sequence[Config], data: Dataset, note: Note) -> list[Config]
         Told of a batch that is larger than the data.
     """
     num_rows = len(data.X_train)
+    if num_rows == 1 and any(config.norm == "batch" for config in configs):
+        raise InputError(
+            "--norm batch needs the statistics of a batch, and there is 1 row to train on: give more, or use "
+            "--norm layer"
+        )
     most = max(config.batch_size for config in configs)
     if most > num_rows:
         note(f"--batch-size {most} is more than the {num_rows} training rows: a batch has all of them")
@@ -127,12 +132,31 @@ def check(config: Config, data: Dataset) -> None:
     config.num_steps(len(data.X_train))
     _check_targets(config, data)
     weight, weight_val = _weights(config, data)
-    monitors.check(config.monitor, data.task, data.y_val, weight_val, outputs=data.num_outputs)
+    labels, names = _classes(data), data.class_names
+    monitors.check(
+        config.monitor,
+        data.task,
+        data.y_val,
+        weight_val,
+        outputs=data.num_outputs,
+        labels=labels,
+        class_names=names,
+    )
     preprocessing_of(config, data).output_features(data.num_features)
     augment.check(config.augmentation, data.image_shape)
     augment.check_views(config.averaging, data.image_shape)
     if weight is not None and config.mixup:
         raise InputError("--mixup makes one row of two: give weights or --mixup, not both")
+
+
+def monitor_of(config: Config, data: Dataset) -> Any:
+    """Return what the best epoch is chosen by, as `xpnet.training.regime.Regime` has it."""
+    return monitors.resolved(config.monitor, data.task, _classes(data), class_names=data.class_names)
+
+
+def _classes(data: Dataset) -> Sequence[Any]:
+    """Return the labels of the classes, which are their numbers where there are no others."""
+    return range(data.num_outputs) if data.labels is None else data.labels
 
 
 def _check_targets(config: Config, data: Dataset) -> None:

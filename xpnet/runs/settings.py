@@ -242,7 +242,9 @@ def read_file(path: Path, settings: type[Any], several: Collection[str] = ()) ->
     return values
 
 
-def refuse_unknown(names: Iterable[str], settings: type[Any], purpose: str = "") -> None:
+def refuse_unknown(
+    names: Iterable[str], settings: type[Any], purpose: str = "", arguments: Collection[str] = ()
+) -> None:
     """Refuse names that no setting has.
 
     Parameters
@@ -253,6 +255,8 @@ def refuse_unknown(names: Iterable[str], settings: type[Any], purpose: str = "")
         The dataclass.
     purpose
         What they are wanted for, as the message has it: ``" to sweep over"``.
+    arguments
+        Names that are no settings and may be meant, of a function that was called.
 
     Raises
     ------
@@ -262,7 +266,8 @@ def refuse_unknown(names: Iterable[str], settings: type[Any], purpose: str = "")
     known = kinds_of(settings)
     for name in names:
         if name not in known:
-            hint = did_you_mean(str(name), known) or ": xpnet train --help lists them all"
+            hint = did_you_mean(str(name), (*known, *arguments))
+            hint = hint or ": xpnet train --help-all lists them all"
             raise InputError(f"there is no setting {reprlib.repr(name)}{purpose}{hint}")
 
 

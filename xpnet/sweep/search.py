@@ -28,6 +28,7 @@ from xpnet.runs.names import flag
 from xpnet.runs.preparation import load_data, suited
 from xpnet.runs.remedy import remedy_of_many
 from xpnet.runs.run import Run, as_run
+from xpnet.runs.settings import refuse_unknown
 from xpnet.runs.starting import begin_with, model_of, prepared_for, unlike_its_rows
 from xpnet.sweep import display, space
 from xpnet.sweep import plots as sweep_plots
@@ -44,6 +45,12 @@ from xpnet.training.loop import Fit
 from xpnet.values import Kind, counted, shown
 
 __all__ = ["carry_out", "configs_of", "folder_of", "search"]
+
+_ARGUMENTS = (
+    *("recipe", "grid", "ablation", "random", "random_seed", "halving"),
+    *("own_batches", "max_nets", "executor"),
+)
+"""Of `search`, beside rows and settings."""
 
 NOT_FOR_SWEEPS = {
     "tensorboard": "a sweep writes no events for TensorBoard, only its tables",
@@ -124,6 +131,7 @@ def search(
     (4, True)
     """
     arrays = {name: settings.pop(name, None) for name in ARRAYS}
+    refuse_unknown(settings, Config, arguments=(*ARRAYS, *_ARGUMENTS))
     listed = {name: _listed(values) for name, values in grid.items()} if isinstance(grid, Mapping) else {}
     base, data = what_is_given(X, y, arrays, recipe, None, settings, listed | {"halving": (halving,)})
     configs = configs_of(

@@ -32,6 +32,7 @@ def draw_epoch(
     epoch: int,
     begin: int,
     by_step: Mapping[str, NDArray[np.float64]],
+    filled: bool = False,
 ) -> list[Draws]:
     """Draw on the host what the steps of an epoch take, and put it on the device.
 
@@ -45,6 +46,8 @@ def draw_epoch(
         Number of the epoch, and of the updates before its first step.
     by_step
         What a `xpnet.training.schedules.Schedule` says of its steps: ``rate``, ``(steps, *nets)``, say.
+    filled
+        Whether the last batch is as large as the others, see `xpnet.data.batches.draw_batches`.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def draw_epoch(
         return [rng.beta(regime.mixup, regime.mixup, steps)]
 
     def batches(rng: Random) -> list[NDArray[np.int64]]:
-        return draw_batches(rng, rows, regime.batch_size, steps, regime.sampling)
+        return draw_batches(rng, rows, regime.batch_size, steps, regime.sampling, filled)
 
     tables = draw("batches", batches)
     floats = dict(by_step) | {"count": np.arange(begin + 1, begin + steps + 1)}

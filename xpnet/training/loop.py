@@ -168,6 +168,8 @@ def fit(
     if regime.monitor is not None and validation is not None:
         watch = Watch(device, regime, validation, target)
     step = make_step(device, mlp, feed, regime, hyper, params)
+    # A rest of few rows has no statistics to speak of: of one row they are all 0, and nothing is learnt.
+    filled = mlp.norm == "batch"
     advances: dict[int, Advance] = {}  # by the size of a batch: an epoch's last may be smaller
     if after is None:
         after = Fit(state, History(), np.zeros(nets, np.int64), False, np.zeros(nets, np.int64))
@@ -200,7 +202,9 @@ def fit(
                 break
             start = ends[epoch - 1] if epoch else 0
             by_step = schedule.by_step(range(start, ends[epoch]), epoch, updates + start)
-            tables = draw_epoch(device, feed, regime, hyper, params, sources, epoch, updates + start, by_step)
+            tables = draw_epoch(
+                device, feed, regime, hyper, params, sources, epoch, updates + start, by_step, filled
+            )
             for size in {table["index"].shape[-1] for table in tables} - advances.keys():
                 advances[size] = make_advance(device, feed, step)
             advance = joined(xp, [(advances[table["index"].shape[-1]], table) for table in tables])

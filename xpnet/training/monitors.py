@@ -4,7 +4,7 @@ Here alone is said which of them are for which task, and whether more or less is
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -14,7 +14,7 @@ from xpnet.data.feed import Feed
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.nn import losses
-from xpnet.training import scorers
+from xpnet.training import positive, scorers
 from xpnet.training.measures import MEASURES, MEASURES_OF
 from xpnet.training.regime import Monitor, Regime
 from xpnet.training.scale import Scale
@@ -22,7 +22,7 @@ from xpnet.training.scorers import Scorer
 from xpnet.typing import Task
 from xpnet.values import shown
 
-__all__ = ["MONITORS_OF", "Watch", "check", "check_name", "ours", "sign_of"]
+__all__ = ["MONITORS_OF", "Watch", "check", "check_name", "ours", "resolved", "sign_of"]
 
 MONITORS_OF: Mapping[Task, tuple[str, ...]] = {
     task: ("val_score", "val_loss", *(f"val_{name}" for name in names)) for task, names in MEASURES_OF.items()
@@ -66,10 +66,17 @@ def check_name(monitor: str, called: str = "--monitor") -> None:
     choices = get_args(Monitor)
     known = scorers.names()
     likely = (*choices, *_OTHER_NAMES, *known) if known else choices
-    close = difflib.get_close_matches(monitor.lower(), likely, n=1)
-    if monitor in known or not (close or known):
+    name, wanted = positive.parted(monitor)
+    if name in known and (wanted is None or positive.takes_class(name)):
         return
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    if wanted is not None and (name in known or ours(name)):
+        some = ", ".join(["", *(f"{one}:CLASS" for one in known if positive.takes_class(one))])
+        raise InputError(f"{called} {name} takes no class: use {name}{some}")
+    close = difflib.get_close_matches(name.lower(), likely, n=1)
+    if not (close or known):
+        return
+    meant = [one if wanted is None or one not in known else f"{one}:{wanted}" for one in close]
+    hint = f"; did you mean {meant[0]!r}?" if meant else ""
     raise InputError(
         f"{called} must be one of {', '.join(map(repr, choices))}, or a scorer of scikit-learn by its name, "
         f"not {shown(monitor)}{hint}"
@@ -90,6 +97,8 @@ def check(
     weight: NDArray[np.float64] | None = None,
     called: str = "--monitor",
     outputs: int = 1,
+    labels: Sequence[Any] | None = None,
+    class_names: Sequence[str] = (),
 ) -> None:
     """Refuse to monitor what is not for a task, or what validation rows leave undefined in every epoch.
 
@@ -103,15 +112,17 @@ def check(
         What the message calls it.
     outputs
         Classes that there are, where ``y`` has one a row.
+    labels, class_names
+        See `resolved`.
 
     Raises
     ------
     InputError
         It is not for the task, or fails on these rows: a scorer, or the area under a ROC curve where all are
-        of one class.
+        of one class. Or it measures one class, and that is none of them.
     """
     if not ours(monitor):
-        scorer = monitor if isinstance(monitor, Scorer) else scorers.scorer_of(monitor, task)
+        scorer = resolved(monitor, task, labels, class_names=class_names)
         if y is not None:
             scorer.check(y, weight, outputs)
         return
@@ -127,6 +138,22 @@ def check(
                 f"{called} {monitor} compares rows, and those of validation are all alike: give rows of "
                 f"{what}, or use val_loss"
             )
+
+
+def resolved(
+    monitor: Any,
+    task: Task,
+    labels: Sequence[Any] | None = None,
+    X: Any = None,
+    class_names: Sequence[str] = (),
+) -> Any:
+    """Return what `Watch` is to be given: one of ours by its name, else a `Scorer`, which knows its class.
+
+    Parameters and errors are those of `xpnet.training.scorers.scorer_of`.
+    """
+    if ours(monitor) or isinstance(monitor, Scorer):
+        return monitor
+    return scorers.scorer_of(monitor, task, labels, X, class_names)
 
 
 class Watch:
@@ -162,7 +189,7 @@ class Watch:
         self._known, self._measure = None, None
         monitor = ours(given)
         if not monitor:
-            self._scorer = given if isinstance(given, Scorer) else scorers.scorer_of(given, task)
+            self._scorer = resolved(given, task)
             self._y = self._y if target is None else target.undo(self._y)
             return
         self._sign = sign_of(monitor)

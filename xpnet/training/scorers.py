@@ -9,7 +9,7 @@ import inspect
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from xpnet.errors import InputError
 from xpnet.nn import losses
 from xpnet.text import one_line
+from xpnet.training.positive import of_class, parted, positive
 from xpnet.typing import Task
 from xpnet.values import shown
 
@@ -52,6 +53,8 @@ class Scorer:
         The classes as ``of`` knows them.
     X
         The validation rows as ``of`` is given them; None for their numbers.
+    positive
+        Number of the one class that is measured, beside all others; None where ``of`` is of all.
     """
 
     of: Callable[..., Any]
@@ -59,6 +62,7 @@ class Scorer:
     task: Task
     labels: NDArray[Any] | None = None
     X: Any = field(default=None, repr=False)
+    positive: int | None = None
 
     def __call__(
         self, y: NDArray[Any], scores: NDArray[Any], weight: NDArray[np.float64] | None
@@ -87,6 +91,13 @@ class Scorer:
 
     def check(self, y: NDArray[Any], weight: NDArray[np.float64] | None, outputs: int) -> None:
         """Refuse what fails even where all is predicted right; parameters and errors as for a call."""
+        if self.positive is not None:
+            hits = (y[:, self.positive] > 0) if self.task == "multilabel" else np.ravel(y) == self.positive
+            if not (hits if weight is None else hits[weight > 0]).any():
+                raise InputError(
+                    f"monitor {self.name} measures one class, and no validation row is of it: give rows that "
+                    "are, or use another, such as val_loss"
+                )
         if self.task == "regression":
             self(y, np.asarray(y, np.float64).reshape(len(y), -1), weight)
         elif y.ndim == 1:
@@ -96,9 +107,13 @@ class Scorer:
 
     def _of_one(self, y: NDArray[Any], scores: NDArray[Any], weight: NDArray[np.float64] | None) -> float:
         labels = np.arange(max(2, scores.shape[1])) if self.labels is None else self.labels
-        if self.task == "classification":
+        task, chosen = self.task, None
+        if self.positive is not None:
+            y, scores, chosen = of_class(self.positive, task, y, scores)
+            task, labels = "classification", np.arange(2)
+        if task == "classification":
             y = labels[(y if y.ndim == 1 else y[:, 0]).astype(np.int64)]
-        elif self.task == "multilabel":
+        elif task == "multilabel":
             y = (y > 0).astype(np.int64)
         elif y.ndim == 2 and y.shape[1] == 1:
             y = y[:, 0]
@@ -112,7 +127,7 @@ class Scorer:
         try:
             with _QUIET, warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of what is undefined in an early epoch
-                found = self.of(_stand_in(self.task, labels, scores), X, y, **weights)
+                found = self.of(_stand_in(task, labels, scores, chosen), X, y, **weights)
             return float(found)
         except Exception as error:  # whatever a user's function raises
             raise InputError(
@@ -122,26 +137,33 @@ class Scorer:
 
 
 def scorer_of(
-    monitor: Any, task: Task, labels: Sequence[Any] | NDArray[Any] | None = None, X: Any = None
+    monitor: Any,
+    task: Task,
+    labels: Sequence[Any] | None = None,
+    X: Any = None,
+    class_names: Sequence[str] = (),
 ) -> Scorer:
     """Return the scorer of a name, or of a function.
 
     Parameters
     ----------
     monitor
-        Name of one of scikit-learn's; or ``monitor(estimator, X, y)``, as scikit-learn's ``scoring=`` takes.
+        Name of one of scikit-learn's, with a class as ``"recall:fraud"``; or ``monitor(estimator, X, y)``, as
+        scikit-learn's ``scoring=`` takes.
     task
         What is predicted.
     labels
-        The classes as a function is to know them. A name knows them by their numbers: the second of two is
-        what it looks for, whatever it is called.
+        The classes. A function knows them so; of a name they decide which one it measures, if it is one: as
+        in scikit-learn that is 1. None for their numbers.
     X
         Validation rows, for a function.
+    class_names
+        What users call the classes.
 
     Raises
     ------
     InputError
-        scikit-learn is not installed, or the scorer is for another task.
+        scikit-learn is not installed, the scorer is for another task, or there is no class that it measures.
     """
     if callable(monitor):
         name = getattr(monitor, "__name__", None) or shown(monitor)
@@ -154,12 +176,15 @@ def scorer_of(
             )
         from sklearn.metrics import get_scorer
 
-        scorer = Scorer(get_scorer(monitor), monitor, task)
+        given, wanted = parted(monitor)
+        scorer = Scorer(get_scorer(given), monitor, task)
     room = getattr(getattr(scorer.of, "_score_func", None), "__module__", "")
     is_of_numbers = room.startswith("sklearn.metrics._regression")
     if room.startswith("sklearn.metrics.") and is_of_numbers != (task == "regression"):
         raise InputError(f"monitor {scorer.name} is not for {task}: use another, such as val_score")
-    return scorer
+    if callable(monitor) or (labels is None and wanted is None):
+        return scorer
+    return replace(scorer, positive=positive(given, wanted, task, labels or (), class_names))
 
 
 def _takes_weights(scorer: Callable[..., Any]) -> bool:
@@ -171,8 +196,10 @@ def _takes_weights(scorer: Callable[..., Any]) -> bool:
     return any(of.name == "sample_weight" or of.kind is inspect.Parameter.VAR_KEYWORD for of in given)
 
 
-def _stand_in(task: Task, labels: NDArray[Any], scores: NDArray[Any]) -> Any:
-    """Return an estimator that has predicted these scores, whatever rows it is asked of."""
+def _stand_in(
+    task: Task, labels: NDArray[Any], scores: NDArray[Any], chosen: NDArray[np.int64] | None = None
+) -> Any:
+    """Return an estimator that has predicted these scores, and chosen by them, whatever it is asked of."""
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
     class Numbers(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -191,8 +218,10 @@ def _stand_in(task: Task, labels: NDArray[Any], scores: NDArray[Any]) -> Any:
         def predict(self, _X: Any) -> NDArray[Any]:
             if task == "multilabel":
                 return (scores > 0).astype(np.int64)
-            chosen = scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(np.int64)
-            return np.asarray(labels[chosen])
+            if chosen is not None:
+                return chosen
+            best = scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(np.int64)
+            return np.asarray(labels[best])
 
         def predict_proba(self, _X: Any) -> NDArray[Any]:
             if task == "classification" and scores.shape[1] > 1:
