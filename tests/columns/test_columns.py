@@ -563,6 +563,8 @@ def test_a_description_that_makes_no_sense_is_refused():
         (1, {"categories": ["x", 1]}),
         (1, {"categories": "xy"}),
         (1, {"part": "days"}),
+        (1, {"rare": 2}),
+        (1, {"rare": None}),
         (2, {"part": "year"}),
         (3, {"source": "n"}),
         (3, {"source": "unknown"}),
@@ -574,6 +576,8 @@ def test_a_description_that_makes_no_sense_is_refused():
         refusal(Columns.from_json, bad)
     refusal(Columns.from_json, good | {"names": ["n", "n", "c", "d"]})
     refusal(Columns.from_json, good | {"more": 1})
+    before = [{name: of for name, of in column.items() if name != "rare"} for column in good["columns"]]
+    assert Columns.from_json(good | {"columns": before}) == GOOD
 
 
 LEAF = st.none() | st.booleans() | st.integers() | st.text(max_size=5)

@@ -13,6 +13,7 @@ from xpnet.columns.column import Column, Part, part_of
 from xpnet.columns.instants import Dates
 from xpnet.columns.meanings import as_numbers, interpret
 from xpnet.columns.tabular import Frame, flag, listed
+from xpnet.columns.unseen import expected
 from xpnet.errors import InputError
 from xpnet.values import shown
 
@@ -126,7 +127,8 @@ def _of_text(name: str, found: Text, is_forced: bool, notes: _Notes) -> tuple[Co
             f"{name} ({num_words - len(kept):,} of {num_words:,})",
         )
     categories = [found.words[place] for place in kept]
-    return (Column(name, "category", tuple(sorted(categories, key=_order))),)
+    categories.sort(key=_order)
+    return (Column(name, "category", tuple(categories), rare=expected(counts, kept)),)
 
 
 def _most_frequent(counts: NDArray[np.intp]) -> list[int]:

@@ -185,20 +185,21 @@ class Run(Experiment):
                 shades=shades,
                 note=partial(warnings.warn, stacklevel=4),
             )
-            X, target = found.X, found.y
+            rows, target = found.X, found.y  # the matrix already, whose codes are no categories
         elif any(value is not None for value in (split, header, shades)):
             raise InputError("split, header and shades are of a file: give its path, or leave them out")
         else:
             if note := other_order(X, {"y": y}):
                 warnings.warn(note, stacklevel=2)
             X, target = self._with_targets(X, y)
+            rows = self._rows(X)
         if model.task == "regression":
-            predicted = model.predict(self._rows(X), device)
+            predicted = model.predict(rows, device)
             if len(predicted) != len(target):
                 raise InputError(f"y has {len(target)} rows and X {len(predicted)}: give one for each row")
             target = checked_targets(target, model.task, len(model.class_names), len(predicted))
             return measured(model.task, target, np.reshape(predicted, target.shape))
-        P = model.probabilities(self._rows(X), device)
+        P = model.probabilities(rows, device)
         target = checked_targets(target, model.task, len(model.class_names), len(P))
         return measured(model.task, target, P)
 
