@@ -275,20 +275,20 @@ def test_gaps_of_rows_that_validate_are_such_too():
 
 
 def test_a_new_gap_in_a_named_column_gets_a_word():
-    table = {"a": np.arange(40.0), "b": [str(k % 3) for k in range(40)]}
+    table = {"a": np.arange(40.0) * 3 % 40, "b": [str(k % 3) for k in range(40)]}
     run = fit(table, np.arange(40) % 2, **FAST | {"preprocess": "table"})
     new = {"a": [None, 3.0], "b": ["1", "2"]}
     with pytest.warns(GapWarning, match="no value in columns that had one in every training row: a;"):
         assert run.predict(new).shape == (2,)
     with pytest.warns(
-        RangeWarning, match="column 'a' holds 5000, far from the [01] to 39 of training: is it in"
+        RangeWarning, match="column 'a' holds 5000, far from the [0-9] to 3[0-9] of training: is it in"
     ):
         run.predict({"a": [1, 5000], "b": ["1", "2"]})
 
 
 @pytest.mark.parametrize("name", ["target", "Label", " CLASS ", "y", "kind"])
 def test_the_column_to_predict_is_found_where_it_is_plain(name):
-    table = {"a": np.arange(40.0), "b": np.arange(40) % 7, name: ["no", "yes"] * 20}
+    table = {"a": np.arange(40.0) % 9, "b": np.arange(40) % 7, name: ["no", "yes"] * 20}
     with pytest.warns(
         UserWarning, match=rf"column '{name}' is taken for what is to be predicted: --target NAME"
     ):

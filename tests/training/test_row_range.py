@@ -117,8 +117,9 @@ def test_columns_without_names_are_far_where_most_rows_are():
 
 
 def test_dates_go_on():
-    days = Columns.infer({"day": [f"2024-01-{day:02}" for day in range(1, 31)], "n": list(range(30))})
-    known = RowRange.of(days.matrix({"day": [f"2024-01-{d:02}" for d in range(1, 31)], "n": list(range(30))}))
+    table = {"day": [f"2024-01-{day:02}" for day in range(1, 31)], "n": [*range(15), *range(15)]}
+    days = Columns.infer(table)
+    known = RowRange.of(days.matrix(table))
     later = days.matrix({"day": ["2026-01-05"], "n": [5]})
     assert known.far(later, days, False) is None
 

@@ -12,6 +12,7 @@ from xpnet.columns.cells import Cells, Numbers, Text, cells, text
 from xpnet.columns.column import Column, Part, part_of
 from xpnet.columns.instants import Dates
 from xpnet.columns.meanings import as_numbers, interpret
+from xpnet.columns.row_numbers import counts_rows, is_called_so
 from xpnet.columns.tabular import Frame, flag, listed
 from xpnet.columns.unseen import expected
 from xpnet.errors import InputError
@@ -91,6 +92,11 @@ def _infer(
     if isinstance(found, Dates):
         return _of_dates(name, found)
     if isinstance(found, Numbers):
+        if not forced and counts_rows(frame, found):
+            if is_called_so(name):
+                notes.add("left out, the numbers of the rows, which --numeric keeps", name)
+                return ()
+            notes.add("counts the rows one by one, so --ignore it if it says nothing of new rows", name)
         return (Column(name, "number", held=found.held),)
     return _of_text(name, found, forced == "category", notes)
 
