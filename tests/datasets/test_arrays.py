@@ -113,6 +113,51 @@ def test_floats_are_numbers_to_predict():
     assert split(np.array([1, 2.5], object)[1:]).task == "regression"
 
 
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_floats_of_0_and_1_are_classes_as_integers_are(shape):
+    notes = []
+    y = np.array([0.0, 1, 1, 0, 1, 0], np.float32).reshape(shape)
+    data, of_integers = split(y, note=notes.append), split(y.astype(int))
+    assert (data.task, data.labels, data.class_names) == ("classification", None, ("0", "1"))
+    np.testing.assert_array_equal(data.y_train, of_integers.y_train)
+    assert data.y_train.dtype == np.int64
+    assert len(notes) == 1
+    assert "y is 0.0 and 1.0 throughout, taken for two classes: --task regression for numbers" in notes[0]
+    for task in ("regression", "classification"):
+        assert split(y, task=task, note=notes.append).task == task
+    for other in ([0.0, 0, 0, 0], [1.0, 1, 1, 1], [0.5, 1, 0, 1], [0.0, -1, 1, 0.5]):
+        assert split(other, note=notes.append).task == "regression"
+    assert len(notes) == 1
+
+
+def test_several_columns_of_floats_of_0_and_1_are_labels():
+    notes = []
+    data = split([[0.0, 1], [1, 1], [0, 0], [1, 0]], note=notes.append)
+    assert (data.task, data.y_train.dtype) == ("multilabel", np.uint8)
+    assert "taken for several labels a row: --task regression for numbers" in notes[0]
+    with pytest.raises(InputError, match=r"one 1 in each row: give y.argmax"):
+        split([[0.0, 1], [1, 0]])
+    assert split([[0.0, 1], [1, 2]], note=notes.append).task == "regression"
+    assert len(notes) == 1
+
+
+def test_a_few_whole_floats_may_be_classes():
+    notes = []
+    assert split([3.0, 4, 5] * 4, note=notes.append).task == "regression"
+    assert len(notes) == 1
+    assert "y is a few whole numbers, taken for numbers as they are floats: --task classification" in notes[0]
+    for y in (
+        [3.0, 4, 5.5] * 4,
+        np.arange(20.0) % 11,
+        [3.0, 4],
+        [3.0] * 6,
+        [[3.0, 4]] * 6,
+        [1e300, 2] * 4,
+    ):
+        assert split(y, note=notes.append).task == "regression"
+    assert len(notes) == 1
+
+
 # What is refused
 
 

@@ -78,7 +78,7 @@ def test_a_tenth_is_held_out():
     [
         (np.array(["no", "yes"])[BLOBS.y_train % 2], "classification"),
         (BLOBS.y_train % 2 == 0, "classification"),
-        (BLOBS.y_train.astype(float), "regression"),
+        (BLOBS.y_train + 0.5, "regression"),
         (np.stack([BLOBS.y_train > 0, BLOBS.y_train > 1], axis=1), "multilabel"),
     ],
 )
@@ -206,9 +206,44 @@ def test_integers_with_gaps_are_classes(library):
     """As where they are a column that is the target; other libraries would make floats of them."""
     frames = pytest.importorskip(library)
     y = frames.Series([None if k == 3 else 5 + k % 2 for k in range(40)])
-    with pytest.warns(UserWarning, match="left out, 1 of 40 rows"):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         run = fit(BLOBS.X_train, y, epochs=2, recipe="table-fast")
+    assert "left out, 1 of 40 rows" in str(caught[0].message)
     assert run.model.labels == (5, 6)
+    words = ["'y' is whole floats with gaps, taken for classes: --task regression for numbers"]
+    assert [str(one.message) for one in caught[1:]] == (words if library == "pandas" else [])
+    with pytest.warns(UserWarning, match="left out, 1 of 40 rows") as caught:
+        run = fit(BLOBS.X_train, y, epochs=2, task="regression", recipe="table-fast")
+    assert (run.model.task, len(caught)) == ("regression", 1)
+
+
+@pytest.mark.parametrize("gap", [False, True])
+def test_floats_of_0_and_1_are_classes_at_every_door(tmp_path, gap):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(BLOBS.X_train, columns=list("abcde")).assign(y=(BLOBS.y_train > 0) * 1.0)
+    frame.loc[7, "y"] = np.nan if gap else frame["y"][7]
+    frame.to_csv(tmp_path / "own.csv", index=False)
+    X, y = frame.drop(columns="y"), frame["y"]
+    np.savez(tmp_path / "own.npz", X=X, y=y)
+    for given, more in (
+        ((frame,), {"target": "y"}),
+        ((tmp_path / "own.csv",), {"target": "y"}),
+        ((tmp_path / "own.npz",), {}),
+        ((X, y), {}),
+        ((X.to_numpy(), y.to_numpy()), {}),
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            run = fit(*given, epochs=2, recipe="table-fast", **more)
+        assert len(caught) == 1 + gap
+        assert "--task regression for numbers" in str(caught[-1].message)
+        assert (run.model.task, run.model.class_names, run.model.labels) == (
+            "classification",
+            ("0", "1"),
+            None,
+        )
+        assert run.predict(X.to_numpy()).dtype == np.int64
 
 
 def test_frames_with_names_of_any_kind():

@@ -13,14 +13,23 @@ from xpnet.columns.cells import Cells, Text, cells, text
 from xpnet.columns.column import Column, Kind
 from xpnet.columns.inference import infer_columns
 from xpnet.columns.meanings import MEND, is_text
-from xpnet.columns.outputs import likely_target, row_values, take_target
+from xpnet.columns.outputs import likely_target, row_values, take_target, tell_of_floats
 from xpnet.columns.tabular import Frame, as_frame, did_you_mean, listed, refuse_duplicates, shorten
 from xpnet.columns.unseen import Unseen, warn
 from xpnet.errors import InputError
 from xpnet.text import printable
 from xpnet.values import shown
 
-__all__ = ["Column", "Columns", "Kind", "likely_target", "numbers", "row_values", "take_target"]
+__all__ = [
+    "Column",
+    "Columns",
+    "Kind",
+    "likely_target",
+    "numbers",
+    "row_values",
+    "take_target",
+    "tell_of_floats",
+]
 
 _MOST_LINES = 40  # of an overview
 

@@ -16,7 +16,7 @@ from xpnet.columns.tabular import Frame, as_frame
 from xpnet.errors import InputError
 from xpnet.values import shown
 
-__all__ = ["Taken", "lacks", "likely_target", "row_values", "take_target"]
+__all__ = ["Taken", "lacks", "likely_target", "row_values", "take_target", "tell_of_floats"]
 
 FEW = 20
 """Different whole numbers up to which floats with gaps were integers: more are amounts."""
@@ -95,6 +95,22 @@ def take_target(
     columns = [values[~gaps] for values, _ in found]
     y = columns[0] if isinstance(target, str) else _joined(names, columns)
     return Taken(frame.drop(names).take(~gaps), y, ~gaps)
+
+
+def tell_of_floats(frame: Frame, name: str, y: NDArray[Any], note: Callable[[str], None]) -> None:
+    """Tell where `take_target` made integers, and so classes, of floats: a gap does as much to integers.
+
+    Parameters
+    ----------
+    frame, name
+        The table with the column.
+    y
+        What was taken.
+    note
+        Told.
+    """
+    if y.dtype.kind == "i" and not frame.is_text and raw(frame, name).values.dtype.kind == "f":
+        note(f"{shown(name)} is whole floats with gaps, taken for classes: --task regression for numbers")
 
 
 def likely_target(frame: Frame, others: Collection[str] = ()) -> str | None:

@@ -31,7 +31,8 @@ def from_npz(path: str | os.PathLike[str], reading: Reading | None = None, note:
     reading : Reading, optional
         What y holds, where it does not look like it, and which rows to hold out.
     note : callable, optional
-        Told which keys are not read, and how many rows are left out because they have no target.
+        Told which keys are not read, how many rows are left out because they have no target, and of floats
+        that may be classes.
 
     Returns
     -------
@@ -47,8 +48,8 @@ def from_npz(path: str | os.PathLike[str], reading: Reading | None = None, note:
     path = Path(path)
     arrays, reading = _read(path, note), reading or Reading()
     names = _class_names(path, arrays.pop("class_names", None))
-    given = labelled(arrays, str(path), note)
-    return assemble(given, str(path), reading, in_place=True, class_names=names)
+    given = labelled(arrays, str(path), note, reading.task)
+    return assemble(given, str(path), reading, in_place=True, class_names=names, note=note)
 
 
 def splits_of(path: Path, note: Note) -> tuple[dict[str, tuple[NDArray[Any], Any]], tuple[str, ...] | None]:

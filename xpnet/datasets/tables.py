@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.columns.columns import Columns, likely_target, row_values, take_target
+from xpnet.columns.columns import Columns, likely_target, row_values, take_target, tell_of_floats
 from xpnet.columns.tabular import as_frame, listed
 from xpnet.datasets.arrays import assemble
 from xpnet.datasets.base import Dataset
@@ -100,8 +100,10 @@ def from_frame(
         kept: dict[str, NDArray[np.bool_]] = {}
         for key in frames:
             y = f"y{key[1:]}"
-            classes = reading.task == "classification"
+            classes, whole = reading.task == "classification", frames[key]
             frames[key], given[y], kept[key] = take_target(frames[key], reading.target, note, classes)
+            if key == "X" and reading.task is None and len(reading.target) == 1:
+                tell_of_floats(whole, reading.target[0], given[y], note)
         names = reading.target
         reading = replace(reading, task=_task_of_several(name, given["y"], reading))
         if "sample_weight" in given:
@@ -125,6 +127,7 @@ def from_frame(
         output_names=names,
         groups=values.get("group"),
         times=values.get("time"),
+        note=note,
     )
     if data.task == "classification":
         _tell_of_unseen(data, note)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.columns.outputs import lacks, take_target
+from xpnet.columns.outputs import lacks, take_target, tell_of_floats
 from xpnet.columns.tabular import Frame, as_array, as_frame, is_frame
+from xpnet.columns.words import EXACT
 from xpnet.datasets.checks import check_targets
-from xpnet.datasets.reading import Note
+from xpnet.datasets.reading import Note, silent
 from xpnet.errors import InputError
 from xpnet.typing import Task
 
@@ -23,6 +24,9 @@ _KINDS: dict[type, tuple[type, ...]] = {  # bool first: it is an int, too
     float: (float, np.floating),
     str: (str,),
 }
+FEW = 10
+"""Different whole floats up to which it is said that they may be classes."""
+
 _MOST_SHOWN = 10  # labels that a message lists
 
 
@@ -105,7 +109,7 @@ def as_targets(y: Any, what: str) -> NDArray[Any]:
     return array
 
 
-def labelled(given: Mapping[str, Any], name: str, note: Note) -> dict[str, Any]:
+def labelled(given: Mapping[str, Any], name: str, note: Note, task: Task | None = None) -> dict[str, Any]:
     """Leave out the rows that have no target, as where it is a column among others.
 
     Parameters
@@ -115,7 +119,9 @@ def labelled(given: Mapping[str, Any], name: str, note: Note) -> dict[str, Any]:
     name
         What to call the data in a message.
     note
-        Told how many rows are left out.
+        Told how many rows are left out, and of floats that become classes by that.
+    task
+        What is predicted, if that is known.
 
     Raises
     ------
@@ -142,22 +148,35 @@ def labelled(given: Mapping[str, Any], name: str, note: Note) -> dict[str, Any]:
             kept[rows] = X.take(~missing) if isinstance(X, Frame) else X[~missing]
             names = as_frame(table).names
             kept[key] = take_target(table, names if len(names) > 1 else names[0], note).y
+            if key == "y" and task is None and len(names) == 1:
+                tell_of_floats(as_frame(table), names[0], kept[key], note)
             if key == "y" and "sample_weight" in given:
                 weight = as_array(given["sample_weight"], "sample_weight")
                 kept["sample_weight"] = weight[~missing] if weight.shape == missing.shape else weight
     return kept
 
 
-def infer_task(y: NDArray[Any], what: str) -> Task:
+def infer_task(y: NDArray[Any], what: str, note: Note = silent) -> Task:
     """Return the task that y, made by `as_targets`, looks like.
+
+    Floats that are 0 and 1, both and nothing else, are classes as the integers are. Other floats are numbers.
+
+    Parameters
+    ----------
+    y, what
+        Targets, and what to call them in a message.
+    note
+        Told where floats leave it open.
 
     Raises
     ------
     InputError
-        If it looks like classes in one-hot rows, which are more likely a slip than labels.
+        If it looks like classes in one-hot rows, which are more likely a slip than labels; or like numbers
+        that are written in a way that is none of theirs.
     """
     kind, several = y.dtype.kind, y.ndim == 2 and y.shape[1] > 1
-    if several and kind != "O" and len(y) and ((y == 0) | (y == 1)).all():
+    is_binary = kind != "O" and len(y) > 0 and bool(((y == 0) | (y == 1)).all())
+    if several and is_binary:
         if ((y == 1).sum(axis=1) == 1).all():
             raise InputError(
                 f"{what} of shape {y.shape} has one 1 in each row: give y.argmax(axis=1), the class numbers, "
@@ -165,7 +184,25 @@ def infer_task(y: NDArray[Any], what: str) -> Task:
             )
         if kind != "f":
             return "multilabel"
-    return "regression" if kind == "f" else "classification"
+    if kind != "f":
+        return "classification"
+    if is_binary and (y == 0).any() and (y == 1).any():
+        classes = "several labels a row" if several else "two classes"
+        note(f"{what} is 0.0 and 1.0 throughout, taken for {classes}: --task regression for numbers")
+        return "multilabel" if several else "classification"
+    if not several and _are_few(y):
+        note(
+            f"{what} is a few whole numbers, taken for numbers as they are floats: --task classification for "
+            "classes"
+        )
+    return "regression"
+
+
+def _are_few(y: NDArray[Any]) -> bool:
+    """Whether floats are whole numbers of which only some differ: they may be classes."""
+    if not ((np.abs(y) < EXACT) & (y == np.floor(y))).all():
+        return False
+    return 1 < len(np.unique(y)) <= min(FEW, len(y) // 2)
 
 
 def find_labels(targets: Mapping[str, NDArray[Any]]) -> list[Any]:

@@ -111,11 +111,11 @@ def what_is_given(
         if note:
             warnings.warn(note, stacklevel=3)
     if y is not None:
-        given = labelled(given, name, warnings.warn)
+        given = labelled(given, name, warnings.warn, config.task)
     if is_table:
         data = from_frame(given.pop("X"), given, name, reading, warnings.warn)
     else:
-        data = assemble(given, name, reading)
+        data = assemble(given, name, reading, note=warnings.warn)
     if arrays["X_val"] is not None and (note := other_scale(data.X_train, data.X_val)):
         warnings.warn(note, stacklevel=3)
     return config, data
