@@ -333,6 +333,12 @@ def test_a_slip_in_a_column_of_numbers_is_named():
             "'1,234.5' in row 3, which is no number: write numbers without separators",
         ),
         (["1.000.000", "2.500,75"], "without separators, and decimals with a point"),
+        (["1 234", "12 000,5", "7"], "write numbers without separators"),
+        (["12\u202f000,5", "1\u00a0234"], "without separators, and decimals with a point"),
+        (["1\u2009234", "1’234.5"], "write numbers without separators"),
+        (["$17.29", "$1,204", "-$3"], "'$17.29': write plain numbers, without the sign, or --categorical"),
+        (["€ 17", "£17", "17 €", "1.204,50 €", "¥5", "5¥"], "write plain numbers, without the sign"),
+        (["12%", "3.5 %", "-.5%", "12"], "'12%': write plain numbers, without the sign, or --categorical"),
         (["1 days 00:00:00", "-1 days +23:59:59.5"], "write durations as numbers, say of days"),
     ],
 )
@@ -594,6 +600,10 @@ def test_targets_that_are_none():
     table = {"x": [1, 2], "price": [1, 2], "none": [None, None], "when": [DATE, DATE], "s": ["a", "b"]}
     assert refusal(take_target, table, "Price") == "--target 'Price' is no column; did you mean 'price'?"
     assert "no row has a value" in refusal(take_target, table, "none")
+    halves = {"x": [1.5, None], "z": [None, 2.5]}
+    assert "no row has values of all of 'x', 'z': give another --target" in refusal(
+        take_target, halves, ["x", "z"]
+    )
     assert "holds dates" in refusal(take_target, table, "when")
     assert "give targets of one kind" in refusal(take_target, table, ["price", "s"])
     assert "--target NAME" in refusal(take_target, table, [])

@@ -393,6 +393,9 @@ def test_names_of_rows_are_no_classes():
     """A network with an output for each of many rows would take all memory, and could learn nothing."""
     rows, ids = np.zeros((202, 1)), [f"k{i}" for i in range(101)]
     assert refusal(from_arrays, rows[:201], [*ids, *ids[:-1]]).endswith(
+        "too few of each to learn from: give another target"
+    )
+    assert refusal(from_arrays, rows[:201], np.arange(201) % 101).endswith(
         "give another target, or predict numbers with --task regression"
     )
     assert from_arrays(rows, ids * 2).num_classes == 101

@@ -197,6 +197,8 @@ def test_rows_without_a_target_are_left_out(y, as_table):
 def test_targets_with_gaps_that_cannot_be_used():
     X, gaps = BLOBS.X_train, [None, *range(39)]
     assert "has only one of X_val and y_val" in refused(X, BLOBS.y_train, y_val=gaps)
+    halves = np.array([[1.0, np.nan], [np.nan, 2.0]] * 20)
+    assert "y has no row with all targets: fill in" in refused(X, halves)
     assert "X has 38 rows and y 40: give each row one label" in refused(X[:38], gaps)
     assert "give rows of one length" in refused(X, [[1], [1, 2]] * 20)
 

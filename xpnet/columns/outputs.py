@@ -87,7 +87,8 @@ def take_target(
     gaps = np.logical_or.reduce([gaps for _, gaps in found])
     listed = ", ".join(map(shown, names))
     if gaps.all():
-        raise InputError(f"no row has a value of {listed}: give another --target, or fill it in")
+        what = f"a value of {listed}" if len(names) == 1 else f"values of all of {listed}"
+        raise InputError(f"no row has {what}: give another --target, or fill it in")
     if not isinstance(classes, bool) and len(names) == 1:
         _refuse_others(frame, names[0], *found[0], classes)
     if gaps.any():

@@ -228,9 +228,10 @@ def _targets(
     if task == "classification":
         values = find_labels({f"{name}: {key}": array for key, array in targets.items()})
         if len(values) > MOST_RARE and 2 * len(values) > len(y):
+            of_numbers = "" if y.dtype.kind == "O" else ", or predict numbers with --task regression"
             raise InputError(
                 f"{name}: y holds {len(values):,} classes in {len(y):,} rows, too few of each to learn from: "
-                "give another target, or predict numbers with --task regression"
+                f"give another target{of_numbers}"
             )
         if class_names is not None:
             number = range(len(class_names))

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.columns import words
 from xpnet.columns.outputs import lacks, take_target, tell_of_floats
 from xpnet.columns.tabular import Frame, as_array, as_frame, is_frame
-from xpnet.columns.words import EXACT
 from xpnet.datasets.checks import check_targets
 from xpnet.datasets.reading import Note, silent
 from xpnet.errors import InputError
 from xpnet.typing import Task
+from xpnet.values import shown
 
 __all__ = ["as_targets", "encode_targets", "find_labels", "infer_task", "labelled"]
 
@@ -63,7 +64,8 @@ def encode_targets(
     if task == "classification":
         return _class_numbers(array, range(num_outputs) if labels is None else labels, what)
     if array.dtype.kind not in "biuf":
-        raise InputError(f"{what} holds text: give numbers for {task}")
+        word, fix = _advice(array)
+        raise InputError(f"{what} holds {word or 'text'}: {fix or f'give numbers for {task}'}")
     columns = array[:, None] if array.ndim == 1 else array
     if task == "multilabel":
         # Before the dtype is changed, in which a 256 would be a 0.
@@ -141,12 +143,11 @@ def labelled(given: Mapping[str, Any], name: str, note: Note, task: Task | None 
                 raise InputError(
                     f"{name}: {rows} has {len(X)} rows and {key} {len(missing)}: give each row one label"
                 )
-            if missing.all():
-                raise InputError(
-                    f"{name}: {key} holds NaN or None in every row: fill in what is to be predicted"
-                )
-            kept[rows] = X.take(~missing) if isinstance(X, Frame) else X[~missing]
             names = as_frame(table).names
+            if missing.all():
+                holds = "holds NaN or None in every row" if len(names) == 1 else "has no row with all targets"
+                raise InputError(f"{name}: {key} {holds}: fill in what is to be predicted")
+            kept[rows] = X.take(~missing) if isinstance(X, Frame) else X[~missing]
             kept[key] = take_target(table, names if len(names) > 1 else names[0], note).y
             if key == "y" and task is None and len(names) == 1:
                 tell_of_floats(as_frame(table), names[0], kept[key], note)
@@ -184,6 +185,10 @@ def infer_task(y: NDArray[Any], what: str, note: Note = silent) -> Task:
             )
         if kind != "f":
             return "multilabel"
+    if kind == "O":
+        word, fix = _advice(y)
+        if word:
+            raise InputError(f"{what} holds {word}: {fix}, or say --task classification")
     if kind != "f":
         return "classification"
     if is_binary and (y == 0).any() and (y == 1).any():
@@ -198,9 +203,15 @@ def infer_task(y: NDArray[Any], what: str, note: Note = silent) -> Task:
     return "regression"
 
 
+def _advice(y: NDArray[Any]) -> tuple[str, str]:
+    """Return a number that is written with signs, and what to do; nothing if y does not hold such."""
+    word, fix = words.advice_on(list(dict.fromkeys(text.strip() for text in y.ravel().tolist())))
+    return shown(word) if word else "", fix
+
+
 def _are_few(y: NDArray[Any]) -> bool:
     """Whether floats are whole numbers of which only some differ: they may be classes."""
-    if not ((np.abs(y) < EXACT) & (y == np.floor(y))).all():
+    if not ((np.abs(y) < words.EXACT) & (y == np.floor(y))).all():
         return False
     return 1 < len(np.unique(y)) <= min(FEW, len(y) // 2)
 
@@ -248,10 +259,10 @@ def _class_numbers(y: NDArray[Any], labels: Sequence[Any], what: str) -> NDArray
     numbers = np.fromiter((number.get(label, -1) for label in y.tolist()), np.int64, len(y))
     if (numbers < 0).any():
         row = int(numbers.argmin())
-        shown = ", ".join(f"{label!r:.60}" for label in labels[:_MOST_SHOWN])
-        shown += ", …" if len(labels) > _MOST_SHOWN else ""
+        known = ", ".join(f"{label!r:.60}" for label in labels[:_MOST_SHOWN])
+        known += ", …" if len(labels) > _MOST_SHOWN else ""
         raise InputError(
-            f"{what} holds {y.tolist()[row]!r:.60} in row {row}, which is no class: give one of {shown}"
+            f"{what} holds {y.tolist()[row]!r:.60} in row {row}, which is no class: give one of {known}"
         )
     return numbers
 
@@ -267,10 +278,10 @@ def _of_one_kind(y: NDArray[Any], what: str) -> NDArray[Any]:
     for place, kind in enumerate(kinds):
         if kind is None or kind is not kinds[0]:
             value, row = values[place], place // columns
-            shown = f"{value!r:.60}" if kind or value is None else f"a {type(value).__name__}"
+            what_it_is = f"{value!r:.60}" if kind or value is None else f"a {type(value).__name__}"
             before = f", after {values[0]!r:.60}" if place else ""
             raise InputError(
-                f"{what} holds {shown} in row {row}{before}: "
+                f"{what} holds {what_it_is} in row {row}{before}: "
                 "drop rows without a target, and give all integers, all text or all floats"
             )
     if not kinds or kinds[0] is str:
