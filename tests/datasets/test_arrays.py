@@ -252,6 +252,16 @@ def test_frames_and_lists_are_taken():
         np.testing.assert_array_equal(data.X_test, X)
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_come_last(channels):
+    X = np.random.default_rng(3).normal(size=(20, channels, 6, 5)).astype(np.float32)
+    message = refusal(from_arrays, X, np.arange(20) % 2)
+    assert "channels come last: give np.moveaxis(X, 1, -1), or X.reshape(len(X), -1)" in message
+    assert from_arrays(np.moveaxis(X, 1, -1), np.arange(20) % 2).image_shape == (6, 5, channels)
+    assert from_arrays(X.reshape(20, -1), np.arange(20) % 2).image_shape is None
+    assert from_arrays(X[:, :, :1], np.arange(20) % 2).image_shape is None
+
+
 def test_images_become_rows():
     images = np.arange(2 * 4 * 5 * 3, dtype=np.uint8).reshape(2, 4, 5, 3)
     data = from_arrays(images, [0, 1])

@@ -399,7 +399,7 @@ def test_splits_by_other_names_are_noted(tmp_path):
         ({"a/train": 2, "a/test": 2, "b/train": 2, "b/test": 2}, "turn them round, as test/a and train/a"),
         (
             {"a": 2, "b/Training": 2, "b/validation": 2},
-            "has the class 'b' with the folders Training and val",
+            "has the class 'b' with Training and validation in",
         ),
         ({"a": 1, "b": 1}, "has one image of each class, which leaves none to hold out"),
     ],

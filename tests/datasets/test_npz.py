@@ -77,7 +77,7 @@ def test_images_become_rows_and_are_remembered(tmp_path):
         ((6, 4, 1), (6, 4, 1)),
         ((6, 4, 4), (6, 4, 4)),
         ((3, 6, 4, 4), None),
-        ((3, 6, 5), None),
+        ((2, 6, 5), None),
         ((9,), None),
     ]:
         images, y = np.arange(10 * np.prod(shape)).reshape(10, *shape), np.arange(10)
@@ -155,7 +155,8 @@ def test_how_a_file_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shape", "kind"), [((30, 4), "table"), ((30, 4, 4), "images"), ((30, 2, 2, 3), "images")]
+    ("shape", "kind"),
+    [((30, 4), "table"), ((30, 4, 4), "images"), ((30, 2, 2, 3), "images"), ((30, 2, 2, 5), "table")],
 )
 def test_what_a_file_holds_is_known_without_reading_it(tmp_path, shape, kind):
     assert kind_of(save(tmp_path, X=np.zeros(shape), y=Y)) == kind

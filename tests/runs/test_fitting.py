@@ -334,6 +334,34 @@ def test_the_column_to_predict_is_found_where_it_is_plain(name):
     assert run.evaluate(table)["accuracy"] == run.evaluate(table, table[name])["accuracy"]
 
 
+def test_what_is_given_in_a_wrong_place_is_said_to_be_that():
+    pandas = pytest.importorskip("pandas")
+    X, y = BLOBS.X_train, BLOBS.y_train
+    for pair in ((X, y), [X, y], (pandas.DataFrame(X), pandas.Series(y))):
+        assert refused(pair, None) == "X is a pair of arrays: give X and y apart, as xpnet.fit(*pair)"
+    assert fit(tuple(map(tuple, X.tolist())), y, **FAST).model.num_features == 5
+    frame = pandas.DataFrame(X, columns=list("abcde")).assign(y=y)
+    says = "sample_weight is 'a', which is no weights: give the values of that column, and --ignore a"
+    assert says in refused(frame, None, target="y", sample_weight="a")
+    assert says in refused(X, y, sample_weight="a")
+    assert "sample_weight has shape (3,)" in refused(frame, None, target="y", sample_weight=[1, 2, 3])
+
+
+def test_samples_that_are_no_images_are_rows_of_numbers():
+    X = BLOBS.X_train[:, None, None, :] * np.ones((2, 2, 1))
+    run = fit(X, BLOBS.y_train, epochs=2, ensemble=1)
+    assert (run.model.num_features, run.model.preprocessing.kind) == (20, "table")
+    assert run.predict(X).shape == (40,)
+
+
+@pytest.mark.parametrize("row", range(0, 40, 5))
+def test_values_beyond_all_measure_are_no_matter_of_how_training_rows_were(row):
+    X = BLOBS.X_train.astype(float)
+    X[row, 2] = -1e300  # be it held out or not
+    says = "X holds 1e+300 in column 2, beyond 1e+150: divide that column by its largest value"
+    assert refused(X, BLOBS.y_train) == says
+
+
 def test_a_lazy_frame_is_to_be_collected():
     polars = pytest.importorskip("polars")
     lazy = polars.DataFrame({"a": BLOBS.X_train[:, 0]}).lazy()

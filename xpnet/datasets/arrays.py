@@ -9,15 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.columns.columns import Columns, numbers
-from xpnet.columns.tabular import as_array
+from xpnet.columns.tabular import as_array, flag
 from xpnet.datasets.base import Dataset, check_task
 from xpnet.datasets.checks import check_split, check_weights
 from xpnet.datasets.reading import Note, Reading, hold_out, silent
 from xpnet.datasets.targets import as_targets, encode_targets, find_labels, infer_task
 from xpnet.errors import InputError
 from xpnet.typing import Task
+from xpnet.values import shown
 
-__all__ = ["as_rows", "assemble", "encode_targets", "from_arrays"]
+__all__ = ["as_rows", "assemble", "encode_targets", "from_arrays", "image_shape_of", "refuse_name_of_weights"]
 
 
 MOST_RARE = 100
@@ -139,7 +140,9 @@ def assemble(
         if (f"X_{split}" in given) != (f"y_{split}" in given):
             raise InputError(f"{name} has only one of X_{split} and y_{split}: give both or neither")
     arrays = {key: as_array(given[key], f"{name}: {key}") for key in given if key[0] == "X"}
-    image_shape = _image_shape(arrays["X"])
+    image_shape = image_shape_of(arrays["X"].shape)
+    if image_shape is None:
+        _refuse_channels_first(f"{name}: X", arrays["X"].shape)
     for key, X in arrays.items():
         if X.ndim > 2 and X.shape[1:] != arrays["X"].shape[1:]:
             raise InputError(
@@ -148,6 +151,7 @@ def assemble(
             )
     arrays = {key: as_rows(f"{name}: {key}", X) for key, X in arrays.items()}
     if "sample_weight" in given:
+        refuse_name_of_weights(name, given["sample_weight"])
         arrays["sample_weight"] = _weights(f"{name}: sample_weight", given["sample_weight"], len(arrays["X"]))
     targets, task, labels, found = _targets(given, name, reading.task, class_names, note)
     class_names = output_names if output_names is not None and task != "classification" else found
@@ -180,15 +184,25 @@ def assemble(
     )
 
 
-def _image_shape(X: NDArray[Any]) -> tuple[int, int, int] | None:
-    """Return (height, width, channels) if the samples of X look like images."""
-    match X.shape:
+def image_shape_of(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """Return (height, width, channels) if samples of an array of this shape look like images."""
+    match shape:
         case (_, height, width):
             return height, width, 1
         case (_, height, width, (1 | 3 | 4) as channels):
             return height, width, channels
         case _:
             return None
+
+
+def _refuse_channels_first(what: str, shape: tuple[int, ...]) -> None:
+    """Refuse images as PyTorch has them, which would be rows of plain numbers here."""
+    match shape:
+        case (_, 1 | 3 | 4, height, width) if min(height, width) > 1:
+            raise InputError(
+                f"{what} has shape {shape}, and channels come last: give np.moveaxis(X, 1, -1), or "
+                "X.reshape(len(X), -1) if these are no images"
+            )
 
 
 def as_rows(what: str, X: NDArray[Any]) -> NDArray[Any]:
@@ -203,6 +217,15 @@ def as_rows(what: str, X: NDArray[Any]) -> NDArray[Any]:
         raise InputError(f"{what} has shape {X.shape}: give at least two dimensions, samples first")
     rows = X.reshape(len(X), math.prod(X.shape[1:]))
     return np.asarray(rows, dtype=X.dtype.newbyteorder("="))
+
+
+def refuse_name_of_weights(name: str, weights: Any) -> None:
+    """Refuse the name of a column where a weight for each row is to be."""
+    if isinstance(weights, str):
+        raise InputError(
+            f"{name}: sample_weight is {shown(weights)}, which is no weights: give the values of that "
+            f"column, and {flag('ignore', weights)}"
+        )
 
 
 def _weights(what: str, weights: Any, num_rows: int) -> NDArray[np.float64]:

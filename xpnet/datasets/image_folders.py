@@ -230,7 +230,7 @@ def _refuse_splits_of_classes(path: Path, folders: list[Path]) -> None:
         if len({_SPLITS[name.lower()] for name in splits}) > 1:
             one, two = (shown(Path(name, folder.name)) for name in splits[:2])
             raise InputError(
-                f"{shown(path)} has the class {folder.name!r} with the folders {' and '.join(splits[:2])} in it: "
+                f"{shown(path)} has the class {folder.name!r} with {' and '.join(splits[:2])} in it: "
                 f"turn them round, as {one} and {two}"
             )
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.columns.tabular import as_array
-from xpnet.datasets.arrays import as_rows, assemble
+from xpnet.datasets.arrays import as_rows, assemble, image_shape_of
 from xpnet.datasets.base import Dataset
 from xpnet.datasets.keys import KNOWN, check_keys
 from xpnet.datasets.reading import Note, Reading, silent
@@ -125,7 +125,7 @@ def _read(path: Path, note: Note) -> dict[str, NDArray[Any]]:
 
 
 def holds_images(path: Path) -> bool:
-    """Return whether the samples of ``X`` have several dimensions, without reading them."""
+    """Return whether the samples of ``X`` look like images, without reading them."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open("X.npy") as file:
             version = np.lib.format.read_magic(file)
@@ -134,7 +134,7 @@ def holds_images(path: Path) -> bool:
                 if version == (1, 0)
                 else np.lib.format.read_array_header_2_0
             )
-            return len(read(file)[0]) > 2
+            return image_shape_of(read(file)[0]) is not None
     except Exception:  # whatever is wrong with the file is told when it is loaded
         return False
 

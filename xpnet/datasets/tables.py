@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.columns.columns import Columns, likely_target, row_values, take_target, tell_of_floats
-from xpnet.columns.tabular import as_frame, listed
-from xpnet.datasets.arrays import assemble
+from xpnet.columns.tabular import as_array, as_frame, listed
+from xpnet.datasets.arrays import assemble, refuse_name_of_weights
 from xpnet.datasets.base import Dataset
 from xpnet.datasets.frames import read_table
 from xpnet.datasets.readers import load_array
@@ -107,7 +107,10 @@ def from_frame(
         names = reading.target
         reading = replace(reading, task=_task_of_several(name, given["y"], reading))
         if "sample_weight" in given:
-            given["sample_weight"] = np.asarray(given["sample_weight"])[kept["X"]]
+            refuse_name_of_weights(name, given["sample_weight"])
+            weight = as_array(given["sample_weight"], f"{name}: sample_weight")
+            # Of others than one a row, it is said later.
+            given["sample_weight"] = weight[kept["X"]] if weight.shape == kept["X"].shape else weight
     if "X_val" in frames and of_rows:
         raise InputError(f"{name}: the rows to validate on are given: drop --{next(iter(of_rows))}")
     values = {what: row_values(frames["X"], column) for what, column in of_rows.items()}

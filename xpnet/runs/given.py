@@ -13,7 +13,7 @@ from xpnet import recipes
 from xpnet.columns.tabular import as_array, is_frame
 from xpnet.data.likeness import other_order, other_scale
 from xpnet.datasets import Dataset
-from xpnet.datasets.arrays import assemble
+from xpnet.datasets.arrays import assemble, image_shape_of
 from xpnet.datasets.reading import OF_COLUMNS, refuse_unused
 from xpnet.datasets.tables import from_frame
 from xpnet.datasets.targets import labelled
@@ -66,7 +66,9 @@ def what_is_given(
         name = X.name if isinstance(X, Dataset) else os.fspath(path_of(X))
         if y is not None or any(array is not None for array in arrays.values()):
             raise InputError(f"{name!r:.60} has its labels with it: give arrays X and y, or a data set alone")
-    elif isinstance(X, list) and not is_frame(X):
+    elif isinstance(X, list | tuple) and not is_frame(X):
+        if y is None and len(X) == 2 and hasattr(X[0], "shape"):
+            raise InputError("X is a pair of arrays: give X and y apart, as xpnet.fit(*pair)")
         X = as_array(X, "X")
     is_path = isinstance(X, str | os.PathLike)
     taken_over: tuple[Mapping[str, Any], bool] = ({}, False)
@@ -76,7 +78,11 @@ def what_is_given(
     if recipe is None and file is None and not taken_over[1]:
         recipe = usual_recipe({"dataset": name})
         if recipe is not None and not is_path:
-            shape = X.image_shape if isinstance(X, Dataset) else () if is_frame(X) else np.shape(X)[2:]
+            shape = (
+                X.image_shape
+                if isinstance(X, Dataset)
+                else image_shape_of(() if is_frame(X) else np.shape(X))
+            )
             recipe = "images" if shape else "table"
     layers: list[Any] = [{"quiet": True}]
     if recipe is not None:
