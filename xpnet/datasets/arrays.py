@@ -25,6 +25,10 @@ MOST_RARE = 100
 """Classes of fewer than two rows each, on average, at most: names and ids are no classes."""
 
 
+SMALLEST = 4
+"""Height and width from which samples of 1, 3 or 4 planes are taken for images whose channels come first."""
+
+
 def from_arrays(
     X: Any,
     y: Any,
@@ -198,7 +202,7 @@ def image_shape_of(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
 def _refuse_channels_first(what: str, shape: tuple[int, ...]) -> None:
     """Refuse images as PyTorch has them, which would be rows of plain numbers here."""
     match shape:
-        case (_, 1 | 3 | 4, height, width) if min(height, width) > 1:
+        case (_, 1 | 3 | 4, height, width) if min(height, width) >= SMALLEST:
             raise InputError(
                 f"{what} has shape {shape}, and channels come last: give np.moveaxis(X, 1, -1), or "
                 "X.reshape(len(X), -1) if these are no images"
