@@ -206,6 +206,10 @@ ADVICE: dict[str, Callable[[Path], tuple[Callable[[], object], Callable[[], obje
         lambda: standardized(sparse.csr_matrix(X)),
         lambda: standardized(sparse.csr_matrix(X).toarray()),
     ),
+    "np.moveaxis(X, 1, -1)": lambda _: (
+        lambda: quick(np.ones((len(X), 3, 5, 6)), y),
+        lambda: quick(np.moveaxis(np.ones((len(X), 3, 5, 6)), 1, -1), y),
+    ),
     "X.reshape(1, -1)": lambda _: (
         lambda: TableClassifier(recipe="none", epochs=1).fit(X, y).predict(X[0]),
         lambda: TableClassifier(recipe="none", epochs=1).fit(X, y).predict(X[0].reshape(1, -1)),

@@ -26,3 +26,7 @@ class RangeWarning(RowsWarning):
 
 class GapWarning(RowsWarning):
     """A value is missing where no training row lacked it."""
+
+
+class UnseenWarning(RowsWarning):
+    """A column of categories most of whose values no training row had."""

@@ -190,7 +190,7 @@ def test_large_integers_stay_apart_as_categories():
 def test_what_says_nothing_is_left_out_with_a_note():
     notes = []
     ids = [f"id{k}" for k in range(100)]
-    table = {"same": [1] * 100, "word": ["x"] * 100, "none": [None] * 100, "id": ids, "n": range(100)}
+    table = {"same": [1] * 100, "word": ["x"] * 100, "none": [None] * 100, "id": ids, "n": [1, 2] * 50}
     columns = infer(table, notes)
     assert [column.name for column in columns.columns] == ["n"]
     assert columns.names == tuple(table)
@@ -203,6 +203,79 @@ def test_what_says_nothing_is_left_out_with_a_note():
     assert len(many) == 1
     assert len(many[0]) < 200
     assert [c.kind for c in infer({"a": [1, None], "b": ["x", None]}).columns] == ["number", "category"]
+
+
+def numbered(name, values, notes, **options):
+    """Return which of the columns of this name and another one are inputs."""
+    table = {name: values, "x": np.arange(len(values)) % 5}
+    return [column.name for column in infer(table, notes, **options).columns]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "Unnamed: 0",
+        "Unnamed: 0.1",
+        "ID",
+        "index",
+        "Row",
+        "row_id",
+        "RowID",
+        "row number",
+        "No.",
+        "nr",
+        "#",
+        "customer_id",
+        "PassengerId",
+        "level_0",
+    ],
+)
+def test_numbers_of_rows_are_left_out_with_a_note(name):
+    for values in (range(30), range(1, 31), [str(k) for k in range(7, 37)], np.arange(30.0)[::-1]):
+        notes = []
+        assert numbered(name, values, notes) == ["x"]
+        assert notes == [f"left out, the numbers of the rows, which --numeric keeps: {name}"]
+    assert numbered(name, range(30), notes := [], numeric=[name]) == [name, "x"]
+    assert notes == []
+    assert numbered(name, range(30), notes, ignore=[name]) == ["x"]
+    assert notes == []
+
+
+@pytest.mark.parametrize("name", ["year", "paid", "n", "grid", "idea", "nose", "COVID", "rowing", "mid"])
+def test_numbers_of_rows_by_another_name_stay_with_a_note(name):
+    notes = []
+    assert numbered(name, range(1990, 2020), notes) == [name, "x"]
+    says = f"counts the rows one by one, so --ignore it if it says nothing of new rows: {name}"
+    assert notes == [says]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        range(19),
+        [0, *range(2, 31)],
+        [*range(29), None],
+        [0.5 + k for k in range(30)],
+        range(0, 60, 2),
+        np.random.default_rng(0).permutation(30),
+        np.arange(30).astype("m8[D]"),
+    ],
+)
+def test_what_counts_no_rows_stays_without_a_word(values):
+    assert numbered("id", values, notes := []) == ["id", "x"]
+    assert notes == []
+
+
+def test_rows_without_a_target_count_as_well():
+    table = {"id": range(40), "x": [1, 2] * 20, "y": [None, "a", "b", "a"] * 10}
+    frame = take_target(table, "y", note=lambda _: None).frame
+    notes = []
+    assert infer(frame, notes).names == ("id", "x")
+    assert notes == ["left out, the numbers of the rows, which --numeric keeps: id"]
+    notes.clear()
+    assert infer([[k, k % 3] for k in range(30)], notes).columns[0].name == "0"
+    assert notes == []  # columns of an array have no names
 
 
 def test_free_text_is_refused():
@@ -260,6 +333,12 @@ def test_a_slip_in_a_column_of_numbers_is_named():
             "'1,234.5' in row 3, which is no number: write numbers without separators",
         ),
         (["1.000.000", "2.500,75"], "without separators, and decimals with a point"),
+        (["1 234", "12 000,5", "7"], "write numbers without separators"),
+        (["12\u202f000,5", "1\u00a0234"], "without separators, and decimals with a point"),
+        (["1\u2009234", "1’234.5"], "write numbers without separators"),
+        (["$17.29", "$1,204", "-$3"], "'$17.29': write plain numbers, without the sign, or --categorical"),
+        (["€ 17", "£17", "17 €", "1.204,50 €", "¥5", "5¥"], "write plain numbers, without the sign"),
+        (["12%", "3.5 %", "-.5%", "12"], "'12%': write plain numbers, without the sign, or --categorical"),
         (["1 days 00:00:00", "-1 days +23:59:59.5"], "write durations as numbers, say of days"),
     ],
 )
@@ -531,6 +610,10 @@ def test_targets_that_are_none():
     table = {"x": [1, 2], "price": [1, 2], "none": [None, None], "when": [DATE, DATE], "s": ["a", "b"]}
     assert refusal(take_target, table, "Price") == "--target 'Price' is no column; did you mean 'price'?"
     assert "no row has a value" in refusal(take_target, table, "none")
+    halves = {"x": [1.5, None], "z": [None, 2.5]}
+    assert "no row has values of all of 'x', 'z': give another --target" in refusal(
+        take_target, halves, ["x", "z"]
+    )
     assert "holds dates" in refusal(take_target, table, "when")
     assert "give targets of one kind" in refusal(take_target, table, ["price", "s"])
     assert "--target NAME" in refusal(take_target, table, [])
@@ -573,6 +656,8 @@ def test_a_description_that_makes_no_sense_is_refused():
         (1, {"categories": ["x", 1]}),
         (1, {"categories": "xy"}),
         (1, {"part": "days"}),
+        (1, {"rare": 2}),
+        (1, {"rare": None}),
         (2, {"part": "year"}),
         (3, {"source": "n"}),
         (3, {"source": "unknown"}),
@@ -584,6 +669,8 @@ def test_a_description_that_makes_no_sense_is_refused():
         refusal(Columns.from_json, bad)
     refusal(Columns.from_json, good | {"names": ["n", "n", "c", "d"]})
     refusal(Columns.from_json, good | {"more": 1})
+    before = [{name: of for name, of in column.items() if name != "rare"} for column in good["columns"]]
+    assert Columns.from_json(good | {"columns": before}) == GOOD
 
 
 LEAF = st.none() | st.booleans() | st.integers() | st.text(max_size=5)

@@ -98,6 +98,9 @@ def test_a_folder_of_images(tmp_path, capsys):
     expected = models.make().probabilities(X[:1] / 127.5 - 1)
     assert json.loads(out)["log_loss"] == pytest.approx(-np.log(expected[0, 0]), rel=1e-4, abs=1e-6)
     assert "is no image: drop --white" in refused(evaluate.main, capsys, *argv[:2], "b.npz", "--white=1")
+    image.fromarray(255 - X[0].reshape(4, 3)).save(tmp_path / "new" / "cat" / "a.png")
+    inverted = call(evaluate.main, capsys, *argv, "--white=-1", "--black=1", "--json", "--quiet")
+    assert json.loads(inverted[1])["log_loss"] == pytest.approx(json.loads(out)["log_loss"], rel=1e-4)
 
 
 @pytest.mark.usefixtures("without_pictures")

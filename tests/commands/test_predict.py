@@ -169,8 +169,12 @@ def test_images_become_as_the_training_rows_were(tmp_path, capsys, X, argv, shad
         (X // 2.56, [], "--black 0 --white 100"),
         (X * 100.0, [], "--black 0 --white 25500"),
         (X / 127.5, [], "--black 0 --white 2"),
-        (X / 255, ["--black", "2"], "--black must be below 1, which white is, not 2: or give --white"),
-        (X, ["--black=2", "--white=1"], "--white must be a finite number above 2, not 1"),
+        (
+            X / 255,
+            ["--black", "1"],
+            "--black is 1, and so is white: give --white, 0 say, to invert the images",
+        ),
+        (X, ["--black=2", "--white=2"], "--white must be a finite number other than black, 2, not 2"),
         (X, ["--black=inf"], "--black must be a finite number, not inf"),
     ],
 )
@@ -275,8 +279,9 @@ def test_what_a_user_can_mend(tmp_path, run, capsys, monkeypatch):
     assert "huge.npy: row 2 holds values too large for float32" in error(source="huge.npy")
     assert "use cpu, cuda, cuda:N or mps" in error(run, "X.npy", "out.npy", "--device", "tpu")
     assert "not allowed with" in error(run, "X.npy", "out.npy", "--labels", "--probabilities")
-    for white in ("0", "nan", "-1"):
-        assert "--white must be a finite number above 0" in error(run, "X.npy", "out.npy", f"--white={white}")
+    for white in ("0", "nan"):
+        line = error(run, "X.npy", "out.npy", f"--white={white}")
+        assert "--white must be a finite number other than black, 0" in line
     assert "X.npy is no image: drop --white" in error(run, "X.npy", "out.npy", "--white=1")
     for flag in ("--header", "--no-header"):
         assert f"X.npy is no text file: drop {flag}" in error(run, "X.npy", "out.npy", flag)

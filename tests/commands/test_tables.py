@@ -98,6 +98,18 @@ def test_a_named_table_is_measured_whole(capsys):
     assert "--target is of a table that" in refused(evaluate.main, capsys, "a", "--target", "plan")
 
 
+def test_new_categories_get_one_note_at_each_command(capsys):
+    trained(capsys, "--target", "plan")
+    write("upper.csv", [row | {"city": row["city"].upper()} for row in rows(30, seed=1)])
+    for main, argv in (
+        (predict.main, ["--input", "upper.csv", "--output", "p.csv"]),
+        (evaluate.main, ["--dataset", "upper.csv"]),
+    ):
+        status, _, err = call(main, capsys, "a", *argv, "--quiet")
+        assert (status, err.count("\n")) == (0, 1)
+        assert "note: column 'city' holds what no training row had in " in err
+
+
 def test_classes_that_are_mostly_numbers_are_measured_as_they_were_named(capsys):
     table = [row | {"plan": {"gold": "1", "none": "x"}[row["plan"]]} for row in rows()]
     write("people.csv", table)

@@ -113,6 +113,51 @@ def test_floats_are_numbers_to_predict():
     assert split(np.array([1, 2.5], object)[1:]).task == "regression"
 
 
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_floats_of_0_and_1_are_classes_as_integers_are(shape):
+    notes = []
+    y = np.array([0.0, 1, 1, 0, 1, 0], np.float32).reshape(shape)
+    data, of_integers = split(y, note=notes.append), split(y.astype(int))
+    assert (data.task, data.labels, data.class_names) == ("classification", None, ("0", "1"))
+    np.testing.assert_array_equal(data.y_train, of_integers.y_train)
+    assert data.y_train.dtype == np.int64
+    assert len(notes) == 1
+    assert "y is 0.0 and 1.0 throughout, taken for two classes: --task regression for numbers" in notes[0]
+    for task in ("regression", "classification"):
+        assert split(y, task=task, note=notes.append).task == task
+    for other in ([0.0, 0, 0, 0], [1.0, 1, 1, 1], [0.5, 1, 0, 1], [0.0, -1, 1, 0.5]):
+        assert split(other, note=notes.append).task == "regression"
+    assert len(notes) == 1
+
+
+def test_several_columns_of_floats_of_0_and_1_are_labels():
+    notes = []
+    data = split([[0.0, 1], [1, 1], [0, 0], [1, 0]], note=notes.append)
+    assert (data.task, data.y_train.dtype) == ("multilabel", np.uint8)
+    assert "taken for several labels a row: --task regression for numbers" in notes[0]
+    with pytest.raises(InputError, match=r"one 1 in each row: give y.argmax"):
+        split([[0.0, 1], [1, 0]])
+    assert split([[0.0, 1], [1, 2]], note=notes.append).task == "regression"
+    assert len(notes) == 1
+
+
+def test_a_few_whole_floats_may_be_classes():
+    notes = []
+    assert split([3.0, 4, 5] * 4, note=notes.append).task == "regression"
+    assert len(notes) == 1
+    assert "y is a few whole numbers, taken for numbers as they are floats: --task classification" in notes[0]
+    for y in (
+        [3.0, 4, 5.5] * 4,
+        np.arange(20.0) % 11,
+        [3.0, 4],
+        [3.0] * 6,
+        [[3.0, 4]] * 6,
+        [1e300, 2] * 4,
+    ):
+        assert split(y, note=notes.append).task == "regression"
+    assert len(notes) == 1
+
+
 # What is refused
 
 
@@ -205,6 +250,16 @@ def test_frames_and_lists_are_taken():
     for given_X in (Frame(), X.tolist()):
         data = from_arrays(given_X, np.arange(20) % 2, X_test=given_X, y_test=np.zeros(20, int))
         np.testing.assert_array_equal(data.X_test, X)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_come_last(channels):
+    X = np.random.default_rng(3).normal(size=(20, channels, 6, 5)).astype(np.float32)
+    message = refusal(from_arrays, X, np.arange(20) % 2)
+    assert "channels come last: give np.moveaxis(X, 1, -1), or X.reshape(len(X), -1)" in message
+    assert from_arrays(np.moveaxis(X, 1, -1), np.arange(20) % 2).image_shape == (6, 5, channels)
+    assert from_arrays(X.reshape(20, -1), np.arange(20) % 2).image_shape is None
+    assert from_arrays(X[:, :, :1], np.arange(20) % 2).image_shape is None
 
 
 def test_images_become_rows():
@@ -348,6 +403,9 @@ def test_names_of_rows_are_no_classes():
     """A network with an output for each of many rows would take all memory, and could learn nothing."""
     rows, ids = np.zeros((202, 1)), [f"k{i}" for i in range(101)]
     assert refusal(from_arrays, rows[:201], [*ids, *ids[:-1]]).endswith(
+        "too few of each to learn from: give another target"
+    )
+    assert refusal(from_arrays, rows[:201], np.arange(201) % 101).endswith(
         "give another target, or predict numbers with --task regression"
     )
     assert from_arrays(rows, ids * 2).num_classes == 101

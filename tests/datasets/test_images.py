@@ -364,6 +364,11 @@ def test_a_class_of_trains(tmp_path):
     assert data.class_names == ("car", "plane", "train")
 
 
+def test_a_class_may_have_a_folder_of_that_name(tmp_path):
+    data, notes = read(folder_of(tmp_path, {"cat/train": 3, "dog/train": 3, "dog/more": 1}))
+    assert (data.class_names, notes) == (("cat", "dog"), [])
+
+
 def test_splits_by_other_names_are_noted(tmp_path):
     folder_of(tmp_path, {"one/cat": 2, "one/dog": 2, "two/cat": 2, "two/dog": 2})
     data, notes = read(tmp_path)
@@ -391,6 +396,11 @@ def test_splits_by_other_names_are_noted(tmp_path):
         ),
         ({"cat": 2, "dog": 2, "test": 2}, "has 'test' and no 'train'"),
         ({"train/a": 2, "train/b": 2, "test/A": 1}, "has the class 'A', of which"),
+        ({"a/train": 2, "a/test": 2, "b/train": 2, "b/test": 2}, "turn them round, as test/a and train/a"),
+        (
+            {"a": 2, "b/Training": 2, "b/validation": 2},
+            "has the class 'b' with Training and validation in",
+        ),
         ({"a": 1, "b": 1}, "has one image of each class, which leaves none to hold out"),
     ],
 )

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xpnet.datasets import Reading, from_npz, kind_of
+from xpnet.datasets.npz import splits_of
 from xpnet.errors import InputError
 
 X = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
@@ -76,7 +77,7 @@ def test_images_become_rows_and_are_remembered(tmp_path):
         ((6, 4, 1), (6, 4, 1)),
         ((6, 4, 4), (6, 4, 4)),
         ((3, 6, 4, 4), None),
-        ((3, 6, 5), None),
+        ((2, 6, 5), None),
         ((9,), None),
     ]:
         images, y = np.arange(10 * np.prod(shape)).reshape(10, *shape), np.arange(10)
@@ -154,7 +155,8 @@ def test_how_a_file_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shape", "kind"), [((30, 4), "table"), ((30, 4, 4), "images"), ((30, 2, 2, 3), "images")]
+    ("shape", "kind"),
+    [((30, 4), "table"), ((30, 4, 4), "images"), ((30, 2, 2, 3), "images"), ((30, 2, 2, 5), "table")],
 )
 def test_what_a_file_holds_is_known_without_reading_it(tmp_path, shape, kind):
     assert kind_of(save(tmp_path, X=np.zeros(shape), y=Y)) == kind
@@ -175,6 +177,16 @@ def test_compressed_files_and_other_keys_are_read(tmp_path):
     assert from_npz(path).num_features == 4
 
 
+@pytest.mark.parametrize("read", [from_npz, splits_of])
+def test_what_is_left_out_of_a_file_is_told_in_one_line(tmp_path, read):
+    path, notes = save(tmp_path, X=X, y=Y, groups=Y, feature_names=LETTERS, heights=Y), []
+    read(path, note=notes.append)
+    (note,) = notes
+    assert note.startswith(
+        f"{path}: 'feature_names', 'groups', 'heights' are not read, only X, y, X_val, y_val"
+    )
+
+
 def test_a_class_of_only_the_test_set_counts(tmp_path):
     data = from_npz(save(tmp_path, X=X, y=Y, X_test=X[:1], y_test=np.array([3])))
     assert data.num_classes == 4
@@ -183,13 +195,23 @@ def test_a_class_of_only_the_test_set_counts(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"X_train": X, "y_train": Y}, "has no X and no y, only 'X_train', 'y_train'"),
-        ({"x_train": X}, "has no X and no y, only 'x_train'"),
+        ({"X_train": X, "y_train": Y}, "has 'X_train', 'y_train': rename them X, y, or drop them"),
+        ({"x_train": X}, "has 'x_train': rename it X, or drop it; the known keys are X, y, X_val"),
+        ({"rows": X}, "has no X and no y, only 'rows'"),
+        ({"X": X, "x": X, "y": Y}, "has 'x': rename or drop it; the known"),
+        ({"X": X, "y": Y, "w": Y}, "has 'w': rename it sample_weight, or drop it"),
+        ({"X": X, "y": Y, "w": Y, "weights": Y}, "has 'w', 'weights': rename or drop them;"),
+        ({"X": X, "y": Y, "smaple_weight": Y}, "has 'smaple_weight': rename it sample_weight, or"),
+        ({"X": X, "y": Y, "ClassNames": LETTERS}, "has 'ClassNames': rename it class_names, or"),
+        ({"X": X, "y": Y, "Xtest": X, "ytest": Y}, "has 'Xtest', 'ytest': rename them X_test, y_test, or"),
+        ({"X": X, "y": Y, "val_X": X, "yval": Y}, "has 'val_X', 'yval': rename them X_val, y_val, or"),
+        ({"X": X, "y": Y, "XVAL": X}, "has 'XVAL': rename it X_val, or"),
+        ({"X": X, "y": Y, "X_other": X}, "has 'X_other': rename or drop it;"),
         ({"X": X}, "has no y, only 'X'"),
         ({}, "has no X and no y, only nothing"),
         ({"X": X, "y": Y, "X_val": X}, "has no y_val, only 'X', 'X_val', 'y'"),
         ({"X": X, "y": Y, "y_test": Y}, "has no X_test"),
-        ({"X": X, "y": Y, "X_valid": X}, "has 'X_valid': rename or drop it"),
+        ({"X": X, "y": Y, "X_valid": X}, "has 'X_valid': rename it X_val, or drop it"),
         ({"X": X, "y": Y[:-1]}, "X has 30 rows and y 29"),
         ({"X": X[:0], "y": Y[:0]}, "X has shape (0, 4): give at least one row"),
         ({"X": X[:1], "y": Y[:1]}, "X has one row"),
@@ -206,13 +228,13 @@ def test_a_class_of_only_the_test_set_counts(tmp_path):
         ({"X": X, "y": Y.astype(complex)}, "y has dtype complex128"),
         ({"X": X, "y": Y, "X_val": X, "y_val": 10**9 * Y}, "y_val holds 1000000000 in row 1, which y lacks"),
         ({"X": X, "y": Y, "sample_weight": Y[1:]}, "sample_weight has shape (29,): give (30,)"),
-        ({"X": X, "y": Y, "class_name": Y}, "has 'class_name': rename or drop it"),
+        ({"X": X, "y": Y, "class_name": Y}, "has 'class_name': rename it class_names, or"),
         ({"X": X, "y": Y, "class_names": np.arange(3)}, "class_names is no list of text"),
         ({"X": X, "y": Y, "class_names": np.array("abc")}, "class_names is no list of text"),
         ({"X": X, "y": Y, "class_names": np.array(["a", "b"])}, "class_names are 2 names, and y is to hold"),
         ({"X": X, "y": Y, "class_names": np.array(["a", "b", "a"])}, "class_names are 3 names"),
         ({"X": X, "y": LETTERS[Y], "class_names": LETTERS}, "class_names are 3 names"),
-        ({"X": X, "y": Y, "sample_weights": Y}, "has 'sample_weights': rename or drop it"),
+        ({"X": X, "y": Y, "sample_weights": Y}, "has 'sample_weights': rename it sample_weight, or"),
         ({"X": X, "y": Y, "X_val": X[:, 1:], "y_val": Y}, "X_val has 3 features and X_train 4"),
         ({"X": X, "y": Y, "X_test": X, "y_test": Y[1:]}, "X_test has 30 rows and y_test 29"),
         ({"X": np.where(Y[:, None] == 2, np.inf, X), "y": Y}, "X holds NaN or infinity in row 2"),

@@ -276,7 +276,7 @@ def test_a_folder_of_images_in_the_order_of_their_names(tmp_path, image):
     assert rows.names == ("a.PNG", "b.png", "c.png", "folder.png/a.png")
     np.testing.assert_array_equal(np.concatenate(list(rows.parts(2))), X[[1, 0, 2, 3]])
     np.testing.assert_array_equal(read(tmp_path / "c.png"), X[2:3])
-    for black, white in ((0, 255), (0, 16), (-1, 1)):
+    for black, white in ((0, 255), (0, 16), (-1, 1), (255, 0), (16, 0), (1, -1)):
         expected = black + X[2:3] * ((white - black) / 255)
         found = read(tmp_path / "c.png", shades=(black, white))
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)

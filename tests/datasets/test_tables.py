@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from xpnet.columns.tabular import is_frame
-from xpnet.datasets import load
+from xpnet.datasets import from_arrays, load
 from xpnet.datasets.reading import Reading, hold_out
-from xpnet.datasets.tables import from_frame
+from xpnet.datasets.tables import from_frame, from_table
 from xpnet.errors import InputError
 
 N = 60
@@ -69,6 +69,34 @@ def test_the_latest_rows_validate():
     data = made(frame, time="visit", numeric=("row",), validation_fraction=0.2)
     place = [column.name for column in data.columns.columns].index("row")
     assert sorted(data.X_val[:, place]) == list(range(48, N))
+
+
+@pytest.mark.parametrize(
+    ("times", "fraction", "latest"),
+    [
+        ([3, 1, 2, 2, 2, 1], 0.34, 1),  # of 2 wanted 1 or 4
+        ([3, 1, 2, 2, 2, 1], 0.5, 4),  # of 3 wanted
+        ([5] * 9 + [4], 0.1, 9),
+        ([4] + [5] * 9, 0.9, 9),
+        (list(range(10)), 0.3, 3),
+        ([1, 1, 1, 1, 0, 0, 0, 0], 0.1, 4),
+        ([1, 2, 3, 3, 4, 4], 0.5, 2),  # of 3 wanted 2 or 4: the fewer
+    ],
+)
+def test_rows_of_one_time_stay_together(times, fraction, latest):
+    values = np.array(times)
+    for of in (values, values.astype("M8[D]"), values * 0.5):
+        held = hold_out("t", len(of), Reading(validation_fraction=fraction), times=of)
+        assert len(held) == latest
+        kept = np.setdiff1d(np.arange(len(of)), held)
+        assert of[held].min() > of[kept].max()
+
+
+def test_rows_of_a_single_time_cannot_be_split():
+    with pytest.raises(
+        InputError, match="people: all rows are of one time, which can't be split: give another --t"
+    ):
+        made(people(visit=["2024-05-01"] * N), time="visit")
 
 
 def test_classes_without_a_row_to_train_on_are_told_of():
@@ -172,3 +200,34 @@ def test_many_classes_that_are_whole_numbers_get_a_word():
         notes = []
         from_frame(people(pay=values), {}, "people", Reading(target=("pay",), ignore=("plan",)), notes.append)
         assert [note for note in notes if "amounts" in note] == said
+
+
+@pytest.mark.parametrize("text", ["${}.5", "{}%", "{},5 €", "1 {}", "{},000"])
+@pytest.mark.parametrize("door", ["frame", "csv", "array"])
+def test_amounts_with_signs_are_no_classes_and_the_advice_works(tmp_path, text, door):
+    table = {"a": [k % 7 for k in range(60)], "y": [text.format(k + 100) for k in range(60)]}
+
+    def load(**said):
+        if door == "array":
+            return from_arrays(np.arange(60.0)[:, None], np.array(table["y"]), **said)
+        if door == "frame":
+            return from_frame(table, {}, "t", Reading(target=("y",), **said))
+        path = tmp_path / "t.csv"
+        path.write_text("a;y\n" + "".join(f"{a};{y}\n" for a, y in zip(*table.values(), strict=True)))
+        return from_table(path, Reading(target=("y",), **said))
+
+    for said in ({}, {"task": "regression"}):
+        with pytest.raises(InputError, match=r"y'? holds '.*': write ") as caught:
+            load(**said)
+        assert ("--task classification" in str(caught.value)) or said
+    assert load(task="classification").num_classes == 60
+
+
+def test_text_that_is_no_number_is_not_advised_to_be_one():
+    y = [f"name {k}" for k in range(300)]
+    with pytest.raises(InputError, match=r"300 classes in 300 rows, too few .*: give another target$"):
+        from_arrays(np.arange(300.0)[:, None], y)
+    with pytest.raises(InputError, match="y holds text: give numbers for regression"):
+        from_arrays(np.arange(300.0)[:, None], y, task="regression")
+    for y in (["1/2/2020", "2/2/2020"], ["10%", "some", "none"]):
+        assert from_arrays(np.arange(18.0)[:, None], np.resize(y, 18)).num_classes == len(y)

@@ -206,6 +206,7 @@ def of_each_dtype():
     return found
 
 
+@pytest.mark.filterwarnings("ignore::xpnet.errors.UnseenWarning")
 @BOTH
 @given(rows=st.lists(ROW, min_size=1, max_size=6))
 def test_any_rows(of_each_dtype, dtype, rows):

@@ -104,7 +104,7 @@ def test_a_tenth_is_held_out():
     [
         (np.array(["no", "yes"])[BLOBS.y_train % 2], "classification"),
         (BLOBS.y_train % 2 == 0, "classification"),
-        (BLOBS.y_train.astype(float), "regression"),
+        (BLOBS.y_train + 0.5, "regression"),
         (np.stack([BLOBS.y_train > 0, BLOBS.y_train > 1], axis=1), "multilabel"),
     ],
 )
@@ -224,6 +224,8 @@ def test_rows_without_a_target_are_left_out(y, as_table):
 def test_targets_with_gaps_that_cannot_be_used():
     X, gaps = BLOBS.X_train, [None, *range(39)]
     assert "has only one of X_val and y_val" in refused(X, BLOBS.y_train, y_val=gaps)
+    halves = np.array([[1.0, np.nan], [np.nan, 2.0]] * 20)
+    assert "y has no row with all targets: fill in" in refused(X, halves)
     assert "X has 38 rows and y 40: give each row one label" in refused(X[:38], gaps)
     assert "give rows of one length" in refused(X, [[1], [1, 2]] * 20)
 
@@ -233,9 +235,44 @@ def test_integers_with_gaps_are_classes(library):
     """As where they are a column that is the target; other libraries would make floats of them."""
     frames = pytest.importorskip(library)
     y = frames.Series([None if k == 3 else 5 + k % 2 for k in range(40)])
-    with pytest.warns(UserWarning, match="left out, 1 of 40 rows"):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         run = fit(BLOBS.X_train, y, epochs=2, recipe="table-fast")
+    assert "left out, 1 of 40 rows" in str(caught[0].message)
     assert run.model.labels == (5, 6)
+    words = ["'y' is whole floats with gaps, taken for classes: --task regression for numbers"]
+    assert [str(one.message) for one in caught[1:]] == (words if library == "pandas" else [])
+    with pytest.warns(UserWarning, match="left out, 1 of 40 rows") as caught:
+        run = fit(BLOBS.X_train, y, epochs=2, task="regression", recipe="table-fast")
+    assert (run.model.task, len(caught)) == ("regression", 1)
+
+
+@pytest.mark.parametrize("gap", [False, True])
+def test_floats_of_0_and_1_are_classes_at_every_door(tmp_path, gap):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(BLOBS.X_train, columns=list("abcde")).assign(y=(BLOBS.y_train > 0) * 1.0)
+    frame.loc[7, "y"] = np.nan if gap else frame["y"][7]
+    frame.to_csv(tmp_path / "own.csv", index=False)
+    X, y = frame.drop(columns="y"), frame["y"]
+    np.savez(tmp_path / "own.npz", X=X, y=y)
+    for given, more in (
+        ((frame,), {"target": "y"}),
+        ((tmp_path / "own.csv",), {"target": "y"}),
+        ((tmp_path / "own.npz",), {}),
+        ((X, y), {}),
+        ((X.to_numpy(), y.to_numpy()), {}),
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            run = fit(*given, epochs=2, recipe="table-fast", **more)
+        assert len(caught) == 1 + gap
+        assert "--task regression for numbers" in str(caught[-1].message)
+        assert (run.model.task, run.model.class_names, run.model.labels) == (
+            "classification",
+            ("0", "1"),
+            None,
+        )
+        assert run.predict(X.to_numpy()).dtype == np.int64
 
 
 def test_frames_with_names_of_any_kind():
@@ -302,26 +339,54 @@ def test_gaps_of_rows_that_validate_are_such_too():
 
 
 def test_a_new_gap_in_a_named_column_gets_a_word():
-    table = {"a": np.arange(40.0), "b": [str(k % 3) for k in range(40)]}
+    table = {"a": np.arange(40.0) * 3 % 40, "b": [str(k % 3) for k in range(40)]}
     run = fit(table, np.arange(40) % 2, **FAST | {"preprocess": "table"})
     new = {"a": [None, 3.0], "b": ["1", "2"]}
     with pytest.warns(GapWarning, match="no value in columns that had one in every training row: a;"):
         assert run.predict(new).shape == (2,)
     with pytest.warns(
-        RangeWarning, match="column 'a' holds 5000, far from the [01] to 39 of training: is it in"
+        RangeWarning, match="column 'a' holds 5000, far from the [0-9] to 3[0-9] of training: is it in"
     ):
         run.predict({"a": [1, 5000], "b": ["1", "2"]})
 
 
 @pytest.mark.parametrize("name", ["target", "Label", " CLASS ", "y", "kind"])
 def test_the_column_to_predict_is_found_where_it_is_plain(name):
-    table = {"a": np.arange(40.0), "b": np.arange(40) % 7, name: ["no", "yes"] * 20}
+    table = {"a": np.arange(40.0) % 9, "b": np.arange(40) % 7, name: ["no", "yes"] * 20}
     with pytest.warns(
         UserWarning, match=rf"column '{name}' is taken for what is to be predicted: --target NAME"
     ):
         run = fit(table, **FAST | {"preprocess": "table"})
     assert (run.config.target, run.model.labels) == ((name,), ("no", "yes"))
     assert run.evaluate(table)["accuracy"] == run.evaluate(table, table[name])["accuracy"]
+
+
+def test_what_is_given_in_a_wrong_place_is_said_to_be_that():
+    pandas = pytest.importorskip("pandas")
+    X, y = BLOBS.X_train, BLOBS.y_train
+    for pair in ((X, y), [X, y], (pandas.DataFrame(X), pandas.Series(y))):
+        assert refused(pair, None) == "X is a pair of arrays: give X and y apart, as xpnet.fit(*pair)"
+    assert fit(tuple(map(tuple, X.tolist())), y, **FAST).model.num_features == 5
+    frame = pandas.DataFrame(X, columns=list("abcde")).assign(y=y)
+    says = "sample_weight is 'a', which is no weights: give the values of that column, and --ignore a"
+    assert says in refused(frame, None, target="y", sample_weight="a")
+    assert says in refused(X, y, sample_weight="a")
+    assert "sample_weight has shape (3,)" in refused(frame, None, target="y", sample_weight=[1, 2, 3])
+
+
+def test_samples_that_are_no_images_are_rows_of_numbers():
+    X = BLOBS.X_train[:, None, None, :] * np.ones((2, 2, 1))
+    run = fit(X, BLOBS.y_train, epochs=2, ensemble=1)
+    assert (run.model.num_features, run.model.preprocessing.kind) == (20, "table")
+    assert run.predict(X).shape == (40,)
+
+
+@pytest.mark.parametrize("row", range(0, 40, 5))
+def test_values_beyond_all_measure_are_no_matter_of_how_training_rows_were(row):
+    X = BLOBS.X_train.astype(float)
+    X[row, 2] = -1e300  # be it held out or not
+    says = "X holds 1e+300 in column 2, beyond 1e+150: divide that column by its largest value"
+    assert refused(X, BLOBS.y_train) == says
 
 
 def test_a_lazy_frame_is_to_be_collected():

@@ -45,7 +45,7 @@ def people(name="people.csv", shift=0.0, cities=("Rome", "Oslo", "Lima"), plans=
     lines = [f"age,child,city,plan{more and ',' + more}"]
     for k, age in enumerate(ages):
         plan = plans[int(age + 9 * (k % 3) > 45 + shift) % len(plans)]
-        lines.append(f"{age:.3f},{k % 4},{cities[k % len(cities)]},{plan}{more and f',{k}'}")
+        lines.append(f"{age:.3f},{k % 4},{cities[k % len(cities)]},{plan}{more and f',{k * k}'}")
     Path(name).write_text("\n".join(lines) + "\n")
     return name
 

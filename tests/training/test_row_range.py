@@ -91,7 +91,11 @@ def test_ordinary_tails_are_not_far(seed):
         (PIXELS.astype(np.float32), (PIXELS / 255)[:1], "all values are from 0 to "),
         (PIXELS / 127.5 - 1, PIXELS, "values from 0 to 255 are far"),
         (PIXELS, PIXELS.astype(float)[::-1], None),
-        (PIXELS, np.full((1, 64), 255), None),  # white where it always was nearly black
+        (
+            PIXELS,
+            np.where(np.arange(64) == 3, 255, PIXELS[:1]),
+            None,
+        ),  # white where it always was nearly black
         (PIXELS, np.zeros((1, 64)), None),
         (PIXELS, np.zeros((0, 64)), None),
         (PIXELS, (PIXELS[:1] > 128).astype(np.uint8), None),  # of bytes, nearly black
@@ -102,6 +106,50 @@ def test_ordinary_tails_are_not_far(seed):
 def test_pixels_are_of_one_scale(train, new, says, is_image):
     found = RowRange.of(train).far(new, None, is_image)
     assert found is None if says is None else found.startswith(says)
+
+
+INK = np.zeros((60, 8, 8))
+INK[:, 2:6, 2:6] = RNG.uniform(0, 1, (60, 4, 4))
+INK = INK.reshape(60, 64)
+
+
+@pytest.mark.parametrize(
+    ("of", "dtype", "fix"),
+    [
+        (lambda X: X.round(2), float, "invert them, 1 - X, or files by --black 1 --white 0"),
+        (lambda X: (16 * X).round(), np.float32, "invert them, 16 - X, or files by --black 16 --white 0"),
+        (lambda X: 250 * X, np.uint8, "invert them, 255 - X, or files by --black 255 --white 0"),
+        (lambda X: (2 * X - 1).round(), np.float32, "invert them, 0 - X, or files by --black 1 --white -1"),
+    ],
+)
+def test_inverted_images_are_told(monkeypatch, of, dtype, fix):
+    monkeypatch.setattr(row_range, "CHUNK", 7 * 64)
+    X = of(INK).astype(dtype)
+    known = RowRange.of(X[:40])
+    low, high = known.ends
+    inverted = np.asarray(low + high - X[40:], dtype)
+    light = "most images are light in pixels that were dark in all training rows: "
+    assert known.far(inverted, None, True) == light + fix
+    assert known.far(inverted[:1], None, True) == light + fix
+    assert known.far(X[40:], None, True) is None
+    dark = known.far(X[40:], None, True), RowRange.of(inverted).far(X[:20], None, True)
+    assert dark[0] is None
+    assert dark[1].startswith(
+        "most images are dark in pixels that were light in all training rows: invert them"
+    )
+    white = np.full((1, 64), high).astype(dtype)
+    assert known.far(white, None, True) == light + fix
+    some = np.concatenate([X[40:52], inverted[:8]])
+    assert known.far(some, None, True) is None
+
+
+def test_what_inverting_does_not_mend():
+    moved = np.roll(INK.reshape(60, 8, 8), 4, axis=(1, 2)).reshape(60, 64)
+    says = "in all training rows: prepare them as the training rows were"
+    assert RowRange.of(INK).far(moved, None, True).endswith(says)
+    thin = INK.copy()
+    thin[:, 3] = 1.0  # one pixel of 64, which is less than two in a hundred
+    assert RowRange.of(INK).far(thin, None, True) is None
 
 
 def test_columns_without_names_are_far_where_most_rows_are():
@@ -117,8 +165,9 @@ def test_columns_without_names_are_far_where_most_rows_are():
 
 
 def test_dates_go_on():
-    days = Columns.infer({"day": [f"2024-01-{day:02}" for day in range(1, 31)], "n": list(range(30))})
-    known = RowRange.of(days.matrix({"day": [f"2024-01-{d:02}" for d in range(1, 31)], "n": list(range(30))}))
+    table = {"day": [f"2024-01-{day:02}" for day in range(1, 31)], "n": [*range(15), *range(15)]}
+    days = Columns.infer(table)
+    known = RowRange.of(days.matrix(table))
     later = days.matrix({"day": ["2026-01-05"], "n": [5]})
     assert known.far(later, days, False) is None
 

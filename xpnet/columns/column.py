@@ -1,6 +1,6 @@
 """One input of a network before it is encoded: what it is called, and how values become numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -42,6 +42,8 @@ class Column:
         23. Where there is a time zone, all are in UTC.
     held : str
         What a column of numbers held in training: numbers, booleans, durations, dates.
+    rare : float
+        Of a category the part of new values that is likely none of them, as such values are rare.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Column:
     source: str = ""
     part: Part = ""
     held: str = "numbers"
+    rare: float = field(default=0.0, compare=False)
 
     @property
     def origin(self) -> str:
@@ -102,6 +105,7 @@ class Column:
             "source": self.source,
             "part": self.part,
             "held": self.held,
+            "rare": self.rare,
         }
 
     @classmethod
@@ -113,6 +117,8 @@ class Column:
         InputError
             It describes none.
         """
+        # A model that was saved before there was one knows nothing of rare values.
+        value = {"rare": 0.0, **value} if isinstance(value, dict) else value
         if not isinstance(value, dict) or set(value) != set(cls.__dataclass_fields__):
             raise InputError(f"no column is described by {shown(value)}: get a fresh copy")
         name, kind, categories = value["name"], value["kind"], value["categories"]
@@ -131,6 +137,7 @@ class Column:
             or bool(source) != (part not in ("", "days"))
             or not all(isinstance(item, str) for item in categories)
             or len(set(categories)) < len(categories)
+            or not (type(value["rare"]) in (int, float) and 0 <= value["rare"] <= 1)
         ):
             raise InputError(
                 f"column {shown(name)} is described in a way that makes no sense: get a fresh copy"

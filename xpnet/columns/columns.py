@@ -9,18 +9,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.columns.cells import Cells, cells, text
+from xpnet.columns.cells import Cells, Text, cells, text
 from xpnet.columns.column import Column, Kind
 from xpnet.columns.inference import infer_columns
 from xpnet.columns.masks import unmasked
 from xpnet.columns.meanings import MEND, is_text
-from xpnet.columns.outputs import likely_target, row_values, take_target
+from xpnet.columns.outputs import likely_target, row_values, take_target, tell_of_floats
 from xpnet.columns.tabular import Frame, as_frame, did_you_mean, listed, refuse_duplicates, shorten
+from xpnet.columns.unseen import Unseen, warn
 from xpnet.errors import InputError
 from xpnet.text import printable
 from xpnet.values import shown
 
-__all__ = ["Column", "Columns", "Kind", "likely_target", "numbers", "row_values", "take_target"]
+__all__ = [
+    "Column",
+    "Columns",
+    "Kind",
+    "likely_target",
+    "numbers",
+    "row_values",
+    "take_target",
+    "tell_of_floats",
+]
 
 _MOST_LINES = 40  # of an overview
 
@@ -96,6 +106,11 @@ class Columns:
         ------
         InputError
             A column is missing, or a value is of another kind than in training.
+
+        Warns
+        -----
+        UnseenWarning
+            Most values of a column of categories are ones that no training row had.
         """
         frame = unmasked(frame)
         if isinstance(frame, np.ndarray) and self._are_those_of(frame):
@@ -104,6 +119,7 @@ class Columns:
         name_of = self.match(frame)
         X = np.empty((len(frame), len(self.columns)))
         last, found = "", None
+        news: list[Unseen] = []
         for place, column in enumerate(self.columns):
             name = name_of[column.origin]
             if found is None or column.origin != last:
@@ -111,6 +127,9 @@ class Columns:
                 last, found = column.origin, read(frame, name)
             # Columns without names had no gaps, or it is the model that knows which had some.
             X[:, place] = column.values(frame, name, found, MEND if self.is_named else "correct it")
+            if isinstance(found, Text) and (new := Unseen.of_column(column, found, X[:, place])):
+                news.append(new)
+        warn(news, stacklevel=4)  # of a run or a model, which is asked
         return X
 
     def _are_those_of(self, array: NDArray[Any]) -> bool:

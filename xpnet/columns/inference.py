@@ -12,7 +12,9 @@ from xpnet.columns.cells import Cells, Numbers, Text, cells, text
 from xpnet.columns.column import Column, Part, part_of
 from xpnet.columns.instants import Dates
 from xpnet.columns.meanings import as_numbers, interpret
+from xpnet.columns.row_numbers import counts_rows, is_called_so
 from xpnet.columns.tabular import Frame, flag, listed
+from xpnet.columns.unseen import expected
 from xpnet.errors import InputError
 from xpnet.values import shown
 
@@ -90,6 +92,11 @@ def _infer(
     if isinstance(found, Dates):
         return _of_dates(name, found)
     if isinstance(found, Numbers):
+        if not forced and counts_rows(frame, found):
+            if is_called_so(name):
+                notes.add("left out, the numbers of the rows, which --numeric keeps", name)
+                return ()
+            notes.add("counts the rows one by one, so --ignore it if it says nothing of new rows", name)
         return (Column(name, "number", held=found.held),)
     return _of_text(name, found, forced == "category", notes)
 
@@ -126,7 +133,8 @@ def _of_text(name: str, found: Text, is_forced: bool, notes: _Notes) -> tuple[Co
             f"{name} ({num_words - len(kept):,} of {num_words:,})",
         )
     categories = [found.words[place] for place in kept]
-    return (Column(name, "category", tuple(sorted(categories, key=_order))),)
+    categories.sort(key=_order)
+    return (Column(name, "category", tuple(categories), rare=expected(counts, kept)),)
 
 
 def _most_frequent(counts: NDArray[np.intp]) -> list[int]:

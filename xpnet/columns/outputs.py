@@ -16,7 +16,7 @@ from xpnet.columns.tabular import Frame, as_frame
 from xpnet.errors import InputError
 from xpnet.values import shown
 
-__all__ = ["Taken", "lacks", "likely_target", "row_values", "take_target"]
+__all__ = ["Taken", "lacks", "likely_target", "row_values", "take_target", "tell_of_floats"]
 
 FEW = 20
 """Different whole numbers up to which floats with gaps were integers: more are amounts."""
@@ -87,7 +87,8 @@ def take_target(
     gaps = np.logical_or.reduce([gaps for _, gaps in found])
     listed = ", ".join(map(shown, names))
     if gaps.all():
-        raise InputError(f"no row has a value of {listed}: give another --target, or fill it in")
+        what = f"a value of {listed}" if len(names) == 1 else f"values of all of {listed}"
+        raise InputError(f"no row has {what}: give another --target, or fill it in")
     if not isinstance(classes, bool) and len(names) == 1:
         _refuse_others(frame, names[0], *found[0], classes)
     if gaps.any():
@@ -95,6 +96,22 @@ def take_target(
     columns = [values[~gaps] for values, _ in found]
     y = columns[0] if isinstance(target, str) else _joined(names, columns)
     return Taken(frame.drop(names).take(~gaps), y, ~gaps)
+
+
+def tell_of_floats(frame: Frame, name: str, y: NDArray[Any], note: Callable[[str], None]) -> None:
+    """Tell where `take_target` made integers, and so classes, of floats: a gap does as much to integers.
+
+    Parameters
+    ----------
+    frame, name
+        The table with the column.
+    y
+        What was taken.
+    note
+        Told.
+    """
+    if y.dtype.kind == "i" and not frame.is_text and raw(frame, name).values.dtype.kind == "f":
+        note(f"{shown(name)} is whole floats with gaps, taken for classes: --task regression for numbers")
 
 
 def likely_target(frame: Frame, others: Collection[str] = ()) -> str | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 __all__ = [
     "GAPS",
     "TRUTH",
+    "advice_on",
     "are_codes",
     "booleans",
     "dates",
@@ -32,6 +33,8 @@ EXACT = 2.0**53
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[Ii]nf(?:inity)?)", re.ASCII)
 _INTEGER = re.compile(r"[+-]?(?:0|[1-9]\d*)", re.ASCII)
 _STARTS = frozenset("+-.0123456789iI")
+_CURRENCY = "$€£¥"
+_MAY_START = _STARTS | set(_CURRENCY)
 _CODE = re.compile(r"0\d+", re.ASCII)
 _BOOLEANS = {"true": True, "false": False}
 TRUTH = {"true": "1", "false": "0", "1": "true", "0": "false"}
@@ -41,19 +44,26 @@ _DATE = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?) ?(Z|UTC|[+-]\d\d:?\d\d|[+-]\d\d)?)?",
     re.ASCII,
 )
+_SPACES = " \u00a0\u2009\u202f"  # normal, of no break, and thin ones
+_PLAIN = rf"(?:\d[\d.,'’{_SPACES}]*|[.,]\d+)"  # digits, with whatever is between them
+_SIGN = "write plain numbers, without the sign"
 _FOREIGN = {
     re.compile(pattern, re.ASCII).fullmatch: fix
     for pattern, fix in {
         r"[+-]?\d{1,3}(,\d{3})+": "write thousands without a comma, or decimals with a point",
         r"[+-]?\d+,\d+": "write decimals with a point",
-        r"[+-]?\d{1,3}([,' ]\d{3})+(\.\d+)?": "write numbers without separators",
-        r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?": "write numbers without separators, and decimals with a point",
+        rf"[+-]?\d{{1,3}}([,'’{_SPACES}]\d{{3}})+(\.\d+)?": "write numbers without separators",
+        rf"[+-]?\d{{1,3}}(\.\d{{3}})+(,\d+)?|[+-]?\d{{1,3}}([{_SPACES}]\d{{3}})+,\d+": (
+            "write numbers without separators, and decimals with a point"
+        ),
+        rf"[+-]?[{_CURRENCY}][{_SPACES}]?[+-]?{_PLAIN}|[+-]?{_PLAIN}[{_CURRENCY}%]": _SIGN,
         r"-?\d+ days [+-]?\d\d:\d\d:\d\d(\.\d+)?": "write durations as numbers, say of days",
         r"\d{1,2}([./-])\d{1,2}\1(\d\d){1,2}(\D.*)?|\d{4}[/.]\d{1,2}[/.]\d{1,2}(\D.*)?": (
             "write dates as 2020-12-31"
         ),
     }.items()
 }
+_NOT_NUMBERS = ("write durations as numbers, say of days", "write dates as 2020-12-31")
 
 
 def word(value: Any) -> str:
@@ -70,7 +80,7 @@ def word(value: Any) -> str:
 
 def may_mean(words: Sequence[str]) -> NDArray[np.bool_]:
     """Return which words may be numbers or dates, in whatever way they are written: it is quick."""
-    return np.array([text[:1] in _STARTS for text in words], bool)
+    return np.array([text[:1] in _MAY_START for text in words], bool)
 
 
 def key(text: str) -> str:
@@ -147,7 +157,7 @@ def _offset(zone: str) -> np.timedelta64:
 
 
 def foreign(words: Sequence[str]) -> tuple[list[str], NDArray[np.bool_]]:
-    """Return what to do about each word that is a number or date as some countries or libraries write it.
+    """Return what to do about each word that is a number or date as people, countries or libraries write it.
 
     Returns
     -------
@@ -156,3 +166,12 @@ def foreign(words: Sequence[str]) -> tuple[list[str], NDArray[np.bool_]]:
     """
     fixes = [next((fix for match, fix in _FOREIGN.items() if match(text)), "") for text in words]
     return fixes, np.array([fix != "" for fix in fixes], bool)
+
+
+def advice_on(words: Sequence[str]) -> tuple[str, str]:
+    """Return a word that is a number as people write it, and what to do; nothing if most words are none."""
+    fixes, are_foreign = foreign(words)
+    first = next((place for place, fix in enumerate(fixes) if fix and not fix.endswith(_NOT_NUMBERS)), None)
+    if first is None or 2 * int((are_foreign | numbers(words)[1]).sum()) <= len(words):
+        return "", ""
+    return words[first], fixes[first]

@@ -106,16 +106,17 @@ def _evaluate(given: Namespace) -> int:
     def note(text: str) -> None:
         complain(NAME, f"note: {text}")
 
-    data = run.rows(
-        None if given.dataset is None else os.fspath(path_of(given.dataset)),
-        None if given.data_dir is None else os.fspath(path_of(given.data_dir)),
-        given.split,
-        target=tuple(given.target),
-        header=given.header,
-        shades=shades_of(run.model, given, Path(given.dataset or ""), note) if given.dataset else None,
-        progress=not given.quiet,
-        note=note,
-    )
+    with telling(note):
+        data = run.rows(
+            None if given.dataset is None else os.fspath(path_of(given.dataset)),
+            None if given.data_dir is None else os.fspath(path_of(given.data_dir)),
+            given.split,
+            target=tuple(given.target),
+            header=given.header,
+            shades=shades_of(run.model, given, Path(given.dataset or ""), note) if given.dataset else None,
+            progress=not given.quiet,
+            note=note,
+        )
     split, X, y = data.split, data.X, data.y
     try:
         with telling(note):

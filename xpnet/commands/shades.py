@@ -23,7 +23,10 @@ def add_shades(parser: Parser) -> None:
         "range of the training rows tells)",
     )
     parser.add_argument(
-        "--black", metavar="X", type=float, help="what a black pixel of an image file is (default: 0)"
+        "--black",
+        metavar="X",
+        type=float,
+        help="what a black pixel of an image file is (default: 0); above --white, images are inverted",
     )
 
 
@@ -51,8 +54,8 @@ def shades_of(
     black, white = given.black or 0.0, given.white
     if not math.isfinite(black):
         raise InputError(f"--black must be a finite number, not {black}")
-    if white is not None and not (math.isfinite(white) and white > black):
-        raise InputError(f"--white must be a finite number above {black:g}, not {white}")
+    if white is not None and not (math.isfinite(white) and white != black):
+        raise InputError(f"--white must be a finite number other than black, {black:g}, not {white}")
     has_images = source.is_dir() or is_image(source)
     for name in ("white", "black"):
         if getattr(given, name) is not None and not has_images:
@@ -63,8 +66,8 @@ def shades_of(
         if model.row_range is None:
             note("the model does not say which range its training rows had: white is 255, or say --white")
         white = 255.0 if model.row_range is None else model.row_range.white()
-        if white <= black:
+        if white == black:
             raise InputError(
-                f"--black must be below {white:g}, which white is, not {black:g}: or give --white"
+                f"--black is {black:g}, and so is white: give --white, 0 say, to invert the images"
             )
     return black, white

@@ -21,6 +21,7 @@ from xpnet.typing import Array, Namespace, Params
 __all__ = [
     "apply",
     "apply_all",
+    "check_size",
     "complete",
     "fit",
     "fold",
@@ -51,6 +52,23 @@ def suited(how: Preprocessing, X: NDArray[Any], dtype: str) -> Preprocessing:
     if how.kind in ("none", "table"):
         return how
     return replace(how, exact=exact.is_needed(X, dtype))
+
+
+def check_size(how: Preprocessing, X: NDArray[Any]) -> None:
+    """Refuse rows to train on with a value beyond the largest that the preprocessing takes.
+
+    Raises
+    ------
+    InputError
+        There is one: it names the column, as there is no row that others are like.
+    """
+    if X.dtype.kind != "f" or not how.most or how.most > np.finfo(X.dtype).max:
+        return
+    sizes = np.fmax(np.fmax.reduce(X, axis=0), -np.fmin.reduce(X, axis=0))
+    if (sizes > how.most).any():
+        place = int(np.fmax(sizes, 0).argmax())
+        found = f"{sizes[place]:.6g} in column {place}, beyond {how.most:.0e}"
+        raise InputError(f"X holds {found}: divide that column by its largest value")
 
 
 def fit(

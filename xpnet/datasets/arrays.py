@@ -1,6 +1,7 @@
 """A user's own arrays."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,19 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.columns.columns import Columns, numbers
-from xpnet.columns.tabular import as_array
+from xpnet.columns.tabular import as_array, flag
 from xpnet.datasets.base import Dataset, check_task
 from xpnet.datasets.checks import check_split, check_weights
-from xpnet.datasets.reading import Reading, hold_out
+from xpnet.datasets.reading import Note, Reading, hold_out, silent
 from xpnet.datasets.targets import as_targets, encode_targets, find_labels, infer_task
 from xpnet.errors import InputError
 from xpnet.typing import Task
+from xpnet.values import shown
 
-__all__ = ["as_rows", "assemble", "encode_targets", "from_arrays"]
+__all__ = ["as_rows", "assemble", "encode_targets", "from_arrays", "image_shape_of", "refuse_name_of_weights"]
 
 
 MOST_RARE = 100
 """Classes of fewer than two rows each, on average, at most: names and ids are no classes."""
+
+
+SMALLEST = 4
+"""Height and width from which samples of 1, 3 or 4 planes are taken for images whose channels come first."""
 
 
 def from_arrays(
@@ -36,6 +42,7 @@ def from_arrays(
     validation_fraction: float = 0.1,
     seed: int = 0,
     name: str = "data",
+    note: Note = warnings.warn,
 ) -> Dataset:
     """Make a data set of arrays, or of what NumPy makes arrays of, as lists.
 
@@ -45,21 +52,24 @@ def from_arrays(
         Real numbers, NaN where one is not known. Samples of several dimensions become one row each; images,
         of shape (rows, height, width) or (rows, height, width, 1, 3 or 4), are remembered as such.
     y : array_like, shape (rows,) or (rows, columns)
-        What to predict. Integers, bools or text are classes, whatever they are called; floats are numbers to
-        predict, one or several a row; rows of 0 and 1 (integers or bools) are several labels a row.
+        What to predict. Integers, bools or text are classes, whatever they are called; so are floats that are
+        0 and 1, both and nothing else; other floats are numbers to predict, one or several a row; rows of 0
+        and 1 are several labels a row.
     X_val, y_val, X_test, y_test : array_like, optional
         Validation and test rows. Without ``X_val``, some of the rows of X are held out.
     sample_weight : array_like, optional, shape (rows,)
         How much each row of X counts: 0 or above.
     task : {"classification", "multilabel", "regression"}, optional
         What y holds, where it does not look like it: ``"classification"`` for whole numbers that are floats,
-        ``"regression"`` for integers.
+        ``"regression"`` for integers, and for floats that are 0 and 1.
     validation_fraction : float, default 0.1
         The part of the rows that is held out, at random: at least one row.
     seed : int, default 0
         Another seed holds out other rows.
     name : str, default "data"
         What the data set is called in messages and summaries.
+    note : callable, default `warnings.warn`
+        Told where floats may be classes or numbers.
 
     Returns
     -------
@@ -81,7 +91,8 @@ def from_arrays(
         "sample_weight": sample_weight,
     }
     arrays = {"X": X, "y": y} | {key: value for key, value in optional.items() if value is not None}
-    return assemble(arrays, name, Reading(task, validation_fraction=validation_fraction, seed=seed))
+    reading = Reading(task, validation_fraction=validation_fraction, seed=seed)
+    return assemble(arrays, name, reading, note=note)
 
 
 def assemble(
@@ -95,6 +106,7 @@ def assemble(
     class_names: tuple[str, ...] | None = None,
     groups: NDArray[Any] | None = None,
     times: NDArray[Any] | None = None,
+    note: Note = silent,
 ) -> Dataset:
     """Do what `from_arrays` does, with those of its arrays that there are.
 
@@ -116,6 +128,8 @@ def assemble(
         Names of classes that are numbered from 0: those that occur keep theirs.
     groups, times : ndarray, optional, shape (rows,)
         See `xpnet.datasets.reading.hold_out`.
+    note : callable, optional
+        Told where floats may be classes or numbers.
 
     Returns
     -------
@@ -130,7 +144,9 @@ def assemble(
         if (f"X_{split}" in given) != (f"y_{split}" in given):
             raise InputError(f"{name} has only one of X_{split} and y_{split}: give both or neither")
     arrays = {key: as_array(given[key], f"{name}: {key}") for key in given if key[0] == "X"}
-    image_shape = _image_shape(arrays["X"])
+    image_shape = image_shape_of(arrays["X"].shape)
+    if image_shape is None:
+        _refuse_channels_first(f"{name}: X", arrays["X"].shape)
     for key, X in arrays.items():
         if X.ndim > 2 and X.shape[1:] != arrays["X"].shape[1:]:
             raise InputError(
@@ -139,8 +155,9 @@ def assemble(
             )
     arrays = {key: as_rows(f"{name}: {key}", X) for key, X in arrays.items()}
     if "sample_weight" in given:
+        refuse_name_of_weights(name, given["sample_weight"])
         arrays["sample_weight"] = _weights(f"{name}: sample_weight", given["sample_weight"], len(arrays["X"]))
-    targets, task, labels, found = _targets(given, name, reading.task, class_names)
+    targets, task, labels, found = _targets(given, name, reading.task, class_names, note)
     class_names = output_names if output_names is not None and task != "classification" else found
     arrays |= targets
     if columns is None and any(_has_gaps(X) for key, X in arrays.items() if key[0] == "X"):
@@ -171,15 +188,25 @@ def assemble(
     )
 
 
-def _image_shape(X: NDArray[Any]) -> tuple[int, int, int] | None:
-    """Return (height, width, channels) if the samples of X look like images."""
-    match X.shape:
+def image_shape_of(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """Return (height, width, channels) if samples of an array of this shape look like images."""
+    match shape:
         case (_, height, width):
             return height, width, 1
         case (_, height, width, (1 | 3 | 4) as channels):
             return height, width, channels
         case _:
             return None
+
+
+def _refuse_channels_first(what: str, shape: tuple[int, ...]) -> None:
+    """Refuse images as PyTorch has them, which would be rows of plain numbers here."""
+    match shape:
+        case (_, 1 | 3 | 4, height, width) if min(height, width) >= SMALLEST:
+            raise InputError(
+                f"{what} has shape {shape}, and channels come last: give np.moveaxis(X, 1, -1), or "
+                "X.reshape(len(X), -1) if these are no images"
+            )
 
 
 def as_rows(what: str, X: NDArray[Any]) -> NDArray[Any]:
@@ -196,6 +223,15 @@ def as_rows(what: str, X: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(rows, dtype=X.dtype.newbyteorder("="))
 
 
+def refuse_name_of_weights(name: str, weights: Any) -> None:
+    """Refuse the name of a column where a weight for each row is to be."""
+    if isinstance(weights, str):
+        raise InputError(
+            f"{name}: sample_weight is {shown(weights)}, which is no weights: give the values of that "
+            f"column, and {flag('ignore', weights)}"
+        )
+
+
 def _weights(what: str, weights: Any, num_rows: int) -> NDArray[np.float64]:
     array = as_array(weights, what)
     if array.dtype.kind not in "biuf":
@@ -206,22 +242,23 @@ def _weights(what: str, weights: Any, num_rows: int) -> NDArray[np.float64]:
 
 
 def _targets(
-    given: Mapping[str, Any], name: str, task: Task | None, class_names: tuple[str, ...] | None
+    given: Mapping[str, Any], name: str, task: Task | None, class_names: tuple[str, ...] | None, note: Note
 ) -> tuple[dict[str, NDArray[Any]], Task, tuple[Any, ...] | None, tuple[str, ...]]:
     """Return each y as it is stored, with the task, the labels of the classes, and their names."""
     targets = {key: as_targets(given[key], f"{name}: {key}") for key in given if key[0] == "y"}
     y = targets["y"]
     if task is None:
-        task = infer_task(y, f"{name}: y")
+        task = infer_task(y, f"{name}: y", note)
     check_task(name, task)
     labels: tuple[Any, ...] | None = None
     values: list[Any] = list(range(y.shape[1] if y.ndim == 2 else 1))
     if task == "classification":
         values = find_labels({f"{name}: {key}": array for key, array in targets.items()})
         if len(values) > MOST_RARE and 2 * len(values) > len(y):
+            of_numbers = "" if y.dtype.kind == "O" else ", or predict numbers with --task regression"
             raise InputError(
                 f"{name}: y holds {len(values):,} classes in {len(y):,} rows, too few of each to learn from: "
-                "give another target, or predict numbers with --task regression"
+                f"give another target{of_numbers}"
             )
         if class_names is not None:
             number = range(len(class_names))

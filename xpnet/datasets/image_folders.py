@@ -198,6 +198,7 @@ def _split_folders(path: Path, note: Callable[[str], None], to_train: bool = Tru
             named.setdefault(_SPLITS[folder.name.lower()], []).append(folder)
     rest = [folder for folder in folders if folder.name.lower() not in _SPLITS]
     if not named or _is_class_of_trains(named, rest):
+        _refuse_splits_of_classes(path, folders)
         _tell_of_likely_splits(folders, note)
         return {"train": path}
     for same in named.values():
@@ -226,6 +227,18 @@ def _is_class_of_trains(named: dict[str, list[Path]], rest: list[Path]) -> bool:
         return False
     folders, files = visible(named["train"][0])
     return not folders and any(map(is_image, files))
+
+
+def _refuse_splits_of_classes(path: Path, folders: list[Path]) -> None:
+    """Refuse a class with folders of several splits, as cat/train and cat/test: all would be trained on."""
+    for folder in folders:
+        splits = [inner.name for inner in visible(folder)[0] if inner.name.lower() in _SPLITS]
+        if len({_SPLITS[name.lower()] for name in splits}) > 1:
+            one, two = (shown(Path(name, folder.name)) for name in splits[:2])
+            raise InputError(
+                f"{shown(path)} has the class {folder.name!r} with {' and '.join(splits[:2])} in it: "
+                f"turn them round, as {one} and {two}"
+            )
 
 
 def _tell_of_likely_splits(folders: list[Path], note: Callable[[str], None]) -> None:

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.columns.tabular import as_array
-from xpnet.datasets.arrays import as_rows, assemble
+from xpnet.datasets.arrays import as_rows, assemble, image_shape_of
 from xpnet.datasets.base import Dataset
+from xpnet.datasets.keys import KNOWN, check_keys
 from xpnet.datasets.reading import Note, Reading, silent
 from xpnet.datasets.targets import labelled
 from xpnet.errors import InputError
-
-_KEYS = ("X", "y", "X_val", "y_val", "X_test", "y_test", "sample_weight", "class_names")
 
 
 def from_npz(path: str | os.PathLike[str], reading: Reading | None = None, note: Note = silent) -> Dataset:
@@ -32,7 +31,8 @@ def from_npz(path: str | os.PathLike[str], reading: Reading | None = None, note:
     reading : Reading, optional
         What y holds, where it does not look like it, and which rows to hold out.
     note : callable, optional
-        Told how many rows are left out because they have no target.
+        Told which keys are not read, how many rows are left out because they have no target, and of floats
+        that may be classes.
 
     Returns
     -------
@@ -46,10 +46,10 @@ def from_npz(path: str | os.PathLike[str], reading: Reading | None = None, note:
         If there is no such file, it is damaged, a key is missing, or an array cannot be used.
     """
     path = Path(path)
-    arrays, reading = _read(path), reading or Reading()
+    arrays, reading = _read(path, note), reading or Reading()
     names = _class_names(path, arrays.pop("class_names", None))
-    given = labelled(arrays, str(path), note)
-    return assemble(given, str(path), reading, in_place=True, class_names=names)
+    given = labelled(arrays, str(path), note, reading.task)
+    return assemble(given, str(path), reading, in_place=True, class_names=names, note=note)
 
 
 def splits_of(
@@ -73,7 +73,7 @@ def splits_of(
     InputError
         As for `from_npz`, but for what y holds.
     """
-    arrays = _read(path)
+    arrays = _read(path, note)
     names = _class_names(path, arrays.pop("class_names", None))
     given = labelled(arrays, str(path), note)
     splits = {}
@@ -95,8 +95,8 @@ def _class_names(path: Path, names: NDArray[Any] | None) -> tuple[str, ...] | No
     return None if names is None else tuple(map(str, names))
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the arrays named in `_KEYS`, as many as there are, and see that the needed ones are."""
+def _read(path: Path, note: Note) -> dict[str, NDArray[Any]]:
+    """Read the arrays named in `KNOWN`, as many as there are, and see that the needed ones are."""
     if not path.is_file():
         raise InputError(f"there is no file {path}: check the path of the .npz file")
     try:
@@ -106,7 +106,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
                 keys = sorted(archive.files)
-                arrays = {key: np.asarray(archive[key]) for key in _KEYS if key in keys}
+                arrays = {key: np.asarray(archive[key]) for key in KNOWN if key in keys}
     except Exception as error:
         # Reading what a stranger wrote, numpy, zipfile and zlib raise a dozen kinds of exception.
         reason = textwrap.shorten(str(error), 300, placeholder="…") or type(error).__name__
@@ -114,6 +114,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             f"{path} cannot be read ({reason}): save number arrays with np.savez(FILE, X=X, y=y)"
         ) from error
 
+    check_keys(str(path), keys, note)
     missing = {"X", "y"} - arrays.keys()
     for key in arrays.keys() - {"sample_weight", "class_names"}:
         missing |= {key.replace("X", "y"), key.replace("y", "X")} - arrays.keys()
@@ -123,20 +124,11 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             f"{path} has no {' and no '.join(sorted(missing))}, only {there}: "
             "save X and y, with X_val and y_val or X_test and y_test if wanted"
         )
-    misspelt = [
-        key
-        for key in keys
-        if key.startswith(("X_", "y_", "sample_weight", "class_name")) and key not in _KEYS
-    ]
-    if misspelt:
-        raise InputError(
-            f"{path} has {misspelt[0]!r}: rename or drop it, the known keys are {', '.join(_KEYS)}"
-        )
     return arrays
 
 
 def holds_images(path: Path) -> bool:
-    """Return whether the samples of ``X`` have several dimensions, without reading them."""
+    """Return whether the samples of ``X`` look like images, without reading them."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open("X.npy") as file:
             version = np.lib.format.read_magic(file)
@@ -145,7 +137,7 @@ def holds_images(path: Path) -> bool:
                 if version == (1, 0)
                 else np.lib.format.read_array_header_2_0
             )
-            return len(read(file)[0]) > 2
+            return image_shape_of(read(file)[0]) is not None
     except Exception:  # whatever is wrong with the file is told when it is loaded
         return False
 

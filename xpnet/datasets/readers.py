@@ -190,6 +190,8 @@ def shaded(pixels: NDArray[np.uint8], black: float, white: float) -> NDArray[Any
     """Return pixels with other numbers for black and for white; as they are where these are 0 and 255."""
     if (black, white) == (0, 255):
         return pixels
+    if (black, white) == (255, 0):
+        return 255 - pixels
     scaled: NDArray[np.float32] = pixels * np.float32((white - black) / 255)
     return scaled if black == 0 else scaled + np.float32(black)
 

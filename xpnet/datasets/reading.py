@@ -39,7 +39,7 @@ class Reading:
     group
         A column of which no value is on both sides of the split; it is no input.
     time
-        A column by which the latest rows are held out.
+        A column by which the latest rows are held out; rows of one time stay together.
     size
         Height and width that images are brought to, one number for both; None to keep small ones as they are.
     channels
@@ -124,12 +124,13 @@ def hold_out(
     Returns
     -------
     ndarray
-        Numbers of rows, in no order: at random, whole groups at random, or the latest.
+        Numbers of rows, in no order: at random, whole groups at random, or the latest: of each time all rows
+        or none.
 
     Raises
     ------
     InputError
-        There are too few rows or groups, or a fraction or seed out of its range.
+        There are too few rows, groups or times, or a fraction or seed out of its range.
     """
     fraction, seed = reading.validation_fraction, reading.seed
     if not 0 < fraction < 1:
@@ -139,14 +140,27 @@ def hold_out(
     if num_rows == 1:
         raise InputError(f"{name}: X has one row, which leaves none to train on: give at least two")
     count = min(num_rows - 1, max(1, int(num_rows * fraction)))
-    if times is not None:  # a stable order: of rows of one time those further down are later
-        return np.argsort(times, kind="stable")[num_rows - count :]
+    if times is not None:
+        return _latest(name, times, count)
     # RandomState, not Generator: NumPy promises that its stream never changes (NEP 19).
     order = np.random.RandomState(seed).permutation
     if groups is not None:
         return _whole_groups(name, groups, count, order)
     chosen = order(num_rows)[num_rows - count :]
     return chosen if classes is None else _leaving_each_class(chosen, classes)
+
+
+def _latest(name: str, times: NDArray[np.generic], count: int) -> NDArray[np.int64]:
+    """Return the rows of as many of the latest times as have about ``count`` rows: one at least, not all.
+
+    Rows of one time stay together: what they share would be known from those that are trained on.
+    """
+    _, number, sizes = np.unique(times, return_inverse=True, return_counts=True)
+    if len(sizes) < 2:
+        raise InputError(f"{name}: all rows are of one time, which can't be split: give another --time")
+    later = np.cumsum(sizes[:0:-1])  # how many rows the latest, the two latest, … times have
+    nearest = int(np.abs(later - count).argmin())
+    return np.flatnonzero(number >= len(sizes) - 1 - nearest)
 
 
 def _whole_groups(

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.columns.columns import Columns, likely_target, row_values, take_target
-from xpnet.columns.tabular import as_frame, listed
-from xpnet.datasets.arrays import assemble
+from xpnet.columns.columns import Columns, likely_target, row_values, take_target, tell_of_floats
+from xpnet.columns.tabular import as_array, as_frame, listed
+from xpnet.datasets.arrays import assemble, refuse_name_of_weights
 from xpnet.datasets.base import Dataset
 from xpnet.datasets.frames import read_table
 from xpnet.datasets.readers import load_array
@@ -100,12 +100,17 @@ def from_frame(
         kept: dict[str, NDArray[np.bool_]] = {}
         for key in frames:
             y = f"y{key[1:]}"
-            classes = reading.task == "classification"
+            classes, whole = reading.task == "classification", frames[key]
             frames[key], given[y], kept[key] = take_target(frames[key], reading.target, note, classes)
+            if key == "X" and reading.task is None and len(reading.target) == 1:
+                tell_of_floats(whole, reading.target[0], given[y], note)
         names = reading.target
         reading = replace(reading, task=_task_of_several(name, given["y"], reading))
         if "sample_weight" in given:
-            given["sample_weight"] = np.asarray(given["sample_weight"])[kept["X"]]
+            refuse_name_of_weights(name, given["sample_weight"])
+            weight = as_array(given["sample_weight"], f"{name}: sample_weight")
+            # Of others than one a row, it is said later.
+            given["sample_weight"] = weight[kept["X"]] if weight.shape == kept["X"].shape else weight
     if "X_val" in frames and of_rows:
         raise InputError(f"{name}: the rows to validate on are given: drop --{next(iter(of_rows))}")
     values = {what: row_values(frames["X"], column) for what, column in of_rows.items()}
@@ -125,6 +130,7 @@ def from_frame(
         output_names=names,
         groups=values.get("group"),
         times=values.get("time"),
+        note=note,
     )
     if data.task == "classification":
         _tell_of_unseen(data, note)

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.columns import words
 from xpnet.columns.masks import unmasked
-from xpnet.columns.outputs import lacks, take_target
+from xpnet.columns.outputs import lacks, take_target, tell_of_floats
 from xpnet.columns.tabular import Frame, as_array, as_frame, is_frame
 from xpnet.datasets.checks import check_targets
-from xpnet.datasets.reading import Note
+from xpnet.datasets.reading import Note, silent
 from xpnet.errors import InputError
 from xpnet.typing import Task
+from xpnet.values import shown
 
 __all__ = ["as_targets", "encode_targets", "find_labels", "infer_task", "labelled"]
 
@@ -24,6 +26,9 @@ _KINDS: dict[type, tuple[type, ...]] = {  # bool first: it is an int, too
     float: (float, np.floating),
     str: (str,),
 }
+FEW = 10
+"""Different whole floats up to which it is said that they may be classes."""
+
 _MOST_SHOWN = 10  # labels that a message lists
 
 
@@ -60,7 +65,8 @@ def encode_targets(
     if task == "classification":
         return _class_numbers(array, range(num_outputs) if labels is None else labels, what)
     if array.dtype.kind not in "biuf":
-        raise InputError(f"{what} holds text: give numbers for {task}")
+        word, fix = _advice(array)
+        raise InputError(f"{what} holds {word or 'text'}: {fix or f'give numbers for {task}'}")
     columns = array[:, None] if array.ndim == 1 else array
     if task == "multilabel":
         # Before the dtype is changed, in which a 256 would be a 0.
@@ -106,7 +112,7 @@ def as_targets(y: Any, what: str) -> NDArray[Any]:
     return array
 
 
-def labelled(given: Mapping[str, Any], name: str, note: Note) -> dict[str, Any]:
+def labelled(given: Mapping[str, Any], name: str, note: Note, task: Task | None = None) -> dict[str, Any]:
     """Leave out the rows that have no target, as where it is a column among others.
 
     Parameters
@@ -116,7 +122,9 @@ def labelled(given: Mapping[str, Any], name: str, note: Note) -> dict[str, Any]:
     name
         What to call the data in a message.
     note
-        Told how many rows are left out.
+        Told how many rows are left out, and of floats that become classes by that.
+    task
+        What is predicted, if that is known.
 
     Raises
     ------
@@ -136,29 +144,41 @@ def labelled(given: Mapping[str, Any], name: str, note: Note) -> dict[str, Any]:
                 raise InputError(
                     f"{name}: {rows} has {len(X)} rows and {key} {len(missing)}: give each row one label"
                 )
-            if missing.all():
-                raise InputError(
-                    f"{name}: {key} holds NaN or None in every row: fill in what is to be predicted"
-                )
-            kept[rows] = X.take(~missing) if isinstance(X, Frame) else X[~missing]
             names = as_frame(table).names
+            if missing.all():
+                holds = "holds NaN or None in every row" if len(names) == 1 else "has no row with all targets"
+                raise InputError(f"{name}: {key} {holds}: fill in what is to be predicted")
+            kept[rows] = X.take(~missing) if isinstance(X, Frame) else X[~missing]
             kept[key] = take_target(table, names if len(names) > 1 else names[0], note).y
+            if key == "y" and task is None and len(names) == 1:
+                tell_of_floats(as_frame(table), names[0], kept[key], note)
             if key == "y" and "sample_weight" in given:
                 weight = as_array(given["sample_weight"], "sample_weight")
                 kept["sample_weight"] = weight[~missing] if weight.shape == missing.shape else weight
     return kept
 
 
-def infer_task(y: NDArray[Any], what: str) -> Task:
+def infer_task(y: NDArray[Any], what: str, note: Note = silent) -> Task:
     """Return the task that y, made by `as_targets`, looks like.
+
+    Floats that are 0 and 1, both and nothing else, are classes as the integers are. Other floats are numbers.
+
+    Parameters
+    ----------
+    y, what
+        Targets, and what to call them in a message.
+    note
+        Told where floats leave it open.
 
     Raises
     ------
     InputError
-        If it looks like classes in one-hot rows, which are more likely a slip than labels.
+        If it looks like classes in one-hot rows, which are more likely a slip than labels; or like numbers
+        that are written in a way that is none of theirs.
     """
     kind, several = y.dtype.kind, y.ndim == 2 and y.shape[1] > 1
-    if several and kind != "O" and len(y) and ((y == 0) | (y == 1)).all():
+    is_binary = kind != "O" and len(y) > 0 and bool(((y == 0) | (y == 1)).all())
+    if several and is_binary:
         if ((y == 1).sum(axis=1) == 1).all():
             raise InputError(
                 f"{what} of shape {y.shape} has one 1 in each row: give y.argmax(axis=1), the class numbers, "
@@ -166,7 +186,35 @@ def infer_task(y: NDArray[Any], what: str) -> Task:
             )
         if kind != "f":
             return "multilabel"
-    return "regression" if kind == "f" else "classification"
+    if kind == "O":
+        word, fix = _advice(y)
+        if word:
+            raise InputError(f"{what} holds {word}: {fix}, or say --task classification")
+    if kind != "f":
+        return "classification"
+    if is_binary and (y == 0).any() and (y == 1).any():
+        classes = "several labels a row" if several else "two classes"
+        note(f"{what} is 0.0 and 1.0 throughout, taken for {classes}: --task regression for numbers")
+        return "multilabel" if several else "classification"
+    if not several and _are_few(y):
+        note(
+            f"{what} is a few whole numbers, taken for numbers as they are floats: --task classification for "
+            "classes"
+        )
+    return "regression"
+
+
+def _advice(y: NDArray[Any]) -> tuple[str, str]:
+    """Return a number that is written with signs, and what to do; nothing if y does not hold such."""
+    word, fix = words.advice_on(list(dict.fromkeys(text.strip() for text in y.ravel().tolist())))
+    return shown(word) if word else "", fix
+
+
+def _are_few(y: NDArray[Any]) -> bool:
+    """Whether floats are whole numbers of which only some differ: they may be classes."""
+    if not ((np.abs(y) < words.EXACT) & (y == np.floor(y))).all():
+        return False
+    return 1 < len(np.unique(y)) <= min(FEW, len(y) // 2)
 
 
 def find_labels(targets: Mapping[str, NDArray[Any]]) -> list[Any]:
@@ -212,10 +260,10 @@ def _class_numbers(y: NDArray[Any], labels: Sequence[Any], what: str) -> NDArray
     numbers = np.fromiter((number.get(label, -1) for label in y.tolist()), np.int64, len(y))
     if (numbers < 0).any():
         row = int(numbers.argmin())
-        shown = ", ".join(f"{label!r:.60}" for label in labels[:_MOST_SHOWN])
-        shown += ", …" if len(labels) > _MOST_SHOWN else ""
+        known = ", ".join(f"{label!r:.60}" for label in labels[:_MOST_SHOWN])
+        known += ", …" if len(labels) > _MOST_SHOWN else ""
         raise InputError(
-            f"{what} holds {y.tolist()[row]!r:.60} in row {row}, which is no class: give one of {shown}"
+            f"{what} holds {y.tolist()[row]!r:.60} in row {row}, which is no class: give one of {known}"
         )
     return numbers
 
@@ -231,10 +279,10 @@ def _of_one_kind(y: NDArray[Any], what: str) -> NDArray[Any]:
     for place, kind in enumerate(kinds):
         if kind is None or kind is not kinds[0]:
             value, row = values[place], place // columns
-            shown = f"{value!r:.60}" if kind or value is None else f"a {type(value).__name__}"
+            what_it_is = f"{value!r:.60}" if kind or value is None else f"a {type(value).__name__}"
             before = f", after {values[0]!r:.60}" if place else ""
             raise InputError(
-                f"{what} holds {shown} in row {row}{before}: "
+                f"{what} holds {what_it_is} in row {row}{before}: "
                 "drop rows without a target, and give all integers, all text or all floats"
             )
     if not kinds or kinds[0] is str:

@@ -13,7 +13,7 @@ from xpnet import recipes
 from xpnet.columns.tabular import as_array, is_frame
 from xpnet.data.likeness import other_order, other_scale
 from xpnet.datasets import Dataset
-from xpnet.datasets.arrays import assemble
+from xpnet.datasets.arrays import assemble, image_shape_of
 from xpnet.datasets.reading import OF_COLUMNS, refuse_unused
 from xpnet.datasets.tables import from_frame, tell_of_many
 from xpnet.datasets.targets import labelled
@@ -68,7 +68,9 @@ def what_is_given(
             raise InputError(
                 f"{name!r:.60} brings its targets and weights along: drop {beside[0]}, or give X as rows"
             )
-    elif isinstance(X, list) and not is_frame(X):
+    elif isinstance(X, list | tuple) and not is_frame(X):
+        if y is None and len(X) == 2 and hasattr(X[0], "shape"):
+            raise InputError("X is a pair of arrays: give X and y apart, as xpnet.fit(*pair)")
         X = as_array(X, "X")
     elif X is None:
         raise InputError(
@@ -82,7 +84,11 @@ def what_is_given(
     if recipe is None and file is None and not taken_over[1]:
         recipe = usual_recipe({"dataset": name})
         if recipe is not None and not is_path:
-            shape = X.image_shape if isinstance(X, Dataset) else () if is_frame(X) else np.shape(X)[2:]
+            shape = (
+                X.image_shape
+                if isinstance(X, Dataset)
+                else image_shape_of(() if is_frame(X) else np.shape(X))
+            )
             recipe = "images" if shape else "table"
     layers: list[Any] = [{"quiet": True}]
     if recipe is not None:
@@ -117,11 +123,11 @@ def what_is_given(
         if note:
             warnings.warn(note, stacklevel=3)
     if y is not None:
-        given = labelled(given, name, warnings.warn)
+        given = labelled(given, name, warnings.warn, config.task)
     if is_table:
         data = from_frame(given.pop("X"), given, name, reading, warnings.warn)
     else:
-        data = assemble(given, name, reading)
+        data = assemble(given, name, reading, note=warnings.warn)
         tell_of_many(data, config.task, warnings.warn)
     if arrays["X_val"] is not None and (note := other_scale(data.X_train, data.X_val)):
         warnings.warn(note, stacklevel=3)

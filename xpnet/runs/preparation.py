@@ -214,6 +214,9 @@ def prepare(config: Config, data: Dataset, device: Device, start: Model | None =
     with device.active():
         if data.image_shape is None and start is None:
             how = transforms.suited(how, data.X_train, dtype)
+        if start is None:
+            for X in (data.X_train, data.X_val):
+                transforms.check_size(how, X)
         fitted = transforms.fit(how, data.X_train, device, dtype) if start is None else start.fitted
         how = transforms.complete(how, fitted)
         on_device = {name: device.put(value, dtype) for name, value in fitted.items()}

@@ -32,6 +32,10 @@ OTHERS = 31.0, 63.0, 100.0, 127.0, 1023.0, 4095.0, 16383.0, 65535.0
 BRIGHTEST = 0.6
 """Of white, the least that the highest of all training values is: images that are all darker are few."""
 
+PIXELS, HALF = 0.02, 0.5
+"""Pixels of an image, as a part, that are out of their own range by this part of the whole range where it is
+unlike the training rows: a stroke at the border is, too, but thin."""
+
 BYTES = 10.0
 """Of pixels, a highest value that cannot be of a range from 0 to 1."""
 
@@ -173,7 +177,7 @@ class RowRange:
                     f"{low:.6g} to {high:.6g}: prepare rows as the training rows were"
                 )
             if is_image:
-                return None
+                return self._unlike_pixels(X)
         far = varies & _is_far(*ends, self.low, self.high)
         if columns is not None:
             far &= np.array([column.kind == "number" and not column.part for column in columns.columns])
@@ -190,6 +194,36 @@ class RowRange:
             f"column {name} holds {value:.6g}, far from the {self.low[place]:.6g} to {self.high[place]:.6g} "
             f"of training{more}: is it in the same unit?"
         )
+
+    def _unlike_pixels(self, X: NDArray[Any]) -> str | None:
+        """Return a line where most images have pixels that are light where all of training were dark, or so.
+
+        Black ink on white paper, say, for a network that was trained on white ink on black.
+        """
+        odd, above = self._odd_images(X)
+        if odd <= SHARE:
+            return None
+        how, were = ("light", "dark") if above else ("dark", "light")
+        inverted, _ = self._odd_images(X, inverts=True)
+        fix = "prepare them as the training rows were"
+        if inverted < odd / 2:
+            try:
+                black, white = 0.0, self.white()
+            except InputError:  # of another range
+                black, white = self.ends
+            fix = f"invert them, {black + white:.6g} - X, or files by --black {white:.6g} --white {black:.6g}"
+        return f"most images are {how} in pixels that were {were} in all training rows: {fix}"
+
+    def _odd_images(self, X: NDArray[Any], inverts: bool = False) -> tuple[float, bool]:
+        """Return the part of images with pixels out of their range, and whether most of them are above it."""
+        (low, high), odd, above, below = self.ends, 0, 0, 0
+        margin, least = HALF * (high - low), max(1.0, PIXELS * X.shape[1])
+        for part in _parts(X):
+            values = low + high - part if inverts else part
+            are_above, are_below = values > self.high + margin, values < self.low - margin
+            odd += int(((are_above | are_below).sum(axis=1) >= least).sum())
+            above, below = above + int(are_above.sum()), below + int(are_below.sum())
+        return odd / len(X), above >= below
 
     def _are_scaled_down(self, X: NDArray[Any], found: tuple[float, float], is_image: bool) -> bool:
         """Whether rows are from 0 to 1, and training rows were whole numbers of pixels or like them."""

@@ -1,0 +1,41 @@
+"""Columns that count the rows: in a sorted table they tell the target, and of new rows nothing."""
+
+import re
+
+import numpy as np
+
+from xpnet.columns.cells import Numbers
+from xpnet.columns.tabular import Frame
+
+__all__ = ["counts_rows", "is_called_so"]
+
+ROWS = 20
+"""Rows from which it is no chance that whole numbers follow each other."""
+
+_CALLED = re.compile(
+    r"|(unnamed|level|index_level)[_: ]*[\d_]*|.*_id|ids?|index|idx|no|nr|rows?|row_?ids?"
+    r"|row_?(index|idx|number|num|no|nr)|record_?(id|no|nr|number)",
+)
+_HUMP = re.compile(r".*[a-z\d](Id|ID)")
+
+
+def counts_rows(frame: Frame, found: Numbers) -> bool:
+    """Return whether numbers are whole and go up or down by one from row to row.
+
+    Rows that were left out since the table was read are counted with the others. Columns of arrays have no
+    names by which a user could say more of them.
+    """
+    values, rows = found.values, frame.rows
+    is_long = len(values) >= ROWS
+    if not (frame.is_named and is_long) or found.held != "numbers" or values[0] % 1:
+        return False
+    places = np.arange(len(values)) if rows is None else rows
+    since = values - values[0]
+    steps = places - places[0]
+    return bool((since == steps).all() or (since == -steps).all())
+
+
+def is_called_so(name: str) -> bool:
+    """Return whether a column is called as numbers of rows are: id, index, PassengerId, nothing."""
+    plain = re.sub(r"[\s.\-#]+", "_", name).strip("_").lower()
+    return bool(_CALLED.fullmatch(plain) or _HUMP.fullmatch(name.strip()))
