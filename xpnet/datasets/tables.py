@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xpnet.columns.columns import Columns, likely_target, row_values, take_target
 from xpnet.columns.tabular import as_frame, listed
-from xpnet.datasets.arrays import assemble
+from xpnet.datasets.arrays import assemble, counted
 from xpnet.datasets.base import Dataset
 from xpnet.datasets.frames import read_table
 from xpnet.datasets.readers import load_array
@@ -106,6 +106,8 @@ def from_frame(
         reading = replace(reading, task=_task_of_several(name, given["y"], reading))
         if "sample_weight" in given:
             given["sample_weight"] = np.asarray(given["sample_weight"])[kept["X"]]
+    given, _ = counted({**given, "X": frames["X"]}, name)
+    frames["X"] = given.pop("X")
     if "X_val" in frames and of_rows:
         raise InputError(f"{name}: the rows to validate on are given: drop --{next(iter(of_rows))}")
     values = {what: row_values(frames["X"], column) for what, column in of_rows.items()}
