@@ -66,7 +66,7 @@ def numbers(outputs=1, weights=False, shift=0.0, scale=1.0, rows=40):
     X = rng.standard_normal((rows + 30, 4))
     y = np.tanh(X @ rng.standard_normal((4, outputs))) + 0.1 * rng.standard_normal((rows + 30, outputs))
     y = (y - y[:rows].mean(axis=0)) / y[:rows].std(axis=0) * scale + shift
-    given = {"sample_weight": rng.integers(0, 4, rows).astype(float)} if weights else {}
+    given = {"sample_weight": rng.integers(1, 5, rows).astype(float)} if weights else {}
     given |= {"X_val": X[rows:], "y_val": y[rows:], "name": "numbers"}
     return from_arrays(X[:rows], y[:rows], **given)
 
@@ -76,7 +76,7 @@ def labels(weights=False, rows=40):
     rng = np.random.default_rng(6)
     X = rng.standard_normal((rows + 30, 4))
     y = (X @ rng.standard_normal((4, 3)) > 0.3).astype(int)
-    given = {"sample_weight": rng.integers(0, 4, rows).astype(float)} if weights else {}
+    given = {"sample_weight": rng.integers(1, 5, rows).astype(float)} if weights else {}
     return from_arrays(X[:rows], y[:rows], X_val=X[rows:], y_val=y[rows:], name="labels", **given)
 
 

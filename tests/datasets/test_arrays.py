@@ -271,7 +271,7 @@ def test_images_become_rows():
 
 @pytest.mark.parametrize("y", [np.arange(20) % 3, np.arange(20.0), np.arange(40).reshape(20, 2) % 2])
 def test_the_callers_arrays_are_not_written_to(y):
-    weight = np.arange(20.0)
+    weight = np.arange(1.0, 21.0)
     given_arrays = [X.copy(), y.copy(), weight]
     for array in given_arrays:
         array.flags.writeable = False
@@ -279,7 +279,7 @@ def test_the_callers_arrays_are_not_written_to(y):
     data = from_arrays(*given_arrays[:2], sample_weight=weight, task=task)
     rows = (np.concatenate([data.X_train, data.X_val])[:, 0] / 3).astype(int)
     np.testing.assert_array_equal(np.concatenate([data.y_train, data.y_val]), split(y, task=task).y_val[rows])
-    np.testing.assert_array_equal(np.concatenate([data.weight_train, data.weight_val]), rows)
+    np.testing.assert_array_equal(np.concatenate([data.weight_train, data.weight_val]), rows + 1)
     assert sorted(rows) == list(range(20))
 
 
@@ -353,10 +353,24 @@ def test_one_row_cannot_be_divided():
 
 
 def test_weights_stay_with_training_rows():
-    data = split(["a", "b", "a"], sample_weight=[0, 1, 2])
+    data = split(["a", "b", "a"], sample_weight=[3, 1, 2])
     assert data.weight_train.dtype == np.float64
-    assert data.weight_train.tolist() == [0, 1, 2]
+    assert data.weight_train.tolist() == [3, 1, 2]
     assert data.weight_val is None
+
+
+@pytest.mark.parametrize("y", [["a", "b"] * 10, np.arange(20.0), np.arange(40).reshape(20, 2) % 2], ids=str)
+def test_rows_of_weight_nothing_are_left_out_before_others_are_held_out(y):
+    """So that the rest is parted as it would be without them, and what they hold is no matter."""
+    task = "multilabel" if np.ndim(y) == 2 else None
+    weight = np.where(np.arange(20) % 4 == 1, 0.0, np.arange(20) + 1)
+    spoilt = np.where(weight[:, None] > 0, X, np.inf)
+    found = from_arrays(spoilt, y, sample_weight=weight, task=task)
+    kept = weight > 0
+    expected = from_arrays(X[kept], np.asarray(y)[kept], sample_weight=weight[kept], task=task)
+    for name in ("X_train", "y_train", "X_val", "y_val", "weight_train", "weight_val", "class_names"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    assert len(found.X_train) + len(found.X_val) == 15
 
 
 # New targets

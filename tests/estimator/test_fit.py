@@ -463,8 +463,12 @@ def test_weights_of_classes_multiply_those_of_rows():
     X, y = classes("multiclass")
     weight = np.random.default_rng(0).uniform(size=90)
     by_class = fitted(model(class_weight={0: 2.0, 2: 0.5}), X, y, weight)
-    by_row = fitted(model(), X, y, weight * np.array([2.0, 1.0, 0.5])[y])
-    assert_same_network(by_class, by_row)
+    by_both = weight * np.array([2.0, 1.0, 0.5])[y]
+    assert_same_network(by_class, fitted(model(class_weight={}), X, y, by_both), atol=1e-12)
+    # In one batch of all the rows it makes no difference whose sum the loss is divided by.
+    how = {"batch_size": 90, "alpha": 0.0, "max_iter": 20}
+    by_class = fitted(model(class_weight={0: 2.0, 2: 0.5}, **how), X, y, weight)
+    assert_same_network(by_class, fitted(model(**how), X, y, by_both), atol=1e-12)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -474,9 +478,49 @@ def test_balanced_classes_weigh_the_same(weighted):
     weight = np.random.default_rng(0).uniform(size=90) if weighted else np.ones(90)
     of_class = np.bincount(y, weight)
     balanced = fitted(model(class_weight="balanced"), X, y, weight if weighted else None)
-    assert_same_network(
-        balanced, fitted(model(), X, y, weight * (weight.sum() / (3 * of_class))[y]), atol=1e-12
-    )
+    by_both = weight * (weight.sum() / (3 * of_class))[y]
+    assert_same_network(balanced, fitted(model(class_weight={}), X, y, by_both), atol=1e-12)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 16, 80])
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_weights_count_in_batches_of_any_size(kind, batch_size):
+    """Of rows that are all alike the prediction is the mean by weight, wherever the rows are drawn to."""
+    X, y = np.ones((80, 1)), np.tile([0, 0, 0, 1], 20)
+    how = {"hidden_layer_sizes": (), "alpha": 0.0, "solver": "sgd", "momentum": 0.0, "random_state": 0}
+    how |= {"batch_size": batch_size, "learning_rate_init": 0.02 * batch_size**0.5, "max_iter": 200}
+    if kind == "classes":
+        ours = fitted(MLPClassifier(**how, class_weight={1: 9.0}), X, y)
+        found = ours.predict_proba(X[:1])[0, 1]
+    else:  # as scikit-learn, whose weights are those of a batch: as many rows of each in all of them
+        order = np.argsort(y, kind="stable").reshape(4, 20).T.ravel()
+        ours = MLPRegressor(**how, shuffle=False)
+        if batch_size % 4:
+            pytest.skip("a batch without a share of both evens their weights out")
+        found = fitted(ours, X, y[order], np.where(y[order] == 1, 9.0, 1.0)).predict(X[:1])[0]
+    assert found == pytest.approx(0.75, abs=0.06)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 12])
+def test_a_class_weighs_the_same_in_parts_of_any_size(parts):
+    X, y = np.ones((12, 1)), np.tile([0, 0, 1], 4)
+    rate = 0.3 / parts**0.5
+    how = {"hidden_layer_sizes": (), "alpha": 0.0, "solver": "sgd", "momentum": 0.0, "shuffle": False}
+    ours = MLPClassifier(**how, learning_rate_init=rate, class_weight={0: 0.5, 1: 4.0}, random_state=0)
+    for _ in range(60):
+        for rows in np.array_split(np.arange(12), parts):
+            ours.partial_fit(X[rows], y[rows], classes=[0, 1])
+    assert ours.predict_proba(X[:1])[0, 1] == pytest.approx(0.8, abs=0.07)
+
+
+def test_a_part_of_a_class_that_weighs_nothing_moves_nothing():
+    X, y = classes("binary")
+    ours = model(class_weight={0: 0.0}, alpha=0.0, solver="sgd", momentum=0.0, batch_size="auto")
+    ours.partial_fit(X[y == 1], y[y == 1], classes=[0, 1])
+    before = [coef.copy() for coef in ours.coefs_]
+    ours.partial_fit(X[y == 0][:1], y[y == 0][:1])
+    for kept, coef in zip(before, ours.coefs_, strict=True):
+        np.testing.assert_array_equal(coef, kept)
 
 
 def test_rows_without_weight_might_as_well_not_be_there():
@@ -486,6 +530,59 @@ def test_rows_without_weight_might_as_well_not_be_there():
     how = {"max_iter": 200, "batch_size": 90, "learning_rate_init": 1e-2, "random_state": 0}
     ours, expected = MLPClassifier(**how), MLPClassifier(**how | {"batch_size": 45})
     assert_same_network(fitted(ours, X, spoilt, weight), fitted(expected, X[45:], y[45:]), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"preprocess": "standardize"}, {"preprocess": "pca"}, {"norm": "batch"}], ids=str
+)
+@pytest.mark.parametrize("by", ["row", "class"])
+def test_rows_without_weight_shape_nothing_beside_the_loss(changes, by):
+    X, y = classes("multiclass")
+    out = y == 2 if by == "class" else np.arange(90) % 3 == 0
+    how = {"early_stopping": True, "max_iter": 5, "random_state": 0} | changes
+    how |= {"class_weight": {2: 0.0}} if by == "class" else {}
+    weight = np.where(out, 0.0, 1.5) if by == "row" else None
+    found = fitted(MLPClassifier(**how), np.where(out[:, None], -9999.0, X), y, weight)
+    classed = np.unique(y)
+    expected = MLPClassifier(**how)
+    rest = X[~out], y[~out], None if weight is None else weight[~out]
+    if by == "class":  # which is known, and has no rows
+        found, expected = (
+            MLPClassifier(**how | {"early_stopping": False}),
+            MLPClassifier(**how | {"early_stopping": False}),
+        )
+        found.partial_fit(np.where(out[:, None], -9999.0, X), y, classes=classed)
+        expected.partial_fit(*rest, classes=classed)
+    else:
+        fitted(expected, *rest)
+    assert_same_network(found, expected)
+
+
+def test_a_part_whose_rows_all_weigh_nothing_is_refused_where_they_would_shape_more():
+    X, y = classes("binary")
+    ours = model(class_weight={0: 0.0}, norm="batch", batch_size="auto").partial_fit(X, y, classes=[0, 1])
+    with pytest.raises(InputError, match="all of these rows have weight 0: leave them out"):
+        ours.partial_fit(X[y == 0], y[y == 0])
+
+
+def test_balanced_is_of_all_rows_and_not_of_a_part():
+    X, y = classes("binary")
+    with pytest.raises(InputError, match=r"class_weight 'balanced' is of all rows.* give a dict, say from"):
+        model(class_weight="balanced").partial_fit(X, y, classes=[0, 1])
+
+
+@pytest.mark.parametrize("how", [{"X_val": 1}, {"X_val": 5}, {}], ids=["one", "alike", "set aside"])
+def test_where_r_squared_says_nothing_the_loss_chooses(how):
+    X, y = numbers(1)
+    given = {"X_val": X[: how["X_val"]], "y_val": np.full(how["X_val"], 0.2)} if how else {}
+    if not how:
+        y = np.full_like(y, 0.2)
+    how = {"max_iter": 30, "random_state": 0, "early_stopping": not given, "n_iter_no_change": np.inf}
+    ours = MLPRegressor(8, **how)
+    with pytest.warns(UserWarning, match="is undefined: epochs are compared by val_loss"):
+        ours.fit(X, y, **given)
+    assert_same_network(ours, fitted(MLPRegressor(8, **how, monitor="val_loss"), X, y, **given))
+    assert np.isnan(ours.validation_scores_).all()
 
 
 @pytest.mark.parametrize("weights", [{0: 9.0}, "balanced"], ids=str)

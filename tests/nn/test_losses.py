@@ -17,6 +17,7 @@ from xpnet.nn.losses import (
     logistic_cross_entropy,
     multiclass_hinge,
     one_hot,
+    relative,
     smooth,
     softmax,
     softmax_cross_entropy,
@@ -449,9 +450,11 @@ def test_a_row_of_weight_n_is_n_rows(device, dtype, assert_close, name, nets, sh
     scores, weight = normal(rng, *nets, 4, 3), np.array([2, 0, 1, 3])
     target = target_of(name, rng, 4)
     expected, of_repeated = find(name)(np, scores.repeat(weight, axis=-2), target.repeat(weight, axis=0))
-    weights = weight if shared else np.broadcast_to(weight, (*nets, 4))
+    weights = device.put(weight if shared else np.broadcast_to(weight, (*nets, 4)), dtype)
     put = [device.put(scores, dtype), device.put(target, None if name in LOSSES else dtype)]
-    loss, dscores = find(name)(device.xp, *put, device.put(weights, dtype))
+    over_rows, _ = find(name)(device.xp, *put, weights)
+    assert_close(over_rows, expected * 6 / 4)  # six rows in the place of four
+    loss, dscores = find(name)(device.xp, *put, relative(device.xp, weights))
     assert_close(loss, expected)
     starts = np.array([0, 2, 3])  # of the rows whose weight is above 0 among the repeated
     gradient = np.zeros_like(scores)
@@ -471,13 +474,25 @@ def test_a_stack_of_weights_is_each_network_alone(name):
 
 
 @every_loss_at_all
+def test_a_row_weighs_the_same_whatever_is_beside_it(name):
+    """Or those of a class would have another share in each batch, and all the same alone."""
+    rng = np.random.default_rng(19)
+    scores, target, weight = normal(rng, 6, 3), target_of(name, rng, 6), np.array([5.0, 0.2, 0, 1, 1, 0.4])
+    loss, dscores = find(name)(np, scores, target, weight)
+    by_row = [find(name)(np, scores[k : k + 1], target[k : k + 1], weight[k : k + 1]) for k in range(6)]
+    np.testing.assert_allclose(loss, np.mean([of_row for of_row, _ in by_row]), rtol=1e-13)
+    np.testing.assert_allclose(dscores, np.concatenate([of_row for _, of_row in by_row]) / 6, rtol=1e-13)
+
+
+@every_loss_at_all
 def test_rows_without_weight_have_no_loss(device, dtype, assert_close, name):
     rng = np.random.default_rng(17)
     target = device.put(target_of(name, rng, 4), None if name in LOSSES else dtype)
     scores, weight = device.put(normal(rng, 4, 3), dtype), device.put(np.zeros(4), dtype)
-    loss, dscores = find(name)(device.xp, scores, target, weight)
-    assert_close(loss, 0.0)
-    assert_close(dscores, np.zeros((4, 3)))
+    for as_given in (weight, relative(device.xp, weight)):
+        loss, dscores = find(name)(device.xp, scores, target, as_given)
+        assert_close(loss, 0.0)
+        assert_close(dscores, np.zeros((4, 3)))
 
 
 @every_loss_at_all

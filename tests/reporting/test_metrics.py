@@ -67,12 +67,21 @@ def test_numbers_as_scikit_learn_has_them():
     predicted = y + rng.normal(0, [0.5, 1e-4, 20, 0, 1], (300, 5))
     found = metrics.regression(y, predicted)
     each = {"multioutput": "raw_values"}
-    np.testing.assert_allclose(found.r2, sklearn.r2_score(y, predicted, **each))
+    known = sklearn.r2_score(y[:, :3], predicted[:, :3], **each)
+    np.testing.assert_allclose(found.r2, [*known, np.nan, np.nan])  # of what never changes there is none
     np.testing.assert_allclose(found.rmse, sklearn.root_mean_squared_error(y, predicted, **each))
     np.testing.assert_allclose(found.mae, sklearn.mean_absolute_error(y, predicted, **each))
     flat = metrics.regression(y[:, :1], predicted[:, 0])
     np.testing.assert_allclose(flat, [values[:1] for values in found], rtol=1e-12)
-    assert found.mean()["r2"] == pytest.approx(sklearn.r2_score(y, predicted))
+    assert found.mean()["r2"] == pytest.approx(known.mean())
+
+
+def test_what_is_undefined_of_numbers_is_a_dash():
+    y = np.array([[1.0, 5.0], [3.0, 5.0]])
+    lines = metrics.regression_text(metrics.regression(y, y + 1.0), ("a", "b")).splitlines()
+    assert [line.split()[1] for line in lines[1:]] == ["0.0000", "–", "0.0000"]
+    lines = metrics.regression_text(metrics.regression(y[:1], y[:1] + 1.0), ("a", "b")).splitlines()
+    assert [line.split()[1] for line in lines[1:]] == ["–", "–", "–"]
 
 
 def test_text_of_numbers():

@@ -3,6 +3,7 @@
 import errno
 import itertools
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,11 +20,13 @@ from fits import (
     train,
 )
 from resumes import RUN, all_of, name_of, names, run_with
+from sweeps import BASE, blobs
 
 from xpnet import files
 from xpnet.nn.solvers import SOLVERS
 from xpnet.runs import checkpoints as resume
 from xpnet.runs.checkpoints import Checkpoints
+from xpnet.runs.resume import identity
 from xpnet.training.regime import Hyper
 
 
@@ -210,3 +213,16 @@ def test_a_full_disk_ends_no_run_and_is_told_once(checkpoints, tmp_path, notes, 
     assert "No space left on device" in notes[0]
     assert "after epoch 2" in notes[0]
     assert checkpoints.latest().fit.epoch == 1
+
+
+@pytest.mark.parametrize("how", ["rows", "classes"])
+def test_a_weighted_run_of_another_loss_does_not_go_on(how):
+    """Its batches were over the sums of their own weights before; runs without weights are what they were."""
+    data = blobs()
+    plain = identity(BASE, data)
+    if how == "rows":
+        now = identity(BASE, replace(data, weight_train=np.linspace(1, 2, len(data.y_train))))
+    else:
+        now = identity(replace(BASE, class_weight="balanced"), data)
+    assert "weights" not in plain
+    assert now.keys() - plain.keys() == {"weights"}

@@ -237,19 +237,64 @@ def test_a_row_of_weight_two_counts_as_two():
     np.testing.assert_allclose(*losses, rtol=1e-7)
 
 
-@pytest.mark.parametrize("data", [blobs(), labels(), numbers(2)], ids=["classes", "labels", "numbers"])
 @pytest.mark.parametrize("batch_size", [13, 2])
-def test_a_batch_may_be_of_rows_that_weigh_nothing(data, batch_size):
+def test_a_batch_may_be_of_rows_that_weigh_nothing(batch_size):
     """That ends no run: the last batch of a pass is often of few rows."""
-    weight = np.where(np.arange(40) % 4 == 0, 1.0, 0.0)
     config = dataclasses.replace(ADAM, sampling="all", batch_size=batch_size, iterations=400)
-    found = run(config, dataclasses.replace(data, weight_train=weight), DEVICE)
+    found = run(dataclasses.replace(config, class_weight={"0": 0.0, "1": 0.0}), blobs(), DEVICE)
     assert found.summary["status"] == "finished"
     assert np.isfinite(found.history.losses).all()
     assert all(np.isfinite(row.val_loss) for row in found.history.rows)
     seen = [row.train_score for row in found.history.rows]
     assert np.isnan(seen).any()  # there is nothing to score in such a batch
     assert np.isfinite(seen).any()
+
+
+@pytest.mark.parametrize("data", [blobs(), labels(), numbers(2)], ids=["classes", "labels", "numbers"])
+@pytest.mark.parametrize("preprocess", ["none", "standardize", "pca"])
+def test_rows_of_weight_nothing_might_as_well_not_be_there(data, preprocess):
+    """Whatever they hold: they shape no preprocessing, no batch norm, no batch and no interval."""
+    rng = np.random.default_rng(5)
+    weight, weight_val = rng.uniform(0.5, 2, 40), rng.uniform(0.5, 2, len(data.y_val))
+    out, out_val = np.arange(0, 40, 3), np.arange(0, len(data.y_val), 4)
+    spoilt = {}
+    for split, rows, w in (("train", out, weight), ("val", out_val, weight_val)):
+        X, y = getattr(data, f"X_{split}").copy(), getattr(data, f"y_{split}").copy()
+        X[rows], w[rows] = -9999.0, 0.0
+        if data.task == "regression":
+            y[rows] = 1e6
+        spoilt |= {f"X_{split}": X, f"y_{split}": y, f"weight_{split}": w}
+    removed = {
+        name: np.delete(value, out if "train" in name else out_val, axis=0) for name, value in spoilt.items()
+    }
+    config = dataclasses.replace(ADAM, preprocess=preprocess, norm="batch", batch_size=10, patience=50)
+    found, expected = (run(config, dataclasses.replace(data, **rows), DEVICE) for rows in (spoilt, removed))
+    assert found.model.checksum() == expected.model.checksum()
+    assert found.summary["data"] == expected.summary["data"]
+    assert found.history.losses == expected.history.losses
+    assert [row.val_loss for row in found.history.rows] == [row.val_loss for row in expected.history.rows]
+    np.testing.assert_array_equal(found.model.row_range.low, expected.model.row_range.low)
+
+
+def test_a_class_of_weight_nothing_shapes_no_preprocessing():
+    data = blobs()
+    X = np.where((data.y_train == 1)[:, None], 1e6, data.X_train)
+    config = dataclasses.replace(ADAM, class_weight={"1": 0.0}, preprocess="standardize")
+    found = run(config, dataclasses.replace(data, X_train=X), DEVICE)
+    rest = X[data.y_train != 1]
+    np.testing.assert_allclose(found.model.fitted["mean"], rest.mean(axis=0), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 40])
+def test_weights_count_in_batches_of_any_size(batch_size):
+    """Of rows that are all alike the prediction is the mean by weight."""
+    data = from_arrays(np.ones((40, 1)), np.tile([0.0, 1.0], 20), X_val=np.ones((2, 1)), y_val=[0.0, 1.0])
+    data = dataclasses.replace(data, weight_train=np.where(data.y_train[:, 0] > 0, 9.0, 1.0))
+    how = {"hidden": (2,), "preprocess": "none", "sampling": "all", "batch_size": batch_size, "reg": 0.0}
+    how |= {"iterations": 6000, "learning_rate": 0.01, "learning_rate_decay": 1.0}
+    config = Config(**how)
+    found = run(config, data, DEVICE).model.predict(np.ones((1, 1)))
+    assert found == pytest.approx(0.9, abs=0.04)
 
 
 def test_weights_of_classes_are_weights_of_their_rows():

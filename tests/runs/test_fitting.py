@@ -816,6 +816,43 @@ def test_a_batch_of_more_rows_than_there_are_has_all_of_them(door, capsys):
     assert clipped(door, 40, capsys) == (score, [])
 
 
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("y_val", [[0.3], [0.3, 0.3, 0.3]], ids=["one", "alike"])
+@pytest.mark.parametrize("monitor", ["val_score", "val_r2"])
+def test_where_r_squared_says_nothing_the_loss_chooses(monitor, y_val):
+    """By R², 0 in each, the first epoch would be the best."""
+    data = numbers(1)
+    X, y = data.X_train, data.y_train[:, 0]
+    how = {"X_val": X[: len(y_val)], "y_val": y_val, "patience": 60, "recipe": "none"}
+    how = FAST | how | {"learning_rate": 0.05}
+    text = "R² of (one validation row|validation rows of equal targets) is undefined: epochs are compared by"
+    with pytest.warns(UserWarning, match=text):
+        run = fit(X, y, **how | {"monitor": monitor, "out": "there"})
+    by_loss = fit(X, y, **how | {"monitor": "val_loss"})
+    assert run.model.checksum() == by_loss.model.checksum()
+    assert run.best.checksum() == by_loss.best.checksum()
+    assert run.summary["val_r2"] is None
+    assert json.loads(Path("there/summary.json").read_text())["val_r2"] is None
+    with pytest.raises(InputError, match="is undefined, and a sweep ranks by it: hold out more rows"):
+        search(
+            X, y, {"learning_rate": [1e-9, 1e-2]}, **{k: v for k, v in how.items() if k != "learning_rate"}
+        )
+
+
+def test_rows_of_weight_nothing_shape_no_columns():
+    """In a table, too: neither what a column is, nor its categories, nor the classes."""
+    rng = np.random.default_rng(3)
+    table = {"size": rng.normal(size=60).tolist(), "town": ["Rome", "Oslo"] * 30, "kind": ["a", "b"] * 30}
+    weight = np.where(np.arange(60) < 6, 0.0, rng.uniform(1, 2, 60))
+    kept = {name: column[6:] for name, column in table.items()}
+    for row in range(6):
+        table["size"][row], table["town"][row], table["kind"][row] = 1e9, "Atlantis", "c"
+    how = {"target": "kind", "recipe": "table-fast", "epochs": 3}
+    found, expected = fit(table, sample_weight=weight, **how), fit(kept, sample_weight=weight[6:], **how)
+    assert found.model.class_names == ("a", "b")
+    assert found.model.checksum() == expected.model.checksum()
+
+
 # Resuming
 
 

@@ -19,7 +19,7 @@ CATS = from_arrays(
     ["cat", "dog", "cat", "cat", "owl", "cat", "cat", "dog", "cat", "cat", "owl", "cat"],
     X_val=np.ones((3, 2)),
     y_val=["cat", "dog", "owl"],
-    sample_weight=np.arange(12) % 4,
+    sample_weight=np.arange(12) % 4 + 1,
 )
 PLAIN = dataclasses.replace(CATS, weight_train=None)
 
@@ -184,7 +184,8 @@ def test_both_feeds_have_the_weights(device, data, changes, factor):
             assert feed.weight is None
             continue
         expected = np.asarray(factor)[y] * (1.0 if weight is None else weight)
-        expected = expected / unit_of(expected)
+        # Of training rows the mean is 1; of the others, which are one whole, only the ratios matter.
+        expected = expected / (expected.mean() if feed is prepared.feed else unit_of(expected))
         np.testing.assert_allclose(device.to_host(feed.weight), expected, rtol=1e-6)
         assert str(feed.weight.dtype).endswith("float32")
 
@@ -192,8 +193,25 @@ def test_both_feeds_have_the_weights(device, data, changes, factor):
 def test_balanced_classes_have_the_same_weight_in_all():
     prepared = prepare(Config(batch_size=5, class_weight="balanced"), CATS, DEVICE)
     totals = np.bincount(CATS.y_train, prepared.feed.weight)
-    np.testing.assert_allclose(totals, totals.mean(), rtol=1e-6)
-    assert 1 <= prepared.feed.weight.max() < 2  # a power of two is taken out of them
+    np.testing.assert_allclose(totals, len(CATS.y_train) / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-300, 1e307])
+def test_equal_weights_are_none(factor):
+    """So that a run with them is that without, to the bit."""
+    data = dataclasses.replace(PLAIN, weight_train=np.full(len(PLAIN.X_train), 0.3 * factor))
+    assert prepare(Config(batch_size=5), data, DEVICE).feed.weight is None
+
+
+@pytest.mark.parametrize("factor", [2.0**-1000, 1e-300, 3.0, 5e307])
+def test_only_the_ratios_of_weights_matter(factor):
+    """Also where the sum of all is no float any more."""
+    weight = np.linspace(1, 3, len(PLAIN.X_train))
+    feeds = [
+        prepare(Config(batch_size=5), dataclasses.replace(PLAIN, weight_train=given), DEVICE).feed
+        for given in (weight, weight * factor)
+    ]
+    np.testing.assert_allclose(feeds[1].weight, feeds[0].weight, rtol=1e-6)
 
 
 def test_rows_that_are_held_out_keep_their_weights(device):
@@ -203,7 +221,8 @@ def test_rows_that_are_held_out_keep_their_weights(device):
     for feed in (prepared.feed, prepared.validation):
         weight = device.to_host(feed.weight)
         expected = device.to_host(feed.X)[:, 0] / 2 + 1
-        np.testing.assert_array_equal(weight, expected / unit_of(expected))
+        expected = expected / (expected.mean() if feed is prepared.feed else unit_of(expected))
+        np.testing.assert_allclose(weight, expected, rtol=1e-6)
     assert prepared.validation.weight.shape == (2,)
 
 

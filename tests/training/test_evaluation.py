@@ -62,7 +62,7 @@ def test_evaluation_by_each_loss(monkeypatch, kind, rows_at_once):
 def test_the_score_of_numbers_is_r_squared(
     device, dtype, put_params, assert_close, monkeypatch, nets, weighted, rows_at_once
 ):
-    """By the formula, an output at a time; the third never changes and is not met."""
+    """By the formula, an output at a time; the third never changes, so it has none."""
     monkeypatch.setattr(evaluation, "EVALUATION_ROWS", rows_at_once)
     rng = np.random.default_rng(30)
     params, X, y = random_params(rng, nets), rng.standard_normal((9, 5)), rng.standard_normal((9, 3))
@@ -82,8 +82,22 @@ def test_the_score_of_numbers_is_r_squared(
     mean = (w[:, None] * y).sum(axis=0) / w.sum()
     spread = (w[:, None] * (y - mean) ** 2).sum(axis=0)
     by_output = 1 - (w[:, None] * distances).sum(axis=-2)[..., :2] / spread[:2]
-    assert_close(score, by_output.sum(axis=-1) / 3, rtol=1e-11 if dtype == "float64" else 1e-4)
+    assert_close(score, by_output.mean(axis=-1), rtol=1e-11 if dtype == "float64" else 1e-4)
     assert_close(loss, (w * distances.sum(axis=-1)).sum(axis=-1) / w.sum() / 2)
+
+
+@pytest.mark.parametrize(
+    ("y", "weight"), [([[2.0]], None), ([[0.1]] * 7, None), ([[0.1], [5.0], [0.1]], [1.0, 0.0, 3.0])]
+)
+def test_numbers_that_are_all_alike_have_no_r_squared(device, dtype, put_params, y, weight):
+    """Of the rows that count; nor does what rounding leaves of their spread make one."""
+    rng, mlp = np.random.default_rng(35), MLP((5, 4, 1))
+    arrays = device.put(rng.standard_normal((len(y), 5)), dtype), device.put(np.array(y), dtype)
+    weight = None if weight is None else device.put(np.array(weight), dtype)
+    params = put_params(random_params(rng, (2,), mlp))
+    loss, score = evaluate(device.xp, mlp, params, *arrays, kind="squared-error", weight=weight)
+    assert np.isnan(device.to_host(score)).all()
+    assert np.isfinite(device.to_host(loss)).all()
 
 
 @pytest.mark.parametrize("outputs", [1, 3])

@@ -474,7 +474,7 @@ def test_initial_state_is_of_the_parameters_given():
 @pytest.mark.parametrize("nets", NETS)
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_a_step_on_a_row_of_weight_n_is_that_on_n_rows(device, dtype, assert_close, nets, solver):
-    """Per row, ``reg`` is divided by their sum: 6 here, and 1/6 of it does the same to 6 rows."""
+    """By batch, ``reg`` is divided by their sum: 6 here, and 1/6 of it does the same to 6 rows."""
     rng = np.random.default_rng(14)
     X, y, weight = rng.standard_normal((4, 5)), np.array([0, 1, 2, 1]), np.array([2, 0, 1, 3])
     params, regime = random_params(rng, nets), Regime(5, 6, solver=solver)
@@ -483,8 +483,8 @@ def test_a_step_on_a_row_of_weight_n_is_that_on_n_rows(device, dtype, assert_clo
     weighted, repeated = Hyper(reg=0.6), Hyper(reg=0.1)
     feed = Feed(device.put(X, dtype), device.put(y), weight=device.put(weight, dtype))
     state = begin(device, params, dtype, regime, weighted)
-    per_row = dataclasses.replace(regime, reg_per_row=True)
-    step = make_step(device, MLP_543, feed, per_row, weighted, state["params"])
+    by_batch = dataclasses.replace(regime, reg_per_row=True, weighs_by_batch=True)
+    step = make_step(device, MLP_543, feed, by_batch, weighted, state["params"])
     state, loss = step(state, put_draws(device, dtype, np.arange(4), rate))
 
     begun = begin(device, params, dtype, regime, repeated)
@@ -499,12 +499,36 @@ def test_a_batch_without_weight_moves_nothing(device, dtype, assert_close):
     weight = np.concatenate([np.zeros(6), np.ones(24)])
     hyper, params = Hyper(reg=0.5), random_params(np.random.default_rng(15))
     feed = Feed(device.put(X, dtype), device.put(y), weight=device.put(weight, dtype))
-    regime = dataclasses.replace(REGIME, reg_per_row=True)
+    regime = dataclasses.replace(REGIME, reg_per_row=True, weighs_by_batch=True)
     state = begin(device, params, dtype, regime, hyper)
     step = make_step(device, MLP_543, feed, regime, hyper, state["params"])
     state, loss = step(state, put_draws(device, dtype, np.arange(6), 0.5))
     assert_close(loss, 0.0)
     assert_close(state["params"], params)
+
+
+@pytest.mark.parametrize("reg_per_row", [False, True])
+@pytest.mark.parametrize("nets", NETS)
+def test_a_row_moves_as_much_as_it_weighs(device, dtype, assert_close, nets, reg_per_row):
+    """Alone in its batch, too; and no weight changes what the penalty does."""
+    rng = np.random.default_rng(17)
+    X, y, weight = rng.standard_normal((3, 5)), np.array([0, 1, 2]), np.array([3.0, 1.0, 0.0])
+    params, regime = random_params(rng, nets), Regime(5, 1, reg_per_row=reg_per_row)
+    feed = Feed(device.put(X, dtype), device.put(y), weight=device.put(weight, dtype))
+
+    def moved(feed, row, hyper):
+        state = begin(device, params, dtype, regime, hyper)
+        step = make_step(device, MLP_543, feed, regime, hyper, state["params"])
+        state, _ = step(state, put_draws(device, dtype, [row], np.full(nets, 0.1)))
+        return on_host(device, state["params"])
+
+    for row, times in enumerate(weight):
+        alone = moved(feed_of(device, dtype, X, y), row, Hyper())
+        penalised = moved(feed_of(device, dtype, X, y), row, Hyper(reg=0.5))
+        expected = {name: params[name] + times * (alone[name] - params[name]) for name in params}
+        assert_close(moved(feed, row, Hyper()), expected)
+        expected = {name: expected[name] + penalised[name] - alone[name] for name in params}
+        assert_close(moved(feed, row, Hyper(reg=0.5)), expected)
 
 
 def test_mixup_refuses_weights():

@@ -78,8 +78,8 @@ def _report(run: Run, signals: StopSignals) -> int:
     config, summary = run.config, run.summary
     if not config.quiet:
         score = SCORE_OF[run.model.task]
-        parts = ((part, summary[f"{part}_{score}"]) for part in ("train", "val", "test"))
-        values = (f"{part} {shown(value, score)}" for part, value in parts if value is not None)
+        parts = ["train", "val"] if summary[f"test_{score}"] is None else ["train", "val", "test"]
+        values = (f"{part} {shown(summary[f'{part}_{score}'], score)}" for part in parts)
         print(f"{score_name(score)}: {', '.join(values)}")
         print(f"{summary['steps']} steps in {summary['seconds']:.2f} s on {summary['device']}")
         print(f"written to {os.fsencode(run.folder or '').decode(errors='replace')}")  # a name may be no text

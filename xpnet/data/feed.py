@@ -63,8 +63,9 @@ class Feed:
     fill
         ``(features,)``: the raw image that shows where something is cut out.
     weight
-        Weights of the rows ``(rows,)``, 0 or more; None for all the same. A row of weight 2 counts as two:
-        the loss of a batch is ``Σ weight · loss / Σ weight``.
+        Weights of the rows ``(rows,)``, 0 or more; None for all the same. Of rows to train on their mean is 1
+        (`xpnet.data.weights.relative`), as the loss of a batch is ``Σ weight · loss`` over its rows, unless
+        `xpnet.training.regime.Regime.weighs_by_batch`.
     """
 
     X: Array = field(repr=False)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xpnet.errors import InputError
 
-__all__ = ["by_class", "unit_of", "weighted"]
+__all__ = ["by_class", "relative", "unit_of", "weighted"]
 
 
 def by_class(
@@ -47,7 +47,7 @@ def by_class(
     """
     factors = np.ones(len(names))
     if isinstance(chosen, str) and chosen == "balanced":
-        total = np.bincount(label, weight, len(names))
+        total = np.bincount(label, None if weight is None else weight / unit_of(weight), len(names))
         present = total > 0
         factors[present] = total.sum() / (present.sum() * total[present])
         return factors
@@ -73,6 +73,8 @@ def weighted(
     label: NDArray[np.int64],
     weight: NDArray[np.float64] | None,
     rows: str = "rows",
+    *,
+    may_be_zero: bool = False,
 ) -> NDArray[np.float64]:
     """Return the weights of rows times those of their classes.
 
@@ -84,14 +86,19 @@ def weighted(
         The class of each row ``(rows,)``, and its weight; None for 1 each.
     rows
         What the message calls them.
+    may_be_zero
+        Whether more rows may follow, and none of these count.
 
     Raises
     ------
     InputError
-        None of the rows counts.
+        None of the rows counts, or a weight is beyond all numbers.
     """
-    found: NDArray[np.float64] = factors[label] if weight is None else weight * factors[label]
-    if not found.any():
+    with np.errstate(over="ignore"):
+        found: NDArray[np.float64] = factors[label] if weight is None else weight * factors[label]
+    if not np.isfinite(found).all():
+        raise InputError(f"class_weight makes the weights of {rows} infinite: divide all by the largest")
+    if not (may_be_zero or found.any()):
         raise InputError(
             f"class_weight leaves all {rows} with weight 0: raise that of a class that has rows there"
         )
@@ -105,6 +112,18 @@ def _meant(name: Any, known: Sequence[Any]) -> str:
     spelt = {str(label): label for label in known}
     close = difflib.get_close_matches(str(name), spelt, n=1)
     return f"; did you mean {spelt[close[0]]!r}?" if close else ""
+
+
+def relative(weight: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+    """Return weights whose mean is 1, of all rows to train on; None for all the same.
+
+    A batch's loss is then over its rows: on average over the sum of their weights, and yet a row of weight 2
+    counts as two in any batch, also in one of its own.
+    """
+    if weight is None or weight.min() == weight.max():
+        return None
+    weight = weight / unit_of(weight)
+    return np.asarray(weight / weight.mean())
 
 
 def unit_of(weight: NDArray[np.float64] | None) -> float:

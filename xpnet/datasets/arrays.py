@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.columns.columns import Columns, numbers
-from xpnet.columns.tabular import as_array, flag
+from xpnet.columns.tabular import Frame, as_array, flag
 from xpnet.datasets.base import Dataset, check_task
 from xpnet.datasets.checks import check_split, check_weights
 from xpnet.datasets.reading import Note, Reading, hold_out, silent
@@ -18,7 +18,15 @@ from xpnet.errors import InputError
 from xpnet.typing import Task
 from xpnet.values import shown
 
-__all__ = ["as_rows", "assemble", "encode_targets", "from_arrays", "image_shape_of", "refuse_name_of_weights"]
+__all__ = [
+    "as_rows",
+    "assemble",
+    "counted",
+    "encode_targets",
+    "from_arrays",
+    "image_shape_of",
+    "refuse_name_of_weights",
+]
 
 
 MOST_RARE = 100
@@ -58,7 +66,7 @@ def from_arrays(
     X_val, y_val, X_test, y_test : array_like, optional
         Validation and test rows. Without ``X_val``, some of the rows of X are held out.
     sample_weight : array_like, optional, shape (rows,)
-        How much each row of X counts: 0 or above.
+        How much each row of X counts: 0 or above. Rows of weight 0 are left out, whatever they hold.
     task : {"classification", "multilabel", "regression"}, optional
         What y holds, where it does not look like it: ``"classification"`` for whole numbers that are floats,
         ``"regression"`` for integers, and for floats that are 0 and 1.
@@ -143,6 +151,8 @@ def assemble(
     for split in ("val", "test"):
         if (f"X_{split}" in given) != (f"y_{split}" in given):
             raise InputError(f"{name} has only one of X_{split} and y_{split}: give both or neither")
+    given, counts = counted(given, name)
+    groups, times = (values if values is None else values[counts] for values in (groups, times))
     arrays = {key: as_array(given[key], f"{name}: {key}") for key in given if key[0] == "X"}
     image_shape = image_shape_of(arrays["X"].shape)
     if image_shape is None:
@@ -230,6 +240,35 @@ def refuse_name_of_weights(name: str, weights: Any) -> None:
             f"{name}: sample_weight is {shown(weights)}, which is no weights: give the values of that "
             f"column, and {flag('ignore', weights)}"
         )
+
+
+def counted(given: Mapping[str, Any], name: str) -> tuple[dict[str, Any], Any]:
+    """Leave out the rows of weight 0, as if they had not been given, before anything is made of them.
+
+    Parameters
+    ----------
+    given
+        ``X``, a `Frame` or what an array is made of, ``y``, and what else `from_arrays` takes, by name.
+    name
+        What to call the data in a message.
+
+    Returns
+    -------
+    kept : dict
+        The same of the rows that count.
+    counts
+        What picks them: a mask, or all.
+    """
+    if "sample_weight" not in given:
+        return dict(given), slice(None)
+    X = given["X"] if isinstance(given["X"], Frame) else as_array(given["X"], f"{name}: X")
+    weight = _weights(f"{name}: sample_weight", given["sample_weight"], len(X))
+    counts = weight > 0
+    y = given["y"] if counts.all() else as_targets(given["y"], f"{name}: y")
+    if counts.all() or len(y) != len(X):  # which is refused with all else that does not fit
+        return {**given, "X": X, "sample_weight": weight}, slice(None)
+    X = X.take(counts) if isinstance(X, Frame) else X[counts]
+    return {**given, "X": X, "y": y[counts], "sample_weight": weight[counts]}, counts
 
 
 def _weights(what: str, weights: Any, num_rows: int) -> NDArray[np.float64]:

@@ -49,7 +49,7 @@ class Dataset:
         What the classes are called in the user's own y, in the order of their numbers; None where they
         are the numbers themselves.
     weight_train, weight_val : ndarray of float64, optional, shape (num_train,) and (num_val,)
-        How much each row counts.
+        How much each row counts. Rows of weight 0 are left out, whatever they hold.
     columns : Columns, optional
         The columns of a table that X is the matrix of: then X may hold NaN, where a value is not known.
     target : tuple of str
@@ -103,11 +103,21 @@ class Dataset:
                 f"{self.name}: image_shape {self.image_shape} does not multiply to "
                 f"{self.num_features} features: correct it or leave it out"
             )
+        for split in ("train", "val"):
+            self._leave_out_of_weight_0(split)
         if self.columns is not None and len(self.columns.columns) != self.num_features:
             raise InputError(
                 f"{self.name}: {len(self.columns.columns)} columns are described and X_train has "
                 f"{self.num_features}: give one description each"
             )
+
+    def _leave_out_of_weight_0(self, split: str) -> None:
+        """Leave rows out that count nothing: in the loss they do nothing, but they would shape all else."""
+        weights = getattr(self, f"weight_{split}")
+        if weights is None or weights.all():
+            return
+        for name in ("X", "y", "weight"):
+            object.__setattr__(self, f"{name}_{split}", getattr(self, f"{name}_{split}")[weights > 0])
 
     def _check_labels(self, labels: tuple[Any, ...]) -> None:
         if self.task != "classification":

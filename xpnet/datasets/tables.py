@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xpnet.columns.columns import Columns, likely_target, row_values, take_target, tell_of_floats
 from xpnet.columns.tabular import as_array, as_frame, listed
-from xpnet.datasets.arrays import assemble, refuse_name_of_weights
+from xpnet.datasets.arrays import assemble, counted, refuse_name_of_weights
 from xpnet.datasets.base import Dataset
 from xpnet.datasets.frames import read_table
 from xpnet.datasets.readers import load_array
@@ -111,6 +111,8 @@ def from_frame(
             weight = as_array(given["sample_weight"], f"{name}: sample_weight")
             # Of others than one a row, it is said later.
             given["sample_weight"] = weight[kept["X"]] if weight.shape == kept["X"].shape else weight
+    given, _ = counted({**given, "X": frames["X"]}, name)
+    frames["X"] = given.pop("X")
     if "X_val" in frames and of_rows:
         raise InputError(f"{name}: the rows to validate on are given: drop --{next(iter(of_rows))}")
     values = {what: row_values(frames["X"], column) for what, column in of_rows.items()}

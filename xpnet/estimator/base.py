@@ -95,7 +95,9 @@ class Estimator(Fitted):
         y
             Targets: ``(rows,)``, or ``(rows, outputs)``.
         sample_weight
-            ``(rows,)``, 0 or more: a row of weight 2 counts as two in the loss.
+            ``(rows,)``, 0 or more: how much each counts in the loss. As in scikit-learn a batch's loss is
+            over the sum of its own weights, so they even out in batches of few rows, and do nothing in those
+            of one: then raise ``batch_size``. Where classes have weights, both count the same in any batch.
         X_val, y_val
             Validation rows, evaluated after each epoch: the weights of the best are kept. They take the
             place of those that ``early_stopping`` would set aside.
@@ -157,12 +159,15 @@ class Estimator(Fitted):
             task, labels = self._task()
             monitors.check(monitor, task, called="monitor", labels=labels)
         rows = Rows(X, target, inputs.row_weights(sample_weight, X.shape[0]))
-        if self._weights(rows, rows) is not None and self.mixup:  # refused before anything is done
+        weight = self._weights(rows, rows, whole=not incremental)
+        if weight is not None and self.mixup:  # refused before anything is done
             raise InputError(
                 "mixup makes one row of two: give weights of rows or of classes or mixup, not all"
             )
         if fresh and (note := self._doubt()):
             warnings.warn(note, stacklevel=3)
+        if weight is not None and (self.preprocess != "none" or self.norm == "batch"):
+            rows = _counted(rows, weight)  # or others would still shape what is fitted to the rows
         device = get_device(self.device, self.backend, self.precision, self.compile)
         if fresh or not incremental:
             self._random_state = inputs.random_state(self.random_state)
@@ -192,7 +197,7 @@ class Estimator(Fitted):
             if validation is not None:
                 validation = self._standardised(validation, False, incremental, "y_val")
                 validation = validation._replace(weight=self._weights(validation, rows))
-            rows = rows._replace(weight=self._weights(rows, rows))
+            rows = rows._replace(weight=self._weights(rows, rows, whole=not incremental))
             count = rows.X.shape[0]
             if count == 1 and self.norm == "batch":
                 raise InputError(
@@ -205,14 +210,12 @@ class Estimator(Fitted):
                     f"batch_size {self.batch_size} is clipped to the {size} training rows", stacklevel=3
                 )
             if validation is not None:
-                monitors.check(
-                    self._watched(validation),
-                    self._task()[0],
-                    validation.target,
-                    validation.weight,
-                    called="monitor",
-                    outputs=self.n_outputs_,
-                )
+                watched, task = self._watched(validation), self._task()[0]
+                target, weight = validation.target, validation.weight
+                monitors.check(watched, task, target, weight, called="monitor", outputs=self.n_outputs_)
+                if undefined := monitors.undefined(watched, task, target, weight):
+                    fix = "give rows of different targets for R²"
+                    warnings.warn(f"{undefined}: epochs are compared by val_loss; {fix}", stacklevel=3)
             with one_blas_thread(device.is_host and small_products(size, mlp.sizes)):
                 if fresh and how.kind != "none":
                     self._how = transforms.suited(how, rows.X, dtype)
@@ -256,8 +259,11 @@ class Estimator(Fitted):
         """Return labels ``(rows,)``, integers, or floats ``(rows, outputs)``; ``fresh``: learn from them."""
 
     @abstractmethod
-    def _weights(self, rows: Rows, training: Rows) -> NDArray[np.float64] | None:
-        """Return the weights of rows times those of their classes in training; None for all the same."""
+    def _weights(self, rows: Rows, training: Rows, whole: bool = True) -> NDArray[np.float64] | None:
+        """Return the weights of rows times those of their classes in training; None for all the same.
+
+        Of rows that are not the ``whole`` of what is trained on all may weigh nothing.
+        """
 
     def _doubt(self) -> str:
         """Return a line on a parameter that is likely not meant so; nothing if there is none."""
@@ -310,3 +316,13 @@ class Estimator(Fitted):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _counted(rows: Rows, weight: NDArray[np.float64]) -> Rows:
+    """Return the rows that weigh something."""
+    counts = weight > 0
+    if counts.all():
+        return rows
+    if not counts.any():  # of a part: a whole is refused before
+        raise InputError("all of these rows have weight 0: leave them out")
+    return Rows(rows.X[counts], rows.target[counts], None if rows.weight is None else rows.weight[counts])

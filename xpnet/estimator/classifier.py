@@ -130,7 +130,9 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         captures it (see `xpnet.get_device`).
     class_weight
         Weight of each class: a dict by label, 1 for those it leaves out; "balanced" gives all classes the
-        same total. It multiplies ``sample_weight``. Validation rows weigh what their classes do in training,
+        same total, which `partial_fit`, as it sees only some rows, cannot. It multiplies ``sample_weight``.
+        Both then count the same in batches of any size, unlike ``sample_weight`` alone: `fit` makes their
+        mean 1, `partial_fit` takes them as they are. Validation rows weigh what their classes do in training,
         in all that is measured of them while training: ``monitor``, ``validation_scores_``, ``history_``.
         Labels that ``y`` has not, in a fold of a cross-validation say, do nothing; one that is likely
         misspelt gets a warning.
@@ -282,7 +284,7 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         number = np.searchsorted(self.classes_, y)
         return number if len(self.classes_) > 2 else number[:, None].astype(np.float64)
 
-    def _weights(self, rows: Rows, training: Rows) -> NDArray[np.float64] | None:
+    def _weights(self, rows: Rows, training: Rows, whole: bool = True) -> NDArray[np.float64] | None:
         if self.class_weight is None:
             return rows.weight
         if self._several:
@@ -290,9 +292,8 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         factors = by_class(
             self.class_weight, self.classes_.tolist(), _labels(training), training.weight, complete=False
         )
-        return weighted(
-            factors, _labels(rows), rows.weight, "rows" if rows is training else "validation rows"
-        )
+        what = "rows" if rows is training else "validation rows"
+        return weighted(factors, _labels(rows), rows.weight, what, may_be_zero=not whole)
 
     def _loss(self) -> str:
         return "cross-entropy" if self.out_activation_ == "softmax" else "logistic"

@@ -15,7 +15,7 @@ from xpnet.data import transforms
 from xpnet.data.batches import batches_per_epoch
 from xpnet.data.feed import Feed, HostRows
 from xpnet.data.preprocessing import Preprocessing
-from xpnet.data.weights import unit_of
+from xpnet.data.weights import relative, unit_of
 from xpnet.device import Device
 from xpnet.estimator import settings
 from xpnet.estimator.lbfgs import minimise
@@ -140,10 +140,11 @@ class Fitting(Named):
         if self.solver == "lbfgs":
             self._train_at_once(device, mlp, rows)
             return
+        rows, unit = self._scaled(rows, incremental)
         count = rows.X.shape[0]
         per_epoch = batches_per_epoch(count, batch_size, "all")
         epochs = 1 if incremental else int(self.max_iter)
-        hyper = settings.hyper_of(parameters, unit_of(rows.weight))
+        hyper = settings.hyper_of(parameters, unit)
         watched = None if validation is None else self._watched(validation)
         regime = settings.regime_of(parameters, epochs * per_epoch, batch_size, self._loss(), watched)
         if not incremental:
@@ -176,7 +177,7 @@ class Fitting(Named):
                 mlp,
                 self._state(device, regime, hyper),
                 feed,
-                None if validation is None else self._feed(device, validation),
+                None if validation is None else self._feed(device, _in_units(validation)),
                 device=device,
                 regime=regime,
                 hyper=hyper,
@@ -245,6 +246,7 @@ class Fitting(Named):
         """Train by L-BFGS-B, and set the fitted attributes."""
         self.best_loss_ = self.validation_scores_ = self.best_validation_score_ = None
         self._memory, self._updates = {}, 0
+        rows, unit = self._scaled(rows)
         with StopSignals(signal.SIGINT) as signals, signals.listening(), device.active():
             feed = self._feed(device, rows)
             found = minimise(
@@ -254,7 +256,7 @@ class Fitting(Named):
                 feed,
                 loss=self._loss(),
                 dtype=str(self.coefs_[0].dtype),
-                reg=self.alpha / unit_of(rows.weight),
+                reg=self.alpha / unit,
                 tol=self.tol,
                 max_iter=self.max_iter,
                 max_fun=self.max_fun,
@@ -284,6 +286,13 @@ class Fitting(Named):
             fixes.append(self._scaling())
         return ", or ".join(fixes) or "raise tol, or use another solver"
 
+    def _scaled(self, rows: Rows, incremental: bool = False) -> tuple[Rows, float]:
+        """Return rows with weights as training takes them, and what ``alpha`` is to be divided by for it."""
+        if settings.weighs_by_batch(self.get_params(deep=False)):
+            return _in_units(rows), unit_of(rows.weight)
+        # Of a part of the rows there is no mean to go by: weights are what they are.
+        return rows if incremental else rows._replace(weight=relative(rows.weight)), 1.0
+
     def _feed(self, device: Device, rows: Rows) -> Feed:
         """Return rows as training takes them, on the device; sparse ones stay on the host."""
         dtype = str(self.coefs_[0].dtype)
@@ -297,7 +306,7 @@ class Fitting(Named):
         return Feed(
             X,
             device.put(rows.target, None if rows.target.ndim == 1 else dtype),
-            weight=None if rows.weight is None else device.put(rows.weight / unit_of(rows.weight), dtype),
+            weight=None if rows.weight is None else device.put(rows.weight, dtype),
         )
 
     def _state(self, device: Device, regime: Any, hyper: Any) -> State:
@@ -349,3 +358,8 @@ class Fitting(Named):
             self.best_validation_score_ = float(at_best.mean())
         if self._settled.monitor is None and np.isfinite(self._settled.best).all():
             self.best_loss_ = -float(np.mean(self._settled.best))
+
+
+def _in_units(rows: Rows) -> Rows:
+    """Return rows with weights of which the largest is from 1 to 2, in the same ratios."""
+    return rows if rows.weight is None else rows._replace(weight=rows.weight / unit_of(rows.weight))

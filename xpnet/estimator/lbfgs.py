@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xpnet.data.feed import Feed, HostRows
 from xpnet.device import Device
-from xpnet.nn import backprop
+from xpnet.nn import backprop, losses
 from xpnet.nn.mlp import MLP
 from xpnet.typing import Params
 
@@ -120,6 +120,7 @@ def minimise(
     rows = feed.X.shape[0]
     x = feed.X.part(slice(0, rows)) if isinstance(feed.X, HostRows) else feed.X
     weights = rows if feed.weight is None else float(xp.sum(feed.weight))
+    weight = None if feed.weight is None else losses.relative(xp, feed.weight)
     ends = np.cumsum([0, *(value.size for value in params.values())])
 
     def unpacked(flat: NDArray[np.float64]) -> Params:
@@ -130,9 +131,7 @@ def minimise(
 
     def value(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         on_device = {name: device.put(part, dtype) for name, part in unpacked(flat).items()}
-        found, grads = backprop.loss_and_grads(
-            xp, mlp, on_device, x, feed.y, reg / weights, loss, feed.weight
-        )
+        found, grads = backprop.loss_and_grads(xp, mlp, on_device, x, feed.y, reg / weights, loss, weight)
         flat_grads = [np.ravel(np.asarray(device.to_host(grads[name]), np.float64)) for name in params]
         return float(found), np.concatenate(flat_grads)
 

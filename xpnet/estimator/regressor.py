@@ -91,6 +91,7 @@ class MLPRegressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-l
         self,
         rows: Rows,
         training: Rows,  # noqa: ARG002 - as the classifier's
+        whole: bool = True,  # noqa: ARG002
     ) -> NDArray[np.float64] | None:
         return rows.weight
 

@@ -41,6 +41,7 @@ __all__ = [
     "preprocessing_of",
     "regime_of",
     "solver_of",
+    "weighs_by_batch",
 ]
 
 SCHEDULES = ("constant", "invscaling", "adaptive", "cosine", "one-cycle")
@@ -173,6 +174,11 @@ def check_incremental(parameters: dict[str, Any]) -> None:
             f"learning_rate {parameters['learning_rate']!r} ends with the last step, of which partial_fit "
             "knows nothing: use 'constant'"
         )
+    if isinstance(parameters.get("class_weight"), str):
+        raise InputError(
+            f"class_weight {parameters['class_weight']!r} is of all rows, of which partial_fit sees a part: "
+            "give a dict, say from sklearn.utils.class_weight.compute_class_weight"
+        )
     if parameters["warmup"]:
         raise InputError("warmup is a part of all steps, of which partial_fit knows nothing: use warmup=0.0")
 
@@ -230,6 +236,14 @@ def monitor_of(parameters: dict[str, Any]) -> Any:
     return monitor
 
 
+def weighs_by_batch(parameters: dict[str, Any]) -> bool:
+    """Return whether a batch's loss is over the sum of its own weights: scikit-learn's, which has no others.
+
+    Where classes have weights, there is nothing to be like, and they are to count in batches of any size.
+    """
+    return parameters.get("class_weight") is None
+
+
 def preprocessing_of(parameters: dict[str, Any]) -> Preprocessing:
     """Return what is done to the rows."""
     return Preprocessing(parameters["preprocess"], parameters["components"])
@@ -253,6 +267,7 @@ def regime_of(parameters: dict[str, Any], num_steps: int, batch_size: int, loss:
         monitor=monitor,
         restores_best=monitor is not None,
         reg_per_row=True,
+        weighs_by_batch=weighs_by_batch(parameters),
         scores_batch=False,
         max_time=parameters["max_time"],
     )

@@ -137,7 +137,7 @@ def loss(
     kind
         Name of the loss, see `xpnet.nn.losses.find`.
     weight
-        Weights of the rows, ``(batch,)`` or ``(*nets, batch)``; None for all the same.
+        Weights of the rows, ``(batch,)`` or ``(*nets, batch)``, as the loss takes them; None for 1 each.
 
     Returns
     -------

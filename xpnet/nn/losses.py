@@ -8,8 +8,8 @@ Labels are not checked here; one out of range matches no class.
 
 The losses of `OF_OUTPUTS` take a number for each output instead, ``(*nets, batch, outputs)`` or
 ``(batch, outputs)``. Each loss may be given a weight for each row, ``(*nets, batch)`` or ``(batch,)``, 0 or
-more: the mean is then ``Σ weight · loss / Σ weight``, so that a row of weight 2 counts as two rows; a batch
-whose weights are all 0 has the loss 0.
+more: the mean is then ``Σ weight · loss / batch``, over the rows as without weights. So a row of weight 2
+counts as two, whatever is beside it; of weights that `relative` has made, it is the mean by weight.
 """
 
 from __future__ import annotations  # those of inner functions would be evaluated in every step
@@ -34,6 +34,7 @@ __all__ = [
     "multiclass_hinge",
     "one_hot",
     "poisson_deviance",
+    "relative",
     "smooth",
     "softmax",
     "softmax_cross_entropy",
@@ -229,14 +230,19 @@ def poisson_deviance(
 
 def _mean(xp: Namespace, loss: Array, dscores: Array, weight: Array | None) -> tuple[Array, Array]:
     """Return the mean over rows of their losses ``(*nets, batch, …)``, and of their gradients: consumed."""
+    n = dscores.shape[-2]
     if weight is None:
-        n = dscores.shape[-2]
         dscores /= n
         return xp.sum(loss, axis=(-2, -1)) / n, dscores
-    total = xp.sum(weight, axis=-1, keepdims=True)
-    share = (weight / xp.where(total > 0, total, 1.0))[..., None]
+    share = weight[..., None] / n
     dscores *= share
     return xp.sum(loss * share, axis=(-2, -1)), dscores
+
+
+def relative(xp: Namespace, weight: Array) -> Array:
+    """Return weights of rows ``(…, batch)`` whose mean is 1; those of rows that all weigh nothing stay 0."""
+    total = xp.sum(weight, axis=-1, keepdims=True)
+    return weight * (weight.shape[-1] / xp.where(total > 0, total, 1.0))
 
 
 def _as_matrix(xp: Namespace, target: Array, scores: Array) -> Array:

@@ -138,7 +138,7 @@ def regression_text(found: PerOutput, names: Sequence[str]) -> str:
     lines: list[tuple[str, ...]] = [("", "R²", "RMSE", "MAE")]
     rows = [*zip(*found, strict=True), tuple(found.mean().values())]
     for name, (r2, *errors) in zip([*map(printable, names), "mean"], rows, strict=True):
-        lines.append((name, f"{r2:.4f}", *(f"{error:.5g}" for error in errors)))
+        lines.append((name, shown(r2, "r2"), *(f"{error:.5g}" for error in errors)))
     return _aligned(lines)
 
 
@@ -169,7 +169,7 @@ def measures_text(measures: Mapping[str, float]) -> str:
     return ", ".join(f"{score_name(name)}: {shown(value, name)}" for name, value in measures.items())
 
 
-def named(value: float, score: str, digits: int = 2) -> str:
+def named(value: float | None, score: str, digits: int = 2) -> str:
     """Return a score as `shown`, with its name where a line needs it: percent speak for themselves."""
     text = shown(value, score, digits)
     return f"{score_name(score)} {text}" if score == "r2" else text
@@ -180,12 +180,12 @@ def score_name(score: str) -> str:
     return _NAMES.get(score, score.replace("_", " "))
 
 
-def shown(value: float, score: str = "accuracy", digits: int = 2) -> str:
+def shown(value: float | None, score: str = "accuracy", digits: int = 2) -> str:
     """Return a score as people read it: an accuracy in percent, all else as a number, equally precise.
 
     One that is undefined is a dash.
     """
-    if np.isnan(value):
+    if value is None or np.isnan(value):
         return "–"
     if "accuracy" in score:
         return f"{100 * value:.{digits}f} %"

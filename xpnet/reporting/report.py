@@ -90,8 +90,9 @@ class Report:
 
     def _cards(self) -> Iterable[tuple[str, str]]:
         for name, of in (("test", "test"), ("val", "validation"), ("train", "training")):
-            value = self.summary.get(f"{name}_{self.score}")
-            if value is not None:
+            key = f"{name}_{self.score}"
+            value = self.summary.get(key)
+            if value is not None or (name == "val" and key in self.summary):  # undefined: a dash
                 yield f"{of} {metrics.score_name(self.score)}", metrics.shown(value, self.score)
         for name, form in (("steps", "{:,}"), ("seconds", "{:,.2f} s")):
             if name in self.summary:

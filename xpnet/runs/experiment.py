@@ -241,9 +241,9 @@ def record(
     best = None if best is None else replace(best, row_range=row_range)
     name = SCORE_OF[data.task]
     summary = {
-        f"train_{name}": measured["train_score"],
-        f"val_{name}": measured["val_score"],
-        f"test_{name}": test,
+        f"train_{name}": _known(measured["train_score"]),
+        f"val_{name}": _known(measured["val_score"]),
+        f"test_{name}": None if test is None else _known(test),
         "seconds": seconds,
         "steps": len(result.history.losses),
         "device": device.name,
@@ -268,6 +268,11 @@ def record(
         wrong,
         result,
     )
+
+
+def _known(score: float) -> float | None:
+    """Return a score; None for one that is undefined, as JSON has no NaN."""
+    return None if np.isnan(score) else score
 
 
 def _some_rows(data: Dataset) -> tuple[NDArray[Any], NDArray[Any], Any]:

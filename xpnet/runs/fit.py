@@ -27,6 +27,7 @@ from xpnet.runs.run import Run, as_run
 from xpnet.runs.saved import open_run
 from xpnet.runs.settings import refuse_unknown
 from xpnet.runs.starting import begin_with, model_of, unlike_its_rows
+from xpnet.training import monitors
 from xpnet.training.history import SCORE_OF, History
 from xpnet.training.interrupt import StopSignals
 from xpnet.values import shown
@@ -67,7 +68,8 @@ def fit(
     X_test, y_test
         Rows that are measured once, at the end.
     sample_weight
-        ``(rows,)``, 0 or more: a row of weight 2 counts as two in the loss.
+        ``(rows,)``, 0 or more: a row of weight 2 counts as two in the loss, in batches of any size. Those of
+        weight 0 are left out.
     on_epoch
         Called with the history so far after each epoch.
     recipe
@@ -202,6 +204,8 @@ def carry_out(
         if config.weights_image:
             plots.check_images(data.image_shape)
         check(config, data)  # before anything is removed or written
+        if undefined := monitors.undefined(config.monitor, data.task, data.y_val, data.weight_val):
+            note(f"{undefined}: epochs are compared by val_loss; for R² hold out more rows")
         if on_data is not None:
             on_data(data)
 

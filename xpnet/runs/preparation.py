@@ -13,7 +13,7 @@ from xpnet.data import augment, transforms
 from xpnet.data.feed import Feed
 from xpnet.data.likeness import other_scale
 from xpnet.data.preprocessing import Preprocessing
-from xpnet.data.weights import by_class, unit_of, weighted
+from xpnet.data.weights import by_class, relative, unit_of, weighted
 from xpnet.datasets import Dataset
 from xpnet.datasets.checks import first_row_not_finite
 from xpnet.datasets.reading import Note
@@ -205,19 +205,23 @@ def prepare(config: Config, data: Dataset, device: Device, start: Model | None =
     elif data.task == "regression" and config.standardize_target:
         target = Scale.of(data.y_train, data.weight_train, config.loss_of(data.task))
     weight, weight_val = _weights(config, data)
+    weight = relative(weight)
 
     def put_targets(y: NDArray[Any]) -> Array:
         if target is not None:
             return device.put(target.apply(y), dtype)
         return device.put(y, None if data.task == "classification" else dtype)
 
+    # Rows of a class of weight 0 are to be no more in it than those of weight 0, which are left out before.
+    counted = data.X_train if weight is None or weight.all() else data.X_train[weight > 0]
+
     with device.active():
         if data.image_shape is None and start is None:
-            how = transforms.suited(how, data.X_train, dtype)
+            how = transforms.suited(how, counted, dtype)
         if start is None:
             for X in (data.X_train, data.X_val):
                 transforms.check_size(how, X)
-        fitted = transforms.fit(how, data.X_train, device, dtype) if start is None else start.fitted
+        fitted = transforms.fit(how, counted, device, dtype) if start is None else start.fitted
         how = transforms.complete(how, fitted)
         on_device = {name: device.put(value, dtype) for name, value in fitted.items()}
         apply = partial(transforms.apply, device.xp, how, on_device)
@@ -240,7 +244,7 @@ def prepare(config: Config, data: Dataset, device: Device, start: Model | None =
             config.augmentation,
             data.image_shape if config.augmentation else None,
             device.put(_mean_image(data)) if config.cutout else None,
-            None if weight is None else device.put(weight / unit_of(weight), dtype),
+            None if weight is None else device.put(weight, dtype),
         )
         validation = Feed(
             put_rows(data.X_val, many),

@@ -21,10 +21,13 @@ from xpnet.runs.previous import forget_evaluations, make_room
 from xpnet.training.loop import Fit
 from xpnet.training.model import Model
 
-__all__ = ["begin", "checkpoint_of", "identity", "is_of_longer_runs", "settings_to_resume"]
+__all__ = ["WEIGHTS", "begin", "checkpoint_of", "identity", "is_of_longer_runs", "settings_to_resume"]
 
 LENGTHS = ("iterations", "epochs", "patience", "max_time")
 """Settings that a run may be given more of once it has ended: the steps before are the same."""
+
+WEIGHTS = "over the rows of a batch"
+"""What the loss of weighted rows is, in what says which run or sweep it is."""
 
 ENDED = ("finished", "stopped", "diverged")
 
@@ -176,6 +179,9 @@ def identity(config: Config, data: Dataset, start: Model | None = None) -> dict[
     found = {"settings": settings, "data": data.checksum()}
     if start is not None:  # wherever it lies: its preprocessing is the run's
         found["start"] = start.checksum()
+    if data.weight_train is not None or config.class_weight is not None:
+        # Before, a batch's loss was over the sum of its own weights: no run goes on with another loss.
+        found["weights"] = WEIGHTS
     return found
 
 

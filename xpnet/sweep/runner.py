@@ -16,6 +16,7 @@ from xpnet.files import path_of
 from xpnet.runs.config import Config
 from xpnet.runs.names import flag
 from xpnet.runs.preparation import check, suited
+from xpnet.runs.resume import WEIGHTS
 from xpnet.runs.starting import begin_with, model_of
 from xpnet.sweep.chunk import Outcome, Task, merit
 from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung, groups
@@ -24,6 +25,7 @@ from xpnet.sweep.store import Memory, Store, recorded
 from xpnet.sweep.table import as_text, cells
 from xpnet.sweep.workers import Here, There, check_executor, load_of
 from xpnet.text import html_table
+from xpnet.training import monitors
 from xpnet.training.history import SCORE_OF, Row
 from xpnet.training.measures import MEASURES_OF
 from xpnet.training.monitors import ours
@@ -162,6 +164,8 @@ def run(
     configs = suited(configs, data, warnings.warn)
     for config in configs:
         check(config, data)  # before any work is done
+        if undefined := monitors.undefined("val_score", data.task, data.y_val, data.weight_val):
+            raise InputError(f"{undefined}, and a sweep ranks by it: hold out more rows, or give other X_val")
         if halving and config.patience is not None:
             raise InputError("halving stops the networks that fall behind: drop --patience or --halving")
         if halving and config.max_time is not None:
@@ -261,7 +265,9 @@ def _ranked(rows: Mapping[int, dict[str, Any]], survivors: set[int]) -> list[dic
 def _description(
     configs: Sequence[Config], halving: bool, data: Dataset, ranked_by: str | None
 ) -> dict[str, Any]:
+    weighted = data.weight_train is not None or any(config.class_weight is not None for config in configs)
     found = {
+        **({"weights": WEIGHTS} if weighted else {}),  # see `identity` of a run
         "data": {"name": data.name, "rows": len(data.X_train), "crc32": data.checksum()},
         "halving": halving,
         "networks": [recorded(config) for config in configs],

@@ -148,9 +148,8 @@ def _loss_of_nothing(device: Device, mlp: MLP, kind: str, feed: Feed, params: Pa
     total, counted = 0.0, 0.0
     for part in parts(y.shape[0]):
         target, weight = y[part, ...], None if feed.weight is None else feed.weight[part]
-        rows = float(target.shape[0] if weight is None else xp.sum(weight))
-        total += rows * float(find_loss(xp, xp.zeros_like(target), target, weight)[0])
-        counted += rows
+        total += target.shape[0] * float(find_loss(xp, xp.zeros_like(target), target, weight)[0])
+        counted += float(target.shape[0] if weight is None else xp.sum(weight))
     return total / counted if counted else 0.0
 
 

@@ -67,8 +67,7 @@ def evaluate(
         scores, target = backprop.scores(xp, mlp, params, x), _rows(y, part, kind)
         of_part = None if weight is None else weight[..., part]
         mean_loss, _ = find_loss(xp, scores, target, of_part)
-        counted = scores.shape[-2] if of_part is None else xp.sum(of_part, axis=-1)
-        loss = loss + mean_loss * (counted / total)
+        loss = loss + mean_loss * (scores.shape[-2] / total)
         done = done + _sums(xp, kind, scores, target, of_part)
         if kept is not None:
             kept.append(scores)
@@ -102,7 +101,9 @@ def _sums(xp: Namespace, kind: str, scores: Array, target: Array, weight: Array 
 def r_squared(xp: Namespace, squares: Array, y: Array, weight: Array | None) -> Array:
     """Return R², ``1 - Σ (y - prediction)² / Σ (y - mean)²``, the mean over the outputs.
 
-    As scikit-learn has it, an output that never changes has 1 where it is met exactly, else 0.
+    It has no meaning for an output that never changes, of one row say, which is left out of the mean: NaN if
+    there is no other. scikit-learn takes it for 0, or 1 where all is met exactly: then nothing tells a good
+    network from a bad one.
 
     Parameters
     ----------
@@ -122,14 +123,13 @@ def r_squared(xp: Namespace, squares: Array, y: Array, weight: Array | None) -> 
         share = (weight / _positive(xp, xp.sum(weight, axis=-1, keepdims=True)))[..., None]
         around = y - xp.sum(y * share, axis=-2, keepdims=True)
         spread = xp.sum(around * around * weight[..., None], axis=-2)
-    # Rounding leaves a spread where there is none.
-    varies = (xp.max(y, axis=-2) > xp.min(y, axis=-2)) & (spread > 0)
-    by_output = xp.where(
-        varies,
-        1.0 - squares / xp.where(varies, spread, 1.0),
-        xp.astype(squares == 0, squares.dtype),
-    )
-    return xp.mean(by_output, axis=-1)
+    # Rounding leaves a spread where there is none, of the rows that count.
+    low = y if weight is None else xp.where(weight[..., None] > 0, y, float("inf"))
+    high = y if weight is None else xp.where(weight[..., None] > 0, y, -float("inf"))
+    varies = (xp.max(high, axis=-2) > xp.min(low, axis=-2)) & (spread > 0)
+    by_output = xp.where(varies, 1.0 - squares / xp.where(varies, spread, 1.0), 0.0)
+    known = xp.sum(xp.astype(varies, squares.dtype), axis=-1)
+    return xp.where(known > 0, xp.sum(by_output, axis=-1) / xp.where(known > 0, known, 1.0), float("nan"))
 
 
 def _positive(xp: Namespace, total: Array) -> Array:

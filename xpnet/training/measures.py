@@ -4,7 +4,7 @@ Every measure takes ``(y, P, weight)`` and returns ``(*nets,)``. Of classes ``y`
 the probabilities ``(*nets, rows, classes)``; of several labels a row they are 0 or 1 ``(rows, labels)`` and
 the probability of each; of numbers both are numbers, ``(rows, outputs)`` and ``(*nets, rows, outputs)``.
 Weights of the rows are ``(rows,)``, None for all the same. The values are scikit-learn's; what is undefined
-is NaN.
+is NaN, also the R² of numbers that are all alike.
 """
 
 from collections.abc import Callable, Mapping
@@ -141,7 +141,7 @@ class PerOutput(NamedTuple):
     Attributes
     ----------
     r2
-        R², the part of its variance that is predicted; as scikit-learn has it where there is none.
+        R², the part of its variance that is predicted; NaN where there is none.
     rmse
         Root of the mean squared error.
     mae
@@ -153,8 +153,9 @@ class PerOutput(NamedTuple):
     mae: NDArray[np.float64]
 
     def mean(self) -> dict[str, float]:
-        """Return the mean of each measure over the outputs."""
-        return {name: float(values.mean()) for name, values in self._asdict().items()}
+        """Return the mean of each measure over the outputs, as far as it is known of them."""
+        known = {name: values[~np.isnan(values)] for name, values in self._asdict().items()}
+        return {name: float(_mean_of_known(values)) for name, values in known.items()}
 
 
 def regression(y: NDArray[np.float64], predicted: NDArray[np.float64], weight: Weight = None) -> PerOutput:

@@ -22,7 +22,7 @@ from xpnet.training.scorers import Scorer
 from xpnet.typing import Task
 from xpnet.values import shown
 
-__all__ = ["MONITORS_OF", "Watch", "check", "check_name", "ours", "resolved", "sign_of"]
+__all__ = ["MONITORS_OF", "Watch", "check", "check_name", "ours", "resolved", "sign_of", "undefined"]
 
 MONITORS_OF: Mapping[Task, tuple[str, ...]] = {
     task: ("val_score", "val_loss", *(f"val_{name}" for name in names)) for task, names in MEASURES_OF.items()
@@ -156,6 +156,20 @@ def resolved(
     return scorers.scorer_of(monitor, task, labels, X, class_names)
 
 
+def undefined(monitor: Any, task: Task, y: NDArray[Any], weight: NDArray[np.float64] | None = None) -> str:
+    """Return why a monitor says nothing of validation rows, so that the loss takes its place; else nothing.
+
+    It is R², and the targets of the rows that count are all alike. Parameters as for `check`.
+    """
+    if task != "regression" or ours(monitor) not in ("val_score", "val_r2"):
+        return ""
+    counted = y if weight is None else y[weight > 0]
+    if np.any(counted.min(axis=0) < counted.max(axis=0)):
+        return ""
+    rows = "of one validation row" if len(counted) == 1 else "of validation rows of equal targets"
+    return f"R² {rows} is undefined"
+
+
 class Watch:
     """Takes down what is monitored after an epoch, as a number of which more is better.
 
@@ -195,6 +209,9 @@ class Watch:
         self._sign = sign_of(monitor)
         self._scale = 1.0 if target is None else target.scale
         check(monitor, task, self._y, weight)
+        if undefined(monitor, task, self._y, weight):
+            monitor = "val_loss"
+            self._sign = sign_of(monitor)
         score = f"val_{MEASURES_OF[task][0]}"  # what an evaluation gives, by its own name
         known = {"val_score": "score", score: "score", "val_loss": "loss"}
         if regime.loss != "hinge":

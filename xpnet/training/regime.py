@@ -102,8 +102,11 @@ class Regime:
     restores_best
         Whether a run ends with the best state, instead of the last.
     reg_per_row
-        Whether the penalty on a batch is ``reg`` divided by its rows, or by the sum of their weights: then
-        it is scikit-learn's ``alpha``, and no part of what validation measures.
+        Whether the penalty on a batch is ``reg`` divided by its rows (``weighs_by_batch``: by the sum of
+        their weights): then it is scikit-learn's ``alpha``, and no part of what validation measures.
+    weighs_by_batch
+        Whether the loss of a batch is over the sum of its own weights, as scikit-learn has it, and not over
+        its rows. Weights then count only against those of the same batch: of one row they do nothing.
     scores_batch
         Whether the last batch of each epoch is scored, for `xpnet.training.history.Row.train_score`.
     max_time
@@ -128,6 +131,7 @@ class Regime:
     min_delta: float = 0.0
     restores_best: bool = False
     reg_per_row: bool = False
+    weighs_by_batch: bool = False
     scores_batch: bool = True
     max_time: float | None = None
     explosion: float = 1e6

@@ -5,6 +5,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.data.weights import unit_of
 from xpnet.errors import InputError
 from xpnet.nn import losses
 
@@ -24,6 +25,8 @@ class Scale(NamedTuple):
         It is their mean and standard deviation, 1 for one that never changes. Where the network's numbers are
         logarithms nothing can be subtracted, and the scale is the mean.
         """
+        if weight is not None:  # what weighs nothing is not to be looked at, by its size either
+            y, weight = y[weight > 0], weight[weight > 0] / unit_of(weight)
         largest = np.abs(y).max(axis=0)  # squares of what is divided by it overflow in no row
         unit = np.where(largest > 0, largest, 1.0)
         mean = np.average(y / unit, axis=0, weights=weight)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.data.weights import unit_of
 from xpnet.device import Device
 from xpnet.nn import backprop, losses
 from xpnet.nn.mlp import MLP
@@ -84,6 +85,7 @@ def score(
     ndarray
         ``(*nets,)``, on the host, in float64: a quotient on the device would be as coarse as its dtype.
     """
+    weight = None if weight is None else weight / unit_of(weight)  # or their sum may overflow
     y = y if isinstance(y, np.ndarray) else device.to_host(y)
     done, sums = 0, np.zeros(())
     for part in of_parts:

@@ -109,13 +109,16 @@ def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper
                 x, target = feeding.mix(xp, x, target, draws["mix"])
 
         training = backprop.Training(given["dropout"], given["input_dropout"], draws.get("dropout"))
-        weight = feed.weights(xp, draws["index"])
+        weight = given_weight = feed.weights(xp, draws["index"])
+        if weight is not None and regime.weighs_by_batch:
+            weight = losses.relative(xp, weight)
         loss, pullback = backprop.loss(
             xp, mlp, params, x, target, training, regime.loss, weight, in_factors=in_factors
         )
         strength = reg
         if reg is not None and regime.reg_per_row:
-            strength = reg / x.shape[-2] if weight is None else _by_weight(xp, reg, weight)
+            by_batch = regime.weighs_by_batch and given_weight is not None
+            strength = _by_weight(xp, reg, given_weight) if by_batch else reg / x.shape[-2]
         if strength is not None:
             loss = loss + backprop.penalty(xp, mlp, params, strength)
         grads = pullback(rate if solver.scaled else None)
