@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.errors import InputError
+from xpnet.values import shown
 
-__all__ = ["by_class", "relative", "unit_of", "weighted"]
+__all__ = ["by_class", "likely_typo", "relative", "unit_of", "weighted"]
 
 
 def by_class(
@@ -19,8 +20,6 @@ def by_class(
     names: Sequence[Any],
     label: NDArray[np.int64],
     weight: NDArray[np.float64] | None,
-    *,
-    complete: bool = True,
 ) -> NDArray[np.float64]:
     """Return the factor of each class on the weights of its rows, ``(classes,)``.
 
@@ -28,22 +27,19 @@ def by_class(
     ----------
     chosen
         A weight by the name of a class, 1 for those it leaves out; or ``"balanced"``, which gives all
-        classes that occur the same total.
+        classes that occur the same total. Names of classes that these rows lack, as those of one part of a
+        cross-validation may, do nothing; but not all names may be such.
     names
-        The name of each class.
+        The name of each class that occurs.
     label
         The class of each training row ``(rows,)``.
     weight
         Of these rows ``(rows,)``; None for 1 each.
-    complete
-        Whether ``names`` are all classes there are. Where they are only those of some rows, of one part of a
-        cross-validation say, other names are those of classes that are not among them, and do nothing; but
-        not all names may be such.
 
     Raises
     ------
     InputError
-        Something else is chosen, a class that is none, or a weight below 0.
+        Something else is chosen, no class that occurs, or a weight below 0.
     """
     factors = np.ones(len(names))
     if isinstance(chosen, str) and chosen == "balanced":
@@ -58,7 +54,7 @@ def by_class(
     some_occur = any(name in known for name in given)
     for name, factor in given.items():
         is_weight = isinstance(factor, Real) and 0 <= float(factor) < math.inf
-        if not is_weight or (name not in known and (complete or not some_occur)):
+        if not is_weight or (name not in known and not some_occur):
             raise InputError(
                 f"class_weight has {name!r}: {factor!r}; give a number, 0 or more, for each of the "
                 f"labels {known}{_meant(name, known)}"
@@ -66,6 +62,34 @@ def by_class(
         if name in known:
             factors[known.index(name)] = factor
     return factors
+
+
+def likely_typo(weights: Mapping[Any, Any], labels: Sequence[Any]) -> str:
+    """Return a line on the first weight of a class that no row has, if its name is like that of another.
+
+    In a fold of a cross-validation classes may be absent, so a name that is none is no error. But one that
+    differs in case, blanks or type from a label alone, or is close to one that has no weight of its own, is.
+
+    Parameters
+    ----------
+    weights
+        Of the classes, by label.
+    labels
+        Those that occur.
+    """
+    by_name = {_plain(label): label for label in labels}
+    unweighted = {str(label): label for label in labels if label not in weights and isinstance(label, str)}
+    for name in weights:
+        if name in labels:
+            continue
+        close = [by_name[_plain(name)]] if _plain(name) in by_name else []
+        if isinstance(name, str):
+            close += [
+                unweighted[text] for text in difflib.get_close_matches(name, unweighted, n=1, cutoff=0.8)
+            ]
+        if close:
+            return f"class_weight has {shown(name)}, which no row is: did you mean {shown(close[0])}?"
+    return ""
 
 
 def weighted(
@@ -133,3 +157,7 @@ def unit_of(weight: NDArray[np.float64] | None) -> float:
     power of two changes no bit of the ratios.
     """
     return 1.0 if weight is None else 2.0 ** (math.frexp(float(weight.max()))[1] - 1)
+
+
+def _plain(label: Any) -> str:
+    return str(label).casefold().translate(str.maketrans("", "", " _"))

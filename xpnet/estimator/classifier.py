@@ -10,12 +10,12 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
-from xpnet.data.weights import by_class, weighted
+from xpnet.data.weights import by_class, likely_typo, weighted
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
 from xpnet.estimator.base import Estimator
 from xpnet.estimator.fitting import Rows, stochastic
-from xpnet.estimator.labels import likely_typo, refuse_mixed
+from xpnet.estimator.labels import refuse_mixed
 from xpnet.estimator.names import named
 from xpnet.typing import Task
 
@@ -289,9 +289,7 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
             return rows.weight
         if self._several:
             raise InputError("class_weight is for one label a row: give sample_weight instead")
-        factors = by_class(
-            self.class_weight, self.classes_.tolist(), _labels(training), training.weight, complete=False
-        )
+        factors = by_class(self.class_weight, self.classes_.tolist(), _labels(training), training.weight)
         what = "rows" if rows is training else "validation rows"
         return weighted(factors, _labels(rows), rows.weight, what, may_be_zero=not whole)
 

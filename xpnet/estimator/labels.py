@@ -1,7 +1,5 @@
-"""What is odd about labels: several kinds of them, and weights of classes that are likely misspelt."""
+"""What is odd about labels: several kinds of them."""
 
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -9,7 +7,7 @@ import numpy as np
 from xpnet.errors import InputError
 from xpnet.values import shown
 
-__all__ = ["likely_typo", "refuse_mixed"]
+__all__ = ["refuse_mixed"]
 
 
 def refuse_mixed(labels: Any, what: str = "y") -> None:
@@ -42,38 +40,8 @@ def refuse_mixed(labels: Any, what: str = "y") -> None:
         )
 
 
-def likely_typo(weights: Mapping[Any, Any], labels: Sequence[Any]) -> str:
-    """Return a line on the first weight of a class that no row has, if its name is like that of another.
-
-    In a fold of a cross-validation classes may be absent, so a name that is none is no error. But one that
-    differs in case, blanks or type from a label alone, or is close to one that has no weight of its own, is.
-
-    Parameters
-    ----------
-    weights
-        Of the classes, by label.
-    labels
-        Those that occur.
-    """
-    by_name = {_plain(label): label for label in labels}
-    unweighted = {str(label): label for label in labels if label not in weights and isinstance(label, str)}
-    for name in weights:
-        if name in labels:
-            continue
-        close = [by_name[_plain(name)]] if _plain(name) in by_name else []
-        if isinstance(name, str):
-            close += [unweighted[text] for text in get_close_matches(name, unweighted, n=1, cutoff=0.8)]
-        if close:
-            return f"class_weight has {shown(name)}, which no row is: did you mean {shown(close[0])}?"
-    return ""
-
-
 def _is_gap(value: Any) -> bool:
     """Whether there is no label: None, NaN, or the NA of pandas, which is equal to nothing at all."""
     if isinstance(value, str | int):
         return False
     return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
-
-
-def _plain(label: Any) -> str:
-    return str(label).casefold().translate(str.maketrans("", "", " _"))

@@ -22,10 +22,11 @@ from sklearn.utils.validation import (
 
 from xpnet.columns.tabular import as_array, as_frame, is_frame
 from xpnet.data.likeness import other_order
+from xpnet.data.weights import likely_typo
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
-from xpnet.estimator.labels import likely_typo, refuse_mixed
+from xpnet.estimator.labels import refuse_mixed
 from xpnet.estimator.names import Named, hint_of_table, named
 from xpnet.runs.fit import fit
 from xpnet.runs.run import Run

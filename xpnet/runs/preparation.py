@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet import datasets
+from xpnet.columns.tabular import listed
 from xpnet.data import augment, transforms
 from xpnet.data.feed import Feed
 from xpnet.data.likeness import other_scale
 from xpnet.data.preprocessing import Preprocessing
-from xpnet.data.weights import by_class, relative, unit_of, weighted
+from xpnet.data.weights import by_class, likely_typo, relative, unit_of, weighted
 from xpnet.datasets import Dataset
 from xpnet.datasets.checks import first_row_not_finite
 from xpnet.datasets.reading import Note
@@ -102,7 +103,7 @@ def suited(configs: Sequence[Config], data: Dataset, note: Note) -> list[Config]
     configs, data
         The settings, and what is to be trained on.
     note
-        Told of a batch that is larger than the data.
+        Told of a batch that is larger than the data, and of weights of classes that do not occur.
     """
     num_rows = len(data.X_train)
     if num_rows == 1 and any(config.norm == "batch" for config in configs):
@@ -113,7 +114,22 @@ def suited(configs: Sequence[Config], data: Dataset, note: Note) -> list[Config]
     most = max(config.batch_size for config in configs)
     if most > num_rows:
         note(f"--batch-size {most} is more than the {num_rows} training rows: a batch has all of them")
+    for weights in dict.fromkeys(config.class_weight for config in configs if config.class_weight):
+        _tell_of_absent(replace(configs[0], class_weight=weights), data, note)
     return [config.for_data(num_rows, data.num_features, data.task, data.target) for config in configs]
+
+
+def _tell_of_absent(config: Config, data: Dataset, note: Note) -> None:
+    """Tell of weights of classes that no row has: in one fold of several, or misspelt."""
+    weights = config.weight_by_class
+    if isinstance(weights, str) or data.task != "classification":
+        return
+    absent = [name for name in weights if name not in data.class_names]
+    if absent and len(absent) < len(weights):
+        note(
+            likely_typo(weights, data.class_names)
+            or f"--class-weight names {listed(absent)}, of which there are no rows: that does nothing"
+        )
 
 
 def check(config: Config, data: Dataset) -> None:
