@@ -67,6 +67,13 @@ def saved(folder: Path, name: str, **arrays: object) -> Callable[[], object]:
     return lambda: quick(folder / name)
 
 
+def years(folder: Path, **how: object) -> Callable[[], object]:
+    """A table of which two columns are called by years."""
+    path = folder / "years.csv"
+    path.write_text("2020,2021,kind\n" + "".join(f"{k % 7},{k % 5},{'ab'[k % 2]}\n" for k in range(60)))
+    return lambda: quick(path, **how)
+
+
 def written(folder: Path, name: str, content: bytes) -> Callable[[], object]:
     """A file that is nothing."""
     (folder / name).write_bytes(content)
@@ -202,6 +209,7 @@ ADVICE: dict[str, Callable[[Path], tuple[Callable[[], object], Callable[[], obje
         lambda: TableClassifier(recipe="none", epochs=1, random_state=np.random.default_rng(0)).fit(X, y),
         lambda: TableClassifier(recipe="none", epochs=1, random_state=0).fit(X, y),
     ),
+    "header=True": lambda folder: (years(folder), years(folder, target="kind", header=True)),
     "X.toarray()": lambda _: (
         lambda: standardized(sparse.csr_matrix(X)),
         lambda: standardized(sparse.csr_matrix(X).toarray()),

@@ -289,7 +289,7 @@ def test_no_row_of_a_file_without_names_is_lost(capsys, kind):
     assert predicted(capsys, f"red,{second[0]}\n")[0] == 1
     rows, err = predicted(capsys, f"red,{gap}\nblue,{second[0]}\nred,{second[0]}\n")
     assert rows == 3 or "line 1 has no value" in err
-    assert "say header=True or False" in predicted(capsys, f"green,\nblue,{second[0]}\n")[1]
+    assert "give header=True or False" in predicted(capsys, f"green,\nblue,{second[0]}\n")[1]
     rows, err = predicted(capsys, f"colour,size\nred,{second[0]}\nblue,{second[1]}\n")
     assert rows == 2
     assert ("taken for names" in err) == (kind == "text")
@@ -335,7 +335,7 @@ def test_names_of_training_tell_rows_of_text(capsys):
         "columns are missing: give size; did you mean 'sizes'?" in predicted(capsys, "tree,sizes\na,s\n")[1]
     )
     assert "columns are missing" in predicted(capsys, "Tree,Size\na,s\n")[1]
-    assert "may be names of columns or data, q, r: say" in predicted(capsys, "q,r\n")[1]
+    assert "may be names of columns or data, q, r: give" in predicted(capsys, "q,r\n")[1]
 
 
 @pytest.mark.parametrize("first", ["2019,2020,2021,cls", "place,2019,2020,cls"])
@@ -348,7 +348,7 @@ def test_years_that_may_be_names_are_asked_about_in_training(capsys, first):
         )
     )
     line = refused(train.main, capsys, "years.csv", *SHORT, "--out", "s")
-    assert f"may be names of columns or data, {first.replace(',', ', ')}: say" in line
+    assert f"may be names of columns or data, {first.replace(',', ', ')}: give" in line
     flags = ["--header", "--target", "cls"]
     assert call(train.main, capsys, "years.csv", *SHORT, "--out", "s", *flags)[0] == 0
     assert load_model(Path("s/model.safetensors")).class_names == ("down", "up")

@@ -202,7 +202,7 @@ YEARS = "".join(f"{k % 5},{k % 3},{'up' if k % 2 else 'down'}\n" for k in range(
 def test_what_a_first_line_of_training_rows_is(tmp_path, first, below, is_named, noted):
     notes, path = [], write(tmp_path, f"{first}\n{below}")
     if is_named is None:
-        with pytest.raises(InputError, match="say header=True or False in Python, else --header or --no-"):
+        with pytest.raises(InputError, match="give header=True or False in Python, else --header or --no-"):
             read_table(path)
         assert len(read_table(path, header=False)) == below.count("\n") + 1
         return
@@ -214,7 +214,7 @@ def test_what_a_first_line_of_training_rows_is(tmp_path, first, below, is_named,
 
 def test_a_row_that_a_user_takes_for_names(tmp_path):
     path = write(tmp_path, "oak,tall\noak,low\nelm,tall\noak,tall\nelm,low\n")
-    with pytest.raises(InputError, match="may be names of columns or data, oak, tall: say"):
+    with pytest.raises(InputError, match="may be names of columns or data, oak, tall: give"):
         read_table(path, said={"tall"})
     assert len(read_table(path, note=lambda _: None, said={"1"})) == 5
 

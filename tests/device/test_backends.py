@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from command_lines import call
 
-from xpnet import TwoLayerNet
+from xpnet import TwoLayerNet, datasets
 from xpnet.commands import evaluate, predict, sweep, train
 from xpnet.device import get_device
 from xpnet.errors import DeviceError, InputError
@@ -78,7 +78,7 @@ def test_train_evaluate_predict(backend, capsys, tmp_path):
         found.append(json.loads(out)["accuracy"])
     assert found[0] == found[1] == summary["test_accuracy"]
 
-    np.save(rows, np.random.default_rng(0).integers(0, 17, (7, 64), dtype=np.uint8))
+    np.save(rows, datasets.digits().X_val[:7])
     for name in ("numpy", backend):
         output = tmp_path / f"{name}.npy"
         arguments = (run, "--input", rows, "--output", output, "--backend", name, "--quiet")

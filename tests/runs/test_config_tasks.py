@@ -90,7 +90,7 @@ def test_what_a_regime_has_no_setting_for_is_as_it_was():
     of_regime = {f.name: f.default for f in dataclasses.fields(Regime) if f.name not in names}
     made = {"num_steps", "warmup_steps", "restores_best"}
     regime = Config().regime(100)
-    assert of_regime.keys() - made == {"reg_per_row", "scores_batch", "explosion"}
+    assert of_regime.keys() - made == {"reg_per_row", "scores_batch", "explosion", "weighs_by_batch"}
     for name in of_regime.keys() - made:
         assert getattr(regime, name) == of_regime[name]
 

@@ -288,7 +288,8 @@ def test_a_class_of_weight_nothing_shapes_no_preprocessing():
 @pytest.mark.parametrize("batch_size", [1, 4, 40])
 def test_weights_count_in_batches_of_any_size(batch_size):
     """Of rows that are all alike the prediction is the mean by weight."""
-    data = from_arrays(np.ones((40, 1)), np.tile([0.0, 1.0], 20), X_val=np.ones((2, 1)), y_val=[0.0, 1.0])
+    rows = {"X": np.ones((40, 1)), "y": np.tile([0.0, 1.0], 20)}
+    data = from_arrays(**rows, X_val=np.ones((2, 1)), y_val=[0.0, 1.0], task="regression")
     data = dataclasses.replace(data, weight_train=np.where(data.y_train[:, 0] > 0, 9.0, 1.0))
     how = {"hidden": (2,), "preprocess": "none", "sampling": "all", "batch_size": batch_size, "reg": 0.0}
     how |= {"iterations": 6000, "learning_rate": 0.01, "learning_rate_decay": 1.0}

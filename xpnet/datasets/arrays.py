@@ -151,6 +151,7 @@ def assemble(
     for split in ("val", "test"):
         if (f"X_{split}" in given) != (f"y_{split}" in given):
             raise InputError(f"{name} has only one of X_{split} and y_{split}: give both or neither")
+    refuse_name_of_weights(name, given.get("sample_weight"))
     given, counts = counted(given, name)
     groups, times = (values if values is None else values[counts] for values in (groups, times))
     arrays = {key: as_array(given[key], f"{name}: {key}") for key in given if key[0] == "X"}
@@ -165,7 +166,6 @@ def assemble(
             )
     arrays = {key: as_rows(f"{name}: {key}", X) for key, X in arrays.items()}
     if "sample_weight" in given:
-        refuse_name_of_weights(name, given["sample_weight"])
         arrays["sample_weight"] = _weights(f"{name}: sample_weight", given["sample_weight"], len(arrays["X"]))
     targets, task, labels, found = _targets(given, name, reading.task, class_names, note)
     class_names = output_names if output_names is not None and task != "classification" else found

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.columns.masks import is_masked
 from xpnet.errors import InputError
 from xpnet.typing import Task
+from xpnet.values import refuse_mask
 
 _CHUNK_ELEMENTS = 1 << 20  # of X looked at together: bounds the check's temporaries to 1 MiB
 
@@ -125,17 +125,8 @@ def check_weights(name: str, weights: Any, num_rows: int) -> None:
         raise InputError(f"{name} is 0 in every row: give a weight above 0 to the rows that count")
 
 
-def _refuse_mask(name: str, array: Any) -> None:
-    """Refuse what is masked: the numbers that stand there would be learnt."""
-    if is_masked(array):
-        row = int(np.argwhere(np.ma.getmaskarray(array))[0, 0])
-        raise InputError(
-            f"{name} is masked in row {row}: give X.filled(np.nan), or drop rows without a target"
-        )
-
-
 def _check_dtype(name: str, array: Any, dtype: type[np.generic]) -> None:
-    _refuse_mask(name, array)
+    refuse_mask(array, name)
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
         kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
         raise InputError(f"{name} is of type {kind}: give a NumPy array of {dtype.__name__}")
@@ -144,7 +135,7 @@ def _check_dtype(name: str, array: Any, dtype: type[np.generic]) -> None:
 def _check_samples(name: str, X: object, gaps: bool) -> None:
     if not isinstance(X, np.ndarray):
         raise InputError(f"{name} is of type {type(X).__name__}: give a NumPy array")
-    _refuse_mask(name, X)
+    refuse_mask(X, name)
     if X.dtype.kind not in "biuf":
         raise InputError(f"{name} has dtype {X.dtype}: give real numbers")
     if X.ndim != 2:

@@ -119,5 +119,5 @@ def _ask(path: Path, first: Sequence[str]) -> NoReturn:
     line = shorten(printable(", ".join(first)), 60)
     raise InputError(
         f"{path}: the first line may be names of columns or data, {line}: "
-        "say header=True or False in Python, else --header or --no-header"
+        "give header=True or False in Python, else --header or --no-header"
     )

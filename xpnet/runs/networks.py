@@ -217,6 +217,7 @@ def monitored(
     """Return what the settings monitor, of the validation rows ``(*nets,)``: more is better, see `Watch`."""
     data, validation = prepared.data, prepared.validation
     regime = config.regime(prepared.feed.X.shape[0], data.task)
+    regime = replace(regime, monitor=monitor_of(config, data))
     with device.active():
         # The networks of a sweep are compared by rows that weigh the same whatever their classes do.
         plain = None if data.weight_val is None else device.put(data.weight_val, config.dtype)
