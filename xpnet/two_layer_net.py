@@ -265,14 +265,10 @@ class TwoLayerNet:
         with device.active():
             self._follow(X)
             x = self._put_rows(X)
-            step = max(1, PART // max(self._mlp.sizes))
-            found = [
-                device.to_host(
-                    backprop.predict(device.xp, self._mlp, self.params, x[start : start + step, :])
-                )
-                for start in range(0, x.shape[0], step)
-            ]
-            return np.concatenate(found)
+            rows, step = x.shape[0], max(1, PART // max(self._mlp.sizes))
+            parts = (x[start : min(start + step, rows), :] for start in range(0, rows, step))
+            found = [backprop.predict(device.xp, self._mlp, self.params, part) for part in parts]
+            return np.concatenate([device.to_host(part) for part in found])
 
     def _follow(self, X: ArrayLike) -> None:
         """Bring the parameters to the dtype of the rows, unless the user has chosen one."""
