@@ -247,3 +247,12 @@ def test_named_columns_may_lack_what_none_lacked_with_one_word():
 def test_a_range_of_other_features_is_refused():
     with pytest.raises(InputError, match=r"row_range has another shape than \(12,\)"):
         replace(models.make(), row_range=RowRange.of(X[:, :5]))
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (700, 3), (4097, 1), (2049, 5), (30, 2500)])
+def test_the_ends_of_rows_that_are_looked_at_side_by_side(shape):
+    X = np.random.default_rng(0).standard_normal(shape)
+    X[0, 0] = np.nan
+    known = RowRange.of(X)
+    np.testing.assert_array_equal(known.low, np.fmin.reduce(X))
+    np.testing.assert_array_equal(known.high, np.fmax.reduce(X))

@@ -17,6 +17,9 @@ __all__ = ["RowRange"]
 CHUNK = 2**20
 """Numbers that are looked at together."""
 
+WIDE = 2048
+"""Numbers from which on a row is reduced as fast as it can be."""
+
 WIDTHS = 10.0
 """Widths of a range from which a value beyond it is far: no tail of what is measured alike goes there."""
 
@@ -263,8 +266,18 @@ def _is_far(low: Any, high: Any, least: Any, most: Any) -> Any:
 def _ends(X: NDArray[Any]) -> _Ends:
     low, high = np.full(X.shape[1], np.nan), np.full(X.shape[1], np.nan)
     for part in _parts(X):
-        low, high = np.fmin(low, np.fmin.reduce(part, axis=0)), np.fmax(high, np.fmax.reduce(part, axis=0))
+        low, high = np.fmin(low, _along_rows(np.fmin, part)), np.fmax(high, _along_rows(np.fmax, part))
     return _Ends(np.asarray(low, np.float64), np.asarray(high, np.float64))
+
+
+def _along_rows(ufunc: np.ufunc, X: NDArray[Any]) -> NDArray[Any]:
+    """Reduce rows to one: several side by side at a time, where they are short, in a tenth of the time."""
+    beside = max(1, WIDE // max(1, X.shape[1]))
+    whole = len(X) - len(X) % beside
+    if beside == 1 or not whole:
+        return np.asarray(ufunc.reduce(X, axis=0))
+    wide = ufunc.reduce(X[:whole].reshape(whole // beside, -1), axis=0).reshape(beside, -1)
+    return np.asarray(ufunc.reduce(np.concatenate([wide, X[whole:]]), axis=0))
 
 
 def _parts(X: NDArray[Any]) -> Iterator[NDArray[Any]]:
