@@ -322,6 +322,18 @@ def test_predict_heeds_what_the_run_was_told_of_the_first_line(capsys):
     assert (rows, err.count("taken for names")) == (2, 1)
 
 
+def test_names_as_training_had_them_are_no_guess(capsys):
+    """Though they are numbers, as pandas writes those of an array."""
+    lines = "".join(f"{k % 7}.5,{k % 5}.25,{'yn'[k % 2]}\n" for k in range(60))
+    Path("array.csv").write_text("0,1,label\n" + lines)
+    told = call(train.main, capsys, "array.csv", "--target", "label", *SHORT, "--out", "s")
+    assert told[0] == 0
+    Path("rest.csv").write_text("0,1,label\n" + lines[:200].rpartition("\n")[0] + "\n")
+    assert call(evaluate.main, capsys, "s", "--dataset", "rest.csv", "--quiet") == (0, "", "")
+    assert predicted(capsys, "0,1\n1.5,2.25\n") == (1, "")
+    assert predicted(capsys, "1,0\n1.5,2.25\n")[1].count("--no-header if it is data") == 1
+
+
 def test_names_of_training_tell_rows_of_text(capsys):
     Path("trees.csv").write_text(
         "tree,size,fell\n" + "".join(f"{'ab'[k % 2]},{'st'[k % 3 % 2]},{'yn'[k % 2]}\n" for k in range(60))

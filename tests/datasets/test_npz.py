@@ -156,7 +156,14 @@ def test_how_a_file_is_read(tmp_path):
 
 @pytest.mark.parametrize(
     ("shape", "kind"),
-    [((30, 4), "table"), ((30, 4, 4), "images"), ((30, 2, 2, 3), "images"), ((30, 2, 2, 5), "table")],
+    [
+        ((30, 4), "table"),
+        ((30, 8, 9), "images"),
+        ((30, 8, 8, 3), "images"),
+        ((30, 8, 8, 5), "table"),
+        ((30, 60, 2), "table"),  # as a series of two values
+        ((30, 4, 4), "table"),
+    ],
 )
 def test_what_a_file_holds_is_known_without_reading_it(tmp_path, shape, kind):
     assert kind_of(save(tmp_path, X=np.zeros(shape), y=Y)) == kind

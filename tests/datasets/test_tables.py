@@ -231,3 +231,12 @@ def test_text_that_is_no_number_is_not_advised_to_be_one():
         from_arrays(np.arange(300.0)[:, None], y, task="regression")
     for y in (["1/2/2020", "2/2/2020"], ["10%", "some", "none"]):
         assert from_arrays(np.arange(18.0)[:, None], np.resize(y, 18)).num_classes == len(y)
+
+
+def test_a_time_may_well_count_the_rows():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"year": range(1980, 2020), "size": np.arange(40) % 7, "t": np.arange(40) % 5 / 3})
+    for time, count in (("year", 0), (None, 1)):
+        notes = []
+        from_frame(frame, {}, "own", Reading(target=("t",), time=time), notes.append)
+        assert sum("counts the rows" in text for text in notes) == count

@@ -272,6 +272,16 @@ def test_targets_out_of_scale_are_named_where_nothing_was_learnt(early_stopping,
     assert fitted(ours.set_params(standardize_target=True), X, unit * y).score(X, unit * y) > 0.5
 
 
+@pytest.mark.parametrize(("mean", "deviation"), [(20.0, 1.0), (0.0, 3e-3)])
+def test_targets_far_off_0_or_small_are_named_where_nothing_was_learnt(mean, deviation):
+    X, y = numbers(rows=120)
+    y = mean + deviation * (y - y.mean(axis=0)) / y.std(axis=0)
+    ours = MLPRegressor(random_state=0, max_iter=40)
+    with pytest.warns(ConvergenceWarning, match=r": y has a .*deviation of .*, so set standardize_target"):
+        ours.fit(X, y)
+    assert fitted(ours.set_params(standardize_target=True, max_iter=100), X, y).score(X, y) > 0.5
+
+
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_tiny_features_are_named_where_nothing_was_learnt(kind, solver):

@@ -52,6 +52,16 @@ def test_a_feature_that_stood_still_in_the_first_part_is_named_once(preprocess):
     assert said(lambda: parts.partial_fit(X, y)) == []
 
 
+def test_a_stream_is_told_once():
+    """Or binary columns would say so one after the other."""
+    X = np.eye(8)[np.repeat(np.arange(8), 10)]
+    y = np.arange(80) % 2
+    parts = MLPClassifier(**HOW, preprocess="standardize").partial_fit(X[:10], y[:10], classes=[0, 1])
+    notes = [said(lambda k=k: parts.partial_fit(X[k : k + 10], y[:10])) for k in range(10, 80, 10)]
+    assert len(notes[0]) == 1
+    assert notes[1:] == [[]] * 6
+
+
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 def test_a_warm_start_names_columns_by_their_names(kind):
     pd = pytest.importorskip("pandas")

@@ -199,6 +199,20 @@ def test_settings_reach_the_run(kind):
 
 
 @BOTH
+def test_a_gap_that_no_row_of_a_fold_had_is_taken_in_silence(kind):
+    X, y = people()
+    y = target_of(kind, y)
+    whole = {name: list(values) for name, values in X.items()} if isinstance(X, dict) else X.copy()
+    whole["age"] = np.arange(80) % 30 + 20.0
+    model = quick(kind).fit(whole, y)
+    new = whole.copy()
+    new["age"] = np.where(np.arange(80) == 3, np.nan, whole["age"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(model.predict(new)) == 80
+
+
+@BOTH
 def test_rows_to_validate_on_and_weights(kind):
     X, y = people()
     X_val, y_val = people(30, seed=1)

@@ -62,6 +62,7 @@ class Columns:
         numeric: Collection[str] = (),
         ignore: Collection[str] = (),
         note: Callable[[str], None] = warnings.warn,
+        times: Collection[str] = (),
     ) -> "Columns":
         """Find out what the columns of training rows are.
 
@@ -73,6 +74,8 @@ class Columns:
             Columns to take for categories or numbers whatever they look like, and to leave out.
         note : callable
             Told what was left out.
+        times : collection of str
+            Columns that are known to be times: they may well count the rows.
 
         Raises
         ------
@@ -80,7 +83,7 @@ class Columns:
             A column is neither numbers, dates nor categories, or there is none of a name.
         """
         frame = as_frame(frame)
-        columns = infer_columns(frame, categorical, numeric, ignore, note)
+        columns = infer_columns(frame, categorical, numeric, ignore, note, times)
         return cls(columns, frame.names, frame.is_named)
 
     @property

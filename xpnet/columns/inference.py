@@ -35,6 +35,7 @@ def infer_columns(
     numeric: Collection[str],
     ignore: Collection[str],
     note: Callable[[str], None],
+    times: Collection[str] = (),
 ) -> tuple[Column, ...]:
     """Return the inputs that training rows make: see `xpnet.columns.columns.Columns.infer`."""
     for option, names in {"categorical": categorical, "numeric": numeric, "ignore": ignore}.items():
@@ -47,7 +48,7 @@ def infer_columns(
     for name in frame.names:
         if name not in ignore:
             forced: Literal["", "category", "number"] = "category" if name in categorical else ""
-            columns += _infer(frame, name, "number" if name in numeric else forced, notes)
+            columns += _infer(frame, name, "number" if name in numeric else forced, notes, name in times)
     notes.tell(note)
     if not columns:
         raise InputError("no column is left to learn from: give one whose values differ and can repeat")
@@ -75,7 +76,7 @@ class _Notes:
 
 
 def _infer(
-    frame: Frame, name: str, forced: Literal["", "category", "number"], notes: _Notes
+    frame: Frame, name: str, forced: Literal["", "category", "number"], notes: _Notes, is_time: bool
 ) -> tuple[Column, ...]:
     """Return the inputs that a column makes; none where it is left out."""
     found: Cells = text(frame, name) if forced == "category" else cells(frame, name)
@@ -92,7 +93,7 @@ def _infer(
     if isinstance(found, Dates):
         return _of_dates(name, found)
     if isinstance(found, Numbers):
-        if not forced and counts_rows(frame, found):
+        if not (forced or is_time) and counts_rows(frame, found):
             if is_called_so(name):
                 notes.add("left out, the numbers of the rows, which --numeric keeps", name)
                 return ()

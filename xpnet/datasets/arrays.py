@@ -26,12 +26,16 @@ __all__ = [
     "from_arrays",
     "image_shape_of",
     "refuse_name_of_weights",
+    "suits_images",
 ]
 
 
 MOST_RARE = 100
 """Classes of fewer than two rows each, on average, at most: names and ids are no classes."""
 
+
+LEAST_SIDE = 8
+"""Height and width from which on samples of several dimensions are taken for pictures of something."""
 
 SMALLEST = 4
 """Height and width from which samples of 1, 3 or 4 planes are taken for images whose channels come first."""
@@ -207,6 +211,11 @@ def image_shape_of(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
             return height, width, channels
         case _:
             return None
+
+
+def suits_images(shape: tuple[int, ...] | None) -> bool:
+    """Return whether images of this height and width can be shifted and mirrored and stay what they are."""
+    return shape is not None and min(shape[:2]) >= LEAST_SIDE
 
 
 def _refuse_channels_first(what: str, shape: tuple[int, ...]) -> None:

@@ -59,6 +59,8 @@ def guess_header(
         f"{path}: the first line was taken for names, some of which are numbers; --no-header if it is data"
     )
     count = len(first)
+    if known and [name for name in first if name in known] == list(known):  # as training had them
+        return True, ()
     # All names that there are, or some and nothing else, whatever order they are in: 3, 1, 0, 2.
     if known and len(set(first)) == count and (set(first) >= set(known) or set(first) < set(known)):
         return True, (as_names,)

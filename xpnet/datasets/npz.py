@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.columns.tabular import as_array
-from xpnet.datasets.arrays import as_rows, assemble, image_shape_of
+from xpnet.datasets.arrays import as_rows, assemble, image_shape_of, suits_images
 from xpnet.datasets.base import Dataset
 from xpnet.datasets.keys import KNOWN, check_keys
 from xpnet.datasets.reading import Note, Reading, silent
@@ -137,7 +137,7 @@ def holds_images(path: Path) -> bool:
                 if version == (1, 0)
                 else np.lib.format.read_array_header_2_0
             )
-            return image_shape_of(read(file)[0]) is not None
+            return suits_images(image_shape_of(read(file)[0]))
     except Exception:  # whatever is wrong with the file is told when it is loaded
         return False
 

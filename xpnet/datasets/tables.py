@@ -120,7 +120,12 @@ def from_frame(
         raise InputError(f"{name}: --time {reading.time} is no time: write dates as 2020-12-31, or numbers")
     ignore = (*reading.ignore, *([reading.group] if reading.group else []))
     columns = Columns.infer(
-        frames["X"], categorical=reading.categorical, numeric=reading.numeric, ignore=ignore, note=note
+        frames["X"],
+        categorical=reading.categorical,
+        numeric=reading.numeric,
+        ignore=ignore,
+        note=note,
+        times=[reading.time] if reading.time else (),
     )
     given |= {key: columns.matrix(each) for key, each in frames.items()}
     data = assemble(

@@ -237,15 +237,17 @@ class Estimator(Fitted):
         known = None if hasattr(rows.X, "toarray") else RowRange.of(rows.X)
         if fresh:
             self._first_range = self._row_range = known
+            self._is_told = False
             return
         first, seen = self._first_range, self._row_range
         if first is None or seen is None or known is None:  # sparse rows, of which nothing is known
             self._row_range = None
             return
-        if self._how.kind != "none":
+        if self._how.kind != "none" and not self._is_told:  # once: in a stream there may be no end of it
             names = getattr(self, "feature_names_in_", range(self.n_features_in_))
             if note := unlike_the_first(self._fitted, first, rows.X, list(map(str, names)), seen):
                 warnings.warn(note, stacklevel=4)
+                self._is_told = True
         self._row_range = seen.joined(known)
 
     # What classifier and regressor do differently

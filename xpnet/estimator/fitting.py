@@ -78,6 +78,7 @@ class Fitting(Named):
     _target: Scale | None = None
     _first_range: RowRange | None = None
     _row_range: RowRange | None = None
+    _is_told: bool = False
     _how: Preprocessing
 
     @abstractmethod

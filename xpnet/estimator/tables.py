@@ -354,9 +354,9 @@ def _is_given(value: Any, default: Any) -> bool:
 
 
 def _with_gaps(model: Model) -> Model:
-    """Return a model of an array that takes a gap wherever it is: rows of a fold may have the only one."""
-    known, columns = model.row_range, model.columns
-    if known is None or (columns is not None and columns.is_named):
+    """Return a model that takes a gap wherever it is: rows of a fold may have the only one."""
+    known = model.row_range
+    if known is None:
         return model
     return replace(model, row_range=replace(known, gaps=np.ones_like(known.gaps)))
 

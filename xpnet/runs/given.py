@@ -13,7 +13,7 @@ from xpnet import recipes
 from xpnet.columns.tabular import as_array, is_frame
 from xpnet.data.likeness import other_order, other_scale
 from xpnet.datasets import Dataset
-from xpnet.datasets.arrays import assemble, image_shape_of
+from xpnet.datasets.arrays import assemble, image_shape_of, suits_images
 from xpnet.datasets.reading import OF_COLUMNS, refuse_unused
 from xpnet.datasets.tables import from_frame, tell_of_many
 from xpnet.datasets.targets import labelled
@@ -89,7 +89,7 @@ def what_is_given(
                 if isinstance(X, Dataset)
                 else image_shape_of(() if is_frame(X) else np.shape(X))
             )
-            recipe = "images" if shape else "table"
+            recipe = "images" if suits_images(shape) else "table"
     layers: list[Any] = [{"quiet": True}]
     if recipe is not None:
         said = {**settings, **(swept or {})}

@@ -22,8 +22,11 @@ NUMBERS = 2**24
 FAR = 100.0
 """Size, the root of the mean square, from which on numbers are out of scale."""
 
-TINY = 1e-3
+TINY = 1e-2
 """Deviation below which numbers are out of scale, if there are no others: weights would have to be huge."""
+
+OFF = 5.0
+"""Deviations by which the mean of targets may be off 0, where a network has learnt nothing of them."""
 
 HARDLY = 0.9
 """Part of a constant's loss from which on a network has learnt next to nothing."""
@@ -54,13 +57,15 @@ def find(device: Device, feed: Feed, tiny: bool = False) -> OutOfScale | None:
     feed
         The training rows.
     tiny
-        Whether what hardly varies is out of scale, too.
+        Whether what hardly varies is out of scale, too, and targets that do so beside their mean.
     """
     x, y, _ = _some(device, feed)
     if y.ndim > 1 and (figures := _figures(y, "y", "column")):
         return OutOfScale("y", figures)
     if figures := _figures(x, "X", "feature"):
         return OutOfScale("X", figures)
+    if tiny and y.ndim > 1 and (np.abs(y.mean(axis=0)) > OFF * y.std(axis=0)).any():
+        return OutOfScale("y", _figures(y, "y", "column", far=0.0))
     if tiny and y.ndim > 1 and (figures := _tiny(y, "y", "columns")):
         return OutOfScale("y", figures)
     figures = _tiny(x, "X", "features") if tiny else ""
@@ -134,13 +139,13 @@ def _tiny(values: NDArray[Any], name: str, called: str) -> str:
     return f"{of} of {'' if len(deviation) == 1 else 'at most '}{deviation.max():.3g}"
 
 
-def _figures(values: NDArray[Any], name: str, called: str) -> str:
+def _figures(values: NDArray[Any], name: str, called: str, far: float = FAR) -> str:
     """Say mean and deviation of the column that is farthest from 1; nothing if none is far."""
     values = np.asarray(values, np.float64)
     unit = np.maximum(np.abs(values).max(axis=0), 1.0)  # squares of what is divided by it overflow nowhere
     size = np.sqrt(((values / unit) ** 2).mean(axis=0)) * unit
     worst = int(size.argmax())
-    if not size[worst] > FAR:
+    if not size[worst] > far:
         return ""
     part = values[:, worst] / unit[worst]
     mean, deviation = part.mean() * unit[worst], part.std() * unit[worst]

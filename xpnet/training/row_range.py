@@ -114,6 +114,8 @@ class RowRange:
             The training rows do not tell.
         """
         low, high = self.ends
+        if self.kind == "u" and WHITES[1] < high <= WHITES[-1]:  # bytes, as of files, however dark
+            return WHITES[-1]
         if low >= 0:
             for white in WHITES:
                 if _is_white(high, white):
@@ -206,16 +208,18 @@ class RowRange:
         odd, above = self._odd_images(X)
         if odd <= SHARE:
             return None
-        how, were = ("light", "dark") if above else ("dark", "light")
         inverted, _ = self._odd_images(X, inverts=True)
-        fix = "prepare them as the training rows were"
-        if inverted < odd / 2:
-            try:
-                black, white = 0.0, self.white()
-            except InputError:  # of another range
-                black, white = self.ends
-            fix = f"invert them, {black + white:.6g} - X, or files by --black {white:.6g} --white {black:.6g}"
-        return f"most images are {how} in pixels that were {were} in all training rows: {fix}"
+        if not inverted < odd / 2:  # they are elsewhere in the picture, say
+            return None
+        how, were = ("light", "dark") if above else ("dark", "light")
+        try:
+            black, white = 0.0, self.white()
+        except InputError:  # of another range
+            black, white = self.ends
+        return (
+            f"most images are {how} in pixels that were {were} in all training rows: invert them, "
+            f"{black + white:.6g} - X, or files by --black {white:.6g} --white {black:.6g}"
+        )
 
     def _odd_images(self, X: NDArray[Any], inverts: bool = False) -> tuple[float, bool]:
         """Return the part of images with pixels out of their range, and whether most of them are above it."""
