@@ -598,7 +598,7 @@ def test_how_data_of_ones_own_are_read():
 def test_data_of_ones_own_have_a_recipe(given, recipe):
     write_rows()
     Path("pictures").mkdir()
-    np.savez("images.npz", X=np.zeros((4, 3, 3)), y=np.arange(4))
+    np.savez("images.npz", X=np.zeros((4, 8, 8)), y=np.arange(4))
     assert usual_recipe(given) == recipe
 
 
