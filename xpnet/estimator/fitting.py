@@ -17,17 +17,15 @@ from xpnet.data.feed import Feed, HostRows
 from xpnet.data.preprocessing import Preprocessing
 from xpnet.data.weights import relative, unit_of
 from xpnet.device import Device
-from xpnet.estimator import settings
+from xpnet.estimator import remedies, settings
 from xpnet.estimator.lbfgs import minimise
 from xpnet.estimator.names import Named
 from xpnet.estimator.notes import Callbacks, Notes, tell
 from xpnet.estimator.pace import Pace, Settled
 from xpnet.nn import backprop
 from xpnet.nn.mlp import MLP, init
-from xpnet.training import out_of_scale
 from xpnet.training.interrupt import StopSignals
 from xpnet.training.loop import Fit, fit
-from xpnet.training.out_of_scale import OutOfScale
 from xpnet.training.row_range import RowRange
 from xpnet.training.scale import Scale
 from xpnet.training.step import initial_state
@@ -199,20 +197,14 @@ class Fitting(Named):
         if result.interrupted or told.interrupted:
             warnings.warn("training was interrupted: the weights are those it had by then", stacklevel=4)
         elif result.diverged_at.any():
-            with device.active():
-                wrong = out_of_scale.find(device, feed)
-            fix = (
-                self._remedy(wrong)
-                if wrong
-                else f"lower learning_rate_init, which is {hyper.learning_rate:g}"
-            )
+            fix = remedies.after_divergence(self, device, feed)
             warnings.warn(
                 f"training diverged in epoch {self.n_iter_}; the weights are those of the best before: {fix}",
                 ConvergenceWarning,
                 stacklevel=4,
             )
-        elif not incremental and (wrong := self._if_useless(device, feed)):
-            self._warn_of_useless(wrong, stacklevel=5)
+        elif not incremental and (useless := remedies.if_useless(self, device, feed)):
+            warnings.warn(useless, ConvergenceWarning, stacklevel=4)
         elif not ended and not math.isinf(self.n_iter_no_change):
             warnings.warn(
                 f"the loss has not settled within max_iter={self.max_iter} epochs: raise max_iter, or set "
@@ -220,28 +212,6 @@ class Fitting(Named):
                 ConvergenceWarning,
                 stacklevel=4,
             )
-
-    def _if_useless(self, device: Device, feed: Feed) -> OutOfScale | None:
-        """Return what is out of scale where the fitted network is hardly better than a constant."""
-        with device.active():
-            params = {name: device.put(value) for name, value in self._params().items()}
-            return out_of_scale.find_if_useless(device, self._mlp, params, feed, self._loss())
-
-    def _warn_of_useless(self, wrong: OutOfScale, stacklevel: int) -> None:
-        text = f"the network predicts hardly better than a constant: {self._remedy(wrong)}"
-        warnings.warn(text, ConvergenceWarning, stacklevel=stacklevel)
-
-    def _remedy(self, wrong: OutOfScale) -> str:
-        """Say what to change where something is out of scale."""
-        if wrong.what == "y":
-            return f"{wrong.figures}, so set standardize_target=True"
-        return f"{wrong.figures}, so {self._scaling()}"
-
-    def _scaling(self) -> str:
-        """Say how to scale rows like those of training."""
-        if self._row_range is None:
-            return "scale X, say by sklearn.preprocessing.MaxAbsScaler"
-        return "scale X, say by preprocess='standardize'"
 
     def _train_at_once(self, device: Device, mlp: MLP, rows: Rows) -> None:
         """Train by L-BFGS-B, and set the fitted attributes."""
@@ -269,23 +239,12 @@ class Fitting(Named):
         self.n_iter_, self.loss_ = found.steps, found.loss
         self.loss_curve_ = [*self.loss_curve_, *found.losses]
         if found.is_early:
-            fix = self._remedy_of_lbfgs(device, feed, found.limit)
+            fix = remedies.after_lbfgs(self, device, feed, found.limit)
             warnings.warn(f"lbfgs {found.problem}: {fix}", ConvergenceWarning, stacklevel=5)
         elif found.problem:
             warnings.warn(f"lbfgs {found.problem}", UserWarning, stacklevel=5)
-        elif wrong := self._if_useless(device, feed):
-            self._warn_of_useless(wrong, stacklevel=6)
-
-    def _remedy_of_lbfgs(self, device: Device, feed: Feed, limit: str) -> str:
-        """Say what to change after lbfgs has not settled; ``limit``, if any, is what ended it."""
-        with device.active():
-            wrong = out_of_scale.find(device, feed, tiny=True)
-        if wrong:
-            return self._remedy(wrong)
-        fixes = [f"raise {limit}"] if limit else []
-        if self._how.kind in ("none", "mean"):
-            fixes.append(self._scaling())
-        return ", or ".join(fixes) or "raise tol, or use another solver"
+        elif useless := remedies.if_useless(self, device, feed):
+            warnings.warn(useless, ConvergenceWarning, stacklevel=5)
 
     def _scaled(self, rows: Rows, incremental: bool = False) -> tuple[Rows, float]:
         """Return rows with weights as training takes them, and what ``alpha`` is to be divided by for it."""

@@ -8,18 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils._array_api import _convert_to_numpy, get_namespace_and_device
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _num_samples, validate_data
 
 from xpnet.columns.outputs import lacks
-from xpnet.columns.tabular import shorten
+from xpnet.columns.tabular import as_array, as_frame, is_frame, shorten
 from xpnet.device import Device, get_device
 from xpnet.errors import DeviceError, InputError
 from xpnet.values import refuse_mask, shown
 
 __all__ = [
+    "check_length",
     "check_size",
     "checked",
     "device_or_cpu",
+    "given_targets",
     "in_one_line",
     "like",
     "random_state",
@@ -109,6 +111,26 @@ def refuse_gaps(y: Any, what: str = "y") -> None:
     if missing.any():
         row = int(missing.argmax())
         raise InputError(f"{what} contains NaN or None in row {row}: drop rows without a target, of X, too")
+
+
+def given_targets(y: Any, what: str = "y") -> Any:
+    """Return targets on the host; raise InputError if a row has none: rows of X can't be left out here."""
+    refuse_mask(y, what)
+    y = to_host(y)
+    array = as_array(y, what)
+    if array.ndim not in (1, 2):
+        raise InputError(f"{what} has shape {array.shape}: give one target for each row")
+    if array.dtype.kind in "mM":  # which NumPy would make numbers of
+        raise InputError(f"{what} has dtype {array.dtype}: give classes or numbers")
+    refuse_gaps(y, what)
+    return y if hasattr(y, "dtype") and isinstance(y.dtype, np.dtype) else array
+
+
+def check_length(X: Any, y: NDArray[Any]) -> None:
+    """Refuse targets that are not as many as the rows."""
+    rows = len(as_frame(X)) if is_frame(X) else _num_samples(X)
+    if len(y) != rows:
+        raise InputError(f"y has {len(y)} values and X {rows} rows: give one for each")
 
 
 def check_size(X: Any, dtype: np.dtype[Any]) -> None:

@@ -13,7 +13,6 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_y,
-    _num_samples,
     check_array,
     check_is_fitted,
     column_or_1d,
@@ -107,11 +106,11 @@ class Table(Named):
         if self._task() == "classification":
             refuse_mixed(y)
             refuse_mixed(y_val, "y_val")
-        X, y = self._rows(X, reset=True), self._targets(_given_targets(y))
-        _check_length(X, y)
+        X, y = self._rows(X, reset=True), self._targets(inputs.given_targets(y))
+        inputs.check_length(X, y)
         if X_val is not None:
-            X_val, y_val = self._rows(X_val), self._targets(_given_targets(y_val, "y_val"))
-            _check_length(X_val, y_val)
+            X_val, y_val = self._rows(X_val), self._targets(inputs.given_targets(y_val, "y_val"))
+            inputs.check_length(X_val, y_val)
         elif len(y) == 1:
             raise InputError(
                 "n_samples = 1 leaves none to train on, as one row is held out: give at least two"
@@ -369,22 +368,3 @@ def _of_these(settings: dict[str, Any], y: NDArray[Any]) -> dict[str, Any]:
         kept = {name: weight for name, weight in weights.items() if str(name) in known}
         settings["class_weight"] = kept or weights
     return settings
-
-
-def _given_targets(y: Any, what: str = "y") -> Any:
-    """Return targets on the host; raise InputError if a row has none: rows of X can't be left out here."""
-    refuse_mask(y, what)
-    y = inputs.to_host(y)
-    array = as_array(y, what)
-    if array.ndim not in (1, 2):
-        raise InputError(f"{what} has shape {array.shape}: give one target for each row")
-    if array.dtype.kind in "mM":  # which NumPy would make numbers of
-        raise InputError(f"{what} has dtype {array.dtype}: give classes or numbers")
-    inputs.refuse_gaps(y, what)
-    return y if hasattr(y, "dtype") and isinstance(y.dtype, np.dtype) else array
-
-
-def _check_length(X: Any, y: NDArray[Any]) -> None:
-    rows = len(as_frame(X)) if is_frame(X) else _num_samples(X)
-    if len(y) != rows:
-        raise InputError(f"y has {len(y)} values and X {rows} rows: give one for each")

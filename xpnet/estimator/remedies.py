@@ -1,0 +1,54 @@
+"""What an estimator says of a fit that came to nothing, or did not settle: the cause, and what mends it."""
+
+from typing import Any
+
+from xpnet.data.feed import Feed
+from xpnet.device import Device
+from xpnet.training import out_of_scale
+from xpnet.training.out_of_scale import OutOfScale
+
+__all__ = ["after_divergence", "after_lbfgs", "if_useless"]
+
+
+def after_divergence(fitting: Any, device: Device, feed: Feed) -> str:
+    """Say what to change after training has diverged: what is out of scale, or else the rate."""
+    with device.active():
+        wrong = out_of_scale.find(device, feed)
+    if wrong is None:
+        return f"lower learning_rate_init, which is {fitting.learning_rate_init:g}"
+    return _remedy(fitting, wrong)
+
+
+def after_lbfgs(fitting: Any, device: Device, feed: Feed, limit: str) -> str:
+    """Say what to change after lbfgs has not settled; ``limit``, if any, is what ended it."""
+    with device.active():
+        wrong = out_of_scale.find(device, feed, tiny=True)
+    if wrong:
+        return _remedy(fitting, wrong)
+    fixes = [f"raise {limit}"] if limit else []
+    if fitting._how.kind in ("none", "mean"):
+        fixes.append(_scaling(fitting))
+    return ", or ".join(fixes) or "raise tol, or use another solver"
+
+
+def if_useless(fitting: Any, device: Device, feed: Feed) -> str:
+    """Say so if the fitted network is hardly better than a constant as something is out of scale."""
+    with device.active():
+        params = {name: device.put(value) for name, value in fitting._params().items()}
+        wrong = out_of_scale.find_if_useless(device, fitting._mlp, params, feed, fitting._loss())
+    if wrong is None:
+        return ""
+    return f"the network predicts hardly better than a constant: {_remedy(fitting, wrong)}"
+
+
+def _remedy(fitting: Any, wrong: OutOfScale) -> str:
+    if wrong.what == "y":
+        return f"{wrong.figures}, so set standardize_target=True"
+    return f"{wrong.figures}, so {_scaling(fitting)}"
+
+
+def _scaling(fitting: Any) -> str:
+    """Say how to scale rows like those of training: of sparse ones no range is known."""
+    if fitting._row_range is None:
+        return "scale X, say by sklearn.preprocessing.MaxAbsScaler"
+    return "scale X, say by preprocess='standardize'"
