@@ -54,7 +54,7 @@ def test_a_class_of_somebodys_own():
     for made in again(MarkedDevice([7])):
         assert type(made) is MarkedDevice
         assert (made.mark, made.name) == ([7], "marked")
-        assert made.xp is np
+        assert made.xp is get_device().xp
 
 
 def test_a_namespace_that_is_no_module_is_not_taken_for_one():

@@ -90,7 +90,7 @@ def test_penalty_is_half_the_strength_times_the_squared_weights(device, put_para
 
 @every_nets
 @pytest.mark.parametrize("mlp", [NETWORKS[1], NETWORKS[6]], ids=str)
-def test_pullback_multiplies_the_gradients_by_its_factor(device, dtype, put_params, assert_close, nets, mlp):
+def test_gradients_are_multiplied_by_the_factor(device, dtype, put_params, assert_close, nets, mlp):
     """But not what the running statistics are off by, which is no gradient."""
     rng = np.random.default_rng(4)
     params = random_params(mlp, rng, nets)
@@ -98,12 +98,14 @@ def test_pullback_multiplies_the_gradients_by_its_factor(device, dtype, put_para
     plain = backprop.loss(np, mlp, params, x, y, Training())[1]()
 
     rows, labels = device.put(x, dtype), device.put(y)
-    _, pullback = backprop.loss(device.xp, mlp, put_params(params), rows, labels, Training())
+    _, pullback = backprop.loss(
+        device.xp, mlp, put_params(params), rows, labels, Training(), factor=device.put(factor, dtype)
+    )
     expected = {}
     for name, g in plain.items():
         by = factor.reshape(factor.shape + (1,) * (g.ndim - factor.ndim))
         expected[name] = g if name in mlp.statistics else by * g
-    assert_gradients_close(assert_close, device.xp, pullback(device.put(factor, dtype)), expected)
+    assert_gradients_close(assert_close, device.xp, pullback(), expected)
 
 
 @every_network
@@ -203,7 +205,7 @@ def test_the_loss_is_that_of_the_scores(device, dtype, put_params, assert_close,
     rows, labels = device.put(x, dtype), device.put(y)
     value, pull_back = backprop.loss(device.xp, mlp, put_params(params), rows, labels, kind=kind)
     assert_close(value, expected)
-    assert_close(pull_back(None), pullback(dscores))
+    assert_close(pull_back(), pullback(dscores))
 
 
 # Stacks
@@ -362,11 +364,11 @@ def test_nothing_is_read_back_to_the_host(mlp, kind):
         p = {name: wrap(value) for name, value in params.items()}
         target = wrap(y)
         if kind == "cross-entropy":
-            target = losses.smooth(losses.one_hot(xp, target, p[f"b{mlp.depth}"]), wrap(strength))
+            target = losses.smooth(xp, losses.one_hot(xp, target, p[f"b{mlp.depth}"]), wrap(strength))
         value, pullback = backprop.loss(
-            xp, mlp, p, wrap(x), target, Training(*(wrap(a) for a in training)), kind
+            xp, mlp, p, wrap(x), target, Training(*map(wrap, training)), kind, factor=wrap(strength)
         )
-        grads = pullback(wrap(strength))
+        grads = pullback()
         value_at_evaluation, more_grads = backprop.loss_and_grads(
             xp, mlp, p, wrap(x), wrap(y), wrap(strength)
         )

@@ -191,7 +191,7 @@ def test_no_input_is_written_to(device, dtype, name, soft):
     LOSSES[name](device.xp, *on_device)
     softmax(device.xp, on_device[0])
     if soft:
-        smooth(on_device[1], device.put(np.array([0.1, 0.2], dtype)))
+        smooth(device.xp, on_device[1], device.put(np.array([0.1, 0.2], dtype)))
     for actual, expected in zip(on_device, (scores, target), strict=True):
         np.testing.assert_array_equal(device.to_host(actual), expected)
 
@@ -222,7 +222,7 @@ def test_soft_targets_by_the_definition(device, dtype, assert_close, nets, share
 def test_gradients_of_soft_and_smoothed_targets_by_finite_differences(nets):
     rng = np.random.default_rng(7)
     scores, y, strength = normal(rng, *nets, 5, 3), rng.integers(3, size=5), rng.uniform(0.1, 0.5, nets)
-    smoothed = smooth(one_hot(np, y, scores), strength)
+    smoothed = smooth(np, one_hot(np, y, scores), strength)
     for target in (smoothed, probabilities(rng, *nets, 5, 3), probabilities(rng, 5, 3)):
 
         def loss(p, target=target):
@@ -284,12 +284,12 @@ def test_smoothing_gives_every_class_its_part(device, dtype, assert_close, nets,
     strength = rng.uniform(0.1, 0.9, nets)
     s = strength[..., None, None]
     expected = np.where(Y == 1, 1 - s + s / 4, s / 4)
-    assert_close(smooth(device.put(Y, dtype), device.put(strength, dtype)), expected)
+    assert_close(smooth(device.xp, device.put(Y, dtype), device.put(strength, dtype)), expected)
 
 
 def test_smoothing_of_no_strength_changes_no_bit(device, dtype):
     Y = probabilities(np.random.default_rng(11), 5, 3).astype(dtype)
-    smoothed = device.to_host(smooth(device.put(Y), device.put(np.array([0.0, 0.1]), dtype)))
+    smoothed = device.to_host(smooth(device.xp, device.put(Y), device.put(np.array([0.0, 0.1]), dtype)))
     np.testing.assert_array_equal(smoothed[0], Y)
     assert np.all(smoothed[1] != Y)
     np.testing.assert_allclose(smoothed.sum(axis=-1), 1.0, rtol=1e-6)

@@ -69,7 +69,7 @@ def test_values_by_their_definition(device, key):
     assert u.dtype == np.float32
     assert u.tolist() == [(h >> 8) / 2**24 for h in hashes]
 
-    folded = device.to_host(noise.fold_in(on_device, 5))
+    folded = device.to_host(noise.fold_in(device.xp, on_device, 5))
     assert folded.dtype == np.int32
     assert folded == int32(lowbias32(lowbias32(key + 0x9E3779B9) + 5))
 
@@ -93,11 +93,11 @@ def test_shapes_on_every_device(device, nets, shape):
 def test_a_stack_has_of_each_key_what_it_gives_alone(nets, shape):
     keys = some_keys(nets)
     bits, u = noise.random_bits(np, keys, shape), noise.uniform(np, keys, shape, np.float64)
-    folded = noise.fold_in(keys, 9)
+    folded = noise.fold_in(np, keys, 9)
     for net in np.ndindex(nets):
         np.testing.assert_array_equal(bits[net], noise.random_bits(np, keys[net], shape))
         np.testing.assert_array_equal(u[net], noise.uniform(np, keys[net], shape, np.float64))
-        assert folded[net] == noise.fold_in(keys[net], 9)
+        assert folded[net] == noise.fold_in(np, keys[net], 9)
 
 
 def test_overflow_warns_of_nothing():
@@ -105,7 +105,7 @@ def test_overflow_warns_of_nothing():
     for key in (np.int32(2**31 - 1), np.array(2**31 - 1, np.int32), np.array([2**31 - 1], np.int32)):
         noise.random_bits(np, key, ())
         noise.uniform(np, key, (3,), np.float32)
-        noise.fold_in(key, 2**31 - 1)
+        noise.fold_in(np, key, 2**31 - 1)
 
 
 def test_uniform_numbers_are_the_same_in_every_dtype_and_of_24_bits():
@@ -237,7 +237,7 @@ def test_no_two_masks_are_equal():
 
 def test_keys_that_are_folded_in_are_all_different():
     keys = np.arange(-500, 500, dtype=np.int32)
-    folded = [keys, *(noise.fold_in(keys, number) for number in (*range(20), -1, 2**31 - 1, -(2**31)))]
+    folded = [keys, *(noise.fold_in(np, keys, number) for number in (*range(20), -1, 2**31 - 1, -(2**31)))]
     assert len(np.unique(folded)) > np.size(folded) - 3  # by chance 0.06 of 23,000 in 2^32 coincide
     bits = noise.random_bits(np, np.stack(folded[1:3]), (8000,)) >> 12
     assert deviations(bits[0], bits[1], values_of_each=16).max() < 5

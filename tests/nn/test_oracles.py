@@ -124,7 +124,7 @@ def test_training_with_batch_norm_of_pytorch(torch, rng, mlp):
     for _ in range(5):
         X, y = 3.0 + 2.0 * rng.standard_normal((9, 6)), rng.integers(4, size=9)
         loss, pullback = backprop.loss(np, mlp, params, X, y, Training())
-        grads = pullback(None)
+        grads = pullback()
         for tensor in tensors.values():
             tensor.grad = None
         expected = torch_loss(torch, mlp, tensors, X, y, in_training=True)
@@ -195,7 +195,7 @@ def test_losses_of_pytorch(torch, rng, kind):
         actual = losses.multiclass_hinge(np, scores, y)
         expected = 4 * functional.multi_margin_loss(tensor, labels)  # theirs is the mean of the classes
     else:
-        smoothed = losses.smooth(losses.one_hot(np, y, scores), np.array(0.1))
+        smoothed = losses.smooth(np, losses.one_hot(np, y, scores), np.array(0.1))
         target = {"labels": y, "smoothed": smoothed, "soft": soft}[kind]
         actual = losses.softmax_cross_entropy(np, scores, target)
         strength = 0.1 if kind == "smoothed" else 0.0

@@ -235,7 +235,7 @@ def test_a_step_is_the_loss_its_gradient_and_the_solver(solver, reg, weight_deca
     rows = draws["index"]
     expected, pullback = backprop.loss(np, mlp, before, X[rows], y[rows], backprop.Training(), loss)
     np.testing.assert_allclose(value, expected + backprop.penalty(np, mlp, before, reg), rtol=1e-12)
-    grads = {name: g for name, g in pullback(None).items() if name not in mlp.statistics}
+    grads = {name: g for name, g in pullback().items() if name not in mlp.statistics}
     norm_of_all = math.sqrt(sum(np.sum(g * g) for g in grads.values()))
     rate, clipped = float(draws["rate"]), min(1.0, clip_norm / norm_of_all)
     if solver in ("sgd", "momentum", "nesterov"):  # the first step of which is that of sgd, times 1 or 1.9

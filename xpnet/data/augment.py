@@ -13,6 +13,7 @@ from typing import Literal
 
 from xpnet.errors import InputError
 from xpnet.nn import noise
+from xpnet.nn.composites import elementwise
 from xpnet.typing import Array, Namespace
 
 __all__ = ["Augmentation", "Views", "augment", "check", "check_views", "views"]
@@ -151,39 +152,28 @@ def augment(
     *nets, batch, features = images.shape
 
     # All coordinates have the axes (*nets, batch, height, width), of length 1 where they are all the same.
-    u = noise.uniform(xp, key, (batch, DRAWS), real)[..., None, None]
-    flipped = u[..., 0, :, :] < 0.5
-    down, right = (_below(xp, u[..., i, :, :], 2 * how.shift + 1) - how.shift for i in (1, 2))
-    angle = (2.0 * u[..., 3, :, :] - 1.0) * (how.rotation * pi / 180)
+    drawn = noise.uniform(xp, key, (batch, DRAWS), real)[..., None, None]
+    u = [drawn[..., i, :, :] for i in range(DRAWS)]
     y = xp.arange(height, dtype=xp.int32, device=device)[:, None]
     x = xp.arange(width, dtype=xp.int32, device=device)[None, :]
-    mirrored = xp.where(flipped, width - 1 - x, x) if how.flip else x
 
     pixels = xp.reshape(images, (-1, channels))
     number = xp.arange(prod(nets) * batch, dtype=xp.int32, device=device)
-    first = xp.reshape(number, (*nets, batch, 1, 1)) * (height * width)  # each image's first pixel
+    image = xp.reshape(number, (*nets, batch, 1, 1))
     if how.rotation:
-        # The image turns clockwise, as y points down.
-        dy, dx = (xp.astype(at, real) for at in (y, mirrored))
-        dy, dx = dy - 0.5 * (height - 1), dx - 0.5 * (width - 1)
-        cos, sin = xp.cos(angle), xp.sin(angle)
-        source_y = dy * cos - dx * sin + (xp.astype(down, real) + 0.5 * (height - 1))
-        source_x = dy * sin + dx * cos + (xp.astype(right, real) + 0.5 * (width - 1))
-        pixels = _bilinear(xp, pixels, first, (source_y, source_x), (height, width), images.dtype)
+        at = _turned(xp, y, x, *u[:4], height, width, how.flip, how.shift, how.rotation * pi / 180)
+        pixels = _bilinear(xp, pixels, image, at, (height, width), images.dtype)
         number = xp.arange(pixels.shape[0], dtype=xp.int32, device=device)
-        index = xp.reshape(number, source_y.shape)
+        index = xp.reshape(number, at[0].shape)
     else:
-        index = first + _reflect(xp, y + down, height) * width + _reflect(xp, mirrored + right, width)
+        index = _moved(xp, y, x, *u[:3], image, height, width, how.flip, how.shift)
 
     if how.cutout:
         if fill is None:
             fill = xp.zeros(features, dtype=images.dtype, device=device)
         elif integral:
             fill = xp.round(fill)
-        top = _below(xp, u[..., 4, :, :], height) - how.cutout // 2
-        left = _below(xp, u[..., 5, :, :], width) - how.cutout // 2
-        rows, columns = (y >= top) & (y < top + how.cutout), (x >= left) & (x < left + how.cutout)
-        index = xp.where(rows & columns, pixels.shape[0] + y * width + x, index)
+        index = _cut(xp, y, x, *u[4:], index, height, width, how.cutout, pixels.shape[0])
         of_fill = xp.reshape(xp.astype(fill, images.dtype), (-1, channels))
         pixels = xp.concat([pixels, of_fill], axis=0)
 
@@ -281,6 +271,82 @@ def _check_features(images: Array, image_shape: tuple[int, ...]) -> None:
         )
 
 
+@elementwise
+def _moved(
+    xp: Namespace,
+    y: Array,
+    x: Array,
+    to_flip: Array,
+    to_shift_y: Array,
+    to_shift_x: Array,
+    image: Array,
+    height: int,
+    width: int,
+    flip: bool,
+    shift: int,
+) -> Array:
+    """Return the number of the pixel that is to be seen at each place of each image, flipped and shifted."""
+    x = _mirrored(xp, x, to_flip, width) if flip else x
+    y, x = y + _shift(xp, to_shift_y, shift), x + _shift(xp, to_shift_x, shift)
+    return image * (height * width) + _reflect(xp, y, height) * width + _reflect(xp, x, width)
+
+
+@elementwise
+def _turned(
+    xp: Namespace,
+    y: Array,
+    x: Array,
+    to_flip: Array,
+    to_shift_y: Array,
+    to_shift_x: Array,
+    to_turn: Array,
+    height: int,
+    width: int,
+    flip: bool,
+    shift: int,
+    largest: float,
+) -> tuple[Array, Array]:
+    """Return the point of its image that is to be seen at each place: flipped, turned and shifted."""
+    x = _mirrored(xp, x, to_flip, width) if flip else x
+    # The image turns clockwise, as y points down.
+    angle = (2.0 * to_turn - 1.0) * largest
+    dy, dx = (xp.astype(at, to_turn.dtype) for at in (y, x))
+    dy, dx = dy - 0.5 * (height - 1), dx - 0.5 * (width - 1)
+    cos, sin = xp.cos(angle), xp.sin(angle)
+    down, right = (xp.astype(_shift(xp, u, shift), to_turn.dtype) for u in (to_shift_y, to_shift_x))
+    source_y = dy * cos - dx * sin + (down + 0.5 * (height - 1))
+    return source_y, dy * sin + dx * cos + (right + 0.5 * (width - 1))
+
+
+@elementwise
+def _cut(
+    xp: Namespace,
+    y: Array,
+    x: Array,
+    to_cut_y: Array,
+    to_cut_x: Array,
+    index: Array,
+    height: int,
+    width: int,
+    side: int,
+    fill: int,
+) -> Array:
+    """Return ``index`` with the filling's pixels, numbered from ``fill``, where something is cut out."""
+    top = _below(xp, to_cut_y, height) - side // 2
+    left = _below(xp, to_cut_x, width) - side // 2
+    rows, columns = (y >= top) & (y < top + side), (x >= left) & (x < left + side)
+    return xp.where(rows & columns, fill + y * width + x, index)
+
+
+def _mirrored(xp: Namespace, x: Array, u: Array, width: int) -> Array:
+    """Return the columns, from the other side for half of the images."""
+    return xp.where(u < 0.5, width - 1 - x, x)
+
+
+def _shift(xp: Namespace, u: Array, largest: int) -> Array:
+    return _below(xp, u, 2 * largest + 1) - largest
+
+
 def _below(xp: Namespace, u: Array, n: int) -> Array:
     """Return integers uniform in 0 … n - 1, of numbers uniform in [0, 1)."""
     return xp.astype(xp.floor(u * n), xp.int32)
@@ -293,7 +359,7 @@ def _reflect(xp: Namespace, i: Array, n: int) -> Array:
 
 
 def _bilinear(
-    xp: Namespace, pixels: Array, first: Array, at: tuple[Array, Array], size: tuple[int, int], dtype: object
+    xp: Namespace, pixels: Array, image: Array, at: tuple[Array, Array], size: tuple[int, int], dtype: object
 ) -> Array:
     """Return the images between their pixels, linear in y and in x.
 
@@ -306,8 +372,8 @@ def _bilinear(
         Array API namespace of the arrays.
     pixels
         ``(pixels, channels)`` of all images.
-    first
-        Position of each image's first pixel, ``(*nets, batch, 1, 1)``.
+    image
+        Number of each image, ``(*nets, batch, 1, 1)``.
     at
         Where to look, y and x in pixels: ``(*nets, batch, height, width)``.
     size
@@ -321,32 +387,56 @@ def _bilinear(
         ``(pixels, channels)``.
     """
     real = at[0].dtype
-    lower, upper, fraction = [], [], []
-    for position, n in zip(at, size, strict=True):
-        period = max(2 * (n - 1), 1)
-        m = position - period * xp.floor(position / period)
-        m = xp.maximum((n - 1) - xp.abs((n - 1) - m), 0.0)  # the mirror; rounding may lead just below 0
-        below = xp.floor(m)
-        fraction.append(xp.reshape(m - below, (-1,)))
-        lower.append(xp.astype(below, xp.int32))
-        upper.append(xp.minimum(lower[-1] + 1, n - 1))
+    (top, bottom, fy), (left, right, fx) = (_neighbours(xp, a, n) for a, n in zip(at, size, strict=True))
     # Each pixel's fractions are written out for all of its channels: of arrays that are alike in shape, NumPy
     # makes one long loop, where it would do the few channels of each pixel in a loop of their own.
     channels = pixels.shape[1]
-    fy, fx = (xp.reshape(xp.repeat(f, channels), (-1, channels)) for f in fraction)
+    fy, fx = (xp.reshape(xp.repeat(xp.reshape(f, (-1,)), channels), (-1, channels)) for f in (fy, fx))
 
     def between_columns(rows: Array) -> Array:
-        start = first + rows * size[1]
-        indices = (xp.reshape(start + columns, (-1,)) for columns in (lower[1], upper[1]))
-        a, b = (xp.astype(xp.take(pixels, index, axis=0), real) for index in indices)
-        b -= a
-        b *= fx
-        b += a
-        return b
+        indices = _numbers(xp, image, rows, left, right, *size)
+        a, b = (xp.take(pixels, xp.reshape(index, (-1,)), axis=0) for index in indices)
+        return _blended(xp, a, b, fx, real)
 
-    a, b = between_columns(lower[0]), between_columns(upper[0])
+    return _rounded(xp, between_columns(top), between_columns(bottom), fy, dtype)
+
+
+@elementwise
+def _neighbours(xp: Namespace, position: Array, n: int) -> tuple[Array, Array, Array]:
+    """Return the pixels on both sides of a position on a line of ``n``, and how far between them it is."""
+    period = max(2 * (n - 1), 1)
+    m = position - period * xp.floor(position / period)
+    m = xp.maximum((n - 1) - xp.abs((n - 1) - m), 0.0)  # the mirror; rounding may lead just below 0
+    below = xp.floor(m)
+    lower = xp.astype(below, xp.int32)
+    return lower, xp.minimum(lower + 1, n - 1), m - below
+
+
+@elementwise
+def _numbers(
+    _xp: Namespace, image: Array, row: Array, left: Array, right: Array, height: int, width: int
+) -> tuple[Array, Array]:
+    """Return the numbers of the pixels in two columns of a row."""
+    start = image * (height * width) + row * width
+    return start + left, start + right
+
+
+@elementwise
+def _blended(xp: Namespace, a: Array, b: Array, fraction: Array, real: object) -> Array:
+    """Return what lies so far between a and b, as floats."""
+    a, b = xp.astype(a, real), xp.astype(b, real)
     b -= a
-    b *= fy
+    b *= fraction
+    b += a
+    return b
+
+
+@elementwise
+def _rounded(xp: Namespace, a: Array, b: Array, fraction: Array, dtype: object) -> Array:
+    """Return what lies so far between a and b, rounded if the dtype is one of whole numbers."""
+    real = b.dtype
+    b -= a
+    b *= fraction
     b += a
     if real != dtype:
         b = xp.round(b)

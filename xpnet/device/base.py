@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.device import blas
+from xpnet.device import blas, of_numpy
 from xpnet.device.arrays import to_numpy
 from xpnet.typing import Advance, Array, Draws, Namespace, State, Step, Subtract
 
@@ -65,7 +65,7 @@ class Device:
     steps_at_once = 1
 
     def __init__(self) -> None:
-        self.xp: Namespace = np
+        self.xp: Namespace = of_numpy
         self.backend = f"numpy {np.__version__}"
         keep_freed_memory()
 
@@ -129,7 +129,7 @@ class Device:
     def find_subtract(self) -> Subtract | None:
         """Return what subtracts a product of matrices in place (`xpnet.device.blas`), or None."""
         # The devices of other libraries inherit from this one.
-        return blas.find_subtract() if self.xp is np else None
+        return blas.find_subtract() if self.xp is of_numpy else None
 
     def compile(self, step: Step) -> Advance:
         """Return what takes many steps, made of a pure function for one, as fast as this device can.

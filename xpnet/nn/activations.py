@@ -8,20 +8,24 @@ from __future__ import annotations  # those of inner functions would be evaluate
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
+from xpnet.nn.composites import elementwise_layer
 from xpnet.typing import Array, Namespace, Pullback
 
-__all__ = ["ACTIVATIONS", "gelu", "identity", "leaky_relu", "logistic", "relu", "silu", "tanh"]
+__all__ = ["ACTIVATIONS", "BIASED", "gelu", "identity", "leaky_relu", "logistic", "relu", "silu", "tanh"]
 
 SLOPE = 0.01
 """Slope of the leaky ReLU below 0."""
 
 
+@elementwise_layer
 def identity(xp: Namespace, x: Array) -> tuple[Array, Pullback]:  # noqa: ARG001 - called as the others are
     """Return ``x``: layers without an activation make up an affine network."""
     return x, lambda dy: (dy,)
 
 
+@elementwise_layer
 def relu(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     """Return ``max(0, x)``, equation (2), and its pullback, the second half of (8).
 
@@ -38,6 +42,7 @@ def relu(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     return y, pullback
 
 
+@elementwise_layer
 def leaky_relu(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     """Return ``max(x, 0.01 x)`` and its pullback (Maas et al. 2013).
 
@@ -55,12 +60,14 @@ def leaky_relu(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     return y, pullback
 
 
+@elementwise_layer
 def tanh(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     """Return ``tanh x`` and its pullback: the derivative is ``1 - tanh² x``."""
     y = xp.tanh(x)
     return y, lambda dy: (dy * (1.0 - y * y),)
 
 
+@elementwise_layer
 def logistic(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     """Return ``σ(x) = 1 / (1 + exp(-x))`` and its pullback: the derivative is ``σ (1 - σ)``.
 
@@ -72,6 +79,7 @@ def logistic(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     return sigma, lambda dy: (dy * (sigma * (1.0 - sigma)),)
 
 
+@elementwise_layer
 def silu(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     r"""Return ``x σ(x)`` with the logistic function ``σ``, and its pullback.
 
@@ -85,6 +93,7 @@ def silu(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     return y, lambda dy: (dy * (sigma + y * (1.0 - sigma)),)
 
 
+@elementwise_layer
 def gelu(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     r"""Return the Gaussian error linear unit in its tanh form, and its pullback.
 
@@ -123,3 +132,18 @@ ACTIVATIONS: Mapping[str, Callable[[Namespace, Array], tuple[Array, Pullback]]] 
     "identity": identity,
 }
 """Every activation by its name."""
+
+
+def _biased(activation: Callable[[Namespace, Array], tuple[Array, Pullback]]) -> Callable[..., Any]:
+    """Return ``f(x + b)``, equations (1) and (2) in one; ``x`` is consumed, and ``b`` has all its axes."""
+
+    @elementwise_layer
+    def activate(xp: Namespace, x: Array, b: Array) -> tuple[Array, Pullback]:
+        x += b
+        return activation(xp, x)
+
+    return activate
+
+
+BIASED = {name: _biased(activation) for name, activation in ACTIVATIONS.items()}
+"""Every activation of a sum with a bias, ``(xp, x, b)``, by its name; the pullback is still ``(dx,)``."""

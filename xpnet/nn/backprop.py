@@ -11,9 +11,11 @@ from functools import partial
 from typing import NamedTuple
 
 from xpnet.nn import layers, noise, norms
-from xpnet.nn.activations import ACTIVATIONS
+from xpnet.nn.activations import ACTIVATIONS, BIASED
+from xpnet.nn.composites import composite
 from xpnet.nn.losses import find
 from xpnet.nn.mlp import MLP
+from xpnet.nn.solvers import squares
 from xpnet.typing import Array, Layer, Namespace, Params
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "loss_and_grads",
     "penalty",
     "predict",
+    "regularised",
     "scores",
     "stack",
 ]
@@ -76,7 +79,7 @@ def forward(
         `xpnet.nn.norms.batch_norm` says.
     """
     if training is not None and training.input_dropout is not None:
-        x, _ = layers.dropout(xp, x, noise.fold_in(training.key, 0), training.input_dropout)
+        x, _ = layers.dropout(xp, x, noise.fold_in(xp, training.key, 0), training.input_dropout)
     s, pullback = layers.chain(*_layers(xp, mlp, training, in_factors))(params, x)
     return s, lambda dscores: pullback(dscores)[1]
 
@@ -84,9 +87,12 @@ def forward(
 def _layers(xp: Namespace, mlp: MLP, training: Training | None, in_factors: Collection[str]) -> list[Layer]:
     """The layers in the order in which they are applied."""
 
-    def affine(name: str, need_dx: bool = True) -> list[Layer]:  # (1), (3); back: (6) to (10)
+    def affine(name: str, active: bool = False) -> list[Layer]:  # (1), (3); back: (6) to (10)
+        """The layer of that name; if ``active``, with the activation (2) in one go."""
         W, b = f"W{name}", f"b{name}"
-        return [layers.named(partial(layers.affine, xp, need_dx=need_dx, in_factors=W in in_factors), W, b)]
+        how = {"need_dx": name != "1", "in_factors": W in in_factors}
+        activation = BIASED[mlp.activation] if active else None
+        return [layers.named(partial(layers.affine, xp, **how, activation=activation), W, b)]
 
     def norm(i: int) -> list[Layer]:
         function = {
@@ -96,23 +102,27 @@ def _layers(xp: Namespace, mlp: MLP, training: Training | None, in_factors: Coll
         }[mlp.norm]
         return [layers.named(partial(function, xp), *mlp.norm_names(i))] if function else []
 
-    def activate(i: int) -> list[Layer]:  # (2); back: (8)
-        found = [layers.named(partial(ACTIVATIONS[mlp.activation], xp))]
-        if training is not None and training.dropout is not None:
-            key = noise.fold_in(training.key, i)
-            found.append(layers.named(partial(layers.dropout, xp, key=key, rate=training.dropout)))
-        return found
+    def activate() -> list[Layer]:  # (2); back: (8)
+        return [layers.named(partial(ACTIVATIONS[mlp.activation], xp))]
+
+    def drop(i: int) -> list[Layer]:
+        if training is None or training.dropout is None:
+            return []
+        key = noise.fold_in(xp, training.key, i)
+        return [layers.named(partial(layers.dropout, xp, key=key, rate=training.dropout))]
 
     last = mlp.depth
-    stages = affine("1", need_dx=False)
+    stages: list[Layer] = []
     if mlp.residual:
         for i in range(2, last):
-            block = [*norm(i), *affine(f"{i}a"), *activate(i), *affine(f"{i}b")]
+            block = [*norm(i), *affine(f"{i}a", active=True), *drop(i), *affine(f"{i}b")]
             stages.append(layers.residual(layers.chain(*block)))
-        return [*stages, *norm(last), *affine(f"{last}")]
+        return [*affine("1"), *stages, *norm(last), *affine(f"{last}")]
     for i in range(1, last):
-        stages += [*norm(i), *activate(i), *affine(f"{i + 1}")]
-    return stages
+        between = norm(i)
+        bent = [*affine(f"{i}"), *between, *activate()] if between else affine(f"{i}", active=True)
+        stages += [*bent, *drop(i)]
+    return [*stages, *affine(f"{last}")]
 
 
 def loss(
@@ -125,7 +135,8 @@ def loss(
     kind: str = "cross-entropy",
     weight: Array | None = None,
     in_factors: Collection[str] = (),
-) -> tuple[Array, Callable[[Array | None], Params]]:
+    factor: Array | None = None,
+) -> tuple[Array, Callable[[], Params]]:
     """Return the loss of a batch, without the penalty on the weights, and its pullback.
 
     Parameters
@@ -138,23 +149,20 @@ def loss(
         Name of the loss, see `xpnet.nn.losses.find`.
     weight
         Weights of the rows, ``(batch,)`` or ``(*nets, batch)``, as the loss takes them; None for 1 each.
+    factor
+        Of the gradients, ``(*nets,)``; None for 1. It multiplies the few scores instead of the many weights,
+        which is why a step of plain gradient descent hands its learning rate in here.
 
     Returns
     -------
     loss : Array
         ``(*nets,)``.
     pullback : callable
-        ``pullback(factor)`` returns the gradients of ``factor * loss`` by all parameters; ``factor``
-        is ``(*nets,)``, or None for 1. It multiplies the few scores instead of the many weights,
-        which is why a step of plain gradient descent hands its learning rate in here.
+        ``pullback()`` returns the gradients of ``factor * loss`` by all parameters.
     """
     s, pullback = forward(xp, mlp, params, x, training, in_factors)
-    value, dscores = find(kind)(xp, s, target, weight)
-
-    def pull_back(factor: Array | None = None) -> Params:
-        return pullback(dscores if factor is None else dscores * factor[..., None, None])
-
-    return value, pull_back
+    value, dscores = find(kind)(xp, s, target, weight, factor)
+    return value, lambda: pullback(dscores)
 
 
 def penalty(xp: Namespace, mlp: MLP, params: Params, reg: Array | float) -> Array:
@@ -172,18 +180,35 @@ def penalty(xp: Namespace, mlp: MLP, params: Params, reg: Array | float) -> Arra
     Array
         ``(*nets,)``; a plain 0.0 for a ``reg`` of 0.0.
     """
-    total = 0.0
     reg = _plain(reg)
     if isinstance(reg, float) and not reg:
         return 0.0
-    for name in mlp.weights:
-        W = params[name]
-        total = total + xp.sum(xp.vecdot(W, W), axis=-1)
-    value = 0.5 * reg * total
-    if isinstance(reg, float) or not reg.ndim:
-        return value
+    weights = [params[name] for name in mlp.weights]
+    of_weights, _ = squares(xp, weights, weights[0].ndim - 2, None)
+    total = xp.sum(of_weights, axis=-1)
+    return 0.5 * reg * total if isinstance(reg, float) else regularised(xp, 0.0, reg, of_weights)
+
+
+@composite
+def regularised(xp: Namespace, loss: Array | float, reg: Array, of_weights: Array) -> Array:
+    """Return a loss and its penalty.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the arrays.
+    loss
+        ``(*nets,)``, or 0.0 for the penalty alone.
+    reg
+        Its strength, ``(*nets,)``.
+    of_weights
+        What `xpnet.nn.solvers.squares` has of the weights, ``(*nets, parts)``.
+    """
+    value = 0.5 * reg * xp.sum(of_weights, axis=-1)
+    if not reg.ndim:
+        return loss + value
     # Not 0 times what has overflowed: of a network without a penalty beside one that has it.
-    return xp.where(reg > 0, value, 0.0)
+    return loss + xp.where(reg > 0, value, 0.0)
 
 
 def loss_and_grads(
@@ -217,7 +242,7 @@ def loss_and_grads(
         In the shapes of ``params``.
     """
     value, pullback = loss(xp, mlp, params, x, y, kind=kind, weight=weight)
-    grads = pullback(None)
+    grads = pullback()
     reg = _plain(reg)
     per_network = reg if isinstance(reg, float) else reg[..., None, None]
     for name in mlp.weights:

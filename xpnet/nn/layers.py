@@ -16,6 +16,7 @@ from __future__ import annotations  # those of inner functions would be evaluate
 from collections.abc import Callable
 
 from xpnet.nn import noise
+from xpnet.nn.composites import elementwise
 from xpnet.typing import Array, Layer, Namespace, Params, Product, Pullback
 
 __all__ = ["affine", "chain", "dropout", "named", "residual"]
@@ -25,9 +26,15 @@ VALUES_OF_BITS = 65536
 
 
 def affine(
-    xp: Namespace, x: Array, W: Array, b: Array, need_dx: bool = True, in_factors: bool = False
+    xp: Namespace,
+    x: Array,
+    W: Array,
+    b: Array,
+    need_dx: bool = True,
+    in_factors: bool = False,
+    activation: Callable[..., tuple[Array, Pullback]] | None = None,
 ) -> tuple[Array, Pullback]:
-    """Return ``x W + b`` and its pullback, equations (1) and (3).
+    """Return ``x W + b`` and its pullback, equations (1) and (3); with an activation ``f(x W + b)``, and (2).
 
     Each network has products of its own, also where all see the same ``x``. One wide product
     ``(batch, in) x (in, nets * out)`` would do the same work and is no faster on a CPU but for the
@@ -50,6 +57,8 @@ def affine(
     in_factors
         Whether the gradient with respect to ``W`` is wanted as a `Product`: for an update that multiplies
         it out into ``W`` itself.
+    activation
+        One of `xpnet.nn.activations.BIASED`, which adds the bias and applies the activation in one go.
 
     Returns
     -------
@@ -60,9 +69,15 @@ def affine(
         without ``need_dx``.
     """
     y = xp.matmul(x, W)
-    y += b[..., None, :]
+    bend: Pullback | None = None
+    if activation is None:
+        y += b[..., None, :]
+    else:
+        y, bend = activation(xp, y, b[..., None, :])
 
     def pullback(dy: Array) -> tuple[Array, Array, Array]:
+        if bend is not None:
+            (dy,) = bend(dy)  # (8), second half
         dx = None
         if need_dx:
             dx = xp.matmul(dy, W.mT)  # (8), first half
@@ -99,11 +114,17 @@ def dropout(xp: Namespace, x: Array, key: Array, rate: Array) -> tuple[Array, Pu
     pullback : callable
         ``pullback(dy)`` returns ``(dx,)`` in the shape of ``y``.
     """
-    kept = xp.maximum(xp.round((1.0 - rate) * VALUES_OF_BITS), 1.0)[..., None, None]
-    bits = noise.random_bits(xp, key, x.shape[-2:])
-    mask = xp.astype(bits < xp.astype(kept, bits.dtype), x.dtype)
-    mask *= VALUES_OF_BITS / kept
+    mask = _mask(xp, noise.random_bits(xp, key, x.shape[-2:]), rate[..., None, None])
     return x * mask, lambda dy: (dy * mask,)
+
+
+@elementwise
+def _mask(xp: Namespace, bits: Array, rate: Array) -> Array:
+    """Return 0 where a unit is dropped, else what the others are multiplied by."""
+    kept = xp.maximum(xp.round((1.0 - rate) * VALUES_OF_BITS), 1.0)
+    mask = xp.astype(bits < xp.astype(kept, xp.int32), kept.dtype)
+    mask *= VALUES_OF_BITS / kept
+    return mask
 
 
 def named(layer: Callable[..., tuple[Array, Pullback]], *names: str) -> Layer:

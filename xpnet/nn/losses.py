@@ -4,6 +4,7 @@ Every loss takes ``(xp, scores, target)``: scores ``(*nets, batch, classes)`` an
 labels ``0 .. classes - 1``, ``(*nets, batch)`` or ``(batch,)`` shared by all networks, or soft targets, the
 probability of each class: ``(*nets, batch, classes)`` or ``(batch, classes)``, rows that sum to 1. It
 returns ``(loss, dscores)`` of shapes ``(*nets,)`` and of ``scores``, the latter in whatever order in memory.
+With a ``factor``, ``(*nets,)``, the gradient is that of ``factor · loss``.
 Labels are not checked here; one out of range matches no class.
 
 The losses of `OF_OUTPUTS` take a number for each output instead, ``(*nets, batch, outputs)`` or
@@ -17,6 +18,7 @@ from __future__ import annotations  # those of inner functions would be evaluate
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+from xpnet.nn.composites import composite, elementwise
 from xpnet.typing import Array, Namespace
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "OUTPUTS",
     "OUTPUT_OF",
     "absolute_error",
+    "classes_first",
     "find",
     "huber",
     "logistic",
@@ -41,14 +44,11 @@ __all__ = [
     "squared_error",
 ]
 
-FEW = 64
-"""Classes up to which a sum over them is faster one class after the other, all rows of the batch at once."""
-
 HUBER_DELTA = 1.0
 """Distance up to which `huber` is squared, in units of the target as the network has it."""
 
 Loss: TypeAlias = Callable[..., tuple[Array, Array]]
-"""``loss(xp, scores, target, weight=None)`` returns ``(loss, dscores)``, all of it as said above."""
+"""``loss(xp, scores, target, weight=None, factor=None)`` returns ``(loss, dscores)``, as said above."""
 
 
 def softmax(xp: Namespace, scores: Array) -> Array:
@@ -72,16 +72,24 @@ def one_hot(xp: Namespace, y: Array, like: Array) -> Array:
     """
     # Tracers of compiled steps have no device; there is only one to choose from then.
     device = getattr(like, "device", None)
-    return xp.astype(xp.arange(like.shape[-1], dtype=xp.int64, device=device) == y[..., None], like.dtype)
+    classes = xp.arange(like.shape[-1], dtype=xp.int64, device=device)
+    return _equal(xp, classes, y[..., None], like.dtype)
 
 
-def smooth(Y: Array, strength: Array, answers: int | None = None) -> Array:
+@elementwise
+def _equal(xp: Namespace, classes: Array, y: Array, dtype: object) -> Array:
+    return xp.astype(classes == y, dtype)
+
+
+def smooth(xp: Namespace, Y: Array, strength: Array, answers: int | None = None) -> Array:
     """Return targets with label smoothing: ``(1 - strength) Y + strength / answers``.
 
     From Szegedy et al. (2016, https://arxiv.org/abs/1512.00567).
 
     Parameters
     ----------
+    xp
+        Array API namespace of the arrays.
     Y
         ``(batch, classes)`` or ``(*nets, batch, classes)``.
     strength
@@ -94,12 +102,17 @@ def smooth(Y: Array, strength: Array, answers: int | None = None) -> Array:
     Array
         ``(*nets, batch, classes)``.
     """
-    strength = strength[..., None, None]
-    return Y * (1.0 - strength) + strength / (answers or Y.shape[-1])
+    return _smoothed(xp, Y, strength[..., None, None], answers or Y.shape[-1])
 
 
+@elementwise
+def _smoothed(_xp: Namespace, Y: Array, strength: Array, answers: int) -> Array:
+    return Y * (1.0 - strength) + strength / answers
+
+
+@composite
 def softmax_cross_entropy(
-    xp: Namespace, scores: Array, target: Array, weight: Array | None = None
+    xp: Namespace, scores: Array, target: Array, weight: Array | None = None, factor: Array | None = None
 ) -> tuple[Array, Array]:
     r"""Return the mean cross-entropy of softmax probabilities, and its gradient.
 
@@ -114,8 +127,8 @@ def softmax_cross_entropy(
     ever happens. Subtracting each row's largest score first changes nothing but keeps every exponential at
     or below 1.
     """
-    Y = _classes_first(xp, _as_matrix(xp, target, scores))
-    scores = _classes_first(xp, scores)
+    Y = classes_first(xp, _as_matrix(xp, target, scores))
+    scores = classes_first(xp, scores)
     shifted = scores - xp.max(scores, axis=-2, keepdims=True)
     P = xp.exp(shifted)
     total = xp.sum(P, axis=-2, keepdims=True)
@@ -124,11 +137,11 @@ def softmax_cross_entropy(
     P /= total  # (4)
     P -= Y
     loss = xp.log(total) - target_score
-    return _mean(xp, loss.mT, P.mT, weight)  # (5)
+    return _mean(xp, loss.mT, P.mT, weight, factor)  # (5)
 
 
 def multiclass_hinge(
-    xp: Namespace, scores: Array, target: Array, weight: Array | None = None
+    xp: Namespace, scores: Array, target: Array, weight: Array | None = None, factor: Array | None = None
 ) -> tuple[Array, Array]:
     """Return the mean multi-class hinge loss and its gradient.
 
@@ -136,15 +149,15 @@ def multiclass_hinge(
     Its derivative by ``s_j`` is 1 for every class within the margin, and by ``s_y`` minus their number. Of
     soft targets each row names one class.
     """
-    Y = _classes_first(xp, _as_matrix(xp, target, scores))
-    scores = _classes_first(xp, scores)
+    Y = classes_first(xp, _as_matrix(xp, target, scores))
+    scores = classes_first(xp, scores)
     # Not the product where Y is 0: a score of minus infinity, which is beyond any margin, would make it NaN.
     margins = scores - xp.sum(xp.where(Y != 0, scores * Y, 0.0), axis=-2, keepdims=True)
     margins += 1.0 - Y  # 1 for all but the label itself, which then has none
     margins = xp.maximum(margins, 0.0)
     dscores = xp.astype(margins > 0, scores.dtype)
     dscores -= Y * xp.sum(dscores, axis=-2, keepdims=True)
-    return _mean(xp, margins.mT, dscores.mT, weight)
+    return _mean(xp, margins.mT, dscores.mT, weight, factor)
 
 
 def logistic(xp: Namespace, scores: Array) -> Array:
@@ -162,7 +175,7 @@ def _sigmoid(xp: Namespace, scores: Array) -> Array:
 
 
 def logistic_cross_entropy(
-    xp: Namespace, scores: Array, target: Array, weight: Array | None = None
+    xp: Namespace, scores: Array, target: Array, weight: Array | None = None, factor: Array | None = None
 ) -> tuple[Array, Array]:
     """Return the mean, over the rows, of the cross-entropies of all outputs, and its gradient.
 
@@ -170,36 +183,53 @@ def logistic_cross_entropy(
     two classes, or one a label where a row may have several. The loss of one score ``s`` of target ``t`` is
     ``-t log P - (1 - t) log(1 - P) = max(0, s) - t s + log(1 + exp(-|s|))`` and its derivative ``P - t``.
     """
+    return _mean(xp, *_logistic(xp, scores, target), weight, factor)
+
+
+@elementwise
+def _logistic(xp: Namespace, scores: Array, target: Array) -> tuple[Array, Array]:
     of_scores = xp.log1p(xp.exp(-xp.abs(scores)))
     of_scores += xp.maximum(scores, 0.0) - target * scores
-    return _mean(xp, of_scores, logistic(xp, scores) - target, weight)
+    return of_scores, logistic(xp, scores) - target
 
 
 def squared_error(
-    xp: Namespace, scores: Array, target: Array, weight: Array | None = None
+    xp: Namespace, scores: Array, target: Array, weight: Array | None = None, factor: Array | None = None
 ) -> tuple[Array, Array]:
     """Return half the mean, over the rows, of the squared distance to the target, and its gradient.
 
     The loss of one row is ``Σ_j (s_j - t_j)² / 2``, its derivative by ``s_j`` is ``s_j - t_j``.
     """
+    return _mean(xp, *_squared(xp, scores, target), weight, factor)
+
+
+@elementwise
+def _squared(_xp: Namespace, scores: Array, target: Array) -> tuple[Array, Array]:
     distance = scores - target
-    return _mean(xp, 0.5 * distance * distance, distance, weight)
+    return 0.5 * distance * distance, distance
 
 
 def absolute_error(
-    xp: Namespace, scores: Array, target: Array, weight: Array | None = None
+    xp: Namespace, scores: Array, target: Array, weight: Array | None = None, factor: Array | None = None
 ) -> tuple[Array, Array]:
     """Return the mean, over the rows, of the distance to the target, and its gradient.
 
     The loss of one row is ``Σ_j |s_j - t_j|``, its derivative by ``s_j`` is the sign of ``s_j - t_j``, 0
     where the target is met. It is least where each score is the median of the targets.
     """
+    return _mean(xp, *_absolute(xp, scores, target), weight, factor)
+
+
+@elementwise
+def _absolute(xp: Namespace, scores: Array, target: Array) -> tuple[Array, Array]:
     distance = scores - target
     sign = xp.astype(distance > 0, scores.dtype) - xp.astype(distance < 0, scores.dtype)
-    return _mean(xp, xp.abs(distance), sign, weight)
+    return xp.abs(distance), sign
 
 
-def huber(xp: Namespace, scores: Array, target: Array, weight: Array | None = None) -> tuple[Array, Array]:
+def huber(
+    xp: Namespace, scores: Array, target: Array, weight: Array | None = None, factor: Array | None = None
+) -> tuple[Array, Array]:
     """Return the mean, over the rows, of Huber's loss, and its gradient.
 
     Squared near the target and linear far from it (Huber 1964, doi:10.1214/aoms/1177703732): with ``d = s -
@@ -207,14 +237,19 @@ def huber(xp: Namespace, scores: Array, target: Array, weight: Array | None = No
     ``δ (|d| - δ / 2)``, and its derivative is ``d``, cut off at ``-δ`` and ``δ``. With the cut-off ``c`` both
     cases are ``c (d - c / 2)``.
     """
+    return _mean(xp, *_huber(xp, scores, target), weight, factor)
+
+
+@elementwise
+def _huber(xp: Namespace, scores: Array, target: Array) -> tuple[Array, Array]:
     distance = scores - target
     cut = xp.where(distance > HUBER_DELTA, HUBER_DELTA, distance)
     cut = xp.where(distance < -HUBER_DELTA, -HUBER_DELTA, cut)
-    return _mean(xp, cut * (distance - 0.5 * cut), cut, weight)
+    return cut * (distance - 0.5 * cut), cut
 
 
 def poisson_deviance(
-    xp: Namespace, scores: Array, target: Array, weight: Array | None = None
+    xp: Namespace, scores: Array, target: Array, weight: Array | None = None, factor: Array | None = None
 ) -> tuple[Array, Array]:
     """Return half the mean Poisson deviance of ``exp(scores)``, and its gradient.
 
@@ -222,21 +257,39 @@ def poisson_deviance(
     is ``t log(t / exp(s)) - t + exp(s)``, where ``0 log 0 = 0``, and its derivative ``exp(s) - t``: the
     logarithm is the link that leaves no other factor (McCullagh and Nelder 1989, ch. 2).
     """
+    return _mean(xp, *_poisson(xp, scores, target), weight, factor)
+
+
+@elementwise
+def _poisson(xp: Namespace, scores: Array, target: Array) -> tuple[Array, Array]:
     predicted = xp.exp(scores)
     counted = target > 0
     of_target = xp.where(counted, target * xp.log(xp.where(counted, target, 1.0)), 0.0) - target
-    return _mean(xp, of_target - target * scores + predicted, predicted - target, weight)
+    return of_target - target * scores + predicted, predicted - target
 
 
-def _mean(xp: Namespace, loss: Array, dscores: Array, weight: Array | None) -> tuple[Array, Array]:
+def _mean(
+    xp: Namespace, loss: Array, dscores: Array, weight: Array | None, factor: Array | None
+) -> tuple[Array, Array]:
     """Return the mean over rows of their losses ``(*nets, batch, …)``, and of their gradients: consumed."""
     n = dscores.shape[-2]
+    weight = None if weight is None else weight[..., None]
+    dscores = _shared(xp, dscores, weight, None if factor is None else factor[..., None, None], n)
     if weight is None:
-        dscores /= n
         return xp.sum(loss, axis=(-2, -1)) / n, dscores
-    share = weight[..., None] / n
-    dscores *= share
-    return xp.sum(loss * share, axis=(-2, -1)), dscores
+    return xp.sum(loss * (weight / n), axis=(-2, -1)), dscores
+
+
+@elementwise
+def _shared(_xp: Namespace, dscores: Array, weight: Array | None, factor: Array | None, rows: int) -> Array:
+    """Return what each row has of the gradient of ``factor`` times the mean: consumed."""
+    if weight is None and factor is None:
+        dscores /= rows
+    elif weight is None:
+        dscores *= factor / rows
+    else:
+        dscores *= weight / rows if factor is None else factor * weight / rows
+    return dscores
 
 
 def relative(xp: Namespace, weight: Array) -> Array:
@@ -249,16 +302,10 @@ def _as_matrix(xp: Namespace, target: Array, scores: Array) -> Array:
     return one_hot(xp, target, scores) if xp.isdtype(target.dtype, "integral") else target
 
 
-def _classes_first(xp: Namespace, a: Array) -> Array:
-    """Return ``(*nets, batch, classes)`` as ``(*nets, classes, batch)``: few classes also in memory.
-
-    NumPy reduces what is last in memory row by row, and the call for each costs more than the sum of ten
-    classes: a quarter of a step in a stack of small networks. Many classes are better summed as they lie.
-    """
-    turned = a.mT
-    if a.shape[-1] > min(FEW, a.shape[-2]):
-        return turned
-    return xp.reshape(xp.reshape(turned, (-1,)), turned.shape)  # by way of one axis comes a copy
+@composite
+def classes_first(_xp: Namespace, a: Array) -> Array:
+    """Return ``(*nets, batch, classes)`` as ``(*nets, classes, batch)``; not to be written to."""
+    return a.mT
 
 
 LOSSES: Mapping[str, Loss] = {

@@ -12,6 +12,7 @@ an arithmetic one with its sign bits masked off. It is for noise, not for secret
 import math
 
 from xpnet.errors import InputError
+from xpnet.nn.composites import elementwise
 from xpnet.typing import Array, Namespace
 
 __all__ = ["fold_in", "random_bits", "uniform"]
@@ -22,11 +23,13 @@ FIRST = 0x7FEB352D
 SECOND = 0x846CA68B - 2**32
 
 
-def fold_in(key: Array, number: int) -> Array:
+def fold_in(xp: Namespace, key: Array, number: int) -> Array:
     """Return another key for each key: the same keys and number give the same, others others.
 
     Parameters
     ----------
+    xp
+        Array API namespace of the keys.
     key
         ``(*nets,)``, int32.
     number
@@ -37,7 +40,7 @@ def fold_in(key: Array, number: int) -> Array:
     Array
         ``(*nets,)``, int32. Different keys stay different: for one number this is a permutation.
     """
-    return _mix(_mix(key[..., None] + GOLDEN) + number)[..., 0]
+    return _folded(xp, key[..., None], number)[..., 0]  # at least 1-D: see `_counter`
 
 
 def random_bits(xp: Namespace, key: Array, shape: tuple[int, ...]) -> Array:
@@ -65,12 +68,8 @@ def random_bits(xp: Namespace, key: Array, shape: tuple[int, ...]) -> Array:
         Keys that are not int32.
     """
     size = math.prod(shape)
-    x = _hash(xp, key, (size + 1) // 2)
-    high = x >> 16
-    high &= 0xFFFF
-    x &= 0xFFFF
     # One half after the other: interleaved they would take several times as long to write.
-    both = xp.concat([x, high], axis=-1)
+    both = xp.concat(_halves(xp, *_counter(xp, key, (size + 1) // 2)), axis=-1)
     return xp.reshape(both[..., :size], (*key.shape, *shape))
 
 
@@ -100,19 +99,12 @@ def uniform(xp: Namespace, key: Array, shape: tuple[int, ...], dtype: object) ->
     InputError
         Keys that are not int32.
     """
-    x = _hash(xp, key, math.prod(shape))
-    x >>= 8  # the high bits
-    x &= 0xFFFFFF
-    values = xp.astype(x, dtype)
-    values *= 2.0**-24
+    values = _fractions(xp, *_counter(xp, key, math.prod(shape)), dtype)
     return xp.reshape(values, (*key.shape, *shape))
 
 
-def _hash(xp: Namespace, key: Array, count: int) -> Array:
-    """Return ``count`` hashes of 32 bits per key, ``(*nets, count)``.
-
-    The key enters twice, each time between rounds of the hash: added to the bare counter, or to a multiple
-    of it, it would only choose where in one long sequence the numbers of the key begin.
+def _counter(xp: Namespace, key: Array, count: int) -> tuple[Array, Array]:
+    """Return the numbers ``1 … count`` and the keys, to be hashed together.
 
     Raises
     ------
@@ -123,11 +115,44 @@ def _hash(xp: Namespace, key: Array, count: int) -> Array:
         raise InputError(f"the keys of random numbers are {key.dtype}: draw them as int32")
     # Tracers of compiled steps have no device; there is only one to choose from then.
     device = getattr(key, "device", None)
-    x = xp.arange(1, count + 1, dtype=xp.int32, device=device)
+    # At least 1-D, as NumPy warns of a scalar that overflows.
+    return xp.arange(1, count + 1, dtype=xp.int32, device=device), key[..., None]
+
+
+@elementwise
+def _folded(_xp: Namespace, key: Array, number: int) -> Array:
+    return _mix(_mix(key + GOLDEN) + number)
+
+
+@elementwise
+def _halves(_xp: Namespace, x: Array, key: Array) -> tuple[Array, Array]:
+    """Return the low and the high 16 bits of the hashes."""
+    x = _hash(x, key)
+    high = x >> 16
+    high &= 0xFFFF
+    x &= 0xFFFF
+    return x, high
+
+
+@elementwise
+def _fractions(xp: Namespace, x: Array, key: Array, dtype: object) -> Array:
+    """Return the high 24 bits of the hashes as floats in [0, 1)."""
+    x = _hash(x, key)
+    x >>= 8
+    x &= 0xFFFFFF
+    values = xp.astype(x, dtype)
+    values *= 2.0**-24
+    return values
+
+
+def _hash(x: Array, key: Array) -> Array:
+    """Return hashes of 32 bits of each number with each key; the numbers are consumed.
+
+    The key enters twice, each time between rounds of the hash: added to the bare counter, or to a multiple
+    of it, it would only choose where in one long sequence the numbers of the key begin.
+    """
     x *= GOLDEN
     x ^= (x >> 16) & 0xFFFF  # so far the same for all keys
-    # At least 1-D, as NumPy warns of a scalar that overflows.
-    key = key[..., None]
     x = x + _mix(key + 1)
     x ^= (x >> 16) & 0xFFFF  # from here on lowbias32, the second word of the key in its midst
     x *= FIRST

@@ -11,9 +11,10 @@ where ``dx̂ = gain ⊙ dy`` and the means are taken over the same values as the
 
 from __future__ import annotations  # those of inner functions would be evaluated in every step
 
+from xpnet.nn.composites import elementwise
 from xpnet.typing import Array, Namespace, Pullback
 
-__all__ = ["EPSILON", "STATISTICS_RATE", "batch_norm", "batch_norm_fixed", "layer_norm"]
+__all__ = ["EPSILON", "STATISTICS_RATE", "batch_norm", "batch_norm_fixed", "follow", "layer_norm"]
 
 EPSILON = 1e-5
 """Added to the variance."""
@@ -49,24 +50,18 @@ def batch_norm(
     """
     rows = x.shape[-2]
     batch_mean = xp.mean(x, axis=-2, keepdims=True)
-    normal = x - batch_mean
-    batch_variance = xp.mean(normal * normal, axis=-2, keepdims=True)
-    per_sigma = 1.0 / xp.sqrt(batch_variance + EPSILON)
-    normal *= per_sigma
-    y = normal * gain[..., None, :]
-    y += shift[..., None, :]
+    centred, squares = _centred(xp, x, batch_mean)
+    batch_variance = xp.mean(squares, axis=-2, keepdims=True)
+    normal, y = _normalised(xp, centred, batch_variance, gain[..., None, :], shift[..., None, :])
 
     def pullback(dy: Array) -> tuple[Array, ...]:
         dshift = xp.sum(dy, axis=-2)
         dgain = xp.sum(dy * normal, axis=-2)
         # With dx̂ = gain ⊙ dy, its two means are gain ⊙ dshift / n and gain ⊙ dgain / n.
-        dx = normal * (dgain / -rows)[..., None, :]
-        dx += dy
-        dx -= (dshift / rows)[..., None, :]
-        dx *= gain[..., None, :] * per_sigma
-        dmean = mean - batch_mean[..., 0, :]
-        dvariance = variance - batch_variance[..., 0, :] * (rows / max(rows - 1, 1))
-        return dx, dgain, dshift, dmean, dvariance
+        of_units = (a[..., None, :] for a in (dgain, dshift, gain))
+        dx = _pulled_back(xp, dy, normal, *of_units, batch_variance, rows)
+        of_batch = batch_mean[..., 0, :], batch_variance[..., 0, :]
+        return dx, dgain, dshift, *_distances(xp, mean, variance, *of_batch, rows / max(rows - 1, 1))
 
     return y, pullback
 
@@ -78,14 +73,11 @@ def batch_norm_fixed(
 
     Parameters and returns are those of `batch_norm`; the last two of the pullback are 0.
     """
-    per_sigma = 1.0 / xp.sqrt(variance + EPSILON)
-    normal = x - mean[..., None, :]
-    normal *= per_sigma[..., None, :]
-    y = normal * gain[..., None, :]
-    y += shift[..., None, :]
+    of_units = (a[..., None, :] for a in (variance, gain, shift))
+    normal, y = _normalised(xp, x - mean[..., None, :], *of_units)
 
     def pullback(dy: Array) -> tuple[Array, ...]:
-        dx = dy * (gain * per_sigma)[..., None, :]
+        dx = dy * (gain / xp.sqrt(variance + EPSILON))[..., None, :]
         dgain, dshift = xp.sum(dy * normal, axis=-2), xp.sum(dy, axis=-2)
         return dx, dgain, dshift, xp.zeros_like(mean), xp.zeros_like(variance)
 
@@ -111,20 +103,84 @@ def layer_norm(xp: Namespace, x: Array, gain: Array, shift: Array) -> tuple[Arra
     pullback : callable
         ``pullback(dy)`` returns ``(dx, dgain, dshift)``.
     """
-    normal = x - xp.mean(x, axis=-1, keepdims=True)
-    per_sigma = 1.0 / xp.sqrt(xp.mean(normal * normal, axis=-1, keepdims=True) + EPSILON)
-    normal *= per_sigma
-    y = normal * gain[..., None, :]
-    y += shift[..., None, :]
+    centred, squares = _centred(xp, x, xp.mean(x, axis=-1, keepdims=True))
+    variance = xp.mean(squares, axis=-1, keepdims=True)
+    normal, y = _normalised(xp, centred, variance, gain[..., None, :], shift[..., None, :])
 
     def pullback(dy: Array) -> tuple[Array, ...]:
         dgain, dshift = xp.sum(dy * normal, axis=-2), xp.sum(dy, axis=-2)
-        dx = dy * gain[..., None, :]
-        mean = xp.mean(dx, axis=-1, keepdims=True)
-        slope = xp.mean(dx * normal, axis=-1, keepdims=True)
-        dx -= mean
-        dx -= normal * slope
-        dx *= per_sigma
-        return dx, dgain, dshift
+        dnormal, along = _times(xp, dy, gain[..., None, :], normal)
+        means = (xp.mean(a, axis=-1, keepdims=True) for a in (dnormal, along))
+        return _less_means(xp, dnormal, normal, *means, variance), dgain, dshift
 
     return y, pullback
+
+
+@elementwise
+def follow(_xp: Namespace, statistic: Array, distance: Array) -> Array:
+    """Move a running statistic, in place, by `STATISTICS_RATE` of what `batch_norm`'s pullback returns."""
+    statistic -= STATISTICS_RATE * distance
+    return statistic
+
+
+@elementwise
+def _centred(_xp: Namespace, x: Array, mean: Array) -> tuple[Array, Array]:
+    """Return ``x - mean`` and its square."""
+    centred = x - mean
+    return centred, centred * centred
+
+
+@elementwise
+def _normalised(
+    xp: Namespace, centred: Array, variance: Array, gain: Array, shift: Array
+) -> tuple[Array, Array]:
+    """Return ``x̂``, in place of ``x - mean``, and ``gain ⊙ x̂ + shift``."""
+    centred *= 1.0 / xp.sqrt(variance + EPSILON)
+    y = centred * gain
+    y += shift
+    return centred, y
+
+
+@elementwise
+def _pulled_back(
+    xp: Namespace,
+    dy: Array,
+    normal: Array,
+    dgain: Array,
+    dshift: Array,
+    gain: Array,
+    variance: Array,
+    rows: int,
+) -> Array:
+    """Return ``dx`` of `batch_norm`."""
+    dx = normal * (dgain / -rows)
+    dx += dy
+    dx -= dshift / rows
+    dx *= gain / xp.sqrt(variance + EPSILON)
+    return dx
+
+
+@elementwise
+def _distances(
+    _xp: Namespace, mean: Array, variance: Array, of_mean: Array, of_variance: Array, unbiased: float
+) -> tuple[Array, Array]:
+    """Return how far running statistics are from those of a batch."""
+    return mean - of_mean, variance - of_variance * unbiased
+
+
+@elementwise
+def _times(_xp: Namespace, dy: Array, gain: Array, normal: Array) -> tuple[Array, Array]:
+    """Return ``dx̂`` and ``dx̂ ⊙ x̂``."""
+    dnormal = dy * gain
+    return dnormal, dnormal * normal
+
+
+@elementwise
+def _less_means(
+    xp: Namespace, dnormal: Array, normal: Array, mean: Array, slope: Array, variance: Array
+) -> Array:
+    """Return ``dx`` of `layer_norm`, in place of ``dx̂``."""
+    dnormal -= mean
+    dnormal -= normal * slope
+    dnormal *= 1.0 / xp.sqrt(variance + EPSILON)
+    return dnormal

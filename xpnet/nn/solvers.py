@@ -3,9 +3,9 @@
 A solver consumes what it is given: parameters, state and gradients may be overwritten, and the caller goes
 on with what is returned. That is what keeps a step close to the cost of its matrix products.
 
-Each solver is one function, its formula beside it: given the hyper-parameters of a step it returns the
-function that turns one parameter's gradient into the step to subtract. What is the same for all, the loop
-over the parameters and the two kinds of weight decay, stands once, in `_solver`.
+Each solver is one function, its formula beside it: it turns one parameter's gradient, what is remembered of
+it and some `Rates` into the step to subtract. What is the same for all, the loop over the parameters and the
+two kinds of weight decay, stands once, in `_solver`.
 
 Solvers that average over the past keep plain decaying sums, ``s = β s + g``, instead of the usual averages
 ``m = β m + (1 - β) g = (1 - β) s``: a pass over the weights fewer, since a factor that is the same for all
@@ -14,15 +14,17 @@ entries of an array costs nothing where it joins one that is there anyway.
 
 from __future__ import annotations  # those of inner functions would be evaluated in every step
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
+from xpnet.nn.composites import composite, elementwise
 from xpnet.typing import Array, Namespace, Params, Product, State, Subtract
 
-__all__ = ["SOLVERS", "Rates", "Solver", "clip"]
+__all__ = ["SOLVERS", "Rates", "Solver", "clip", "squares"]
 
-Step: TypeAlias = Callable[..., tuple[Array, ...]]
-"""``step(g, *memory)`` returns what to subtract from the parameter of gradient ``g``, then the new memory."""
+Rule: TypeAlias = Callable[..., tuple[Array, ...]]
+"""``rule(xp, g, *memory, *rates)`` returns what to subtract from a parameter of gradient ``g``, then the new
+memory; element by element."""
 
 
 class Rates(NamedTuple):
@@ -68,9 +70,10 @@ class Solver(NamedTuple):
         ``init(xp, params)`` returns the state before the first step: what the solver remembers, by kind,
         in the parameters' shapes, all zeros. ``{"velocity": {"W1": …, "b1": …}}``, and ``{}`` for sgd.
     update
-        ``update(xp, params, grads, state, rates, weights)`` returns the new parameters and state. It
-        consumes ``params``, ``grads`` and ``state``. Parameters without a gradient stay as they are, and
-        only those named in ``weights`` decay.
+        ``update(xp, params, grads, state, rates, weights)`` returns the new parameters and state, and, where
+        there is a ``reg``, the `squares` of the weights as they were, else None. It consumes ``params``,
+        ``grads`` and ``state``. Parameters without a gradient stay as they are, and only those named in
+        ``weights`` decay.
     scaled
         Whether the gradients are to be those of ``learning_rate * L``: the factor then costs nothing
         (see `xpnet.nn.backprop.loss`). They are subtracted as they are, so that a gradient may also be a
@@ -78,7 +81,7 @@ class Solver(NamedTuple):
     """
 
     init: Callable[[Namespace, Params], State]
-    update: Callable[..., tuple[Params, State]]
+    update: Callable[..., tuple[Params, State, Array]]
     scaled: bool
 
 
@@ -103,22 +106,55 @@ def clip(xp: Namespace, grads: Params, limit: Array) -> Params:
     Params
         The clipped gradients.
     """
-    squares = 0.0
-    for g in grads.values():
-        of_g = xp.vecdot(g, g)
-        if of_g.ndim > limit.ndim:
-            of_g = xp.sum(of_g, axis=tuple(range(limit.ndim, of_g.ndim)))
-        squares = squares + of_g
-    norm = xp.sqrt(squares)
-    beyond = norm > limit  # also False where a limit of inf became NaN by a learning rate of 0
-    factor = xp.where(beyond, limit, 1.0) / xp.where(beyond, norm, 1.0)
+    of_grads, _ = squares(xp, list(grads.values()), limit.ndim, None)
+    factor = _within(xp, xp.sum(of_grads, axis=-1), limit)
     for name, g in grads.items():
         g *= _over(factor, g)
         grads[name] = g
     return grads
 
 
-def sgd(_xp: Namespace, _rates: Rates) -> Step:
+@elementwise
+def _within(xp: Namespace, total: Array, limit: Array) -> Array:
+    """Return the factor that shortens a vector of that sum of squares to the limit."""
+    norm = xp.sqrt(total)
+    beyond = norm > limit  # also False where a limit of inf became NaN by a learning rate of 0
+    return xp.where(beyond, limit, 1.0) / xp.where(beyond, norm, 1.0)
+
+
+@composite
+def squares(
+    xp: Namespace, arrays: Sequence[Array], nets: int, keep: Array | None
+) -> tuple[Array, Array | None]:
+    """Return the squares of all that each network has, summed up in parts; and decay it, where that is free.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the arrays.
+    arrays
+        Each ``(*nets, …)`` with at least one more axis.
+    nets
+        Number of the networks' axes.
+    keep
+        Factor ``(*nets,)`` that the arrays are to be multiplied by afterwards, or None.
+
+    Returns
+    -------
+    squares : Array
+        ``(*nets, parts)``: the sum over the last axis is the sum of all squares.
+    keep : Array or None
+        What the arrays are still to be multiplied by. A device that has multiplied them in passing, in
+        place, returns None.
+    """
+    parts = []
+    for a in arrays:
+        of_a = xp.vecdot(a, a)
+        parts.append(of_a if of_a.ndim > nets else of_a[..., None])
+    return parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1), keep
+
+
+def sgd(_xp: Namespace, g: Array) -> tuple[Array, ...]:
     """Gradient descent: ``W - learning_rate * g``.
 
     The gradients come multiplied by the learning rate. Both kinds of decay are the same here, and one
@@ -126,87 +162,83 @@ def sgd(_xp: Namespace, _rates: Rates) -> Step:
     two passes over the weights in place, no temporary of their size. Where the gradient is a `Product` that
     the device can subtract in place, the second is part of the product.
     """
-
-    def step(g: Array) -> tuple[Array, ...]:
-        return (g,)
-
-    return step
+    return (g,)
 
 
-def momentum(_xp: Namespace, rates: Rates) -> Step:
+def momentum(
+    _xp: Namespace, g: Array, velocity: Array, factor: Array, learning_rate: Array
+) -> tuple[Array, ...]:
     """Gradient descent with momentum: ``v = µ v + g``, ``W - learning_rate * v``.
 
     The heavy ball of Polyak 1964, in the form of Sutskever et al. 2013
     (https://proceedings.mlr.press/v28/sutskever13.html) that PyTorch has: the learning rate is outside the
     velocity, so that a new one applies at once.
     """
-
-    def step(g: Array, velocity: Array) -> tuple[Array, ...]:
-        velocity *= _over(rates.momentum, g)
-        velocity += g
-        return velocity * _over(rates.learning_rate, g), velocity
-
-    return step
+    velocity *= factor
+    velocity += g
+    return velocity * learning_rate, velocity
 
 
-def nesterov(_xp: Namespace, rates: Rates) -> Step:
+def nesterov(
+    _xp: Namespace, g: Array, velocity: Array, factor: Array, learning_rate: Array
+) -> tuple[Array, ...]:
     """Nesterov's momentum: ``v = µ v + g``, ``W - learning_rate * (g + µ v)``.
 
     Nesterov 1983 as rewritten by Sutskever et al. 2013 and Bengio et al. 2012
     (https://arxiv.org/abs/1212.0901), with parameters that are already looked ahead. What is remembered is
     ``µ v``, which both formulas need: then there is no temporary.
     """
-
-    def step(g: Array, velocity: Array) -> tuple[Array, ...]:
-        velocity += g
-        velocity *= _over(rates.momentum, g)
-        g += velocity
-        g *= _over(rates.learning_rate, g)
-        return g, velocity
-
-    return step
+    velocity += g
+    velocity *= factor
+    g += velocity
+    g *= learning_rate
+    return g, velocity
 
 
-def rmsprop(xp: Namespace, rates: Rates) -> Step:
+def rmsprop(
+    xp: Namespace, g: Array, of_squares: Array, beta2: Array, size: Array, epsilon: Array
+) -> tuple[Array, ...]:
     """RMSProp: ``m = β₂ m + (1 - β₂) g²``, ``W - learning_rate * g / (√m + ε)``.
 
     Tieleman & Hinton 2012, lecture 6e of "Neural networks for machine learning"
     (https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf). With ``n = 1 / (1 - β₂)``
     and the sum of squares ``s = n m``, the step is ``learning_rate √n * g / (√s + √n ε)``.
     """
-    root_n = xp.sqrt(1.0 / (1.0 - rates.beta2))
-    size, epsilon = rates.learning_rate * root_n, rates.epsilon * root_n
-
-    def step(g: Array, squares: Array) -> tuple[Array, ...]:
-        squares *= _over(rates.beta2, g)
-        squares += g * g
-        root = xp.sqrt(squares)
-        root += _over(epsilon, g)
-        g /= root
-        g *= _over(size, g)
-        return g, squares
-
-    return step
+    of_squares *= beta2
+    return adagrad(xp, g, of_squares, size, epsilon)
 
 
-def adagrad(xp: Namespace, rates: Rates) -> Step:
+@elementwise
+def _of_rmsprop(xp: Namespace, learning_rate: Array, beta2: Array, epsilon: Array) -> tuple[Array, ...]:
+    root_n = xp.sqrt(1.0 / (1.0 - beta2))
+    return learning_rate * root_n, epsilon * root_n
+
+
+def adagrad(
+    xp: Namespace, g: Array, of_squares: Array, learning_rate: Array, epsilon: Array
+) -> tuple[Array, ...]:
     """Adagrad: ``s = s + g²``, ``W - learning_rate * g / (√s + ε)``.
 
     Duchi, Hazan & Singer 2011 (https://jmlr.org/papers/v12/duchi11a.html), the diagonal form.
     """
-
-    def step(g: Array, squares: Array) -> tuple[Array, ...]:
-        squares += g * g
-        root = xp.sqrt(squares)
-        root += _over(rates.epsilon, g)
-        g /= root
-        g *= _over(rates.learning_rate, g)
-        return g, squares
-
-    return step
+    of_squares += g * g
+    root = xp.sqrt(of_squares)
+    root += epsilon
+    g /= root
+    g *= learning_rate
+    return g, of_squares
 
 
-def adam(xp: Namespace, rates: Rates) -> Step:
+def adam(
+    xp: Namespace,
+    g: Array,
+    gradients: Array,
+    of_squares: Array,
+    beta1: Array,
+    beta2: Array,
+    size: Array,
+    epsilon: Array,
+) -> tuple[Array, ...]:
     """Adam: RMSProp's step for an average of past gradients, both averages without bias.
 
     Kingma & Ba 2015 (https://arxiv.org/abs/1412.6980). An average that starts from 0 weighs its ``t``
@@ -221,85 +253,111 @@ def adam(xp: Namespace, rates: Rates) -> Step:
     AdamW (Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101) is the same function under the name by
     which people look for it: its decay is ``weight_decay``, which every solver here has.
     """
-    n1 = _sum_of_powers(xp, rates.momentum, rates.step)
-    root_n2 = xp.sqrt(_sum_of_powers(xp, rates.beta2, rates.step))
-    size, epsilon = rates.learning_rate * root_n2 / n1, rates.epsilon * root_n2
-
-    def step(g: Array, gradients: Array, squares: Array) -> tuple[Array, ...]:
-        gradients *= _over(rates.momentum, g)
-        gradients += g
-        g *= g
-        squares *= _over(rates.beta2, g)
-        squares += g
-        root = xp.sqrt(squares)
-        root += _over(epsilon, g)
-        change = gradients / root
-        change *= _over(size, g)
-        return change, gradients, squares
-
-    return step
+    gradients *= beta1
+    gradients += g
+    g *= g
+    of_squares *= beta2
+    of_squares += g
+    root = xp.sqrt(of_squares)
+    root += epsilon
+    change = gradients / root
+    change *= size
+    return change, gradients, of_squares
 
 
-def lion(xp: Namespace, rates: Rates) -> Step:
+@elementwise
+def _of_adam(
+    xp: Namespace, learning_rate: Array, beta1: Array, beta2: Array, epsilon: Array, step: Array
+) -> tuple[Array, ...]:
+    n1, root_n2 = _sum_of_powers(xp, beta1, step), xp.sqrt(_sum_of_powers(xp, beta2, step))
+    return learning_rate * root_n2 / n1, epsilon * root_n2
+
+
+def lion(
+    xp: Namespace, g: Array, gradients: Array, beta2: Array, past: Array, learning_rate: Array
+) -> tuple[Array, ...]:
     """Lion: ``W - learning_rate * sign(β₁ m + (1 - β₁) g)``, then ``m = β₂ m + (1 - β₂) g``.
 
     Chen et al. 2023 (https://arxiv.org/abs/2302.06675), algorithm 2. Every entry moves by the learning
     rate, which has to be 3 to 10 times smaller than for Adam. With the sum ``s = m / (1 - β₂)`` the sign is
     that of ``(1 - β₂) β₁ / (1 - β₁) * s + g``.
     """
-    past = (1.0 - rates.beta2) * rates.momentum / (1.0 - rates.momentum)
-
-    def step(g: Array, gradients: Array) -> tuple[Array, ...]:
-        mixed = gradients * _over(past, g)
-        mixed += g
-        change = xp.sign(mixed)
-        change *= _over(rates.learning_rate, g)
-        gradients *= _over(rates.beta2, g)
-        gradients += g
-        return change, gradients
-
-    return step
+    mixed = gradients * past
+    mixed += g
+    change = xp.sign(mixed)
+    change *= learning_rate
+    gradients *= beta2
+    gradients += g
+    return change, gradients
 
 
-def _solver(rule: Callable[[Namespace, Rates], Step], *kinds: str, scaled: bool = False) -> Solver:
-    """Make a solver of the rule for one parameter and the names of what it remembers."""
+@elementwise
+def _of_lion(_xp: Namespace, beta1: Array, beta2: Array) -> Array:
+    return (1.0 - beta2) * beta1 / (1.0 - beta1)
+
+
+def _solver(
+    rule: Rule, *kinds: str, rates: Callable[[Namespace, Rates], tuple[Array, ...]], scaled: bool = False
+) -> Solver:
+    """Make a solver of a rule, the names of what that remembers, and the rates that it takes."""
 
     def init(xp: Namespace, params: Params) -> State:
         return {kind: {name: xp.zeros_like(value) for name, value in params.items()} for kind in kinds}
+
+    @elementwise
+    def move(
+        xp: Namespace, value: Array, g: Array, coupled: Array | None, keep: Array | None, *others: Array
+    ) -> tuple[Array, ...]:
+        """Return one parameter after the step, and what is remembered of it."""
+        if coupled is not None:
+            g += value * coupled
+        if keep is not None:
+            value *= keep
+        change, *memory = rule(xp, g, *others)
+        value -= change
+        return value, *memory
 
     def update(
         xp: Namespace,
         params: Params,
         grads: Params,
         state: State,
-        rates: Rates,
+        given: Rates,
         weights: Collection[str],
         subtract: Subtract | None = None,
-    ) -> tuple[Params, State]:
-        step = rule(xp, rates)
-        coupled, decoupled = rates.reg, rates.weight_decay
+    ) -> tuple[Params, State, Array | None]:
+        of_rule = rates(xp, given)
+        coupled, decoupled = given.reg, given.weight_decay
         if scaled and coupled is not None:  # the gradients are multiplied already: see `sgd`
             coupled, decoupled = None, coupled if decoupled is None else coupled + decoupled
-        keep = None if decoupled is None else 1.0 - rates.learning_rate * decoupled
+        keep = None if decoupled is None else _kept(xp, given.learning_rate, decoupled)
+        of_weights = None
+        if given.reg is not None:
+            nets = given.learning_rate.ndim
+            of_weights, keep = squares(xp, [params[name] for name in grads if name in weights], nets, keep)
 
         for name, g in grads.items():
             value = params[name]
+            decays = name in weights
             if isinstance(g, Product):
-                if subtract is not None and subtract(value, *g, keep if name in weights else None):
+                if subtract is not None and subtract(value, *g, keep if decays else None):
                     continue
                 g = g.multiply(xp)
-            if name in weights and coupled is not None:
-                g += value * _over(coupled, g)
-            if name in weights and keep is not None:
-                value *= _over(keep, value)
-            change, *memory = step(g, *(state[kind][name] for kind in kinds))
-            value -= change
-            params[name] = value
+            both = (rate if decays and rate is not None else None for rate in (coupled, keep))
+            others = [*(state[kind][name] for kind in kinds), *(_over(rate, g) for rate in of_rule)]
+            params[name], *memory = move(
+                xp, value, g, *(r if r is None else _over(r, g) for r in both), *others
+            )
             for kind, array in zip(kinds, memory, strict=True):
                 state[kind][name] = array
-        return params, state
+        return params, state, of_weights
 
     return Solver(init, update, scaled)
+
+
+@elementwise
+def _kept(_xp: Namespace, learning_rate: Array, decay: Array) -> Array:
+    return 1.0 - learning_rate * decay
 
 
 def _over(rate: Array, array: Array) -> Array:
@@ -319,14 +377,31 @@ def _sum_of_powers(xp: Namespace, beta: Array, n: Array) -> Array:
     return xp.expm1(n * log_beta) / (beta - 1.0)
 
 
+def _velocity(rule: Rule) -> Solver:
+    return _solver(rule, "velocity", rates=lambda _xp, r: (r.momentum, r.learning_rate))
+
+
+def _adam() -> Solver:
+    def rates(xp: Namespace, r: Rates) -> tuple[Array, ...]:
+        return r.momentum, r.beta2, *_of_adam(xp, r.learning_rate, r.momentum, r.beta2, r.epsilon, r.step)
+
+    return _solver(adam, "gradients", "squares", rates=rates)
+
+
 SOLVERS: Mapping[str, Solver] = {
-    "sgd": _solver(sgd, scaled=True),
-    "momentum": _solver(momentum, "velocity"),
-    "nesterov": _solver(nesterov, "velocity"),
-    "rmsprop": _solver(rmsprop, "squares"),
-    "adagrad": _solver(adagrad, "squares"),
-    "adam": _solver(adam, "gradients", "squares"),
-    "adamw": _solver(adam, "gradients", "squares"),
-    "lion": _solver(lion, "gradients"),
+    "sgd": _solver(sgd, rates=lambda _xp, _r: (), scaled=True),
+    "momentum": _velocity(momentum),
+    "nesterov": _velocity(nesterov),
+    "rmsprop": _solver(
+        rmsprop,
+        "squares",
+        rates=lambda xp, r: (r.beta2, *_of_rmsprop(xp, r.learning_rate, r.beta2, r.epsilon)),
+    ),
+    "adagrad": _solver(adagrad, "squares", rates=lambda _xp, r: (r.learning_rate, r.epsilon)),
+    "adam": _adam(),
+    "adamw": _adam(),
+    "lion": _solver(
+        lion, "gradients", rates=lambda xp, r: (r.beta2, _of_lion(xp, r.momentum, r.beta2), r.learning_rate)
+    ),
 }
 """Every solver by its name; ``adamw`` is ``adam``."""

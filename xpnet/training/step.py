@@ -15,6 +15,7 @@ from xpnet.device import Device, dtype_name, one_by_one
 from xpnet.device.blas import SUBTRACTED_FROM
 from xpnet.errors import InputError
 from xpnet.nn import backprop, losses, norms, solvers
+from xpnet.nn.composites import elementwise
 from xpnet.nn.mlp import MLP
 from xpnet.training.regime import Hyper, Regime
 from xpnet.typing import Advance, Array, Draws, EpochAdvance, Namespace, Params, State, Step
@@ -104,7 +105,7 @@ def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper
         if smoothing is not None or "mix" in draws:
             of_outputs = regime.loss in losses.OF_OUTPUTS
             Y = target if of_outputs else losses.one_hot(xp, target, params[f"b{mlp.depth}"])
-            target = Y if smoothing is None else losses.smooth(Y, smoothing, 2 if of_outputs else None)
+            target = Y if smoothing is None else losses.smooth(xp, Y, smoothing, 2 if of_outputs else None)
             if "mix" in draws:
                 x, target = feeding.mix(xp, x, target, draws["mix"])
 
@@ -113,25 +114,34 @@ def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper
         if weight is not None and regime.weighs_by_batch:
             weight = losses.relative(xp, weight)
         loss, pullback = backprop.loss(
-            xp, mlp, params, x, target, training, regime.loss, weight, in_factors=in_factors
+            xp,
+            mlp,
+            params,
+            x,
+            target,
+            training,
+            regime.loss,
+            weight,
+            in_factors,
+            rate if solver.scaled else None,
         )
         strength = reg
         if reg is not None and regime.reg_per_row:
             by_batch = regime.weighs_by_batch and given_weight is not None
             strength = _by_weight(xp, reg, given_weight) if by_batch else reg / x.shape[-2]
-        if strength is not None:
-            loss = loss + backprop.penalty(xp, mlp, params, strength)
-        grads = pullback(rate if solver.scaled else None)
+        grads = pullback()
 
         for name in statistics:
-            params[name] -= norms.STATISTICS_RATE * grads.pop(name)
+            params[name] = norms.follow(xp, params[name], grads.pop(name))
         if clip_norm is not None:
             grads = solvers.clip(xp, grads, clip_norm * rate if solver.scaled else clip_norm)
         learnt = {name: params[name] for name in grads}
         changing = {"epsilon": draws["epsilon"]} if "epsilon" in draws else {}
         rates = solvers.Rates(rate, strength, step=draws["count"], **of_solver | changing)
         of_kinds = {kind: state[kind] for kind in kinds}
-        learnt, of_kinds = solver.update(xp, learnt, grads, of_kinds, rates, weights, subtract)
+        learnt, of_kinds, of_weights = solver.update(xp, learnt, grads, of_kinds, rates, weights, subtract)
+        if strength is not None:
+            loss = backprop.regularised(xp, loss, strength, of_weights)
         state = state | of_kinds | {"params": params | learnt}
 
         if ema is not None:
@@ -216,10 +226,20 @@ def _by_weight(xp: Namespace, reg: Array, weight: Array) -> Array:
 
 def _averaged(xp: Namespace, average: Params, params: Params, decay: Array, count: Array) -> Params:
     """Move an average towards the parameters, faster at first, that it soon forgets where it began."""
-    decay = xp.minimum(decay, count / (count + 9.0))
+    decay = _soon(xp, decay, count)
     for name, value in average.items():
         keep = decay[(..., *(None,) * (value.ndim - decay.ndim))]
-        value *= keep
-        value += (1.0 - keep) * params[name]
-        average[name] = value
+        average[name] = _between(xp, value, params[name], keep)
+    return average
+
+
+@elementwise
+def _soon(xp: Namespace, decay: Array, count: Array) -> Array:
+    return xp.minimum(decay, count / (count + 9.0))
+
+
+@elementwise
+def _between(_xp: Namespace, average: Array, value: Array, keep: Array) -> Array:
+    average *= keep
+    average += (1.0 - keep) * value
     return average

@@ -1,0 +1,273 @@
+"""One CUDA kernel of an element-wise function, written by running the function once.
+
+The function is called with stand-ins for its arrays, which write down in C++ what is done to them. So the
+maths is the same lines of code on every device. What comes of it is an ``ElementwiseKernel`` of CuPy's,
+which sees to broadcasting, strides and launch. CuPy's own ``fuse`` is of no use here: without a word it
+falls back to a kernel on a few of the GPU's processors, and it takes Python numbers for arrays.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xpnet.typing import Array
+
+__all__ = ["Fuser", "Kernel", "Of", "written"]
+
+C_TYPES = {
+    "bool": "bool",
+    "uint8": "unsigned char",
+    "int32": "int",
+    "int64": "long long",
+    "float32": "float",
+    "float64": "double",
+}
+
+
+class Traced:
+    """An element of an array, or what has been made of some: a variable of C++ and its dtype."""
+
+    __array_ufunc__ = None  # NumPy's scalars leave operators to this class
+    __hash__ = None  # type: ignore[assignment] # it compares as arrays do
+
+    def __init__(self, lines: list[str], name: str, dtype: np.dtype[Any]) -> None:
+        self.lines = lines
+        self.name = name
+        self.dtype = dtype
+        self.changed = False
+
+    def __bool__(self) -> bool:
+        raise TypeError("an element-wise function asks for a value: use `where`")
+
+    def __getitem__(self, _key: object) -> "Traced":
+        raise TypeError("an element-wise function takes a part of an array: hand it the part")
+
+    def become(self, value: "Traced") -> "Traced":
+        """Change in place."""
+        self.lines.append(f"{self.name} = {_in_c(value, self.dtype)};")
+        self.changed = True
+        return self
+
+
+def _in_c(operand: Any, dtype: np.dtype[Any]) -> str:
+    """Return an operand as an expression of that dtype."""
+    to = C_TYPES[dtype.name]
+    if isinstance(operand, Traced):
+        return operand.name if operand.dtype == dtype else f"({to}){operand.name}"
+    if dtype.kind != "f":
+        return f"({to})({int(operand)}LL)"
+    if not math.isfinite(operand):
+        raise TypeError(f"an element-wise function has the number {operand}, which C++ cannot spell")
+    return f"({to})({float(operand)!r})"
+
+
+def _common(*operands: Any) -> np.dtype[Any]:
+    """Return the dtype that operands are computed in, as in NumPy 2: a Python number takes the others'."""
+    return np.result_type(
+        *(operand.dtype if isinstance(operand, Traced) else operand for operand in operands)
+    )
+
+
+def _let(expression: str, result: Any, *operands: Any, computed_in: Any = None) -> Traced:
+    """Return a new variable: the expression of the operands, converted before to ``computed_in``."""
+    lines = next(operand.lines for operand in operands if isinstance(operand, Traced))
+    dtype = np.dtype(result)
+    number = len(lines)
+    of = dtype if computed_in is None else computed_in
+    text = expression.format(*(_in_c(operand, of) for operand in operands))
+    lines.append(f"{C_TYPES[dtype.name]} t{number} = {text};")
+    return Traced(lines, f"t{number}", dtype)
+
+
+def _operate(symbol: str, a: Any, b: Any) -> Traced:
+    of = _common(a, b)
+    if symbol in ("<", "<=", ">", ">=", "==", "!="):
+        return _let(f"{{}} {symbol} {{}}", bool, a, b, computed_in=of)
+    if symbol == "/" and of.kind != "f":
+        raise TypeError("an element-wise function divides whole numbers: convert them before")
+    if symbol in ("+", "-", "*") and of.kind == "i":
+        # Whole numbers wrap where they overflow; in C++ only those without a sign do.
+        c = C_TYPES[of.name]
+        return _let(f"({c})((unsigned {c})({{}}) {symbol} (unsigned {c})({{}}))", of, a, b)
+    return _let(f"{{}} {symbol} {{}}", of, a, b)
+
+
+for _name, _symbol in {
+    "add": "+",
+    "sub": "-",
+    "mul": "*",
+    "truediv": "/",
+    "and": "&",
+    "or": "|",
+    "xor": "^",
+    "rshift": ">>",
+    "lt": "<",
+    "le": "<=",
+    "gt": ">",
+    "ge": ">=",
+    "eq": "==",
+    "ne": "!=",
+}.items():
+    setattr(Traced, f"__{_name}__", lambda a, b, s=_symbol: _operate(s, a, b))
+    setattr(Traced, f"__r{_name}__", lambda a, b, s=_symbol: _operate(s, b, a))
+    setattr(Traced, f"__i{_name}__", lambda a, b, s=_symbol: a.become(_operate(s, a, b)))
+Traced.__neg__ = lambda a: _let("-{}", a.dtype, a)  # type: ignore[attr-defined]
+
+
+def _where(condition: Traced, a: Any, b: Any) -> Traced:
+    of = _common(a, b)
+    return _let(f"{condition.name} ? {_in_c(a, of)} : {_in_c(b, of)}", of, condition, computed_in=of)
+
+
+def _clip(x: Traced, low: float, high: float) -> Traced:
+    for limit, beyond in ((low, "<"), (high, ">")):
+        if math.isfinite(limit):
+            x = _let(f"{{0}} {beyond} {{1}} ? {{1}} : {{0}}", x.dtype, x, limit)
+    return x
+
+
+def _function(expression: str) -> Callable[..., Traced]:
+    return lambda *operands: _let(expression, _common(*operands), *operands)
+
+
+NAMESPACE = SimpleNamespace(
+    **{
+        name: _function(f"{name}({{}})")
+        for name in ("exp", "expm1", "log", "log1p", "sqrt", "tanh", "cos", "sin")
+    },
+    floor=_function("floor({})"),
+    round=_function("rint({})"),  # halves to the even number, as the standard has it
+    # NaN stays NaN in all of these.
+    abs=_function("{0} < 0 ? -{0} : {0}"),
+    sign=_function("{0} != {0} ? {0} : ({0} > 0) - ({0} < 0)"),
+    maximum=_function("({0} > {1} || {0} != {0}) ? {0} : {1}"),
+    minimum=_function("({0} < {1} || {0} != {0}) ? {0} : {1}"),
+    clip=_clip,
+    where=_where,
+    astype=lambda x, dtype: _let("{}", dtype, x, computed_in=x.dtype),
+    int32=np.int32,
+    int64=np.int64,
+    float32=np.float32,
+)
+"""The part of the Array API that element-wise functions may use."""
+
+
+class Of(NamedTuple):
+    """An array of that dtype among the arguments of a function to be written."""
+
+    dtype: np.dtype[Any]
+
+
+class Kernel(NamedTuple):
+    """An element-wise function in C++, as ``ElementwiseKernel`` takes it.
+
+    Attributes
+    ----------
+    name, inputs, outputs, body
+        Its name, what it reads, what it writes (and may read), and its statements.
+    read
+        The numbers of the arguments that are ``inputs``.
+    write
+        For each of ``outputs`` the number of the argument that is changed, or the dtype of a new array.
+    returns
+        For each value that is returned: which of ``outputs``, or, below 0, ``~`` the number of an argument
+        that is left as it is.
+    single
+        Whether the function returns one array, not several.
+    """
+
+    name: str
+    inputs: str
+    outputs: str
+    body: str
+    read: tuple[int, ...]
+    write: tuple[int | np.dtype[Any], ...]
+    returns: tuple[int, ...]
+    single: bool
+
+
+def written(function: Callable[..., Any], args: tuple[Any, ...], writes: bool) -> Kernel:
+    """Return a function in C++.
+
+    Parameters
+    ----------
+    function
+        Element-wise, ``function(xp, *args)``, see `xpnet.nn.composites.elementwise`.
+    args
+        For an array its dtype, as `Of`; None and Python numbers as they are.
+    writes
+        Whether arguments that the function changes and returns are changed in memory; else new arrays are
+        returned in their places.
+    """
+    lines: list[str] = []
+    given = [Traced(lines, f"v{i}", a.dtype) if isinstance(a, Of) else a for i, a in enumerate(args)]
+    arrays = {i: value for i, value in enumerate(given) if isinstance(value, Traced)}
+    result = function(NAMESPACE, *given)
+    single = isinstance(result, Traced)
+    returns, write, ends = [], [], []
+    for value in (result,) if single else result:
+        number = next((i for i, argument in arrays.items() if argument is value), None)
+        if number is not None and not value.changed:
+            returns.append(~number)
+            continue
+        in_place = writes and number is not None
+        returns.append(len(write))
+        ends.append(f"{f'a{number}' if in_place else f'r{len(write)}'} = {value.name};")
+        write.append(number if in_place else value.dtype)
+    read = tuple(i for i in arrays if i not in write)
+    begins = [f"{C_TYPES[value.dtype.name]} v{i} = a{i};" for i, value in arrays.items()]
+    return Kernel(
+        "xpnet_" + re.sub(r"\W+", "_", function.__qualname__),
+        ", ".join(f"{arrays[i].dtype} a{i}" for i in read),
+        ", ".join(
+            f"{arrays[w].dtype} a{w}" if isinstance(w, int) else f"{w} r{i}" for i, w in enumerate(write)
+        ),
+        "\n".join([*begins, *lines, *ends]),
+        read,
+        tuple(write),
+        tuple(returns),
+        single,
+    )
+
+
+class Fuser:
+    """``xp.fuse`` of a CUDA device: calls element-wise functions as kernels, each written at its first call.
+
+    Parameters
+    ----------
+    cupy
+        The module.
+    """
+
+    def __init__(self, cupy: Any) -> None:
+        self._cupy = cupy
+        self._kernels: dict[Any, tuple[Kernel, Any]] = {}
+
+    def __call__(self, function: Callable[..., Any], args: tuple[Any, ...], writes: bool = True) -> Any:
+        """Return ``function(xp, *args)``; see `written` for ``writes``."""
+        ndarray = self._cupy.ndarray
+        kinds = tuple(Of(arg.dtype) if isinstance(arg, ndarray) else arg for arg in args)
+        key = (function, writes, kinds, tuple(map(type, kinds)))  # 1 and 1.0 are equal
+        if key not in self._kernels:
+            kernel = written(function, kinds, writes)
+            make = self._cupy.ElementwiseKernel
+            compiled = make(kernel.inputs, kernel.outputs, kernel.body, kernel.name) if kernel.write else None
+            self._kernels[key] = kernel, compiled
+        kernel, compiled = self._kernels[key]
+        shape: tuple[int, ...] | None = None
+        outputs: list[Array] = []
+        for made in kernel.write:
+            if isinstance(made, int):
+                outputs.append(args[made])
+                continue
+            if shape is None:
+                shape = np.broadcast_shapes(*(arg.shape for arg in args if isinstance(arg, ndarray)))
+            outputs.append(self._cupy.empty(shape, made))
+        if compiled is not None:
+            compiled(*(args[i] for i in kernel.read), *outputs)
+        results = tuple(outputs[i] if i >= 0 else args[~i] for i in kernel.returns)
+        return results[0] if kernel.single else results

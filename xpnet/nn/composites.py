@@ -1,0 +1,79 @@
+"""Functions of several operations that a device may do in one go: the line between the maths and a device.
+
+The maths calls them as any other function, and each is defined once, here in the rooms of the maths, for
+every library. A device that has something better puts it into the namespace that it hands out:
+
+* ``xp.composites``, a dict: what stands in the place of a `composite`, by its name;
+* ``xp.fuse(function, args, writes)``: makes one kernel of an `elementwise` function.
+
+Where a namespace has neither, the definition is what runs.
+"""
+
+from __future__ import annotations  # those of inner functions would be evaluated in every step
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from xpnet.typing import Array, Namespace, Pullback
+
+__all__ = ["composite", "elementwise", "elementwise_layer"]
+
+NONE: Mapping[str, Callable[..., Any]] = {}
+
+
+def composite(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a device put a function of its own in the place of ``function(xp, …)``, by its name.
+
+    The device's is called without ``xp``.
+    """
+    name = function.__name__
+
+    @functools.wraps(function)
+    def call(xp: Namespace, *args: Any) -> Any:
+        own = getattr(xp, "composites", NONE).get(name)
+        return function(xp, *args) if own is None else own(*args)
+
+    return call
+
+
+def elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a device make one kernel of ``function(xp, *args)``.
+
+    The function takes arrays, whose shapes broadcast, None, and Python numbers, and computes each element
+    of what it returns from the elements in the same place. It asks for no shape. An argument that it
+    changes in place is consumed: what it holds afterwards is to be had from what is returned alone.
+    """
+
+    @functools.wraps(function)
+    def call(xp: Namespace, *args: Any) -> Any:
+        fuse = getattr(xp, "fuse", None)
+        return function(xp, *args) if fuse is None else fuse(function, args)
+
+    return call
+
+
+def elementwise_layer(
+    function: Callable[..., tuple[Array, Pullback]],
+) -> Callable[..., tuple[Array, Pullback]]:
+    """Let a device make two kernels of a layer that is `elementwise`: one of its value, one of its pullback.
+
+    The second computes again what the first knew in passing, from the same arguments: that is sooner done
+    than to keep it in memory. So ``function(xp, *args)`` may consume its arguments, but a device that fuses
+    it leaves them as they are.
+    """
+
+    def value(xp: Namespace, *args: Any) -> Array:
+        return function(xp, *args)[0]
+
+    def pull_back(xp: Namespace, *args: Any) -> tuple[Array, ...]:
+        return function(xp, *args[:-1])[1](args[-1])
+
+    @functools.wraps(function)
+    def call(xp: Namespace, *args: Any) -> tuple[Array, Pullback]:
+        fuse = getattr(xp, "fuse", None)
+        if fuse is None:
+            return function(xp, *args)
+        return fuse(value, args, False), lambda dy: fuse(pull_back, (*args, dy), False)
+
+    return call
