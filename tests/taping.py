@@ -102,6 +102,9 @@ class Taped(Hidden):
     def mT(self):  # noqa: N802 - the name that the Array API gives it
         return self._tape.call(np.matrix_transpose, self)
 
+    def __invert__(self):
+        return self._tape.call(operator.invert, self)
+
     def __setitem__(self, key, value):
         self._tape.change(operator.setitem, self, key, value)
 
@@ -122,7 +125,7 @@ def _operators(name):
     setattr(Taped, f"__i{name}__", lambda self, other: self._tape.change(in_place, self, other))
 
 
-for _name in ("add", "sub", "mul", "truediv", "pow", "and", "xor", "rshift"):
+for _name in ("add", "sub", "mul", "truediv", "pow", "and", "or", "xor", "rshift"):
     _operators(_name)
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
     _compare = getattr(operator, f"__{_name}__")

@@ -26,6 +26,7 @@ from taping import TapedDevice
 
 from xpnet.data.feed import Feed
 from xpnet.device import one_by_one
+from xpnet.device.graph import LENGTHS
 from xpnet.nn.mlp import MLP
 from xpnet.nn.solvers import SOLVERS
 from xpnet.training.draws import draw_epoch
@@ -52,14 +53,14 @@ def assert_same_fit(device, actual, expected):
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("nets", NETS)
 def test_a_graph_takes_the_same_steps(taped, solver, nets):
-    """Epochs of 5, 5, 5 and 2 steps, 4 of them at a time."""
+    """Epochs of 5, 5, 5 and 2 steps, 4 of them at a time, and one whose loss is asked for by itself."""
     params = random_params(np.random.default_rng(0), nets)
     settings = {"solver": solver, "hyper": Hyper(0.05, 0.9, 0.01, weight_decay=0.1, clip_norm=1.0)}
     expected = train(HERE, params, learnable(), **settings)
     actual = train(taped, params, learnable(), **settings)
     assert_same_fit(taped, actual, expected)
-    assert taped.stream.captures == 1
-    assert taped.stream.launches == REGIME.num_steps + 3  # and those that were checked
+    assert taped.stream.captures == 2  # of 1 step and of 4
+    assert taped.stream.launches == 8 + 2  # and those that were checked
 
 
 @pytest.mark.parametrize("nets", NETS)
@@ -75,7 +76,7 @@ def test_with_everything_at_once(taped, nets, own):
         feed = image_feed(device, "float64", EVERYTHING["augmentation"])
         results.append(train(device, params, data, **settings, feed=feed))
     assert_same_fit(taped, results[1], results[0])
-    assert taped.stream.captures == 1
+    assert 1 <= taped.stream.captures <= 3  # a graph for each number of steps at once
 
 
 def test_networks_that_diverge_are_what_they_were_and_leave_the_others_alone(taped):
@@ -85,7 +86,7 @@ def test_networks_that_diverge_are_what_they_were_and_leave_the_others_alone(tap
     expected = train(HERE, params, learnable(), **settings)
     actual = train(taped, params, learnable(), **settings)
     assert expected.diverged_at[1] > 0 == expected.diverged_at[0] == expected.diverged_at[2]
-    assert taped.stream.captures == 1
+    assert taped.stream.captures == 2
     np.testing.assert_array_equal(actual.diverged_at, expected.diverged_at)
     for kind, arrays in expected.state.items():
         for name, array in on_host(taped, actual.state[kind]).items():
@@ -168,6 +169,24 @@ def test_any_number_of_steps_at_once(taped):
             begin_at += n
         assert_equal(values(taped, state), values(taped, expected))
         assert_equal([np.concatenate(losses)], [taped.to_host(expected_losses)])
+
+
+def test_many_steps_are_few_launches_of_few_graphs(taped):
+    """Of 16 steps each, and one of what is left; of too many lengths single steps make up the rest."""
+    step, start, draws = a_step(taped, steps=40)
+    advance = taped.compile(step)
+    expected, expected_losses = one_by_one(taped, step)(start(), draws, 0, 40)
+    state, losses = advance(start(), draws, 0, 40)
+    assert_equal(values(taped, state), values(taped, expected))
+    assert_equal([taped.to_host(losses)], [taped.to_host(expected_losses)])
+    assert taped.stream.captures == 2
+    before = taped.stream.launches
+    advance(start(), draws, 0, 40)
+    assert taped.stream.launches == before + 3
+    for n in (1, 3, 5, 7):
+        state, losses = advance(start(), draws, 0, n)
+        assert_equal([taped.to_host(losses)], [taped.to_host(expected_losses)[:n]])
+    assert taped.stream.captures == LENGTHS
 
 
 def test_a_step_may_replace_and_exchange_arrays(taped):

@@ -399,8 +399,9 @@ def test_no_input_is_written_to(device, dtype, mlp):
     backprop.predict(device.xp, mlp, params, a["x"])
     for kind in losses.LOSSES:
         training = Training(*(a[name] for name in Training._fields))
-        _, pullback = backprop.loss(device.xp, mlp, params, a["x"], a["y"], training, kind)
-        pullback(a["reg"])
+        of_batch = mlp, params, a["x"], a["y"], training, kind
+        _, pullback = backprop.loss(device.xp, *of_batch, factor=a["reg"])
+        pullback()
     backprop.stack(device.xp, [{k: v[i, ...] for k, v in params.items()} for i in range(2)])
 
     assert list(params) == list(mlp.shapes)
