@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xpnet.data.feed import Feed
-from xpnet.device import Device, get_device, to_numpy
+from xpnet.device import Device, all_to_host, get_device, to_numpy
 from xpnet.errors import InputError
 from xpnet.nn import backprop
 from xpnet.nn.mlp import MLP, init
@@ -146,7 +146,8 @@ class TwoLayerNet:
                 return device.to_host(backprop.scores(device.xp, self._mlp, self.params, x))
             target = self._put_labels(y, x.shape[0])
             loss, grads = backprop.loss_and_grads(device.xp, self._mlp, self.params, x, target, reg)
-            return float(loss), {name: np.array(device.to_host(grad)) for name, grad in grads.items()}
+            host = all_to_host(device, {"loss": loss} | grads)
+            return float(host.pop("loss")), {name: np.array(grad) for name, grad in host.items()}
 
     def train(
         self,

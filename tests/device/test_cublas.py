@@ -2,124 +2,13 @@
 
 import ctypes
 import itertools
-import threading
-import types
 
 import numpy as np
 import pytest
+from host_cublas import Cupy, Library, on_gpu
 
-from xpnet.device import cublas
 from xpnet.device.arrays import replacing
-from xpnet.device.cublas import FUNCTIONS, OF_FLOAT, Products, library
-
-TYPES = {0: np.float32, 1: np.float64}
-
-
-class OnGpu(np.ndarray):
-    """A NumPy array with CuPy's way to say where it is."""
-
-    @property
-    def data(self):
-        return types.SimpleNamespace(ptr=self.__array_interface__["data"][0])
-
-
-def on_gpu(array):
-    return np.asarray(array).view(OnGpu)
-
-
-def in_columns(address, rows, columns, distance, dtype):
-    """The matrix at an address, column by column, as cuBLAS sees it."""
-    assert distance >= max(rows, 1)
-    item = np.dtype(dtype).itemsize
-    memory = (ctypes.c_byte * (item * (distance * (columns - 1) + rows))).from_address(address)
-    flat = np.frombuffer(memory, dtype)
-    return np.lib.stride_tricks.as_strided(flat, (rows, columns), (item, distance * item))
-
-
-class Library:
-    """cuBLAS as far as it is called; notes the calls."""
-
-    def __init__(self):
-        self.calls = []
-        self.computed_in = []
-        self.status = 0
-        self.numbers = itertools.count(1)
-
-    def cublasCreate_v2(self, handle):  # noqa: N802
-        handle._obj.value = next(self.numbers)
-        self.calls.append("create")
-        return self.status
-
-    def cublasDestroy_v2(self, handle):  # noqa: N802
-        assert handle.value
-        self.calls.append("destroy")
-        return 0
-
-    def cublasSetStream_v2(self, handle, stream):  # noqa: N802
-        self.calls.append(("stream", handle.value, stream))
-        return 0
-
-    def cublasSetWorkspace_v2(self, handle, address, size):  # noqa: N802
-        self.calls.append(("workspace", handle.value, address, size))
-        return 0
-
-    def cublasGetStatusString(self, status):  # noqa: N802
-        return b"status %d" % status
-
-    def cublasGemmEx(self, *given):  # noqa: N802
-        assert len(given) == len(FUNCTIONS["cublasGemmEx"])
-        self.calls.append("one")
-        return self.multiply(*given)
-
-    def cublasGemmStridedBatchedEx(self, *given):  # noqa: N802
-        assert len(given) == len(FUNCTIONS["cublasGemmStridedBatchedEx"])
-        self.calls.append("stack")
-        head, (a, a_type, lda, to_a), (b, b_type, ldb, to_b) = given[:7], given[7:11], given[11:15]
-        beta, c, c_type, ldc, to_c, count, *how = given[15:]
-        item = np.dtype(TYPES[a_type]).itemsize
-        for i in range(count):
-            of_a, of_b = (a + i * to_a * item, a_type, lda), (b + i * to_b * item, b_type, ldb)
-            of_c = (c + i * to_c * item, c_type, ldc)
-            status = self.multiply(*head, *of_a, *of_b, beta, *of_c, *how)
-        return status
-
-    def multiply(self, handle, trans_a, trans_b, m, n, k, alpha, *rest):
-        a, a_type, lda, b, b_type, ldb, beta, c, c_type, ldc, how, algorithm = rest
-        assert handle.value
-        assert a_type == b_type == c_type
-        assert (alpha._obj.value, beta._obj.value, algorithm) == (1.0, 0.0, -1)
-        dtype = TYPES[a_type]
-        A = in_columns(a, *((k, m) if trans_a else (m, k)), lda, dtype)
-        B = in_columns(b, *((n, k) if trans_b else (k, n)), ldb, dtype)
-        C = in_columns(c, m, n, ldc, dtype)
-        C[...] = np.matmul(A.T if trans_a else A, B.T if trans_b else B)
-        self.computed_in.append(how)
-        return self.status
-
-
-class Cupy:
-    """CuPy as far as products need it."""
-
-    broadcast_shapes = staticmethod(np.broadcast_shapes)
-
-    def __init__(self):
-        self.copies = 0
-        self.stream = 7
-        self.cuda = types.SimpleNamespace(
-            runtime=types.SimpleNamespace(getDevice=lambda: 0),
-            get_current_stream=lambda: types.SimpleNamespace(ptr=self.stream),
-            Memory=lambda size: types.SimpleNamespace(ptr=size + 1),
-        )
-
-    def empty(self, shape, dtype):
-        return on_gpu(np.full(shape, np.nan, dtype))
-
-    def broadcast_to(self, array, shape):
-        return np.broadcast_to(array, shape, subok=True)
-
-    def ascontiguousarray(self, array):
-        self.copies += not array.flags.c_contiguous
-        return on_gpu(np.ascontiguousarray(array))
+from xpnet.device.cublas import OF_FLOAT, Products, library
 
 
 @pytest.fixture
@@ -251,58 +140,84 @@ def test_vecdot(products):
     np.testing.assert_allclose(products.vecdot(a, b, axis=0), np.sum(a * b, axis=0))
 
 
-def test_each_stream_and_thread_has_a_handle_whose_workspace_comes_last(products, cupy, lib):
-    a = on_gpu(np.ones((2, 2)))
-    for stream in (7, 7, 9, 7):
-        cupy.stream = stream
-        products.matmul(a, a)
-    thread = threading.Thread(target=products.matmul, args=(a, a))
-    thread.start()
-    thread.join()
-    size = cublas.WORKSPACE
-    made = [[("stream", n, on), ("workspace", n, size + 1, size)] for n, on in ((1, 7), (2, 9), (3, 7))]
-    assert [call for call in lib.calls if isinstance(call, tuple)] == list(itertools.chain(*made))
-    assert lib.calls.count("create") == 3
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("nets", [(), (1,), (3,), (2, 3)])
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("of_factors", [np.ascontiguousarray, transposed, part])
+@pytest.mark.parametrize("keeps", [False, True])
+def test_a_product_is_subtracted_in_place(products, cupy, lib, dtype, nets, shared, of_factors, keeps):
+    rng = np.random.default_rng(3)
+    for batch, rows, columns in SIZES:
+        x = of_factors(rng.standard_normal((batch, rows) if shared else (*nets, batch, rows)).astype(dtype))
+        dy = of_factors(rng.standard_normal((*nets, batch, columns)).astype(dtype))
+        W = on_gpu(rng.standard_normal((*nets, rows, columns)).astype(dtype))
+        keep = on_gpu(rng.uniform(0.5, 1.0, nets).astype(dtype)) if keeps else None
+        kept = W if keep is None else keep[..., None, None] * W
+        expected = np.array(kept - np.matmul(x.mT, dy))
+        lib.calls.clear()
+        assert products.subtract(W, on_gpu(x), on_gpu(dy), keep)
+        np.testing.assert_allclose(W, expected, rtol=0, atol=30 * np.finfo(dtype).eps)
+        assert lib.calls[-1:] == ["stack" if np.prod(nets) > 1 else "one"]
+    assert cupy.copies == 0
 
 
-def test_a_handle_goes_with_its_products(cupy, lib):
-    products = Products(cupy, np, lib, "fp32")
-    products.matmul(on_gpu(np.ones((2, 2))), on_gpu(np.ones((2, 2))))
-    assert "destroy" not in lib.calls
-    del products
-    assert lib.calls[-1] == "destroy"
+def test_a_weight_that_is_not_kept_does_not_hide_what_is_no_number(products):
+    W = on_gpu(np.full((2, 2), np.inf))
+    with np.errstate(invalid="ignore"):
+        assert products.subtract(W, on_gpu(np.ones((3, 2))), on_gpu(np.ones((3, 2))), on_gpu(np.zeros(())))
+    assert np.isnan(W).all()
 
 
-@pytest.mark.parametrize("failures", [1, 2])
-def test_a_workspace_that_the_pool_holds_is_had_back(products, cupy, failures):
-    class CUDARuntimeError(RuntimeError):
-        pass
+def of_a_layer(**others):
+    arrays = {"W": np.ones((3, 5, 4)), "x": np.ones((3, 8, 5)), "dy": np.ones((3, 8, 4))}
+    return arrays | others
 
-    calls = []
 
-    def memory(size):
-        calls.append(size)
-        if calls.count(size) <= failures:
-            raise CUDARuntimeError("out of\nmemory")
-        return types.SimpleNamespace(ptr=size + 1)
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        of_a_layer(W=transposed(np.ones((3, 5, 4)))),
+        of_a_layer(W=part(np.ones((3, 5, 4)))),
+        of_a_layer(W=np.ones((3, 5, 4), np.float32)),
+        of_a_layer(x=np.ones((3, 8, 5), np.float32)),
+        of_a_layer(dy=np.ones((3, 8, 4), np.float32)),
+        {name: array.astype(np.int64) for name, array in of_a_layer().items()},
+        {name: array.astype(np.float16) for name, array in of_a_layer().items()},
+        of_a_layer(x=every_other(np.ones((3, 8, 5)))),
+        of_a_layer(dy=every_other(np.ones((3, 8, 4)))),
+        of_a_layer(x=np.ones((1, 8, 5))),
+        of_a_layer(x=np.ones((3, 8, 6))),
+        of_a_layer(dy=np.ones((8, 4))),
+        of_a_layer(dy=np.ones((3, 7, 4))),
+        of_a_layer(x=np.ones((3, 0, 5)), dy=np.ones((3, 0, 4))),
+        of_a_layer(W=np.ones((3, 5, 0)), dy=np.ones((3, 8, 0))),
+        of_a_layer(W=np.ones((0, 5, 4)), x=np.ones((0, 8, 5)), dy=np.ones((0, 8, 4))),
+    ],
+)
+def test_what_cannot_be_subtracted_in_place_is_left_alone(products, lib, arrays):
+    before = arrays["W"].copy()
+    assert not products.subtract(*map(on_gpu, arrays.values()), on_gpu(np.full(3, 0.5)))
+    np.testing.assert_array_equal(arrays["W"], before)
+    assert not lib.calls
 
-    cupy.cuda.Memory, cupy.cuda.runtime.CUDARuntimeError = memory, CUDARuntimeError
-    pool = types.SimpleNamespace(free_all_blocks=lambda: calls.append("freed"))
-    cupy.get_default_memory_pool = lambda: pool
+
+@pytest.mark.parametrize("precision", OF_FLOAT)
+def test_what_is_subtracted_is_of_the_precision(cupy, lib, precision):
+    products = Products(cupy, np, lib, precision)
+    for dtype in (np.float32, np.float64):
+        assert products.subtract(*(on_gpu(np.ones((2, 2), dtype)) for _ in range(3)))
+    assert lib.computed_in == [OF_FLOAT[precision], 70]
+
+
+def test_what_cublas_complains_of(products, lib):
     one = on_gpu(np.ones((2, 2)))
-    if failures == 1:
-        np.testing.assert_array_equal(products.matmul(one, one), np.full((2, 2), 2.0))
-        assert calls == [2**25, "freed", 2**25]
-    else:
-        with pytest.raises(MemoryError, match="workspace: out of memory"):
+    products.matmul(one, one)
+    for status, error in ((13, RuntimeError), (3, MemoryError)):
+        lib.status = status
+        with pytest.raises(error, match=f"cuBLAS: status {status}"):
             products.matmul(one, one)
-
-
-@pytest.mark.parametrize(("status", "error"), [(3, MemoryError), (13, RuntimeError)])
-def test_what_cublas_complains_of(products, lib, status, error):
-    lib.status = status
-    with pytest.raises(error, match=f"cuBLAS: status {status}"):
-        products.matmul(on_gpu(np.ones((2, 2))), on_gpu(np.ones((2, 2))))
+        with pytest.raises(error, match=f"cuBLAS: status {status}"):
+            products.subtract(one, one, one)
 
 
 def test_a_namespace_is_the_plain_one_but_for_products(products):

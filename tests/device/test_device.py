@@ -1,6 +1,7 @@
 """Devices: looking them up, the ways in and out, and an error with its remedy for each that fails."""
 
 import contextlib
+import ctypes
 import importlib.util
 import math
 import os
@@ -291,7 +292,8 @@ def cuda(monkeypatch):
     cupy.cuda = FakeCuda(cupy.cuda.runtime)
     cupy.ndarray, cupy.asarray, cupy.asnumpy = (), lambda array, dtype: np.asarray(array, dtype), np.asarray
     cupy.clip, plain.clip = lambda *_: "own", lambda *_: "adapter's"
-    plain.matmul = plain.vecdot = None
+    cupy.ElementwiseKernel = lambda *code: code
+    plain.matmul = plain.vecdot = plain.sign = None
     monkeypatch.setitem(sys.modules, "array_api_compat.cupy", plain)
     monkeypatch.setattr(array_api_compat, "cupy", plain, raising=False)
     monkeypatch.setattr(xpnet.device.cuda, "library", lambda _cupy: None)
@@ -305,16 +307,57 @@ def test_a_cuda_device_is_what_was_asked_for(cuda, precision, compiled):
     assert device.options == ("cuda:1", "cupy", precision, compiled)
     assert (device.name, device.backend, device.is_host) == ("cuda:1", "cupy 0.0", False)
     assert len(cuda.streams) == compiled
-    # CuPy's own products have one precision and cannot be captured.
     assert device.xp.clip(1, 0.0, math.inf) == "own"  # the adapter's reads back
     assert device.xp.clip(1, 0.0) == "adapter's"
-    assert (device.xp.matmul is None) == (precision == "fp32" and not compiled)
+    assert device.xp.sign is not None
+    # CuPy's own products copy what lies transposed.
+    assert (device.xp.matmul, device.xp.vecdot) == (device.products.matmul, device.products.vecdot)
+    assert device.find_subtract() == device.products.subtract
+    assert device.subtracted_from == 0
 
 
 def test_a_cuda_device_that_captures_nothing_has_no_stream_of_its_own(cuda):
     device = get_device("cuda")
-    assert device.active() is cuda.gpu
+    with device.active():
+        assert cuda.current is cuda.default
     device.put(np.ones(2))
+    assert not cuda.waits
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_cuda_device_computes_on_the_host_without_warnings_of_overflow(cuda, compiled):
+    assert not cuda.waits
+    with get_device("cuda", compiled=compiled).active():
+        np.array([1e300]) * 1e300
+        np.log(np.array([-1.0, 0.0]))
+
+
+@pytest.mark.parametrize(("place", "backend"), [("cuda", "cupy"), ("cpu", "torch")])
+def test_no_adapter(monkeypatch, cuda, place, backend):
+    if backend == "torch":
+        pytest.importorskip("torch", reason="PyTorch is not installed")
+    assert not cuda.waits
+    for name in [name for name in sys.modules if name.partition(".")[0] == "array_api_compat"]:
+        monkeypatch.delitem(sys.modules, name)
+
+    class Missing:
+        """A finder of modules that knows of one that isn't there."""
+
+        def find_spec(self, name, *_):
+            if name == "array_api_compat":
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(sys, "meta_path", [Missing(), *sys.meta_path])
+    fix = "which is not installed: run `pip install array-api-compat`"
+    with pytest.raises(DeviceError, match=f"^backend {backend} needs array-api-compat, {fix}$"):
+        get_device(place, backend)
+
+
+def test_what_an_adapter_lacks_itself_is_not_its_absence(monkeypatch, cuda):
+    monkeypatch.delitem(sys.modules, "array_api_compat.cupy")
+    monkeypatch.setitem(sys.modules, "cupy.linalg", None)
+    with pytest.raises(ImportError):
+        get_device("cuda")
     assert not cuda.waits
 
 
@@ -339,22 +382,29 @@ def test_what_is_captured_is_in_order_with_what_is_not(cuda):
     assert cuda.waits == [over, back] * 4
 
 
-def test_cublas_that_cupy_cannot_load(monkeypatch):
-    """As with a wheel of CuPy on a machine without the CUDA libraries."""
-    monkeypatch.setitem(sys.modules, "cupy.cublas", None)
-    runtime = types.SimpleNamespace(runtimeGetVersion=lambda: 99000)
-    with pytest.raises(DeviceError, match=r"cannot be loaded \(.*xpnet\[cuda99\]"):
-        library(types.SimpleNamespace(cuda=types.SimpleNamespace(runtime=runtime)))
+@pytest.mark.parametrize("there", [None, types.ModuleType("cupy.cublas")])
+@pytest.mark.parametrize(
+    ("version", "remedy"),
+    [
+        (12090, 'run `pip install "xpnet[cuda12]"`, which brings it along'),
+        (13000, 'run `pip install "xpnet[cuda13]"`, which brings it along'),
+        (99010, "install the CUDA Toolkit 99"),  # of which there is no extra
+    ],
+)
+def test_cublas_that_cannot_be_loaded(monkeypatch, there, version, remedy):
+    """By CuPy, as with a wheel on a machine without the CUDA libraries, or not under its name."""
 
+    def missing(name):
+        raise OSError(f"{name}: cannot open\nshared object file")
 
-def test_cublas_that_is_not_there(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy.cublas", types.ModuleType("cupy.cublas"))
-    runtime = types.SimpleNamespace(runtimeGetVersion=lambda: 99010)
+    monkeypatch.setitem(sys.modules, "cupy.cublas", there)
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    runtime = types.SimpleNamespace(runtimeGetVersion=lambda: version)
     with pytest.raises(DeviceError) as caught:
         library(types.SimpleNamespace(cuda=types.SimpleNamespace(runtime=runtime)))
     message = str(caught.value)
-    assert message.startswith("cuBLAS of CUDA 99 cannot be loaded (")
-    assert 'pip install "xpnet[cuda99]"' in message
+    assert message.startswith(f"cuBLAS of CUDA {version // 1000} cannot be loaded (")
+    assert message.endswith(f"): {remedy}, or use device cpu")
     assert "\n" not in message
 
 

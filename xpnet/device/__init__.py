@@ -16,6 +16,7 @@ from xpnet.device.arrays import dtype_name, to_numpy
 from xpnet.device.base import Device, Options, of_step, one_by_one
 from xpnet.device.cuda import CudaDevice
 from xpnet.device.jax import JaxDevice
+from xpnet.device.reading import all_to_host
 from xpnet.device.threads import cores, one_blas_thread, small_products
 from xpnet.device.torch import TorchDevice
 from xpnet.errors import DeviceError
@@ -26,6 +27,7 @@ __all__ = [
     "Device",
     "Options",
     "Precision",
+    "all_to_host",
     "cores",
     "dtype_name",
     "get_device",

@@ -1,6 +1,7 @@
 """What can be said of an array whatever library it is of, its way to the host, and its namespace."""
 
 import functools
+import importlib
 import types
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.errors import DeviceError
 from xpnet.typing import Array, Namespace
 
-__all__ = ["between_numbers", "dtype_name", "replacing", "to_numpy"]
+__all__ = ["adapter_of", "between_numbers", "dtype_name", "replacing", "to_numpy"]
 
 
 def dtype_name(array: Array) -> str:
@@ -37,6 +39,25 @@ def to_numpy(array: Any) -> NDArray[Any]:
         if not array_api_compat.is_jax_array(array):  # which NumPy reads wherever they are
             array = array_api_compat.to_device(array, "cpu")
     return np.asarray(array)
+
+
+def adapter_of(library: str) -> Namespace:
+    """Return the library's namespace by the standard's names; imports the library, too.
+
+    Raises
+    ------
+    DeviceError
+        There is no adapter.
+    """
+    try:
+        return importlib.import_module(f"array_api_compat.{library}")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "array_api_compat":
+            raise
+        raise DeviceError(
+            f"backend {library} needs array-api-compat, which is not installed: "
+            "run `pip install array-api-compat`"
+        ) from error
 
 
 def replacing(plain: Namespace, **functions: Callable[..., Any]) -> Namespace:

@@ -53,6 +53,8 @@ class Device:
         memory's sake, rather than once and for all, for the time's.
     donates
         Whether steps make the arrays of the state that they are given unusable, instead of overwriting them.
+    subtracted_from
+        Entries of a network's matrix from which `find_subtract`'s product is worth its call.
     steps_at_once
         Steps to ask of what `compile` returns in one call: the more, the less often it is left, the fewer,
         the sooner a run can be ended.
@@ -62,6 +64,7 @@ class Device:
     is_host = True
     keeps_raw = False
     donates = False
+    subtracted_from = blas.SUBTRACTED_FROM
     steps_at_once = 1
 
     def __init__(self) -> None:

@@ -6,22 +6,21 @@ this room calls the library that CuPy has loaded, by `ctypes`.
 """
 
 import ctypes
+import functools
 import importlib
 import itertools
 import math
 import sys
-import threading
-import weakref
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from xpnet.device.handles import Handle, Handles, check
 from xpnet.errors import DeviceError
 from xpnet.text import one_line
 from xpnet.typing import Array, Namespace
 
 __all__ = ["FUNCTIONS", "Products", "library"]
-
-WORKSPACE = 32 * 2**20
-"""Bytes of a handle's workspace: what cuBLAS recommends for Hopper; older GPUs take less."""
 
 FLOAT, DOUBLE = 0, 1
 """``CUDA_R_32F`` and ``CUDA_R_64F`` of ``cudaDataType``."""
@@ -37,8 +36,8 @@ them, so nothing has to be converted beforehand. With the last cuBLAS may choose
 DEFAULT_ALGORITHM = -1
 """``CUBLAS_GEMM_DEFAULT``: cuBLAS chooses."""
 
-OUT_OF_MEMORY = 3
-"""``CUBLAS_STATUS_ALLOC_FAILED``."""
+EXTRAS = (12, 13)
+"""The versions of CUDA that an extra of xpnet's brings along."""
 
 _int, _pointer, _stride = ctypes.c_int, ctypes.c_void_p, ctypes.c_longlong
 
@@ -86,9 +85,10 @@ def library(cupy: Any) -> Any:
         found.cublasGetStatusString.argtypes = [_int]
         found.cublasGetStatusString.restype = ctypes.c_char_p
     except (ImportError, OSError, AttributeError) as error:
+        extra = f'run `pip install "xpnet[cuda{major}]"`, which brings it along'
+        remedy = extra if major in EXTRAS else f"install the CUDA Toolkit {major}"
         raise DeviceError(
-            f"cuBLAS of CUDA {major} cannot be loaded ({one_line(error)}): run "
-            f'`pip install "xpnet[cuda{major}]"`, which brings it along, or use precision fp32 uncompiled'
+            f"cuBLAS of CUDA {major} cannot be loaded ({one_line(error)}): {remedy}, or use device cpu"
         ) from error
     return found
 
@@ -112,8 +112,18 @@ class Products:
         self._cupy = cupy
         self._plain = plain
         self._library = cublas
-        self._of_float = OF_FLOAT[precision]
-        self._handles: dict[tuple[int, int, int], _Handle] = {}
+        self._handles = Handles(cupy, cublas)
+        self._kinds = {
+            "f": _kind(ctypes.c_float, FLOAT, OF_FLOAT[precision]),
+            "d": _kind(ctypes.c_double, DOUBLE, OF_DOUBLE),
+        }
+
+    def handle(self) -> Handle:
+        """Return what products of this thread work with on the current stream.
+
+        A graph that was captured with it works in its workspace, and has to keep it.
+        """
+        return self._handles.current()
 
     def matmul(self, x1: Array, x2: Array, /) -> Array:
         """Return the product of two matrices, or of stacks of them ``(*nets, …)``.
@@ -122,37 +132,40 @@ class Products:
         neither rows nor columns in one piece. A factor that all networks share is read where it is.
         """
         dtype = x1.dtype
-        small = x1.ndim < 2 or x2.ndim < 2 or x1.size == 0 or x2.size == 0
-        if small or dtype != x2.dtype or dtype.char not in "fd":
+        kind = self._kinds.get(dtype.char)
+        if kind is None or dtype != x2.dtype:
             return self._plain.matmul(x1, x2)
-        m, k, n = x1.shape[-2], x1.shape[-1], x2.shape[-1]
-        if x2.shape[-2] != k:
-            raise ValueError(f"no product of {x1.shape} and {x2.shape}: {k} columns, {x2.shape[-2]} rows")
-        nets = x1.shape[:-2]
-        if nets != x2.shape[:-2]:
-            nets = tuple(self._cupy.broadcast_shapes(nets, x2.shape[:-2]))
-        x1, transposed1, row1, distance1 = self._matrices(x1, nets)
-        x2, transposed2, row2, distance2 = self._matrices(x2, nets)
-        out = self._cupy.empty((*nets, m, n), dtype=dtype)
-
-        scalar: Any = ctypes.c_float if dtype.char == "f" else ctypes.c_double
-        kind, compute = (FLOAT, self._of_float) if dtype.char == "f" else (DOUBLE, OF_DOUBLE)
-        one, zero = ctypes.byref(scalar(1.0)), ctypes.byref(scalar(0.0))
-        # cuBLAS takes matrices column by column. Read so, ours are transposed: what it is to compute is
-        # out^T = x2^T x1^T.
-        call = (self._handle(), transposed2, transposed1, n, m, k, one)
-        of_x1, of_x2, of_out = (x1.data.ptr, kind, row1), (x2.data.ptr, kind, row2), (out.data.ptr, kind, n)
-        how = (compute, DEFAULT_ALGORITHM)
-        count = math.prod(nets)
-        if count == 1:
-            status = self._library.cublasGemmEx(*call, *of_x2, *of_x1, zero, *of_out, *how)
-        else:
-            status = self._library.cublasGemmStridedBatchedEx(
-                *(*call, *of_x2, distance2, *of_x1, distance1),
-                *(zero, *of_out, m * n, count, *how),
+        call = plan(x1.shape, x1.strides, x2.shape, x2.strides, dtype.itemsize)
+        if call is None:
+            return self._plain.matmul(x1, x2)
+        if call.copies != (False, False):
+            x1, x2 = (
+                self._in_one_piece(x, call.nets) if copy else x
+                for x, copy in zip((x1, x2), call.copies, strict=True)
             )
-        self._check(status)
+            call = plan(x1.shape, x1.strides, x2.shape, x2.strides, dtype.itemsize)
+            assert call is not None
+        out = self._cupy.empty(call.shape, dtype)
+        self._multiply(call, kind, kind.one, x1, x2, kind.zero, out)
         return out
+
+    def subtract(self, W: Array, x: Array, dy: Array, keep: Array | None = None) -> bool:
+        """Make ``W`` to be ``keep · W - xᵀ dy`` in place, and return whether it's done.
+
+        As `xpnet.device.blas.find_subtract` has it, but one call for all networks. ``keep`` is an array of
+        the GPU's and stays there: cuBLAS takes one factor on all matrices, so ``W`` has a pass of its own.
+        """
+        dtype = W.dtype
+        kind = self._kinds.get(dtype.char)
+        if kind is None or not dtype == x.dtype == dy.dtype or not W.flags.c_contiguous:
+            return False
+        call = plan_of_gradient(W.shape, x.shape, x.strides, dy.shape, dy.strides, dtype.itemsize)
+        if call is None:
+            return False
+        if keep is not None:
+            W *= keep[..., None, None]
+        self._multiply(call, kind, kind.minus_one, x, dy, kind.one, W)
+        return True
 
     def vecdot(self, x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
         """Return the sums of products along an axis.
@@ -161,59 +174,120 @@ class Products:
         """
         return self._plain.sum(x1 * x2, axis=axis)
 
-    def _matrices(self, x: Array, nets: tuple[int, ...]) -> tuple[Array, bool, int, int]:
-        """Return an array, whether its matrices lie transposed, their rows' distance and their own."""
-        found = layout(x.shape, x.strides, x.itemsize, nets)
-        if found is None:
-            x = self._cupy.ascontiguousarray(x)
-            found = layout(x.shape, x.strides, x.itemsize, nets)
-        if found is None:  # a stack that is shared along some of its axes only
-            x = self._cupy.ascontiguousarray(self._cupy.broadcast_to(x, (*nets, *x.shape[-2:])))
-            found = layout(x.shape, x.strides, x.itemsize, nets)
-        assert found is not None
-        return (x, *found)
-
-    def _handle(self) -> Any:
-        """Return this thread's handle for the current stream of the current GPU.
-
-        None is ever moved to another stream: it would lose its workspace, or two streams would share it.
-        """
-        cuda = self._cupy.cuda
-        stream = cuda.get_current_stream().ptr
-        key = (threading.get_ident(), cuda.runtime.getDevice(), stream)
-        if key not in self._handles:
-            self._handles[key] = _Handle(self._cupy, self._library, self._check, stream)
-        return self._handles[key].pointer
-
-    def _check(self, status: int) -> None:
+    def _multiply(
+        self, call: "Plan", kind: "_Kind", alpha: Any, x1: Array, x2: Array, beta: Any, out: Array
+    ) -> None:
+        """Make ``out`` to be ``alpha x1 x2 + beta out``."""
+        # cuBLAS takes matrices column by column. Read so, ours are transposed: what it is to compute is
+        # out^T = x2^T x1^T.
+        head = (self._handles.current().pointer, *call.head, alpha)
+        of_x2, of_x1 = (x2.data.ptr, kind.dtype, *call.of_x2), (x1.data.ptr, kind.dtype, *call.of_x1)
+        of_out = (out.data.ptr, kind.dtype, *call.of_out)
+        gemm = self._library.cublasGemmStridedBatchedEx if call.stacked else self._library.cublasGemmEx
+        status = gemm(*head, *of_x2, *of_x1, beta, *of_out, kind.compute, DEFAULT_ALGORITHM)
         if status:
-            message = f"cuBLAS: {self._library.cublasGetStatusString(status).decode()}"
-            raise MemoryError(message) if status == OUT_OF_MEMORY else RuntimeError(message)
+            check(self._library, status)
+
+    def _in_one_piece(self, x: Array, nets: tuple[int, ...]) -> Array:
+        """Return an array whose matrices cuBLAS can read."""
+        x = self._cupy.ascontiguousarray(x)
+        if layout(x.shape, x.strides, x.itemsize, nets) is None:  # shared along some axes of a stack only
+            x = self._cupy.ascontiguousarray(self._cupy.broadcast_to(x, (*nets, *x.shape[-2:])))
+        return x
 
 
-class _Handle:
-    """A cuBLAS handle on a stream, with a workspace that no memory pool lends to others."""
+class _Kind(NamedTuple):
+    """What cuBLAS is told of a dtype: its number, what to compute in, and where some factors are."""
 
-    def __init__(self, cupy: Any, cublas: Any, check: Any, stream: int) -> None:
-        self.pointer = ctypes.c_void_p()
-        check(cublas.cublasCreate_v2(ctypes.byref(self.pointer)))
-        weakref.finalize(self, cublas.cublasDestroy_v2, self.pointer).atexit = False
-        self._workspace = _memory(cupy)
-        # In this order: a new stream takes the workspace away.
-        check(cublas.cublasSetStream_v2(self.pointer, stream))
-        check(cublas.cublasSetWorkspace_v2(self.pointer, self._workspace.ptr, WORKSPACE))
+    dtype: int
+    compute: int
+    one: Any
+    minus_one: Any
+    zero: Any
 
 
-def _memory(cupy: Any) -> Any:
-    """Return a workspace; CuPy's pool gives back what it holds in reserve, if there is nothing else."""
-    try:
-        return cupy.cuda.Memory(WORKSPACE)
-    except cupy.cuda.runtime.CUDARuntimeError:
-        cupy.get_default_memory_pool().free_all_blocks()
-    try:
-        return cupy.cuda.Memory(WORKSPACE)
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise MemoryError(f"cuBLAS's workspace: {one_line(error)}") from error
+def _kind(scalar: Any, dtype: int, compute: int) -> _Kind:
+    return _Kind(dtype, compute, *(ctypes.byref(scalar(value)) for value in (1.0, -1.0, 0.0)))
+
+
+class Plan(NamedTuple):
+    """What cuBLAS is told of a product but for addresses: the same in every step of a training.
+
+    Attributes
+    ----------
+    shape, nets
+        Of the result, and its leading axes.
+    copies
+        Whether either factor cannot be read as it is; the rest is then not to be used.
+    stacked
+        Whether there are several products.
+    head, of_x1, of_x2, of_out
+        What lies transposed, and sizes; then of each array the length of its rows and, of several, the
+        distance to the next matrix; their number at last.
+    """
+
+    shape: tuple[int, ...]
+    nets: tuple[int, ...]
+    copies: tuple[bool, bool]
+    stacked: bool = False
+    head: tuple[int, ...] = ()
+    of_x1: tuple[int, ...] = ()
+    of_x2: tuple[int, ...] = ()
+    of_out: tuple[int, ...] = ()
+
+
+# To find out takes longer than to call cuBLAS.
+@functools.lru_cache(maxsize=1024)
+def plan(
+    shape1: tuple[int, ...],
+    strides1: tuple[int, ...],
+    shape2: tuple[int, ...],
+    strides2: tuple[int, ...],
+    itemsize: int,
+) -> Plan | None:
+    """Return how cuBLAS multiplies arrays that lie in memory like this, or None if it does not.
+
+    Raises
+    ------
+    ValueError
+        They have no product.
+    """
+    if min(len(shape1), len(shape2)) < 2 or 0 in shape1 or 0 in shape2:
+        return None
+    m, k, n = shape1[-2], shape1[-1], shape2[-1]
+    if shape2[-2] != k:
+        raise ValueError(f"no product of {shape1} and {shape2}: {k} columns, {shape2[-2]} rows")
+    nets = np.broadcast_shapes(shape1[:-2], shape2[:-2])
+    shape = (*nets, m, n)
+    found1, found2 = layout(shape1, strides1, itemsize, nets), layout(shape2, strides2, itemsize, nets)
+    if found1 is None or found2 is None:
+        return Plan(shape, nets, (found1 is None, found2 is None))
+    (transposed1, row1, distance1), (transposed2, row2, distance2) = found1, found2
+    head = (int(transposed2), int(transposed1), n, m, k)
+    count = math.prod(nets)
+    if count == 1:
+        return Plan(shape, nets, (False, False), False, head, (row1,), (row2,), (n,))
+    of_out = (n, m * n, count)
+    return Plan(shape, nets, (False, False), True, head, (row1, distance1), (row2, distance2), of_out)
+
+
+@functools.lru_cache(maxsize=1024)
+def plan_of_gradient(
+    shape: tuple[int, ...],
+    shape_x: tuple[int, ...],
+    strides_x: tuple[int, ...],
+    shape_dy: tuple[int, ...],
+    strides_dy: tuple[int, ...],
+    itemsize: int,
+) -> Plan | None:
+    """Return how cuBLAS makes ``xᵀ dy`` of factors that lie like this, to be of that shape; None if not."""
+    *nets, rows, columns = shape
+    batch = shape_x[-2]
+    if shape_x not in ((batch, rows), (*nets, batch, rows)) or shape_dy != (*nets, batch, columns):
+        return None
+    turned = [(*of_x[:-2], of_x[-1], of_x[-2]) for of_x in (shape_x, strides_x)]
+    found = plan(*turned, shape_dy, strides_dy, itemsize)
+    return None if found is None or any(found.copies) else found
 
 
 def layout(

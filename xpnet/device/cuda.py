@@ -2,19 +2,20 @@
 
 import importlib.util
 import re
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
+import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.device.arrays import between_numbers, replacing
+from xpnet.device.arrays import adapter_of, between_numbers, replacing
 from xpnet.device.base import Device, Options
 from xpnet.device.cublas import Products, library
 from xpnet.device.graph import captured
 from xpnet.errors import DeviceError
 from xpnet.text import one_line
-from xpnet.typing import Advance, Array, Draws, State, Step
+from xpnet.typing import Advance, Array, Draws, State, Step, Subtract
 
 __all__ = ["CudaDevice"]
 
@@ -37,12 +38,13 @@ class CudaDevice(Device):
     Raises
     ------
     DeviceError
-        CuPy is missing, installed twice or broken; no driver or GPU; no GPU of that number; no cuBLAS, where
-        it is called without CuPy.
+        CuPy is missing, installed twice or broken; no driver or GPU; no GPU of that number; no adapter; no
+        cuBLAS.
     """
 
     is_host = False
     keeps_raw = True
+    subtracted_from = 0
     steps_at_once = 64
 
     def __init__(self, index: int = 0, precision: str = "fp32", compiled: bool = False) -> None:
@@ -61,19 +63,21 @@ class CudaDevice(Device):
             raise DeviceError(
                 f"there is no GPU cuda:{index}: this machine has {count}, from cuda:0 to cuda:{count - 1}"
             )
-        # Imported here because it takes as long as NumPy itself, which needs no adapter.
-        import array_api_compat.cupy
-
-        adapter: Any = array_api_compat.cupy
-        self.xp = replacing(adapter, clip=between_numbers(self._cupy.clip, adapter.clip))
+        adapter = adapter_of("cupy")
+        self.products = Products(self._cupy, adapter, library(self._cupy), precision)
+        # The adapter's `clip` and `sign` read back, and CuPy's products copy what lies transposed.
+        self.xp = replacing(
+            adapter,
+            clip=between_numbers(self._cupy.clip, adapter.clip),
+            sign=_sign(self._cupy),
+            matmul=self.products.matmul,
+            vecdot=self.products.vecdot,
+        )
         self.name = f"cuda:{index}"
         self.backend = f"cupy {self._cupy.__version__}"
         self._precision, self._compiled = precision, compiled
         self._gpu = self._cupy.cuda.Device(index)
         self._stream: Any = None
-        if compiled or precision != "fp32":
-            products = Products(self._cupy, self.xp, library(self._cupy), precision)
-            self.xp = replacing(self.xp, matmul=products.matmul, vecdot=products.vecdot)
         if compiled:
             with self._gpu:
                 # Non-blocking: what others do on the default stream would end a capture otherwise.
@@ -106,19 +110,17 @@ class CudaDevice(Device):
             free, _ = self._cupy.cuda.runtime.memGetInfo()
             return int(free + self._cupy.get_default_memory_pool().free_bytes())
 
-    def active(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def active(self) -> Iterator[None]:
         """Return the context in which CuPy allocates and computes on this GPU.
 
-        CuPy's creation functions take no ``device``, so this is the way to choose one.
+        CuPy's creation functions take no ``device``, so this is the way to choose one. Everything is done on
+        the stream that is captured, if there is one, in order with what is done on the one outside.
         """
-        return cast("AbstractContextManager[Any]", self._gpu) if self._stream is None else self._in_stream()
-
-    @contextmanager
-    def _in_stream(self) -> Iterator[None]:
-        """Do everything on the stream that is captured, in order with what is done on the one outside."""
         cuda, stream = self._cupy.cuda, self._stream
-        with self._gpu:
-            outside = cuda.get_current_stream()
+        # NumPy's warnings: schedules are computed on the host.
+        with self._gpu, np.errstate(all="ignore"):
+            outside = None if stream is None else cuda.get_current_stream()
             if outside == stream:
                 yield
                 return
@@ -128,6 +130,10 @@ class CudaDevice(Device):
                     yield
             finally:
                 _wait(cuda, outside, stream)
+
+    def find_subtract(self) -> Subtract:
+        """Return what subtracts a product of matrices in place."""
+        return self.products.subtract
 
     def compile(self, step: Step) -> Advance:
         """Return what takes many steps: one by one, or by launching a graph of one."""
@@ -140,6 +146,12 @@ class CudaDevice(Device):
                 return advance(state, draws, begin, end)
 
         return advance_in_stream
+
+
+def _sign(cupy: Any) -> Callable[[Array], Array]:
+    """Return the sign, NaN of NaN, which CuPy's own has from 14.2 only, and the adapter by reading back."""
+    code = "y = x > 0 ? T(1) : x < 0 ? T(-1) : x"
+    return cast("Callable[[Array], Array]", cupy.ElementwiseKernel("T x", "T y", code, "xpnet_sign"))
 
 
 def _wait(cuda: Any, later: Any, earlier: Any) -> None:

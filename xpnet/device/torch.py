@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.device.arrays import between_numbers, dtype_name, replacing, to_numpy
+from xpnet.device.arrays import adapter_of, between_numbers, dtype_name, replacing, to_numpy
 from xpnet.device.base import Device, Options, one_by_one
 from xpnet.device.shared import Shared
 from xpnet.errors import DeviceError
@@ -44,9 +44,7 @@ class TorchDevice(Device):
     def __init__(self, place: str = "cpu", precision: str = "fp32", compiled: bool = False) -> None:
         self._torch = _import_torch()
         _check(self._torch, place)
-        # Imported here because it imports PyTorch.
-        import array_api_compat.torch
-
+        adapter = adapter_of("torch")
         torch = self._torch
 
         def vecdot(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
@@ -58,8 +56,8 @@ class TorchDevice(Device):
         # The adapter's do no more for equal dtypes and take longer: `vecdot` three times even for large ones,
         # and `maximum` copies its number to the GPU each time.
         functions = {"matmul": torch.matmul, "vecdot": vecdot, "maximum": maximum}
-        clip = between_numbers(torch.clamp, array_api_compat.torch.clip)
-        self.xp = replacing(array_api_compat.torch, clip=clip, **functions)
+        clip = between_numbers(torch.clamp, adapter.clip)
+        self.xp = replacing(adapter, clip=clip, **functions)
         self.name = place
         self.backend = f"torch {self._torch.__version__}"
         self._place = self._torch.device(place)

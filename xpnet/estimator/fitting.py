@@ -16,7 +16,7 @@ from xpnet.data.batches import batches_per_epoch
 from xpnet.data.feed import Feed, HostRows
 from xpnet.data.preprocessing import Preprocessing
 from xpnet.data.weights import relative, unit_of
-from xpnet.device import Device
+from xpnet.device import Device, all_to_host
 from xpnet.estimator import remedies, settings
 from xpnet.estimator.lbfgs import minimise
 from xpnet.estimator.names import Named
@@ -297,10 +297,9 @@ class Fitting(Named):
 
     def _publish(self, device: Device, result: Fit, updates: int) -> None:
         """Set the fitted attributes that training leaves, after so many updates, as NumPy's arrays."""
-        self._memory = {
-            kind: {name: np.array(device.to_host(value)) for name, value in arrays.items()}
-            for kind, arrays in result.state.items()
-        }
+        state = result.state
+        host = all_to_host(device, {(kind, name): a for kind, of in state.items() for name, a in of.items()})
+        self._memory = {kind: {name: np.array(host[kind, name]) for name in of} for kind, of in state.items()}
         self._updates = updates
         # The parameters to evaluate are their moving average, where there is one; those that were trained
         # are kept for a call that goes on from them.

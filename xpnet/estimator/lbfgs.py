@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.data.feed import Feed, HostRows
-from xpnet.device import Device
+from xpnet.device import Device, all_to_host
 from xpnet.nn import backprop, losses
 from xpnet.nn.mlp import MLP
 from xpnet.typing import Params
@@ -132,8 +132,9 @@ def minimise(
     def value(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         on_device = {name: device.put(part, dtype) for name, part in unpacked(flat).items()}
         found, grads = backprop.loss_and_grads(xp, mlp, on_device, x, feed.y, reg / weights, loss, weight)
-        flat_grads = [np.ravel(np.asarray(device.to_host(grads[name]), np.float64)) for name in params]
-        return float(found), np.concatenate(flat_grads)
+        host = all_to_host(device, {"loss": found} | grads)
+        flat_grads = [np.ravel(np.asarray(host[name], np.float64)) for name in params]
+        return float(host["loss"]), np.concatenate(flat_grads)
 
     search, began = _Search(value), time.perf_counter()
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.device import Device
+from xpnet.device import Device, all_to_host
 from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.training.divergence import Sane
@@ -205,12 +205,13 @@ def _states(fit: Fit) -> list[tuple[str, State]]:
 
 def _arrays(fit: Fit, device: Device) -> dict[str, NDArray[Any]]:
     """Return all that a checkpoint holds, by name."""
-    arrays = {
-        f"{which}/{kind}/{name}": device.to_host(value)
+    on_device = {
+        f"{which}/{kind}/{name}": value
         for which, state in _states(fit)
         for kind, of in state.items()
         for name, value in of.items()
     }
+    arrays = all_to_host(device, on_device)
     if fit.best is not None:
         arrays |= {"best_value": fit.best.value, "best_epoch": fit.best.epoch}
     if fit.sane is not None:

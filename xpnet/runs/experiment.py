@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.datasets import Dataset
-from xpnet.device import Device, cores, one_blas_thread, small_products
+from xpnet.device import Device, all_to_host, cores, one_blas_thread, small_products
 from xpnet.nn import losses
 from xpnet.runs.config import Config
 from xpnet.runs.members import train_apart
@@ -205,7 +205,7 @@ def record(
     data = prepared.data
     model = Model(
         prepared.mlp(config),
-        {name: device.to_host(value) for name, value in result.params.items()},
+        all_to_host(device, result.params),
         prepared.how,
         prepared.fitted,
         data.class_names,
@@ -229,7 +229,7 @@ def record(
         test = model.score(data.X_test, data.y_test, device)
     best = None
     if result.best is not None:
-        params = {name: device.to_host(value) for name, value in result.best.params.items()}
+        params = all_to_host(device, result.best.params)
         best = _calibrated(replace(model, params=params), data, device)
     model = _calibrated(model, data, device)
     validated = None

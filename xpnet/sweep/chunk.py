@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.device import Device, one_blas_thread, small_products
+from xpnet.device import Device, all_to_host, one_blas_thread, small_products
 from xpnet.runs.config import Config
 from xpnet.runs.networks import monitored, scores, train
 from xpnet.runs.preparation import Prepared
@@ -155,7 +155,7 @@ def train_chunk(
             }
         )
     best = max(range(len(numbers)), key=lambda i: merit(rows[i]))
-    host = {kind: {name: device.to_host(v) for name, v in of.items()} for kind, of in result.state.items()}
+    host = {kind: all_to_host(device, of) for kind, of in result.state.items()}
     kept = {
         number: Trained(
             {

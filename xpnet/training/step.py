@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 from xpnet.data import feed as feeding
 from xpnet.data.feed import Feed
 from xpnet.device import Device, dtype_name, one_by_one
-from xpnet.device.blas import SUBTRACTED_FROM
 from xpnet.errors import InputError
 from xpnet.nn import backprop, losses, norms, solvers
 from xpnet.nn.composites import elementwise
@@ -97,7 +96,8 @@ def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper
     kinds = tuple(solver.init(xp, {}))
     # A gradient that is subtracted as it is, and of which nothing else is made, may stay in factors.
     subtract = device.find_subtract() if solver.scaled and clip_norm is None else None
-    in_factors = {name for name in weights if subtract and math.prod(mlp.shapes[name]) >= SUBTRACTED_FROM}
+    least = device.subtracted_from
+    in_factors = {name for name in weights if subtract and math.prod(mlp.shapes[name]) >= least}
 
     def step(state: State, draws: Draws) -> tuple[State, Array]:
         params, rate = state["params"], draws["rate"]
