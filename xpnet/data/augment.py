@@ -153,7 +153,7 @@ def augment(
 
     # All coordinates have the axes (*nets, batch, height, width), of length 1 where they are all the same.
     drawn = noise.uniform(xp, key, (batch, DRAWS), real)[..., None, None]
-    u = [drawn[..., i, :, :] for i in range(DRAWS)]
+    flip, down, right, turn, cut_y, cut_x = (drawn[..., i, :, :] for i in range(DRAWS))
     y = xp.arange(height, dtype=xp.int32, device=device)[:, None]
     x = xp.arange(width, dtype=xp.int32, device=device)[None, :]
 
@@ -161,19 +161,21 @@ def augment(
     number = xp.arange(prod(nets) * batch, dtype=xp.int32, device=device)
     image = xp.reshape(number, (*nets, batch, 1, 1))
     if how.rotation:
-        at = _turned(xp, y, x, *u[:4], height, width, how.flip, how.shift, how.rotation * pi / 180)
+        at = _turned(
+            xp, y, x, flip, down, right, turn, height, width, how.flip, how.shift, how.rotation * pi / 180
+        )
         pixels = _bilinear(xp, pixels, image, at, (height, width), images.dtype)
         number = xp.arange(pixels.shape[0], dtype=xp.int32, device=device)
         index = xp.reshape(number, at[0].shape)
     else:
-        index = _moved(xp, y, x, *u[:3], image, height, width, how.flip, how.shift)
+        index = _moved(xp, y, x, flip, down, right, image, height, width, how.flip, how.shift)
 
     if how.cutout:
         if fill is None:
             fill = xp.zeros(features, dtype=images.dtype, device=device)
         elif integral:
             fill = xp.round(fill)
-        index = _cut(xp, y, x, *u[4:], index, height, width, how.cutout, pixels.shape[0])
+        index = _cut(xp, y, x, cut_y, cut_x, index, height, width, how.cutout, pixels.shape[0])
         of_fill = xp.reshape(xp.astype(fill, images.dtype), (-1, channels))
         pixels = xp.concat([pixels, of_fill], axis=0)
 

@@ -60,10 +60,10 @@ def adapter_of(library: str) -> Namespace:
         ) from error
 
 
-def replacing(plain: Namespace, **functions: Callable[..., Any]) -> Namespace:
-    """Return a namespace that is ``plain`` but for these functions."""
+def replacing(plain: Namespace, **others: Any) -> Namespace:
+    """Return a namespace that is ``plain`` but for these functions and other values."""
     mine = types.ModuleType(plain.__name__, plain.__doc__)
-    vars(mine).update(vars(plain), **functions)
+    vars(mine).update(vars(plain), **others)
     return mine
 
 

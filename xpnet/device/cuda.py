@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from xpnet.device.arrays import adapter_of, between_numbers, replacing
 from xpnet.device.base import Device, Options
 from xpnet.device.cublas import Products, library
+from xpnet.device.fusing import Fuser
 from xpnet.device.graph import captured
+from xpnet.device.kernels import Kernels
 from xpnet.errors import DeviceError
 from xpnet.text import one_line
 from xpnet.typing import Advance, Array, Draws, State, Step, Subtract
@@ -72,6 +74,8 @@ class CudaDevice(Device):
             sign=_sign(self._cupy),
             matmul=self.products.matmul,
             vecdot=self.products.vecdot,
+            composites=Kernels(self._cupy).composites,
+            fuse=Fuser(self._cupy),
         )
         self.name = f"cuda:{index}"
         self.backend = f"cupy {self._cupy.__version__}"
@@ -136,10 +140,10 @@ class CudaDevice(Device):
         return self.products.subtract
 
     def compile(self, step: Step) -> Advance:
-        """Return what takes many steps: one by one, or by launching a graph of one."""
+        """Return what takes many steps: one by one, or by launching graphs of some."""
         if self._stream is None:
             return super().compile(step)
-        advance = captured(self, self._cupy, self._stream, step)
+        advance = captured(self, self._cupy, self._stream, step, self.products.handle)
 
         def advance_in_stream(state: State, draws: Draws, begin: int, end: int) -> tuple[State, Array]:
             with self.active():

@@ -46,6 +46,9 @@ class Traced:
     def __getitem__(self, _key: object) -> "Traced":
         raise TypeError("an element-wise function takes a part of an array: hand it the part")
 
+    def __neg__(self) -> "Traced":
+        return _let("-{}", self.dtype, self)
+
     def become(self, value: "Traced") -> "Traced":
         """Change in place."""
         self.lines.append(f"{self.name} = {_in_c(value, self.dtype)};")
@@ -85,7 +88,7 @@ def _let(expression: str, result: Any, *operands: Any, computed_in: Any = None) 
 
 def _operate(symbol: str, a: Any, b: Any) -> Traced:
     of = _common(a, b)
-    if symbol in ("<", "<=", ">", ">=", "==", "!="):
+    if symbol in COMPARISONS.values():
         return _let(f"{{}} {symbol} {{}}", bool, a, b, computed_in=of)
     if symbol == "/" and of.kind != "f":
         raise TypeError("an element-wise function divides whole numbers: convert them before")
@@ -96,7 +99,7 @@ def _operate(symbol: str, a: Any, b: Any) -> Traced:
     return _let(f"{{}} {symbol} {{}}", of, a, b)
 
 
-for _name, _symbol in {
+SYMBOLS = {
     "add": "+",
     "sub": "-",
     "mul": "*",
@@ -105,17 +108,13 @@ for _name, _symbol in {
     "or": "|",
     "xor": "^",
     "rshift": ">>",
-    "lt": "<",
-    "le": "<=",
-    "gt": ">",
-    "ge": ">=",
-    "eq": "==",
-    "ne": "!=",
-}.items():
+}
+COMPARISONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
+
+for _name, _symbol in (SYMBOLS | COMPARISONS).items():
     setattr(Traced, f"__{_name}__", lambda a, b, s=_symbol: _operate(s, a, b))
     setattr(Traced, f"__r{_name}__", lambda a, b, s=_symbol: _operate(s, b, a))
     setattr(Traced, f"__i{_name}__", lambda a, b, s=_symbol: a.become(_operate(s, a, b)))
-Traced.__neg__ = lambda a: _let("-{}", a.dtype, a)  # type: ignore[attr-defined]
 
 
 def _where(condition: Traced, a: Any, b: Any) -> Traced:
@@ -208,16 +207,21 @@ def written(function: Callable[..., Any], args: tuple[Any, ...], writes: bool) -
     arrays = {i: value for i, value in enumerate(given) if isinstance(value, Traced)}
     result = function(NAMESPACE, *given)
     single = isinstance(result, Traced)
-    returns, write, ends = [], [], []
+    returns: list[int] = []
+    write: list[int | np.dtype[Any]] = []
+    ends = []
     for value in (result,) if single else result:
         number = next((i for i, argument in arrays.items() if argument is value), None)
         if number is not None and not value.changed:
             returns.append(~number)
             continue
-        in_place = writes and number is not None
         returns.append(len(write))
-        ends.append(f"{f'a{number}' if in_place else f'r{len(write)}'} = {value.name};")
-        write.append(number if in_place else value.dtype)
+        if writes and number is not None:
+            ends.append(f"a{number} = {value.name};")
+            write.append(number)
+        else:
+            ends.append(f"r{len(write)} = {value.name};")
+            write.append(value.dtype)
     read = tuple(i for i in arrays if i not in write)
     begins = [f"{C_TYPES[value.dtype.name]} v{i} = a{i};" for i, value in arrays.items()]
     return Kernel(

@@ -9,13 +9,14 @@ sees the buffers, nor the memory pool of what a step needs in passing.
 
 import gc
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 
 from xpnet.device.base import Device, one_by_one
+from xpnet.device.handles import undisturbed
 from xpnet.text import one_line
 from xpnet.typing import Advance, Array, Draws, State, Step
 
@@ -31,7 +32,9 @@ LENGTHS = 4
 """Graphs of other lengths at most, for what is left of an epoch; then single steps make up the rest."""
 
 
-def captured(device: Device, cupy: Any, stream: Any, step: Step) -> Advance:
+def captured(
+    device: Device, cupy: Any, stream: Any, step: Step, held: Callable[[], object] = object
+) -> Advance:
     """Return what takes steps by launching graphs, each captured and checked when its length first comes up.
 
     Where that fails it takes them one by one, with one warning that says why.
@@ -46,6 +49,8 @@ def captured(device: Device, cupy: Any, stream: Any, step: Step) -> Advance:
         The stream that all of the device's work is done on; not the default one, which cannot be captured.
     step
         Of arrays alone.
+    held
+        Returns what else a graph that is captured now works with, and so keeps.
     """
     eager = one_by_one(device, step)
     graphs: _Graphs | None = None
@@ -56,7 +61,7 @@ def captured(device: Device, cupy: Any, stream: Any, step: Step) -> Advance:
         while not failed and (count := graphs.missing(end - begin) if graphs else min(end - begin, MANY)):
             expected = eager(_copy(device, state), draws, begin, begin + count)
             try:
-                graphs = graphs or _Graphs(device, cupy, stream, step, state, draws, expected[1])
+                graphs = graphs or _Graphs(device, cupy, stream, step, held, state, draws, expected[1])
                 graphs.capture(count, state, draws, begin)
                 _compare(device, graphs(_copy(device, state), draws, begin, begin + count), expected)
             except Exception as error:  # whatever a library may raise
@@ -76,16 +81,25 @@ class _Graphs:
 
     Parameters
     ----------
-    device, cupy, stream, step
+    device, cupy, stream, step, held
         As for `captured`.
     state, draws, losses
         What to make the buffers like; only read.
     """
 
     def __init__(
-        self, device: Device, cupy: Any, stream: Any, step: Step, state: State, draws: Draws, losses: Array
+        self,
+        device: Device,
+        cupy: Any,
+        stream: Any,
+        step: Step,
+        held: Callable[[], object],
+        state: State,
+        draws: Draws,
+        losses: Array,
     ) -> None:
-        self._device, self._cupy, self._stream, self._step = device, cupy, stream, step
+        self._device, self._cupy, self._stream = device, cupy, stream
+        self._step, self._held = step, held
         self._state = _copy(device, state)
 
         def table(like: Array) -> Array:
@@ -125,7 +139,7 @@ class _Graphs:
         # What single steps had in passing is of use to the graphs' pool.
         self._cupy.get_default_memory_pool().free_all_blocks()
         cuda = self._cupy.cuda
-        with cuda.using_allocator(self._pool.malloc), _no_collection():
+        with cuda.using_allocator(self._pool.malloc), undisturbed(), _no_collection():
             for _ in range(WARM_UPS):
                 self._load(state)
                 self._load_draws(draws, begin, 1)
@@ -137,7 +151,7 @@ class _Graphs:
                 with suppress(Exception):  # the stream is to be of use again; what went wrong is known
                     self._stream.end_capture()
                 raise
-            self._graphs[count] = self._stream.end_capture()
+            self._graphs[count] = self._stream.end_capture(), self._held()
 
     def _load(self, state: State) -> None:
         """Copy a state to where the graphs read it."""
@@ -152,7 +166,8 @@ class _Graphs:
     def _launch(self, count: int, draws: Draws, begin: int) -> Array:
         """Take so many steps from the state in the buffers; return their losses."""
         self._load_draws(draws, begin, count)
-        self._graphs[count].launch(self._stream)
+        graph, _ = self._graphs[count]
+        graph.launch(self._stream)
         return self._device.xp.asarray(self._losses[:count, ...], copy=True)
 
     def _take(self, count: int) -> None:

@@ -13,16 +13,18 @@ from __future__ import annotations  # those of inner functions would be evaluate
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from xpnet.typing import Array, Namespace, Pullback
+from xpnet.typing import Array, Namespace
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 __all__ = ["composite", "elementwise", "elementwise_layer"]
 
 NONE: Mapping[str, Callable[..., Any]] = {}
 
 
-def composite(function: Callable[..., Any]) -> Callable[..., Any]:
+def composite(function: Function) -> Function:
     """Let a device put a function of its own in the place of ``function(xp, …)``, by its name.
 
     The device's is called without ``xp``.
@@ -34,10 +36,10 @@ def composite(function: Callable[..., Any]) -> Callable[..., Any]:
         own = getattr(xp, "composites", NONE).get(name)
         return function(xp, *args) if own is None else own(*args)
 
-    return call
+    return cast("Function", call)
 
 
-def elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
+def elementwise(function: Function) -> Function:
     """Let a device make one kernel of ``function(xp, *args)``.
 
     The function takes arrays, whose shapes broadcast, None, and Python numbers, and computes each element
@@ -50,12 +52,10 @@ def elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
         fuse = getattr(xp, "fuse", None)
         return function(xp, *args) if fuse is None else fuse(function, args)
 
-    return call
+    return cast("Function", call)
 
 
-def elementwise_layer(
-    function: Callable[..., tuple[Array, Pullback]],
-) -> Callable[..., tuple[Array, Pullback]]:
+def elementwise_layer(function: Function) -> Function:
     """Let a device make two kernels of a layer that is `elementwise`: one of its value, one of its pullback.
 
     The second computes again what the first knew in passing, from the same arguments: that is sooner done
@@ -64,16 +64,18 @@ def elementwise_layer(
     """
 
     def value(xp: Namespace, *args: Any) -> Array:
-        return function(xp, *args)[0]
+        y, _ = function(xp, *args)
+        return y
 
-    def pull_back(xp: Namespace, *args: Any) -> tuple[Array, ...]:
-        return function(xp, *args[:-1])[1](args[-1])
+    def pull_back(xp: Namespace, *args: Any) -> Any:
+        _, pullback = function(xp, *args[:-1])
+        return pullback(args[-1])
 
     @functools.wraps(function)
-    def call(xp: Namespace, *args: Any) -> tuple[Array, Pullback]:
+    def call(xp: Namespace, *args: Any) -> Any:
         fuse = getattr(xp, "fuse", None)
         if fuse is None:
             return function(xp, *args)
         return fuse(value, args, False), lambda dy: fuse(pull_back, (*args, dy), False)
 
-    return call
+    return cast("Function", call)

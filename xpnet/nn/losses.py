@@ -137,7 +137,7 @@ def softmax_cross_entropy(
     P /= total  # (4)
     P -= Y
     loss = xp.log(total) - target_score
-    return _mean(xp, loss.mT, P.mT, weight, factor)  # (5)
+    return _mean(xp, (loss.mT, P.mT), weight, factor)  # (5)
 
 
 def multiclass_hinge(
@@ -157,7 +157,7 @@ def multiclass_hinge(
     margins = xp.maximum(margins, 0.0)
     dscores = xp.astype(margins > 0, scores.dtype)
     dscores -= Y * xp.sum(dscores, axis=-2, keepdims=True)
-    return _mean(xp, margins.mT, dscores.mT, weight, factor)
+    return _mean(xp, (margins.mT, dscores.mT), weight, factor)
 
 
 def logistic(xp: Namespace, scores: Array) -> Array:
@@ -183,7 +183,7 @@ def logistic_cross_entropy(
     two classes, or one a label where a row may have several. The loss of one score ``s`` of target ``t`` is
     ``-t log P - (1 - t) log(1 - P) = max(0, s) - t s + log(1 + exp(-|s|))`` and its derivative ``P - t``.
     """
-    return _mean(xp, *_logistic(xp, scores, target), weight, factor)
+    return _mean(xp, _logistic(xp, scores, target), weight, factor)
 
 
 @elementwise
@@ -200,7 +200,7 @@ def squared_error(
 
     The loss of one row is ``Σ_j (s_j - t_j)² / 2``, its derivative by ``s_j`` is ``s_j - t_j``.
     """
-    return _mean(xp, *_squared(xp, scores, target), weight, factor)
+    return _mean(xp, _squared(xp, scores, target), weight, factor)
 
 
 @elementwise
@@ -217,7 +217,7 @@ def absolute_error(
     The loss of one row is ``Σ_j |s_j - t_j|``, its derivative by ``s_j`` is the sign of ``s_j - t_j``, 0
     where the target is met. It is least where each score is the median of the targets.
     """
-    return _mean(xp, *_absolute(xp, scores, target), weight, factor)
+    return _mean(xp, _absolute(xp, scores, target), weight, factor)
 
 
 @elementwise
@@ -237,7 +237,7 @@ def huber(
     ``δ (|d| - δ / 2)``, and its derivative is ``d``, cut off at ``-δ`` and ``δ``. With the cut-off ``c`` both
     cases are ``c (d - c / 2)``.
     """
-    return _mean(xp, *_huber(xp, scores, target), weight, factor)
+    return _mean(xp, _huber(xp, scores, target), weight, factor)
 
 
 @elementwise
@@ -257,7 +257,7 @@ def poisson_deviance(
     is ``t log(t / exp(s)) - t + exp(s)``, where ``0 log 0 = 0``, and its derivative ``exp(s) - t``: the
     logarithm is the link that leaves no other factor (McCullagh and Nelder 1989, ch. 2).
     """
-    return _mean(xp, *_poisson(xp, scores, target), weight, factor)
+    return _mean(xp, _poisson(xp, scores, target), weight, factor)
 
 
 @elementwise
@@ -269,26 +269,27 @@ def _poisson(xp: Namespace, scores: Array, target: Array) -> tuple[Array, Array]
 
 
 def _mean(
-    xp: Namespace, loss: Array, dscores: Array, weight: Array | None, factor: Array | None
+    xp: Namespace, of_rows: tuple[Array, Array], weight: Array | None, factor: Array | None
 ) -> tuple[Array, Array]:
     """Return the mean over rows of their losses ``(*nets, batch, …)``, and of their gradients: consumed."""
+    loss, dscores = of_rows
     n = dscores.shape[-2]
-    weight = None if weight is None else weight[..., None]
-    dscores = _shared(xp, dscores, weight, None if factor is None else factor[..., None, None], n)
+    factor = None if factor is None else factor[..., None, None]
     if weight is None:
-        return xp.sum(loss, axis=(-2, -1)) / n, dscores
-    return xp.sum(loss * (weight / n), axis=(-2, -1)), dscores
+        return xp.sum(loss, axis=(-2, -1)) / n, _shared(xp, dscores, None, factor, n)
+    weight = weight[..., None]
+    return xp.sum(loss * (weight / n), axis=(-2, -1)), _shared(xp, dscores, weight, factor, n)
 
 
 @elementwise
 def _shared(_xp: Namespace, dscores: Array, weight: Array | None, factor: Array | None, rows: int) -> Array:
     """Return what each row has of the gradient of ``factor`` times the mean: consumed."""
-    if weight is None and factor is None:
-        dscores /= rows
-    elif weight is None:
+    if weight is not None:
+        dscores *= weight / rows if factor is None else factor * weight / rows
+    elif factor is not None:
         dscores *= factor / rows
     else:
-        dscores *= weight / rows if factor is None else factor * weight / rows
+        dscores /= rows
     return dscores
 
 

@@ -58,8 +58,8 @@ def batch_norm(
         dshift = xp.sum(dy, axis=-2)
         dgain = xp.sum(dy * normal, axis=-2)
         # With dx̂ = gain ⊙ dy, its two means are gain ⊙ dshift / n and gain ⊙ dgain / n.
-        of_units = (a[..., None, :] for a in (dgain, dshift, gain))
-        dx = _pulled_back(xp, dy, normal, *of_units, batch_variance, rows)
+        sums = dgain[..., None, :], dshift[..., None, :]
+        dx = _pulled_back(xp, dy, normal, *sums, gain[..., None, :], batch_variance, rows)
         of_batch = batch_mean[..., 0, :], batch_variance[..., 0, :]
         return dx, dgain, dshift, *_distances(xp, mean, variance, *of_batch, rows / max(rows - 1, 1))
 
@@ -110,8 +110,8 @@ def layer_norm(xp: Namespace, x: Array, gain: Array, shift: Array) -> tuple[Arra
     def pullback(dy: Array) -> tuple[Array, ...]:
         dgain, dshift = xp.sum(dy * normal, axis=-2), xp.sum(dy, axis=-2)
         dnormal, along = _times(xp, dy, gain[..., None, :], normal)
-        means = (xp.mean(a, axis=-1, keepdims=True) for a in (dnormal, along))
-        return _less_means(xp, dnormal, normal, *means, variance), dgain, dshift
+        mean, slope = (xp.mean(a, axis=-1, keepdims=True) for a in (dnormal, along))
+        return _less_means(xp, dnormal, normal, mean, slope, variance), dgain, dshift
 
     return y, pullback
 
