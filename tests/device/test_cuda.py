@@ -175,7 +175,8 @@ def an_epoch(device, steps, dtype="float32"):
     feed, hyper = Feed(device.put(X, dtype), device.put(y)), Hyper(0.1, 1.0, 0.01, dropout=0.2)
     state = begin(device, random_params(np.random.default_rng(6), (3,)), dtype, REGIME, hyper)
     rates = REGIME.learning_rates(hyper, (3,), range(steps), 0)
-    draws = draw_epoch(device, feed, REGIME, hyper, state["params"], sources(7), 0, 0, rates)
+    by_step = {"rate": rates}
+    (draws,) = draw_epoch(device, feed, REGIME, hyper, state["params"], sources(7), 0, 0, by_step)
     return make_step(device, MLP_543, feed, REGIME, hyper, state["params"]), state, draws
 
 
