@@ -143,8 +143,8 @@ NAMESPACE = SimpleNamespace(
     # NaN stays NaN in all of these.
     abs=_function("{0} < 0 ? -{0} : {0}"),
     sign=_function("{0} != {0} ? {0} : ({0} > 0) - ({0} < 0)"),
-    maximum=_function("({0} > {1} || {0} != {0}) ? {0} : {1}"),
-    minimum=_function("({0} < {1} || {0} != {0}) ? {0} : {1}"),
+    maximum=_function("{0} > {1} ? {0} : {0} <= {1} ? {1} : {0} + {1}"),
+    minimum=_function("{0} < {1} ? {0} : {0} >= {1} ? {1} : {0} + {1}"),
     clip=_clip,
     where=_where,
     astype=lambda x, dtype: _let("{}", dtype, x, computed_in=x.dtype),

@@ -333,8 +333,11 @@ def _solver(
         keep = None if decoupled is None else _kept(xp, given.learning_rate, decoupled)
         of_weights = None
         if given.reg is not None:
-            nets = given.learning_rate.ndim
-            of_weights, keep = squares(xp, [params[name] for name in grads if name in weights], nets, keep)
+            # A penalty that joins the gradients is that of the weights before they decay.
+            in_passing = keep if coupled is None else None
+            arrays = [params[name] for name in grads if name in weights]
+            of_weights, left = squares(xp, arrays, given.learning_rate.ndim, in_passing)
+            keep = left if coupled is None else keep
 
         for name, g in grads.items():
             value = params[name]
