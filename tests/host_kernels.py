@@ -72,8 +72,12 @@ extern "C" void launch_{name}(long long size, void** given) {{
 """
 
 C_TYPES = {
-    "bool": "bool", "uint8": "unsigned char", "int32": "int", "int64": "long long",
-    "float32": "float", "float64": "double",
+    "bool": "bool",
+    "uint8": "unsigned char",
+    "int32": "int",
+    "int64": "long long",
+    "float32": "float",
+    "float64": "double",
 }
 
 
@@ -130,8 +134,8 @@ class ElementwiseKernel:
 class RawModule:
     """Kernels in C++."""
 
-    def __init__(self, code, options):
-        self.source = "".join(f"#define {o[2:].replace('=', ' ')}\n" for o in options) + SHARED + code
+    def __init__(self, code):
+        self.source = SHARED + code
         self.types = {}
         for name, given in re.findall(r"__global__ void (\w+)\(([^)]*)\)", code):
             types = [" ".join(argument.split()[:-1]) for argument in given.split(",")]

@@ -5,7 +5,7 @@ from unittest import mock
 import numpy as np
 
 from xpnet.nn import backprop
-from xpnet.nn.activations import ACTIVATIONS
+from xpnet.nn.activations import ACTIVATIONS, BIASED
 from xpnet.nn.backprop import Training
 from xpnet.nn.mlp import MLP
 
@@ -59,8 +59,12 @@ def pattern_of(mlp, x, training=None):
             active.append(z > 0)
             return function(xp, z)
 
+        def biased(xp, x, b):
+            return activation(xp, x + b)
+
         function = ACTIVATIONS[mlp.activation]
-        with mock.patch.dict(ACTIVATIONS, {mlp.activation: activation}):
+        name = mlp.activation
+        with mock.patch.dict(ACTIVATIONS, {name: activation}), mock.patch.dict(BIASED, {name: biased}):
             backprop.forward(np, mlp, params, x, training)
         return active
 

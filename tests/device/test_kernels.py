@@ -55,7 +55,9 @@ def both(function, dtype, *arrays):
     results = []
     for device in (GPU, HERE):
         with device.active():
-            put = [device.put(np.array(a), dtype if np.asarray(a).dtype.kind == "f" else None) for a in arrays]
+            put = [
+                device.put(np.array(a), dtype if np.asarray(a).dtype.kind == "f" else None) for a in arrays
+            ]
             results.append(function(device.xp, *put))
     return results
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from layers import NETS, each, nets_shapes, seeds, sizes
 
+from xpnet.device.of_numpy import FEW
 from xpnet.nn.losses import (
-    FEW,
     HUBER_DELTA,
     LOSSES,
     OF_OUTPUTS,

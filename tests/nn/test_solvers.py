@@ -9,8 +9,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from xpnet.device import Device
-from xpnet.device import dtype_name
+from xpnet.device import Device, dtype_name
 from xpnet.nn.solvers import SOLVERS, Rates, clip
 from xpnet.typing import Product
 

@@ -74,8 +74,7 @@ class CudaDevice(Device):
             sign=_sign(self._cupy),
             matmul=self.products.matmul,
             vecdot=self.products.vecdot,
-            composites=Kernels(self._cupy).composites,
-            fuse=Fuser(self._cupy),
+            composites={**Kernels(self._cupy).composites, "elementwise": Fuser(self._cupy)},
         )
         self.name = f"cuda:{index}"
         self.backend = f"cupy {self._cupy.__version__}"

@@ -239,7 +239,7 @@ def written(function: Callable[..., Any], args: tuple[Any, ...], writes: bool) -
 
 
 class Fuser:
-    """``xp.fuse`` of a CUDA device: calls element-wise functions as kernels, each written at its first call.
+    """Calls element-wise functions as kernels, each written when it is first called.
 
     Parameters
     ----------

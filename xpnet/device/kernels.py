@@ -112,7 +112,7 @@ class Kernels:
         """Launch a kernel; None is a null pointer, and Python numbers are 64 bits long."""
         if dtype not in self._modules:
             code = resources.files("xpnet.device").joinpath("kernels.cu").read_text(encoding="utf-8")
-            self._modules[dtype] = self._cupy.RawModule(code=code, options=(f"-DT={C_NAMES[dtype]}",))
+            self._modules[dtype] = self._cupy.RawModule(code=f"typedef {C_NAMES[dtype]} T;\n{code}")
         kernel = self._modules[dtype].get_function(name)
         given = tuple(np.uintp(0) if a is None else np.int64(a) if isinstance(a, int) else a for a in args)
         kernel((blocks, math.prod(nets)), (THREADS,), given)

@@ -25,4 +25,3 @@ def classes_first(a: Array) -> Array:
 
 globals().update({name: value for name, value in vars(np).items() if not name.startswith("__")})
 composites = {"classes_first": classes_first}
-fuse = None

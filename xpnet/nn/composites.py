@@ -1,12 +1,10 @@
 """Functions of several operations that a device may do in one go: the line between the maths and a device.
 
-The maths calls them as any other function, and each is defined once, here in the rooms of the maths, for
-every library. A device that has something better puts it into the namespace that it hands out:
-
-* ``xp.composites``, a dict: what stands in the place of a `composite`, by its name;
-* ``xp.fuse(function, args, writes)``: makes one kernel of an `elementwise` function.
-
-Where a namespace has neither, the definition is what runs.
+The maths calls them as any other function, and each is defined once, in the rooms of the maths, for every
+library. A device that has something better puts it into the namespace that it hands out, into the dict
+``xp.composites``: what stands in the place of a `composite`, by its name; and under ``"elementwise"`` what
+calls any `elementwise` function as one kernel, ``call(function, args, writes)``. Where there is nothing, the
+definition is what runs.
 """
 
 from __future__ import annotations  # those of inner functions would be evaluated in every step
@@ -49,7 +47,7 @@ def elementwise(function: Function) -> Function:
 
     @functools.wraps(function)
     def call(xp: Namespace, *args: Any) -> Any:
-        fuse = getattr(xp, "fuse", None)
+        fuse = getattr(xp, "composites", NONE).get("elementwise")
         return function(xp, *args) if fuse is None else fuse(function, args)
 
     return cast("Function", call)
@@ -73,7 +71,7 @@ def elementwise_layer(function: Function) -> Function:
 
     @functools.wraps(function)
     def call(xp: Namespace, *args: Any) -> Any:
-        fuse = getattr(xp, "fuse", None)
+        fuse = getattr(xp, "composites", NONE).get("elementwise")
         if fuse is None:
             return function(xp, *args)
         return fuse(value, args, False), lambda dy: fuse(pull_back, (*args, dy), False)
