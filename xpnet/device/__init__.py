@@ -16,6 +16,7 @@ from xpnet.device.arrays import dtype_name, to_numpy
 from xpnet.device.base import Device, Options, of_step, one_by_one
 from xpnet.device.cuda import CudaDevice
 from xpnet.device.jax import JaxDevice
+from xpnet.device.processor import has_bf16
 from xpnet.device.threads import cores, one_blas_thread, small_products
 from xpnet.device.torch import TorchDevice
 from xpnet.errors import DeviceError
@@ -45,8 +46,13 @@ KINDS_OF = {"numpy": ("cpu",), "cupy": ("cuda",), "torch": ("cpu", "cuda", "mps"
 DEFAULT = {"cpu": "numpy", "cuda": "cupy", "mps": "torch"}
 """The library of each kind of device where none is asked for."""
 
-PRECISIONS = {"cupy": ("fp32", "tf32", "bf16"), "torch": ("fp32", "tf32"), "jax": ("fp32", "tf32")}
-"""The precisions of products that each library offers on a CUDA GPU; elsewhere there is only fp32."""
+PRECISIONS = {
+    ("cuda", "cupy"): ("fp32", "tf32", "bf16"),
+    ("cuda", "torch"): ("fp32", "tf32"),
+    ("cuda", "jax"): ("fp32", "tf32"),
+    ("cpu", "torch"): ("fp32", "bf16"),
+}
+"""The precisions of products that each kind of device has with a library; elsewhere there is only fp32."""
 
 
 def get_device(
@@ -66,8 +72,9 @@ def get_device(
         ``"numpy"``, ``"cupy"``, ``"torch"`` or ``"jax"``. ``"auto"`` is NumPy on the CPU, CuPy on CUDA
         GPUs and PyTorch on Macs' GPUs.
     precision
-        Of the products of float32 matrices on a CUDA GPU: ``"fp32"``; ``"tf32"`` rounds their factors to
-        10 bits of fraction, ``"bf16"`` to at least 7. Sums and parameters stay float32.
+        Of the products of float32 matrices: ``"fp32"``. On a CUDA GPU ``"tf32"`` rounds their factors to 10
+        bits of fraction, and with CuPy ``"bf16"`` to at least 7; so it may with PyTorch on a CPU that has
+        AMX-BF16 or AVX512-BF16. Sums and parameters stay float32.
     compiled
         CuPy captures a step as a CUDA graph, PyTorch compiles it; JAX always does, NumPy never.
 
@@ -91,10 +98,12 @@ def get_device(
     if kind not in KINDS_OF[backend]:
         fitting = [name for name, kinds in KINDS_OF.items() if kind in kinds]
         raise DeviceError(f"{backend} has no device {kind}: use backend {' or '.join(fitting)}")
-    offered = PRECISIONS[backend] if kind == "cuda" else ("fp32",)
+    offered = PRECISIONS.get((kind, backend), ("fp32",))
     if precision not in offered:
+        # PyTorch's, where it could be had, is faster than leaving it be.
+        other = ", or backend torch" if (kind, precision) == ("cpu", "bf16") and has_bf16() else ""
         raise DeviceError(
-            f"no precision {precision!r} with {backend} on device {kind}: use {' or '.join(offered)}"
+            f"no precision {precision!r} with {backend} on device {kind}: use {' or '.join(offered)}{other}"
         )
     if backend == "cupy":
         return CudaDevice(int(place.partition(":")[2]), precision, compiled)
