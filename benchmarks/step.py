@@ -154,15 +154,15 @@ def bare_on_gpu(sizes: Sizes, gather: bool, products: bool, update: bool) -> Blo
 # xpnet
 
 
-def xpnet_step(sizes: Sizes, backend: str, compiled: bool = False) -> Block:
-    """xpnet's step on a backend, as `xpnet.training.loop.fit` runs it."""
+def xpnet_step(sizes: Sizes, backend: str, compiled: bool = False, precision: str | None = None) -> Block:
+    """xpnet's step on a backend, as `xpnet.training.loop.fit` runs it; in that of all others by default."""
     import numpy as np
 
     from xpnet import MLP, get_device
     from xpnet.data.feed import Feed
     from xpnet.training.regime import Hyper, Regime
 
-    device = get_device(sizes.device, backend, sizes.precision, compiled)
+    device = get_device(sizes.device, backend, precision or sizes.precision, compiled)
     X, y, _ = data(sizes)
     mlp = MLP((sizes.features, sizes.hidden, sizes.classes))
     params = {name: device.put(value) for name, value in weights(sizes).items()}
@@ -562,6 +562,9 @@ def contenders_of(
 
 CONTENDERS = {
     **contenders_of(xpnet_step, torch_by_hand, jax_step),
+    "xpnet on PyTorch, bf16": Contender(
+        partial(xpnet_step, backend="torch", precision="bf16"), TORCH, on="cpu"
+    ),
     "PyTorch eager": Contender(torch_eager, TORCH),
     "original float64": Contender(partial(original, dtype="float64"), on="cpu"),
     "original float32": Contender(partial(original, dtype="float32"), on="cpu"),
