@@ -1,4 +1,4 @@
-"""Devices: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` to a namespace and the ways in and out of it.
+"""Devices: ``"cpu"``, ``"cuda:1"``, ``"mps"``, ``"auto"`` to a namespace and the ways in and out of it.
 
 A `Device` is looked up once, where a user's call or command comes in, and passed on by argument; there is
 no current device and no global. This is the only room that names an array library as a thing to compute
@@ -15,6 +15,7 @@ from typing import Literal
 from xpnet.device.arrays import dtype_name, to_numpy
 from xpnet.device.base import Device, Options, of_step, one_by_one
 from xpnet.device.cuda import CudaDevice
+from xpnet.device.gpus import choose, count_gpus, gpu_names, is_several
 from xpnet.device.jax import JaxDevice
 from xpnet.device.processor import has_bf16
 from xpnet.device.threads import cores, one_blas_thread, small_products
@@ -27,9 +28,13 @@ __all__ = [
     "Device",
     "Options",
     "Precision",
+    "choose",
     "cores",
+    "count_gpus",
     "dtype_name",
     "get_device",
+    "gpu_names",
+    "is_several",
     "of_step",
     "one_blas_thread",
     "one_by_one",
@@ -66,11 +71,12 @@ def get_device(
     Parameters
     ----------
     device
-        ``"cpu"``, ``"cuda"`` (the first GPU), ``"cuda:N"``, ``"mps"`` (the GPU of a Mac), or a `Device`,
-        which is returned as it is.
+        ``"cpu"``, ``"cuda"`` (the first GPU), ``"cuda:N"``, ``"mps"`` (the GPU of a Mac); ``"auto"``, the
+        first CUDA GPU if a library here can use it, else the CPU; or a `Device`, which is returned as it is.
     backend
         ``"numpy"``, ``"cupy"``, ``"torch"`` or ``"jax"``. ``"auto"`` is NumPy on the CPU, CuPy on CUDA
-        GPUs and PyTorch on Macs' GPUs.
+        GPUs and PyTorch on Macs' GPUs; with device ``"auto"`` the first of CuPy, PyTorch and JAX that can use
+        the GPU.
     precision
         Of the products of float32 matrices: ``"fp32"``. On a CUDA GPU ``"tf32"`` rounds their factors to 10
         bits of fraction, and with CuPy ``"bf16"`` to at least 7; so it may with PyTorch on a CPU that has
@@ -86,15 +92,22 @@ def get_device(
     if isinstance(device, Device):
         return device
     device = str(device)
+    if backend not in ("auto", *KINDS_OF):
+        raise DeviceError(f"unknown backend {backend!r}: use auto, {', '.join(KINDS_OF)}")
+    if is_several(device):
+        raise DeviceError(
+            f"device {device} is of several GPUs, which only a sweep takes: name one, as cuda:0, or use "
+            "`xpnet sweep` or xpnet.search"
+        )
+    if device == "auto":
+        device, backend, _ = choose(backend)
     match = re.fullmatch(r"cpu|mps|cuda(?::(\d+))?", device)
     if match is None:
-        raise DeviceError(f"unknown device {device!r}: use cpu, cuda, cuda:N or mps")
+        raise DeviceError(f"unknown device {device!r}: use cpu, cuda, cuda:N, mps or auto")
     kind = device.partition(":")[0]
     place = f"cuda:{int(match[1] or 0)}" if kind == "cuda" else kind
     if backend == "auto":
         backend = DEFAULT[kind]
-    if backend not in KINDS_OF:
-        raise DeviceError(f"unknown backend {backend!r}: use auto, {', '.join(KINDS_OF)}")
     if kind not in KINDS_OF[backend]:
         fitting = [name for name, kinds in KINDS_OF.items() if kind in kinds]
         raise DeviceError(f"{backend} has no device {kind}: use backend {' or '.join(fitting)}")
