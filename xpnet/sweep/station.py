@@ -1,7 +1,7 @@
 """The process of one GPU: calls come in on standard input, what becomes of them goes out.
 
-`xpnet.sweep.gpus` starts it. It is no thread, because Python lets one thread at a time ask anything of a GPU, and
-because a library may take memory of every GPU that its process sees.
+`xpnet.sweep.gpus` starts it. It is no thread, because Python lets one thread at a time ask anything of a GPU,
+and because a library may take memory of every GPU that its process sees.
 """
 
 import os
