@@ -89,8 +89,9 @@ def test_a_script_needs_no_guard(tmp_path):
         "import xpnet\nfrom xpnet.device import get_device\nfrom xpnet.runs import config\n"
         "from xpnet.sweep import gpus\ngpus.DEVICE, gpus._count = 'cpu', lambda _: 2\n"
         "config.get_device = lambda name, *how: get_device('cpu', 'numpy')\n"
-        "table = xpnet.search('digits', grid={'reg': [0.0, 0.1, 1.0]}, iterations=20, hidden=8, device='cuda:all',"
-        " backend='numpy')\nprint(len(table.rows), table.best.config.device, table.best.summary['device'])\n"
+        "table = xpnet.search('digits', grid={'reg': [0.0, 0.1, 1.0]}, iterations=20, hidden=8,"
+        " device='cuda:all', backend='numpy')\n"
+        "print(len(table.rows), table.best.config.device, table.best.summary['device'])\n"
     )
     env = os.environ | {"PYTHONPATH": str(Path(xpnet.__file__).parents[1])}
     run = subprocess.run([sys.executable, script], capture_output=True, text=True, env=env, check=False)
