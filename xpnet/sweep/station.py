@@ -6,6 +6,7 @@ and because a library may take memory of every GPU that its process sees.
 
 import os
 import pickle
+import signal
 import sys
 import threading
 import traceback
@@ -55,6 +56,7 @@ class Station:
 
 def main() -> None:
     """Answer calls until there are no more: standard input ends when who asks is gone, or wants no answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asks, on Windows too
     # What libraries print must not get in between.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
