@@ -1,6 +1,6 @@
 """Time of one training step: gather, forward, backward, update.
 
-    python benchmarks/step.py [--threads N] [--device cuda [--precision tf32]]
+    python benchmarks/step.py [--threads N] [--hidden N] [--layers N] [--device cuda [--precision tf32]]
 
 The network is the original's, 400×3072→300→10 in float32, on random rows: 10,000 of them, more than any
 cache holds. The floor is the five matrix products of the step into preallocated outputs and the gathering of
@@ -34,7 +34,10 @@ LEARNING_RATE, REG, STD = 1e-3, 1e-2, 1e-4
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of the step, where it runs and how precisely; ``epoch`` steps have their rows drawn at once."""
+    """Sizes of the step, where it runs and how precisely; ``epoch`` steps have their rows drawn at once.
+
+    There are so many hidden ``layers``, all of the same size.
+    """
 
     batch: int = 400
     features: int = 3072
@@ -45,6 +48,12 @@ class Sizes:
     device: str = "cpu"
     precision: str = "fp32"
     epoch: int = 16
+    layers: int = 1
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Units of each layer, from the features to the classes."""
+        return (self.features, *[self.hidden] * self.layers, self.classes)
 
     @property
     def number(self) -> int:
@@ -75,7 +84,7 @@ def weights(sizes: Sizes) -> dict[str, Any]:
 
     from xpnet.nn.mlp import MLP, init
 
-    mlp = MLP((sizes.features, sizes.hidden, sizes.classes))
+    mlp = MLP(sizes.widths)
     drawn = init(mlp, np.random.default_rng(1), STD)
     return {name: value.astype(np.float32) for name, value in drawn.items()}
 
@@ -90,26 +99,29 @@ def bare(sizes: Sizes, gather: bool = False, products: bool = False, update: boo
     import numpy as np
 
     X, _, draw = data(sizes)
-    W1, W2 = (weights(sizes)[name] for name in ("W1", "W2"))
-    new_W1, new_W2 = np.zeros_like(W1), np.zeros_like(W2)
-    x = X[draw(1)[0]]
-    fc1, scores = x @ W1, x @ W1 @ W2
-    dW2, dh, dW1 = np.empty_like(W2), np.empty_like(fc1), np.empty_like(W1)
+    Ws = [value for name, value in weights(sizes).items() if name.startswith("W")]
+    hs = [X[draw(1)[0]]]
+    for W in Ws:
+        hs.append(hs[-1] @ W)
+    dWs, new_Ws = ([np.zeros_like(W) for W in Ws] for _ in range(2))
+    dhs = [np.empty_like(h) for h in hs[:-1]]
 
     def block(steps: int) -> None:
         for table in epochs(sizes, draw, steps * sizes.nets):
             for index in table:
                 if gather:
-                    np.take(X, index, axis=0, out=x, mode="clip")
+                    np.take(X, index, axis=0, out=hs[0], mode="clip")
                 if products:
-                    np.matmul(x, W1, out=fc1)
-                    np.matmul(fc1, W2, out=scores)
-                    np.matmul(fc1.T, scores, out=dW2)
-                    np.matmul(scores, W2.T, out=dh)
-                    np.matmul(x.T, dh, out=dW1)
+                    for h, W, out in zip(hs, Ws, hs[1:], strict=False):
+                        np.matmul(h, W, out=out)
+                    dh = hs[-1]
+                    for i in reversed(range(len(Ws))):
+                        np.matmul(hs[i].T, dh, out=dWs[i])
+                        if i:
+                            dh = np.matmul(dh, Ws[i].T, out=dhs[i])
                 if update:
-                    np.copyto(new_W1, W1)
-                    np.copyto(new_W2, W2)
+                    for W, new_W in zip(Ws, new_Ws, strict=True):
+                        np.copyto(new_W, W)
 
     return block
 
@@ -154,17 +166,17 @@ def bare_on_gpu(sizes: Sizes, gather: bool, products: bool, update: bool) -> Blo
 # xpnet
 
 
-def xpnet_step(sizes: Sizes, backend: str, compiled: bool = False) -> Block:
-    """xpnet's step on a backend, as `xpnet.training.loop.fit` runs it."""
+def xpnet_step(sizes: Sizes, backend: str, compiled: bool = False, precision: str | None = None) -> Block:
+    """xpnet's step on a backend, as `xpnet.training.loop.fit` runs it; in that of all others by default."""
     import numpy as np
 
     from xpnet import MLP, get_device
     from xpnet.data.feed import Feed
     from xpnet.training.regime import Hyper, Regime
 
-    device = get_device(sizes.device, backend, sizes.precision, compiled)
+    device = get_device(sizes.device, backend, precision or sizes.precision, compiled)
     X, y, _ = data(sizes)
-    mlp = MLP((sizes.features, sizes.hidden, sizes.classes))
+    mlp = MLP(sizes.widths)
     params = {name: device.put(value) for name, value in weights(sizes).items()}
     feed, rng = Feed(device.put(X), device.put(y)), np.random.default_rng(2)
     hyper = Hyper(learning_rate=LEARNING_RATE, reg=REG)
@@ -562,6 +574,9 @@ def contenders_of(
 
 CONTENDERS = {
     **contenders_of(xpnet_step, torch_by_hand, jax_step),
+    "xpnet on PyTorch, bf16": Contender(
+        partial(xpnet_step, backend="torch", precision="bf16"), TORCH, on="cpu"
+    ),
     "PyTorch eager": Contender(torch_eager, TORCH),
     "original float64": Contender(partial(original, dtype="float64"), on="cpu"),
     "original float32": Contender(partial(original, dtype="float32"), on="cpu"),
@@ -593,12 +608,22 @@ def by_placement(timings: Mapping[str, interleave.Timing], crossings: Sequence[f
 def main() -> None:
     """Run the contenders that are installed and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--hidden", type=int, default=300, help="units of a hidden layer (default: 300)")
+    parser.add_argument(
+        "--layers", type=int, default=1, help="hidden layers, on the CPU; of several only xpnet (default: 1)"
+    )
     interleave.add_common_flags(parser)
     flags = parser.parse_args()
     interleave.prepare(flags.device, flags.threads, flags.precision)
     on_cpu = flags.device == "cpu"
-    sizes = Sizes(device=flags.device, precision=flags.precision, epoch=16 if on_cpu else 64)
-    chosen = interleave.installed(CONTENDERS, flags.only, FLOOR, flags.device)
+    if flags.layers != 1 and not on_cpu:
+        parser.error("--layers is for the CPU")
+    how = {"device": flags.device, "precision": flags.precision}
+    sizes = Sizes(hidden=flags.hidden, layers=flags.layers, epoch=16 if on_cpu else 64, **how)
+    # The others are written out for one hidden layer.
+    rivals = set() if flags.layers == 1 else {n for n in CONTENDERS if not n.startswith(("xpnet", "floor"))}
+    contenders = {name: made for name, made in CONTENDERS.items() if name not in rivals}
+    chosen = interleave.installed(contenders, flags.only, FLOOR, flags.device)
     crossings: list[float | None] = []
     timings = interleave.time_side_by_side(
         *(chosen, sizes, flags.rounds, flags.seconds),

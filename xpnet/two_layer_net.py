@@ -40,7 +40,7 @@ class TwoLayerNet:
     std
         Standard deviation of the initial weights.
     device
-        ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``; or a device of `xpnet.get_device`.
+        ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"mps"`` or ``"auto"``; or a device of `xpnet.get_device`.
     dtype
         ``"float32"`` or ``"float64"``. By default the class computes in float64 until it is given float32
         data, which it follows.

@@ -277,7 +277,7 @@ def test_what_a_user_can_mend(tmp_path, run, capsys, monkeypatch):
     monkeypatch.setattr(files.Path, "replace", denied)
     assert error().endswith("out.npy cannot be written (Permission denied): give another --output")
     assert "huge.npy: row 2 holds values too large for float32" in error(source="huge.npy")
-    assert "use cpu, cuda, cuda:N or mps" in error(run, "X.npy", "out.npy", "--device", "tpu")
+    assert "use cpu, cuda, cuda:N, mps or auto" in error(run, "X.npy", "out.npy", "--device", "tpu")
     assert "not allowed with" in error(run, "X.npy", "out.npy", "--labels", "--probabilities")
     for white in ("0", "nan"):
         line = error(run, "X.npy", "out.npy", f"--white={white}")

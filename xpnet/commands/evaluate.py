@@ -8,16 +8,17 @@ import warnings
 from argparse import BooleanOptionalAction, Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.commands.console import complain, run_command, telling
+from xpnet.commands.devices import add_device, tell_choice
 from xpnet.commands.flags import Parser, add_run
 from xpnet.commands.outputs import refusing
 from xpnet.commands.shades import add_shades, shades_of
-from xpnet.device import Backend, Device, get_device
+from xpnet.device import Device, get_device
 from xpnet.errors import InputError
 from xpnet.files import path_of, replacing
 from xpnet.reporting import metrics, plots
@@ -77,10 +78,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         "all of a file)",
     )
     add_shades(parser)
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps (default: cpu)")
-    parser.add_argument(
-        "--backend", default="auto", choices=get_args(Backend), help="library that computes (default: auto)"
-    )
+    add_device(parser)
     parser.add_argument(
         "--out",
         metavar="DIR",
@@ -98,6 +96,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
 
 def _evaluate(given: Namespace) -> int:
     device = get_device(given.device, given.backend)
+    tell_choice(NAME, given)
     run = open_run(given.run)
     folder = run.folder if given.out is None else path_of(given.out)
     if not folder.is_dir():

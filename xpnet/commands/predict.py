@@ -6,20 +6,21 @@ import time
 from argparse import BooleanOptionalAction, Namespace
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.columns.columns import numbers
 from xpnet.commands.console import complain, run_command, telling
+from xpnet.commands.devices import add_device, tell_choice
 from xpnet.commands.flags import Parser, add_run
 from xpnet.commands.outputs import SUFFIXES, Content, check_output, writing
 from xpnet.commands.shades import add_shades, shades_of
 from xpnet.datasets.delimited import looks_otherwise
 from xpnet.datasets.frames import is_text
 from xpnet.datasets.readers import open_rows
-from xpnet.device import Backend, Device, get_device
+from xpnet.device import Device, get_device
 from xpnet.errors import InputError
 from xpnet.files import path_of
 from xpnet.runs.saved import SavedRun, open_run
@@ -85,10 +86,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         "found out",
     )
     add_shades(parser)
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps (default: cpu)")
-    parser.add_argument(
-        "--backend", default="auto", choices=get_args(Backend), help="library that computes (default: auto)"
-    )
+    add_device(parser)
     parser.add_argument("--json", action=BooleanOptionalAction, help="print a summary as JSON")
     parser.add_argument(
         "--quiet", action=BooleanOptionalAction, help="print nothing but errors and that JSON"
@@ -102,6 +100,7 @@ def _predict(given: Namespace) -> int:
     if target.exists() and source.exists() and target.samefile(source):
         raise InputError(f"{target} is the input: give another --output")
     device = get_device(given.device, given.backend)
+    tell_choice(NAME, given)
     run = open_run(given.run)
     model = run.model
     content = _content(model, given.probabilities, given.interval is not None)

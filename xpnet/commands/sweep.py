@@ -11,6 +11,7 @@ from typing import Any
 from xpnet import recipes
 from xpnet.commands import flags
 from xpnet.commands.console import USER_ERROR, complain, run_command
+from xpnet.commands.devices import tell_choice
 from xpnet.errors import InputError
 from xpnet.reporting import plots
 from xpnet.reporting.metrics import named
@@ -116,6 +117,8 @@ def _sweep(settings: dict[str, Any], signals: StopSignals) -> int:
         from xpnet.sweep.cluster import connect
 
         workers = connect(settings["scheduler"])
+    else:
+        tell_choice(NAME, configs[0])
     with workers as executor:
         found = carry_out(
             configs,

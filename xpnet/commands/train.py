@@ -9,6 +9,7 @@ from pathlib import Path
 from xpnet import recipes
 from xpnet.commands import flags
 from xpnet.commands.console import USER_ERROR, complain, run_command
+from xpnet.commands.devices import tell_choice
 from xpnet.datasets import Dataset
 from xpnet.reporting import plots
 from xpnet.reporting.metrics import score_name, shown
@@ -66,6 +67,7 @@ def _train(config: Config, signals: StopSignals) -> int:
             rows = f"{len(data.X_train):,} rows to train on, {len(data.X_val):,} to validate on"
             print(f"{data.columns.overview(data.X_train)}\n{data.summary()}; {rows}", flush=True)
 
+    tell_choice(NAME, config)
     folder = config.resume or config.out or ""
     run = carry_out(config, None, signals, folder=folder, note=_note, on_data=show)
     if not (plots.available() or config.quiet):

@@ -1,4 +1,4 @@
-"""Devices: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` to a namespace and the ways in and out of it.
+"""Devices: ``"cpu"``, ``"cuda:1"``, ``"mps"``, ``"auto"`` to a namespace and the ways in and out of it.
 
 A `Device` is looked up once, where a user's call or command comes in, and passed on by argument; there is
 no current device and no global. This is the only room that names an array library as a thing to compute
@@ -15,7 +15,9 @@ from typing import Literal
 from xpnet.device.arrays import dtype_name, to_numpy
 from xpnet.device.base import Device, Options, of_step, one_by_one
 from xpnet.device.cuda import CudaDevice
+from xpnet.device.gpus import choose, count_gpus, gpu_names, is_several
 from xpnet.device.jax import JaxDevice
+from xpnet.device.processor import has_bf16
 from xpnet.device.reading import all_to_host
 from xpnet.device.threads import cores, one_blas_thread, small_products
 from xpnet.device.torch import TorchDevice
@@ -28,9 +30,13 @@ __all__ = [
     "Options",
     "Precision",
     "all_to_host",
+    "choose",
     "cores",
+    "count_gpus",
     "dtype_name",
     "get_device",
+    "gpu_names",
+    "is_several",
     "of_step",
     "one_blas_thread",
     "one_by_one",
@@ -47,8 +53,13 @@ KINDS_OF = {"numpy": ("cpu",), "cupy": ("cuda",), "torch": ("cpu", "cuda", "mps"
 DEFAULT = {"cpu": "numpy", "cuda": "cupy", "mps": "torch"}
 """The library of each kind of device where none is asked for."""
 
-PRECISIONS = {"cupy": ("fp32", "tf32", "bf16"), "torch": ("fp32", "tf32"), "jax": ("fp32", "tf32")}
-"""The precisions of products that each library offers on a CUDA GPU; elsewhere there is only fp32."""
+PRECISIONS = {
+    ("cuda", "cupy"): ("fp32", "tf32", "bf16"),
+    ("cuda", "torch"): ("fp32", "tf32"),
+    ("cuda", "jax"): ("fp32", "tf32"),
+    ("cpu", "torch"): ("fp32", "bf16"),
+}
+"""The precisions of products that each kind of device has with a library; elsewhere there is only fp32."""
 
 
 def get_device(
@@ -62,14 +73,16 @@ def get_device(
     Parameters
     ----------
     device
-        ``"cpu"``, ``"cuda"`` (the first GPU), ``"cuda:N"``, ``"mps"`` (the GPU of a Mac), or a `Device`,
-        which is returned as it is.
+        ``"cpu"``, ``"cuda"`` (the first GPU), ``"cuda:N"``, ``"mps"`` (the GPU of a Mac); ``"auto"``, the
+        first CUDA GPU if a library here can use it, else the CPU; or a `Device`, which is returned as it is.
     backend
         ``"numpy"``, ``"cupy"``, ``"torch"`` or ``"jax"``. ``"auto"`` is NumPy on the CPU, CuPy on CUDA
-        GPUs and PyTorch on Macs' GPUs.
+        GPUs and PyTorch on Macs' GPUs; with device ``"auto"`` the first of CuPy, PyTorch and JAX that can use
+        the GPU.
     precision
-        Of the products of float32 matrices on a CUDA GPU: ``"fp32"``; ``"tf32"`` rounds their factors to
-        10 bits of fraction, ``"bf16"`` to at least 7. Sums and parameters stay float32.
+        Of the products of float32 matrices: ``"fp32"``. On a CUDA GPU ``"tf32"`` rounds their factors to 10
+        bits of fraction, and with CuPy ``"bf16"`` to at least 7; so it may with PyTorch on a CPU that has
+        AMX-BF16 or AVX512-BF16. Sums and parameters stay float32.
     compiled
         CuPy captures a step as a CUDA graph, PyTorch compiles it; JAX always does, NumPy never.
 
@@ -81,22 +94,31 @@ def get_device(
     if isinstance(device, Device):
         return device
     device = str(device)
+    if backend not in ("auto", *KINDS_OF):
+        raise DeviceError(f"unknown backend {backend!r}: use auto, {', '.join(KINDS_OF)}")
+    if is_several(device):
+        raise DeviceError(
+            f"device {device} is of several GPUs, which only a sweep takes: name one, as cuda:0, or use "
+            "`xpnet sweep` or xpnet.search"
+        )
+    if device == "auto":
+        device, backend, _ = choose(backend)
     match = re.fullmatch(r"cpu|mps|cuda(?::(\d+))?", device)
     if match is None:
-        raise DeviceError(f"unknown device {device!r}: use cpu, cuda, cuda:N or mps")
+        raise DeviceError(f"unknown device {device!r}: use cpu, cuda, cuda:N, mps or auto")
     kind = device.partition(":")[0]
     place = f"cuda:{int(match[1] or 0)}" if kind == "cuda" else kind
     if backend == "auto":
         backend = DEFAULT[kind]
-    if backend not in KINDS_OF:
-        raise DeviceError(f"unknown backend {backend!r}: use auto, {', '.join(KINDS_OF)}")
     if kind not in KINDS_OF[backend]:
         fitting = [name for name, kinds in KINDS_OF.items() if kind in kinds]
         raise DeviceError(f"{backend} has no device {kind}: use backend {' or '.join(fitting)}")
-    offered = PRECISIONS[backend] if kind == "cuda" else ("fp32",)
+    offered = PRECISIONS.get((kind, backend), ("fp32",))
     if precision not in offered:
+        # PyTorch's, where it could be had, is faster than leaving it be.
+        other = ", or backend torch" if (kind, precision) == ("cpu", "bf16") and has_bf16() else ""
         raise DeviceError(
-            f"no precision {precision!r} with {backend} on device {kind}: use {' or '.join(offered)}"
+            f"no precision {precision!r} with {backend} on device {kind}: use {' or '.join(offered)}{other}"
         )
     if backend == "cupy":
         return CudaDevice(int(place.partition(":")[2]), precision, compiled)

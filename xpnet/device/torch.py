@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from xpnet.device.arrays import adapter_of, between_numbers, dtype_name, replacing, to_numpy
 from xpnet.device.base import Device, Options, one_by_one
+from xpnet.device.onednn import bf16, check_bf16, matmul_in_bf16
 from xpnet.device.shared import Shared
 from xpnet.errors import DeviceError
 from xpnet.text import one_line
@@ -28,14 +29,15 @@ class TorchDevice(Device):
     place
         ``"cpu"``, ``"cuda:N"`` or ``"mps"``.
     precision
-        ``"tf32"`` lets a CUDA GPU round the factors of products to 10 bits of fraction; else ``"fp32"``.
+        ``"tf32"`` lets a CUDA GPU round the factors of products to 10 bits of fraction, ``"bf16"`` a CPU to
+        7; else ``"fp32"``.
     compiled
         Whether steps go through ``torch.compile``.
 
     Raises
     ------
     DeviceError
-        PyTorch is missing or broken, or has no such device here.
+        PyTorch is missing or broken, or has no such device here, or not in this precision.
     """
 
     is_host = False
@@ -44,6 +46,8 @@ class TorchDevice(Device):
     def __init__(self, place: str = "cpu", precision: str = "fp32", compiled: bool = False) -> None:
         self._torch = _import_torch()
         _check(self._torch, place)
+        if precision == "bf16":
+            check_bf16(self._torch)
         adapter = adapter_of("torch")
         torch = self._torch
 
@@ -55,7 +59,8 @@ class TorchDevice(Device):
 
         # The adapter's do no more for equal dtypes and take longer: `vecdot` three times even for large ones,
         # and `maximum` copies its number to the GPU each time.
-        functions = {"matmul": torch.matmul, "vecdot": vecdot, "maximum": maximum}
+        matmul = matmul_in_bf16(torch) if precision == "bf16" else torch.matmul
+        functions = {"matmul": matmul, "vecdot": vecdot, "maximum": maximum}
         clip = between_numbers(torch.clamp, adapter.clip)
         self.xp = replacing(adapter, clip=clip, **functions)
         self.name = place
@@ -154,6 +159,8 @@ class TorchDevice(Device):
         """
         torch = self._torch
         chosen: Step | None = None
+        # What is compiled has no place to set it for single products.
+        products = partial(bf16, torch) if self._precision == "bf16" else nullcontext
 
         def take(state: State, draws: Draws) -> tuple[State, Array]:
             nonlocal chosen
@@ -163,7 +170,12 @@ class TorchDevice(Device):
                 copy = {kind: {name: v.clone() for name, v in of.items()} for kind, of in state.items()}
                 traced = torch.fx.experimental.proxy_tensor.make_fx(step)(copy, draws)
                 compiled: Step = torch.compile(traced, fullgraph=True, dynamic=False)
-                result = compiled(state, draws)
+
+                def in_precision(state: State, draws: Draws) -> tuple[State, Array]:
+                    with products():
+                        return compiled(state, draws)
+
+                result = in_precision(state, draws)
             except Exception as error:  # of the compiler's, or of the C++ compiler that it calls
                 warnings.warn(
                     f"torch.compile fails, training goes on without it ({one_line(error)[:300]})",
@@ -172,7 +184,7 @@ class TorchDevice(Device):
                 )
                 chosen = step
                 return step(state, draws)
-            chosen = compiled
+            chosen = in_precision
             return result
 
         return take

@@ -80,8 +80,8 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         Of adam, rmsprop and lion. In adam ``epsilon`` is scikit-learn's, added to the root of the average of
         the squares before that is made one without bias.
     device
-        "cpu", "cuda" or "cuda:N", or "mps", the GPU of a Mac. Where that cannot be used, a fitted model
-        predicts on the CPU, with NumPy.
+        "cpu", "cuda" or "cuda:N", "mps", the GPU of a Mac, or "auto". Where that cannot be used, a fitted
+        model predicts on the CPU, with NumPy.
     backend
         Library that computes: "numpy", "cupy", "torch" or "jax"; by default NumPy on the CPU, CuPy on CUDA
         GPUs and PyTorch on Macs'.
@@ -126,8 +126,8 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         ``warm_start`` keep what was fitted on the rows of the first call: a feature that did not vary there
         is left out for good, of which later rows give a warning.
     precision, compile
-        Of products on a CUDA GPU: "fp32", "tf32" or "bf16"; and whether PyTorch compiles a step, or CuPy
-        captures it (see `xpnet.get_device`).
+        Of products, on a GPU or some CPUs: "fp32", "tf32" or "bf16"; and whether PyTorch compiles a step, or
+        CuPy captures it (see `xpnet.get_device`).
     class_weight
         Weight of each class: a dict by label, 1 for those it leaves out; "balanced" gives all classes the
         same total, which `partial_fit`, as it sees only some rows, cannot. It multiplies ``sample_weight``.

@@ -223,11 +223,19 @@ class Config:
         yields_to={"flip": (False,)},
     )
 
-    device: str = _device("cpu", "cpu, cuda, cuda:N, or mps, the GPU of a Mac", common=True)
+    device: str = _device(
+        "cpu",
+        "cpu, cuda, cuda:N, mps (the GPU of a Mac), or auto: cuda if a library here can use it, else cpu; of "
+        "a sweep several, cuda:all or cuda:0,cuda:1",
+        common=True,
+    )
     backend: Backend = _device(
         "auto", "library that computes: numpy on the CPU, cupy on a CUDA GPU, torch and jax on either"
     )
-    precision: Precision = _device("fp32", "of the factors of products of float32 matrices, on a CUDA GPU")
+    precision: Precision = _device(
+        "fp32",
+        "of the factors of products of float32 matrices, on a CUDA GPU; bf16 by torch on some CPUs, too",
+    )
     compile: bool = _device(
         False, "cupy: capture a step as a CUDA graph (not yet run on a GPU); torch: torch.compile"
     )

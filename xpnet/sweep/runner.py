@@ -5,8 +5,8 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 from xpnet.datasets import Dataset
@@ -18,12 +18,13 @@ from xpnet.runs.names import flag
 from xpnet.runs.preparation import check, suited
 from xpnet.runs.resume import WEIGHTS
 from xpnet.runs.starting import begin_with, model_of
+from xpnet.sweep import gpus
 from xpnet.sweep.chunk import Outcome, Task, merit
 from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung, groups
 from xpnet.sweep.space import check_alike
 from xpnet.sweep.store import Memory, Store, recorded
 from xpnet.sweep.table import as_text, cells
-from xpnet.sweep.workers import Here, There, check_executor, load_of
+from xpnet.sweep.workers import Here, There, check_executor, load_of, options_of, source_of
 from xpnet.text import html_table
 from xpnet.training import monitors
 from xpnet.training.history import SCORE_OF, Row
@@ -118,7 +119,8 @@ def run(
     data
         The data set; by default the one that the settings name is loaded, by each worker for itself.
     device
-        Where to train; by default the one that the settings name.
+        Where to train; by default the one that the settings name. Several GPUs, ``"cuda:all"`` or
+        ``"cuda:0,cuda:1"``, train a stack each.
     halving
         Successive halving: after each rung only the better half goes on.
     max_nets
@@ -130,7 +132,7 @@ def run(
         import xpnet. A chunk whose worker is lost is the executor's to run again.
     on_epoch
         Called with a task and the newest row of its history, in the thread that trains; not with an
-        executor.
+        executor, nor on several GPUs.
     on_outcome
         Called as each chunk ends.
     on_recorded
@@ -142,6 +144,8 @@ def run(
     ------
     InputError
         No settings, or such as cannot share a sweep or don't fit the data; or ``out`` holds another sweep.
+    DeviceError
+        The device, or a GPU of several, cannot be used; or the process of one was lost.
     """
     if isinstance(configs, Config | str | bytes | Mapping) or not isinstance(configs, Iterable):
         raise InputError(f"a sweep is of a list of Configs, not of {shown(configs)}")
@@ -155,6 +159,12 @@ def run(
     if not (out is None or isinstance(out, str | os.PathLike)):
         raise InputError(f"out must be the path of a folder, not {shown(out)}")
     stop = should_stop or (lambda: False)
+    options = options_of(configs[0], device)
+    names = gpus.names_of(options, executor)
+    if names and device is None:  # what the best network is had by alone
+        configs = [replace(config, device=names[0]) for config in configs]
+    elif names:
+        device = names[0]
     shipped, data = data, data or load_of(configs[0])
     start = model_of(configs[0])
     if start is not None:
@@ -181,13 +191,33 @@ def run(
     recorded_rows = store.done()
     if on_recorded is not None:
         on_recorded(recorded_rows)
-    workers = (
-        Here(configs[0], data, device, max_nets, on_epoch, stop)
-        if executor is None
-        else There(executor, configs[0], shipped, device, max_nets, stop)
-    )
-
+    workers: AbstractContextManager[Here | There]
+    if len(names) > 1:
+        workers = gpus.started(names, source_of(configs[0], shipped), options, max_nets, stop)
+    elif executor is None:
+        workers = nullcontext(Here(configs[0], data, device, max_nets, on_epoch, stop))
+    else:
+        workers = nullcontext(There(executor, configs[0], shipped, device, max_nets, stop))
     halvings = count_halvings(configs, num_rows) if halving else 0
+    with workers as ready:
+        found = _train(
+            configs, ready, store, recorded_rows, num_rows, halvings, max_nets, ranked_by, on_outcome
+        )
+    return replace(found, score=score)
+
+
+def _train(
+    configs: Sequence[Config],
+    workers: Here | There,
+    store: Memory,
+    recorded_rows: Sequence[Mapping[str, Any]],
+    num_rows: int,
+    halvings: int,
+    max_nets: int | None,
+    ranked_by: str | None,
+    on_outcome: Callable[[Outcome], None] | None,
+) -> Sweep:
+    """Train what the store has not yet, rung by rung."""
     members = dict(enumerate(groups(configs)))
     rows: dict[int, dict[str, Any]] = {}
     survivors = set(range(len(configs)))
@@ -227,7 +257,7 @@ def run(
                 if on_outcome is not None:
                     on_outcome(outcome)
         if left:
-            return Sweep(configs, _ranked(rows, survivors), None, complete=False, score=score)
+            return Sweep(configs, _ranked(rows, survivors), None, complete=False)
         if rung < halvings:
             # A network that diverged never goes on, even if fewer than half are left.
             healthy = [k for k in survivors if rows[k]["status"] != "diverged"]
@@ -237,7 +267,7 @@ def run(
     first = table[0]
     best = None if first["status"] == "diverged" else store.load(first["task"], first["network"])
     store.forget(keep={row["task"] for row in table if row["network"] in survivors})
-    return Sweep(configs, table, best, complete=True, score=score)
+    return Sweep(configs, table, best, complete=True)
 
 
 def _ranked_by(configs: Sequence[Config], task: TaskOfData) -> str | None:

@@ -30,14 +30,14 @@ from xpnet.runs.remedy import remedy_of_many
 from xpnet.runs.run import Run, as_run
 from xpnet.runs.settings import refuse_unknown
 from xpnet.runs.starting import begin_with, model_of, prepared_for, unlike_its_rows
-from xpnet.sweep import display, space
+from xpnet.sweep import display, gpus, space
 from xpnet.sweep import plots as sweep_plots
 from xpnet.sweep.chunk import Trained
 from xpnet.sweep.plan import count_halvings, total_steps
 from xpnet.sweep.runner import Sweep, run
 from xpnet.sweep.store import recorded
 from xpnet.sweep.table import write_csv
-from xpnet.sweep.workers import check_executor
+from xpnet.sweep.workers import check_executor, options_of
 from xpnet.training import out_of_scale
 from xpnet.training.history import SCORE_OF
 from xpnet.training.interrupt import StopSignals
@@ -103,7 +103,8 @@ def search(
     executor
         Where to train stacks: any `concurrent.futures.Executor` whose workers can import xpnet.
     **settings
-        All other settings of `Config`. With ``out`` a folder is written as by ``xpnet sweep``, from which the
+        All other settings of `Config`. With ``device="cuda:all"``, or a list as ``"cuda:0,cuda:1"``, each GPU
+        trains stacks of its own. With ``out`` a folder is written as by ``xpnet sweep``, from which the
         same call goes on if it is killed; ``quiet=False`` shows the progress.
 
     Returns
@@ -268,7 +269,8 @@ def carry_out(
     if base.weights_image and not plots.available():
         raise InputError(f"--weights-image needs matplotlib: {plots.INSTALL}")
     check_executor(executor)
-    if executor is None:
+    several = bool(gpus.names_of(options_of(base, None), executor))
+    if executor is None and not several:
         base.find_device()  # complains before anything is loaded or written
     claimed: AbstractContextManager[Path | None] = nullcontext()
     if folder is not None:
@@ -290,7 +292,7 @@ def carry_out(
             found = run(
                 configs,
                 # Workers load a data set that has a name by themselves.
-                loaded if executor is None else data,
+                data if several or executor is not None else loaded,
                 halving=halving,
                 max_nets=max_nets,
                 out=place,
@@ -306,7 +308,7 @@ def carry_out(
         if isinstance(found.best, Trained):
             best = _record(found, found.best, loaded, place, executor is not None)
         else:
-            remedy = _remedy(configs[0], loaded, executor is not None)
+            remedy = _remedy(found.configs[0], loaded, executor is not None)
         if place is not None:
             _write(place, found, best)
         return replace(found, best=best, remedy=remedy)

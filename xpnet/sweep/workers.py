@@ -28,7 +28,17 @@ from xpnet.sweep.plan import Cut, choose_cut
 from xpnet.training.history import Row
 from xpnet.values import shown
 
-__all__ = ["Here", "There", "check_executor", "load_of", "train_on_worker"]
+__all__ = [
+    "Here",
+    "Named",
+    "Preparations",
+    "There",
+    "check_executor",
+    "load_of",
+    "options_of",
+    "source_of",
+    "train_on_worker",
+]
 
 Named: TypeAlias = tuple[str, str | None, Reading]
 """Name and folder of a data set that each worker loads for itself, and how it is read."""
@@ -137,11 +147,8 @@ class There:
         stop: Callable[[], bool],
     ) -> None:
         self._executor = executor
-        self._source = data or (config.dataset, config.data_dir, config.reading)
-        if device is None:
-            self._options = Options(config.device, config.backend, config.precision, config.compile)
-        else:
-            self._options = device.options if isinstance(device, Device) else Options(device, "auto")
+        self._source = source_of(config, data)
+        self._options = options_of(config, device)
         self._size = max_nets or REMOTE_SIZE
         self._stop = stop
 
@@ -154,9 +161,7 @@ class There:
         waiting: set[Future[Outcome]] = set()
         try:
             for _, tasks in work:
-                for task in tasks:
-                    arguments = (task, self._source, self._options)
-                    waiting.add(self._executor.submit(train_on_worker, *arguments))
+                waiting.update(map(self._submit, tasks))
             while waiting and not self._stop():
                 ended, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
                 for future in ended:
@@ -169,6 +174,21 @@ class There:
         finally:
             for future in waiting:
                 future.cancel()
+
+    def _submit(self, task: Task) -> "Future[Outcome]":
+        return self._executor.submit(train_on_worker, task, self._source, self._options)
+
+
+def source_of(config: Config, data: Dataset | None) -> Dataset | Named:
+    """Return what a worker gets its data from: the data set, or what the settings name."""
+    return data or (config.dataset, config.data_dir, config.reading)
+
+
+def options_of(config: Config, device: Device | str | None) -> Options:
+    """Return what a worker asks for: a device, or what the settings name."""
+    if device is None:
+        return Options(config.device, config.backend, config.precision, config.compile)
+    return device.options if isinstance(device, Device) else Options(device, "auto")
 
 
 def train_on_worker(task: Task, source: Dataset | Named, options: Options) -> Outcome:

@@ -1,0 +1,124 @@
+"""Which CUDA GPUs there are: what ``"auto"`` chooses, and what names of several GPUs stand for."""
+
+import ctypes
+import re
+import sys
+from collections.abc import Callable
+from functools import cache, partial
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+from xpnet.device.cuda import CudaDevice
+from xpnet.device.jax import JaxDevice
+from xpnet.device.torch import TorchDevice
+from xpnet.errors import DeviceError
+
+__all__ = ["Choice", "choose", "count_gpus", "gpu_names", "is_several"]
+
+DRIVERS = {"win32": "nvcuda.dll", "linux": "libcuda.so.1"}
+"""The library that NVIDIA's driver brings along, by the name of the system."""
+
+FIRST_OF: dict[str, Callable[[], object]] = {
+    "cupy": CudaDevice,
+    "torch": partial(TorchDevice, "cuda:0"),
+    "jax": partial(JaxDevice, "cuda:0"),
+}
+"""What makes the first GPU by each library, in the order in which they are tried, or says what it lacks."""
+
+COUNT_BY: dict[str, Callable[[Any], int]] = {
+    "cupy": lambda cupy: cupy.cuda.runtime.getDeviceCount(),
+    "torch": lambda torch: torch.cuda.device_count(),
+    "jax": lambda jax: len(jax.devices("cuda")),
+}
+
+NO_LIBRARY = (
+    'no library that computes on the GPU is installed: run `pip install "xpnet[cuda13]"`, or "xpnet[cuda12]" '
+    "for a driver that shows CUDA 12 in `nvidia-smi`"
+)
+
+
+class Choice(NamedTuple):
+    """What ``"auto"`` is on this machine: a device, the library that computes there, and why."""
+
+    device: str
+    backend: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"device auto is {self.device} with {self.backend}: {self.reason}"
+
+
+def choose(backend: str = "auto") -> Choice:
+    """Choose a device: the first CUDA GPU if a library here can use it, else the CPU.
+
+    No library is imported where there is no driver.
+
+    Parameters
+    ----------
+    backend
+        The one library that is asked; ``"auto"`` is CuPy, PyTorch and JAX, in this order, and NumPy on the
+        CPU.
+    """
+    if backend == "numpy":
+        return Choice("cpu", backend, "it computes nowhere else")
+    if backend == "cupy":  # which says itself what it lacks
+        return Choice("cuda:0", backend, "it computes nowhere else")
+    on_cpu = "numpy" if backend == "auto" else backend
+    if not has_driver():
+        return Choice("cpu", on_cpu, "there is no driver of an NVIDIA GPU")
+    tried = [name for name in FIRST_OF if backend in ("auto", name) and find_spec(name) is not None]
+    told = []
+    for name in tried:
+        try:
+            FIRST_OF[name]()
+        except DeviceError as error:
+            told.append(str(error))
+        else:
+            return Choice("cuda:0", name, "it is the first library here that can use the GPU")
+    return Choice("cpu", on_cpu, told[0] if told else NO_LIBRARY)
+
+
+@cache
+def has_driver() -> bool:
+    """Return whether NVIDIA's driver is there, which takes no time to find out."""
+    try:
+        ctypes.CDLL(DRIVERS[sys.platform])
+    except (KeyError, OSError):
+        return False
+    return True
+
+
+def count_gpus(backend: str) -> int:
+    """Return the number of CUDA GPUs that a library has, which is known to have one."""
+    return COUNT_BY[backend](import_module(backend))
+
+
+def is_several(device: object) -> bool:
+    """Return whether a name stands for several GPUs: ``"cuda:all"``, or a list as ``"cuda:0,cuda:1"``."""
+    return isinstance(device, str) and (device == "cuda:all" or "," in device)
+
+
+def gpu_names(device: str, count: int) -> tuple[str, ...]:
+    """Return the names of the GPUs that such a name stands for, on a machine that has so many.
+
+    Raises
+    ------
+    DeviceError
+        Something in the list is no GPU, or not of this machine, or there twice.
+    """
+    if device == "cuda:all":
+        return tuple(f"cuda:{number}" for number in range(count))
+    names = [name.strip() for name in device.split(",")]
+    for name in names:
+        if re.fullmatch(r"cuda:\d+", name) is None:
+            raise DeviceError(f"{name!r} is no GPU of a list: name them as in cuda:0,cuda:1, or use cuda:all")
+    numbers = [int(name.partition(":")[2]) for name in names]
+    for number in numbers:
+        if number >= count:
+            raise DeviceError(
+                f"there is no GPU cuda:{number}: this machine has {count}, from cuda:0 to cuda:{count - 1}"
+            )
+        if numbers.count(number) > 1:
+            raise DeviceError(f"cuda:{number} is twice in {device}: name each GPU once")
+    return tuple(f"cuda:{number}" for number in numbers)

@@ -1,0 +1,200 @@
+"""A sweep on several GPUs of this machine: a process for each, which takes the next chunk when it is done."""
+
+import contextlib
+import os
+import pickle
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from queue import SimpleQueue
+from typing import Any
+
+from xpnet.datasets import Dataset
+from xpnet.device import Options, gpu_names, is_several
+from xpnet.errors import DeviceError, InputError
+from xpnet.runs.config import Config
+from xpnet.sweep.chunk import Outcome, Task
+from xpnet.sweep.plan import Cut
+from xpnet.sweep.workers import Named, There
+
+__all__ = ["OnGpus", "names_of", "started"]
+
+DEVICE = "cuda"
+"""What each process calls the one GPU that it sees."""
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""The variable by which NVIDIA's driver shows a process some of the GPUs."""
+
+PATIENCE = 5.0
+"""Seconds that a process gets to end by itself."""
+
+START = "import sys; sys.path[:] = {path!r}; from xpnet.sweep.station import main; main()"
+"""What a process runs. Unlike those of `multiprocessing` it does not import the user's script once more."""
+
+
+class Process:
+    """A process of one GPU, by its name; of all of them, without one."""
+
+    def __init__(self, name: str | None = None) -> None:
+        self._name = name or "that looks for GPUs"
+        seen = {} if name is None else {VISIBLE: _visible(int(name.partition(":")[2]))}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", START.format(path=sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **seen},
+            start_new_session=True,  # Ctrl-C is not for it
+        )
+        self._calls: Any = self._process.stdin
+        self._answers: Any = self._process.stdout
+
+    def call(self, name: str, *given: Any) -> Any:
+        """Return what a method of `xpnet.sweep.station.Station` returns there, or raise what it raises.
+
+        Raises
+        ------
+        DeviceError
+            The process has ended.
+        """
+        try:
+            pickle.dump((name, given), self._calls)
+            self._calls.flush()
+            value, failure, said = pickle.load(self._answers)
+        except (EOFError, OSError, pickle.UnpicklingError) as error:
+            raise DeviceError(
+                f"the process {self._name} was lost, perhaps for want of memory: run the same sweep again, "
+                "with a smaller --max-nets if it runs out of memory"
+            ) from error
+        for category, message in said:
+            warnings.warn(message, category, stacklevel=2)
+        if failure is not None:
+            raise failure
+        return value
+
+    def end(self) -> None:
+        """End the process, whatever it is about."""
+        with contextlib.suppress(OSError):  # it has ended
+            self._calls.close()
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._answers.close()
+
+
+class OnGpus(There):
+    """Trains chunks on several GPUs.
+
+    Parameters
+    ----------
+    names
+        Of the GPUs.
+    source
+        The data set, or what each process loads for itself.
+    options
+        What each process asks for; its device is the GPU that it sees.
+    max_nets, stop
+        As for `xpnet.sweep.run`.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        source: Dataset | Named,
+        options: Options,
+        max_nets: int | None,
+        stop: Callable[[], bool],
+    ) -> None:
+        self._max_nets, self._stop = max_nets, stop
+        self._processes = [Process(name) for name in names]
+        self._idle: SimpleQueue[Process] = SimpleQueue()
+        self._threads = ThreadPoolExecutor(len(names))
+        for process in self._processes:
+            self._idle.put(process)
+        try:
+            self._of_each("begin", source, options)
+        except BaseException:
+            self.end()
+            raise
+
+    def cut(self, configs: Sequence[Config]) -> Cut:
+        """Choose how to cut the networks of one shape: as fits the GPU with the least free memory."""
+        most = min(*self._of_each("fit", configs), self._max_nets or len(configs), len(configs))
+        return Cut(most, len(self._processes))
+
+    def end(self) -> None:
+        """End the processes."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for process in self._processes:
+            process.end()
+
+    def _of_each(self, name: str, *given: Any) -> list[Any]:
+        """Ask the same of all processes at the same time."""
+        return list(self._threads.map(lambda process: process.call(name, *given), self._processes))
+
+    def _submit(self, task: Task) -> "Future[Outcome]":
+        return self._threads.submit(self._train, task)
+
+    def _train(self, task: Task) -> Outcome:
+        process = self._idle.get()  # there is one, as there are as many threads
+        try:
+            outcome: Outcome = process.call("train", task)
+        finally:
+            self._idle.put(process)
+        return outcome
+
+
+def names_of(options: Options, executor: object) -> tuple[str, ...]:
+    """Return the names of the GPUs where a device is several, else none.
+
+    Raises
+    ------
+    InputError
+        There is an executor, too.
+    DeviceError
+        The library finds no GPU, or not those that are named.
+    """
+    if not is_several(options.device):
+        return ()
+    if executor is not None:
+        raise InputError(
+            f"a worker of an executor or a scheduler takes one GPU, not {options.device}: use --device cuda"
+        )
+    return gpu_names(options.device, _count(options._replace(device=DEVICE)))
+
+
+@cache
+def _count(options: Options) -> int:
+    """Ask a process, as a library may take hold of every GPU that it looks at."""
+    process = Process()
+    try:
+        return int(process.call("count", options))
+    finally:
+        process.end()
+
+
+@contextmanager
+def started(
+    names: Sequence[str],
+    source: Dataset | Named,
+    options: Options,
+    max_nets: int | None,
+    stop: Callable[[], bool],
+) -> Iterator[OnGpus]:
+    """Give what trains on several GPUs, as long as it is needed; parameters as for `OnGpus`."""
+    gpus = OnGpus(names, source, options._replace(device=DEVICE), max_nets, stop)
+    try:
+        yield gpus
+    finally:
+        gpus.end()
+
+
+def _visible(number: int) -> str:
+    """Return how a process is shown one of the GPUs that this one sees."""
+    shown = os.environ.get(VISIBLE)
+    return str(number) if shown is None else shown.split(",")[number].strip()
