@@ -19,13 +19,11 @@ SLOPE = 0.01
 """Slope of the leaky ReLU below 0."""
 
 
-@elementwise_layer
 def identity(xp: Namespace, x: Array) -> tuple[Array, Pullback]:  # noqa: ARG001 - called as the others are
     """Return ``x``: layers without an activation make up an affine network."""
     return x, lambda dy: (dy,)
 
 
-@elementwise_layer
 def relu(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     """Return ``max(0, x)``, equation (2), and its pullback, the second half of (8).
 
@@ -42,7 +40,6 @@ def relu(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     return y, pullback
 
 
-@elementwise_layer
 def leaky_relu(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     """Return ``max(x, 0.01 x)`` and its pullback (Maas et al. 2013).
 
@@ -60,14 +57,12 @@ def leaky_relu(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     return y, pullback
 
 
-@elementwise_layer
 def tanh(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     """Return ``tanh x`` and its pullback: the derivative is ``1 - tanh² x``."""
     y = xp.tanh(x)
     return y, lambda dy: (dy * (1.0 - y * y),)
 
 
-@elementwise_layer
 def logistic(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     """Return ``σ(x) = 1 / (1 + exp(-x))`` and its pullback: the derivative is ``σ (1 - σ)``.
 
@@ -79,7 +74,6 @@ def logistic(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     return sigma, lambda dy: (dy * (sigma * (1.0 - sigma)),)
 
 
-@elementwise_layer
 def silu(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     r"""Return ``x σ(x)`` with the logistic function ``σ``, and its pullback.
 
@@ -93,7 +87,6 @@ def silu(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     return y, lambda dy: (dy * (sigma + y * (1.0 - sigma)),)
 
 
-@elementwise_layer
 def gelu(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     r"""Return the Gaussian error linear unit in its tanh form, and its pullback.
 
@@ -122,7 +115,7 @@ def gelu(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     return half * (1.0 + t), pullback
 
 
-ACTIVATIONS: Mapping[str, Callable[[Namespace, Array], tuple[Array, Pullback]]] = {
+FORMULAS: Mapping[str, Callable[[Namespace, Array], tuple[Array, Pullback]]] = {
     "relu": relu,
     "leaky-relu": leaky_relu,
     "gelu": gelu,
@@ -131,13 +124,11 @@ ACTIVATIONS: Mapping[str, Callable[[Namespace, Array], tuple[Array, Pullback]]] 
     "logistic": logistic,
     "identity": identity,
 }
-"""Every activation by its name."""
 
 
-def _biased(activation: Callable[[Namespace, Array], tuple[Array, Pullback]]) -> Callable[..., Any]:
+def _of_sum(activation: Callable[[Namespace, Array], tuple[Array, Pullback]]) -> Callable[..., Any]:
     """Return ``f(x + b)``, equations (1) and (2) in one; ``x`` is consumed, and ``b`` has all its axes."""
 
-    @elementwise_layer
     def activate(xp: Namespace, x: Array, b: Array) -> tuple[Array, Pullback]:
         x += b
         return activation(xp, x)
@@ -145,5 +136,8 @@ def _biased(activation: Callable[[Namespace, Array], tuple[Array, Pullback]]) ->
     return activate
 
 
-BIASED = {name: _biased(activation) for name, activation in ACTIVATIONS.items()}
+ACTIVATIONS = {name: elementwise_layer(formula) for name, formula in FORMULAS.items()}
+"""Every activation by its name."""
+
+BIASED = {name: elementwise_layer(_of_sum(formula)) for name, formula in FORMULAS.items()}
 """Every activation of a sum with a bias, ``(xp, x, b)``, by its name; the pullback is still ``(dx,)``."""

@@ -72,13 +72,7 @@ def one_hot(xp: Namespace, y: Array, like: Array) -> Array:
     """
     # Tracers of compiled steps have no device; there is only one to choose from then.
     device = getattr(like, "device", None)
-    classes = xp.arange(like.shape[-1], dtype=xp.int64, device=device)
-    return _equal(xp, classes, y[..., None], like.dtype)
-
-
-@elementwise
-def _equal(xp: Namespace, classes: Array, y: Array, dtype: object) -> Array:
-    return xp.astype(classes == y, dtype)
+    return xp.astype(xp.arange(like.shape[-1], dtype=xp.int64, device=device) == y[..., None], like.dtype)
 
 
 def smooth(xp: Namespace, Y: Array, strength: Array, answers: int | None = None) -> Array:
@@ -274,7 +268,8 @@ def _mean(
     """Return the mean over rows of their losses ``(*nets, batch, …)``, and of their gradients: consumed."""
     loss, dscores = of_rows
     n = dscores.shape[-2]
-    factor = None if factor is None else factor[..., None, None]
+    if factor is not None and factor.ndim:
+        factor = factor[..., None, None]
     if weight is None:
         return xp.sum(loss, axis=(-2, -1)) / n, _shared(xp, dscores, None, factor, n)
     weight = weight[..., None]

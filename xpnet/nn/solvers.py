@@ -341,16 +341,14 @@ def _solver(
 
         for name, g in grads.items():
             value = params[name]
-            decays = name in weights
+            of_coupled, of_keep = (coupled, keep) if name in weights else (None, None)
             if isinstance(g, Product):
-                if subtract is not None and subtract(value, *g, keep if decays else None):
+                if subtract is not None and subtract(value, *g, of_keep):
                     continue
                 g = g.multiply(xp)
-            both = (rate if decays and rate is not None else None for rate in (coupled, keep))
-            others = [*(state[kind][name] for kind in kinds), *(_over(rate, g) for rate in of_rule)]
-            params[name], *memory = move(
-                xp, value, g, *(r if r is None else _over(r, g) for r in both), *others
-            )
+            memory = [state[kind][name] for kind in kinds]
+            laid = [_over(rate, g) for rate in (of_coupled, of_keep, *of_rule)]
+            params[name], *memory = move(xp, value, g, *laid[:2], *memory, *laid[2:])
             for kind, array in zip(kinds, memory, strict=True):
                 state[kind][name] = array
         return params, state, of_weights
@@ -363,9 +361,11 @@ def _kept(_xp: Namespace, learning_rate: Array, decay: Array) -> Array:
     return 1.0 - learning_rate * decay
 
 
-def _over(rate: Array, array: Array) -> Array:
-    """Lay ``rate``, ``(*nets,)``, over the axes that ``array`` has beyond those of the networks."""
-    if not rate.ndim:  # NumPy multiplies by a number in two thirds of the time that an array of one takes
+def _over(rate: Array | None, array: Array) -> Array | None:
+    """Lay ``rate``, ``(*nets,)`` or None, over the axes that ``array`` has beyond those of the networks."""
+    if (
+        rate is None or not rate.ndim
+    ):  # NumPy multiplies by a number in two thirds of the time that an array of one takes
         return rate
     return rate[(..., *(None,) * (array.ndim - rate.ndim))]
 
