@@ -62,8 +62,8 @@ SMALL = {"--iterations": "20", "--epochs": "3", "--random": "4", "--checkpoint-e
 """What a page's command gets instead, to be quick."""
 
 OPTIONAL = ("matplotlib", "onnx", "optuna", "pandas", "PIL", "polars", "pyarrow", "sklearn", "tensorboardX")
-"""Packages that a block may need. Where it says that one is missing, it ends there, and the test is skipped once
-the rest of its page has run."""
+"""Packages that a block may need. Where it says that one is missing it ends there, and the test is skipped
+once the rest of its page has run."""
 
 NOT_RUN = {"marked": 0, "elsewhere": 5, "parsed": 7}
 """On the site: marked ``<!-- not run: why -->``, and commands of the two kinds above. None comes unseen."""
