@@ -114,7 +114,7 @@ def steps(data: str | None) -> dict[str, Step]:
 
     def images(device: str) -> None:
         flags = () if device == "cpu" else captured
-        train(device, str(data), "--recipe", "none", "--epochs", "20", *flags, least=0.25)
+        train(device, str(data), "--recipe", "original", "--epochs", "20", *flags, least=0.25)
 
     found = {
         "digits, eager": Step(train, 0),
@@ -140,11 +140,11 @@ def take(name: str, step: Step, flags: argparse.Namespace, deadline: float) -> b
     on_cpu = flags.device == "cpu"
     missing = [need for need in step.needs if find_spec(need) is None]
     if missing or (on_cpu and step.on_gpu):
-        print(f"--  {name}: {f'{missing[0]} is not installed' if missing else 'on a GPU only'}", flush=True)
+        _say(f"--  {name}: {f'{missing[0]} is not installed' if missing else 'on a GPU only'}")
         return True
     seconds = min(step.seconds, deadline - time.monotonic())
     if seconds < 2.0:
-        print(f"--  {name}: no time left", flush=True)
+        _say(f"--  {name}: no time left")
         return False
     command = [sys.executable, __file__, "--step", name, "--device", flags.device]
     ended = gpu_limits.run([*command, *(["--data", flags.data] if flags.data else [])], seconds, keep=True)
@@ -153,8 +153,14 @@ def take(name: str, step: Step, flags: argparse.Namespace, deadline: float) -> b
     told = [line.strip(" ;") for line in lines[-3:] if not line.startswith("written to")]
     said = "; ".join(told) if well else str(ended)
     text = f"{'ok' if well else '!!'}  {name}, {ended.seconds:.0f} s: {said}"
-    print("\n".join([text, *([] if well else [f"    {line}" for line in lines[-SHOWN:]])]), flush=True)
+    _say("\n".join([text, *([] if well else [f"    {line}" for line in lines[-SHOWN:]])]))
     return well
+
+
+def _say(text: str) -> None:
+    """Print it in one piece, whatever the other lanes print."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
