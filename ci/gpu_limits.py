@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import FrameType
 
-GRACE = 6.0
+GRACE = 12.0
 """Seconds between the interrupt and the end."""
 
 _running: set[int] = set()
