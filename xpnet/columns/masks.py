@@ -34,7 +34,7 @@ def unmasked(array: Any, as_objects: bool = False) -> Any:
         return np.asarray(array)
     kind = array.dtype.kind
     if kind in "mM":
-        return np.asarray(array.filled(np.array("NaT", array.dtype)))
+        return np.asarray(array.filled(np.array("NaT", array.dtype)[()]))
     if kind == "f" or (kind in "biu" and array.ndim > 1 and not as_objects):
         found = np.asarray(array).astype(array.dtype if kind == "f" else np.float64)  # a copy
         found[np.ma.getmaskarray(array)] = np.nan
