@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 GRACE = 12.0
-"""Seconds between the interrupt and the end."""
+"""Seconds between the interrupt and the end, unless told otherwise: what pytest and its workers may need."""
 
 _running: set[int] = set()
 
@@ -37,7 +37,7 @@ class Ended:
         return f"{how}, {self.seconds:.0f} s"
 
 
-def run(command: Sequence[str], seconds: float, *, keep: bool = False) -> Ended:
+def run(command: Sequence[str], seconds: float, *, keep: bool = False, grace: float | None = None) -> Ended:
     """Run a command for at most so many seconds, and keep what it prints or let it through."""
     began = time.monotonic()
     # A file: a pipe would stay open for as long as any process holds it that the command has left behind.
@@ -52,7 +52,7 @@ def run(command: Sequence[str], seconds: float, *, keep: bool = False) -> Ended:
             late = True
             _signal(process.pid, signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE)
+                process.wait(GRACE if grace is None else grace)
         finally:
             _signal(process.pid, signal.SIGKILL)
             process.wait()

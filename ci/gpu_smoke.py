@@ -29,6 +29,12 @@ ACCURACY = 0.9
 SHOWN = 25
 """Lines of what a step printed that failed."""
 
+SHARE = 0.5
+"""Of the time, for a step at most."""
+
+SETTINGS = ("--iterations", "500")
+"""Of the networks for the digits: enough for `ACCURACY`."""
+
 
 def products(device: str) -> None:
     """Multiply in each precision, and say how exact it was: tensor cores are allowed, not certain."""
@@ -50,10 +56,10 @@ def products(device: str) -> None:
             sys.exit(f"\nthe products of {precision} are wrong")
 
 
-def train(device: str, *flags: str, least: float = ACCURACY) -> None:
+def train(device: str, *flags: str, settings: tuple[str, ...] = SETTINGS, least: float = ACCURACY) -> None:
     """Run ``xpnet train`` and look at the accuracy that it reports."""
     with tempfile.TemporaryDirectory() as folder:
-        _command("train", *flags, "--device", device, "--out", f"{folder}/run")
+        _command("train", *settings, *flags, "--device", device, "--out", f"{folder}/run")
         summary = json.loads(Path(folder, "run", "summary.json").read_text(encoding="utf-8"))
     _judge(summary["test_accuracy"], least)
 
@@ -61,7 +67,7 @@ def train(device: str, *flags: str, least: float = ACCURACY) -> None:
 def sweep(device: str, *flags: str) -> None:
     """Run ``xpnet sweep`` over 15 networks, and look at the best."""
     rates, regs = ("1e-2", "1.5e-2", "2e-2", "2.5e-2", "3e-2"), ("1e-4", "1e-3", "1e-2")
-    settings = ["--learning-rate", *rates, "--reg", *regs, "--device", device, *flags]
+    settings = [*SETTINGS, "--learning-rate", *rates, "--reg", *regs, "--device", device, *flags]
     with tempfile.TemporaryDirectory() as folder:
         _command("sweep", *settings, "--out", f"{folder}/sweep")
         rows = Path(folder, "sweep", "results.csv").read_text(encoding="utf-8").splitlines()[1:]
@@ -99,11 +105,10 @@ def _judge(accuracy: float, least: float = ACCURACY) -> None:
 
 @dataclass(frozen=True)
 class Step:
-    """What to do with a device; the lane and the seconds it has; packages it needs; whether a GPU's alone."""
+    """What to do with a device; its lane; packages it needs; whether it takes a GPU."""
 
     work: Callable[[str], None]
     lane: int
-    seconds: float = 30.0
     needs: tuple[str, ...] = ()
     on_gpu: bool = False
 
@@ -113,8 +118,8 @@ def steps(data: str | None) -> dict[str, Step]:
     captured = ("--compile",)
 
     def images(device: str) -> None:
-        flags = () if device == "cpu" else captured
-        train(device, str(data), "--recipe", "original", "--epochs", "20", *flags, least=0.25)
+        settings = (str(data), "--recipe", "original", "--epochs", "20")
+        train(device, *(() if device == "cpu" else captured), settings=settings, least=0.25)
 
     found = {
         "digits, eager": Step(train, 0),
@@ -142,12 +147,13 @@ def take(name: str, step: Step, flags: argparse.Namespace, deadline: float) -> b
     if missing or (on_cpu and step.on_gpu):
         _say(f"--  {name}: {f'{missing[0]} is not installed' if missing else 'on a GPU only'}")
         return True
-    seconds = min(step.seconds, deadline - time.monotonic())
+    seconds = min(SHARE * flags.seconds, deadline - time.monotonic())
     if seconds < 2.0:
         _say(f"--  {name}: no time left")
         return False
     command = [sys.executable, __file__, "--step", name, "--device", flags.device]
-    ended = gpu_limits.run([*command, *(["--data", flags.data] if flags.data else [])], seconds, keep=True)
+    command += ["--data", flags.data] if flags.data else []
+    ended = gpu_limits.run(command, seconds, keep=True, grace=3.0)
     lines = ended.output.rstrip().splitlines()
     well = ended.status == 0 and not ended.late
     told = [line.strip(" ;") for line in lines[-3:] if not line.startswith("written to")]
