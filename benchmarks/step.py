@@ -3,9 +3,9 @@
     python benchmarks/step.py [--threads N] [--hidden N] [--layers N] [--device cuda [--precision tf32]]
 
 The network is the original's, 400×3072→300→10 in float32, on random rows: 10,000 of them, more than any
-cache holds. The floor is the five matrix products of the step into preallocated outputs and the gathering of
-the batch, nothing else; the products alone, always on the same warm rows, are given too, and the bytes alone
-that any step has to move.
+cache holds. The floor on the CPU is the five matrix products of the step into preallocated outputs and the
+gathering of the batch, nothing else; the products alone, always on the same warm rows, are given too, and the
+bytes alone that any step has to move. On a GPU the floor is counted: see floor.py.
 
 All draw the rows of many batches at once, as training does, and wait for a GPU only at the end of a turn.
 """
@@ -25,6 +25,7 @@ from typing import Any
 # Before NumPy is imported anywhere, also by the processes this one starts: see interleave.prepare.
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tests")]
 sys.path.append(str(Path(__file__).parents[1]))  # where xpnet is not installed
+import floor
 import interleave
 from crossing import APART, crossing
 from interleave import Block, Contender
@@ -540,8 +541,15 @@ def sklearn_partial_fit(sizes: Sizes) -> Block:
     return block
 
 
-FLOOR = "floor: products + gather"
+FLOOR, BARE = "floor: products + gather", "products + gather"
+"""The same on the CPU and on a GPU, where it is no floor."""
+
 TORCH, JAX = ("torch",), ("jax",)
+
+
+def reference(device: str) -> str:
+    """Return the contender that the others are compared with."""
+    return FLOOR if device == "cpu" else BARE
 
 
 def contenders_of(
@@ -549,7 +557,8 @@ def contenders_of(
 ) -> dict[str, Contender]:
     """Return the contenders that one network and a stack of them have in common, given their steps."""
     return {
-        FLOOR: Contender(partial(bare, gather=True, products=True)),
+        FLOOR: Contender(partial(bare, gather=True, products=True), on="cpu"),
+        BARE: Contender(partial(bare, gather=True, products=True), TORCH, on="cuda"),
         "products alone": Contender(partial(bare, products=True)),
         "bytes alone: gather, weights": Contender(partial(bare, gather=True, update=True)),
         "xpnet on NumPy": Contender(partial(xpnet, backend="numpy"), on="cpu"),
@@ -623,7 +632,8 @@ def main() -> None:
     # The others are written out for one hidden layer.
     rivals = set() if flags.layers == 1 else {n for n in CONTENDERS if not n.startswith(("xpnet", "floor"))}
     contenders = {name: made for name, made in CONTENDERS.items() if name not in rivals}
-    chosen = interleave.installed(contenders, flags.only, FLOOR, flags.device)
+    against = reference(flags.device)
+    chosen = interleave.installed(contenders, flags.only, against, flags.device)
     crossings: list[float | None] = []
     timings = interleave.time_side_by_side(
         *(chosen, sizes, flags.rounds, flags.seconds),
@@ -631,7 +641,9 @@ def main() -> None:
         start_together=not on_cpu,
         each_round=(lambda: crossings.append(crossing())) if on_cpu else None,
     )
-    print(f"{interleave.environment_line()}\n\n{sizes}\n\n{interleave.markdown_table(timings, FLOOR)}")
+    print(f"{interleave.environment_line()}\n\n{sizes}\n\n{interleave.markdown_table(timings, against)}")
+    if not on_cpu:
+        print(f"\n{floor.described(floor.measure(flags.device, (flags.precision,)), sizes)}")
     if measured := [c for c in crossings if c is not None]:
         print(f"\n{by_placement(timings, measured)}")
     if flags.json:

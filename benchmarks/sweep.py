@@ -19,10 +19,10 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tests")]
 sys.path.append(str(Path(__file__).parents[1]))  # where xpnet is not installed
+import floor
 import interleave
 from interleave import Block, Contender, Timing
 from step import (
-    FLOOR,
     TORCH,
     Sizes,
     TorchStep,
@@ -32,6 +32,7 @@ from step import (
     jax_device,
     jax_objective,
     original_net,
+    reference,
     torch_data,
     torch_for,
     torch_net,
@@ -270,12 +271,15 @@ def grid_of_the_original(flags: argparse.Namespace, nets: int) -> dict[str, Timi
     """Time a step of so many networks by every contender."""
     on_cpu = flags.device == "cpu"
     grid = Grid(nets=nets, device=flags.device, precision=flags.precision, epoch=4 if on_cpu else 16)
-    chosen = interleave.installed(CONTENDERS, flags.only, FLOOR, flags.device)
+    against = reference(flags.device)
+    chosen = interleave.installed(CONTENDERS, flags.only, against, flags.device)
     timings = interleave.time_side_by_side(
         chosen, grid, flags.rounds, flags.seconds, at_once=grid.epoch, start_together=not on_cpu
     )
     print(f"{interleave.environment_line()}\n\n{grid}, {STEPS} steps\n")
-    print(interleave.markdown_table(timings, FLOOR))
+    print(interleave.markdown_table(timings, against))
+    if not on_cpu:
+        print(f"\n{floor.described(floor.measure(flags.device, (flags.precision,)), grid)}")
     print("\nThe grid's 1,600 steps at that rate, not counting evaluations:\n")
     for name, timing in timings.items():
         if timing.seconds:

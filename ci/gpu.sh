@@ -1,35 +1,54 @@
 #!/usr/bin/env bash
-# Usage: ci/gpu.sh
+# Usage: ci/gpu.sh [smoke] [tests] [table]
 #
-# Everything a GPU can tell, in one command, in less than eight minutes: which GPU and libraries these
-# are, the test suite with CuPy demanded instead of skipped (trajectories against NumPy's, captured
-# steps against eager ones, allocations and synchronisations counted, running out of memory), and one
-# table of the time of a step beside what other libraries take and the least it can take. Installs
-# nothing: CuPy, pytest and the other packages of the test group have to be importable, and PyTorch and
-# JAX to be in the table; xpnet itself is the one of this checkout. A stage that fails, or takes longer
-# than it may, does not stop the others; the exit status tells whether one did.
+# What a GPU can tell, in three stages, each of use alone; without an argument all of them, in at most
+# seven minutes:
 #
-# Captured steps are the affair of tests/device/test_cuda.py; `pytest --xp cupy-captured` captures those of the
-# whole suite, for which there is no time here.
+#   smoke   what a user does first: digits by command, eager and captured, in three precisions, a sweep
+#           of 15, an estimator, PyTorch and JAX (ci/gpu_smoke.py)
+#   tests   the test suite with CuPy demanded instead of skipped, the CUDA path first (ci/gpu_tests.py)
+#   table   the time of a step beside what other libraries take and the least it can take
+#           (benchmarks/gpu_table.py)
+#
+# In front of them stands which GPU and libraries these are. Nothing is installed into the environment:
+# CuPy, pytest and xpnet's own dependencies have to be importable, or to lie in a BUNDLE; xpnet itself is
+# the one of this checkout. A stage that fails, or takes longer than it may, does not stop the others; the
+# exit status tells whether one did.
 #
 # Settings: PYTHON (default python3) runs it; OUT (default gpu-results) receives
-#   device.txt tests.txt tests.xml table.txt      each stage's output
-#   table.md table.json                           the table, with every round of every contender
+#   device.txt smoke.txt tests.txt table.txt      each stage's output
+#   tests.xml table.md table.json                 results, written as soon as there are any
 #   summary.json                                  the exit status and seconds of each stage
-# TESTS_WORKERS (default 8) processes share the tests where pytest-xdist is importable; without it the
-# tests of the CUDA path come first, and the whole suite may need more than its time.
-# TESTS_SECONDS (default 230) and TABLE_SECONDS (default 190) are what the two long stages may take;
-# PYTEST_ADDOPTS reaches pytest. XPNET_GPU_DEVICE (default cuda) may be cuda:N, or cpu to rehearse the
-# script where there is no GPU: the tests then run on NumPy, and the table on a small network.
+# BUNDLE is a folder made by ci/gpu-bundle.sh: what this environment lacks of its wheels is installed into
+# a folder for the time being. SMOKE_SECONDS (default 60), TESTS_SECONDS (150) and TABLE_SECONDS (190) are
+# what the stages may take; TESTS_WORKERS (default 8) processes share the tests where pytest-xdist is
+# importable; PYTEST_ADDOPTS reaches pytest. XPNET_GPU_DEVICE (default cuda) may be cuda:N, or cpu to
+# rehearse the script where there is no GPU: the tests then run on NumPy, and the table on a small network.
 set -euo pipefail
+
+# refuse MESSAGE: ends the script with one line.
+refuse() {
+  printf 'ci/gpu.sh: %s\n' "$1" >&2
+  exit 2
+}
+
+stages=("$@")
+((${#stages[@]})) || stages=(smoke tests table)
+for name in "${stages[@]}"; do
+  [[ $name == smoke || $name == tests || $name == table ]] ||
+    refuse "there is no stage $name: give some of smoke, tests and table, or none for all"
+done
 
 python=${PYTHON:-python3}
 device=${XPNET_GPU_DEVICE:-cuda}
+bundle=${BUNDLE:+$(cd "$BUNDLE" 2>/dev/null && pwd)} || refuse "there is no folder BUNDLE=$BUNDLE: make it with ci/gpu-bundle.sh"
 mkdir -p "${OUT:-gpu-results}"
 out=$(cd "${OUT:-gpu-results}" && pwd)
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
 export XLA_PYTHON_CLIENT_PREALLOCATE=false # JAX would take most of the GPU's memory in every process
+export OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 # many processes, and what is compared is of one thread
+export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 demanded=cupy
 network=()
@@ -37,13 +56,56 @@ if [[ $device == cpu ]]; then
   demanded=numpy
   network=(--small)
 fi
-tests_seconds=${TESTS_SECONDS:-230}
+smoke_seconds=${SMOKE_SECONDS:-60}
+tests_seconds=${TESTS_SECONDS:-150}
 table_seconds=${TABLE_SECONDS:-190}
 
-workers=()
-if "$python" -c 'import xdist' 2>/dev/null; then
-  workers=(-n "${TESTS_WORKERS:-8}")
+# What it needs
+
+if [[ -n $bundle ]]; then
+  site=$(mktemp -d)
+  trap 'rm -rf "$site"' EXIT
+  # Wheels of what is there already stay out: the environment's own goes with its other packages.
+  lacking=$(
+    "$python" - "$bundle"/*.whl <<'PY'
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+for wheel in sys.argv[1:]:
+    try:
+        version(Path(wheel).name.partition("-")[0])
+    except PackageNotFoundError:
+        print(wheel)
+PY
+  )
+  if [[ -n $lacking ]]; then
+    mapfile -t wheels <<<"$lacking"
+    "$python" -m pip install --quiet --no-index --no-deps --no-compile --no-cache-dir --root-user-action=ignore \
+      --target "$site" "${wheels[@]}" || refuse "the wheels of $bundle cannot be installed: they are of another Python"
+    export PYTHONPATH=$PYTHONPATH:$site
+  fi
 fi
+
+# missing MODULE ...: prints the packages of those that cannot be found.
+missing() {
+  "$python" - "$@" <<'PY'
+import sys
+from importlib.util import find_spec
+
+names = {"sklearn": "scikit-learn", "xdist": "pytest-xdist"}
+print(*(names.get(m, m.replace("_", "-")) for m in sys.argv[1:] if find_spec(m) is None), sep=", ")
+PY
+}
+
+needed=(numpy array_api_compat narwhals safetensors threadpoolctl)
+[[ $device == cpu ]] || needed+=(cupy)
+[[ " ${stages[*]} " != *" tests "* ]] || needed+=(pytest hypothesis)
+lacking=$(missing "${needed[@]}")
+[[ -z $lacking ]] ||
+  refuse "not installed: $lacking; install them, or bring them: ci/gpu-bundle.sh FOLDER, then BUNDLE=FOLDER ci/gpu.sh"
+
+# The stages
 
 failed=0
 summary=
@@ -56,12 +118,16 @@ stage() {
   "$@" 2>&1 | tee "$out/$name.txt" || status=$?
   ((status != 124 && status != 137)) || printf '%s took longer than it may\n' "$name" | tee -a "$out/$name.txt"
   summary+="${summary:+, }\"$name\": {\"status\": $status, \"seconds\": $((SECONDS - start))}"
+  printf '{%s}\n' "$summary" >"$out/summary.json"
   ((status == 0)) || failed=1
 }
 
-# shellcheck disable=SC2329 # called by name, through stage
+# shellcheck disable=SC2317,SC2329 # called by name, through stage
 describe() {
-  "$python" - "$device" <<'PY' || return
+  local optional
+  optional=$(missing xdist array_api_strict loky optuna polars pooch pyarrow sklearn tensorboardX onnx torch jax)
+  [[ -z $optional ]] || printf 'not installed, so that what needs it is left out: %s\n' "$optional"
+  timeout -k 5 60 "$python" - "$device" <<'PY' || return
 import sys
 
 import xpnet
@@ -75,17 +141,34 @@ if sys.argv[1] != "cpu":
 
     cupy.show_config()
 PY
-  command -v nvidia-smi >/dev/null && nvidia-smi || true # the driver may come without it
+  if command -v nvidia-smi >/dev/null; then timeout 20 nvidia-smi; fi # the driver may come without it
 }
 
 stage device describe
-stage tests timeout -k 10 "$tests_seconds" \
-  "$python" -m pytest tests/device/test_cuda.py tests --xp "$demanded" \
-  "${workers[@]}" --junitxml="$out/tests.xml"
-# It stops by itself in time; the limit is for a library that hangs.
-stage table timeout -k 10 "$((table_seconds + 40))" \
-  "$python" benchmarks/gpu_table.py --device "$device" --out "$out" --budget "$table_seconds" "${network[@]}"
+for name in "${stages[@]}"; do
+  case $name in
+    # Each stops by itself in time; the limit is for one that doesn't.
+    smoke)
+      images=()
+      [[ ! -f $bundle/cifar10.npz ]] || images=(--data "$bundle/cifar10.npz")
+      stage smoke timeout -k 5 "$((smoke_seconds + 15))" \
+        "$python" ci/gpu_smoke.py --device "$device" --seconds "$smoke_seconds" "${images[@]}"
+      ;;
+    tests)
+      rm -f "$out/tests.xml"
+      stage tests timeout -k 5 "$((tests_seconds + 15))" \
+        "$python" ci/gpu_tests.py --xp "$demanded" --seconds "$tests_seconds" \
+        --workers "${TESTS_WORKERS:-8}" --xml "$out/tests.xml"
+      ;;
+    table)
+      rm -f "$out"/table.{md,json}
+      stage table timeout -k 5 "$((table_seconds + 15))" \
+        "$python" benchmarks/gpu_table.py --device "$device" --out "$out" --budget "$table_seconds" "${network[@]}"
+      # What it had when it was ended.
+      grep -q '^| contender' "$out/table.txt" || cat "$out/table.md" 2>/dev/null || true
+      ;;
+  esac
+done
 
-printf '{%s}\n' "$summary" >"$out/summary.json"
 printf '\n== results in %s: %s\n' "$out" "$(cat "$out/summary.json")"
 exit "$failed"

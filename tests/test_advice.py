@@ -7,7 +7,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable
-from importlib.metadata import metadata
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
 import numpy as np
@@ -272,4 +272,8 @@ def test_extras_that_messages_name_exist() -> None:
         for name in re.findall(r"xpnet\[(\w+)\]", text)
     }
     assert named
-    assert named <= set(metadata("xpnet").get_all("Provides-Extra") or ())
+    try:
+        extras = metadata("xpnet").get_all("Provides-Extra")
+    except PackageNotFoundError:
+        pytest.skip("xpnet runs from its checkout, without being installed")
+    assert named <= set(extras or ())

@@ -22,6 +22,7 @@ from xpnet import recipes
 from xpnet.__main__ import COMMANDS, main
 from xpnet.commands import sweep as sweep_command
 from xpnet.commands import train
+from xpnet.errors import InputError
 from xpnet.reporting import plots
 from xpnet.runs import checkpoints as resume
 from xpnet.runs.config import Config
@@ -60,6 +61,10 @@ PARSED = ("--scheduler", "--recipe", "--backend", "cifar10", "cuda", "mine.toml"
 SMALL = {"--iterations": "20", "--epochs": "3", "--random": "4", "--checkpoint-every": "1"}
 """What a page's command gets instead, to be quick."""
 
+OPTIONAL = ("matplotlib", "onnx", "optuna", "pandas", "PIL", "polars", "pyarrow", "sklearn", "tensorboardX")
+"""Packages that a block may need. Where it says that one is missing it ends there, and the test is skipped
+once the rest of its page has run."""
+
 NOT_RUN = {"marked": 0, "elsewhere": 5, "parsed": 8}
 """On the site: marked ``<!-- not run: why -->``, and commands of the two kinds above. None comes unseen."""
 
@@ -68,6 +73,15 @@ def needs(*packages):
     """Skip a test where a package of the dependency group ``docs`` is missing."""
     missing = [name for name in packages if find_spec(name) is None]
     return pytest.mark.skipif(bool(missing), reason=f"needs {missing}, of the group docs")
+
+
+def missing(complaint):
+    """The first package of `OPTIONAL` that a message names and that is not installed; None if none is."""
+    return next((name for name in OPTIONAL if name in complaint and find_spec(name) is None), None)
+
+
+class LeftOutError(Exception):
+    """A command needs a package that is not installed: which."""
 
 
 def blocks_of(page):
@@ -131,6 +145,8 @@ def run_command(arguments, where, monkeypatch, capfd):
             patch.setattr(resume.Checkpoints, "on_fit", then_interrupt(resume.Checkpoints.on_fit))
         status = main(made_small([command, *rest]))
     printed, complaint = capfd.readouterr()
+    if status == 2 and (name := missing(complaint)):
+        raise LeftOutError(name)
     assert status == (130 if is_cut_off else 0), f"{where}: {arguments}: {complaint}"
     if output is not None:
         Path(output).write_text(printed, encoding="utf-8")
@@ -154,6 +170,7 @@ def read_settings(block):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_block_of_a_page_runs(page, tmp_path, monkeypatch, capfd):
+    left_out = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("XPNET_DATA_DIR", raising=False)
     if page != PAGES[0]:  # they take longer than all else, and are the same on each page
@@ -164,17 +181,27 @@ def test_every_block_of_a_page_runs(page, tmp_path, monkeypatch, capfd):
             continue
         if block.kind == "python":
             padded = "\n" * block.line + block.code  # so that a traceback names the page's line
-            exec(compile(padded, str(page), "exec"), namespace)
+            try:
+                exec(compile(padded, str(page), "exec"), namespace)
+            except (ImportError, InputError) as error:
+                if (name := missing(str(error))) is None:
+                    raise
+                left_out.append(f"{block.where} needs {name}")
         elif block.kind == "sh":
             for words in commands_of(block.code):
                 if (arguments := arguments_of(words)) is not None:
-                    run_command(arguments, block.where, monkeypatch, capfd)
+                    try:
+                        run_command(arguments, block.where, monkeypatch, capfd)
+                    except LeftOutError as name:
+                        left_out.append(f"{block.where} needs {name}")
                 else:
                     assert " ".join(words).startswith(ELSEWHERE), f"{block.where}: {words[0]} is not run"
         elif block.kind == "toml":
             read_settings(block)
         else:
             assert block.kind in TEXT or block.kind.startswith("{"), f"{block.where}: a block of what?"
+    if left_out:
+        pytest.skip(f"ran but for what is not installed: {', '.join(dict.fromkeys(left_out))}")
 
 
 def test_what_is_not_run_is_counted():

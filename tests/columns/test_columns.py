@@ -93,7 +93,7 @@ def test_categories(values, categories, codes):
         ["2020-01-02", "2020-01-03T06:00", ""],
         ["2020-01-02 00:00", "2020-01-03 06:00:00.000000", "NaN"],
         [datetime.datetime(2020, 1, 2), datetime.datetime(2020, 1, 3, 6), None],
-        [np.datetime64("2020-01-02"), np.datetime64("2020-01-03T06"), np.datetime64("NaT")],
+        [np.datetime64("2020-01-02"), np.datetime64("2020-01-03T06"), np.datetime64("NaT", "D")],
         np.array(["2020-01-02T00", "2020-01-03T06", "NaT"], "M8[h]"),
         np.array(["2020-01-02T00", "2020-01-03T06", "NaT"], "M8[ns]"),
         ["2020-01-02T02:00+02:00", "2020-01-02T23:00-0700", None],

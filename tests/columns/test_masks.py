@@ -34,7 +34,7 @@ def run():
         (np.ma.masked_array([1, 2], [0, 1]), [1, None]),
         (np.ma.masked_array(["a", "b"], [1, 0]), [None, "b"]),
         (np.ma.masked_array([[True, False]], [[1, 0]]), [[np.nan, 0]]),
-        (np.ma.masked_array(["2020-01-01"], [1], dtype="M8[D]"), [np.datetime64("NaT")]),
+        (np.ma.masked_array(["2020-01-01"], [1], dtype="M8[D]"), [np.datetime64("NaT", "D")]),
         (np.ma.masked_array([1j], [1]), [1j]),
         (np.ma.masked_array([1, 2]), [1, 2]),
         ([1, 2], [1, 2]),

@@ -34,6 +34,7 @@ def test_torch(tmp_path, capsys):
 
 
 def test_what_a_user_can_mend(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("onnx")
     run = write_run(tmp_path / "run")
 
     def error(*argv):

@@ -63,9 +63,9 @@ def gpu(cupy, precision, compiled):
 
 # Products
 
-ROUNDING = {"fp32": (0.0, 2e-6), "tf32": (2e-5, 2e-3), "bf16": (2e-5, 2e-2)}
-"""Least and largest error of a product of random numbers, relative to its root mean square. A GPU before
-Ampere has no such tensor cores, and no error."""
+ROUNDING = {"fp32": 2e-6, "tf32": 2e-3, "bf16": 2e-2}
+"""Largest error of a product of random numbers, relative to its root mean square. There is no least: tensor
+cores are allowed, and cuBLAS may take others. Which it took is in the report, as a property of each test."""
 
 
 def layer(rng, nets, shared):
@@ -76,10 +76,9 @@ def layer(rng, nets, shared):
 @ways
 @pytest.mark.parametrize("nets", NETS)
 @pytest.mark.parametrize("shared", [False, True])
-def test_products_of_a_layer(cupy, gpu, precision, nets, shared):
+def test_products_of_a_layer(gpu, precision, nets, shared, record_property):
     xp, rng = gpu.xp, np.random.default_rng(0)
     host = layer(rng, nets, shared)
-    tensor_cores = int(cupy.cuda.Device(0).compute_capability) >= 80
     with gpu.active():
         for dtype in ("float32", "float64"):
             on_gpu = [gpu.put(array, dtype) for array in host]
@@ -95,8 +94,8 @@ def test_products_of_a_layer(cupy, gpu, precision, nets, shared):
                 if dtype == "float64":
                     assert error < 1e-14
                 else:
-                    least, largest = ROUNDING[precision]
-                    assert (least if tensor_cores else 0.0) <= error < largest
+                    record_property("error of a product", f"{error:.1e}")
+                    assert error < ROUNDING[precision]
 
 
 @ways
@@ -118,13 +117,21 @@ def test_shared_arrays_beyond_the_ends_of_a_product_are_left_alone(gpu):
 # The same training
 
 
-def assert_near(gpu, actual, expected, tolerance):
+BEFORE_BATCH_NORM = ("b1", "b2b")
+"""The biases of `EVERYTHING` that a batch norm takes away again: their gradients are 0 but for rounding."""
+
+OF_ROUNDING = {"gradients": 1e-14, "squares": 1e-28, "params": 1e-7, "average": 1e-7}
+"""How much of them there may be: of a gradient, of its square, and of a bias that Adam moved by it."""
+
+
+def assert_near(gpu, actual, expected, tolerance, no_gradient=()):
     np.testing.assert_allclose(actual.history.losses, expected.history.losses, rtol=0, atol=tolerance)
     for kind, arrays in expected.state.items():
-        # Of the kind, not of each: what is 0 up to rounding, as a bias' gradient before a batch norm, is so.
-        scale = max(np.max(np.abs(array), initial=0.0) for array in arrays.values())
         for name, array in on_host(gpu, actual.state[kind]).items():
-            np.testing.assert_allclose(array, arrays[name], rtol=0, atol=tolerance * scale, err_msg=name)
+            limit = tolerance * np.max(np.abs(arrays[name]), initial=0.0)
+            if name in no_gradient:
+                limit = OF_ROUNDING[kind]
+            np.testing.assert_allclose(array, arrays[name], rtol=0, atol=limit, err_msg=f"{kind} {name}")
 
 
 @ways
@@ -152,7 +159,7 @@ def test_with_everything_at_once(gpu, nets):
         train(d, params, data, **settings, feed=image_feed(d, "float64", EVERYTHING["augmentation"]))
         for d in (HERE, gpu)
     )
-    assert_near(gpu, actual, expected, 1e-8)
+    assert_near(gpu, actual, expected, 1e-8, BEFORE_BATCH_NORM)
 
 
 @ways

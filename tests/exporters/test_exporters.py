@@ -351,6 +351,7 @@ def test_rows_that_are_prepared_in_float64_by_torch(tmp_path):
 
 
 def test_contrast_in_float64_is_in_no_export():
+    pytest.importorskip("onnx")
     model, _ = exact_model("standardize", contrast=True)
     for exports in (to_onnx.graph_of, pytorch.state_of):
         with pytest.raises(InputError, match="normalised in float64, for which exported models have no"):

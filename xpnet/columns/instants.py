@@ -72,13 +72,13 @@ def dates_of(frame: Frame, name: str, column: Raw) -> Dates:
             f"{frame.where(int(outside.argmax()))}: leave it empty, or {flag('ignore', name)}"
         )
     values = column.values.astype("datetime64[us]")
-    values[gaps] = np.datetime64("NaT")
+    values[gaps] = np.datetime64("NaT", "us")
     return Dates(values, "dates with a time zone" if column.has_zone else "dates")
 
 
 def dates_of_objects(frame: Frame, name: str, column: Raw) -> Dates:
     """Return dates of Python, of NumPy and of pandas."""
-    values = np.full(len(column.values), np.datetime64("NaT"), "datetime64[us]")
+    values = np.full(len(column.values), np.datetime64("NaT", "us"), "datetime64[us]")
     zones = np.zeros(len(values), bool)
     for row in np.flatnonzero(~column.gaps):
         value = column.values[row]

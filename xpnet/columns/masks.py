@@ -34,7 +34,8 @@ def unmasked(array: Any, as_objects: bool = False) -> Any:
         return np.asarray(array)
     kind = array.dtype.kind
     if kind in "mM":
-        return np.asarray(array.filled(array.dtype.type("NaT")))
+        gap: Any = np.array("NaT", array.dtype)[()]  # of the array's own unit
+        return np.asarray(array.filled(gap))
     if kind == "f" or (kind in "biu" and array.ndim > 1 and not as_objects):
         found = np.asarray(array).astype(array.dtype if kind == "f" else np.float64)  # a copy
         found[np.ma.getmaskarray(array)] = np.nan

@@ -104,10 +104,10 @@ def as_dates(frame: Frame, name: str, found: Cells, held: str = "", fix: str = M
         values, is_one, has_zone = words.dates(found.words)
         _refuse(frame, name, found, ~is_one, "no date such as 2020-12-31", fix)
         found = one_kind(
-            frame, name, found.spread(values, np.datetime64("NaT")), found.spread(has_zone, False)
+            frame, name, found.spread(values, np.datetime64("NaT", "us")), found.spread(has_zone, False)
         )
     if found.gaps.all():
-        return Dates(np.full(len(frame), np.datetime64("NaT"), "datetime64[us]"), held)
+        return Dates(np.full(len(frame), np.datetime64("NaT", "us"), "datetime64[us]"), held)
     if isinstance(found, Numbers) or (held and found.held != held):
         raise InputError(f"column {shown(name)} holds {found.held}, and held {held} in training: give {held}")
     return found

@@ -1,0 +1,194 @@
+"""The scripts beside the package: that they parse, what they refuse, and what a limit of time does."""
+
+import importlib
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = sorted((ROOT / "ci").glob("*.sh"))
+
+pytestmark = pytest.mark.skipif(not SCRIPTS, reason="xpnet is installed without its checkout")
+bash = pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch):
+    """These tests are part of what gpu.sh runs."""
+    for name in ("BUNDLE", "XPNET_GPU_DEVICE", "PYTHON", "PYTHONPATH"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Return what imports a script from its folder."""
+
+    def load(folder, name):
+        monkeypatch.syspath_prepend(str(ROOT / folder))
+        return importlib.import_module(name)
+
+    return load
+
+
+# Shell
+
+
+@bash
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_a_script_parses(script):
+    done = subprocess.run(["bash", "-n", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@bash
+@pytest.mark.parametrize(
+    ("arguments", "settings", "part"),
+    [
+        (["gpu.sh", "smoke", "speed"], {}, "there is no stage speed: give some of smoke, tests and table"),
+        (["gpu.sh", "smoke"], {"BUNDLE": "missing"}, "there is no folder BUNDLE=missing: make it with"),
+        (["gpu-bundle.sh"], {}, "give the folder to make"),
+        (["gpu-bundle.sh", "full"], {}, "full is not empty: give a new one"),
+    ],
+)
+def test_a_script_refuses_in_a_line(tmp_path, monkeypatch, arguments, settings, part):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a.whl").touch()
+    for name, value in {"OUT": str(tmp_path / "out"), **settings}.items():
+        monkeypatch.setenv(name, value)
+    command = ["bash", ROOT / "ci" / arguments[0], *arguments[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert part in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@bash
+def test_what_is_missing_is_told_before_anything_runs(tmp_path, monkeypatch):
+    """Without its site-packages a Python has none of it."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setenv("PYTHON", str(python))
+    monkeypatch.setenv("OUT", str(tmp_path / "out"))
+    done = subprocess.run(
+        ["bash", ROOT / "ci" / "gpu.sh", "smoke"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        "not installed: numpy, array-api-compat, narwhals, safetensors, threadpoolctl, cupy;" in done.stderr
+    )
+    assert "BUNDLE=FOLDER ci/gpu.sh" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+# Limits of time
+
+
+def python(code):
+    return [sys.executable, "-c", code]
+
+
+def test_a_command_in_time(load):
+    ended = load("ci", "gpu_limits").run(python("print('done'); raise SystemExit(3)"), 60, keep=True)
+    assert (ended.status, ended.late, ended.output) == (3, False, "done\n")
+    assert str(ended).startswith("status 3, ")
+
+
+def test_a_command_that_is_late_tells_what_it_has(load):
+    code = """
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+try:
+    print("begun", flush=True)
+    time.sleep(600)
+except KeyboardInterrupt:
+    print("so far")
+"""
+    ended = load("ci", "gpu_limits").run(python(code), 2, keep=True)
+    assert (ended.late, ended.output) == (True, "begun\nso far\n")
+    assert str(ended).startswith("took longer than it may, ")
+
+
+def test_a_command_that_does_not_listen_ends_all_the_same(load, monkeypatch):
+    limits = load("ci", "gpu_limits")
+    monkeypatch.setattr(limits, "GRACE", 0.1)
+    code = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(600)"
+    assert limits.run(python(code), 1).status == -9
+
+
+# Parts of the tests
+
+
+def test_all_tests_are_in_a_part(load):
+    parts = load("ci", "gpu_tests").parts("cupy")
+    for part in parts.values():
+        for path in part.what:
+            if "tests" in path:
+                assert (ROOT / path.removeprefix("--ignore=")).exists()
+    others = parts["other rooms"].what
+    once = {path for name in ("layers and losses", "training") for path in parts[name].what if "/" in path}
+    assert {f"--ignore={path}" for path in once if not path.startswith("--")} <= set(others)
+
+
+SUITE = '<testsuites><testsuite name="{}" failures="{}" errors="0" /></testsuites>'
+
+
+def test_results_of_parts_become_one_file(load, tmp_path):
+    files = [tmp_path / name for name in ("a.xml", "b.xml", "torn.xml", "missing.xml")]
+    for file, text in zip(files, (SUITE.format("a", 0), SUITE.format("b", 2), "<testsuites>"), strict=False):
+        file.write_text(text)
+    load("ci", "gpu_tests").merge(tmp_path / "all.xml", files)
+    assert [suite.get("name") for suite in ET.parse(tmp_path / "all.xml").getroot()] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("status", "late", "whole", "failures", "is_well"),
+    [
+        (0, False, True, 0, True),
+        (1, False, False, 1, False),
+        (2, True, False, 0, True),
+        (2, True, False, 1, False),
+        (2, True, True, 0, False),
+        (-9, True, False, None, False),
+    ],
+)
+def test_a_part_that_is_cut_off_fails_by_what_failed_in_it(
+    load, tmp_path, status, late, whole, failures, is_well
+):
+    tests, limits = load("ci", "gpu_tests"), load("ci", "gpu_limits")
+    if failures is not None:
+        (tmp_path / "a.xml").write_text(SUITE.format("a", failures))
+    ended = limits.Ended(status, 1.0, late)
+    assert tests.is_well(tests.Part([], 1.0, whole), ended, tmp_path / "a.xml") is is_well
+
+
+# A step of the first minute, and the floor
+
+
+def test_a_step_of_the_first_minute(load, capsys):
+    load("ci", "gpu_smoke").products("cpu")
+    assert capsys.readouterr().out.startswith("fp32: error ")
+
+
+def test_the_floor_counts_what_a_step_does(load):
+    floor, step = load("benchmarks", "floor"), load("benchmarks", "step")
+    one, two = step.Sizes(batch=4, features=5, hidden=3, classes=2), step.Sizes(4, 5, 3, 2, nets=2)
+    assert floor.operations(one) == 2 * 4 * (2 * 15 + 3 * 6)
+    assert floor.operations(two) == 2 * floor.operations(one)
+    assert floor.least_moved(one) == 4 * (2 * (15 + 6 + 3 + 2) + 20)
+    assert floor.moved(one) == 4 * (3 * 15 + 4 * 6 + 3 * 5 + 4 * (6 * 3 + 3 * 2) + 4 * 20)
+    assert floor.moved(two) < 2 * floor.moved(one)  # the batch is of both
+
+
+def test_floors_at_rates(load):
+    floor, step = load("benchmarks", "floor"), load("benchmarks", "step")
+    sizes = step.Sizes(4, 5, 3, 2)
+    floors = floor.Rates({"fp32": 1e3}, 1e3).floors(sizes)
+    assert floors[floor.OPERATIONS] == pytest.approx(floor.operations(sizes) / 1e3)
+    assert floor.least(floors) == max(floors[floor.OPERATIONS], floors[floor.BYTES])
+    assert floor.least(floor.Rates({}, None).floors(sizes)) is None
+    assert str(floor.Rates({}, None)) == "No rate could be measured."
