@@ -2,7 +2,7 @@
 
 `layers`, `activations` and `norms` give a value and its pullback, `losses` a value and its gradient; `mlp`
 describes a network, `backprop` composes it and derives its gradients, `solvers` turn gradients into steps,
-`noise` makes the bits by which units are dropped.
+`noise` makes the bits by which units are dropped. `composites` marks what a device may do in one go.
 
 May import: nothing but the ground.
 """
