@@ -189,6 +189,17 @@ def test_many_steps_are_few_launches_of_few_graphs(taped):
     assert taped.stream.captures == LENGTHS
 
 
+def test_a_graph_is_checked_by_reading_one_array(taped, monkeypatch):
+    step, start, draws = a_step(taped)
+    advance, read = taped.compile(step), []
+    state, to_host = start(), taped.to_host
+    monkeypatch.setattr(taped, "to_host", lambda array: read.append(array.shape) or to_host(array))
+    advance(state, draws, 0, 11)
+    assert len(read) == 1
+    advance(state, draws, 0, 11)
+    assert len(read) == 1
+
+
 def test_a_step_may_replace_and_exchange_arrays(taped):
     xp = taped.xp
 
