@@ -119,6 +119,8 @@ class ElementwiseKernel:
         self.launch = getattr(compiled(source), f"launch_{name}")
 
     def __call__(self, *args):
+        given = zip(args, self.inputs + self.outputs, strict=True)
+        args = [np.array(a, dtype) if isinstance(a, float) else a for a, (dtype, _) in given]
         outputs = args[len(self.inputs) :]
         shape = outputs[0].shape
         assert np.broadcast_shapes(*(a.shape for a in args)) == shape

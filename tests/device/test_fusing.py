@@ -23,10 +23,10 @@ def test_what_is_read_made_and_changed():
         value -= g
         return value, g > 0.0
 
-    kernel = written(move, (REAL, REAL, None, 0.5), True)
-    assert kernel.inputs == "float32 a1"
+    kernel = written(move, (REAL, REAL, None, Of(np.dtype("float32"), False)), True)
+    assert kernel.inputs == "float32 a1, float32 a3"
     assert kernel.outputs == "float32 a0, bool r1"
-    assert (kernel.read, kernel.write, kernel.returns) == ((1,), (0, np.dtype(bool)), (0, 1))
+    assert (kernel.read, kernel.write, kernel.returns) == ((1, 3), (0, np.dtype(bool)), (0, 1))
     assert not kernel.single
     assert "a1 =" not in kernel.body  # it is consumed, not returned
 

@@ -197,6 +197,18 @@ def test_training_with_everything_at_once(nets, rotation, norm):
     np.testing.assert_allclose(actual.history.losses, expected.history.losses, rtol=1e-10)
 
 
+def test_a_float_is_a_number_of_each_call_and_a_whole_one_part_of_the_kernel():
+    """So that batches of another size need no other kernel."""
+    fuse, x = GPU.xp.composites["elementwise"], GPU.put(np.array([3.0]))
+
+    def grown(_xp, x, by):
+        return x * by
+
+    before = len(fuse._kernels)
+    assert [float(fuse(grown, (x, by))[0]) for by in (2.0, 4.0, 2, 4)] == [6.0, 12.0, 6.0, 12.0]
+    assert len(fuse._kernels) == before + 3
+
+
 # Launches of a step
 
 

@@ -156,9 +156,10 @@ NAMESPACE = SimpleNamespace(
 
 
 class Of(NamedTuple):
-    """An array of that dtype among the arguments of a function to be written."""
+    """An array of that dtype among the arguments of a function to be written, or a number of each call."""
 
     dtype: np.dtype[Any]
+    is_array: bool = True
 
 
 class Kernel(NamedTuple):
@@ -197,7 +198,8 @@ def written(function: Callable[..., Any], args: tuple[Any, ...], writes: bool) -
     function
         Element-wise, ``function(xp, *args)``, see `xpnet.nn.composites.elementwise`.
     args
-        For an array its dtype, as `Of`; None and Python numbers as they are.
+        For an array or a float its dtype, as `Of`. None, whole numbers and all else as they are: each of them
+        makes another function.
     writes
         Whether arguments that the function changes and returns are changed in memory; else new arrays are
         returned in their places.
@@ -255,7 +257,10 @@ class Fuser:
         """Return ``function(xp, *args)``; see `written` for ``writes``."""
         ndarray = self._cupy.ndarray
         kinds = tuple(Of(arg.dtype) if isinstance(arg, ndarray) else arg for arg in args)
-        key = (function, writes, kinds, tuple(map(type, kinds)))  # 1 and 1.0 are equal
+        if any(type(kind) is float for kind in kinds):  # a number as precise as the arrays are
+            real = next(kind.dtype for kind in kinds if isinstance(kind, Of) and kind.dtype.kind == "f")
+            kinds = tuple(Of(real, False) if type(kind) is float else kind for kind in kinds)
+        key = function, writes, kinds
         if key not in self._kernels:
             kernel = written(function, kinds, writes)
             make = self._cupy.ElementwiseKernel

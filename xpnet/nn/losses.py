@@ -267,7 +267,7 @@ def _mean(
 ) -> tuple[Array, Array]:
     """Return the mean over rows of their losses ``(*nets, batch, …)``, and of their gradients: consumed."""
     loss, dscores = of_rows
-    n = dscores.shape[-2]
+    n = float(dscores.shape[-2])  # a whole one would be part of a kernel
     if factor is not None and factor.ndim:
         factor = factor[..., None, None]
     if weight is None:
@@ -277,7 +277,7 @@ def _mean(
 
 
 @elementwise
-def _shared(_xp: Namespace, dscores: Array, weight: Array | None, factor: Array | None, rows: int) -> Array:
+def _shared(_xp: Namespace, dscores: Array, weight: Array | None, factor: Array | None, rows: float) -> Array:
     """Return what each row has of the gradient of ``factor`` times the mean: consumed."""
     if weight is not None:
         dscores *= weight / rows if factor is None else factor * weight / rows

@@ -59,7 +59,7 @@ def batch_norm(
         dgain = xp.sum(dy * normal, axis=-2)
         # With dx̂ = gain ⊙ dy, its two means are gain ⊙ dshift / n and gain ⊙ dgain / n.
         sums = dgain[..., None, :], dshift[..., None, :]
-        dx = _pulled_back(xp, dy, normal, *sums, gain[..., None, :], batch_variance, rows)
+        dx = _pulled_back(xp, dy, normal, *sums, gain[..., None, :], batch_variance, float(rows))
         of_batch = batch_mean[..., 0, :], batch_variance[..., 0, :]
         return dx, dgain, dshift, *_distances(xp, mean, variance, *of_batch, rows / max(rows - 1, 1))
 
@@ -150,7 +150,7 @@ def _pulled_back(
     dshift: Array,
     gain: Array,
     variance: Array,
-    rows: int,
+    rows: float,
 ) -> Array:
     """Return ``dx`` of `batch_norm`."""
     dx = normal * (dgain / -rows)

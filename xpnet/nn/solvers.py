@@ -363,9 +363,8 @@ def _kept(_xp: Namespace, learning_rate: Array, decay: Array) -> Array:
 
 def _over(rate: Array | None, array: Array) -> Array | None:
     """Lay ``rate``, ``(*nets,)`` or None, over the axes that ``array`` has beyond those of the networks."""
-    if (
-        rate is None or not rate.ndim
-    ):  # NumPy multiplies by a number in two thirds of the time that an array of one takes
+    # NumPy multiplies by a number in two thirds of the time that an array of one takes.
+    if rate is None or not rate.ndim:
         return rate
     return rate[(..., *(None,) * (array.ndim - rate.ndim))]
 
