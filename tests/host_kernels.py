@@ -50,12 +50,12 @@ static void run_block(long long threads) {
 """
 
 LAUNCH = """
-extern "C" void launch_{name}(long long blocks, long long nets, long long threads, void** given) {{
-    gridDim = {{blocks, nets, 1}};
+extern "C" void launch_{name}(long long nets, long long blocks, long long threads, void** given) {{
+    gridDim = {{nets, blocks, 1}};
     kernel = [=] {{ {name}({arguments}); }};
     for (long long net = 0; net < nets; net++)
         for (long long block = 0; block < blocks; block++) {{
-            blockIdx = {{block, net, 0}};
+            blockIdx = {{net, block, 0}};
             run_block(threads);
         }}
 }}

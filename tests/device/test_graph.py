@@ -1,5 +1,6 @@
 """Steps captured as a graph, on a stand-in for the GPU that is made of NumPy (`taping`)."""
 
+import gc
 import itertools
 import warnings
 from dataclasses import replace
@@ -22,7 +23,7 @@ from fits import (
     sources,
     train,
 )
-from taping import TapedDevice
+from taping import Cupy, TapedDevice
 
 from xpnet.data.feed import Feed
 from xpnet.device import one_by_one
@@ -198,6 +199,16 @@ def test_a_graph_is_checked_by_reading_one_array(taped, monkeypatch):
     assert len(read) == 1
     advance(state, draws, 0, 11)
     assert len(read) == 1
+
+
+def test_the_memory_of_a_graph_goes_with_it(taped):
+    step, start, draws = a_step(taped)
+    advance, before = taped.compile(step), Cupy.MemoryPool.emptied
+    advance(start(), draws, 0, 5)
+    assert Cupy.MemoryPool.emptied == before
+    del advance
+    gc.collect()
+    assert Cupy.MemoryPool.emptied == before + 1
 
 
 def test_a_step_may_replace_and_exchange_arrays(taped):

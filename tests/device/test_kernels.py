@@ -1,6 +1,7 @@
 """Kernels of a CUDA device: what they compute, by the portable definitions, and how many a step takes."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -22,10 +23,11 @@ from fits import (
     train,
 )
 from host_gpu import HostGpu, OnGpu, launches
-from host_kernels import COMPILER
+from host_kernels import COMPILER, Cupy
 
 from xpnet.data.augment import Augmentation
 from xpnet.data.feed import Feed
+from xpnet.device.kernels import Kernels
 from xpnet.nn import backprop, losses, solvers
 from xpnet.nn.activations import ACTIVATIONS, BIASED
 from xpnet.nn.mlp import MLP
@@ -119,6 +121,36 @@ def test_arrays_that_do_not_lie_in_one_piece_are_left_to_the_maths():
     assert left is not None
     assert np.sum(np.asarray(parts)) == np.sum(np.arange(12.0) ** 2)
     np.testing.assert_array_equal(np.asarray(array), np.arange(12.0).reshape(3, 4).T)
+
+
+def test_arrays_of_several_dtypes_are_those_that_their_numbers_are():
+    """A kernel sees addresses, and would take one dtype for another."""
+    rng = np.random.default_rng(9)
+    single, double = rng.standard_normal((3, 4)).astype("float32"), rng.standard_normal((5, 4))
+    for arrays in ([single, double], [double, single]):
+        parts, left = solvers.squares(GPU.xp, [GPU.put(a) for a in arrays], 0, GPU.put(np.array(0.5)))
+        assert left is not None
+        assert np.sum(np.asarray(parts)) == pytest.approx(np.sum(single**2) + np.sum(double**2))
+    scores, labels, weight = rng.standard_normal((5, 3)), rng.integers(3, size=5), rng.uniform(0, 1, 5)
+    results = [
+        losses.softmax_cross_entropy(
+            d.xp, d.put(scores, "float32"), d.put(labels.astype(kind)), d.put(weight), d.put(np.array(0.5))
+        )
+        for d in (GPU, HERE)
+        for kind in ("int64", "int32", "uint8")
+    ]
+    for loss, dscores in results:
+        np.testing.assert_allclose(np.asarray(loss), results[-1][0], rtol=1e-6)
+        np.testing.assert_allclose(np.asarray(dscores), results[-1][1], rtol=1e-5, atol=1e-7)
+
+
+def test_more_networks_than_the_short_side_of_a_grid_is_long(monkeypatch):
+    grids = []
+    module = types.SimpleNamespace(get_function=lambda _name: lambda grid, *_: grids.append(grid))
+    monkeypatch.setattr(Cupy, "RawModule", lambda _self, code: module)  # noqa: ARG005
+    scores, labels = np.zeros((70_000, 1, 2)), np.zeros((70_000, 1), np.int64)
+    Kernels(Cupy(OnGpu)).softmax_cross_entropy(GPU.put(scores), GPU.put(labels))
+    assert grids == [(70_000, 1)]
 
 
 @every_dtype

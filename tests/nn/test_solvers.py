@@ -415,7 +415,9 @@ def test_a_gradient_in_factors_is_their_product(device, dtype, put_params, asser
         new, state, _ = SOLVERS["sgd"].update(device.xp, on_device, grads, {}, rates, ("W1",), given)
         assert_close(new, expected)
         assert state == {}
-        assert [keep is None for keep in calls] == ([decay is None] if given else [])
+        # What decays in passing, elsewhere, is not asked for again.
+        asked = decay is not None and device.name != "cuda:0"
+        assert [keep is not None for keep in calls] == ([asked] if given else [])
         calls.clear()
 
 

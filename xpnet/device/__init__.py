@@ -15,7 +15,7 @@ from typing import Literal
 
 from xpnet.device.arrays import dtype_name, to_numpy
 from xpnet.device.base import Device, Options, of_step, one_by_one
-from xpnet.device.cuda import CudaDevice
+from xpnet.device.cuda import CudaDevice, cuda_device
 from xpnet.device.gpus import choose, count_gpus, gpu_names, is_several
 from xpnet.device.jax import JaxDevice
 from xpnet.device.processor import has_bf16
@@ -122,7 +122,7 @@ def get_device(
             f"no precision {precision!r} with {backend} on device {kind}: use {' or '.join(offered)}{other}"
         )
     if backend == "cupy":
-        return CudaDevice(int(place.partition(":")[2]), precision, compiled)
+        return cuda_device(int(place.partition(":")[2]), precision, compiled)
     if backend == "torch":
         return TorchDevice(place, precision, compiled)
     if backend == "jax":

@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -19,7 +21,7 @@ from xpnet.errors import DeviceError
 from xpnet.text import one_line
 from xpnet.typing import Advance, Array, Draws, State, Step, Subtract
 
-__all__ = ["CudaDevice"]
+__all__ = ["CudaDevice", "cuda_device"]
 
 
 class CudaDevice(Device):
@@ -80,11 +82,8 @@ class CudaDevice(Device):
         self.backend = f"cupy {self._cupy.__version__}"
         self._precision, self._compiled = precision, compiled
         self._gpu = self._cupy.cuda.Device(index)
-        self._stream: Any = None
-        if compiled:
-            with self._gpu:
-                # Non-blocking: what others do on the default stream would end a capture otherwise.
-                self._stream = self._cupy.cuda.Stream(non_blocking=True)
+        # Each thread has a stream of its own: of one that all share, a capture would take what others do.
+        self._of_thread = threading.local()
 
     @property
     def options(self) -> Options:
@@ -104,8 +103,10 @@ class CudaDevice(Device):
             return cast("NDArray[Any]", self._cupy.asnumpy(array))
 
     def synchronize(self) -> None:
-        """Wait until everything asked of the GPU is done."""
-        self._gpu.synchronize()
+        """Wait until everything that this thread has asked of the GPU is done."""
+        with self.active():
+            # Not for the whole GPU: that would end a capture of another thread's.
+            self._cupy.cuda.get_current_stream().synchronize()
 
     def free_memory(self) -> int:
         """Return the bytes of the GPU that can still be had, those that CuPy holds in reserve included."""
@@ -120,7 +121,7 @@ class CudaDevice(Device):
         CuPy's creation functions take no ``device``, so this is the way to choose one. Everything is done on
         the stream that is captured, if there is one, in order with what is done on the one outside.
         """
-        cuda, stream = self._cupy.cuda, self._stream
+        cuda, stream = self._cupy.cuda, self._stream()
         # NumPy's warnings: schedules are computed on the host.
         with self._gpu, np.errstate(all="ignore"):
             outside = None if stream is None else cuda.get_current_stream()
@@ -140,7 +141,7 @@ class CudaDevice(Device):
 
     def compile(self, step: Step) -> Advance:
         """Return what takes many steps: one by one, or by launching graphs of some."""
-        if self._stream is None:
+        if not self._compiled:
             return super().compile(step)
         advance = captured(self, self._cupy, self._stream, step, self.products.handle)
 
@@ -149,6 +150,28 @@ class CudaDevice(Device):
                 return advance(state, draws, begin, end)
 
         return advance_in_stream
+
+    def _stream(self) -> Any:
+        """Return the stream that this thread captures; None where nothing is captured."""
+        if not self._compiled:
+            return None
+        if not hasattr(self._of_thread, "stream"):
+            with self._gpu:
+                # Non-blocking: what others do on the default stream would end a capture otherwise.
+                self._of_thread.stream = self._cupy.cuda.Stream(non_blocking=True)
+        return self._of_thread.stream
+
+
+def cuda_device(index: int, precision: str, compiled: bool) -> CudaDevice:
+    """Return the device of this process that is so; its kernels and its cuBLAS are made once."""
+    key = sys.modules.get("cupy"), index, precision, compiled
+    if key not in _known:
+        made = CudaDevice(index, precision, compiled)
+        return _known.setdefault((sys.modules.get("cupy"), *key[1:]), made)
+    return _known[key]
+
+
+_known: dict[tuple[Any, int, str, bool], CudaDevice] = {}
 
 
 def _sign(cupy: Any) -> Callable[[Array], Array]:

@@ -9,6 +9,7 @@ sees the buffers, nor the memory pool of what a step needs in passing.
 
 import gc
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from xpnet.device.base import Device, one_by_one
-from xpnet.device.handles import undisturbed
+from xpnet.device.handles import undisturbed, when_undisturbed
 from xpnet.text import one_line
 from xpnet.typing import Advance, Array, Draws, State, Step
 
@@ -33,7 +34,7 @@ LENGTHS = 4
 
 
 def captured(
-    device: Device, cupy: Any, stream: Any, step: Step, held: Callable[[], object] = object
+    device: Device, cupy: Any, stream: Callable[[], Any], step: Step, held: Callable[[], object] = object
 ) -> Advance:
     """Return what takes steps by launching graphs, each captured and checked when its length first comes up.
 
@@ -46,7 +47,8 @@ def captured(
     cupy
         The module.
     stream
-        The stream that all of the device's work is done on; not the default one, which cannot be captured.
+        Returns the stream that all work of this thread is done on; not the default one, which cannot be
+        captured.
     step
         Of arrays alone.
     held
@@ -91,7 +93,7 @@ class _Graphs:
         self,
         device: Device,
         cupy: Any,
-        stream: Any,
+        stream: Callable[[], Any],
         step: Step,
         held: Callable[[], object],
         state: State,
@@ -108,6 +110,8 @@ class _Graphs:
         self._draws = {name: table(values) for name, values in draws.items()}
         self._losses = table(losses)
         self._pool = cupy.cuda.MemoryPool()
+        # A pool that is gone leaves behind what it holds in reserve.
+        weakref.finalize(self, when_undisturbed, _emptying(cupy, self._pool)).atexit = False
         self._graphs: dict[int, Any] = {}
 
     def __call__(self, state: State, draws: Draws, begin: int, end: int) -> tuple[State, Array]:
@@ -144,14 +148,15 @@ class _Graphs:
                 self._load(state)
                 self._load_draws(draws, begin, 1)
                 self._take(1)
-            self._stream.begin_capture()
+            stream = self._stream()
+            stream.begin_capture()
             try:
                 self._take(count)
             except BaseException:
                 with suppress(Exception):  # the stream is to be of use again; what went wrong is known
-                    self._stream.end_capture()
+                    stream.end_capture()
                 raise
-            self._graphs[count] = self._stream.end_capture(), self._held()
+            self._graphs[count] = stream.end_capture(), self._held()
 
     def _load(self, state: State) -> None:
         """Copy a state to where the graphs read it."""
@@ -167,7 +172,7 @@ class _Graphs:
         """Take so many steps from the state in the buffers; return their losses."""
         self._load_draws(draws, begin, count)
         graph, _ = self._graphs[count]
-        graph.launch(self._stream)
+        graph.launch(self._stream())
         return self._device.xp.asarray(self._losses[:count, ...], copy=True)
 
     def _take(self, count: int) -> None:
@@ -186,6 +191,17 @@ class _Graphs:
             for buffer, array in moved:
                 buffer[...] = array
             self._losses[i, ...] = loss
+
+
+def _emptying(cupy: Any, pool: Any) -> Callable[[], None]:
+    """Return what gives the memory of a pool back to the current GPU."""
+    gpu = cupy.cuda.runtime.getDevice()
+
+    def empty() -> None:
+        with cupy.cuda.Device(gpu):
+            pool.free_all_blocks()
+
+    return empty
 
 
 def _copy(device: Device, state: State) -> State:

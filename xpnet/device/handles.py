@@ -9,13 +9,13 @@ import functools
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from xpnet.text import one_line
 
-__all__ = ["WORKSPACE", "Handle", "Handles", "check", "undisturbed"]
+__all__ = ["WORKSPACE", "Handle", "Handles", "check", "undisturbed", "when_undisturbed"]
 
 WORKSPACE = 32 * 2**20
 """Bytes of a handle's workspace: what cuBLAS recommends for Hopper; older GPUs take less."""
@@ -43,7 +43,7 @@ def undisturbed() -> Iterator[None]:
             yield
         finally:
             _capturing = False
-    _destroy_ownerless()
+    _release()
 
 
 class Handle:
@@ -68,9 +68,16 @@ class Handle:
             if getattr(error, "status", None) == NO_MEMORY:
                 raise MemoryError(f"no room for cuBLAS's workspace: {one_line(error)}") from error
             raise
-        gpu = cupy.cuda.runtime.getDevice()
+        gpu, pointer = cupy.cuda.runtime.getDevice(), self.pointer
         # In a list to be taken out of: `finalize` keeps what it hands over until the call returns.
-        weakref.finalize(self, _disown, cupy, cublas, gpu, self.pointer, [workspace]).atexit = False
+        kept = [workspace]
+
+        def destroy() -> None:
+            with cupy.cuda.Device(gpu):
+                cublas.cublasDestroy_v2(pointer)  # waits for all that still works in the workspace
+                kept.clear()
+
+        weakref.finalize(self, when_undisturbed, destroy).atexit = False
 
 
 class Handles:
@@ -143,25 +150,24 @@ def _name(cublas: Any, status: int) -> str:
 
 _lock = threading.RLock()
 _capturing = False
-_ownerless: deque[tuple[Any, ...]] = deque()
+_waiting: deque[Callable[[], None]] = deque()
 
 
-def _disown(*handle: Any) -> None:
-    """Destroy a handle that nobody has any more, or let the next one do it that may."""
-    _ownerless.append(handle)
-    _destroy_ownerless()
+def when_undisturbed(release: Callable[[], None]) -> None:
+    """Give something back that nobody has any more, now or, if a stream is captured, by the next who may.
+
+    Called wherever garbage is collected.
+    """
+    _waiting.append(release)
+    _release()
 
 
-def _destroy_ownerless() -> None:
-    """Destroy what nobody has, unless a stream is captured; called wherever garbage is collected."""
-    while _ownerless and _lock.acquire(blocking=False):
+def _release() -> None:
+    while _waiting and _lock.acquire(blocking=False):
         try:
             if _capturing:
                 return
-            cupy, cublas, gpu, pointer, workspace = _ownerless.popleft()
-            with cupy.cuda.Device(gpu):
-                cublas.cublasDestroy_v2(pointer)  # waits for all that still works in the workspace
-                workspace.clear()
+            _waiting.popleft()()
         except IndexError:  # another thread was faster
             return
         finally:

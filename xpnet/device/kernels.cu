@@ -1,6 +1,6 @@
 // The composites of the maths that reduce, each in one launch. `kernels.py` says what each is for, and the
 // portable definitions, which these are tested against, what each computes. T is float or double; *nets are
-// flattened into one axis, blockIdx.y.
+// flattened into one axis, blockIdx.x, which may be longer than the other.
 
 const int THREADS = 512;
 
@@ -32,11 +32,11 @@ __device__ T over_lanes(T value, int lanes, bool maximum) {
 extern "C" __global__ void softmax_cross_entropy(
     const T* scores, const long long* labels, const T* soft, const T* weight, const T* factor, T* dscores,
     T* loss, long long rows, long long classes, long long target_of_net, long long weight_of_net, int lanes) {
-    long long net = blockIdx.y, rows_at_once = THREADS / lanes;
+    long long net = blockIdx.x, rows_at_once = THREADS / lanes;
     int lane = threadIdx.x % lanes;
     T by = (factor ? factor[net] : (T)1) / rows, sum = 0;
     // All threads of a block go round as often: they wait for each other within.
-    for (long long first = blockIdx.x * rows_at_once; first < rows; first += gridDim.x * rows_at_once) {
+    for (long long first = blockIdx.y * rows_at_once; first < rows; first += gridDim.y * rows_at_once) {
         long long row = first + threadIdx.x / lanes;
         bool is_row = row < rows;
         const T* s = scores + (net * rows + row) * classes;
@@ -63,29 +63,29 @@ extern "C" __global__ void softmax_cross_entropy(
         if (is_row && lane == 0) sum += (log(total) - of_target) * (share / rows);
     }
     sum = over_lanes(sum, THREADS, false);
-    if (threadIdx.x == 0) loss[net * gridDim.x + blockIdx.x] = sum;
+    if (threadIdx.x == 0) loss[net * gridDim.y + blockIdx.y] = sum;
 }
 
 // Squares of an array (nets, size), summed up by each block into its place among the `parts` of a network;
 // and with a `keep` the array multiplied by it.
 extern "C" __global__ void squares(
     T* array, const T* keep, T* parts, long long size, long long parts_of_net, long long first_part) {
-    long long net = blockIdx.y;
+    long long net = blockIdx.x;
     T* a = array + net * size;
     T by = keep ? keep[net] : (T)1, sum = 0;
-    for (long long i = blockIdx.x * (long long)THREADS + threadIdx.x; i < size; i += gridDim.x * (long long)THREADS) {
+    for (long long i = blockIdx.y * (long long)THREADS + threadIdx.x; i < size; i += gridDim.y * (long long)THREADS) {
         T value = a[i];
         sum += value * value;
         if (keep) a[i] = value * by;
     }
     sum = over_lanes(sum, THREADS, false);
-    if (threadIdx.x == 0) parts[net * parts_of_net + first_part + blockIdx.x] = sum;
+    if (threadIdx.x == 0) parts[net * parts_of_net + first_part + blockIdx.y] = sum;
 }
 
 // loss + reg / 2 times the sum of the parts, of each network; loss may be null. Where reg is 0, the loss:
 // not 0 times what has overflowed.
 extern "C" __global__ void regularised(const T* loss, const T* reg, const T* parts, T* out, long long parts_of_net) {
-    long long net = blockIdx.y;
+    long long net = blockIdx.x;
     T sum = 0;
     for (long long i = threadIdx.x; i < parts_of_net; i += THREADS) sum += parts[net * parts_of_net + i];
     sum = over_lanes(sum, THREADS, false);

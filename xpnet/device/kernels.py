@@ -59,63 +59,65 @@ class Kernels:
     ) -> tuple[Array, Array]:
         """Return the loss and its gradient: one launch where a block can do the rows of a network."""
         *nets, rows, classes = scores.shape
-        scores = self._cupy.ascontiguousarray(scores)
+        dtype = scores.dtype
         soft = target.dtype.kind == "f"
-        target = self._cupy.ascontiguousarray(target, dtype=scores.dtype if soft else np.int64)
-        of_row = classes if soft else 1
+        scores = self._in_one_piece(scores, dtype)
+        target = self._in_one_piece(target, dtype if soft else np.int64)
+        weight, factor = self._in_one_piece(weight, dtype), self._in_one_piece(factor, dtype)
         lanes = 1 if classes <= FEW else 32
         blocks = max(1, min(math.ceil(rows * lanes / THREADS), MOST_BLOCKS))
-        dscores = self._cupy.empty(scores.shape, scores.dtype)
-        loss = self._cupy.empty((*nets, blocks), scores.dtype)
+        dscores = self._cupy.empty(scores.shape, dtype)
+        loss = self._cupy.empty((*nets, blocks), dtype)
+        of_target = _distance(target, rows * (classes if soft else 1))
         self._launch(
-            *("softmax_cross_entropy", blocks, nets, scores.dtype.name, scores),
-            *((None, target) if soft else (target, None)),
-            *(self._per_network(weight), self._per_network(factor), dscores, loss),
-            *(rows, classes, _distance(target, rows * of_row), _distance(weight, rows), np.int32(lanes)),
+            *("softmax_cross_entropy", blocks, nets, dtype),
+            *(scores, *((None, target) if soft else (target, None)), weight, factor, dscores, loss),
+            *(rows, classes, of_target, _distance(weight, rows), np.int32(lanes)),
         )
         return loss[..., 0] if blocks == 1 else self._cupy.sum(loss, axis=-1), dscores
 
     def squares(self, arrays: Sequence[Array], nets: int, keep: Array | None) -> tuple[Array, Array | None]:
         """Return the squares in parts: a launch for each array, which also multiplies it by ``keep``."""
-        in_one_piece = all(a.flags.c_contiguous for a in arrays)
-        left = None if in_one_piece else keep
-        keep = keep if in_one_piece else None
+        dtype = np.result_type(*(a.dtype for a in arrays))
+        if not all(a.flags.c_contiguous and a.dtype == dtype for a in arrays):
+            arrays, keep, left = [self._in_one_piece(a, dtype) for a in arrays], None, keep
+        else:
+            keep, left = self._in_one_piece(keep, dtype), None
         shape = arrays[0].shape[:nets]
         sizes = [math.prod(a.shape[nets:]) for a in arrays]
         blocks = [max(1, min(math.ceil(size / ENTRIES), MOST_PARTS)) for size in sizes]
-        parts = self._cupy.empty((*shape, sum(blocks)), arrays[0].dtype)
+        parts = self._cupy.empty((*shape, sum(blocks)), dtype)
         first = 0
         for a, size, own in zip(arrays, sizes, blocks, strict=True):
-            a = self._cupy.ascontiguousarray(a)
-            self._launch(
-                *("squares", own, shape, a.dtype.name, a, self._per_network(keep), parts),
-                *(size, sum(blocks), first),
-            )
+            self._launch("squares", own, shape, dtype, a, keep, parts, size, sum(blocks), first)
             first += own
         return parts, left
 
     def regularised(self, loss: Array | float, reg: Array, of_weights: Array) -> Array:
         """Return the loss and its penalty, in one launch."""
-        nets = of_weights.shape[:-1]
-        out = self._cupy.empty(nets, of_weights.dtype)
-        given = None if isinstance(loss, float) else self._cupy.ascontiguousarray(loss)
-        self._launch(
-            *("regularised", 1, nets, of_weights.dtype.name, given),
-            *(self._per_network(self._cupy.broadcast_to(reg, nets)), of_weights, out, of_weights.shape[-1]),
-        )
+        *nets, parts = of_weights.shape
+        dtype = of_weights.dtype
+        out = self._cupy.empty(tuple(nets), dtype)
+        given = None if isinstance(loss, float) else self._in_one_piece(loss, dtype)
+        reg = self._in_one_piece(self._cupy.broadcast_to(reg, out.shape), dtype)
+        self._launch("regularised", 1, nets, dtype, given, reg, of_weights, out, parts)
         return out
 
-    def _per_network(self, values: Array | None) -> Array | None:
-        return None if values is None else self._cupy.ascontiguousarray(values)
+    def _in_one_piece(self, array: Array | None, dtype: Any) -> Array | None:
+        """Return an array as a kernel reads it, which sees an address and nothing else."""
+        return None if array is None else self._cupy.ascontiguousarray(array, dtype=dtype)
 
-    def _launch(self, name: str, blocks: int, nets: Sequence[int], dtype: str, *args: Any) -> None:
+    def _launch(self, name: str, blocks: int, nets: Sequence[int], dtype: Any, *args: Any) -> None:
         """Launch a kernel; None is a null pointer, and Python numbers are 64 bits long."""
-        if dtype not in self._modules:
+        if not math.prod(nets):
+            return
+        if dtype.name not in self._modules:
             code = resources.files("xpnet.device").joinpath("kernels.cu").read_text(encoding="utf-8")
-            self._modules[dtype] = self._cupy.RawModule(code=f"typedef {C_NAMES[dtype]} T;\n{code}")
-        kernel = self._modules[dtype].get_function(name)
+            code = f"typedef {C_NAMES[dtype.name]} T;\n{code}"
+            self._modules[dtype.name] = self._cupy.RawModule(code=code)
+        kernel = self._modules[dtype.name].get_function(name)
         given = tuple(np.uintp(0) if a is None else np.int64(a) if isinstance(a, int) else a for a in args)
-        kernel((blocks, math.prod(nets)), (THREADS,), given)
+        kernel((math.prod(nets), blocks), (THREADS,), given)
 
 
 def _distance(array: Array | None, of_network: int) -> int:
