@@ -149,6 +149,7 @@ class Stream:
         self.tape = tape
         self.captures = 0
         self.launches = 0
+        self.recorded = []
 
     def begin_capture(self):
         assert self.tape.actions is None
@@ -161,6 +162,7 @@ class Stream:
         actions, self.tape.actions = self.tape.actions, None
         if self.tape.broken:
             raise CaptureError("the capture has been broken off")
+        self.recorded.append(len(actions))
         return Graph(actions, self.tape.made)
 
 

@@ -201,6 +201,21 @@ def test_a_graph_is_checked_by_reading_one_array(taped, monkeypatch):
     assert len(read) == 1
 
 
+def test_a_graph_holds_the_steps_and_what_keeps_their_losses(taped):
+    """Of a step that changes its state in place; nothing is copied that is where it has to be."""
+    step, start, draws = a_step(taped, solver="sgd")
+    advance = taped.compile(step)
+    for n in (1, 4):
+        advance(start(), draws, 0, n)
+    state, of_step = start(), {name: values[0, ...] for name, values in draws.items()}
+    taped.tape.pool = "some"
+    taped.stream.begin_capture()
+    step(state, of_step)
+    taped.stream.end_capture()
+    one, four, alone = taped.stream.recorded
+    assert (one, four) == (alone + 1, 4 * (alone + 1))
+
+
 def test_the_memory_of_a_graph_goes_with_it(taped):
     step, start, draws = a_step(taped)
     advance, before = taped.compile(step), Cupy.MemoryPool.emptied

@@ -16,6 +16,7 @@ from xpnet.data import exact, pca, table
 from xpnet.data.preprocessing import Preprocessing
 from xpnet.device import Device, to_numpy
 from xpnet.errors import InputError
+from xpnet.nn.composites import elementwise
 from xpnet.typing import Array, Namespace, Params
 
 __all__ = [
@@ -213,16 +214,32 @@ def apply(xp: Namespace, how: Preprocessing, fitted: Params, X: Array) -> Array:
     Array
         ``(…, rows, how.output_features(features))`` in the dtype of the fitted arrays.
     """
-    rows = xp.astype(X, fitted["mean"].dtype)  # a copy even where the dtype is right already
-    if how.kind == "table":
-        return table.apply(xp, fitted, rows)
-    if not how.exact:
-        if how.contrast:
-            rows = _normalise_contrast(xp, rows, fitted["contrast"])
-        rows -= fitted["mean"]
-        if "scale" in fitted:
-            rows *= fitted["scale"]
+    mean, scale = fitted["mean"], fitted.get("scale")
+    if how.kind == "table" or how.exact or how.contrast:
+        rows = xp.astype(X, mean.dtype)  # a copy even where the dtype is right already
+        if how.kind == "table":
+            return table.apply(xp, fitted, rows)
+        if how.contrast and not how.exact:
+            rows = _centred(xp, _normalise_contrast(xp, rows, fitted["contrast"]), mean, scale)
+    else:
+        rows = _of_raw(xp, X, mean, scale)
     return xp.matmul(rows, fitted["matrix"]) if "matrix" in fitted else rows
+
+
+@elementwise
+def _of_raw(xp: Namespace, X: Array, mean: Array, scale: Array | None) -> Array:
+    """Return `_centred` of rows of any dtype, which are left alone."""
+    rows = xp.astype(X, mean.dtype)
+    return _centred(xp, rows, mean, scale)
+
+
+@elementwise
+def _centred(_xp: Namespace, rows: Array, mean: Array, scale: Array | None) -> Array:
+    """Return ``(rows - mean) * scale``, in the rows' own memory."""
+    rows -= mean
+    if scale is not None:
+        rows *= scale
+    return rows
 
 
 def apply_all(

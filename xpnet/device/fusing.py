@@ -20,9 +20,14 @@ __all__ = ["Fuser", "Kernel", "Of", "written"]
 
 C_TYPES = {
     "bool": "bool",
-    "uint8": "unsigned char",
+    "int8": "signed char",
+    "int16": "short",
     "int32": "int",
     "int64": "long long",
+    "uint8": "unsigned char",
+    "uint16": "unsigned short",
+    "uint32": "unsigned int",
+    "uint64": "unsigned long long",
     "float32": "float",
     "float64": "double",
 }

@@ -66,17 +66,18 @@ extern "C" __global__ void softmax_cross_entropy(
     if (threadIdx.x == 0) loss[net * gridDim.y + blockIdx.y] = sum;
 }
 
-// Squares of an array (nets, size), summed up by each block into its place among the `parts` of a network;
-// and with a `keep` the array multiplied by it.
+// Squares of an array (nets, size), summed up by each block into its place among the `parts` of a network; and
+// with a `rate` and a `decay` the array multiplied by 1 - rate * decay.
 extern "C" __global__ void squares(
-    T* array, const T* keep, T* parts, long long size, long long parts_of_net, long long first_part) {
+    T* array, const T* rate, const T* decay, T* parts, long long size, long long parts_of_net,
+    long long first_part) {
     long long net = blockIdx.x;
     T* a = array + net * size;
-    T by = keep ? keep[net] : (T)1, sum = 0;
+    T by = rate ? 1 - rate[net] * decay[net] : (T)1, sum = 0;
     for (long long i = blockIdx.y * (long long)THREADS + threadIdx.x; i < size; i += gridDim.y * (long long)THREADS) {
         T value = a[i];
         sum += value * value;
-        if (keep) a[i] = value * by;
+        if (rate) a[i] = value * by;
     }
     sum = over_lanes(sum, THREADS, false);
     if (threadIdx.x == 0) parts[net * parts_of_net + first_part + blockIdx.y] = sum;

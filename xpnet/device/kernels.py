@@ -76,22 +76,26 @@ class Kernels:
         )
         return loss[..., 0] if blocks == 1 else self._cupy.sum(loss, axis=-1), dscores
 
-    def squares(self, arrays: Sequence[Array], nets: int, keep: Array | None) -> tuple[Array, Array | None]:
-        """Return the squares in parts: a launch for each array, which also multiplies it by ``keep``."""
+    def squares(
+        self, arrays: Sequence[Array], nets: int, rates: tuple[Array, Array] | None
+    ) -> tuple[Array, Array | None]:
+        """Return the squares in parts: a launch for each array, which also decays it."""
         dtype = np.result_type(*(a.dtype for a in arrays))
+        rate, decay = (None, None) if rates is None else (self._in_one_piece(a, dtype) for a in rates)
+        keep = None
         if not all(a.flags.c_contiguous and a.dtype == dtype for a in arrays):
-            arrays, keep, left = [self._in_one_piece(a, dtype) for a in arrays], None, keep
-        else:
-            keep, left = self._in_one_piece(keep, dtype), None
+            arrays = [self._in_one_piece(a, dtype) for a in arrays]
+            keep = None if rates is None else 1.0 - rates[0] * rates[1]
+            rate = decay = None
         shape = arrays[0].shape[:nets]
         sizes = [math.prod(a.shape[nets:]) for a in arrays]
         blocks = [max(1, min(math.ceil(size / ENTRIES), MOST_PARTS)) for size in sizes]
         parts = self._cupy.empty((*shape, sum(blocks)), dtype)
         first = 0
         for a, size, own in zip(arrays, sizes, blocks, strict=True):
-            self._launch("squares", own, shape, dtype, a, keep, parts, size, sum(blocks), first)
+            self._launch("squares", own, shape, dtype, a, rate, decay, parts, size, sum(blocks), first)
             first += own
-        return parts, left
+        return parts, keep
 
     def regularised(self, loss: Array | float, reg: Array, of_weights: Array) -> Array:
         """Return the loss and its penalty, in one launch."""

@@ -124,7 +124,7 @@ def _within(xp: Namespace, total: Array, limit: Array) -> Array:
 
 @composite
 def squares(
-    xp: Namespace, arrays: Sequence[Array], nets: int, keep: Array | None
+    xp: Namespace, arrays: Sequence[Array], nets: int, rates: tuple[Array, Array] | None
 ) -> tuple[Array, Array | None]:
     """Return the squares of all that each network has, summed up in parts; and decay it, where that is free.
 
@@ -136,21 +136,23 @@ def squares(
         Each ``(*nets, …)`` with at least one more axis.
     nets
         Number of the networks' axes.
-    keep
-        Factor ``(*nets,)`` that the arrays are to be multiplied by afterwards, or None.
+    rates
+        Learning rate and decay, ``(*nets,)`` each, where the arrays are to be multiplied afterwards by
+        ``keep = 1 - learning_rate * decay``; else None.
 
     Returns
     -------
     squares : Array
         ``(*nets, parts)``: the sum over the last axis is the sum of all squares.
     keep : Array or None
-        What the arrays are still to be multiplied by. A device that has multiplied them in passing, in
-        place, returns None.
+        ``keep``, ``(*nets,)``. None if there is no decay, and from a device that has multiplied the arrays in
+        passing, in place.
     """
     parts = []
     for a in arrays:
         of_a = xp.vecdot(a, a)
         parts.append(of_a if of_a.ndim > nets else of_a[..., None])
+    keep = None if rates is None else _kept(xp, *rates)
     return parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1), keep
 
 
@@ -330,14 +332,14 @@ def _solver(
         coupled, decoupled = given.reg, given.weight_decay
         if scaled and coupled is not None:  # the gradients are multiplied already: see `sgd`
             coupled, decoupled = None, coupled if decoupled is None else coupled + decoupled
-        keep = None if decoupled is None else _kept(xp, given.learning_rate, decoupled)
-        of_weights = None
+        keep = of_weights = None
         if given.reg is not None:
             # A penalty that joins the gradients is that of the weights before they decay.
-            in_passing = keep if coupled is None else None
+            in_passing = None if coupled is not None else (given.learning_rate, decoupled)
             arrays = [params[name] for name in grads if name in weights]
-            of_weights, left = squares(xp, arrays, given.learning_rate.ndim, in_passing)
-            keep = left if coupled is None else keep
+            of_weights, keep = squares(xp, arrays, given.learning_rate.ndim, in_passing)
+        if decoupled is not None and (given.reg is None or coupled is not None):
+            keep = _kept(xp, given.learning_rate, decoupled)
 
         for name, g in grads.items():
             value = params[name]
