@@ -6,6 +6,7 @@ import importlib.util
 import math
 import os
 import sys
+import threading
 import types
 from importlib import metadata
 from importlib.machinery import ModuleSpec
@@ -306,7 +307,6 @@ def test_a_cuda_device_is_what_was_asked_for(cuda, precision, compiled):
     device = get_device("cuda:1", "cupy", precision, compiled)
     assert device.options == ("cuda:1", "cupy", precision, compiled)
     assert (device.name, device.backend, device.is_host) == ("cuda:1", "cupy 0.0", False)
-    assert len(cuda.streams) == compiled
     assert device.xp.clip(1, 0.0, math.inf) == "own"  # the adapter's reads back
     assert device.xp.clip(1, 0.0) == "adapter's"
     assert device.xp.sign is not None
@@ -314,6 +314,25 @@ def test_a_cuda_device_is_what_was_asked_for(cuda, precision, compiled):
     assert (device.xp.matmul, device.xp.vecdot) == (device.products.matmul, device.products.vecdot)
     assert device.find_subtract() == device.products.subtract
     assert device.subtracted_from == 0
+
+
+def test_each_thread_captures_a_stream_of_its_own(cuda):
+    """Of one that all share, a capture would take what other threads do."""
+    device = get_device("cuda", compiled=True)
+    assert get_device("cuda:0", "cupy", compiled=True) is device  # made once
+    assert get_device("cuda") is not device
+
+    def use():
+        for _ in range(2):
+            with device.active():
+                pass
+
+    use()
+    assert len(cuda.streams) == 1
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    assert len(cuda.streams) == 2
 
 
 def test_a_cuda_device_that_captures_nothing_has_no_stream_of_its_own(cuda):

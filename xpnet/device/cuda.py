@@ -4,7 +4,7 @@ import importlib.util
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from xpnet.device.arrays import adapter_of, between_numbers, replacing
 from xpnet.device.base import Device, Options
 from xpnet.device.cublas import Products, library
-from xpnet.device.fusing import Fuser
+from xpnet.device.fusing import Fuser, sign
 from xpnet.device.graph import captured
 from xpnet.device.kernels import Kernels
 from xpnet.errors import DeviceError
@@ -69,14 +69,15 @@ class CudaDevice(Device):
             )
         adapter = adapter_of("cupy")
         self.products = Products(self._cupy, adapter, library(self._cupy), precision)
+        fuse = Fuser(self._cupy)
         # The adapter's `clip` and `sign` read back, and CuPy's products copy what lies transposed.
         self.xp = replacing(
             adapter,
             clip=between_numbers(self._cupy.clip, adapter.clip),
-            sign=_sign(self._cupy),
+            sign=lambda x: fuse(sign, (x,)),
             matmul=self.products.matmul,
             vecdot=self.products.vecdot,
-            composites={**Kernels(self._cupy).composites, "elementwise": Fuser(self._cupy)},
+            composites={**Kernels(self._cupy).composites, "elementwise": fuse},
         )
         self.name = f"cuda:{index}"
         self.backend = f"cupy {self._cupy.__version__}"
@@ -172,12 +173,6 @@ def cuda_device(index: int, precision: str, compiled: bool) -> CudaDevice:
 
 
 _known: dict[tuple[Any, int, str, bool], CudaDevice] = {}
-
-
-def _sign(cupy: Any) -> Callable[[Array], Array]:
-    """Return the sign, NaN of NaN, which CuPy's own has from 14.2 only, and the adapter by reading back."""
-    code = "y = x > 0 ? T(1) : x < 0 ? T(-1) : x"
-    return cast("Callable[[Array], Array]", cupy.ElementwiseKernel("T x", "T y", code, "xpnet_sign"))
 
 
 def _wait(cuda: Any, later: Any, earlier: Any) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from xpnet.typing import Array
 
-__all__ = ["Fuser", "Kernel", "Of", "written"]
+__all__ = ["C_TYPES", "Fuser", "Kernel", "Of", "sign", "written"]
 
 C_TYPES = {
     "bool": "bool",
@@ -285,3 +285,8 @@ class Fuser:
             compiled(*(args[i] for i in kernel.read), *outputs)
         results = tuple(outputs[i] if i >= 0 else args[~i] for i in kernel.returns)
         return results[0] if kernel.single else results
+
+
+def sign(xp: Any, x: Array) -> Array:
+    """Return the sign, NaN of NaN: CuPy's own has it so from 14.2 only, and the adapter by reading back."""
+    return xp.sign(x)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from xpnet.device.fusing import C_TYPES
 from xpnet.typing import Array
 
 __all__ = ["Kernels"]
@@ -17,7 +18,7 @@ __all__ = ["Kernels"]
 THREADS = 512
 """Of a block, as in ``kernels.cu``."""
 
-FEW = 16
+BY_ONE_THREAD = 16
 """Classes up to which one thread does a row; with more, the threads of a warp share it."""
 
 MOST_BLOCKS = 64
@@ -28,8 +29,6 @@ ENTRIES = 8 * THREADS
 
 MOST_PARTS = 256
 """... and blocks to an array at most: what they leave is summed up by one."""
-
-C_NAMES = {"float32": "float", "float64": "double"}
 
 
 class Kernels:
@@ -64,16 +63,15 @@ class Kernels:
         scores = self._in_one_piece(scores, dtype)
         target = self._in_one_piece(target, dtype if soft else np.int64)
         weight, factor = self._in_one_piece(weight, dtype), self._in_one_piece(factor, dtype)
-        lanes = 1 if classes <= FEW else 32
+        lanes = 1 if classes <= BY_ONE_THREAD else 32
         blocks = max(1, min(math.ceil(rows * lanes / THREADS), MOST_BLOCKS))
         dscores = self._cupy.empty(scores.shape, dtype)
         loss = self._cupy.empty((*nets, blocks), dtype)
         of_target = _distance(target, rows * (classes if soft else 1))
-        self._launch(
-            *("softmax_cross_entropy", blocks, nets, dtype),
-            *(scores, *((None, target) if soft else (target, None)), weight, factor, dscores, loss),
-            *(rows, classes, of_target, _distance(weight, rows), np.int32(lanes)),
-        )
+        labels, probabilities = (None, target) if soft else (target, None)
+        arrays = scores, labels, probabilities, weight, factor, dscores, loss
+        numbers = rows, classes, of_target, _distance(weight, rows), np.int32(lanes)
+        self._launch("softmax_cross_entropy", blocks, nets, dtype, *arrays, *numbers)
         return loss[..., 0] if blocks == 1 else self._cupy.sum(loss, axis=-1), dscores
 
     def squares(
@@ -117,7 +115,7 @@ class Kernels:
             return
         if dtype.name not in self._modules:
             code = resources.files("xpnet.device").joinpath("kernels.cu").read_text(encoding="utf-8")
-            code = f"typedef {C_NAMES[dtype.name]} T;\n{code}"
+            code = f"typedef {C_TYPES[dtype.name]} T;\n{code}"
             self._modules[dtype.name] = self._cupy.RawModule(code=code)
         kernel = self._modules[dtype.name].get_function(name)
         given = tuple(np.uintp(0) if a is None else np.int64(a) if isinstance(a, int) else a for a in args)

@@ -203,6 +203,11 @@ def regularised(xp: Namespace, loss: Array | float, reg: Array, of_weights: Arra
         Its strength, ``(*nets,)``.
     of_weights
         What `xpnet.nn.solvers.squares` has of the weights, ``(*nets, parts)``.
+
+    Returns
+    -------
+    Array
+        ``(*nets,)``.
     """
     value = 0.5 * reg * xp.sum(of_weights, axis=-1)
     if not reg.ndim:

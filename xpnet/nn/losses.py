@@ -300,7 +300,7 @@ def _as_matrix(xp: Namespace, target: Array, scores: Array) -> Array:
 
 @composite
 def classes_first(_xp: Namespace, a: Array) -> Array:
-    """Return ``(*nets, batch, classes)`` as ``(*nets, classes, batch)``; not to be written to."""
+    """Return an array ``(*nets, batch, classes)`` as ``(*nets, classes, batch)``; not to be written to."""
     return a.mT
 
 

@@ -118,7 +118,10 @@ def layer_norm(xp: Namespace, x: Array, gain: Array, shift: Array) -> tuple[Arra
 
 @elementwise
 def follow(_xp: Namespace, statistic: Array, distance: Array) -> Array:
-    """Move a running statistic, in place, by `STATISTICS_RATE` of what `batch_norm`'s pullback returns."""
+    """Move a running statistic, in place, by `STATISTICS_RATE` of what `batch_norm`'s pullback returns.
+
+    Both are ``(*nets, units)``, and so is what is returned.
+    """
     statistic -= STATISTICS_RATE * distance
     return statistic
 
