@@ -301,9 +301,10 @@ def cuda(monkeypatch):
     return cupy.cuda
 
 
+@pytest.mark.usefixtures("cuda")
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
-def test_a_cuda_device_is_what_was_asked_for(cuda, precision, compiled):
+def test_a_cuda_device_is_what_was_asked_for(precision, compiled):
     device = get_device("cuda:1", "cupy", precision, compiled)
     assert device.options == ("cuda:1", "cupy", precision, compiled)
     assert (device.name, device.backend, device.is_host) == ("cuda:1", "cupy 0.0", False)
