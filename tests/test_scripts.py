@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = (
+    *("BUNDLE", "BUNDLE_MIB", "BUNDLE_PYTHON", "OUT", "PYTHON", "XPNET_DATA_DIR", "XPNET_GPU_DEVICE"),
+    *("SMOKE_SECONDS", "TABLE_SECONDS", "TESTS_SECONDS", "TESTS_WORKERS"),
+)
 SCRIPTS = sorted((ROOT / "ci").glob("*.sh"))
 
 pytestmark = pytest.mark.skipif(not SCRIPTS, reason="xpnet is installed without its checkout")
@@ -19,7 +23,7 @@ bash = pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch):
     """These tests are part of what gpu.sh runs."""
-    for name in ("BUNDLE", "XPNET_GPU_DEVICE", "PYTHON", "PYTHONPATH"):
+    for name in (*SETTINGS, "PYTHONPATH"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -52,18 +56,56 @@ def test_a_script_parses(script):
         (["gpu.sh", "smoke"], {"BUNDLE": "missing"}, "there is no folder BUNDLE=missing: make it with"),
         (["gpu-bundle.sh"], {}, "give the folder to make"),
         (["gpu-bundle.sh", "full"], {}, "full is not empty: give a new one"),
+        (["gpu-bundle.sh", "full/a.whl"], {}, "a.whl is a file: give a new folder"),
+        (["gpu-bundle.sh", "new"], {"PYTHON": "nopython"}, "PYTHON=nopython is no Python"),
+        (["gpu-bundle.sh", "new"], {"BUNDLE_MIB": "few"}, "BUNDLE_MIB=few: give a whole number"),
+        (["gpu-bundle.sh", "new"], {"XPNET_DATA_DIR": "none"}, "no folder XPNET_DATA_DIR=none: name the"),
+        (["gpu-bundle.sh", "new"], {"XPNET_DATA_DIR": "full"}, "full: name the folder of CIFAR-10, or unset"),
     ],
 )
 def test_a_script_refuses_in_a_line(tmp_path, monkeypatch, arguments, settings, part):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a.whl").touch()
-    for name, value in {"OUT": str(tmp_path / "out"), **settings}.items():
+    defaults = {"OUT": str(tmp_path / "out"), "PYTHON": sys.executable}
+    for name, value in {**defaults, **settings}.items():
         monkeypatch.setenv(name, value)
     command = ["bash", ROOT / "ci" / arguments[0], *arguments[1:]]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert part in done.stderr
     assert done.stderr.count("\n") == 1
+    assert not [path for path in tmp_path.iterdir() if path.name not in ("full", "out")]
+
+
+BUNDLING = """#!/bin/sh
+case "$1 $2" in "-m pip") for last; do case $before in --dest) to=$last ;; esac; before=$last; done
+  head -c 3000000 /dev/zero >"$to/a.whl"; exit ;; esac
+exec {python} "$@"
+"""
+
+
+@bash
+def test_a_bundle_is_whole_or_not_there(tmp_path, monkeypatch):
+    """In place of pip stands what leaves a wheel of 3 MB."""
+    python = tmp_path / "python"
+    python.write_text(BUNDLING.format(python=sys.executable))
+    python.chmod(0o755)
+    monkeypatch.setenv("PYTHON", "./python")  # as seen from where the command is given
+    monkeypatch.chdir(tmp_path)
+
+    def bundle(limit):
+        monkeypatch.setenv("BUNDLE_MIB", limit)
+        command = ["bash", ROOT / "ci" / "gpu-bundle.sh", "some/bundle"]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    refused = bundle("2")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "it takes 3 MiB of 2: name fewer requirements, or set BUNDLE_MIB=3" in refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["python"]
+    made = bundle("3")
+    assert (made.returncode, made.stderr) == (0, "")
+    assert {path.name for path in (tmp_path / "some" / "bundle").iterdir()} == {"README", "a.whl"}
+    assert {path.name for path in tmp_path.iterdir()} == {"python", "some"}
 
 
 @bash
