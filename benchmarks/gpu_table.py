@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("--nets", type=int, nargs="+", default=[1, 15, 100], help="numbers of networks")
     parser.add_argument("--rounds", type=int, default=5, help="rounds (default: 5)")
     parser.add_argument("--seconds", type=float, default=0.1, help="length of a turn (default: 0.1)")
-    parser.add_argument("--budget", type=float, default=190.0, help="seconds for all of it (default: 190)")
+    parser.add_argument("--budget", type=float, default=180.0, help="seconds for all of it (default: 180)")
     parser.add_argument("--small", action="store_true", help="a small network: to try the script")
     flags = parser.parse_args()
     began = time.perf_counter()

@@ -1,6 +1,7 @@
 """The scripts beside the package: that they parse, what they refuse, and what a limit of time does."""
 
 import importlib
+import re
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,15 @@ def test_a_script_parses(script):
     [
         (["gpu.sh", "smoke", "speed"], {}, "there is no stage speed: give some of smoke, tests and table"),
         (["gpu.sh", "smoke"], {"BUNDLE": "missing"}, "there is no folder BUNDLE=missing: make it with"),
+        (["gpu.sh"], {"BUNDLE": "empty"}, "there are no wheels in BUNDLE=empty: fill it with"),
+        (["gpu.sh"], {"BUNDLE": "full"}, "pip cannot install BUNDLE=full: "),
+        (["gpu.sh"], {"SMOKE_SECONDS": "abc"}, "SMOKE_SECONDS=abc: give whole seconds, from 20"),
+        (["gpu.sh"], {"TABLE_SECONDS": "08"}, "TABLE_SECONDS=08: give whole seconds, from 20"),
+        (["gpu.sh"], {"TESTS_SECONDS": "19"}, "TESTS_SECONDS=19: give whole seconds, from 20"),
+        (["gpu.sh"], {"TESTS_WORKERS": "all"}, "TESTS_WORKERS=all: give a number of processes, from 1"),
+        (["gpu.sh"], {"PYTHON": "nopython"}, "PYTHON=nopython is no Python"),
+        (["gpu.sh"], {"OUT": "full/a.whl"}, "nothing can be written to OUT=full/a.whl: name another"),
+        (["gpu.sh"], {"OUT": "/proc/out"}, "nothing can be written to OUT=/proc/out: name another"),
         (["gpu-bundle.sh"], {}, "give the folder to make"),
         (["gpu-bundle.sh", "full"], {}, "full is not empty: give a new one"),
         (["gpu-bundle.sh", "full/a.whl"], {}, "a.whl is a file: give a new folder"),
@@ -64,6 +74,7 @@ def test_a_script_parses(script):
     ],
 )
 def test_a_script_refuses_in_a_line(tmp_path, monkeypatch, arguments, settings, part):
+    (tmp_path / "empty").mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a.whl").touch()
     defaults = {"OUT": str(tmp_path / "out"), "PYTHON": sys.executable}
@@ -74,7 +85,7 @@ def test_a_script_refuses_in_a_line(tmp_path, monkeypatch, arguments, settings, 
     assert (done.returncode, done.stdout) == (2, "")
     assert part in done.stderr
     assert done.stderr.count("\n") == 1
-    assert not [path for path in tmp_path.iterdir() if path.name not in ("full", "out")]
+    assert not [path for path in tmp_path.iterdir() if path.name not in ("empty", "full", "out")]
 
 
 BUNDLING = """#!/bin/sh
@@ -121,10 +132,41 @@ def test_what_is_missing_is_told_before_anything_runs(tmp_path, monkeypatch):
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert (
-        "not installed: numpy, array-api-compat, narwhals, safetensors, threadpoolctl, cupy;" in done.stderr
-    )
-    assert "BUNDLE=FOLDER ci/gpu.sh" in done.stderr
+        "not installed: numpy, cupy, array-api-compat, narwhals, safetensors, threadpoolctl: "
+        "pip install numpy cupy-cuda12x (cupy-cuda13x for CUDA 13); "
+        "pip install array-api-compat narwhals safetensors threadpoolctl, "
+        "or bring them: ci/gpu-bundle.sh FOLDER, then BUNDLE=FOLDER ci/gpu.sh"
+    ) in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_bundle_has_what_it_is_said_to_bring():
+    script, bundle = (
+        (ROOT / "ci" / name).read_text(encoding="utf-8") for name in ("gpu.sh", "gpu-bundle.sh")
+    )
+    said = " ".join(re.findall(r"\bneeded\+?=\((.*?)\)", script)).replace("_", "-").split()
+    assert len(said) == 6
+    assert set(said) <= set(re.sub("#.*", "", bundle.partition("packages=(")[2].partition("\n)")[0]).split())
+
+
+@pytest.mark.parametrize("stage", ["smoke", "tests", "table"])
+def test_a_stage_has_the_seconds_that_are_written(stage):
+    script, text = ((ROOT / path).read_text(encoding="utf-8") for path in ("ci/gpu.sh", "CONTRIBUTING.md"))
+    name = f"{stage.upper()}_SECONDS"
+    seconds = re.search(rf"\$\(seconds {name} (\d+)\)", script)[1]
+    assert re.search(rf"{name} \((?:default )?{seconds}\)", script)
+    assert re.search(rf"\| `{stage}` .*\| {seconds} s ", text)
+    assert f'timeout -k 2 "$(({stage}_seconds - 2))"' in script
+
+
+def test_all_stages_end_within_seven_minutes():
+    """By the limits of the script, the time to be killed in included."""
+    script = (ROOT / "ci" / "gpu.sh").read_text(encoding="utf-8")
+    of_device = [int(a) + int(b) for a, b in re.findall(r"timeout -k (\d+) (\d+) ", script)]
+    of_stages = [int(n) for n in re.findall(r"\$\(seconds \w+ (\d+)\)", script)]
+    assert (len(of_device), len(of_stages)) == (2, 3)
+    assert sum(of_device) <= 20
+    assert sum(of_device) + sum(of_stages) <= 420
 
 
 # Limits of time
