@@ -19,8 +19,8 @@ FLOAT = 4
 """Bytes of a float32."""
 
 OPERATIONS, BYTES = "floor: operations", "floor: bytes"
-FUSED = "bytes of five products"
-"""No floor: what `moved` counts."""
+UNCACHED = "no floor: bytes without a cache"
+"""What `moved` counts. A step whose arrays stay in a cache moves less."""
 
 NAMES = {"fp32": "fp32", "tf32": "TF32"}
 
@@ -127,14 +127,14 @@ class Rates:
     operations: dict[str, float]
     bytes: float | None
 
-    def floors(self, sizes: Any) -> dict[str, float]:
-        """Return seconds of a step's operations, of its least bytes, and of those that `moved` counts."""
+    def counted(self, sizes: Any) -> dict[str, float]:
+        """Return the seconds of what is counted: the two floors, and `UNCACHED`, which is none."""
         found = {}
         if rate := self.operations.get(sizes.precision):
             found[OPERATIONS] = operations(sizes) / rate
         if self.bytes:
             found[BYTES] = least_moved(sizes) / self.bytes
-            found[FUSED] = moved(sizes) / self.bytes
+            found[UNCACHED] = moved(sizes) / self.bytes
         return found
 
     def __str__(self) -> str:
@@ -145,9 +145,9 @@ class Rates:
         return f"Rates of a large product: {', '.join(each)}." if each else "No rate could be measured."
 
 
-def least(floors: dict[str, float]) -> float | None:
+def least(counted: dict[str, float]) -> float | None:
     """Return the seconds of a step below which none can be: the larger floor. None where there is none."""
-    return max((floors[name] for name in (OPERATIONS, BYTES) if name in floors), default=None)
+    return max((counted[name] for name in (OPERATIONS, BYTES) if name in counted), default=None)
 
 
 def measure(
@@ -183,7 +183,6 @@ def measure(
 
 
 def described(rates: Rates, sizes: Any) -> str:
-    """Return the rates and a step's floors, in two sentences."""
-    floors = rates.floors(sizes)
-    each = "; ".join(f"{name} {1e6 * seconds:.1f} µs" for name, seconds in floors.items())
+    """Return the rates and what is counted of a step, in two sentences."""
+    each = "; ".join(f"{name} {1e6 * seconds:.1f} µs" for name, seconds in rates.counted(sizes).items())
     return f"{rates} {each}." if each else str(rates)

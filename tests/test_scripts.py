@@ -1,6 +1,7 @@
 """The scripts beside the package: that they parse, what they refuse, and what a limit of time does."""
 
 import importlib
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = (
+    *("BUNDLE", "BUNDLE_MIB", "BUNDLE_PYTHON", "OUT", "PYTHON", "XPNET_DATA_DIR", "XPNET_GPU_DEVICE"),
+    *("SMOKE_SECONDS", "TABLE_SECONDS", "TESTS_SECONDS", "TESTS_WORKERS"),
+)
 SCRIPTS = sorted((ROOT / "ci").glob("*.sh"))
 
 pytestmark = pytest.mark.skipif(not SCRIPTS, reason="xpnet is installed without its checkout")
@@ -19,7 +24,7 @@ bash = pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch):
     """These tests are part of what gpu.sh runs."""
-    for name in ("BUNDLE", "XPNET_GPU_DEVICE", "PYTHON", "PYTHONPATH"):
+    for name in (*SETTINGS, "PYTHONPATH"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -50,20 +55,68 @@ def test_a_script_parses(script):
     [
         (["gpu.sh", "smoke", "speed"], {}, "there is no stage speed: give some of smoke, tests and table"),
         (["gpu.sh", "smoke"], {"BUNDLE": "missing"}, "there is no folder BUNDLE=missing: make it with"),
+        (["gpu.sh"], {"BUNDLE": "empty"}, "there are no wheels in BUNDLE=empty: fill it with"),
+        (["gpu.sh"], {"BUNDLE": "full"}, "pip cannot install BUNDLE=full: "),
+        (["gpu.sh"], {"SMOKE_SECONDS": "abc"}, "SMOKE_SECONDS=abc: give whole seconds, from 20"),
+        (["gpu.sh"], {"TABLE_SECONDS": "08"}, "TABLE_SECONDS=08: give whole seconds, from 20"),
+        (["gpu.sh"], {"TESTS_SECONDS": "19"}, "TESTS_SECONDS=19: give whole seconds, from 20"),
+        (["gpu.sh"], {"TESTS_WORKERS": "all"}, "TESTS_WORKERS=all: give a number of processes, from 1"),
+        (["gpu.sh"], {"PYTHON": "nopython"}, "PYTHON=nopython is no Python"),
+        (["gpu.sh"], {"OUT": "full/a.whl"}, "nothing can be written to OUT=full/a.whl: name another"),
+        (["gpu.sh"], {"OUT": "/proc/out"}, "nothing can be written to OUT=/proc/out: name another"),
         (["gpu-bundle.sh"], {}, "give the folder to make"),
         (["gpu-bundle.sh", "full"], {}, "full is not empty: give a new one"),
+        (["gpu-bundle.sh", "full/a.whl"], {}, "a.whl is a file: give a new folder"),
+        (["gpu-bundle.sh", "new"], {"PYTHON": "nopython"}, "PYTHON=nopython is no Python"),
+        (["gpu-bundle.sh", "new"], {"BUNDLE_MIB": "few"}, "BUNDLE_MIB=few: give a whole number"),
+        (["gpu-bundle.sh", "new"], {"XPNET_DATA_DIR": "none"}, "no folder XPNET_DATA_DIR=none: name the"),
+        (["gpu-bundle.sh", "new"], {"XPNET_DATA_DIR": "full"}, "full: name the folder of CIFAR-10, or unset"),
     ],
 )
 def test_a_script_refuses_in_a_line(tmp_path, monkeypatch, arguments, settings, part):
+    (tmp_path / "empty").mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a.whl").touch()
-    for name, value in {"OUT": str(tmp_path / "out"), **settings}.items():
+    defaults = {"OUT": str(tmp_path / "out"), "PYTHON": sys.executable}
+    for name, value in {**defaults, **settings}.items():
         monkeypatch.setenv(name, value)
     command = ["bash", ROOT / "ci" / arguments[0], *arguments[1:]]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert part in done.stderr
     assert done.stderr.count("\n") == 1
+    assert not [path for path in tmp_path.iterdir() if path.name not in ("empty", "full", "out")]
+
+
+BUNDLING = """#!/bin/sh
+case "$1 $2" in "-m pip") for last; do case $before in --dest) to=$last ;; esac; before=$last; done
+  head -c 3000000 /dev/zero >"$to/a.whl"; exit ;; esac
+exec {python} "$@"
+"""
+
+
+@bash
+def test_a_bundle_is_whole_or_not_there(tmp_path, monkeypatch):
+    """In place of pip stands what leaves a wheel of 3 MB."""
+    python = tmp_path / "python"
+    python.write_text(BUNDLING.format(python=sys.executable))
+    python.chmod(0o755)
+    monkeypatch.setenv("PYTHON", "./python")  # as seen from where the command is given
+    monkeypatch.chdir(tmp_path)
+
+    def bundle(limit):
+        monkeypatch.setenv("BUNDLE_MIB", limit)
+        command = ["bash", ROOT / "ci" / "gpu-bundle.sh", "some/bundle"]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    refused = bundle("2")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "it takes 3 MiB of 2: name fewer requirements, or set BUNDLE_MIB=3" in refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["python"]
+    made = bundle("3")
+    assert (made.returncode, made.stderr) == (0, "")
+    assert {path.name for path in (tmp_path / "some" / "bundle").iterdir()} == {"README", "a.whl"}
+    assert {path.name for path in tmp_path.iterdir()} == {"python", "some"}
 
 
 @bash
@@ -79,10 +132,41 @@ def test_what_is_missing_is_told_before_anything_runs(tmp_path, monkeypatch):
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert (
-        "not installed: numpy, array-api-compat, narwhals, safetensors, threadpoolctl, cupy;" in done.stderr
-    )
-    assert "BUNDLE=FOLDER ci/gpu.sh" in done.stderr
+        "not installed: numpy, cupy, array-api-compat, narwhals, safetensors, threadpoolctl: "
+        "pip install numpy cupy-cuda12x (cupy-cuda13x for CUDA 13); "
+        "pip install array-api-compat narwhals safetensors threadpoolctl, "
+        "or bring them: ci/gpu-bundle.sh FOLDER, then BUNDLE=FOLDER ci/gpu.sh"
+    ) in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_bundle_has_what_it_is_said_to_bring():
+    script, bundle = (
+        (ROOT / "ci" / name).read_text(encoding="utf-8") for name in ("gpu.sh", "gpu-bundle.sh")
+    )
+    said = " ".join(re.findall(r"\bneeded\+?=\((.*?)\)", script)).replace("_", "-").split()
+    assert len(said) == 6
+    assert set(said) <= set(re.sub("#.*", "", bundle.partition("packages=(")[2].partition("\n)")[0]).split())
+
+
+@pytest.mark.parametrize("stage", ["smoke", "tests", "table"])
+def test_a_stage_has_the_seconds_that_are_written(stage):
+    script, text = ((ROOT / path).read_text(encoding="utf-8") for path in ("ci/gpu.sh", "CONTRIBUTING.md"))
+    name = f"{stage.upper()}_SECONDS"
+    seconds = re.search(rf"\$\(seconds {name} (\d+)\)", script)[1]
+    assert re.search(rf"{name} \((?:default )?{seconds}\)", script)
+    assert re.search(rf"\| `{stage}` .*\| {seconds} s ", text)
+    assert f'timeout -k 2 "$(({stage}_seconds - 2))"' in script
+
+
+def test_all_stages_end_within_seven_minutes():
+    """By the limits of the script, the time to be killed in included."""
+    script = (ROOT / "ci" / "gpu.sh").read_text(encoding="utf-8")
+    of_device = [int(a) + int(b) for a, b in re.findall(r"timeout -k (\d+) (\d+) ", script)]
+    of_stages = [int(n) for n in re.findall(r"\$\(seconds \w+ (\d+)\)", script)]
+    assert (len(of_device), len(of_stages)) == (2, 3)
+    assert sum(of_device) <= 20
+    assert sum(of_device) + sum(of_stages) <= 420
 
 
 # Limits of time
@@ -187,8 +271,9 @@ def test_the_floor_counts_what_a_step_does(load):
 def test_floors_at_rates(load):
     floor, step = load("benchmarks", "floor"), load("benchmarks", "step")
     sizes = step.Sizes(4, 5, 3, 2)
-    floors = floor.Rates({"fp32": 1e3}, 1e3).floors(sizes)
-    assert floors[floor.OPERATIONS] == pytest.approx(floor.operations(sizes) / 1e3)
-    assert floor.least(floors) == max(floors[floor.OPERATIONS], floors[floor.BYTES])
-    assert floor.least(floor.Rates({}, None).floors(sizes)) is None
+    counted = floor.Rates({"fp32": 1e3}, 1e3).counted(sizes)
+    assert counted[floor.OPERATIONS] == pytest.approx(floor.operations(sizes) / 1e3)
+    assert counted[floor.UNCACHED] > floor.least(counted)  # which it is no part of
+    assert floor.least(counted) == max(counted[floor.OPERATIONS], counted[floor.BYTES])
+    assert floor.least(floor.Rates({}, None).counted(sizes)) is None
     assert str(floor.Rates({}, None)) == "No rate could be measured."
