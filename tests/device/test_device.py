@@ -285,6 +285,12 @@ class FakeCuda(types.SimpleNamespace):
         return self.current
 
 
+@pytest.fixture(autouse=True)
+def _no_device_is_known(monkeypatch):
+    """Have devices made anew, as on another machine."""
+    monkeypatch.setattr("xpnet.device.cuda._known", {})
+
+
 @pytest.fixture
 def cuda(monkeypatch):
     """A stand-in for ``cupy.cuda`` with two GPUs, and for the rest of what a device imports."""

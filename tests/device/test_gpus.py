@@ -16,6 +16,12 @@ from xpnet.runs.config import Config
 from xpnet.runs.fit import fit
 
 
+@pytest.fixture(autouse=True)
+def _no_device_is_known(monkeypatch):
+    """Have devices made anew, as on another machine."""
+    monkeypatch.setattr("xpnet.device.cuda._known", {})
+
+
 @pytest.fixture
 def machine(monkeypatch):
     """Return what makes a machine with a driver, and libraries that can use the GPU or say why not."""
