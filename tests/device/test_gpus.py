@@ -104,7 +104,7 @@ def test_cupy_says_itself_what_it_lacks(machine, monkeypatch):
     def fail(*_given):
         raise DeviceError("CuPy lacks something")
 
-    monkeypatch.setattr("xpnet.device.CudaDevice", fail)
+    monkeypatch.setattr("xpnet.device.cuda.CudaDevice", fail)
     with pytest.raises(DeviceError, match="CuPy lacks something"):
         get_device("auto", "cupy")
 
