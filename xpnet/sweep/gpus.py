@@ -176,7 +176,7 @@ def names_of(options: Options, executor: object) -> tuple[str, ...]:
         raise InputError(
             f"a worker of an executor or a scheduler takes one GPU, not {options.device}: use --device cuda"
         )
-    return gpu_names(options.device, _count(options._replace(device=DEVICE)))
+    return gpu_names(options.device, lambda: _count(options._replace(device=DEVICE)))
 
 
 @cache
