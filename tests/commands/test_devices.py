@@ -8,6 +8,7 @@ from command_lines import call, refused
 
 from xpnet.commands import evaluate, predict, sweep, train
 from xpnet.device import gpus
+from xpnet.sweep import cluster
 
 NOTE = "note: device auto is cpu with numpy: there is no driver of an NVIDIA GPU\n"
 
@@ -69,11 +70,31 @@ def test_the_settings_keep_auto_and_the_summary_says_what_it_was(capsys, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["train", "evaluate", "predict"])
-@pytest.mark.parametrize("several", ["cuda:all", "cuda:0,cuda:1"])
+@pytest.mark.parametrize("several", ["cuda:all", "cuda:0,cuda:1", "cpu,cuda:0"])
 def test_only_a_sweep_takes_several(given, capsys, name, several):
     command, argv = given[name]
     line = refused(command.main, capsys, *(several if word == "auto" else word for word in argv))
     assert line.endswith(
-        f"device {several} is of several GPUs, which only a sweep takes: name one, as cuda:0, or use "
-        "`xpnet sweep` or xpnet.search"
+        f"device {several} is not one device: name one, as cuda:0; several GPUs are for `xpnet sweep` "
+        "and xpnet.search"
     )
+
+
+@pytest.mark.parametrize(
+    ("named", "end"),
+    [
+        ("cuda:ALL", "use cpu, cuda, cuda:N, mps or auto; a sweep takes cuda:all and cuda:0,cuda:1 too"),
+        ("cuda:0,cpu", "'cpu' is no GPU of a list: name them as in cuda:0,cuda:1, or use cuda:all"),
+    ],
+)
+def test_a_sweep_names_what_it_takes(given, capsys, named, end):
+    command, argv = given["sweep"]
+    assert refused(command.main, capsys, *(named if word == "auto" else word for word in argv)).endswith(end)
+
+
+def test_a_scheduler_is_not_waited_for_where_it_cannot_help(given, capsys, monkeypatch):
+    monkeypatch.setattr(cluster, "connect", lambda _address: pytest.fail("waited for"))
+    command, argv = given["sweep"]
+    argv = ["cuda:all" if word == "auto" else word for word in argv]
+    line = refused(command.main, capsys, *argv, "--scheduler", "tcp://10.0.0.1:8786")
+    assert line.endswith("takes one GPU, not cuda:all: use --device cuda")

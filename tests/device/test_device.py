@@ -144,7 +144,10 @@ def error_of(spec):
     ["gpu", "", "CPU", "cpu:0", "cuda:", "cuda:-1", "cuda:x", "cuda:0 ", "cuda:1:2", "cuda\n"],
 )
 def test_unknown_device(spec):
-    assert error_of(spec) == f"unknown device {spec!r}: use cpu, cuda, cuda:N, mps or auto"
+    assert error_of(spec) == (
+        f"unknown device {spec!r}: use cpu, cuda, cuda:N, mps or auto; a sweep takes cuda:all and "
+        "cuda:0,cuda:1 too"
+    )
 
 
 def installed(monkeypatch, *names):

@@ -54,8 +54,8 @@ FIRST = "it is the first library here that can use the GPU"
         (True, {"torch": "no: do that", "cupy": ""}, "torch", ("cpu", "torch", "no: do that")),
         (True, {"torch": "no: do that", "cupy": "no: do this"}, "auto", ("cpu", "numpy", "no: do this")),
         (True, {}, "auto", ("cpu", "numpy", gpus.NO_LIBRARY)),
-        (True, {"cupy": ""}, "numpy", ("cpu", "numpy", "it computes nowhere else")),
-        (False, {}, "cupy", ("cuda:0", "cupy", "it computes nowhere else")),
+        (True, {"cupy": ""}, "numpy", ("cpu", "numpy", "numpy computes on the CPU only")),
+        (False, {}, "cupy", ("cuda:0", "cupy", "cupy computes on CUDA GPUs only")),
     ],
 )
 def test_auto_is_the_gpu_if_a_library_can_use_it(machine, driver, libraries, asked, expected):
@@ -104,7 +104,7 @@ def test_cupy_says_itself_what_it_lacks(machine, monkeypatch):
     def fail(*_given):
         raise DeviceError("CuPy lacks something")
 
-    monkeypatch.setattr("xpnet.device.cuda.CudaDevice", fail)
+    monkeypatch.setattr("xpnet.device.cuda_device", fail)
     with pytest.raises(DeviceError, match="CuPy lacks something"):
         get_device("auto", "cupy")
 
@@ -122,7 +122,7 @@ def test_every_door_takes_auto(machine):
     assert TwoLayerNet(4, 5, 3, device="auto").predict(X).shape == (60,)
 
 
-@pytest.mark.parametrize("name", ["cuda:all", "cuda:0,cuda:1", "cpu,cpu"])
+@pytest.mark.parametrize("name", ["cuda:all", "cuda:0,cuda:1", "cpu,cuda:0"])
 def test_one_network_takes_one_device(name):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((60, 4)), rng.integers(3, size=60)
@@ -135,8 +135,8 @@ def test_one_network_takes_one_device(name):
         with pytest.raises(DeviceError) as caught:
             door()
         assert str(caught.value) == (
-            f"device {name} is of several GPUs, which only a sweep takes: name one, as cuda:0, or use "
-            "`xpnet sweep` or xpnet.search"
+            f"device {name} is not one device: name one, as cuda:0; several GPUs are for `xpnet sweep` "
+            "and xpnet.search"
         )
 
 
@@ -150,7 +150,7 @@ def test_one_network_takes_one_device(name):
 )
 def test_names_of_several(name, expected):
     assert is_several(name)
-    assert gpu_names(name, 3) == expected
+    assert gpu_names(name, lambda: 3) == expected
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda", "cuda:1", "auto", Device(), None])
@@ -170,8 +170,17 @@ def test_names_of_one(name):
 )
 def test_lists_that_name_no_gpus(name, message):
     with pytest.raises(DeviceError) as caught:
-        gpu_names(name, 3)
+        gpu_names(name, lambda: 3)
     assert str(caught.value) == message
+
+
+def test_a_list_is_read_before_gpus_are_counted():
+    def count():
+        raise AssertionError("CuPy is missing")
+
+    for name in ("cuda:0,cpu", "cuda:0,cuda:0"):
+        with pytest.raises(DeviceError, match=r"name them as|name each GPU once"):
+            gpu_names(name, count)
 
 
 @pytest.mark.parametrize("backend", ["cupy", "torch", "jax"])

@@ -101,7 +101,11 @@ def test_the_last_of_several_threads_takes_it_back():
 
 
 @having_it
-def test_float64_is_as_it_was():
+def test_float64_is_as_it_was(seen):
+    device, before = get_device("cpu", "torch", "bf16"), setting()
+    a = device.put(np.ones((128, 128)))
+    device.xp.matmul(a, a)
+    assert seen == [before]
     how = {"hidden": 128, "iterations": 20, "batch_size": 400, "dtype": "float64", "backend": "torch"}
     plain, other = (fit("digits", precision=precision, **how) for precision in ("fp32", "bf16"))
     np.testing.assert_array_equal(plain.model.params["W1"], other.model.params["W1"])

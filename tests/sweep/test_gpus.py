@@ -214,6 +214,81 @@ def test_a_process_that_is_lost_is_one_line():
     )
 
 
+SCRIPT = """
+import dataclasses, sys, time
+from xpnet import datasets, search
+from xpnet.datasets import Dataset
+from xpnet.sweep import gpus
+gpus.DEVICE, gpus._count = "cpu", lambda _: 2
+
+class Mine(Dataset):
+    pass
+
+def local():
+    class Local(Dataset):
+        pass
+    return Local
+
+digits = datasets.digits()
+fields = {f.name: getattr(digits, f.name) for f in dataclasses.fields(digits) if f.init}
+data = (Mine if sys.argv[1] == "main" else local())(**fields)
+try:
+    search(data, grid={"reg": [0.0, 0.1]}, iterations=3, device="cuda:all", backend="numpy")
+except ValueError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "start"),
+    [
+        ("main", "the process of a GPU cannot read what it is sent (Can't get attribute 'Mine'"),
+        ("local", "the process of a GPU cannot be sent what it needs (Can't "),
+    ],
+)
+def test_a_class_that_is_not_known_there_is_one_line(tmp_path, where, start):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    env = os.environ | {"PYTHONPATH": str(Path(xpnet.__file__).parents[1])}
+    run = subprocess.run(
+        [sys.executable, script, where], capture_output=True, text=True, env=env, check=False, timeout=60
+    )
+    assert run.stdout.startswith(start)
+    assert run.stdout.endswith("): put the class into a module that can be imported, or use one GPU\n")
+    assert (run.stdout.count("\n"), run.stderr) == (1, "")
+
+
+class Unreadable:
+    """What cannot be made again by who reads it."""
+
+    def __reduce__(self):
+        return int, ("no number",)
+
+
+def test_a_process_ends_with_its_pipe_also_after_what_it_cannot_read():
+    process = gpus.Process("cuda:0")
+    with pytest.raises(InputError, match=r"cannot read what it is sent \(invalid literal"):
+        process.call("begin", Unreadable(), bytes(10**6))
+    process._calls.close()
+    assert process._process.wait(5) == 0
+    process.end()
+
+
+def test_where_one_cannot_be_started_the_others_end(monkeypatch):
+    plain, started = gpus.Process, []
+
+    def process(name):
+        if started:
+            raise OSError("no more processes")
+        started.append(plain(name))
+        return started[0]
+
+    monkeypatch.setattr(gpus, "Process", process)
+    with pytest.raises(OSError, match="no more processes"):
+        sweep.run(ALL, blobs())
+    assert started[0]._process.poll() is not None
+
+
 def test_an_error_of_ours_says_where_it_was_raised():
     process = gpus.Process("cuda:0")
     process.call("begin", blobs(), Options())

@@ -21,9 +21,11 @@ from xpnet.runs.ranges import check_fraction
 from xpnet.runs.settings import setting
 from xpnet.runs.starting import inherited
 from xpnet.sweep import space
+from xpnet.sweep.gpus import names_of
 from xpnet.sweep.runner import Sweep
 from xpnet.sweep.search import carry_out, configs_of, folder_of
 from xpnet.sweep.table import as_text
+from xpnet.sweep.workers import options_of
 from xpnet.training.interrupt import StopSignals
 
 __all__ = ["main"]
@@ -114,6 +116,8 @@ def _sweep(settings: dict[str, Any], signals: StopSignals) -> int:
                 f"--scheduler is the address of a Dask scheduler, as tcp://HOST:8786, not "
                 f"{settings['scheduler']!r}: the learning rate's schedule is --schedule"
             )
+        # It is known before a scheduler is waited for that its workers take no several GPUs.
+        names_of(options_of(configs[0], None), settings["scheduler"])
         from xpnet.sweep.cluster import connect
 
         workers = connect(settings["scheduler"])

@@ -75,7 +75,8 @@ def get_device(
     ----------
     device
         ``"cpu"``, ``"cuda"`` (the first GPU), ``"cuda:N"``, ``"mps"`` (the GPU of a Mac); ``"auto"``, the
-        first CUDA GPU if a library here can use it, else the CPU; or a `Device`, which is returned as it is.
+        first CUDA GPU if a library here can use it, else the CPU, which CuPy lacks; or a `Device`, which is
+        returned as it is.
     backend
         ``"numpy"``, ``"cupy"``, ``"torch"`` or ``"jax"``. ``"auto"`` is NumPy on the CPU, CuPy on CUDA
         GPUs and PyTorch on Macs' GPUs; with device ``"auto"`` the first of CuPy, PyTorch and JAX that can use
@@ -99,14 +100,17 @@ def get_device(
         raise DeviceError(f"unknown backend {backend!r}: use auto, {', '.join(KINDS_OF)}")
     if is_several(device):
         raise DeviceError(
-            f"device {device} is of several GPUs, which only a sweep takes: name one, as cuda:0, or use "
-            "`xpnet sweep` or xpnet.search"
+            f"device {device} is not one device: name one, as cuda:0; several GPUs are for `xpnet sweep` "
+            "and xpnet.search"
         )
     if device == "auto":
         device, backend, _ = choose(backend)
     match = re.fullmatch(r"cpu|mps|cuda(?::(\d+))?", device)
     if match is None:
-        raise DeviceError(f"unknown device {device!r}: use cpu, cuda, cuda:N, mps or auto")
+        raise DeviceError(
+            f"unknown device {device!r}: use cpu, cuda, cuda:N, mps or auto; a sweep takes cuda:all and "
+            "cuda:0,cuda:1 too"
+        )
     kind = device.partition(":")[0]
     place = f"cuda:{int(match[1] or 0)}" if kind == "cuda" else kind
     if backend == "auto":

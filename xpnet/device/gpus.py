@@ -50,7 +50,7 @@ class Choice(NamedTuple):
 
 
 def choose(backend: str = "auto") -> Choice:
-    """Choose a device: the first CUDA GPU if a library here can use it, else the CPU.
+    """Choose a device: the first CUDA GPU if a library here can use it, else the CPU, which CuPy lacks.
 
     No library is imported where there is no driver.
 
@@ -61,9 +61,9 @@ def choose(backend: str = "auto") -> Choice:
         CPU.
     """
     if backend == "numpy":
-        return Choice("cpu", backend, "it computes nowhere else")
+        return Choice("cpu", backend, "numpy computes on the CPU only")
     if backend == "cupy":  # which says itself what it lacks
-        return Choice("cuda:0", backend, "it computes nowhere else")
+        return Choice("cuda:0", backend, "cupy computes on CUDA GPUs only")
     on_cpu = "numpy" if backend == "auto" else backend
     if not has_driver():
         return Choice("cpu", on_cpu, "there is no driver of an NVIDIA GPU")
@@ -90,7 +90,20 @@ def has_driver() -> bool:
 
 
 def count_gpus(backend: str) -> int:
-    """Return the number of CUDA GPUs that a library has, which is known to have one."""
+    """Return the number of CUDA GPUs that a library has.
+
+    Parameters
+    ----------
+    backend
+        A library by which `get_device` has given a GPU; so there is one.
+
+    Raises
+    ------
+    KeyError
+        The library has no GPUs, as NumPy.
+    ImportError
+        It is not installed.
+    """
     return COUNT_BY[backend](import_module(backend))
 
 
@@ -99,8 +112,15 @@ def is_several(device: object) -> bool:
     return isinstance(device, str) and (device == "cuda:all" or "," in device)
 
 
-def gpu_names(device: str, count: int) -> tuple[str, ...]:
-    """Return the names of the GPUs that such a name stands for, on a machine that has so many.
+def gpu_names(device: str, count: Callable[[], int]) -> tuple[str, ...]:
+    """Return the names of the GPUs that such a name stands for.
+
+    Parameters
+    ----------
+    device
+        ``"cuda:all"``, or a list.
+    count
+        Returns how many this machine has; not called for a list that is wrong in itself.
 
     Raises
     ------
@@ -108,17 +128,19 @@ def gpu_names(device: str, count: int) -> tuple[str, ...]:
         Something in the list is no GPU, or not of this machine, or there twice.
     """
     if device == "cuda:all":
-        return tuple(f"cuda:{number}" for number in range(count))
+        return tuple(f"cuda:{number}" for number in range(count()))
     names = [name.strip() for name in device.split(",")]
     for name in names:
         if re.fullmatch(r"cuda:\d+", name) is None:
             raise DeviceError(f"{name!r} is no GPU of a list: name them as in cuda:0,cuda:1, or use cuda:all")
     numbers = [int(name.partition(":")[2]) for name in names]
     for number in numbers:
-        if number >= count:
-            raise DeviceError(
-                f"there is no GPU cuda:{number}: this machine has {count}, from cuda:0 to cuda:{count - 1}"
-            )
         if numbers.count(number) > 1:
             raise DeviceError(f"cuda:{number} is twice in {device}: name each GPU once")
+    there = count()
+    for number in numbers:
+        if number >= there:
+            raise DeviceError(
+                f"there is no GPU cuda:{number}: this machine has {there}, from cuda:0 to cuda:{there - 1}"
+            )
     return tuple(f"cuda:{number}" for number in numbers)

@@ -67,7 +67,7 @@ def matmul_in_bf16(torch: Any) -> Callable[[Array, Array], Array]:
     plain = torch.matmul
 
     def matmul(x1: Array, x2: Array, /) -> Array:
-        if x1.ndim < 2 or x2.ndim < 2:
+        if x1.dtype != torch.float32 or x1.ndim < 2 or x2.ndim < 2:
             return plain(x1, x2)
         (*_, rows, inner), (*_, columns) = x1.shape, x2.shape
         matrices = max(math.prod(x1.shape[:-2]), math.prod(x2.shape[:-2]))

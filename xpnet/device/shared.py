@@ -9,11 +9,16 @@ __all__ = ["Shared"]
 
 
 class Shared:
-    """A setting of the process: the first user notes what it was, the last brings that back."""
+    """A setting of the process: the first user notes what it was, the last brings that back.
+
+    Ctrl-C may come between any two operations. So what is noted stays noted until it has been brought back,
+    and leaving twice is the same as leaving once.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
+        # The one thread may come back in the midst of it: by a signal, or where a generator is collected.
+        self._lock = threading.RLock()
+        self._users: set[object] = set()
         self._restore: Callable[[], Any] | None = None
 
     @contextmanager
@@ -23,19 +28,28 @@ class Shared:
         Parameters
         ----------
         note
-            Called for the first user: returns what brings the setting back.
+            Called for the first user: returns what brings the setting back. It changes nothing.
         make
             Called for every user, after that.
         """
-        with self._lock:
-            if self._users == 0:
-                self._restore = note()
-            make()
-            self._users += 1
+        user = object()
         try:
-            yield
-        finally:
-            with self._lock:
-                self._users -= 1
-                if self._users == 0 and self._restore is not None:
-                    self._restore()
+            try:
+                with self._lock:
+                    self._users.add(user)
+                    if self._restore is None:
+                        self._restore = note()
+                    make()
+                yield
+            finally:
+                self._leave(user)
+        except BaseException:  # it may be Ctrl-C in the midst of leaving
+            self._leave(user)
+            raise
+
+    def _leave(self, user: object) -> None:
+        with self._lock:
+            self._users.discard(user)
+            if not self._users and self._restore is not None:
+                self._restore()
+                self._restore = None

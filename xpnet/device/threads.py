@@ -1,9 +1,10 @@
 """BLAS threads on the CPU: products that are worth several, and stacks that have threads of their own."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
+from typing import Any
 
 from xpnet.device.shared import Shared
 
@@ -35,9 +36,20 @@ def one_blas_thread(wanted: bool = True) -> Iterator[None]:
     if not wanted:
         yield
         return
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import ThreadpoolController
 
-    with _one_thread.using(lambda: threadpool_limits(1).restore_original_limits, lambda: None):
+    found: list[ThreadpoolController] = []
+
+    def note() -> Callable[[], Any]:
+        found.append(ThreadpoolController())
+        restore: Callable[[], Any] = found[0].limit(limits=None).restore_original_limits
+        return restore
+
+    def make() -> None:
+        for controller in found:  # the first user's is for all: to look for libraries takes milliseconds
+            controller.limit(limits=1)
+
+    with _one_thread.using(note, make):
         yield
 
 

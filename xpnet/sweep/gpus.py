@@ -20,6 +20,7 @@ from xpnet.runs.config import Config
 from xpnet.sweep.chunk import Outcome, Task
 from xpnet.sweep.plan import Cut
 from xpnet.sweep.workers import Named, There
+from xpnet.text import one_line
 
 __all__ = ["OnGpus", "names_of", "started"]
 
@@ -59,9 +60,17 @@ class Process:
         ------
         DeviceError
             The process has ended.
+        InputError
+            What is given cannot be sent there, or not be read there.
         """
         try:
-            pickle.dump((name, given), self._calls)
+            try:
+                pickle.dump((name, given), self._calls)
+            except (pickle.PicklingError, AttributeError, TypeError) as error:  # of its kinds
+                raise InputError(
+                    f"the process of a GPU cannot be sent what it needs ({one_line(error)}): put the class "
+                    "into a module that can be imported, or use one GPU"
+                ) from error
             self._calls.flush()
             value, failure, said = pickle.load(self._answers)
         except (EOFError, OSError, pickle.UnpicklingError) as error:
@@ -111,12 +120,13 @@ class OnGpus(There):
         stop: Callable[[], bool],
     ) -> None:
         self._max_nets, self._stop = max_nets, stop
-        self._processes = [Process(name) for name in names]
+        self._processes: list[Process] = []
         self._idle: SimpleQueue[Process] = SimpleQueue()
         self._threads = ThreadPoolExecutor(len(names))
-        for process in self._processes:
-            self._idle.put(process)
         try:
+            for name in names:
+                self._processes.append(Process(name))
+                self._idle.put(self._processes[-1])
             self._of_each("begin", source, options)
         except BaseException:
             self.end()
@@ -128,10 +138,11 @@ class OnGpus(There):
         return Cut(most, len(self._processes))
 
     def end(self) -> None:
-        """End the processes."""
+        """End the processes; each of them, even if something happens at another's end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for process in self._processes:
-            process.end()
+        with contextlib.ExitStack() as stack:
+            for process in self._processes:
+                stack.callback(process.end)
 
     def _of_each(self, name: str, *given: Any) -> list[Any]:
         """Ask the same of all processes at the same time."""
@@ -165,7 +176,7 @@ def names_of(options: Options, executor: object) -> tuple[str, ...]:
         raise InputError(
             f"a worker of an executor or a scheduler takes one GPU, not {options.device}: use --device cuda"
         )
-    return gpu_names(options.device, _count(options._replace(device=DEVICE)))
+    return gpu_names(options.device, lambda: _count(options._replace(device=DEVICE)))
 
 
 @cache

@@ -4,6 +4,7 @@
 and because a library may take memory of every GPU that its process sees.
 """
 
+import contextlib
 import os
 import pickle
 import signal
@@ -18,11 +19,12 @@ from typing import Any
 from xpnet import datasets
 from xpnet.datasets import Dataset
 from xpnet.device import Options, count_gpus, get_device
-from xpnet.errors import XpnetError
+from xpnet.errors import InputError, XpnetError
 from xpnet.runs.config import Config
 from xpnet.sweep.chunk import Outcome, Task, train_chunk
 from xpnet.sweep.plan import fits_in_memory
 from xpnet.sweep.workers import Named, Preparations
+from xpnet.text import one_line
 
 __all__ = ["Station", "main"]
 
@@ -53,6 +55,15 @@ class Station:
         """Train a chunk."""
         return train_chunk(task, self._prepared(task.config), self._prepared.device)
 
+    def refuse(self, error: BaseException) -> None:
+        """Complain of a call that cannot be read here, such as one with a class of the user's script."""
+        if isinstance(error, MemoryError):
+            raise error
+        raise InputError(
+            f"the process of a GPU cannot read what it is sent ({one_line(error)}): put the class into a "
+            "module that can be imported, or use one GPU"
+        )
+
 
 def main() -> None:
     """Answer calls until there are no more: standard input ends when who asks is gone, or wants no answer."""
@@ -67,7 +78,13 @@ def main() -> None:
             while True:
                 calls.put(pickle.load(sys.stdin.buffer))
         except EOFError:
-            os._exit(0)  # in the midst of a chunk, too
+            pass
+        except BaseException as error:  # of the user's classes, which may raise anything
+            calls.put(("refuse", (error,)))
+            with contextlib.suppress(OSError):
+                while sys.stdin.buffer.read(2**16):  # who asks may still be writing
+                    pass
+        os._exit(0)  # in the midst of a chunk, too
 
     threading.Thread(target=listen, daemon=True).start()
     station = Station()
@@ -81,8 +98,11 @@ def main() -> None:
             except Exception as error:
                 failure = _portable(error)
         said = [(warning.category, str(warning.message)) for warning in caught]
-        pickle.dump((value, failure, said), answers)
-        answers.flush()
+        try:
+            pickle.dump((value, failure, said), answers)
+            answers.flush()
+        except BrokenPipeError:  # who asks is gone
+            os._exit(0)
 
 
 def _portable(error: Exception) -> Exception:
