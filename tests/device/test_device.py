@@ -263,12 +263,15 @@ class FakeStream:
     def wait_event(self, event):
         self.cuda.waits.append((self.name, event.of))
 
+    def synchronize(self):
+        self.cuda.synchronized.append(self.name)
+
 
 class FakeCuda(types.SimpleNamespace):
     """As much of ``cupy.cuda`` as a device needs for itself."""
 
     def __init__(self, runtime):
-        super().__init__(runtime=runtime, waits=[], streams=[])
+        super().__init__(runtime=runtime, waits=[], streams=[], synchronized=[])
         self.current = self.default = FakeStream(self, "default")
 
     def Device(self, index):  # noqa: N802
@@ -343,6 +346,13 @@ def test_each_thread_captures_a_stream_of_its_own(cuda):
     thread.start()
     thread.join()
     assert len(cuda.streams) == 2
+
+
+@pytest.mark.parametrize(("compiled", "stream"), [(False, "default"), (True, "own 0")])
+def test_a_cuda_device_waits_for_its_own_stream_alone(cuda, compiled, stream):
+    """The GPU, which has no `synchronize` here, is not waited for: that would end other threads' captures."""
+    get_device("cuda", compiled=compiled).synchronize()
+    assert cuda.synchronized == [stream]
 
 
 def test_a_cuda_device_that_captures_nothing_has_no_stream_of_its_own(cuda):
