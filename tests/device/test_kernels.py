@@ -29,7 +29,7 @@ from xpnet.data.augment import Augmentation
 from xpnet.data.feed import Feed
 from xpnet.data.transforms import _of_raw
 from xpnet.device.kernels import Kernels
-from xpnet.nn import backprop, losses, solvers
+from xpnet.nn import losses, penalty
 from xpnet.nn.activations import ACTIVATIONS, BIASED
 from xpnet.nn.composites import elementwise
 from xpnet.nn.mlp import MLP
@@ -105,7 +105,7 @@ def test_squares(dtype, nets):
     rate, decay = rng.uniform(0.1, 0.5, nets), rng.uniform(0.1, 1.0, nets)
     for rates in (None, (GPU.put(rate, dtype), GPU.put(decay, dtype))):
         on_gpu = [GPU.put(a, dtype) for a in arrays]
-        parts, left = solvers.squares(GPU.xp, on_gpu, len(nets), rates)
+        parts, left = penalty.squares(GPU.xp, on_gpu, len(nets), rates)
         assert left is None
         assert parts.shape[:-1] == nets
         expected = sum(np.sum(a.astype(dtype) ** 2, axis=tuple(range(len(nets), a.ndim))) for a in arrays)
@@ -119,7 +119,7 @@ def test_squares(dtype, nets):
 
 def test_arrays_that_do_not_lie_in_one_piece_are_left_to_the_maths():
     array = GPU.put(np.arange(12.0).reshape(3, 4)).mT
-    parts, left = solvers.squares(GPU.xp, [array], 0, (GPU.put(np.array(0.5)), GPU.put(np.array(0.5))))
+    parts, left = penalty.squares(GPU.xp, [array], 0, (GPU.put(np.array(0.5)), GPU.put(np.array(0.5))))
     assert left == 0.75
     assert np.sum(np.asarray(parts)) == np.sum(np.arange(12.0) ** 2)
     np.testing.assert_array_equal(np.asarray(array), np.arange(12.0).reshape(3, 4).T)
@@ -131,7 +131,7 @@ def test_arrays_of_several_dtypes_are_those_that_their_numbers_are():
     single, double = rng.standard_normal((3, 4)).astype("float32"), rng.standard_normal((5, 4))
     for arrays in ([single, double], [double, single]):
         rates = GPU.put(np.array(0.5)), GPU.put(np.array(0.5))
-        parts, left = solvers.squares(GPU.xp, [GPU.put(a) for a in arrays], 0, rates)
+        parts, left = penalty.squares(GPU.xp, [GPU.put(a) for a in arrays], 0, rates)
         assert left == 0.75
         assert np.sum(np.asarray(parts)) == pytest.approx(np.sum(single**2) + np.sum(double**2))
     scores, labels, weight = rng.standard_normal((5, 3)), rng.integers(3, size=5), rng.uniform(0, 1, 5)
@@ -161,10 +161,10 @@ def test_more_networks_than_the_short_side_of_a_grid_is_long(monkeypatch):
 def test_regularised(dtype, nets):
     rng = np.random.default_rng(2)
     parts, reg = rng.uniform(0, 1, (*nets, 700)), rng.uniform(0, 1, nets)
-    assert_same(*both(backprop.regularised, dtype, rng.uniform(0, 1, nets), reg, parts), dtype)
+    assert_same(*both(penalty.regularised, dtype, rng.uniform(0, 1, nets), reg, parts), dtype)
     if nets:  # where there is no penalty, no overflow is seen
         parts[0], reg[0] = np.inf, 0.0
-        assert_same(*both(backprop.regularised, dtype, rng.uniform(0, 1, nets), reg, parts), dtype)
+        assert_same(*both(penalty.regularised, dtype, rng.uniform(0, 1, nets), reg, parts), dtype)
 
 
 # Fused functions

@@ -24,7 +24,7 @@ from networks import (
 from unreadable import Unreadable
 from unreadable import xp as unreadable_xp
 
-from xpnet.nn import backprop, layers, losses
+from xpnet.nn import backprop, layers, losses, penalty
 from xpnet.nn.activations import ACTIVATIONS
 from xpnet.nn.backprop import Training
 from xpnet.nn.mlp import MLP, Norm, init
@@ -85,7 +85,7 @@ def test_penalty_is_half_the_strength_times_the_squared_weights(device, put_para
         "W2": np.array([[5.0], [6.0]]),  # squares: 61
         "b2": np.array([100.0]),
     }
-    assert_close(backprop.penalty(device.xp, mlp, put_params(params), 0.5), 0.5 * 0.5 * 91)
+    assert_close(penalty.penalty(device.xp, mlp, put_params(params), 0.5), 0.5 * 0.5 * 91)
 
 
 @every_nets
@@ -249,8 +249,8 @@ def test_a_stack_is_each_network_alone(device, dtype, put_params, assert_close, 
     expected_scores = np.reshape([backprop.scores(np, mlp, *a[:2]) for a in alone], (*nets, 7, 3))
     assert_close(s, expected_scores)
     np.testing.assert_array_equal(device.to_host(predicted), expected_scores.argmax(axis=-1))
-    penalties = [backprop.penalty(np, mlp, a[0], r) for a, r in zip(alone, strengths, strict=True)]
-    assert_close(backprop.penalty(xp, mlp, p, strength), np.reshape(penalties, nets))
+    penalties = [penalty.penalty(np, mlp, a[0], r) for a, r in zip(alone, strengths, strict=True)]
+    assert_close(penalty.penalty(xp, mlp, p, strength), np.reshape(penalties, nets))
 
     put = Training(*(device.put(rate, dtype) for rate in training[:2]), device.put(training.key))
     value, pullback = backprop.loss(xp, mlp, p, rows, labels, put)

@@ -7,7 +7,7 @@ import pytest
 
 from xpnet.data.feed import Feed
 from xpnet.device import Device
-from xpnet.nn import backprop, losses, norms
+from xpnet.nn import backprop, losses, norms, penalty
 from xpnet.nn.activations import ACTIVATIONS
 from xpnet.nn.backprop import Training
 from xpnet.nn.mlp import MLP
@@ -129,14 +129,14 @@ def test_training_with_batch_norm_of_pytorch(torch, rng, mlp):
             tensor.grad = None
         expected = torch_loss(torch, mlp, tensors, X, y, in_training=True)
         expected.backward()
-        np.testing.assert_allclose(loss + backprop.penalty(np, mlp, params, REG), expected.item(), rtol=1e-12)
+        np.testing.assert_allclose(loss + penalty.penalty(np, mlp, params, REG), expected.item(), rtol=1e-12)
         for name in mlp.statistics:
             params[name] = params[name] - norms.STATISTICS_RATE * grads[name]
         for name, tensor in tensors.items():
             if tensor.requires_grad:
-                penalty = REG * params[name] if name in mlp.weights else 0.0
+                decay = REG * params[name] if name in mlp.weights else 0.0
                 # A bias in front of a batch norm has a gradient of 0, so an error of its own is measured.
-                np.testing.assert_allclose(grads[name] + penalty, tensor.grad, rtol=1e-10, atol=1e-13)
+                np.testing.assert_allclose(grads[name] + decay, tensor.grad, rtol=1e-10, atol=1e-13)
     assert_equal_to_rounding(params, tensors)
     scores = torch_scores(torch, mlp, tensors, X, in_training=False)
     np.testing.assert_allclose(backprop.scores(np, mlp, params, X), scores.detach(), rtol=1e-11)

@@ -31,7 +31,7 @@ from unreadable import xp as unreadable_xp
 from xpnet.data.feed import Feed
 from xpnet.device import Device
 from xpnet.errors import InputError
-from xpnet.nn import backprop, norms
+from xpnet.nn import backprop, norms, penalty
 from xpnet.nn.mlp import MLP
 from xpnet.nn.solvers import SOLVERS
 from xpnet.training.regime import Hyper, Regime
@@ -234,7 +234,7 @@ def test_a_step_is_the_loss_its_gradient_and_the_solver(solver, reg, weight_deca
     X, y, _, _ = learnable()
     rows = draws["index"]
     expected, pullback = backprop.loss(np, mlp, before, X[rows], y[rows], backprop.Training(), loss)
-    np.testing.assert_allclose(value, expected + backprop.penalty(np, mlp, before, reg), rtol=1e-12)
+    np.testing.assert_allclose(value, expected + penalty.penalty(np, mlp, before, reg), rtol=1e-12)
     grads = {name: g for name, g in pullback().items() if name not in mlp.statistics}
     norm_of_all = math.sqrt(sum(np.sum(g * g) for g in grads.values()))
     rate, clipped = float(draws["rate"]), min(1.0, clip_norm / norm_of_all)

@@ -47,7 +47,7 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         ``early_stopping`` means nothing, all as in scikit-learn.
     alpha
         Strength of the L2 penalty. A batch of ``n`` rows has the loss ``mean(loss) + alpha / 2 / n · ΣW²``,
-        so it is the ``reg`` of `xpnet.nn.backprop.penalty` times the rows of a batch.
+        so it is the ``reg`` of `xpnet.nn.penalty.penalty` times the rows of a batch.
     batch_size
         Rows in a batch; "auto" is 200, or all rows if they are fewer. The last of an epoch may be smaller;
         with ``norm="batch"`` it is filled with the epoch's first rows, as few rows have no statistics.

@@ -124,6 +124,7 @@ FORMULAS: Mapping[str, Callable[[Namespace, Array], tuple[Array, Pullback]]] = {
     "logistic": logistic,
     "identity": identity,
 }
+"""The definitions, by the names of the activations."""
 
 
 def _of_sum(activation: Callable[[Namespace, Array], tuple[Array, Pullback]]) -> Callable[..., Any]:

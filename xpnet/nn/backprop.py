@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 from xpnet.nn import layers, noise, norms
 from xpnet.nn.activations import ACTIVATIONS, BIASED
-from xpnet.nn.composites import composite
 from xpnet.nn.losses import find
 from xpnet.nn.mlp import MLP
-from xpnet.nn.solvers import squares
+from xpnet.nn.penalty import penalty, plain
 from xpnet.typing import Array, Layer, Namespace, Params
 
 __all__ = [
@@ -23,9 +22,7 @@ __all__ = [
     "forward",
     "loss",
     "loss_and_grads",
-    "penalty",
     "predict",
-    "regularised",
     "scores",
     "stack",
 ]
@@ -165,57 +162,6 @@ def loss(
     return value, lambda: pullback(dscores)
 
 
-def penalty(xp: Namespace, mlp: MLP, params: Params, reg: Array | float) -> Array:
-    """Return ``0.5 * reg * (ΣW1² + ΣW2² + …)``: the regularisation term; biases are free.
-
-    Parameters
-    ----------
-    xp, mlp, params
-        As for `forward`.
-    reg
-        Strength, a float or ``(*nets,)``.
-
-    Returns
-    -------
-    Array
-        ``(*nets,)``; a plain 0.0 for a ``reg`` of 0.0.
-    """
-    reg = _plain(reg)
-    if isinstance(reg, float) and not reg:
-        return 0.0
-    weights = [params[name] for name in mlp.weights]
-    of_weights, _ = squares(xp, weights, weights[0].ndim - 2, None)
-    total = xp.sum(of_weights, axis=-1)
-    return 0.5 * reg * total if isinstance(reg, float) else regularised(xp, 0.0, reg, of_weights)
-
-
-@composite
-def regularised(xp: Namespace, loss: Array | float, reg: Array, of_weights: Array) -> Array:
-    """Return a loss and its penalty.
-
-    Parameters
-    ----------
-    xp
-        Array API namespace of the arrays.
-    loss
-        ``(*nets,)``, or 0.0 for the penalty alone.
-    reg
-        Its strength, ``(*nets,)``.
-    of_weights
-        What `xpnet.nn.solvers.squares` has of the weights, ``(*nets, parts)``.
-
-    Returns
-    -------
-    Array
-        ``(*nets,)``.
-    """
-    value = 0.5 * reg * xp.sum(of_weights, axis=-1)
-    if not reg.ndim:
-        return loss + value
-    # Not 0 times what has overflowed: of a network without a penalty beside one that has it.
-    return loss + xp.where(reg > 0, value, 0.0)
-
-
 def loss_and_grads(
     xp: Namespace,
     mlp: MLP,
@@ -235,7 +181,7 @@ def loss_and_grads(
     y
         As ``target`` for `loss`.
     reg
-        Strength of the L2 penalty (`penalty`), a float or ``(*nets,)``.
+        Strength of the L2 penalty (`xpnet.nn.penalty`), a float or ``(*nets,)``.
     kind, weight
         As for `loss`.
 
@@ -248,7 +194,7 @@ def loss_and_grads(
     """
     value, pullback = loss(xp, mlp, params, x, y, kind=kind, weight=weight)
     grads = pullback()
-    reg = _plain(reg)
+    reg = plain(reg)
     per_network = reg if isinstance(reg, float) else reg[..., None, None]
     for name in mlp.weights:
         grads[name] += per_network * params[name]
@@ -281,8 +227,3 @@ def stack(xp: Namespace, networks: Sequence[Params]) -> Params:
         ``(nets, …)`` arrays.
     """
     return {name: xp.stack([one[name] for one in networks]) for name in networks[0]}
-
-
-def _plain(value: Array | float) -> Array | float:
-    """A number as a Python float, also if it is NumPy's, which would turn float32 arrays into float64."""
-    return float(value) if isinstance(value, int | float) else value

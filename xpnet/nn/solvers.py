@@ -14,13 +14,14 @@ entries of an array costs nothing where it joins one that is there anyway.
 
 from __future__ import annotations  # those of inner functions would be evaluated in every step
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, TypeAlias
 
-from xpnet.nn.composites import composite, elementwise
+from xpnet.nn.composites import elementwise
+from xpnet.nn.penalty import kept, squares
 from xpnet.typing import Array, Namespace, Params, Product, State, Subtract
 
-__all__ = ["SOLVERS", "Rates", "Solver", "clip", "squares"]
+__all__ = ["SOLVERS", "Rates", "Solver", "clip"]
 
 Rule: TypeAlias = Callable[..., tuple[Array, ...]]
 """``rule(xp, g, *memory, *rates)`` returns what to subtract from a parameter of gradient ``g``, then the new
@@ -120,40 +121,6 @@ def _within(xp: Namespace, total: Array, limit: Array) -> Array:
     norm = xp.sqrt(total)
     beyond = norm > limit  # also False where a limit of inf became NaN by a learning rate of 0
     return xp.where(beyond, limit, 1.0) / xp.where(beyond, norm, 1.0)
-
-
-@composite
-def squares(
-    xp: Namespace, arrays: Sequence[Array], nets: int, rates: tuple[Array, Array] | None
-) -> tuple[Array, Array | None]:
-    """Return the squares of all that each network has, summed up in parts; and decay it, where that is free.
-
-    Parameters
-    ----------
-    xp
-        Array API namespace of the arrays.
-    arrays
-        Each ``(*nets, …)`` with at least one more axis.
-    nets
-        Number of the networks' axes.
-    rates
-        Learning rate and decay, ``(*nets,)`` each, where the arrays are to be multiplied afterwards by
-        ``keep = 1 - learning_rate * decay``; else None.
-
-    Returns
-    -------
-    squares : Array
-        ``(*nets, parts)``: the sum over the last axis is the sum of all squares.
-    keep : Array or None
-        ``keep``, ``(*nets,)``. None if there is no decay, and from a device that has multiplied the arrays in
-        passing, in place.
-    """
-    parts = []
-    for a in arrays:
-        of_a = xp.vecdot(a, a)
-        parts.append(of_a if of_a.ndim > nets else of_a[..., None])
-    keep = None if rates is None else _kept(xp, *rates)
-    return parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1), keep
 
 
 def sgd(_xp: Namespace, g: Array) -> tuple[Array, ...]:
@@ -339,7 +306,7 @@ def _solver(
             arrays = [params[name] for name in grads if name in weights]
             of_weights, keep = squares(xp, arrays, given.learning_rate.ndim, in_passing)
         if decoupled is not None and (given.reg is None or coupled is not None):
-            keep = _kept(xp, given.learning_rate, decoupled)
+            keep = kept(xp, given.learning_rate, decoupled)
 
         for name, g in grads.items():
             value = params[name]
@@ -356,11 +323,6 @@ def _solver(
         return params, state, of_weights
 
     return Solver(init, update, scaled)
-
-
-@elementwise
-def _kept(_xp: Namespace, learning_rate: Array, decay: Array) -> Array:
-    return 1.0 - learning_rate * decay
 
 
 def _over(rate: Array | None, array: Array) -> Array | None:

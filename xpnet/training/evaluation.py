@@ -7,7 +7,7 @@ the rows that have all of them right; of numbers R², the mean over the outputs.
 from collections.abc import Callable, Iterator
 
 from xpnet.data.feed import HostRows
-from xpnet.nn import backprop, losses
+from xpnet.nn import backprop, losses, penalty
 from xpnet.nn.mlp import MLP
 from xpnet.typing import Array, Namespace, Params
 
@@ -41,7 +41,7 @@ def evaluate(
         ``(rows, features)`` as the network takes them, and labels ``(rows,)`` or ``(rows, outputs)``, as the
         loss takes them; or with leading axes ``*nets``.
     reg
-        As for `xpnet.nn.backprop.penalty`.
+        As for `xpnet.nn.penalty.penalty`.
     kind
         Name of the loss, see `xpnet.nn.losses.find`.
     weight
@@ -75,7 +75,7 @@ def evaluate(
     score = r_squared(xp, done, y, weight) if of_numbers else done / total
     if weight is not None:
         score = xp.where(xp.sum(weight, axis=-1) > 0, score, float("nan"))
-    return loss + backprop.penalty(xp, mlp, params, reg), score
+    return loss + penalty.penalty(xp, mlp, params, reg), score
 
 
 def _rows(y: Array, part: slice, kind: str) -> Array:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from xpnet.data.batches import batches_per_epoch, epoch_ends
 from xpnet.data.feed import Feed
 from xpnet.device import Device
-from xpnet.nn import backprop
+from xpnet.nn import penalty
 from xpnet.nn.mlp import MLP
 from xpnet.training import divergence
 from xpnet.training.draws import Sources, draw_epoch
@@ -235,7 +235,7 @@ def fit(
                     kept,
                     validation.prepare,
                 )
-                found += (loss, loss + backprop.penalty(xp, mlp, now, reg), score)
+                found += (loss, loss + penalty.penalty(xp, mlp, now, reg), score)
             # The one reading back of the epoch, but for the scores that a monitor is made of.
             measured = np.array(device.to_host(xp.concat([*losses, *(value[None, ...] for value in found)])))
             of_steps, after_last = measured[:done], measured[done:]

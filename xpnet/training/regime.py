@@ -39,7 +39,7 @@ class Hyper:
     learning_rate_decay
         Factor on the learning rate, see `xpnet.training.schedules`.
     reg
-        Strength of the L2 penalty, see `xpnet.nn.backprop.penalty`.
+        Strength of the L2 penalty, see `xpnet.nn.penalty.penalty`.
     weight_decay, momentum, beta2, epsilon
         Of the solver, see `xpnet.nn.solvers.Rates`.
     clip_norm

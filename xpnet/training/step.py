@@ -13,7 +13,7 @@ from xpnet.data import feed as feeding
 from xpnet.data.feed import Feed
 from xpnet.device import Device, dtype_name, one_by_one
 from xpnet.errors import InputError
-from xpnet.nn import backprop, losses, norms, solvers
+from xpnet.nn import backprop, losses, norms, penalty, solvers
 from xpnet.nn.composites import elementwise
 from xpnet.nn.mlp import MLP
 from xpnet.training.regime import Hyper, Regime
@@ -141,7 +141,7 @@ def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper
         of_kinds = {kind: state[kind] for kind in kinds}
         learnt, of_kinds, of_weights = solver.update(xp, learnt, grads, of_kinds, rates, weights, subtract)
         if strength is not None:
-            loss = backprop.regularised(xp, loss, strength, of_weights)
+            loss = penalty.regularised(xp, loss, strength, of_weights)
         state = state | of_kinds | {"params": params | learnt}
 
         if ema is not None:
