@@ -1,14 +1,14 @@
 """From training rows in memory to a batch: gather, augment, prepare, mix; all on the device."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xpnet.data.augment import Augmentation, augment
 from xpnet.device import Device
 from xpnet.typing import Array, Namespace
 
-__all__ = ["Feed", "HostRows", "mix"]
+__all__ = ["Feed", "HostRows", "mix", "pool", "take_rows"]
 
 
 class HostRows:
@@ -41,6 +41,18 @@ class HostRows:
         rows = self._rows[self._device.to_host(index)]
         return self._device.put(rows.toarray() if hasattr(rows, "toarray") else rows, self.dtype)
 
+    def chosen(self, index: Array) -> "HostRows":
+        """Return the rows of an index ``(n,)``, on the host as they are."""
+        return HostRows(self._rows[self._device.to_host(index)], self._device, self.dtype)
+
+    @classmethod
+    def joined(cls, parts: "Sequence[HostRows]") -> "HostRows":
+        """Return the rows of several, one after the other."""
+        from scipy import sparse  # where sparse rows came from
+
+        first = parts[0]
+        return cls(sparse.vstack([part._rows for part in parts], "csr"), first._device, first.dtype)
+
 
 @dataclass(frozen=True)
 class Feed:
@@ -66,6 +78,9 @@ class Feed:
         Weights of the rows ``(rows,)``, 0 or more; None for all the same. Of rows to train on their mean is 1
         (`xpnet.data.weights.relative`), as the loss of a batch is ``Σ weight · loss`` over its rows, unless
         `xpnet.training.regime.Regime.weighs_by_batch`.
+    own
+        ``(nets, n)``, integers: of a stack, the numbers of the rows that each network has, perhaps some
+        twice; None if all have all.
     """
 
     X: Array = field(repr=False)
@@ -75,16 +90,45 @@ class Feed:
     image_shape: tuple[int, int, int] | None = None
     fill: Array | None = field(default=None, repr=False)
     weight: Array | None = field(default=None, repr=False)
+    own: Array | None = field(default=None, repr=False)
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows a network has."""
+        return int(self.X.shape[0] if self.own is None else self.own.shape[-1])
 
     @property
     def on_host(self) -> bool:
         """Whether each batch's rows come from the host."""
         return isinstance(self.X, HostRows)
 
+    def index(self, xp: Namespace, drawn: Array) -> Array:
+        """Return the numbers of rows that were drawn from those of a network, ``(steps, [nets,] batch)``."""
+        if self.own is None:
+            return drawn
+        nets, rows = self.own.shape
+        if drawn.ndim == 2:  # the same of each
+            drawn = drawn[:, None, :]
+        first = xp.arange(nets, dtype=drawn.dtype, device=getattr(drawn, "device", None)) * rows
+        return take_rows(xp, xp.reshape(self.own, (-1,)), drawn + first[:, None])
+
     def rows(self, xp: Namespace, index: Array) -> tuple[Array, Array]:
         """Return the rows of an index as they are, and their labels, for an evaluation."""
-        x = _take_rows(xp, self.X, index)
-        return self.prepare(x) if self.prepare else x, _take_rows(xp, self.y, index)
+        x = take_rows(xp, self.X, index)
+        return self.prepare(x) if self.prepare else x, take_rows(xp, self.y, index)
+
+    def of(self, xp: Namespace, network: int) -> "Feed":
+        """Return the rows of one network of a stack, as it would have them alone."""
+        if self.own is None:
+            return self
+        index = self.own[network, :]
+        X = self.X.chosen(index) if isinstance(self.X, HostRows) else xp.take(self.X, index, axis=0)
+        weight = None if self.weight is None else xp.take(self.weight, index, axis=0)
+        return replace(self, X=X, y=xp.take(self.y, index, axis=0), weight=weight, own=None)
+
+    def some(self, xp: Namespace, networks: Array) -> "Feed":
+        """Return the same for some networks of a stack, by an index of them."""
+        return self if self.own is None else replace(self, own=xp.take(self.own, networks, axis=0))
 
     def batch(self, xp: Namespace, index: Array, key: Array | None = None) -> tuple[Array, Array]:
         """Return the rows of an index, augmented, and their labels.
@@ -105,14 +149,14 @@ class Feed:
         y : Array
             Labels, in the shape of ``index``.
         """
-        x = _take_rows(xp, self.X, index)
+        x = take_rows(xp, self.X, index)
         if self.augmentation and self.image_shape is not None:
             x = augment(xp, self.augmentation, x, self.image_shape, key, self.fill)
-        return self.prepare(x) if self.prepare else x, _take_rows(xp, self.y, index)
+        return self.prepare(x) if self.prepare else x, take_rows(xp, self.y, index)
 
     def weights(self, xp: Namespace, index: Array) -> Array | None:
         """Return the weights of the rows of an index, in its shape; None if all are the same."""
-        return None if self.weight is None else _take_rows(xp, self.weight, index)
+        return None if self.weight is None else take_rows(xp, self.weight, index)
 
 
 def mix(xp: Namespace, x: Array, Y: Array, share: Array) -> tuple[Array, Array]:
@@ -138,9 +182,42 @@ def mix(xp: Namespace, x: Array, Y: Array, share: Array) -> tuple[Array, Array]:
     return mixed(x), mixed(Y)
 
 
-def _take_rows(xp: Namespace, a: Array, index: Array) -> Array:
+def pool(xp: Namespace, feeds: Sequence[Feed], owners: Sequence[int]) -> Feed:
+    """Return the rows of several feeds as one, of which each network of a stack has those of its own.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the arrays.
+    feeds
+        Each without augmentation and with as many rows a network as the others; of one network, or of
+        several whose rows are their own already. All have weights, or none.
+    owners
+        How many networks have the rows of each feed.
+    """
+    first = feeds[0]
+    if len(feeds) == 1 and (first.own is not None or owners[0] == 1):
+        return first
+    own, begin = [], 0
+    device = getattr(first.y, "device", None)
+    for feed, networks in zip(feeds, owners, strict=True):
+        rows = feed.own
+        if rows is None:
+            rows = xp.arange(feed.num_rows, dtype=xp.int64, device=device)[None, :]
+            rows = xp.concat([rows] * networks)
+        own.append(rows + begin)
+        begin += feed.X.shape[0]
+    if len(feeds) == 1:
+        return replace(first, own=own[0])
+    on_host = isinstance(first.X, HostRows)
+    X = HostRows.joined([f.X for f in feeds]) if on_host else xp.concat([f.X for f in feeds])
+    weight = None if first.weight is None else xp.concat([feed.weight for feed in feeds])
+    return replace(first, X=X, y=xp.concat([f.y for f in feeds]), weight=weight, own=xp.concat(own))
+
+
+def take_rows(xp: Namespace, a: Array, index: Array) -> Array:
     """``a[index]`` for an index of any shape."""
     if index.ndim > 1:  # the standard's `take` knows only one axis
-        rows = _take_rows(xp, a, xp.reshape(index, (-1,)))
+        rows = take_rows(xp, a, xp.reshape(index, (-1,)))
         return xp.reshape(rows, (*index.shape, *a.shape[1:]))
     return a.take(index) if isinstance(a, HostRows) else xp.take(a, index, axis=0)

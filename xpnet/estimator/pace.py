@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.device import Device, dtype_name
 from xpnet.training.regime import Hyper, Regime
 from xpnet.training.stopping import Epoch
-from xpnet.typing import State
 
 __all__ = ["Pace", "Settled"]
 
@@ -54,20 +52,14 @@ class Pace:
             found["epsilon"] = epsilon / np.sqrt(1.0 - beta2**counts)
         return found
 
-    def carry(self, device: Device, state: State) -> State:
-        """Return the state with the solver's velocity in the units of a new rate.
+    def carried(self) -> Any:
+        """Return what puts the solver's velocity in the units of a new rate.
 
         scikit-learn's velocity holds steps and that of `xpnet.nn.solvers` gradients. They mean the same for
         one rate, and after a change if the gradients are divided by as much as the rate is multiplied.
         """
         carried, self._carried = self._carried, 1.0
-        if not self._kind or np.all(carried == 1.0):
-            return state
-        velocity = {}
-        for name, value in state.get("velocity", {}).items():
-            factor = np.reshape(carried, np.shape(carried) + (1,) * (value.ndim - np.ndim(carried)))
-            velocity[name] = value * device.put(factor, dtype_name(value))
-        return state | ({"velocity": velocity} if velocity else {})
+        return carried
 
     def slow_down(self, networks: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Divide an adaptive rate by 5 where it is not very low already; return for which that was done."""

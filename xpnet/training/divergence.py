@@ -123,7 +123,12 @@ def limits(
     # Of what is no number nothing is said here, and nothing more is computed unless there is cause.
     if not (mean > regime.explosion * unit).any():
         return none
-    unit = np.maximum(unit, _loss_of_nothing(device, mlp, regime.loss, feed, params))
+    if feed.own is None:
+        nothing: Any = _loss_of_nothing(device, mlp, regime.loss, feed, params)
+    else:
+        each = [feed.of(device.xp, k) for k in range(len(unit))]
+        nothing = [_loss_of_nothing(device, mlp, regime.loss, rows, params) for rows in each]
+    unit = np.maximum(unit, nothing)
     far = (mean > regime.explosion * unit) & (unit > 0) & _has_exploded(device, mlp, params)
     return np.where(far, regime.explosion * unit, none)
 

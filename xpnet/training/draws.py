@@ -62,7 +62,7 @@ def draw_epoch(
         Not as many sources as networks.
     """
     nets, dtype = tuple(params["W1"].shape[:-2]), dtype_name(params["W1"])
-    steps, rows = len(by_step["rate"]), feed.X.shape[0]
+    steps, rows = len(by_step["rate"]), feed.num_rows
 
     def draw(stream: str, one: Callable[[Any], list[NDArray[Any]]]) -> list[NDArray[Any]]:
         """Draw tables ``(steps, …)`` from one source, or ``(steps, *nets, …)`` from one a network."""
@@ -92,10 +92,11 @@ def draw_epoch(
         draws["augment"] = device.put(draw("augment", keys)[0])
     if hyper.uses("dropout") or hyper.uses("input_dropout"):
         draws["dropout"] = device.put(draw("dropout", keys)[0])
+    indices = [feed.index(device.xp, device.put(table)) for table in tables]
     if len(tables) == 1:
-        return [draws | {"index": device.put(tables[0])}]
+        return [draws | {"index": indices[0]}]
     full = len(tables[0])
     return [
-        {name: values[part, ...] for name, values in draws.items()} | {"index": device.put(table)}
-        for part, table in zip((slice(full), slice(full, None)), tables, strict=True)
+        {name: values[part, ...] for name, values in draws.items()} | {"index": index}
+        for part, index in zip((slice(full), slice(full, None)), indices, strict=True)
     ]

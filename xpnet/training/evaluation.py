@@ -6,7 +6,7 @@ the rows that have all of them right; of numbers R², the mean over the outputs.
 
 from collections.abc import Callable, Iterator
 
-from xpnet.data.feed import HostRows
+from xpnet.data.feed import HostRows, take_rows
 from xpnet.nn import backprop, losses, penalty
 from xpnet.nn.mlp import MLP
 from xpnet.typing import Array, Namespace, Params
@@ -28,6 +28,7 @@ def evaluate(
     weight: Array | None = None,
     kept: list[Array] | None = None,
     prepare: Callable[[Array], Array] | None = None,
+    own: Array | None = None,
 ) -> tuple[Array, Array]:
     """Return the regularised loss and the score on all rows of ``X``.
 
@@ -50,19 +51,26 @@ def evaluate(
         Given the scores of each part of the rows, ``(*nets, part, outputs)``, if more is made of them.
     prepare
         From rows of ``X`` to those that the network takes, where they are raw.
+    own
+        Of a stack whose networks have rows of their own, their numbers ``(nets, rows)``.
 
     Returns
     -------
     loss, score : Array
         ``(*nets,)`` each. Rows that weigh nothing have a loss of 0, before the penalty, and no score: NaN.
     """
-    rows = X.shape[-2]
+    rows = X.shape[-2] if own is None else own.shape[-1]
+    if own is not None:  # rows are gathered part by part, as a stack of all would be large
+        y, weight = take_rows(xp, y, own), None if weight is None else take_rows(xp, weight, own)
     total = rows if weight is None else _positive(xp, xp.sum(weight, axis=-1))
     find_loss = losses.find(kind)
     loss: Array | float = 0.0
     done: Array | float = 0.0
     for part in parts(rows):
-        x = X.part(part) if isinstance(X, HostRows) else X[..., part, :]
+        if own is not None:
+            x = take_rows(xp, X, own[:, part])
+        else:
+            x = X.part(part) if isinstance(X, HostRows) else X[..., part, :]
         x = x if prepare is None else prepare(x)
         scores, target = backprop.scores(xp, mlp, params, x), _rows(y, part, kind)
         of_part = None if weight is None else weight[..., part]

@@ -7,7 +7,7 @@ hand in an object: a `Schedule`, a `Stopping` rule, the `Sources` of what is dra
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,19 +18,26 @@ from xpnet.data.feed import Feed
 from xpnet.device import Device
 from xpnet.nn import penalty
 from xpnet.nn.mlp import MLP
-from xpnet.training import divergence
+from xpnet.training import divergence, monitors
 from xpnet.training.draws import Sources, draw_epoch
 from xpnet.training.evaluation import evaluate
 from xpnet.training.history import History, Row
-from xpnet.training.monitors import Watch
 from xpnet.training.regime import Hyper, Known, Regime
 from xpnet.training.scale import Scale
 from xpnet.training.schedules import Schedule
-from xpnet.training.step import joined, make_advance, make_step, per_network, take_steps, trained
+from xpnet.training.step import (
+    joined,
+    make_advance,
+    make_step,
+    per_network,
+    take_steps,
+    trained,
+    with_velocity,
+)
 from xpnet.training.stopping import Best, Epoch, Patience, Stopping, improve
 from xpnet.typing import Advance, Array, Draws, Namespace, Params, State
 
-__all__ = ["Fit", "fit"]
+__all__ = ["Fit", "finished", "fit"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,9 @@ class Fit:
         diverges.
     timed_out
         Whether ``regime.max_time`` ended the run.
+    settled
+        While it is trained: what the networks that the stopping rule has ended are to stay, where it is not
+        the best that is kept; None until there are some.
     whole
         Of a run that ``should_stop`` or ``max_time`` cut off: what ``on_fit`` was given, or would have been,
         after its last whole epoch. None if there was none.
@@ -74,6 +84,7 @@ class Fit:
     epoch: int = 0
     sane: divergence.Sane | None = field(default=None, repr=False)
     timed_out: bool = False
+    settled: State | None = field(default=None, repr=False)
     whole: "Fit | None" = field(default=None, repr=False)
 
     @property
@@ -94,7 +105,7 @@ def fit(
     sources: Sources,
     schedule: Schedule | None = None,
     stopping: Stopping | None = None,
-    target: Scale | None = None,
+    target: Scale | list[Scale | None] | None = None,
     updates: int = 0,
     epochs: range | None = None,
     after: Fit | None = None,
@@ -126,7 +137,7 @@ def fit(
         When to stop a network; never by default.
     target
         What the numbers of a regression were standardised by: errors that are monitored are in the units of
-        before. None where they were not.
+        before. None where they were not. Of each network by itself where they have their own rows.
     updates
         Steps that were taken before, on other rows: solvers that count their steps go on from there.
     epochs
@@ -158,7 +169,7 @@ def fit(
     xp = device.xp
     params = state["params"]
     nets = tuple(params["W1"].shape[:-2])
-    rows = feed.X.shape[0]
+    rows = feed.num_rows
     reg: Array | float = 0.0
     if hyper.uses("reg") and not regime.reg_per_row:
         reg = per_network(device, params, hyper.reg)
@@ -166,14 +177,14 @@ def fit(
     stopping = stopping or Patience(None)
     watch = None
     if regime.monitor is not None and validation is not None:
-        watch = Watch(device, regime, validation, target)
+        watch = monitors.watch(device, regime, validation, target)
     step = make_step(device, mlp, feed, regime, hyper, params)
     # A rest of few rows has no statistics to speak of: of one row they are all 0, and nothing is learnt.
     filled = mlp.norm == "batch"
     advances: dict[int, Advance] = {}  # by the size of a batch: an epoch's last may be smaller
     if after is None:
         after = Fit(state, History(), np.zeros(nets, np.int64), False, np.zeros(nets, np.int64))
-    history, best, sane = after.history, after.best, after.sane
+    history, best, sane, settled = after.history, after.best, after.sane, after.settled
     diverged_at, stopped_at = after.diverged_at, after.stopped_at
     running = (diverged_at == 0) & (stopped_at == 0)
     interrupted = timed_out = False
@@ -208,13 +219,23 @@ def fit(
             for size in {table["index"].shape[-1] for table in tables} - advances.keys():
                 advances[size] = make_advance(device, feed, step)
             advance = joined(xp, [(advances[table["index"].shape[-1]], table) for table in tables])
-            state = schedule.carry(device, state)
+            state = with_velocity(device, state, schedule.carried())
             began_with = divergence.copy(device, state)
 
             state, losses = take_steps(device, advance, state, ends[epoch] - start, look)
             if history.rows and (interrupted or timed_out):
                 so_far = History([*history.rows], [*history.losses])
-                whole = Fit(began_with, so_far, diverged_at.copy(), False, stopped_at, best, epoch, sane)
+                whole = Fit(
+                    began_with,
+                    so_far,
+                    diverged_at.copy(),
+                    False,
+                    stopped_at,
+                    best,
+                    epoch,
+                    sane,
+                    settled=settled,
+                )
             if not losses:
                 break
             done = sum(part.shape[0] for part in losses)
@@ -234,6 +255,7 @@ def fit(
                     validation.weight,
                     kept,
                     validation.prepare,
+                    validation.own,
                 )
                 found += (loss, loss + penalty.penalty(xp, mlp, now, reg), score)
             # The one reading back of the epoch, but for the scores that a monitor is made of.
@@ -280,22 +302,38 @@ def fit(
             if tired.any():
                 stopped_at = np.where(tired, start + done, stopped_at)
                 running = running & ~tired
+                if running.any() and not regime.restores_best:  # the others go on, and take it along
+                    settled = divergence.choose(device, tired, state, settled or state)
             if on_epoch is not None:
                 on_epoch(history)
             if interrupted or done < ends[epoch] - start:
                 break
-            after = Fit(state, history, diverged_at, False, stopped_at, best, epoch + 1, sane)
+            after = Fit(
+                state, history, diverged_at, False, stopped_at, best, epoch + 1, sane, settled=settled
+            )
             if on_fit is not None and on_fit(after):
                 break
             if out_of_time():
                 timed_out, whole = True, after
                 break
 
-        if sane is not None and (diverged_at > 0).any():
-            state = divergence.choose(device, diverged_at > 0, sane.state, state)
-    if regime.restores_best and best is not None:
-        state = best.state
-    return Fit(state, history, diverged_at, interrupted, stopped_at, best, timed_out=timed_out, whole=whole)
+    ended = Fit(
+        state, history, diverged_at, interrupted, stopped_at, best, 0, sane, timed_out, settled, whole
+    )
+    return finished(device, ended, regime)
+
+
+def finished(device: Device, ended: Fit, regime: Regime) -> Fit:
+    """Return a run that has ended with what is kept of each network for its state."""
+    state, sane, settled = ended.state, ended.sane, ended.settled
+    with device.active():
+        if settled is not None:
+            state = divergence.choose(device, ended.stopped_at > 0, settled, state)
+        if sane is not None and (ended.diverged_at > 0).any():
+            state = divergence.choose(device, ended.diverged_at > 0, sane.state, state)
+    if regime.restores_best and ended.best is not None:
+        state = ended.best.state
+    return replace(ended, state=state, epoch=0, sane=None, settled=None)
 
 
 def _last_batch(

@@ -22,7 +22,18 @@ from xpnet.training.scorers import Scorer
 from xpnet.typing import Task
 from xpnet.values import shown
 
-__all__ = ["MONITORS_OF", "Watch", "check", "check_name", "ours", "resolved", "sign_of", "undefined"]
+__all__ = [
+    "MONITORS_OF",
+    "Watch",
+    "Watches",
+    "check",
+    "check_name",
+    "ours",
+    "resolved",
+    "sign_of",
+    "undefined",
+    "watch",
+]
 
 MONITORS_OF: Mapping[Task, tuple[str, ...]] = {
     task: ("val_score", "val_loss", *(f"val_{name}" for name in names)) for task, names in MEASURES_OF.items()
@@ -257,3 +268,52 @@ class Watch:
         found = self._measure(y, P, self._weight)
         # Of a network that has overflowed whatever was compared means nothing.
         return np.where(np.isfinite(loss), self._sign * found, np.nan)
+
+
+class Watches:
+    """The same for networks whose validation rows are their own: a `Watch` each.
+
+    Parameters
+    ----------
+    each
+        Of one network each.
+    """
+
+    def __init__(self, each: Sequence[Watch]) -> None:
+        self._each = each
+
+    @property
+    def takes_scores(self) -> bool:
+        """Whether one of them does."""
+        return any(watch.takes_scores for watch in self._each)
+
+    def value(
+        self,
+        loss: NDArray[Any],
+        unpenalised: NDArray[Any],
+        score: NDArray[Any],
+        scores: NDArray[Any] | None = None,
+    ) -> NDArray[np.float64]:
+        """Return what is monitored, ``(nets,)``; parameters as for `Watch.value`."""
+        found = [
+            one.value(loss[k], unpenalised[k], score[k], None if scores is None else scores[k])
+            for k, one in enumerate(self._each)
+        ]
+        return np.array(found, np.float64)
+
+
+def watch(
+    device: Device,
+    regime: Regime,
+    validation: Feed,
+    target: Scale | list[Scale | None] | None = None,
+) -> Watch | Watches:
+    """Return what watches over the networks of these validation rows; parameters as for `Watch`.
+
+    Where networks have rows of their own, ``target`` is one for all, or one of each.
+    """
+    if validation.own is None:
+        return Watch(device, regime, validation, target[0] if isinstance(target, list) else target)
+    nets = validation.own.shape[0]
+    of_each = target if isinstance(target, list) else [target] * nets
+    return Watches([Watch(device, regime, validation.of(device.xp, k), of_each[k]) for k in range(nets)])

@@ -10,9 +10,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xpnet.device import Device
-from xpnet.typing import State
-
 __all__ = ["SCHEDULES", "Schedule", "learning_rates"]
 
 Floats = NDArray[np.float64]
@@ -34,8 +31,8 @@ class Schedule(Protocol):
             Those before its first step; more than its number where training goes on from other rows.
         """
 
-    def carry(self, device: Device, state: State) -> State:
-        """Return the state that the next epoch begins with, for one after a change of the rate, say."""
+    def carried(self) -> Any:
+        """Return the factor on a solver's velocity, ``(*nets,)`` or a number, after a change of the rate."""
 
 
 class Steps(NamedTuple):

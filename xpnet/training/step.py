@@ -27,6 +27,7 @@ __all__ = [
     "per_network",
     "take_steps",
     "trained",
+    "with_velocity",
 ]
 
 
@@ -149,6 +150,18 @@ def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper
         return state, loss
 
     return step
+
+
+def with_velocity(device: Device, state: State, factor: ArrayLike) -> State:
+    """Return a state whose solver's velocity is multiplied by a factor, ``(*nets,)`` or a number."""
+    factor = np.asarray(factor)
+    if np.all(factor == 1.0):
+        return state
+    velocity = {}
+    for name, value in state.get("velocity", {}).items():
+        laid = np.reshape(factor, factor.shape + (1,) * (value.ndim - factor.ndim))
+        velocity[name] = value * device.put(laid, dtype_name(value))
+    return state | ({"velocity": velocity} if velocity else {})
 
 
 def take_steps(
