@@ -190,29 +190,37 @@ def pool(xp: Namespace, feeds: Sequence[Feed], owners: Sequence[int]) -> Feed:
     xp
         Array API namespace of the arrays.
     feeds
-        Each without augmentation and with as many rows a network as the others; of one network, or of
-        several whose rows are their own already. All have weights, or none.
+        One of each network or group of networks, which may share it; with as many rows a network as the
+        others. All have weights, or none. Several that differ have no augmentation.
     owners
-        How many networks have the rows of each feed.
+        How many networks have the rows of each feed, all of them or their own.
     """
     first = feeds[0]
     if len(feeds) == 1 and (first.own is not None or owners[0] == 1):
         return first
     own, begin = [], 0
+    begins: dict[tuple[int, ...], int] = {}
     device = getattr(first.y, "device", None)
     for feed, networks in zip(feeds, owners, strict=True):
         rows = feed.own
         if rows is None:
             rows = xp.arange(feed.num_rows, dtype=xp.int64, device=device)[None, :]
             rows = xp.concat([rows] * networks)
-        own.append(rows + begin)
-        begin += feed.X.shape[0]
-    if len(feeds) == 1:
-        return replace(first, own=own[0])
+        if _same(feed) not in begins:
+            begins[_same(feed)], begin = begin, begin + feed.X.shape[0]
+        own.append(rows + begins[_same(feed)])
+    parts = list({_same(feed): feed for feed in feeds}.values())
+    if len(parts) == 1:
+        return replace(first, own=xp.concat(own))
     on_host = isinstance(first.X, HostRows)
-    X = HostRows.joined([f.X for f in feeds]) if on_host else xp.concat([f.X for f in feeds])
-    weight = None if first.weight is None else xp.concat([feed.weight for feed in feeds])
-    return replace(first, X=X, y=xp.concat([f.y for f in feeds]), weight=weight, own=xp.concat(own))
+    X = HostRows.joined([f.X for f in parts]) if on_host else xp.concat([f.X for f in parts])
+    weight = None if first.weight is None else xp.concat([feed.weight for feed in parts])
+    return replace(first, X=X, y=xp.concat([f.y for f in parts]), weight=weight, own=xp.concat(own))
+
+
+def _same(feed: Feed) -> tuple[int, ...]:
+    """Return what tells arrays of rows apart."""
+    return id(feed.X), id(feed.y), id(feed.weight)
 
 
 def take_rows(xp: Namespace, a: Array, index: Array) -> Array:

@@ -14,7 +14,7 @@ from xpnet.device import get_device, one_blas_thread, small_products
 from xpnet.errors import InputError
 from xpnet.estimator import inputs, settings
 from xpnet.estimator.fitted import Fitted
-from xpnet.estimator.fitting import Rows
+from xpnet.estimator.fitting import Ready, Rows
 from xpnet.estimator.splitting import set_aside
 from xpnet.nn.mlp import MLP
 from xpnet.training import monitors
@@ -70,6 +70,7 @@ class Estimator(Fitted):
     ema: float = 0.0
     warmup: float = 0.0
     ensemble: int = 1
+    bagging: bool = False
     monitor: Any = None
     preprocess: str = "none"
     components: int | None = None
@@ -135,6 +136,25 @@ class Estimator(Fitted):
         incremental: bool = False,
     ) -> Self:
         """Check everything, then train."""
+        ready, fresh = self._ready(X, y, sample_weight, given, classes, incremental)
+        try:
+            with one_blas_thread(ready.device.is_host and small_products(ready.batch_size, ready.mlp.sizes)):
+                self._train(ready)
+        except BaseException:
+            self._forget(fresh)
+            raise
+        return self
+
+    def _ready(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        given: tuple[Any, Any] | None = None,
+        classes: Any = None,
+        incremental: bool = False,
+    ) -> tuple[Ready, bool]:
+        """Check everything, and return what to train, and whether it is begun anew."""
         parameters = self.get_params(deep=False)
         settings.check(parameters)
         if incremental:
@@ -145,9 +165,9 @@ class Estimator(Fitted):
         if fresh:
             self._drop()  # not half of an old network, should the checks below fail
         if note := other_order(X, {"y": y, "sample_weight": sample_weight}):
-            warnings.warn(note, stacklevel=3)
+            warnings.warn(note, stacklevel=4)
         if given is not None and (note := other_order(given[0], {"y_val": given[1]}, "X_val")):
-            warnings.warn(note, stacklevel=3)
+            warnings.warn(note, stacklevel=4)
         # What is prepared is so in its own dtype first: float32 may not hold it.
         given_dtype = self.dtype if self.preprocess == "none" else None
         X, y = inputs.checked(self, X, y, dtype=given_dtype, reset=fresh, **self._of_targets(y))
@@ -165,7 +185,7 @@ class Estimator(Fitted):
                 "mixup makes one row of two: give weights of rows or of classes or mixup, not all"
             )
         if fresh and (note := self._doubt()):
-            warnings.warn(note, stacklevel=3)
+            warnings.warn(note, stacklevel=4)
         if weight is not None and (self.preprocess != "none" or self.norm == "batch"):
             rows = _counted(rows, weight)  # or others would still shape what is fitted to the rows
         device = get_device(self.device, self.backend, self.precision, self.compile)
@@ -179,7 +199,7 @@ class Estimator(Fitted):
             )
             validation = Rows(X_val, self._encode(y_val, False), None)
             if note := other_scale(X, X_val):
-                warnings.warn(f'{note}; a pipeline does with transform_input=["X_val"]', stacklevel=3)
+                warnings.warn(f'{note}; a pipeline does with transform_input=["X_val"]', stacklevel=4)
         how = settings.preprocessing_of(parameters)
         if how.kind != "none" and any(hasattr(part.X, "toarray") for part in (rows, validation) if part):
             raise InputError(f"preprocess={how.kind!r} takes dense rows: give X.toarray(), or use 'none'")
@@ -207,7 +227,7 @@ class Estimator(Fitted):
             size = min(200 if self.batch_size == "auto" else int(self.batch_size), count)
             if self.batch_size != "auto" and size < int(self.batch_size) and self.solver != "lbfgs":
                 warnings.warn(
-                    f"batch_size {self.batch_size} is clipped to the {size} training rows", stacklevel=3
+                    f"batch_size {self.batch_size} is clipped to the {size} training rows", stacklevel=4
                 )
             if validation is not None:
                 watched, task = self._watched(validation), self._task()[0]
@@ -215,17 +235,20 @@ class Estimator(Fitted):
                 monitors.check(watched, task, target, weight, called="monitor", outputs=self.n_outputs_)
                 if undefined := monitors.undefined(watched, task, target, weight):
                     fix = "give rows of different targets for R²"
-                    warnings.warn(f"{undefined}: epochs are compared by val_loss; {fix}", stacklevel=3)
+                    warnings.warn(f"{undefined}: epochs are compared by val_loss; {fix}", stacklevel=4)
             with one_blas_thread(device.is_host and small_products(size, mlp.sizes)):
                 if fresh and how.kind != "none":
                     self._how = transforms.suited(how, rows.X, dtype)
                     self._fitted = transforms.fit(self._how, rows.X, device, dtype)
-                self._train(device, mlp, rows, size, validation, incremental)
         except BaseException:
-            if fresh and not self.n_iter_:  # weights that nothing was learnt by
-                self._drop()
+            self._forget(fresh)
             raise
-        return self
+        return Ready(device, mlp, rows, size, validation, incremental), fresh
+
+    def _forget(self, fresh: bool) -> None:
+        """Forget a network that nothing was learnt by."""
+        if fresh and not self.n_iter_:
+            self._drop()
 
     def _drop(self) -> None:
         """Forget the network, and what goes on with it from call to call."""
@@ -246,7 +269,7 @@ class Estimator(Fitted):
         if self._how.kind != "none" and not self._is_told:  # once: in a stream there may be no end of it
             names = getattr(self, "feature_names_in_", range(self.n_features_in_))
             if note := unlike_the_first(self._fitted, first, rows.X, list(map(str, names)), seen):
-                warnings.warn(note, stacklevel=4)
+                warnings.warn(note, stacklevel=5)
                 self._is_told = True
         self._row_range = seen.joined(known)
 

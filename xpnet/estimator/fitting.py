@@ -4,6 +4,7 @@ import math
 import signal
 import warnings
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,10 +26,10 @@ from xpnet.estimator.pace import Pace, Settled
 from xpnet.nn import backprop
 from xpnet.nn.mlp import MLP, init
 from xpnet.training.interrupt import StopSignals
-from xpnet.training.loop import Fit, fit
+from xpnet.training.loop import Fit
 from xpnet.training.row_range import RowRange
 from xpnet.training.scale import Scale
-from xpnet.training.step import initial_state
+from xpnet.training.together import Job, train_together
 from xpnet.typing import Params, State
 
 __all__ = ["Fitting", "Rows", "stochastic"]
@@ -50,6 +51,66 @@ class Rows(NamedTuple):
     X: Any
     target: NDArray[Any]
     weight: NDArray[np.float64] | None
+
+
+class Ready(NamedTuple):
+    """What is to be trained, once all is checked.
+
+    Attributes
+    ----------
+    device, mlp
+        Where, and what.
+    rows, validation
+        The rows to train on, and to validate on, if there are some.
+    batch_size
+        Rows in a batch.
+    incremental
+        Whether it is for ``partial_fit``.
+    """
+
+    device: Device
+    mlp: MLP
+    rows: Rows
+    batch_size: int
+    validation: Rows | None
+    incremental: bool
+
+
+class Begun(NamedTuple):
+    """A fit that is ready to train, by batches.
+
+    Attributes
+    ----------
+    job
+        What to train.
+    device
+        Where.
+    notes
+        To be told of each epoch.
+    per_epoch
+        Steps of an epoch.
+    incremental
+        Whether it is one of ``partial_fit``.
+    """
+
+    job: Job
+    device: Device
+    notes: Notes
+    per_epoch: int
+    incremental: bool
+
+
+class Streams:
+    """Where a network's draws come from: its order of the rows, and its noise, if it has any."""
+
+    def __init__(self, order: "Order", noise: np.random.Generator | None) -> None:
+        self._order, self._noise = order, noise
+
+    def __call__(self, stream: str, _epoch: int) -> Any:
+        """Return the source of a stream. Beside others that have noise, one without draws as well."""
+        if stream == "batches":
+            return self._order
+        return np.random.default_rng(0) if self._noise is None else self._noise
 
 
 class Order:
@@ -125,20 +186,32 @@ class Fitting(Named):
                 params[name] = np.ones(shape) if name[0] in "gv" else np.zeros(shape)
         return params
 
-    def _train(
-        self,
-        device: Device,
-        mlp: MLP,
-        rows: Rows,
-        batch_size: int,
-        validation: Rows | None,
-        incremental: bool,
-    ) -> None:
+    def _train(self, ready: "Ready") -> None:
         """Train on rows, and set the fitted attributes."""
-        parameters = self.get_params(deep=False)
+        device = ready.device
         if self.solver == "lbfgs":
-            self._train_at_once(device, mlp, rows)
+            self._train_at_once(device, ready.mlp, ready.rows)
             return
+        begun = self._job(ready)
+        told = Callbacks(self, device, self._updates)
+        with StopSignals(signal.SIGINT) as signals, signals.listening(), device.active():
+            (result,) = train_together(
+                [begun.job],
+                device,
+                on_epoch=begun.notes.on_epoch,
+                on_fit=None if self.callbacks is None else told.on_fit,
+                should_stop=lambda: signals.received is not None,
+            )
+        self._take(begun, result)
+        if result.interrupted or told.interrupted:
+            warnings.warn("training was interrupted: the weights are those it had by then", stacklevel=4)
+        else:
+            self._tell(begun, result, told.ended, 5)
+
+    def _job(self, ready: "Ready") -> "Begun":
+        """Return what is to be trained, with all that has to be known once it is."""
+        device, mlp, rows, batch_size, validation, incremental = ready
+        parameters = self.get_params(deep=False)
         rows, unit = self._scaled(rows, incremental)
         count = rows.X.shape[0]
         per_epoch = batches_per_epoch(count, batch_size, "all")
@@ -156,61 +229,70 @@ class Fitting(Named):
             if goes_on and self._settled.monitor == monitor:  # as scikit-learn's, which a warm start keeps
                 settled.best, settled.idle = self._settled.best, self._settled.idle
             self._settled = settled
-            self._noise: dict[str, Any] = {}
+            self._noise: list[np.random.Generator] = []
         if settings.draws(parameters) and not self._noise:  # perhaps only from this call of partial_fit on
-            rng = np.random.default_rng(self._random_state.randint(2**31))
-            self._noise = dict.fromkeys(("dropout", "mixup"), rng)
+            self._noise = [
+                np.random.default_rng(self._random_state.randint(2**31)) for _ in range(self.ensemble)
+            ]
         nets = () if self.ensemble == 1 else (self.ensemble,)
         self._pace.begin(regime, hyper, nets, count, self.t_)
-        order = Order(self._random_state, count, self.shuffle)
-        sources: dict[str, Any] = self._noise | {"batches": order}
+        sources = [self._random_state]
+        if nets:  # each member shuffles for itself
+            sources = [np.random.RandomState(self._random_state.randint(2**31)) for _ in range(self.ensemble)]
+        own = [of.randint(count, size=count) for of in sources] if nets and self.bagging else None
+        streams = [
+            Streams(Order(of, count, self.shuffle), self._noise[k] if self._noise else None)
+            for k, of in enumerate(sources)
+        ]
         if validation is None:  # not those of a call before
             self.validation_scores_ = self.best_validation_score_ = None
-
         self.n_iter_ = 0
-        note = Notes(self, count, batch_size, per_epoch, validation is not None)
-        told = Callbacks(self, device, self._updates)
-        with StopSignals(signal.SIGINT) as signals, signals.listening(), device.active():
+        notes = Notes(self, count, batch_size, per_epoch, validation is not None)
+        with device.active():
             feed = self._feed(device, rows)
-            result = fit(
+            if own is not None:
+                feed = replace(feed, own=device.put(np.stack(own)))
+            job = Job(
                 mlp,
-                self._state(device, regime, hyper),
+                self._state(device),
                 feed,
                 None if validation is None else self._feed(device, _in_units(validation)),
-                device=device,
-                regime=regime,
-                hyper=hyper,
-                sources=lambda stream, _epoch: sources[stream],
-                schedule=self._pace,
-                stopping=self._settled,
-                target=self._target,
-                updates=self._updates,
-                on_epoch=note.on_epoch,
-                on_fit=None if self.callbacks is None else told.on_fit,
-                should_stop=lambda: signals.received is not None,
+                regime,
+                hyper,
+                streams,
+                self._pace,
+                self._settled,
+                self._target,
+                self._updates,
             )
+        return Begun(job, device, notes, per_epoch, incremental)
+
+    def _take(self, begun: "Begun", result: Fit) -> None:
+        """Set the fitted attributes to what was trained."""
         best, steps = result.best, len(result.history.losses)
         if best is not None:  # adam corrects its memory by the steps that made it
-            steps = min((int(best.epoch.max()) + 1) * per_epoch, steps)
-        self._publish(device, result, self._updates + steps)
-        ended = incremental or result.timed_out or told.ended or bool(result.stopped_at.all())
-        if result.interrupted or told.interrupted:
-            warnings.warn("training was interrupted: the weights are those it had by then", stacklevel=4)
-        elif result.diverged_at.any():
+            steps = min((int(best.epoch.max()) + 1) * begun.per_epoch, steps)
+        self._publish(begun.device, result, self._updates + steps)
+
+    def _tell(self, begun: "Begun", result: Fit, is_asked: bool, stacklevel: int) -> None:
+        """Warn of training that diverged, came to nothing or had not settled."""
+        device, feed = begun.device, begun.job.feed
+        ended = begun.incremental or result.timed_out or is_asked or bool(result.stopped_at.all())
+        if result.diverged_at.any():
             fix = remedies.after_divergence(self, device, feed)
             warnings.warn(
                 f"training diverged in epoch {self.n_iter_}; the weights are those of the best before: {fix}",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=stacklevel,
             )
-        elif not incremental and (useless := remedies.if_useless(self, device, feed)):
-            warnings.warn(useless, ConvergenceWarning, stacklevel=4)
+        elif not begun.incremental and (useless := remedies.if_useless(self, device, feed)):
+            warnings.warn(useless, ConvergenceWarning, stacklevel=stacklevel)
         elif not ended and not math.isinf(self.n_iter_no_change):
             warnings.warn(
                 f"the loss has not settled within max_iter={self.max_iter} epochs: raise max_iter, or set "
                 "n_iter_no_change=float('inf') to train for so many on purpose",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=stacklevel,
             )
 
     def _train_at_once(self, device: Device, mlp: MLP, rows: Rows) -> None:
@@ -269,17 +351,14 @@ class Fitting(Named):
             weight=None if rows.weight is None else device.put(rows.weight, dtype),
         )
 
-    def _state(self, device: Device, regime: Any, hyper: Any) -> State:
-        """Return the parameters on the device, with the solver's memory where training goes on."""
+    def _state(self, device: Device) -> State:
+        """Return the parameters on the device, with what the solver remembers where training goes on."""
         dtype = str(self.coefs_[0].dtype)
 
         def copied(arrays: Params) -> Params:
             return {k: device.xp.asarray(device.put(a, dtype), copy=True) for k, a in arrays.items()}
 
-        state = initial_state(device, copied(self._memory.get("params", self._params())), regime, hyper)
-        # Not what another solver kept, if it was chosen only meanwhile.
-        kept = {kind: copied(of) for kind, of in self._memory.items() if kind in state and kind != "params"}
-        return state | kept
+        return {kind: copied(of) for kind, of in ({"params": self._params()} | self._memory).items()}
 
     def _params(self) -> Params:
         """The fitted parameters by their names in a network."""

@@ -57,7 +57,8 @@ _KINDS = {
     "preprocess": Kind(str, tuple(kind for kind in get_args(Preprocess) if kind != "table")),
     "precision": Kind.of(Precision),
     **dict.fromkeys(
-        ("early_stopping", "shuffle", "warm_start", "nesterovs_momentum", "residual", "compile"), Kind(bool)
+        ("early_stopping", "shuffle", "warm_start", "nesterovs_momentum", "residual", "compile", "bagging"),
+        Kind(bool),
     ),
 }
 _BELOW_ONE = ("beta_1", "beta_2", "dropout", "input_dropout", "label_smoothing", "ema", "warmup")
@@ -78,6 +79,7 @@ _ALSO: dict[str, Any] = {
 
 _NOT_OF_LBFGS: dict[str, Any] = {
     "ensemble": 1,
+    "bagging": False,
     "callbacks": None,
     "clip_norm": None,
     **dict.fromkeys(
@@ -113,6 +115,8 @@ def check(parameters: dict[str, Any]) -> None:
         raise InputError(
             "norm='batch' needs the statistics of a batch: set a batch_size of 2 or more, or norm='layer'"
         )
+    if parameters["bagging"] and parameters["ensemble"] == 1:
+        raise InputError("bagging is of the networks of an ensemble: set ensemble=8, say, or bagging=False")
     if parameters["warmup"] and pace_of(parameters):
         raise InputError(
             f"warmup does not go with learning_rate={parameters['learning_rate']!r}, which reacts to the "

@@ -1,0 +1,345 @@
+"""Networks that were set up one by one, trained as stacks: folds, candidates of a search, members.
+
+Each comes out as it would alone, bit for bit on NumPy. Those of one shape share a stack, whatever rows and
+hyper-parameters they have; one that has ended leaves it, and the others go on without it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.data.feed import Feed, HostRows, pool
+from xpnet.device import Device, dtype_name
+from xpnet.nn.mlp import MLP
+from xpnet.training.divergence import Sane
+from xpnet.training.history import History, Row
+from xpnet.training.loop import Fit, finished, fit
+from xpnet.training.regime import Hyper, Regime
+from xpnet.training.scale import Scale
+from xpnet.training.schedules import Schedule
+from xpnet.training.step import initial_state
+from xpnet.training.stopping import Best, Epoch, Stopping
+from xpnet.typing import Params, Random, State
+
+__all__ = ["Job", "kind_of", "train_together"]
+
+LEAVING = 4
+"""A stack is made anew once one in so many has ended, where that means to compile or capture again."""
+
+
+Streams: TypeAlias = Callable[[str, int], Random]
+"""``streams(stream, epoch)`` of a network: as `xpnet.training.draws.Sources` of one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A network to train, or several with the same rows and settings: what `xpnet.training.loop.fit` takes.
+
+    Attributes
+    ----------
+    mlp, feed, validation, regime, hyper, schedule, stopping, target, updates
+        As for `fit`.
+    state
+        On the device: the parameters, ``(…)`` of one network or ``(members, …)``, and, where training goes
+        on, what the solver remembers.
+    streams
+        Of each network.
+    """
+
+    mlp: MLP
+    state: State = field(repr=False)
+    feed: Feed = field(repr=False)
+    validation: Feed | None = field(repr=False)
+    regime: Regime
+    hyper: Hyper
+    streams: Sequence[Streams] = field(repr=False)
+    schedule: Schedule
+    stopping: Stopping
+    target: Scale | None = None
+    updates: int = 0
+
+    @property
+    def members(self) -> int:
+        """How many networks it has."""
+        return len(self.streams)
+
+
+def kind_of(job: Job) -> tuple[Any, ...]:
+    """Return what the jobs of a stack have in common."""
+    return (
+        job.mlp,
+        job.regime,
+        job.updates,
+        None if len(job.state) == 1 else id(job),
+        dtype_name(job.state["params"]["W1"]),
+        _rows_of(job.feed),
+        None if job.validation is None else _rows_of(job.validation),
+    )
+
+
+def _rows_of(feed: Feed) -> tuple[Any, ...]:
+    """What feeds have to have in common to be pooled; those that prepare each batch share one."""
+    lone = feed.prepare is not None or bool(feed.augmentation)
+    of_X = feed.X.shape[1:], isinstance(feed.X, HostRows)
+    return feed.num_rows, *of_X, feed.y.shape[1:], feed.weight is None, id(feed) if lone else None
+
+
+def train_together(
+    jobs: Sequence[Job],
+    device: Device,
+    *,
+    on_epoch: Callable[[History], None] | None = None,
+    on_fit: Callable[[Fit], Any] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> list[Fit]:
+    """Train jobs of one kind as one stack.
+
+    Parameters
+    ----------
+    jobs
+        All of one `kind_of`.
+    device
+        Where their arrays are.
+    on_epoch, on_fit, should_stop
+        As for `fit`; of several jobs, arrays and history are of those that are still trained.
+
+    Returns
+    -------
+    list of Fit
+        Of each job. If ``should_stop`` ended the training, those that had not ended are cut off.
+    """
+    members = [job.members for job in jobs]
+    ends = np.cumsum([0, *members])
+    places = [np.arange(begin, end) for begin, end in pairwise(ends)]
+    first, lone = jobs[0], len(jobs) == 1
+    with device.active():
+        feed = _pooled(device, [job.feed for job in jobs], members)
+        validation = None
+        if first.validation is not None:
+            validation = _pooled(device, [job.validation for job in jobs if job.validation], members)
+    results: dict[int, Fit] = {}
+    alive = list(range(len(jobs)))
+    after: Fit | None = None
+    while alive:
+        some = [jobs[k] for k in alive]
+        chosen = np.concatenate([places[k] for k in alive])
+        nets = np.cumsum([0, *(job.members for job in some)])
+        of_job = [np.arange(begin, end) for begin, end in pairwise(nets)]
+        ended: list[int] = []  # places in `some`
+        reached: Fit | None = None
+
+        def look(now: Fit) -> bool:
+            """Look, after an epoch, who has ended; return whether the stack is to be made anew."""
+            nonlocal reached, ended
+            reached = now
+            asked = on_fit is not None and bool(on_fit(now))
+            if lone:
+                return asked
+            over = np.atleast_1d((now.diverged_at > 0) | (now.stopped_at > 0))
+            ended = [k for k, of in enumerate(of_job) if over[of].all()]  # noqa: B023 - called in this round
+            enough = 1 if device.is_host else -(-len(some) // LEAVING)  # noqa: B023
+            return asked or enough <= len(ended) < len(some)  # noqa: B023
+
+        result = _fit(
+            some,
+            device,
+            _some(device, feed, chosen),
+            _some(device, validation, chosen),
+            lone=lone,
+            after=after,
+            on_epoch=on_epoch,
+            on_fit=look,
+            should_stop=should_stop,
+        )
+        if lone:
+            return [result]
+        left = [k for k in range(len(some)) if k not in set(ended)]
+        cut = result.interrupted or result.timed_out or not (ended and left)
+        if cut or reached is None or len(reached.history.losses) >= first.regime.num_steps:
+            for k, of in zip(alive, of_job, strict=True):
+                results[k] = of_networks(device, result, of, jobs[k].members == 1)
+            break
+        for k in ended:
+            of_ended = of_networks(device, reached, of_job[k], some[k].members == 1)
+            results[alive[k]] = finished(device, of_ended, first.regime)
+        after = of_networks(device, reached, np.concatenate([of_job[k] for k in left]))
+        alive = [alive[k] for k in left]
+    return [results[k] for k in range(len(jobs))]
+
+
+def _fit(
+    jobs: Sequence[Job],
+    device: Device,
+    feed: Feed,
+    validation: Feed | None,
+    *,
+    lone: bool,
+    after: Fit | None,
+    **callbacks: Any,
+) -> Fit:
+    """Train jobs as one stack; a lone one with the axes that its parameters have."""
+    first, members = jobs[0], [job.members for job in jobs]
+    hyper = first.hyper if lone else _joined([job.hyper for job in jobs], members)
+    if after is not None:
+        state = after.state
+    else:
+        with device.active():
+            params = first.state["params"] if lone else _side_by_side(device, jobs)
+            state = initial_state(device, params, first.regime, hyper)
+        state |= {kind: of for kind, of in first.state.items() if kind in state and kind != "params"}
+    streams = [of for job in jobs for of in job.streams]
+
+    def sources(stream: str, epoch: int) -> Any:
+        each = [of(stream, epoch) for of in streams]
+        return each[0] if lone and len(each) == 1 else each
+
+    return fit(
+        first.mlp,
+        state,
+        feed,
+        validation,
+        device=device,
+        regime=first.regime,
+        hyper=hyper,
+        sources=sources,
+        schedule=first.schedule if lone else _Schedules([job.schedule for job in jobs], members),
+        stopping=first.stopping if lone else _Stoppings([job.stopping for job in jobs], members),
+        target=first.target if lone else [job.target for job in jobs for _ in range(job.members)],
+        updates=first.updates,
+        after=after,
+        **callbacks,
+    )
+
+
+def _pooled(device: Device, feeds: Sequence[Feed], members: Sequence[int]) -> Feed:
+    """Return the rows of all; those that several share are there once."""
+    if all(feed is feeds[0] for feed in feeds) and feeds[0].own is None:
+        return feeds[0]
+    return pool(device.xp, feeds, members)
+
+
+def _some(device: Device, feed: Any, networks: NDArray[np.int64]) -> Any:
+    """Return the rows of some networks."""
+    if feed is None or feed.own is None or feed.own.shape[0] == len(networks):
+        return feed
+    with device.active():
+        return feed.some(device.xp, device.put(networks))
+
+
+def _side_by_side(device: Device, jobs: Sequence[Job]) -> Params:
+    """Return the parameters of all networks, ``(nets, …)``."""
+    each = [job.state["params"] for job in jobs]
+    alone = [job.members == 1 for job in jobs]
+    return {
+        name: device.xp.concat(
+            [of[name][None, ...] if one else of[name] for of, one in zip(each, alone, strict=True)]
+        )
+        for name in each[0]
+    }
+
+
+def _joined(hypers: Sequence[Hyper], members: Sequence[int]) -> Hyper:
+    """Return the hyper-parameters of all networks, ``(nets,)`` each."""
+    each = {
+        f.name: [np.broadcast_to(getattr(h, f.name), (n,)) for h, n in zip(hypers, members, strict=True)]
+        for f in fields(Hyper)
+    }
+    return Hyper(**{name: np.concatenate(values).astype(np.float64) for name, values in each.items()})
+
+
+class _Schedules:
+    """The schedules of jobs, side by side."""
+
+    def __init__(self, each: Sequence[Schedule], members: Sequence[int]) -> None:
+        self._each = list(zip(each, members, strict=True))
+
+    def by_step(self, steps: range, epoch: int, updates: int) -> dict[str, NDArray[np.float64]]:
+        found = []
+        for schedule, nets in self._each:
+            of_one = schedule.by_step(steps, epoch, updates)
+            found.append(
+                {
+                    n: np.broadcast_to(np.reshape(v, (len(steps), -1)), (len(steps), nets))
+                    for n, v in of_one.items()
+                }
+            )
+        return {name: np.concatenate([of[name] for of in found], axis=1) for name in found[0]}
+
+    def carried(self) -> NDArray[np.float64]:
+        return np.concatenate(
+            [
+                np.broadcast_to(np.asarray(schedule.carried(), np.float64), (nets,))
+                for schedule, nets in self._each
+            ]
+        )
+
+
+class _Stoppings:
+    """The stopping rules of jobs, side by side."""
+
+    def __init__(self, each: Sequence[Stopping], members: Sequence[int]) -> None:
+        ends = np.cumsum([0, *members])
+        places = [begin if end - begin == 1 else slice(begin, end) for begin, end in pairwise(ends)]
+        self._each = list(zip(each, places, strict=True))
+
+    def ends(self, epoch: Epoch) -> NDArray[np.bool_]:
+        found = []
+        for stopping, k in self._each:
+            best = epoch.best
+            if best is not None:
+                best = Best(best.state, best.value[k], best.epoch[k])
+            value = None if epoch.value is None else epoch.value[k]
+            losses = epoch.train_loss[k], epoch.val_loss[k]
+            found.append(
+                np.atleast_1d(stopping.ends(Epoch(epoch.number, *losses, epoch.val_score[k], best, value)))
+            )
+        return np.concatenate(found)
+
+
+def of_networks(device: Device, whole: Fit, networks: NDArray[np.int64], alone: bool = False) -> Fit:
+    """Return what is known of some networks of a stack; of one ``alone`` without an axis."""
+    xp = device.xp
+    index: Any = int(networks[0]) if alone else networks
+    with device.active():
+        on_device = None if alone else device.put(networks)
+
+        def of_state(state: State) -> State:
+            return {
+                kind: {
+                    name: xp.asarray(a[index, ...], copy=True) if alone else xp.take(a, on_device, axis=0)
+                    for name, a in arrays.items()
+                }
+                for kind, arrays in state.items()
+            }
+
+        best, sane = whole.best, whole.sane
+        return replace(
+            whole,
+            state=of_state(whole.state),
+            history=_of_history(whole.history, index),
+            diverged_at=np.asarray(whole.diverged_at[index]),
+            stopped_at=np.asarray(whole.stopped_at[index]),
+            best=None
+            if best is None
+            else Best(of_state(best.state), np.asarray(best.value[index]), np.asarray(best.epoch[index])),
+            sane=None if sane is None else Sane(of_state(sane.state), np.asarray(sane.value[index])),
+            settled=None if whole.settled is None else of_state(whole.settled),
+            whole=None,
+        )
+
+
+def _of_history(history: History, index: Any) -> History:
+    """Return the history of some networks, or of one."""
+    alone = isinstance(index, int)
+
+    def of(value: Any) -> Any:
+        if not isinstance(value, np.ndarray) or not value.ndim:
+            return value
+        return float(value[index]) if alone else value[index]
+
+    losses = list(np.stack(history.losses)[:, index]) if history.losses else []
+    return History([Row._make(map(of, row)) for row in history.rows], losses)
