@@ -14,7 +14,7 @@ from xpnet.device import get_device, one_blas_thread, small_products
 from xpnet.errors import InputError
 from xpnet.estimator import inputs, settings
 from xpnet.estimator.fitted import Fitted
-from xpnet.estimator.fitting import Ready, Rows
+from xpnet.estimator.fitting import Begun, Ready, Rows
 from xpnet.estimator.splitting import set_aside
 from xpnet.nn.mlp import MLP
 from xpnet.training import monitors
@@ -120,11 +120,15 @@ class Estimator(Fitted):
             The loss has not settled within ``max_iter`` epochs; or training diverged, and the weights are
             those of the best epoch before.
         """
+        return self._fit(X, y, sample_weight, self._given(X_val, y_val))
+
+    def _given(self, X_val: Any, y_val: Any) -> tuple[Any, Any] | None:
+        """Return the validation rows that `fit` was given; None for none."""
         if (X_val is None) != (y_val is None):
             raise InputError("validation takes both: give X_val and y_val, or neither")
         if X_val is not None and self.solver == "lbfgs":
             raise InputError("solver 'lbfgs' has no epochs to choose from: leave out X_val and y_val")
-        return self._fit(X, y, sample_weight, None if X_val is None else (X_val, y_val))
+        return None if X_val is None else (X_val, y_val)
 
     def _fit(
         self,
@@ -144,6 +148,22 @@ class Estimator(Fitted):
             self._forget(fresh)
             raise
         return self
+
+    def _begin_fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+    ) -> Begun:
+        """Do what comes before training, for a network that is trained beside others; as for `fit`."""
+        try:
+            return self._job(self._ready(X, y, sample_weight, self._given(X_val, y_val))[0])
+        except BaseException:
+            self._drop()
+            raise
 
     def _ready(
         self,

@@ -25,6 +25,7 @@ from xpnet.estimator.notes import Callbacks, Notes, tell
 from xpnet.estimator.pace import Pace, Settled
 from xpnet.nn import backprop
 from xpnet.nn.mlp import MLP, init
+from xpnet.training.history import History
 from xpnet.training.interrupt import StopSignals
 from xpnet.training.loop import Fit
 from xpnet.training.row_range import RowRange
@@ -81,6 +82,8 @@ class Begun(NamedTuple):
 
     Attributes
     ----------
+    fitting
+        The estimator.
     job
         What to train.
     device
@@ -93,6 +96,7 @@ class Begun(NamedTuple):
         Whether it is one of ``partial_fit``.
     """
 
+    fitting: "Fitting"
     job: Job
     device: Device
     notes: Notes
@@ -265,7 +269,24 @@ class Fitting(Named):
                 self._target,
                 self._updates,
             )
-        return Begun(job, device, notes, per_epoch, incremental)
+        return Begun(self, job, device, notes, per_epoch, incremental)
+
+    def _shares_stack(self) -> bool:
+        """Return whether the network can be trained beside those of other estimators."""
+        return not (self.solver == "lbfgs" or self.verbose or self.callbacks or self.max_time is not None)
+
+    def _end(self, begun: "Begun", result: Fit) -> None:
+        """Set the fitted attributes to what was trained beside others, and warn as `fit` does."""
+        rows, losses = result.history.rows, result.history.losses
+        ended = int(result.stopped_at.max() if result.stopped_at.all() else 0)
+        if ended:  # others went on
+            rows = [row for row in rows if row.step <= ended]
+            result = replace(result, history=History(rows, losses[:ended]))
+        for k in range(len(rows)):
+            begun.notes.on_epoch(History(rows[: k + 1]))
+        self._take(begun, result)
+        self._tell(begun, result, False, 3)
+        self._memory = {}  # as much again, and twice, that nobody goes on from
 
     def _take(self, begun: "Begun", result: Fit) -> None:
         """Set the fitted attributes to what was trained."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterable
+from dataclasses import fields
 from typing import Any, get_args
 
 import numpy as np
@@ -275,6 +276,14 @@ def regime_of(parameters: dict[str, Any], num_steps: int, batch_size: int, loss:
         scores_batch=False,
         max_time=parameters["max_time"],
     )
+
+
+STACKABLE = frozenset(
+    {f.name for f in fields(Hyper)}
+    | {"alpha", "learning_rate_init", "beta_1", "beta_2", "power_t", "tol", "n_iter_no_change"}
+    | {"random_state", "init_std", "class_weight", "standardize_target"}
+)
+"""Parameters in which the networks of a stack may differ. There may be more in common that they need."""
 
 
 def hyper_of(parameters: dict[str, Any], unit: float = 1.0) -> Hyper:

@@ -1,0 +1,267 @@
+"""Many estimators fitted at once: those whose networks are of one shape are one stack, on each core one.
+
+Each is left as its own ``fit`` would leave it, bit for bit on NumPy. What cannot share a stack, an estimator
+that is none of ours say, or one with callbacks, is fitted by itself.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import joblib
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from xpnet.data.feed import Feed, HostRows
+from xpnet.device import cores, one_blas_thread
+from xpnet.estimator.fitting import Begun, Fitting
+from xpnet.estimator.settings import STACKABLE
+from xpnet.training.together import kind_of, train_together
+
+__all__ = ["Outcome", "Part", "Unit", "fit_together"]
+
+REMOTE = 16
+"""Estimators to a task of an executor, whose memory and caches can't be seen from here."""
+
+
+class Part(NamedTuple):
+    """Rows to fit on, and what else ``fit`` is given: of one fold, the same for all that are fitted on it."""
+
+    X: Any
+    y: Any
+    params: Mapping[str, Any]
+
+
+class Unit(NamedTuple):
+    """An estimator, its parameters set, and the rows to fit it on."""
+
+    estimator: Any
+    part: Part
+
+
+class Outcome(NamedTuple):
+    """What became of a unit: its estimator, fitted; its share of the seconds; and what was raised, if so."""
+
+    estimator: Any
+    seconds: float
+    error: Exception | None = None
+
+
+class _Ready(NamedTuple):
+    """A unit that is ready: its place, what is to be trained, and the seconds it took so far."""
+
+    place: int
+    begun: Begun
+    seconds: float
+
+
+def fit_together(
+    units: Sequence[Unit],
+    *,
+    threads: int | None = None,
+    max_nets: int | None = None,
+    executor: Executor | None = None,
+    on_outcome: Callable[[int], None] | None = None,
+) -> list[Outcome]:
+    """Fit estimators, as many as there are alike as one stack.
+
+    Parameters
+    ----------
+    units
+        What to fit. Those of one part of the rows had better stand side by side.
+    threads
+        Stacks that are trained at a time; by default one a core.
+    max_nets
+        The most networks in a stack; by default as many as suit the machine.
+    executor
+        Where to fit instead: its workers take some units each.
+    on_outcome
+        Called with the number of units that have ended.
+
+    Returns
+    -------
+    list of Outcome
+        In the order of the units.
+    """
+    found: dict[int, Outcome] = {}
+    left = threading.Event()
+
+    def fit_all(run: Callable[[list[int]], Future[list[Outcome]]], tasks: list[list[int]]) -> None:
+        futures = {run(places): places for places in tasks}
+        try:
+            for future in as_completed(futures):
+                found.update(zip(futures[future], future.result(), strict=True))
+                if on_outcome is not None:
+                    on_outcome(len(found))
+        finally:  # after Ctrl-C nobody waits for the rest
+            left.set()
+            for future in futures:
+                future.cancel()
+
+    if executor is not None:
+        size = max_nets or REMOTE
+        tasks = [list(range(len(units))[begin : begin + size]) for begin in range(0, len(units), size)]
+        fit_all(lambda places: executor.submit(_fit, [units[k] for k in places], max_nets), tasks)
+    else:
+        threads = threads or cores()
+        with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
+            fit_all(
+                lambda places: pool.submit(_fit, [units[k] for k in places], max_nets, left.is_set),
+                _shared_out(units, threads),
+            )
+    return [found[place] for place in range(len(units))]
+
+
+def _shared_out(units: Sequence[Unit], threads: int) -> list[list[int]]:
+    """Return which units each thread takes: of each shape as many as the others."""
+    shapes: dict[str, list[int]] = {}
+    for place, unit in enumerate(units):
+        shapes.setdefault(_shape(unit.estimator), []).append(place)
+    tasks: list[list[int]] = [[] for _ in range(threads)]
+    for places in shapes.values():
+        for k, some in enumerate(np.array_split(places, threads)):
+            tasks[k] += some.tolist()
+    return [task for task in tasks if task]
+
+
+def _shape(estimator: Any) -> str:
+    """Return what tells estimators apart that cannot share a stack, as far as their parameters do."""
+    return repr(
+        [
+            (name, value)
+            for name, value in sorted(estimator.get_params().items())
+            if name.rpartition("__")[2] not in STACKABLE and not hasattr(value, "get_params")
+        ]
+    )
+
+
+def _fit(
+    units: Sequence[Unit], max_nets: int | None, should_stop: Callable[[], bool] | None = None
+) -> list[Outcome]:
+    """Fit some units on this thread; in a worker of an executor as well."""
+    found: dict[int, Outcome] = {}
+    groups: dict[tuple[Any, ...], list[_Ready]] = {}
+    begin = _Beginning()
+    with one_blas_thread():
+        for place, unit in enumerate(units):
+            if should_stop is not None and should_stop():
+                break
+            began = time.perf_counter()
+            try:
+                begun = begin(unit)
+                if begun is None:
+                    unit.estimator.fit(unit.part.X, unit.part.y, **unit.part.params)
+            except Exception as error:  # whatever a step of a pipeline raises: a search counts it as failed
+                found[place] = Outcome(unit.estimator, time.perf_counter() - began, error)
+                continue
+            seconds = time.perf_counter() - began
+            if begun is None:
+                found[place] = Outcome(unit.estimator, seconds)
+            else:
+                kind = begun.device.options, *kind_of(begun.job)
+                groups.setdefault(kind, []).append(_Ready(place, begun, seconds))
+        for group in groups.values():
+            size = min(max_nets or len(group), _most(group[0].begun))
+            count = -(-len(group) // size)
+            for some in np.array_split(np.arange(len(group)), count):
+                stack = [group[k] for k in some]
+                found |= _train(units, stack, should_stop)
+    return [found[place] for place in sorted(found)]
+
+
+def _train(
+    units: Sequence[Unit], stack: Sequence[_Ready], should_stop: Callable[[], bool] | None
+) -> dict[int, Outcome]:
+    """Train what is of one kind as a stack."""
+    began = time.perf_counter()
+    device = stack[0].begun.device
+    with device.active():
+        results = train_together([ready.begun.job for ready in stack], device, should_stop=should_stop)
+    found = {}
+    for ready, result in zip(stack, results, strict=True):
+        estimator, begun = units[ready.place].estimator, ready.begun
+        begun.fitting._end(begun, result)
+        found[ready.place] = estimator
+    share = (time.perf_counter() - began) / len(stack)
+    return {ready.place: Outcome(found[ready.place], ready.seconds + share) for ready in stack}
+
+
+class _Beginning:
+    """Makes units ready to be trained. What units of one part have in common is made once."""
+
+    def __init__(self) -> None:
+        self._earlier: dict[tuple[int, str], tuple[Any, Any]] = {}
+        self._feeds: dict[int, list[Feed]] = {}
+
+    def __call__(self, unit: Unit) -> Begun | None:
+        """Return what is to be trained; None for what has to be fitted by itself."""
+        estimator, part = unit
+        X, params = part.X, dict(part.params)
+        last = estimator
+        if isinstance(estimator, Pipeline):
+            last = estimator.steps[-1][1]
+            if not _shares(last):
+                return None
+            X, params = self._transformed(estimator, part)
+        if not _shares(last):
+            return None
+        begun: Begun = last._begin_fit(X, part.y, **params)
+        job = begun.job
+        job = replace(job, feed=self._known(part, job.feed))
+        if job.validation is not None:
+            job = replace(job, validation=self._known(part, job.validation))
+        return begun._replace(job=job)
+
+    def _transformed(self, pipeline: Pipeline, part: Part) -> tuple[Any, dict[str, Any]]:
+        """Fit the earlier steps of a pipeline; return what they make of the rows, and what its last is given.
+
+        Earlier steps that are the same in several pipelines are fitted once.
+        """
+        name = f"{pipeline.steps[-1][0]}__"
+        of_last = {key.removeprefix(name): of for key, of in part.params.items() if key.startswith(name)}
+        others = {key: of for key, of in part.params.items() if not key.startswith(name)}
+        earlier = pipeline[:-1]
+        if not earlier.steps:
+            return part.X, of_last
+        key = id(part), joblib.hash(earlier)
+        if key not in self._earlier:
+            self._earlier[key] = earlier.fit_transform(part.X, part.y, **others), earlier.steps
+        X, fitted = self._earlier[key]
+        pipeline.steps[:-1] = fitted
+        return X, of_last
+
+    def _known(self, part: Part, feed: Feed) -> Feed:
+        """Return rows that are there already, if they are the same: the stack has them once then."""
+        known = self._feeds.setdefault(id(part), [])
+        for other in known:
+            if _alike(feed, other):
+                return other
+        known.append(feed)
+        return feed
+
+
+def _shares(estimator: Any) -> bool:
+    """Return whether an estimator can share a stack."""
+    return isinstance(estimator, Fitting) and estimator._shares_stack()
+
+
+def _alike(a: Feed, b: Feed) -> bool:
+    """Return whether rows, targets and weights are the same; rows that stay on the host are not looked at."""
+    if isinstance(a.X, HostRows) or a.own is not None or b.own is not None:
+        return False
+    return all(map(_same, (a.X, a.y, a.weight), (b.X, b.y, b.weight)))
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Return whether two arrays hold the same, or are both None."""
+    if a is None or b is None or a is b:
+        return a is b
+    return a.shape == b.shape and a.dtype == b.dtype and bool((a == b).all())
+
+
+def _most(begun: Begun) -> int:
+    """Return how many networks of a kind suit a stack."""
+    return 10**6
