@@ -14,7 +14,7 @@ from xpnet.device import get_device, one_blas_thread, small_products
 from xpnet.errors import InputError
 from xpnet.estimator import inputs, settings
 from xpnet.estimator.fitted import Fitted
-from xpnet.estimator.fitting import Begun, Ready, Rows
+from xpnet.estimator.fitting import Ready, Rows, Share
 from xpnet.estimator.splitting import set_aside
 from xpnet.nn.mlp import MLP
 from xpnet.training import monitors
@@ -149,7 +149,7 @@ class Estimator(Fitted):
             raise
         return self
 
-    def _begin_fit(
+    def _share(
         self,
         X: Any,
         y: Any,
@@ -157,13 +157,14 @@ class Estimator(Fitted):
         *,
         X_val: Any = None,
         y_val: Any = None,
-    ) -> Begun:
+    ) -> Share:
         """Do what comes before training, for a network that is trained beside others; as for `fit`."""
         try:
-            return self._job(self._ready(X, y, sample_weight, self._given(X_val, y_val))[0])
+            begun = self._job(self._ready(X, y, sample_weight, self._given(X_val, y_val))[0])
         except BaseException:
             self._drop()
             raise
+        return Share(begun.job, begun.device, lambda result, _seconds: self._end(begun, result))
 
     def _ready(
         self,

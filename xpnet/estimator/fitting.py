@@ -4,6 +4,7 @@ import math
 import signal
 import warnings
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -33,7 +34,7 @@ from xpnet.training.scale import Scale
 from xpnet.training.together import Job, train_together
 from xpnet.typing import Params, State
 
-__all__ = ["Fitting", "Rows", "stochastic"]
+__all__ = ["Fitting", "Ready", "Rows", "Share", "stochastic"]
 
 
 def _is_stochastic(estimator: Any) -> bool:
@@ -77,13 +78,19 @@ class Ready(NamedTuple):
     incremental: bool
 
 
+class Share(NamedTuple):
+    """What an estimator has trained beside others: its networks, where, and what takes the result."""
+
+    job: Job
+    device: Device
+    take: Callable[[Fit, float], None]
+
+
 class Begun(NamedTuple):
     """A fit that is ready to train, by batches.
 
     Attributes
     ----------
-    fitting
-        The estimator.
     job
         What to train.
     device
@@ -96,7 +103,6 @@ class Begun(NamedTuple):
         Whether it is one of ``partial_fit``.
     """
 
-    fitting: "Fitting"
     job: Job
     device: Device
     notes: Notes
@@ -269,7 +275,7 @@ class Fitting(Named):
                 self._target,
                 self._updates,
             )
-        return Begun(self, job, device, notes, per_epoch, incremental)
+        return Begun(job, device, notes, per_epoch, incremental)
 
     def _shares_stack(self) -> bool:
         """Return whether the network can be trained beside those of other estimators."""

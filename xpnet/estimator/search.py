@@ -2,7 +2,7 @@
 
 import functools
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, Self
 
@@ -25,6 +25,7 @@ from sklearn.utils.validation import _check_method_params
 
 from xpnet.errors import InputError
 from xpnet.estimator.fitting import Fitting
+from xpnet.estimator.tables import Table
 from xpnet.estimator.together import Outcome, Part, Unit, fit_together
 from xpnet.values import shown
 
@@ -154,7 +155,7 @@ multimetric_
             The estimator is none of ours; both kinds of candidates are given, or neither.
         """
         last = self.estimator.steps[-1][1] if isinstance(self.estimator, Pipeline) else self.estimator
-        if not isinstance(last, Fitting):
+        if not isinstance(last, Fitting | Table):
             raise InputError(
                 f"MLPSearchCV trains networks of xpnet, and the estimator is {shown(last)}: give "
                 "MLPClassifier or its like, or a pipeline that ends with it, or use GridSearchCV"
@@ -239,47 +240,34 @@ multimetric_
             if self.cv is None:
                 common["cv"] = 5
             if drawn:
-                return _HalvingRandom(estimator, candidates, n_candidates=self.n_iter, **common)
-            return _HalvingGrid(estimator, candidates, **common)
+                return _in_stacks(HalvingRandomSearchCV)(
+                    estimator, candidates, n_candidates=self.n_iter, **common
+                )
+            return _in_stacks(HalvingGridSearchCV)(estimator, candidates, **common)
         if drawn:
-            return _Random(
+            return _in_stacks(RandomizedSearchCV)(
                 estimator, candidates, n_iter=self.n_iter, random_state=self.random_state, **common
             )
-        return _Grid(estimator, candidates, **common)
+        return _in_stacks(GridSearchCV)(estimator, candidates, **common)
 
 
-class _InStacks:
-    """Has all networks trained at once, before scikit-learn asks for them one by one."""
+def _in_stacks(kind: Any) -> Any:
+    """Return one of scikit-learn's searches that has all networks trained before it asks for one after one."""
 
-    _train_all: Callable[..., list[tuple[Any, Any]]]
+    class InStacks(kind):  # type: ignore[misc]  # scikit-learn has no types
+        _train_all: Callable[..., list[tuple[Any, Any]]]
 
-    def _run_search(self, evaluate_candidates: Any, *, callback_ctx: Any = None) -> None:
-        def evaluate(
-            candidates: Iterable[Mapping[str, Any]], cv: Any = None, *args: Any, **options: Any
-        ) -> Any:
-            candidates = list(candidates)
-            # Once and for all: a splitter that shuffles may split another way each time.
-            splits = self._train_all(candidates, self._checked_cv_orig if cv is None else cv)
-            return evaluate_candidates(candidates, check_cv(splits), *args, **options)
+        def _run_search(self, evaluate_candidates: Any, *, callback_ctx: Any = None) -> None:
+            def evaluate(candidates: Any, cv: Any = None, *args: Any, **options: Any) -> Any:
+                candidates = list(candidates)
+                # Once and for all: a splitter that shuffles may split another way each time.
+                splits = self._train_all(candidates, self._checked_cv_orig if cv is None else cv)
+                return evaluate_candidates(candidates, check_cv(splits), *args, **options)
 
-        context = {} if callback_ctx is None else {"callback_ctx": callback_ctx}  # from scikit-learn 1.9 on
-        super()._run_search(evaluate, **context)
+            context = {} if callback_ctx is None else {"callback_ctx": callback_ctx}  # scikit-learn 1.9
+            super()._run_search(evaluate, **context)
 
-
-class _Grid(_InStacks, GridSearchCV):
-    pass
-
-
-class _Random(_InStacks, RandomizedSearchCV):
-    pass
-
-
-class _HalvingGrid(_InStacks, HalvingGridSearchCV):
-    pass
-
-
-class _HalvingRandom(_InStacks, HalvingRandomSearchCV):
-    pass
+    return InStacks
 
 
 def _routed(search: Any, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -294,7 +282,7 @@ def _delivering(estimator: Any, deliveries: deque[Outcome]) -> Any:
     """Return an estimator that is the same but for its ``fit``: it takes what was fitted before."""
     kind = type(estimator)
 
-    class Delivered(kind):
+    class Delivered(kind):  # type: ignore[misc,valid-type]  # a class that is known only here
         @functools.wraps(kind.fit)
         def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
             if not deliveries:  # what is fitted at the end, on all rows

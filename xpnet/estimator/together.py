@@ -11,14 +11,15 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_complete
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import joblib
+import joblib  # type: ignore[import-untyped]
 import numpy as np
 from sklearn.pipeline import Pipeline
 
 from xpnet.data.feed import Feed, HostRows
 from xpnet.device import cores, one_blas_thread
-from xpnet.estimator.fitting import Begun, Fitting
+from xpnet.estimator.fitting import Fitting, Share
 from xpnet.estimator.settings import STACKABLE
+from xpnet.estimator.tables import Table
 from xpnet.training.together import kind_of, train_together
 
 __all__ = ["Outcome", "Part", "Unit", "fit_together"]
@@ -54,7 +55,7 @@ class _Ready(NamedTuple):
     """A unit that is ready: its place, what is to be trained, and the seconds it took so far."""
 
     place: int
-    begun: Begun
+    begun: Share
     seconds: float
 
 
@@ -180,13 +181,14 @@ def _train(
     device = stack[0].begun.device
     with device.active():
         results = train_together([ready.begun.job for ready in stack], device, should_stop=should_stop)
+    seconds = (time.perf_counter() - began) / len(stack)
     found = {}
     for ready, result in zip(stack, results, strict=True):
-        estimator, begun = units[ready.place].estimator, ready.begun
-        begun.fitting._end(begun, result)
-        found[ready.place] = estimator
-    share = (time.perf_counter() - began) / len(stack)
-    return {ready.place: Outcome(found[ready.place], ready.seconds + share) for ready in stack}
+        began = time.perf_counter()
+        ready.begun.take(result, ready.seconds + seconds)
+        whole = ready.seconds + seconds + time.perf_counter() - began
+        found[ready.place] = Outcome(units[ready.place].estimator, whole)
+    return found
 
 
 class _Beginning:
@@ -196,7 +198,7 @@ class _Beginning:
         self._earlier: dict[tuple[int, str], tuple[Any, Any]] = {}
         self._feeds: dict[int, list[Feed]] = {}
 
-    def __call__(self, unit: Unit) -> Begun | None:
+    def __call__(self, unit: Unit) -> Share | None:
         """Return what is to be trained; None for what has to be fitted by itself."""
         estimator, part = unit
         X, params = part.X, dict(part.params)
@@ -208,7 +210,7 @@ class _Beginning:
             X, params = self._transformed(estimator, part)
         if not _shares(last):
             return None
-        begun: Begun = last._begin_fit(X, part.y, **params)
+        begun: Share = last._share(X, part.y, **params)
         job = begun.job
         job = replace(job, feed=self._known(part, job.feed))
         if job.validation is not None:
@@ -245,7 +247,7 @@ class _Beginning:
 
 def _shares(estimator: Any) -> bool:
     """Return whether an estimator can share a stack."""
-    return isinstance(estimator, Fitting) and estimator._shares_stack()
+    return isinstance(estimator, Fitting | Table) and estimator._shares_stack()
 
 
 def _alike(a: Feed, b: Feed) -> bool:
@@ -262,6 +264,6 @@ def _same(a: Any, b: Any) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and bool((a == b).all())
 
 
-def _most(begun: Begun) -> int:
+def _most(begun: Share) -> int:
     """Return how many networks of a kind suit a stack."""
     return 10**6

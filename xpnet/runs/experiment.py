@@ -28,6 +28,7 @@ from xpnet.training.row_range import RowRange
 __all__ = [
     "Experiment",
     "Validated",
+    "members_of",
     "record",
     "run",
     "status",
@@ -121,7 +122,7 @@ def run(
         The settings don't fit the data.
     """
     check(config, data)
-    members = _members(config)
+    members = members_of(config)
     began = time.perf_counter() - (after.history.rows[-1].seconds if after else 0.0)
     prepared = prepare(config, data, device, start)
     if on_ready is not None:
@@ -174,7 +175,7 @@ def _of_means(on_epoch: Callable[[History], None]) -> Callable[[History], None]:
     return tell
 
 
-def _members(config: Config) -> list[Config]:
+def members_of(config: Config) -> list[Config]:
     """Settings of each network of an ensemble: successive seeds, of batches too if these have no other."""
     if config.ensemble == 1:
         return [config]

@@ -161,7 +161,7 @@ def choose_cut(configs: Sequence[Config], prepared: Prepared, device: Device, ma
     most = min(len(configs), max_nets or len(configs), fit)
     if not device.is_host:
         return Cut(most)
-    steps = configs[0].num_steps(prepared.feed.X.shape[0])
+    steps = configs[0].num_steps(prepared.feed.num_rows)
 
     def on_all_cores(size: int) -> Cut:
         return Cut(size, min(cores(), -(-len(configs) // size), max(1, fit // size)))
@@ -193,7 +193,7 @@ def _seconds_per_step(
 ) -> float:
     """Time some steps of as many stacks at once as the cut has workers."""
     in_stack = configs[: cut.size]
-    regime = in_stack[0].regime(prepared.feed.X.shape[0], prepared.data.task)
+    regime = in_stack[0].regime(prepared.feed.num_rows, prepared.data.task)
     hyper = hyper_of(in_stack)
     params = initial(in_stack, mlp, device)
     step = make_step(device, mlp, prepared.feed, regime, hyper, params)
