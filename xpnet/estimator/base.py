@@ -1,5 +1,7 @@
 """What both estimators share: their parameters, and what is checked before training."""
 
+import copy
+import functools
 import warnings
 from abc import abstractmethod
 from dataclasses import KW_ONLY, dataclass, replace
@@ -14,7 +16,7 @@ from xpnet.device import get_device, one_blas_thread, small_products
 from xpnet.errors import InputError
 from xpnet.estimator import inputs, settings
 from xpnet.estimator.fitted import Fitted
-from xpnet.estimator.fitting import Ready, Rows, Share
+from xpnet.estimator.fitting import Begun, Ready, Rows, Share
 from xpnet.estimator.splitting import set_aside
 from xpnet.nn.mlp import MLP
 from xpnet.training import monitors
@@ -160,11 +162,37 @@ class Estimator(Fitted):
     ) -> Share:
         """Do what comes before training, for a network that is trained beside others; as for `fit`."""
         try:
-            begun = self._job(self._ready(X, y, sample_weight, self._given(X_val, y_val))[0])
+            ready, _ = self._ready(X, y, sample_weight, self._given(X_val, y_val))
+            parameters = self.get_params(deep=False)
+            begun_with = {name: of for name, of in vars(self).items() if name not in parameters}
+            begun_with = copy.deepcopy(begun_with, {id(ready): ready})
+            begun = self._job(ready)
         except BaseException:
             self._drop()
             raise
-        return Share(begun.job, begun.device, lambda result, _seconds: self._end(begun, result))
+        return self._shared(begun, (ready, begun_with))
+
+    def _kin(self) -> str:
+        """Return what estimators have in common that begin alike on the same rows; nothing if they draw."""
+        if not isinstance(self.random_state, int | np.integer):
+            return ""
+        others = {n: of for n, of in self.get_params(deep=False).items() if n not in settings.OF_STEPS}
+        return f"{type(self).__name__} {others}"
+
+    def _share_like(self, kin: Share) -> Share:
+        """Return the same as `_share`, on the rows of one of its kin, of which all that was checked holds."""
+        if kin.ready is None:
+            raise AssertionError("nothing is known of what its kin began with")
+        settings.check(self.get_params(deep=False))
+        ready, begun_with = kin.ready
+        self.__dict__.update(copy.deepcopy(begun_with))
+        settings.check_precision(self.get_params(deep=False), str(self.coefs_[0].dtype))
+        begun = self._job(ready, (kin.job.feed, kin.job.validation))
+        return self._shared(begun)
+
+    def _shared(self, begun: Begun, ready: tuple[Ready, dict[str, Any]] | None = None) -> Share:
+        take = functools.partial(self._end, begun)
+        return Share(begun.job, begun.device, lambda result, _seconds: take(result), ready)
 
     def _ready(
         self,

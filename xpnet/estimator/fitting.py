@@ -79,11 +79,22 @@ class Ready(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What an estimator has trained beside others: its networks, where, and what takes the result."""
+    """What an estimator has trained beside others.
+
+    Attributes
+    ----------
+    job, device
+        Its networks, and where they are trained.
+    take
+        Takes the result, and the seconds that it took.
+    ready
+        What was ready to be trained, and the attributes of the estimator by then: its kin begin with them.
+    """
 
     job: Job
     device: Device
     take: Callable[[Fit, float], None]
+    ready: "tuple[Ready, dict[str, Any]] | None" = None
 
 
 class Begun(NamedTuple):
@@ -218,8 +229,11 @@ class Fitting(Named):
         else:
             self._tell(begun, result, told.ended, 5)
 
-    def _job(self, ready: "Ready") -> "Begun":
-        """Return what is to be trained, with all that has to be known once it is."""
+    def _job(self, ready: "Ready", feeds: tuple[Feed, Feed | None] | None = None) -> "Begun":
+        """Return what is to be trained, with all that has to be known once it is.
+
+        The rows may be there already, as training takes them.
+        """
         device, mlp, rows, batch_size, validation, incremental = ready
         parameters = self.get_params(deep=False)
         rows, unit = self._scaled(rows, incremental)
@@ -259,14 +273,16 @@ class Fitting(Named):
         self.n_iter_ = 0
         notes = Notes(self, count, batch_size, per_epoch, validation is not None)
         with device.active():
-            feed = self._feed(device, rows)
+            feed, validated = feeds or (self._feed(device, rows), None)
             if own is not None:
                 feed = replace(feed, own=device.put(np.stack(own)))
+            if validation is not None and validated is None:
+                validated = self._feed(device, _in_units(validation))
             job = Job(
                 mlp,
                 self._state(device),
                 feed,
-                None if validation is None else self._feed(device, _in_units(validation)),
+                validated,
                 regime,
                 hyper,
                 streams,

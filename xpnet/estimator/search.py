@@ -252,7 +252,7 @@ multimetric_
 
 
 def _in_stacks(kind: Any) -> Any:
-    """Return one of scikit-learn's searches that has all networks trained before it asks for one after one."""
+    """Return one of scikit-learn's searches, which has all networks trained before it asks for them."""
 
     class InStacks(kind):  # type: ignore[misc]  # scikit-learn has no types
         _train_all: Callable[..., list[tuple[Any, Any]]]

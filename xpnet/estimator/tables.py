@@ -130,6 +130,10 @@ class Table(Named):
 
         return Share(begun.job, begun.device, take)
 
+    def _kin(self) -> str:
+        """Return that each begins by itself."""
+        return ""
+
     def _shares_stack(self) -> bool:
         """Return whether the networks can be trained beside those of other estimators."""
         alone = self.verbose or self.max_time is not None or not isinstance(self.settings or {}, Mapping)

@@ -197,6 +197,7 @@ class _Beginning:
     def __init__(self) -> None:
         self._earlier: dict[tuple[int, str], tuple[Any, Any]] = {}
         self._feeds: dict[int, list[Feed]] = {}
+        self._kin: dict[tuple[str, int, int], Share] = {}
 
     def __call__(self, unit: Unit) -> Share | None:
         """Return what is to be trained; None for what has to be fitted by itself."""
@@ -210,12 +211,19 @@ class _Beginning:
             X, params = self._transformed(estimator, part)
         if not _shares(last):
             return None
-        begun: Share = last._share(X, part.y, **params)
+        kin = last._kin(), id(X), id(part)
+        if kin[0] and kin in self._kin:
+            begun: Share = last._share_like(self._kin[kin])
+            return begun
+        begun = last._share(X, part.y, **params)
         job = begun.job
         job = replace(job, feed=self._known(part, job.feed))
         if job.validation is not None:
             job = replace(job, validation=self._known(part, job.validation))
-        return begun._replace(job=job)
+        begun = begun._replace(job=job)
+        if kin[0]:
+            self._kin[kin] = begun
+        return begun
 
     def _transformed(self, pipeline: Pipeline, part: Part) -> tuple[Any, dict[str, Any]]:
         """Fit the earlier steps of a pipeline; return what they make of the rows, and what its last is given.
