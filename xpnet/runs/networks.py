@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from xpnet.data import augment
 from xpnet.data.batches import batches_per_epoch, epoch_ends
+from xpnet.data.feed import Feed
 from xpnet.device import Device
 from xpnet.nn import backprop, losses
 from xpnet.nn.mlp import MLP, init
@@ -25,6 +26,7 @@ from xpnet.training.stopping import Patience
 from xpnet.typing import Array, Params, State, Task
 
 __all__ = [
+    "bagged",
     "hyper_of",
     "initial",
     "monitored",
@@ -34,6 +36,9 @@ __all__ = [
     "sources_of",
     "train",
 ]
+
+BAGS = 5
+"""Stream of the rows of a network that has a bag of them, after those of `sources_of`."""
 
 CURVE_POINTS = 2000
 """Steps at which a learning rate is drawn: more than a picture has columns, however long the run."""
@@ -73,13 +78,15 @@ def train(
     Fit
         Its arrays have a leading axis over the networks only if there are several.
     """
-    config = configs[0]
-    regime, hyper = config.regime(prepared.feed.X.shape[0], prepared.data.task), hyper_of(configs)
+    config, feed = configs[0], prepared.feed
+    regime, hyper = config.regime(feed.num_rows, prepared.data.task), hyper_of(configs)
     if not keep_best and config.patience is None:
         regime = replace(regime, monitor=None)
     else:
         regime = replace(regime, monitor=monitor_of(config, prepared.data))
     with device.active():
+        if config.bagging:
+            feed = bagged(configs, feed, device)
         if after is not None:
             state = after.state
         elif states is None:
@@ -93,7 +100,7 @@ def train(
         return fit(
             mlp,
             state,
-            prepared.feed,
+            feed,
             prepared.validation,
             device=device,
             regime=regime,
@@ -134,6 +141,17 @@ def _stacked(networks: Sequence[Params], device: Device, dtype: str) -> Params:
             for one in networks
         ]
         return copies[0] if len(copies) == 1 else backprop.stack(device.xp, copies)
+
+
+def bagged(configs: Sequence[Config], feed: Feed, device: Device) -> Feed:
+    """Return the rows of each network: as many as there are, drawn with replacement by its own seed.
+
+    Not by that of its batches, which networks may share.
+    """
+    rows = feed.num_rows
+    own = [_rng(config.seed, BAGS).integers(rows, size=rows) for config in configs]
+    feed = replace(feed, own=device.put(np.stack(own)))
+    return feed.of(device.xp, 0) if len(own) == 1 else feed
 
 
 def schedule_of(
