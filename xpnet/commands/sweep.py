@@ -87,7 +87,7 @@ def _read_settings(argv: Sequence[str] | None) -> dict[str, Any]:
         under=lambda given, whole: inherited(given, whole, _several()),
         check=lambda given, settings: check_fraction(given, settings["dataset"]),
         several=_several(),
-        hidden=("checkpoint_every", "ensemble", "resume", "tensorboard"),  # refused below
+        hidden=("bagging", "checkpoint_every", "ensemble", "resume", "tensorboard"),  # refused below
     )
 
 

@@ -194,7 +194,7 @@ class Table(Named):
         settings |= {"seed": seed, "task": self._task()} | _of_these(dict(self.settings or {}), y)
         return X, y, arrays, settings
 
-    def predict(self, X: Any) -> NDArray[Any]:
+    def predict(self, X: Any, members: bool = False) -> NDArray[Any]:
         """Return what is predicted of rows ``(rows,)``, or ``(rows, outputs)`` of several numbers.
 
         Parameters
@@ -202,9 +202,11 @@ class Table(Named):
         X
             As for `fit`; columns are found by their names, others are ignored. Categories that training did
             not know and gaps are fine.
+        members
+            Return what each network predicts by itself, with an axis over them first.
         """
         check_is_fitted(self, "run_")
-        found: NDArray[Any] = self.run_.predict(self._rows(X), self.device)
+        found: NDArray[Any] = self.run_.predict(self._rows(X), self.device, members)
         return found
 
     def export(self, path: str | Path, format: str | None = None, *, opset: int | None = None) -> Path:
@@ -313,7 +315,8 @@ class TableClassifier(ClassifierMixin, Table):  # type: ignore[misc]
     validation_fraction
         The part of the rows that is held out to choose the best epochs by; the recipe's by default.
     ensemble
-        Number of networks; the recipe's by default.
+        Number of networks; the recipe's by default. ``settings={"bagging": True}`` gives each rows of its
+        own, drawn with replacement.
     epochs
         Passes over the rows, at most; as suits their number by default.
     max_time
@@ -345,10 +348,13 @@ class TableClassifier(ClassifierMixin, Table):  # type: ignore[misc]
     ['no', 'yes', 'no', 'yes']
     """
 
-    def predict_proba(self, X: Any) -> NDArray[Any]:
-        """Return the probability ``(rows, classes)`` of each class; rows as for `predict`."""
+    def predict_proba(self, X: Any, members: bool = False) -> NDArray[Any]:
+        """Return the probability ``(rows, classes)`` of each class; rows as for `predict`.
+
+        With ``members`` those of each network by itself, ``(networks, rows, classes)``.
+        """
         check_is_fitted(self, "run_")
-        return self.run_.predict_proba(self._rows(X), self.device)
+        return self.run_.predict_proba(self._rows(X), self.device, members)
 
     def _task(self) -> str:
         return "classification"

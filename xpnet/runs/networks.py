@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from xpnet.data import augment
 from xpnet.data.batches import batches_per_epoch, epoch_ends
+from xpnet.data.feed import Feed
 from xpnet.device import Device
 from xpnet.nn import backprop, losses
 from xpnet.nn.mlp import MLP, init
@@ -26,6 +27,7 @@ from xpnet.training.together import Job
 from xpnet.typing import Array, Params, State, Task
 
 __all__ = [
+    "bagged",
     "hyper_of",
     "initial",
     "job_of",
@@ -36,6 +38,9 @@ __all__ = [
     "sources_of",
     "train",
 ]
+
+BAGS = 5
+"""Stream of the rows of a network that has a bag of them, after those of `sources_of`."""
 
 CURVE_POINTS = 2000
 """Steps at which a learning rate is drawn: more than a picture has columns, however long the run."""
@@ -132,11 +137,12 @@ def job_of(
     regime = replace(regime, monitor=monitor_of(config, prepared.data) if watches else None)
     with device.active():
         params = initial(configs, mlp, device, prepared.begin) if draws else {}
+        feed = bagged(configs, prepared.feed, device) if config.bagging else prepared.feed
     nets = () if len(configs) == 1 else (len(configs),)
     return Job(
         mlp,
         {"params": params},
-        prepared.feed,
+        feed,
         prepared.validation,
         regime,
         hyper,
@@ -172,6 +178,17 @@ def _stacked(networks: Sequence[Params], device: Device, dtype: str) -> Params:
             for one in networks
         ]
         return copies[0] if len(copies) == 1 else backprop.stack(device.xp, copies)
+
+
+def bagged(configs: Sequence[Config], feed: Feed, device: Device) -> Feed:
+    """Return the rows of each network: as many as there are, drawn with replacement by its own seed.
+
+    Not by that of its batches, which networks may share.
+    """
+    rows = feed.num_rows
+    own = [_rng(config.seed, BAGS).integers(rows, size=rows) for config in configs]
+    feed = replace(feed, own=device.put(np.stack(own)))
+    return feed.of(device.xp, 0) if len(own) == 1 else feed
 
 
 def schedule_of(

@@ -173,6 +173,8 @@ def run(
     num_rows, score = len(data.X_train), SCORE_OF[data.task]
     configs = suited(configs, data, warnings.warn)
     for config in configs:
+        if config.bagging:
+            raise InputError("a sweep ranks single networks, on all rows: drop --bagging")
         check(config, data)  # before any work is done
         if undefined := monitors.undefined("val_score", data.task, data.y_val, data.weight_val):
             raise InputError(f"{undefined}, and a sweep ranks by it: hold out more rows, or give other X_val")
