@@ -78,7 +78,7 @@ class Named(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
-        """Return the parameters' names: scikit-learn reads the signature anew each time, for a millisecond."""
+        """Return the parameters' names: scikit-learn reads the signature anew each time."""
         if "_known_names" not in vars(cls):
             cls._known_names = super()._get_param_names()
         return list(cls._known_names)

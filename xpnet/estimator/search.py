@@ -7,8 +7,9 @@ from concurrent.futures import Executor
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn import get_config
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - makes the two there
 from sklearn.model_selection import (
     GridSearchCV,
@@ -21,13 +22,17 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.metaestimators import _safe_split
-from sklearn.utils.validation import _check_method_params
+from sklearn.utils.validation import _check_method_params, _num_samples, check_is_fitted
 
 from xpnet.errors import InputError
+from xpnet.estimator import inputs
 from xpnet.estimator.fitting import Fitting
+from xpnet.estimator.selected import SelectedClassifier, SelectedRegressor
 from xpnet.estimator.tables import Table
 from xpnet.estimator.together import Outcome, Part, Unit, fit_together
-from xpnet.values import shown
+from xpnet.reporting import counting
+from xpnet.training.selection import select
+from xpnet.values import Kind, counted, shown
 
 __all__ = ["MLPSearchCV"]
 
@@ -164,6 +169,14 @@ multimetric_
             raise InputError(
                 "MLPSearchCV takes candidates of one kind: give param_grid or param_distributions"
             )
+        Kind(bool).take("halving", self.halving)
+        if self.max_nets is not None:
+            counted("max_nets", self.max_nets)
+        if self.executor is not None and not callable(getattr(self.executor, "submit", None)):
+            raise InputError(
+                f"executor must be a concurrent.futures.Executor or like one, not {shown(self.executor)}"
+            )
+        self._networks: list[Any] = []
         deliveries: deque[Outcome] = deque()
         seconds: list[float] = []
         inner = self._inner(_delivering(self.estimator, deliveries))
@@ -175,6 +188,9 @@ multimetric_
             outcomes = self._train(candidates, splits, rows, targets, of_fit)
             seconds.extend(outcome.seconds for outcome in outcomes)
             deliveries.extend(outcomes)
+            # Those of an earlier round of halving have seen less.
+            self._networks = [None if outcome.error else outcome.estimator for outcome in outcomes]
+            self._splits = splits
             return splits
 
         inner._train_all = train_all
@@ -187,6 +203,64 @@ multimetric_
         shares = np.reshape(seconds, (-1, self.n_splits_))
         self.cv_results_["mean_fit_time"], self.cv_results_["std_fit_time"] = shares.mean(1), shares.std(1)
         return self
+
+    def ensemble(self, X: Any, y: Any, k: int = 10) -> SelectedClassifier | SelectedRegressor:
+        """Return an ensemble of the candidates that do best together; nothing is trained for it.
+
+        Candidates are chosen one after the other, some perhaps twice, such that the mean of what they predict
+        of the rows that they were not trained on has the lowest loss (`xpnet.training.selection.select`). The
+        networks of a candidate are those of all folds, each of which has seen a part of the rows.
+
+        Parameters
+        ----------
+        X, y
+            The rows and targets that the search was given.
+        k
+            Most candidates, those that are chosen twice counted twice.
+
+        Returns
+        -------
+        SelectedClassifier or SelectedRegressor
+            With ``predict``, ``predict_proba`` and ``score``; ``candidates_`` are the numbers of the chosen
+            in ``cv_results_``.
+
+        Raises
+        ------
+        InputError
+            The search was not fitted, or on other rows; or all networks of a candidate have failed.
+        """
+        k = counted("k", k)
+        check_is_fitted(self, "cv_results_")
+        rows, targets = indexable(X, y)
+        last = max(int(index.max()) for split in self._splits for index in split)
+        if _num_samples(rows) <= last:
+            raise InputError(
+                f"X has {_num_samples(rows)} rows, and the search had more: give the rows that it was given"
+            )
+        folds = self.n_splits_
+        candidates = [
+            (number, networks)
+            for number in range(len(self._networks) // folds)
+            if None not in (networks := self._networks[number * folds : (number + 1) * folds])
+        ]
+        if not candidates:
+            raise InputError("networks of all candidates have failed: search with error_score='raise'")
+        tests = [_safe_split(self.estimator, rows, targets, test) for _, test in self._splits]
+        y_tests = np.concatenate([np.asarray(inputs.to_host(y_test)) for _, y_test in tests])
+        kind = SelectedClassifier if is_classifier(self.estimator) else SelectedRegressor
+        of_all = kind([one for _, networks in candidates for one in networks])
+        X_tests = [X_test for X_test, _ in tests]
+
+        def says(networks: Sequence[Any]) -> NDArray[np.float64]:
+            each = [of_all.says(one, X_test) for one, X_test in zip(networks, X_tests, strict=True)]
+            return np.concatenate(each)
+
+        P = np.stack([says(networks) for _, networks in candidates])
+        chosen = [candidates[m] for m in select(P, lambda mean: of_all.loss(y_tests, mean), k)]
+        # After a search by halving there are those of its last round, whose rows are the last.
+        first = len(self.cv_results_["params"]) - len(self._networks) // folds
+        networks = [one for _, each in chosen for one in each]
+        return kind(networks, [first + number for number, _ in chosen])
 
     def _train(
         self,
@@ -207,12 +281,15 @@ multimetric_
             for parameters in candidates:
                 estimator = clone(self.estimator).set_params(**clone(dict(parameters), safe=False))
                 units.append(Unit(estimator, part))
-        outcomes = fit_together(
-            units,
-            threads=None if self.n_jobs in (None, -1) else self.n_jobs,
-            max_nets=self.max_nets,
-            executor=self.executor,
-        )
+        with counting.start("networks", quiet=self.verbose < 1) as count:
+            count.expect(len(units))
+            outcomes = fit_together(
+                units,
+                threads=None if self.n_jobs in (None, -1) else self.n_jobs,
+                max_nets=self.max_nets,
+                executor=self.executor,
+                on_part=count.add,
+            )
         return [outcomes[k] for c in range(len(candidates)) for k in range(c, len(units), len(candidates))]
 
     def _inner(self, estimator: Any) -> Any:

@@ -4,6 +4,8 @@ Each is left as its own ``fit`` would leave it, bit for bit on NumPy. What canno
 that is none of ours say, or one with callbacks, is fitted by itself.
 """
 
+import math
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +22,20 @@ from xpnet.device import cores, one_blas_thread
 from xpnet.estimator.fitting import Fitting, Share
 from xpnet.estimator.settings import STACKABLE
 from xpnet.estimator.tables import Table
+from xpnet.nn.mlp import operations
+from xpnet.training.history import History
 from xpnet.training.together import kind_of, train_together
 
 __all__ = ["Outcome", "Part", "Unit", "fit_together"]
+
+MEMORY_SHARE = 0.6
+"""Part of the free memory that is taken: estimates err, and others need some too."""
+
+WORTH_STACKING = 200_000_000
+"""Floating-point operations in a step of a stack from which more networks make it no faster a network."""
+
+ITEMSIZE = 8
+"""Bytes of a number, at most."""
 
 REMOTE = 16
 """Estimators to a task of an executor, whose memory and caches can't be seen from here."""
@@ -55,7 +68,7 @@ class _Ready(NamedTuple):
     """A unit that is ready: its place, what is to be trained, and the seconds it took so far."""
 
     place: int
-    begun: Share
+    share: Share
     seconds: float
 
 
@@ -65,7 +78,7 @@ def fit_together(
     threads: int | None = None,
     max_nets: int | None = None,
     executor: Executor | None = None,
-    on_outcome: Callable[[int], None] | None = None,
+    on_part: Callable[[float], None] | None = None,
 ) -> list[Outcome]:
     """Fit estimators, as many as there are alike as one stack.
 
@@ -79,8 +92,9 @@ def fit_together(
         The most networks in a stack; by default as many as suit the machine.
     executor
         Where to fit instead: its workers take some units each.
-    on_outcome
-        Called with the number of units that have ended.
+    on_part
+        Told, by the threads that train, what part of a unit, or of how many, has been done more; with an
+        executor as its tasks end.
 
     Returns
     -------
@@ -89,14 +103,17 @@ def fit_together(
     """
     found: dict[int, Outcome] = {}
     left = threading.Event()
+    tell = on_part or (lambda _part: None)
 
-    def fit_all(run: Callable[[list[int]], Future[list[Outcome]]], tasks: list[list[int]]) -> None:
-        futures = {run(places): places for places in tasks}
+    def fit_all(
+        run: Callable[[list[Unit]], Future[list[Outcome]]], tasks: list[list[int]], far: bool
+    ) -> None:
+        futures = {run([units[k] for k in places]): places for places in tasks}
         try:
             for future in as_completed(futures):
                 found.update(zip(futures[future], future.result(), strict=True))
-                if on_outcome is not None:
-                    on_outcome(len(found))
+                if far:
+                    tell(len(futures[future]))
         finally:  # after Ctrl-C nobody waits for the rest
             left.set()
             for future in futures:
@@ -105,13 +122,14 @@ def fit_together(
     if executor is not None:
         size = max_nets or REMOTE
         tasks = [list(range(len(units))[begin : begin + size]) for begin in range(0, len(units), size)]
-        fit_all(lambda places: executor.submit(_fit, [units[k] for k in places], max_nets), tasks)
+        fit_all(lambda some: executor.submit(_fit, some, max_nets), tasks, far=True)
     else:
         threads = threads or cores()
         with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
             fit_all(
-                lambda places: pool.submit(_fit, [units[k] for k in places], max_nets, left.is_set),
+                lambda some: pool.submit(_fit, some, max_nets, threads, tell, left.is_set),
                 _shared_out(units, threads),
+                far=False,
             )
     return [found[place] for place in range(len(units))]
 
@@ -140,52 +158,88 @@ def _shape(estimator: Any) -> str:
 
 
 def _fit(
-    units: Sequence[Unit], max_nets: int | None, should_stop: Callable[[], bool] | None = None
+    units: Sequence[Unit],
+    max_nets: int | None,
+    threads: int = 1,
+    tell: Callable[[float], None] = lambda _part: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> list[Outcome]:
-    """Fit some units on this thread; in a worker of an executor as well."""
+    """Fit some units on this thread, one of so many; in a worker of an executor as well."""
     found: dict[int, Outcome] = {}
-    groups: dict[tuple[Any, ...], list[_Ready]] = {}
-    begin = _Beginning()
+    waiting: list[_Ready] = []
+    begin, room, taken = _Beginning(), 0, 0
     with one_blas_thread():
         for place, unit in enumerate(units):
-            if should_stop is not None and should_stop():
+            if should_stop():
                 break
             began = time.perf_counter()
             try:
-                begun = begin(unit)
-                if begun is None:
+                share = begin(unit)
+                if share is None:
                     unit.estimator.fit(unit.part.X, unit.part.y, **unit.part.params)
             except Exception as error:  # whatever a step of a pipeline raises: a search counts it as failed
                 found[place] = Outcome(unit.estimator, time.perf_counter() - began, error)
+                tell(1.0)
                 continue
-            seconds = time.perf_counter() - began
-            if begun is None:
-                found[place] = Outcome(unit.estimator, seconds)
-            else:
-                kind = begun.device.options, *kind_of(begun.job)
-                groups.setdefault(kind, []).append(_Ready(place, begun, seconds))
-        for group in groups.values():
-            size = min(max_nets or len(group), _most(group[0].begun))
-            count = -(-len(group) // size)
-            for some in np.array_split(np.arange(len(group)), count):
-                stack = [group[k] for k in some]
-                found |= _train(units, stack, should_stop)
+            if share is None:
+                found[place] = Outcome(unit.estimator, time.perf_counter() - began)
+                tell(1.0)
+                continue
+            room = room or int(MEMORY_SHARE * share.device.free_memory() / threads)
+            taken += begin.bytes_of(share)
+            if taken > room and waiting:  # these first, that their rows can go
+                found |= _train_all(units, waiting, max_nets, tell, should_stop)
+                waiting, begin, taken = [], _Beginning(), begin.bytes_of(share)
+            waiting.append(_Ready(place, share, time.perf_counter() - began))
+        found |= _train_all(units, waiting, max_nets, tell, should_stop)
     return [found[place] for place in sorted(found)]
 
 
+def _train_all(
+    units: Sequence[Unit],
+    waiting: Sequence[_Ready],
+    max_nets: int | None,
+    tell: Callable[[float], None],
+    should_stop: Callable[[], bool],
+) -> dict[int, Outcome]:
+    """Train what is waiting, each kind as a stack, or as several if there are many."""
+    kinds: dict[tuple[Any, ...], list[_Ready]] = {}
+    for ready in waiting:
+        kinds.setdefault((ready.share.device.options, *kind_of(ready.share.job)), []).append(ready)
+    found: dict[int, Outcome] = {}
+    for same in kinds.values():
+        count = -(-len(same) // min(max_nets or len(same), _suiting(same[0].share)))
+        for some in np.array_split(np.arange(len(same)), count):
+            if not should_stop():
+                found |= _train(units, [same[k] for k in some], tell, should_stop)
+    return found
+
+
 def _train(
-    units: Sequence[Unit], stack: Sequence[_Ready], should_stop: Callable[[], bool] | None
+    units: Sequence[Unit],
+    stack: Sequence[_Ready],
+    tell: Callable[[float], None],
+    should_stop: Callable[[], bool],
 ) -> dict[int, Outcome]:
     """Train what is of one kind as a stack."""
-    began = time.perf_counter()
-    device = stack[0].begun.device
-    with device.active():
-        results = train_together([ready.begun.job for ready in stack], device, should_stop=should_stop)
+    began, told = time.perf_counter(), 0.0
+    device, steps = stack[0].share.device, stack[0].share.job.regime.num_steps
+
+    def on_epoch(history: History) -> None:
+        nonlocal told
+        done = len(stack) * len(history.losses) / steps
+        tell(done - told)
+        told = done
+
+    results = train_together(
+        [ready.share.job for ready in stack], device, on_epoch=on_epoch, should_stop=should_stop
+    )
+    tell(len(stack) - told)  # some have stopped early
     seconds = (time.perf_counter() - began) / len(stack)
     found = {}
     for ready, result in zip(stack, results, strict=True):
         began = time.perf_counter()
-        ready.begun.take(result, ready.seconds + seconds)
+        ready.share.take(result, ready.seconds + seconds)
         whole = ready.seconds + seconds + time.perf_counter() - began
         found[ready.place] = Outcome(units[ready.place].estimator, whole)
     return found
@@ -198,6 +252,7 @@ class _Beginning:
         self._earlier: dict[tuple[int, str], tuple[Any, Any]] = {}
         self._feeds: dict[int, list[Feed]] = {}
         self._kin: dict[tuple[str, int, int], Share] = {}
+        self._counted: set[int] = set()
 
     def __call__(self, unit: Unit) -> Share | None:
         """Return what is to be trained; None for what has to be fitted by itself."""
@@ -243,6 +298,16 @@ class _Beginning:
         pipeline.steps[:-1] = fitted
         return X, of_last
 
+    def bytes_of(self, share: Share) -> int:
+        """Estimate the memory that a unit takes more: its rows, if they are new, and its networks."""
+        feeds = [feed for feed in (share.job.feed, share.job.validation) if feed is not None]
+        new = [feed for feed in feeds if id(feed.X) not in self._counted]
+        self._counted |= {id(feed.X) for feed in new}
+        of_rows = sum(math.prod(feed.X.shape) for feed in new)
+        of_network = sum(math.prod(shape) for shape in share.job.mlp.shapes.values())
+        # Rows are there by themselves and in the stack's pool; of a network see `xpnet.sweep.plan`.
+        return ITEMSIZE * (2 * of_rows + 12 * share.job.members * of_network)
+
     def _known(self, part: Part, feed: Feed) -> Feed:
         """Return rows that are there already, if they are the same: the stack has them once then."""
         known = self._feeds.setdefault(id(part), [])
@@ -272,6 +337,12 @@ def _same(a: Any, b: Any) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and bool((a == b).all())
 
 
-def _most(begun: Share) -> int:
-    """Return how many networks of a kind suit a stack."""
-    return 10**6
+def _suiting(share: Share) -> int:
+    """Return how many networks suit a stack.
+
+    A stack saves calls, and more of them save little where a network's own work is long.
+    """
+    if not share.device.is_host:
+        return sys.maxsize
+    work = operations(share.job.mlp, share.job.regime.batch_size)
+    return max(1, int(-(-WORTH_STACKING // work)))

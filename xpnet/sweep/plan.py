@@ -11,7 +11,7 @@ import numpy as np
 
 from xpnet.data.batches import batches_per_epoch, epoch_ends
 from xpnet.device import Device, cores, of_step, one_blas_thread
-from xpnet.nn.mlp import EXPANSION, MLP
+from xpnet.nn.mlp import EXPANSION, MLP, operations
 from xpnet.runs.config import Config
 from xpnet.runs.networks import hyper_of, initial, share_inputs, sources_of
 from xpnet.runs.preparation import Prepared
@@ -128,11 +128,6 @@ def network_bytes(mlp: MLP, configs: Sequence[Config], task: Task = "classificat
     rows = max(config.batch_size, EVALUATION_ROWS)
     batches = 2 if len(configs) > 1 and share_inputs(configs) else 5
     return itemsize * (copies * parameters + 6 * units * rows + batches * mlp.sizes[0] * config.batch_size)
-
-
-def operations(mlp: MLP, batch: int) -> int:
-    """Return the floating-point operations of a network's step, as if each layer had all three products."""
-    return 6 * batch * sum(math.prod(mlp.shapes[name]) for name in mlp.weights)
 
 
 def fits_in_memory(mlp: MLP, configs: Sequence[Config], device: Device, task: Task = "classification") -> int:
