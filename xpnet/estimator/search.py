@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn import get_config
 from sklearn.base import clone, is_classifier
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - makes the two there
+from sklearn.metrics import check_scoring
 from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
@@ -170,8 +171,10 @@ multimetric_
                 "MLPSearchCV takes candidates of one kind: give param_grid or param_distributions"
             )
         Kind(bool).take("halving", self.halving)
-        if self.max_nets is not None:
-            counted("max_nets", self.max_nets)
+        for name in ("n_jobs", "max_nets"):
+            value = getattr(self, name)
+            if value is not None and (name, value) != ("n_jobs", -1):
+                counted(name, value)
         if self.executor is not None and not callable(getattr(self.executor, "submit", None)):
             raise InputError(
                 f"executor must be a concurrent.futures.Executor or like one, not {shown(self.executor)}"
@@ -198,6 +201,8 @@ multimetric_
         for name, value in vars(inner).items():
             if name.endswith("_") and not name.startswith("_"):
                 setattr(self, name, value)
+        if self.scoring is None:  # it has the estimator that the networks were delivered to
+            self.scorer_ = check_scoring(self.estimator)
         if hasattr(self, "best_estimator_"):
             self.best_estimator_.__class__ = type(self.estimator)
         shares = np.reshape(seconds, (-1, self.n_splits_))

@@ -344,5 +344,5 @@ def _suiting(share: Share) -> int:
     """
     if not share.device.is_host:
         return sys.maxsize
-    work = operations(share.job.mlp, share.job.regime.batch_size)
-    return max(1, int(-(-WORTH_STACKING // work)))
+    work: int = operations(share.job.mlp, share.job.regime.batch_size)
+    return max(1, -(-WORTH_STACKING // work))
