@@ -306,7 +306,7 @@ class _Beginning:
         of_rows = sum(math.prod(feed.X.shape) for feed in new)
         of_network = sum(math.prod(shape) for shape in share.job.mlp.shapes.values())
         # Rows are there by themselves and in the stack's pool; of a network see `xpnet.sweep.plan`.
-        return ITEMSIZE * (2 * of_rows + 12 * share.job.members * of_network)
+        return int(ITEMSIZE * (2 * of_rows + 12 * share.job.members * of_network))
 
     def _known(self, part: Part, feed: Feed) -> Feed:
         """Return rows that are there already, if they are the same: the stack has them once then."""
@@ -344,5 +344,5 @@ def _suiting(share: Share) -> int:
     """
     if not share.device.is_host:
         return sys.maxsize
-    work: int = operations(share.job.mlp, share.job.regime.batch_size)
-    return max(1, -(-WORTH_STACKING // work))
+    least: int = -(-WORTH_STACKING // operations(share.job.mlp, share.job.regime.batch_size))
+    return max(1, least)
