@@ -28,6 +28,7 @@ __all__ = [
     "epochs_of_rung",
     "fits_in_memory",
     "groups",
+    "shape_of",
     "total_steps",
 ]
 
@@ -68,12 +69,15 @@ def groups(configs: Sequence[Config]) -> list[list[int]]:
 
     Networks share a stack when they differ only in settings marked ``stackable`` and have the same rows.
     """
-    shape = [f.name for f in fields(Config) if not f.metadata.get("stackable")]
     found: dict[tuple[object, ...], list[int]] = {}
     for number, config in enumerate(configs):
-        kind = *(getattr(config, name) for name in shape), drawn_by(config)
-        found.setdefault(kind, []).append(number)
+        found.setdefault((shape_of(config), drawn_by(config)), []).append(number)
     return list(found.values())
+
+
+def shape_of(config: Config) -> tuple[object, ...]:
+    """Return what networks have in common that cost the same, and may share a stack if their rows are."""
+    return tuple(getattr(config, f.name) for f in fields(Config) if not f.metadata.get("stackable"))
 
 
 def count_halvings(configs: Sequence[Config], num_rows: int) -> int:

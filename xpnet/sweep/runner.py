@@ -21,7 +21,7 @@ from xpnet.runs.starting import begin_with, model_of
 from xpnet.runs.subset import drawn_by, subset_of
 from xpnet.sweep import gpus
 from xpnet.sweep.chunk import Outcome, Task, merit
-from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung, groups
+from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung, groups, shape_of
 from xpnet.sweep.space import check_alike
 from xpnet.sweep.store import Memory, Store, recorded
 from xpnet.sweep.table import as_text, cells
@@ -241,6 +241,7 @@ def _train(
     """Train what the store has not yet, rung by rung."""
     members = dict(enumerate(groups(configs)))
     rows: dict[int, dict[str, Any]] = {}
+    cuts: dict[tuple[object, ...], Cut] = {}
     survivors = set(range(len(configs)))
     for rung in range(halvings + 1):
         prefix = f"rung{rung}-"
@@ -255,8 +256,11 @@ def _train(
             if cut is None or cut.size > (max_nets or cut.size):
                 # Noted at once: taken up again, the sweep is cut the same way, unless it was that
                 # which killed it and smaller stacks are asked for.
-                # Of one network there is nothing to choose that data would be prepared for.
-                cut = workers.cut([configs[k] for k in alive]) if len(alive) > 1 else Cut(1)
+                # Data are prepared to choose: not for a single network, nor for others of as many rows again.
+                alike = shape_of(configs[alive[0]]), len(alive)
+                if alike not in cuts:
+                    cuts[alike] = workers.cut([configs[k] for k in alive]) if len(alive) > 1 else Cut(1)
+                cut = cuts[alike]
                 store.note_cut(group, cut)
             span = epochs_of_rung(configs[alive[0]], num_rows, rung, halvings)
             tasks = []
