@@ -47,7 +47,11 @@ def test_a_network_of_a_stack_is_the_one_that_is_trained_alone(data):
             assert_same(trained.params, alone(config, data).model.params)
 
 
-@pytest.mark.parametrize("options", [{}, {"max_nets": 1}, {"executor": ThreadPoolExecutor(2)}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"max_nets": 1}, {"executor": ThreadPoolExecutor(2)}],
+    ids=["threads", "alone", "executor"],
+)
 def test_a_sweep_is_of_networks_that_are_trained_alone(options):
     data = blobs()
     found = sweep.run(CONFIGS, data, **options)
