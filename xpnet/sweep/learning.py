@@ -25,6 +25,9 @@ MOST_LINES = 6
 CLOSEST = 0.06
 """Part of the axis from one number of rows to the next, at least, for both to be written."""
 
+GREY, BAND = "0.35", 0.2
+"""Of what the legend says of all lines; how much of a line's colour its band has."""
+
 SEEDS = ("seed", "batch_seed")
 """What networks may differ in that are one point of a line."""
 
@@ -111,48 +114,48 @@ def learning(
         return None
     from matplotlib import colormaps
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
 
     figure = Figure(figsize=(8, 4.5), dpi=130, layout="constrained")
     axes = figure.subplots()
-    seeds = max(len(rows) for line in lines for rows in line.points.values())
-    if len(lines) == 1:
-        colours: Any = [(plots.VALIDATION, plots.TRAIN)]
-    else:
+    colours: list[Any] = [(plots.VALIDATION, plots.TRAIN)]
+    if len(lines) > 1:
         colours = [(colour, colour) for colour in colormaps["viridis"](np.linspace(0, 0.85, len(lines)))]
     for line, (of_validation, of_training) in zip(lines, colours, strict=True):
         counts = list(line.points)
-        for part, colour, style in (("train", of_training, "--"), ("val", of_validation, "-")):
+        for part, colour, style, size in (("train", of_training, "--", 0.65), ("val", of_validation, "-", 1)):
             mean, deviation = line.band(f"{part}_score")
-            size = 1.0 if part == "val" else 0.65
             axes.plot(counts, mean, color=colour, linestyle=style, linewidth=1.5 * size, marker="o",
                       markersize=4 * size, clip_on=score == "r2")  # fmt: skip
-            if seeds > 1 and (part == "val" or len(lines) == 1):
-                axes.fill_between(
-                    counts, mean - deviation, mean + deviation, color=colour, alpha=0.2, linewidth=0
-                )
-    handles: list[Any] = []
-    styles = colours[0]
-    if len(lines) > 1:
-        styles = ("0.35", "0.35")
-        handles += [
-            Line2D([], [], color=colour, marker="o", markersize=4, label=line.label)
-            for line, (colour, _) in zip(lines, colours, strict=True)
-        ]
-    handles.append(Line2D([], [], color=styles[0], label="validation"))
-    handles.append(Line2D([], [], color=styles[1], linestyle="--", label="training"))
-    if seeds > 1:
-        label = f"mean ± deviation of {seeds} seeds"
-        handles.append(Patch(color="0.35", alpha=0.2, linewidth=0, label=label))
-    axes.legend(handles=handles, title=lines[0].label if len(lines) == 1 else None, frameon=False, fontsize=8,
-                title_fontsize=8, alignment="left", loc="center left", bbox_to_anchor=(1.0, 0.5))  # fmt: skip
+            if deviation.any() and (part == "val" or len(lines) == 1):
+                ends = mean - deviation, mean + deviation
+                axes.fill_between(counts, *ends, color=colour, alpha=BAND, linewidth=0)
+    _explain(axes, lines, colours)
     _number(axes, sorted({count for line in lines for count in line.points}))
     axes.set_ylabel(score_name(score))
     plots.limit_scores(axes, score)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _explain(axes: "Axes", lines: Sequence[Line], colours: Sequence[Any]) -> None:
+    """Write beside the picture what its lines and bands are."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    of_validation, of_training = (GREY, GREY) if len(lines) > 1 else colours[0]
+    handles: list[Any] = [
+        Line2D([], [], color=colour, marker="o", markersize=4, label=line.label)
+        for line, (colour, _) in zip(lines, colours, strict=True)
+        if len(lines) > 1
+    ]
+    handles.append(Line2D([], [], color=of_validation, label="validation"))
+    handles.append(Line2D([], [], color=of_training, linestyle="--", label="training"))
+    seeds = max(len(rows) for line in lines for rows in line.points.values())
+    if seeds > 1:
+        handles.append(Patch(color=GREY, alpha=BAND, linewidth=0, label=f"mean ± deviation of {seeds} seeds"))
+    axes.legend(handles=handles, title=lines[0].label if len(lines) == 1 else None, frameon=False, fontsize=8,
+                title_fontsize=8, alignment="left", loc="center left", bbox_to_anchor=(1.0, 0.5))  # fmt: skip
 
 
 def _number(axes: "Axes", counts: Sequence[int]) -> None:
