@@ -37,6 +37,7 @@ AT_THE_ESTIMATORS = {
     "validation_fraction": "validation_fraction",
     "group": (None, "rows of an estimator are split by scikit-learn's GroupKFold and its like"),
     "time": (None, "rows of an estimator are split by scikit-learn's TimeSeriesSplit and its like"),
+    "train_rows": (None, "rows of an estimator are cut by scikit-learn's learning_curve"),
     "size": (None, IMAGES),
     "preprocess": "preprocess",
     "bins": (None, TABLES),

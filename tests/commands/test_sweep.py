@@ -131,6 +131,27 @@ def test_a_toml_file(run):
     assert {row["iterations"] for row in rows} == {"30"}
 
 
+def test_learning_curves(run):
+    """A network of fewer rows is the run that `train` makes of as many."""
+    status, out, _ = run(f"{SMALL} --train-rows 100 400 --seed 0 1 --out s")
+    assert status == 0
+    assert out.split()[:6] == ["network", "train_rows", "seed", "train", "val", "status"]
+    rows = table("s")
+    assert sorted((row["train_rows"], row["seed"]) for row in rows) == [
+        (rows, seed) for rows in ("100", "400") for seed in ("0", "1")
+    ]
+    assert Path("s/learning.png").exists() == plots.available()
+    row = next(row for row in rows if (row["train_rows"], row["seed"]) == ("100", "1"))
+    argv = f"{SMALL} --train-rows 100 --seed 1 --batch-seed 0 --out t --quiet"
+    assert train.main(argv.split()) == 0
+    summary = json.loads(Path("t/summary.json").read_text())
+    for part in ("train_accuracy", "val_accuracy"):
+        assert float(row[part]) == summary[part]
+    status, _, err = run(f"{SMALL} --train-rows 100 400 --halving --out u --quiet")
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert "drop --halving, or give one --train-rows" in err
+
+
 def test_shapes_and_lengths_are_grouped(run):
     assert run("--hidden 8 --hidden 4 4 --batch-size 20 50 --epochs 1 2 --out s --quiet")[0] == 0
     rows = table("s")

@@ -47,6 +47,7 @@ EVERY_SETTING = {
     "ridge": 0.05,
     "contrast": True,
     "fit_rows": 400,
+    "train_rows": 900,
     "flip": True,
     "shift": 1,
     "rotation": 10.0,
@@ -105,6 +106,7 @@ def _empty_folder(tmp_path, monkeypatch):
         *[({"peak": value}, ["--peak", "above 0 and below 1", str(value)])
           for value in (0.0, 1.0, -1.0, math.nan)],
         ({"step_epochs": 0}, ["--step-epochs", "0"]),
+        ({"train_rows": 0}, ["--train-rows", "from 1 to", "0"]),
         ({"warmup": 1.0}, ["--warmup", "1.0"]),
         ({"ensemble": -1}, ["--ensemble", "-1"]),
         ({"ensemble": 10**6}, ["--ensemble", "1000000"]),

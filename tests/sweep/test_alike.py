@@ -49,6 +49,7 @@ APART = {
     "ridge": 0.1,
     "contrast": True,
     "fit_rows": 20,
+    "train_rows": 20,
     "hidden": (3,),
     "activation": "tanh",
     "norm": "layer",

@@ -35,11 +35,12 @@ DESCRIPTION = """\
 Train every combination of the values given, many networks at a time as one stack. With --ablation, only the
 first value of each setting together, and each further value alone changed. With --random N, N draws instead:
 two values of a setting with a decimal range are its ends, log-uniform if both are above 0; of any other
-values each draw takes one.
+values each draw takes one. Several --train-rows give learning curves; with several seeds, how sure they are.
 """
 EXAMPLES = (
     "xpnet sweep --learning-rate 0.01 0.02 --hidden 300 --hidden 100 100",
     "xpnet sweep --random 50 --learning-rate 1e-3 1e-1 --reg 1e-4 1e-1 --halving",
+    "xpnet sweep --train-rows 100 300 1000 --seed 0 1 2",
 )
 
 _sweep_setting = partial(setting, group="sweep", common=True)

@@ -85,6 +85,9 @@ class Config:
     validation_fraction: float = _data(0.1, "part of the rows of your own that is held out to validate on")
     group: str | None = _data(None, "column of a table: no value of it on both sides of the split")
     time: str | None = _data(None, "column of a table: the latest rows are held out")
+    train_rows: int | None = _data(
+        None, "train on so many of the training rows, drawn by --seed, each class its share; else on all"
+    )
     size: int | None = _data(None, "height and width that images are brought to; else small ones stay")
     preprocess: Kind = _data("mean", "what is done to the rows, fitted on those of training", common=True)
     bins: int | None = _data(

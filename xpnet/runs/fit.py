@@ -30,6 +30,7 @@ from xpnet.runs.run import Run, as_run
 from xpnet.runs.saved import open_run
 from xpnet.runs.settings import refuse_unknown
 from xpnet.runs.starting import begin_with, model_of, unlike_its_rows
+from xpnet.runs.subset import subset_of
 from xpnet.training import monitors
 from xpnet.training.history import SCORE_OF, History
 from xpnet.training.interrupt import StopSignals
@@ -246,6 +247,7 @@ def carry_out(
                 raise InputError(f"--init-from and --out are both {place}: give the new run another --out")
         if data is None:
             data = load_data(config, note)
+        data = subset_of(config, data)
         if start is not None:
             config, data = begin_with(start, config, data)
             if unlike := unlike_its_rows(start, data):

@@ -20,6 +20,7 @@ from xpnet.datasets.targets import as_targets, encode_targets, find_labels
 from xpnet.errors import InputError
 from xpnet.runs.config import Config
 from xpnet.runs.names import flag
+from xpnet.runs.subset import subset_of
 from xpnet.training.model import Model
 
 __all__ = ["Labelled", "class_numbers", "is_file", "labelled_rows"]
@@ -238,5 +239,6 @@ def _are_those_of(found: Labelled, path: Path, config: Config, trained_on: str |
     if path.is_dir() and not (Path(config.dataset).is_dir() and path.samefile(config.dataset)):
         return False  # a copy of many images is seldom, and takes long to find out
     with contextlib.suppress(InputError):
-        return datasets.load(path, reading=config.reading, note=silent).checksum() == trained_on
+        data = datasets.load(path, reading=config.reading, note=silent)
+        return subset_of(config, data).checksum() == trained_on
     return False

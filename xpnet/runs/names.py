@@ -128,6 +128,10 @@ _OURS = {
     "task": "mode problem_type task_type",
     "tensorboard": "log_every_n_steps logger tb use_tensorboard",
     "time": "date_col time_col time_column timestamp",
+    "train_rows": (
+        "max_rows max_train_samples n_rows n_train nrows num_rows num_train train_size train_sizes "
+        "training_rows"
+    ),
     "validation_fraction": (
         "eval_fraction holdout test_size val_frac val_fraction val_pct val_ratio val_size val_split "
         "valid_fraction valid_pct validation_size validation_split"

@@ -22,6 +22,7 @@ from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.nn.mlp import MLP
 from xpnet.runs.config import LOSSES_OF, Config
+from xpnet.runs.subset import count_of, subset_of
 from xpnet.training import monitors
 from xpnet.training.model import Model
 from xpnet.training.scale import Scale, check_counts
@@ -105,18 +106,22 @@ def suited(configs: Sequence[Config], data: Dataset, note: Note) -> list[Config]
     note
         Told of a batch that is larger than the data, and of weights of classes that do not occur.
     """
-    num_rows = len(data.X_train)
-    if num_rows == 1 and any(config.norm == "batch" for config in configs):
+    rows = [count_of(config, len(data.X_train)) for config in configs]
+    if any(count == 1 and config.norm == "batch" for config, count in zip(configs, rows, strict=True)):
         raise InputError(
             "--norm batch needs the statistics of a batch, and there is 1 row to train on: give more, or use "
             "--norm layer"
         )
-    most = max(config.batch_size for config in configs)
-    if most > num_rows:
-        note(f"--batch-size {most} is more than the {num_rows} training rows: a batch has all of them")
+    for count in dict.fromkeys(rows):
+        most = max(config.batch_size for config, its in zip(configs, rows, strict=True) if its == count)
+        if most > count:
+            note(f"--batch-size {most} is more than the {count} training rows: a batch has all of them")
     for weights in dict.fromkeys(config.class_weight for config in configs if config.class_weight):
         _tell_of_absent(replace(configs[0], class_weight=weights), data, note)
-    return [config.for_data(num_rows, data.num_features, data.task, data.target) for config in configs]
+    return [
+        config.for_data(count, data.num_features, data.task, data.target)
+        for config, count in zip(configs, rows, strict=True)
+    ]
 
 
 def _tell_of_absent(config: Config, data: Dataset, note: Note) -> None:
@@ -206,6 +211,7 @@ def _check_columns(config: Config, data: Dataset) -> None:
 def prepare(config: Config, data: Dataset, device: Device, start: Model | None = None) -> Prepared:
     """Fit the preprocessing on the training rows and put the training and validation rows on the device.
 
+    The training rows are those that the settings train on, and nothing is fitted to any others.
     Rows to augment stay as they are and are prepared batch by batch, and so do bytes on devices that are
     better off with them (`Device.keeps_raw`), unless a product is to be made of each row; others are prepared
     here, once. The numbers of a regression are standardised. Where training starts from a model, the
@@ -216,6 +222,7 @@ def prepare(config: Config, data: Dataset, device: Device, start: Model | None =
     InputError
         A value is too large for the dtype; see also `xpnet.data.transforms.fit`.
     """
+    data = subset_of(config, data)
     how, dtype = preprocessing_of(config, data), config.dtype
     target = None
     if start is not None:

@@ -21,6 +21,7 @@ _RANGES: dict[Range, tuple[str, ...]] = {
     between(0, 10**4): ("ensemble",),
     WIDTH: ("hidden",),
     between(1, 10**8): ("iterations",),
+    between(1, 10**9): ("train_rows",),
     between(0, 10**9): ("batch_size", "components"),
     between(0, 2**64 - 1): ("seed", "batch_seed"),
     NOT_NEGATIVE: ("learning_rate", "learning_rate_decay", "reg", "weight_decay", "mixup", "min_delta"),

@@ -20,6 +20,7 @@ from xpnet.runs.labelled import UNWEIGHTED, Labelled, class_numbers, is_file, la
 from xpnet.runs.model_file import load_model
 from xpnet.runs.names import flag
 from xpnet.runs.settings import read_file
+from xpnet.runs.subset import subset_of
 from xpnet.training.model import Model
 from xpnet.values import shown
 
@@ -147,7 +148,8 @@ class SavedRun:
             name, data_dir = settings.get("dataset"), data_dir or settings.get("data_dir")
         if name is None:
             raise InputError(f"there is no config.json beside {self.path}: name the data set with --dataset")
-        reading = Config.of(settings).reading
+        config = Config.of(settings)
+        reading = config.reading
         if Path(name).suffix:  # of a file the targets alone may not tell, as of whole numbers to predict
             reading = replace(reading, task=task)
         if self.model.image_shape is not None and Path(name).is_dir():
@@ -159,6 +161,8 @@ class SavedRun:
                 f"{data.name} is for {data.task} and the model for {task}: "
                 "give --dataset one like that which it was trained on"
             )
+        if own and (config.train_rows or 0) <= len(data.X_train):  # else it has changed
+            data = subset_of(config, data)
         if own and data.columns != self.model.columns:
             raise InputError(f"{data.name} has changed since the run: give the rows to measure by --dataset")
         if own and self._trained_on() not in (None, data.checksum()):

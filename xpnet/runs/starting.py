@@ -71,11 +71,12 @@ def inherited(
     values = {name: getattr(of_network, name) for name in (*NETWORK, *DETAILS, "averaging", "dtype")}
     own = run.settings() if whole else {}
     if own:
-        left_out = {*OF_MACHINES, *OF_FILES, *SETTINGS, "dataset", "data_dir", "init_from"}
+        left_out = {*OF_MACHINES, *OF_FILES, *SETTINGS, "dataset", "data_dir", "train_rows", "init_from"}
         values = {name: value for name, value in own.items() if name not in left_out} | values
         data = given.get("dataset")
         if data is None and not arrays:
-            values |= {name: own[name] for name in ("dataset", "data_dir", *SETTINGS) if name in own}
+            of_data = ("dataset", "data_dir", "train_rows", *SETTINGS)
+            values |= {name: own[name] for name in of_data if name in own}
         elif arrays or Path(str(data)).suffix:
             values["task"] = model.task
         if data is not None and not arrays and _are_alike(str(data), own.get("dataset", "")):

@@ -15,6 +15,7 @@ from xpnet.nn.mlp import EXPANSION, MLP, operations
 from xpnet.runs.config import Config
 from xpnet.runs.networks import hyper_of, initial, share_inputs, sources_of
 from xpnet.runs.preparation import Prepared
+from xpnet.runs.subset import count_of, drawn_by
 from xpnet.training.draws import draw_epoch
 from xpnet.training.evaluation import EVALUATION_ROWS
 from xpnet.training.step import initial_state, make_step
@@ -27,6 +28,7 @@ __all__ = [
     "epochs_of_rung",
     "fits_in_memory",
     "groups",
+    "shape_of",
     "total_steps",
 ]
 
@@ -65,19 +67,25 @@ class Cut:
 def groups(configs: Sequence[Config]) -> list[list[int]]:
     """Return the numbers of the networks that can share a stack, group by group.
 
-    Networks share a stack when they differ only in settings marked ``stackable``.
+    Networks share a stack when they differ only in settings marked ``stackable`` and have the same rows.
     """
-    shape = [f.name for f in fields(Config) if not f.metadata.get("stackable")]
     found: dict[tuple[object, ...], list[int]] = {}
     for number, config in enumerate(configs):
-        found.setdefault(tuple(getattr(config, name) for name in shape), []).append(number)
+        found.setdefault((shape_of(config), drawn_by(config)), []).append(number)
     return list(found.values())
+
+
+def shape_of(config: Config) -> tuple[object, ...]:
+    """Return what networks have in common that cost the same, and may share a stack if their rows are."""
+    return tuple(getattr(config, f.name) for f in fields(Config) if not f.metadata.get("stackable"))
 
 
 def count_halvings(configs: Sequence[Config], num_rows: int) -> int:
     """Return how often a sweep is halved: until one network is left, or a first rung is an epoch long."""
+    rows = [count_of(config, num_rows) for config in configs]
     shortest = min(
-        c.num_steps(num_rows) // batches_per_epoch(num_rows, c.batch_size, c.sampling) for c in configs
+        c.num_steps(count) // batches_per_epoch(count, c.batch_size, c.sampling)
+        for c, count in zip(configs, rows, strict=True)
     )
     return min((len(configs) - 1).bit_length(), max(shortest, 1).bit_length() - 1)
 
@@ -89,6 +97,7 @@ def epochs_of_rung(config: Config, num_rows: int, rung: int, halvings: int) -> t
     training ends: successive halving with a factor of 2 (Jamieson and Talwalkar 2016,
     https://arxiv.org/abs/1502.07943). A rung ends where an epoch does.
     """
+    num_rows = count_of(config, num_rows)
     steps = config.num_steps(num_rows)
     steps_per_epoch = batches_per_epoch(num_rows, config.batch_size, config.sampling)
     ends = epoch_ends(steps, steps_per_epoch, config.sampling)
@@ -101,7 +110,7 @@ def epochs_of_rung(config: Config, num_rows: int, rung: int, halvings: int) -> t
 
 def total_steps(configs: Sequence[Config], num_rows: int, halvings: int) -> int:
     """Return the steps of a sweep summed over its networks; with halving about, as each is as likely kept."""
-    steps = [config.num_steps(num_rows) for config in configs]
+    steps = [config.num_steps(count_of(config, num_rows)) for config in configs]
     # A rung's share of a network's steps, times the share of the networks that reach it.
     shares = [2.0**-halvings] + [2.0 ** (rung - 1 - halvings - rung) for rung in range(1, halvings + 1)]
     return round(sum(steps) * sum(shares))

@@ -14,7 +14,7 @@ from xpnet.sweep.table import show, varied
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["curves", "heatmap"]
+__all__ = ["curves", "described", "heatmap"]
 
 LABELLED = 12
 """Curves that get a line in the legend: the best."""
@@ -89,7 +89,7 @@ def curves(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], score: 
         steps, scores = np.array(row["curve"], np.float64).reshape(-1, 2).T
         style: dict[str, Any] = {"color": "0.8", "linewidth": 0.7}
         if rank < LABELLED:
-            settings = _settings(configs[row["network"]], configs[0], names)
+            settings = described(configs[row["network"]], configs[0], names)
             label = f"{shown(row['val_score'], score, 1)}  {settings}"
             style = {"color": colours[rank], "linewidth": 1.3, "label": label}
         axes.plot(steps, scores, **style)
@@ -104,7 +104,7 @@ def curves(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], score: 
     return figure
 
 
-def _settings(config: Config, first: Config, names: Sequence[str]) -> str:
+def described(config: Config, first: Config, names: Sequence[str]) -> str:
     """Say in a few words which network it is; of many settings only those that are not as in the first."""
     if len(names) > 4:
         names = [n for n in names if getattr(config, n) != getattr(first, n)]

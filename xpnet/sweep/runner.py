@@ -18,9 +18,10 @@ from xpnet.runs.names import flag
 from xpnet.runs.preparation import check, suited
 from xpnet.runs.resume import WEIGHTS
 from xpnet.runs.starting import begin_with, model_of
+from xpnet.runs.subset import drawn_by, subset_of
 from xpnet.sweep import gpus
 from xpnet.sweep.chunk import Outcome, Task, merit
-from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung, groups
+from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung, groups, shape_of
 from xpnet.sweep.space import check_alike
 from xpnet.sweep.store import Memory, Store, recorded
 from xpnet.sweep.table import as_text, cells
@@ -172,18 +173,7 @@ def run(
         data = begin_with(start, configs[0], data)[1]
     num_rows, score = len(data.X_train), SCORE_OF[data.task]
     configs = suited(configs, data, warnings.warn)
-    for config in configs:
-        if config.bagging:
-            raise InputError("a sweep ranks single networks, on all rows: drop --bagging")
-        check(config, data)  # before any work is done
-        if undefined := monitors.undefined("val_score", data.task, data.y_val, data.weight_val):
-            raise InputError(f"{undefined}, and a sweep ranks by it: hold out more rows, or give other X_val")
-        if halving and config.patience is not None:
-            raise InputError("halving stops the networks that fall behind: drop --patience or --halving")
-        if halving and config.max_time is not None:
-            raise InputError("halving compares networks after equal steps: drop --max-time or --halving")
-        if config.ensemble > 1:
-            raise InputError("a sweep ranks single networks: drop --ensemble, or train one with its best row")
+    _check(configs, data, halving)  # before any work is done
     ranked_by = _ranked_by(configs, data.task)
     store = (
         Memory()
@@ -208,6 +198,37 @@ def run(
     return replace(found, score=score)
 
 
+def _check(configs: Sequence[Config], data: Dataset, halving: bool) -> None:
+    """Refuse settings that don't fit the data, or that a sweep can't have.
+
+    Raises
+    ------
+    InputError
+        One line.
+    """
+    if halving and len({config.train_rows for config in configs}) > 1:
+        raise InputError("halving would drop those of few rows: drop --halving, or give one --train-rows")
+    for drawn in dict.fromkeys(map(drawn_by, configs)):
+        some = [config for config in configs if drawn_by(config) == drawn]
+        rows = subset_of(some[0], data)
+        for config in some:
+            check(config, rows)
+            if undefined := monitors.undefined("val_score", data.task, data.y_val, data.weight_val):
+                raise InputError(
+                    f"{undefined}, and a sweep ranks by it: hold out more rows, or give other X_val"
+                )
+            if halving and config.patience is not None:
+                raise InputError("halving stops the networks that fall behind: drop --patience or --halving")
+            if halving and config.max_time is not None:
+                raise InputError("halving compares networks after equal steps: drop --max-time or --halving")
+            if config.bagging:
+                raise InputError("a sweep ranks single networks, on all rows: drop --bagging")
+            if config.ensemble > 1:
+                raise InputError(
+                    "a sweep ranks single networks: drop --ensemble, or train one with its best row"
+                )
+
+
 def _train(
     configs: Sequence[Config],
     workers: Here | There,
@@ -222,6 +243,7 @@ def _train(
     """Train what the store has not yet, rung by rung."""
     members = dict(enumerate(groups(configs)))
     rows: dict[int, dict[str, Any]] = {}
+    cuts: dict[tuple[object, ...], Cut] = {}
     survivors = set(range(len(configs)))
     for rung in range(halvings + 1):
         prefix = f"rung{rung}-"
@@ -236,7 +258,11 @@ def _train(
             if cut is None or cut.size > (max_nets or cut.size):
                 # Noted at once: taken up again, the sweep is cut the same way, unless it was that
                 # which killed it and smaller stacks are asked for.
-                cut = workers.cut([configs[k] for k in alive])
+                # Data are prepared to choose: not for a single network, nor for others of as many rows again.
+                alike = shape_of(configs[alive[0]]), len(alive)
+                if alike not in cuts:
+                    cuts[alike] = workers.cut([configs[k] for k in alive]) if len(alive) > 1 else Cut(1)
+                cut = cuts[alike]
                 store.note_cut(group, cut)
             span = epochs_of_rung(configs[alive[0]], num_rows, rung, halvings)
             tasks = []

@@ -33,6 +33,7 @@ from xpnet.runs.starting import begin_with, model_of, prepared_for, unlike_its_r
 from xpnet.sweep import display, gpus, space
 from xpnet.sweep import plots as sweep_plots
 from xpnet.sweep.chunk import Trained
+from xpnet.sweep.learning import learning
 from xpnet.sweep.plan import count_halvings, total_steps
 from xpnet.sweep.runner import Sweep, run
 from xpnet.sweep.store import recorded
@@ -310,7 +311,7 @@ def carry_out(
         else:
             remedy = _remedy(found.configs[0], loaded, executor is not None)
         if place is not None:
-            _write(place, found, best)
+            _write(place, found, best, num_rows)
         return replace(found, best=best, remedy=remedy)
 
 
@@ -345,13 +346,14 @@ def _record(found: Sweep, trained: Trained, data: Dataset, folder: Path | None, 
     return as_run(experiment, None if folder is None else folder / "best")
 
 
-def _write(folder: Path, found: Sweep, best: Run | None) -> None:
+def _write(folder: Path, found: Sweep, best: Run | None, num_rows: int) -> None:
     """Write the table, the pictures and the best network's run folder."""
     write_csv(folder / "results.csv", found.configs, found.rows, found.score)
     if plots.available():
         pictures = {
             "heatmap.png": sweep_plots.heatmap(found.configs, found.rows, found.score),
             "curves.png": sweep_plots.curves(found.configs, found.rows, found.score),
+            "learning.png": learning(found.configs, found.rows, found.score, num_rows),
         }
         for name, figure in pictures.items():
             if figure is not None:

@@ -21,7 +21,8 @@ from xpnet.training.history import History, Row
 __all__ = ["Memory", "Store", "recorded"]
 
 
-MADE = ("sweep.json", "results.jsonl", "results.csv", "heatmap.png", "curves.png", "chunks", "best")
+PICTURES = ("heatmap.png", "curves.png", "learning.png")
+MADE = ("sweep.json", "results.jsonl", "results.csv", *PICTURES, "chunks", "best")
 """What a sweep leaves in its folder."""
 
 

@@ -23,6 +23,7 @@ from xpnet.errors import DeviceError, InputError
 from xpnet.runs.config import Config
 from xpnet.runs.preparation import Prepared
 from xpnet.runs.starting import prepared_for
+from xpnet.runs.subset import drawn_by
 from xpnet.sweep.chunk import Outcome, Task, train_chunk
 from xpnet.sweep.plan import Cut, choose_cut
 from xpnet.training.history import Row
@@ -68,7 +69,7 @@ class Preparations:
     def __call__(self, config: Config) -> Prepared:
         """Return the data as a network of these settings takes them."""
         of_targets = config.standardize_target, config.loss, config.class_weight
-        key = (config.preprocessing, config.augmentation, config.dtype, *of_targets)
+        key = (config.preprocessing, config.augmentation, config.dtype, drawn_by(config), *of_targets)
         with self._lock:
             if key not in self._made:
                 if len(self._made) == PREPARED:
