@@ -11,7 +11,7 @@ trains them::
     result.rows[0]["val_score"]
 
 `search` is the front door; `space` makes points, `plan` cuts them into stacks, `runner` trains these, by
-`workers` here or elsewhere, and `store` keeps what is done.
+`workers` here or elsewhere, `store` keeps what is done, and `ensembles` chooses from it.
 
 May import: device, nn, datasets, data, training, reporting, runs.
 """
