@@ -53,6 +53,7 @@ AT_THE_ESTIMATORS = {
     "init_std": "init_std",
     "init_from": (None, FILES + "; partial_fit and warm_start begin with what was trained"),
     "ensemble": "ensemble",
+    "bagging": "bagging",
     "iterations": (None, PROTOCOL + ": max_iter counts epochs"),
     "epochs": "max_iter",
     "batch_size": "batch_size",
@@ -118,6 +119,7 @@ ONLY_THERE = {
 
 NOT_OF_SWEEPS = {
     "ensemble": "a sweep ranks single networks",
+    "bagging": "a sweep ranks single networks",
     "tensorboard": "a sweep leaves tables",
     "checkpoint_every": "a sweep keeps what it has done by itself",
     "resume": "the same sweep goes on from where it stopped",
@@ -161,7 +163,9 @@ def test_python_and_commands_take_all_settings():
 
 @pytest.mark.parametrize("name", NOT_OF_SWEEPS)
 def test_a_sweep_refuses_what_is_not_for_it(name):
-    value = {"ensemble": 2, "tensorboard": True, "checkpoint_every": 1, "resume": "runs/a"}[name]
+    value = {"ensemble": 2, "bagging": True, "tensorboard": True, "checkpoint_every": 1, "resume": "runs/a"}[
+        name
+    ]
     with pytest.raises(xpnet.InputError, match=name.replace("_", "-")):
         search("digits", grid={"reg": [0.0, 0.1]}, **{name: value})
 

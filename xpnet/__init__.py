@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from xpnet.errors import XpnetError as XpnetError
     from xpnet.estimator import MLPClassifier as MLPClassifier
     from xpnet.estimator import MLPRegressor as MLPRegressor
+    from xpnet.estimator.search import MLPSearchCV as MLPSearchCV
     from xpnet.estimator.tables import TableClassifier as TableClassifier
     from xpnet.estimator.tables import TableRegressor as TableRegressor
     from xpnet.nn.mlp import MLP as MLP
@@ -50,6 +51,7 @@ _WHERE = {
     "MLP": "nn.mlp",
     "MLPClassifier": "estimator",
     "MLPRegressor": "estimator",
+    "MLPSearchCV": "estimator.search",
     "Model": "training.model",
     "Run": "runs.run",
     "Sweep": "sweep.runner",

@@ -190,6 +190,35 @@ def test_what_white_is_must_be_said(tmp_path, capsys, X, argv, says):
         assert call(predict.main, capsys, *argv, "=".join(advice[:2]), "=".join(advice[2:]))[0] == 0
 
 
+@pytest.mark.parametrize("networks", [None, 3])
+@pytest.mark.parametrize("of", ["classes", "one of two", "labels", "numbers", "one number"])
+def test_the_spread_of_an_ensemble(tmp_path, capsys, of, networks):
+    model = models.make(networks=networks, of=of)
+    run = write_run(tmp_path / "run", model)
+    np.save(tmp_path / "X.npy", X)
+    numbers = model.task == "regression"
+    argv = [run, "--input", tmp_path / "X.npy", "--output", tmp_path / "P.csv", "--spread", "--quiet"]
+    argv += [] if numbers else ["--probabilities"]
+    assert call(predict.main, capsys, *argv) == (0, "", "")
+    with (tmp_path / "P.csv").open(encoding="utf-8", newline="") as file:
+        names, *found = csv.reader(file)
+    assert names[:2] == [model.class_names[0], f"{model.class_names[0]} spread"]
+    found = np.array(found, float).reshape(len(X), -1, 2)
+    plain = model.predict(X) if numbers else model.probabilities(X)
+    np.testing.assert_allclose(found[..., 0], plain.reshape(len(X), -1), rtol=1e-5)
+    spread = np.std(model.members(X), axis=0, ddof=1) if networks else np.zeros(found.shape[:2])
+    np.testing.assert_allclose(found[..., 1], spread, rtol=1e-4, atol=1e-7)
+
+
+def test_a_spread_of_what_has_none(tmp_path, run, capsys):
+    np.save(tmp_path / "X.npy", X)
+    argv = ["--input", tmp_path / "X.npy", "--output", tmp_path / "P.csv", "--spread"]
+    line = refused(predict.main, capsys, run, *argv)
+    assert line.endswith("--spread is of numbers and probabilities: give --probabilities, too")
+    line = refused(predict.main, capsys, run, *argv, "--interval", "0.9")
+    assert line.endswith("give --interval or --spread, not both")
+
+
 def test_one_note_of_each_kind_on_rows_unlike_those_of_training(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(predict, "PART", 2 * 4)
     model = models.make_table("one number")

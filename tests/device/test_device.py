@@ -463,3 +463,16 @@ def test_the_cupy_of_this_machine():
             CudaDevice(1)
         with pytest.raises(DeviceError, match="no usable GPU"):
             xpnet.TwoLayerNet(4, 3, 2, device="cuda")
+
+
+def test_numpy_has_a_small_buffer_while_it_computes():
+    before = np.getbufsize()
+    with get_device("cpu").active():
+        within = np.getbufsize()
+        with get_device("cpu").active():
+            pass
+        assert np.getbufsize() == within < before
+    assert np.getbufsize() == before
+    with pytest.raises(KeyError), get_device("cpu").active():
+        raise KeyError
+    assert np.getbufsize() == before

@@ -65,6 +65,51 @@ def test_an_ensemble_of_regressors_predicts_the_mean():
     assert ours.score(X, y) > -1
 
 
+@pytest.mark.parametrize("ensemble", [1, 3])
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel", "one class"])
+def test_what_each_network_of_a_classifier_says(kind, ensemble):
+    X, y = classes("multiclass" if kind == "one class" else kind)
+    y = np.zeros_like(y) if kind == "one class" else y
+    ours = fitted(model(ensemble=ensemble), X, y)
+    P, labels = ours.predict_proba(X, members=True), ours.predict(X, members=True)
+    assert P.shape == (ensemble, *ours.predict_proba(X).shape)
+    assert labels.shape == (ensemble, *ours.predict(X).shape)
+    np.testing.assert_allclose(P.mean(axis=0), ours.predict_proba(X), rtol=1e-12)
+    for k in range(ensemble):
+        one = copy.copy(ours)
+        one.coefs_ = [W.reshape(-1, *W.shape[-2:])[k] for W in ours.coefs_]
+        one.intercepts_ = [b.reshape(-1, b.shape[-1])[k] for b in ours.intercepts_]
+        np.testing.assert_allclose(P[k], one.predict_proba(X), rtol=1e-12)
+        np.testing.assert_array_equal(labels[k], one.predict(X))
+    if ensemble > 1 and kind != "one class":
+        assert P.std(axis=0).min() > 0
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("ensemble", [1, 3])
+def test_what_each_network_of_a_regressor_says(outputs, ensemble):
+    X, y = numbers(outputs)
+    ours = fitted(MLPRegressor(**HOW, ensemble=ensemble, standardize_target=True), X, y * 7 + 5)
+    each = ours.predict(X, members=True)
+    assert each.shape == (ensemble, *ours.predict(X).shape)
+    np.testing.assert_allclose(each.mean(axis=0), ours.predict(X), rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_bags_are_of_rows_and_of_an_ensemble(kind):
+    """Each network has its own; a row that none has does nothing."""
+    X, y = classes("multiclass")
+    how = HOW | {"ensemble": 2, "shuffle": False, "solver": "sgd", "max_iter": 3}
+    bagged, plain = (fitted(kind(**how, bagging=bagging), X, y) for bagging in (True, False))
+    assert not np.allclose(bagged.coefs_[0], plain.coefs_[0])
+    assert_same_network(bagged, fitted(kind(**how, bagging=True), X, y))
+    weight = np.where(np.arange(len(y)) % 2, 1.0, 3.0)
+    weighted = fitted(kind(**how, bagging=True), X, y, sample_weight=weight)
+    assert not np.allclose(bagged.coefs_[0], weighted.coefs_[0])
+    with pytest.raises(InputError, match="bagging is of the networks of an ensemble: set ensemble=8, say"):
+        kind(bagging=True).fit(X, y)
+
+
 def test_an_ensemble_slows_down_and_stops_each_network_by_itself():
     X, y = classes("multiclass")
     how = {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 0.5, "max_iter": 200}

@@ -199,6 +199,23 @@ def test_settings_reach_the_run(kind):
 
 
 @BOTH
+def test_what_each_network_of_a_table_says(kind):
+    X, y = people()
+    settings = QUICK["settings"] | {"bagging": True}
+    model = quick(kind, ensemble=3, settings=settings).fit(X, target_of(kind, y))
+    assert model.run_.config.bagging
+    each = model.predict(X, members=True)
+    assert each.shape == (3, len(y))
+    if kind is TableRegressor:
+        np.testing.assert_allclose(each.mean(axis=0), model.predict(X), rtol=1e-5)
+        return
+    P = model.predict_proba(X, members=True)
+    assert P.shape == (3, len(y), 2)
+    np.testing.assert_allclose(P.mean(axis=0), model.predict_proba(X), rtol=1e-5)
+    np.testing.assert_array_equal(each, model.classes_[P.argmax(axis=-1)])
+
+
+@BOTH
 def test_a_gap_that_no_row_of_a_fold_had_is_taken_in_silence(kind):
     X, y = people()
     y = target_of(kind, y)

@@ -77,6 +77,7 @@ EVERY_SETTING = {
     "seed": 3,
     "batch_seed": 4,
     "ensemble": 2,
+    "bagging": True,
     "averaging": "flip-shift",
 }
 """Values of the settings of the computation that are not their defaults, and go together on the digits."""
@@ -467,11 +468,12 @@ def test_pca_of_more_components_than_rows(capsys):
     assert "rows are too few to fit pca on" in err
 
 
-def test_a_sweep_of_ensembles_is_refused(capsys):
-    assert sweep_main(["--ensemble", "2", "--seed", "0", "1", "--iterations", "5"]) == 2
+@pytest.mark.parametrize("flags", [["--ensemble", "2"], ["--bagging"], ["--ensemble", "2", "--bagging"]])
+def test_a_sweep_of_ensembles_is_refused(capsys, flags):
+    assert sweep_main([*flags, "--seed", "0", "1", "--iterations", "5"]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert "drop --ensemble" in err
+    assert f"drop {flags[-1]}\n" in err or "drop --ensemble" in err
 
 
 # There and back

@@ -104,6 +104,68 @@ def test_an_ensemble_of_which_one_diverges():
     assert all(np.isfinite(value).all() for value in found.model.params.values())
 
 
+# Bags of rows
+
+
+def bag_of(seed, rows):
+    """Which rows a network of a seed has."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(5,))).integers(rows, size=rows)
+
+
+@pytest.mark.parametrize("changes", [{}, {"batch_seed": 9, "sampling": "all", "batch_size": 7}])
+def test_each_network_of_an_ensemble_has_a_bag_of_rows(changes):
+    """It is the one that is trained alone on those rows; validation rows are the same of all."""
+    config = dataclasses.replace(ADAM, ensemble=3, seed=5, preprocess="none", patience=99, **changes)
+    together = run(dataclasses.replace(config, bagging=True), IMAGES, DEVICE)
+    bags = [bag_of(5 + k, 40) for k in range(3)]
+    assert len({tuple(bag) for bag in bags}) == 3
+    for k, bag in enumerate(bags):
+        assert 20 < len(set(bag)) < 32  # 1 - 1 / e of the rows, about
+        data = dataclasses.replace(IMAGES, X_train=IMAGES.X_train[bag], y_train=IMAGES.y_train[bag])
+        alone = run(dataclasses.replace(config, ensemble=1, seed=5 + k), data, DEVICE)
+        for name, value in alone.model.params.items():
+            np.testing.assert_array_equal(together.model.params[name][k], value)
+    assert together.model.members(IMAGES.X_val).shape == (3, 30, 3)
+
+
+@pytest.mark.parametrize("ensemble", [1, 2])
+def test_weighted_rows_of_a_bag_stay_weighted(ensemble):
+    """And augmented ones augmented. A network alone has its rows themselves, one of several their numbers."""
+    weight = (1 + np.arange(40) % 4) / 2.5
+    data = dataclasses.replace(IMAGES, weight_train=weight)
+    config = dataclasses.replace(ADAM, bagging=True, flip=True, seed=3)
+    members = [dataclasses.replace(config, seed=3 + k) for k in range(ensemble)]
+    prepared = prepare(config, data, DEVICE)
+    mlp = prepared.mlp(config)
+    found = train(members, mlp, prepared, DEVICE)
+    for k, member in enumerate(members):
+        bag = bag_of(3 + k, 40)
+        feed = prepared.feed
+        of_bag = dataclasses.replace(feed, X=feed.X[bag], y=feed.y[bag], weight=feed.weight[bag])
+        alone = train(
+            [dataclasses.replace(member, bagging=False)],
+            mlp,
+            dataclasses.replace(prepared, feed=of_bag),
+            DEVICE,
+        )
+        for name, value in alone.params.items():
+            ours = found.params[name]
+            np.testing.assert_array_equal(ours if ensemble == 1 else ours[k], value)
+
+
+def test_bags_are_the_same_on_every_device(device, dtype):
+    config = dataclasses.replace(ADAM, ensemble=2, bagging=True, dtype=dtype, iterations=12)
+    found, ours = run(config, IMAGES, device), run(config, IMAGES, DEVICE)
+    for name, value in ours.model.params.items():
+        np.testing.assert_allclose(found.model.params[name], value, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{}, {"batch_seed": 3}])
+def test_bags_are_of_an_ensemble(changes):
+    with pytest.raises(InputError, match=r"^--bagging is of the networks .*: give --ensemble 8, say, or"):
+        run(dataclasses.replace(ADAM, bagging=True, **changes), IMAGES, DEVICE)
+
+
 # The average that is evaluated
 
 

@@ -57,6 +57,7 @@ def same(run, other):
         (3, {"sampling": "all", "schedule": "constant", "solver": "adam", "ema": 0.9}),
         (1, {"sampling": "all", "schedule": "step", "step_epochs": 2, "patience": 50}),
         (3, {"ensemble": 2}),
+        (1, {"ensemble": 3, "bagging": True, "sampling": "all"}),
     ],
 )
 def test_a_longer_run_is_the_same_to_the_bit(every, changes):

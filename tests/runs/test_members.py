@@ -54,7 +54,16 @@ def same(found, other):
 
 
 @pytest.mark.parametrize("data", [DATA, numbers(2, weights=True)], ids=["classes", "numbers"])
-@pytest.mark.parametrize("changes", [{}, {"solver": "sgd", "ema": 0.9, "batch_seed": 3}, {"patience": 99}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"solver": "sgd", "ema": 0.9, "batch_seed": 3},
+        {"patience": 99},
+        {"bagging": True, "batch_seed": 3},
+    ],
+    ids=["plain", "sgd", "patience", "bagging"],
+)
 def test_the_number_of_cores_changes_no_bit(monkeypatch, data, changes):
     config = dataclasses.replace(FIVE, **changes)
     on(monkeypatch, 1)

@@ -292,6 +292,26 @@ def test_probabilities_of_each_network(name):
     np.testing.assert_allclose(P.mean(axis=0), run.predict_proba(data.X_val), rtol=1e-5)
     with pytest.raises(InputError, match="NaN or infinity"):
         run.predict_proba(np.full_like(data.X_val, np.nan), members=True)
+    each = run.predict(data.X_val, members=True)
+    if name == "labels":
+        np.testing.assert_array_equal(each, P > 0.5)
+    else:
+        np.testing.assert_array_equal(each, np.array(["cat", "dog", "ünïcode"])[P.argmax(axis=-1)])
+
+
+@pytest.mark.parametrize("name", ["a number", "numbers"])
+def test_numbers_of_each_network(name, runs):
+    data = DATA[name]
+    config = dataclasses.replace(CONFIG, ensemble=3, iterations=20)
+    run = as_run(experiment.run(config, data, DEVICE), None)
+    each = run.predict(data.X_val, members=True)
+    assert each.shape == (3, *run.predict(data.X_val).shape)
+    np.testing.assert_allclose(each.mean(axis=0), run.predict(data.X_val), rtol=1e-9)
+    np.testing.assert_array_equal(
+        runs[name].predict(data.X_val, members=True)[0], runs[name].predict(data.X_val)
+    )
+    with pytest.raises(InputError, match="numbers, which have no probabilities"):
+        run.predict_proba(data.X_val, members=True)
 
 
 # What it leaves

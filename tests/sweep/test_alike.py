@@ -102,7 +102,7 @@ FIRST = {"residual": {"hidden": (5, 5)}, "components": {"preprocess": "pca"}, "r
 def test_every_setting_is_one_or_the_other():
     names = [f.name for f in fields(Config)]
     assert SHARED.keys() == set(SAME_FOR_ALL)
-    assert SHARED.keys() | APART.keys() | {"ensemble"} == set(names)
+    assert SHARED.keys() | APART.keys() | {"ensemble", "bagging"} == set(names)
 
 
 @pytest.mark.parametrize("name", SHARED)

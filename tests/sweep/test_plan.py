@@ -11,7 +11,7 @@ from sweeps import BASE, DEVICE, SmallDevice, blobs, rates, stacked
 
 from xpnet import sweep
 from xpnet.data.batches import epoch_ends
-from xpnet.nn.mlp import MLP
+from xpnet.nn.mlp import MLP, operations
 from xpnet.runs import preparation
 from xpnet.sweep import plan
 from xpnet.sweep.plan import Cut
@@ -171,7 +171,7 @@ def test_the_memory_of_networks_that_diverge(solver, patience):
 
 def test_the_operations_of_a_step():
     """As in the exercise: five products, and the gradient by the input would be the sixth."""
-    assert plan.operations(MLP((3072, 300, 10)), 400) == 6 * 400 * (3072 * 300 + 300 * 10)
+    assert operations(MLP((3072, 300, 10)), 400) == 6 * 400 * (3072 * 300 + 300 * 10)
 
 
 def choose(monkeypatch, seconds, count=12, device=DEVICE, max_nets=None, cores=2):
@@ -202,7 +202,7 @@ def test_networks_go_one_by_one_where_a_stack_costs_more(monkeypatch):
 def test_every_size_is_tried_on_all_cores_and_on_one(monkeypatch, cores, large):
     """First large networks in a stack on each core and small ones in one for all; and no way twice."""
     if large:
-        monkeypatch.setattr(plan, "SHARED_OUT_FROM", 12 * plan.operations(MLP((5, 7, 3)), BASE.batch_size))
+        monkeypatch.setattr(plan, "SHARED_OUT_FROM", 12 * operations(MLP((5, 7, 3)), BASE.batch_size))
     _, tried = choose(monkeypatch, lambda _: 100.0, cores=cores)
     on_each = -(-12 // cores)
     shared_out, one = Cut(on_each, min(cores, -(-12 // on_each))), Cut(12)

@@ -108,6 +108,31 @@ def test_steps_of_a_stack_are_those_of_each_network_alone(device, dtype, assert_
         assert_close(of_net(state["params"], net), alone["params"])
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_what_all_networks_have_alike_is_to_the_bit_what_each_has(solver):
+    """One number stands for the numbers of all, where they are the same."""
+    X, y, _, _ = learnable()
+    regime = dataclasses.replace(REGIME, solver=solver)
+    stack = random_params(np.random.default_rng(2), (2,))
+
+    def trained_by(params, rate, **given):
+        hyper = Hyper(**given)
+        state = begin(HERE, params, "float32", regime, hyper)
+        step = make_step(HERE, MLP_543, Feed(X.astype("float32"), y), regime, hyper, state["params"])
+        for i in (1, 2, 3):
+            state, _ = step(state, put_draws(HERE, "float32", range(6), rate, i))
+        return state
+
+    own = {"momentum": 0.9, "beta2": 0.99, "epsilon": 1e-6}
+    alone = trained_by(of_net(stack, (0,)), 0.1, **own)
+    alike = trained_by(stack, [0.1, 0.1], **{name: np.full(2, value) for name, value in own.items()})
+    apart = trained_by(stack, [0.1, 0.1], **{name: np.array([v, v / 2]) for name, v in own.items()})
+    for kind, of in alone.items():
+        for name, value in of.items():
+            assert np.array_equal(alike[kind][name][0], value)
+            assert np.array_equal(apart[kind][name][0], value)
+
+
 def one_step(hyper, regime=REGIME, mlp=MLP_543, params=None, feed=None, number=4):
     """Take one step in float64; return the parameters before, the state after, the loss and the draws."""
     X, y, _, _ = learnable()

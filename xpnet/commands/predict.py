@@ -25,6 +25,7 @@ from xpnet.errors import InputError
 from xpnet.files import path_of
 from xpnet.runs.saved import SavedRun, open_run
 from xpnet.text import printable
+from xpnet.training.intervals import spread_of
 from xpnet.training.model import Model
 from xpnet.training.raw_rows import RowError
 
@@ -80,6 +81,12 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         "many cases, 0.9 say",
     )
     parser.add_argument(
+        "--spread",
+        action="store_true",
+        help="write with each number or probability the standard deviation of what the networks of an "
+        "ensemble say, 0 of one network",
+    )
+    parser.add_argument(
         "--header",
         action=BooleanOptionalAction,
         help="whether the first line of a CSV has names of columns; by default what the run was told, or "
@@ -103,8 +110,10 @@ def _predict(given: Namespace) -> int:
     tell_choice(NAME, given)
     run = open_run(given.run)
     model = run.model
-    content = _content(model, given.probabilities, given.interval is not None)
+    content = _content(model, given.probabilities, given.interval is not None, given.spread)
     predict = model.probabilities if given.probabilities else model.predict
+    if given.spread:
+        predict = partial(_with_spread, model)
     if given.interval is not None:
         predict = partial(_with_interval, model, given.interval)
 
@@ -163,9 +172,22 @@ def _with_interval(model: Model, coverage: float, X: NDArray[Any], device: Devic
     return np.concatenate([numbers, ends], axis=2).reshape(len(X), -1)
 
 
-def _content(model: Model, probabilities: bool, interval: bool) -> Content:
+def _with_spread(model: Model, X: NDArray[Any], device: Device) -> NDArray[Any]:
+    """Return each number or probability, then how far the networks are from each other."""
+    members = model.members(X, device)
+    each = np.stack([members.mean(axis=0), spread_of(members)], axis=-1, dtype=members.dtype)
+    return each.reshape(len(X), -1)
+
+
+def _content(model: Model, probabilities: bool, interval: bool, spread: bool) -> Content:
     """Return what will be written."""
     names = model.class_names
+    if spread:
+        if interval:
+            raise InputError("the interval is of the spread and more: give --interval or --spread, not both")
+        if model.task != "regression" and not probabilities:
+            raise InputError("--spread is of numbers and probabilities: give --probabilities, too")
+        names = tuple(f"{name}{end}" for name in names for end in ("", " spread"))
     if model.task == "regression":
         if probabilities:
             raise InputError("this run predicts numbers, which have no --probabilities: leave that out")

@@ -1,7 +1,7 @@
 """``xpnet sweep``: train a grid of networks, or random draws, as stacks."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from functools import partial
@@ -17,6 +17,7 @@ from xpnet.reporting import plots
 from xpnet.reporting.metrics import named
 from xpnet.runs.config import Config
 from xpnet.runs.defaults import DATASET_DEFAULTS, defaults_for, usual_recipe
+from xpnet.runs.names import flag
 from xpnet.runs.ranges import check_fraction
 from xpnet.runs.settings import setting
 from xpnet.runs.starting import inherited
@@ -27,6 +28,7 @@ from xpnet.sweep.search import carry_out, configs_of, folder_of
 from xpnet.sweep.table import as_text
 from xpnet.sweep.workers import options_of
 from xpnet.training.interrupt import StopSignals
+from xpnet.values import counted
 
 __all__ = ["main"]
 
@@ -68,6 +70,9 @@ class SweepConfig(Config):
     max_nets: int | None = _sweep_setting(
         None, "most networks in a stack, by default as many as fit memory and cache"
     )
+    ensemble_of: int | None = _sweep_setting(
+        None, "average up to so many of the trained networks, chosen by the validation rows; into ensemble/"
+    )
     scheduler: str | None = _sweep_setting(None, "address of a Dask scheduler whose workers train")
 
 
@@ -88,7 +93,7 @@ def _read_settings(argv: Sequence[str] | None) -> dict[str, Any]:
         under=lambda given, whole: inherited(given, whole, _several()),
         check=lambda given, settings: check_fraction(given, settings["dataset"]),
         several=_several(),
-        hidden=("checkpoint_every", "ensemble", "resume", "tensorboard"),  # refused below
+        hidden=("bagging", "checkpoint_every", "ensemble", "resume", "tensorboard"),  # refused below
     )
 
 
@@ -109,6 +114,8 @@ def _configs(settings: dict[str, Any]) -> list[Config]:
 
 def _sweep(settings: dict[str, Any], signals: StopSignals) -> int:
     configs = _configs(settings)
+    if settings["ensemble_of"] is not None:  # before anything is trained
+        counted(flag("ensemble_of"), settings["ensemble_of"])
     out = configs[0].out or folder_of(configs, settings["halving"])
     workers: AbstractContextManager[Any] = nullcontext()
     if settings["scheduler"] is not None:
@@ -150,13 +157,25 @@ def _report(found: Sweep, folder: Path, settings: dict[str, Any]) -> int:
         complain(NAME, f"error: every network diverged: {found.remedy}; the table is in {folder}")
         return USER_ERROR
     row, summary = found.rows[0], found.best.summary
+    ensemble = None
+    if settings["ensemble_of"] is not None:
+        ensemble = found.ensemble(settings["ensemble_of"])
+        ensemble.save(folder / "ensemble", force=True)
     if not settings["quiet"]:
-        test = summary[f"test_{found.score}"]
-        print(
-            f"best: network {row['network']}, validation {named(row['val_score'], found.score)}"
-            + ("" if test is None else f", test {named(test, found.score)}")
-        )
-        print(f"written to {folder}, the best network to {folder / 'best'}")
+        print(f"best: network {row['network']}, {_scores(summary, found.score)}")
+        if ensemble is not None:
+            numbers = ", ".join(map(str, ensemble.summary["networks"]))
+            print(f"ensemble: networks {numbers}: {_scores(ensemble.summary, found.score)}")
+        also = "" if ensemble is None else f", the ensemble to {folder / 'ensemble'}"
+        print(f"written to {folder}, the best network to {folder / 'best'}{also}")
     if settings["json"]:
-        print(json.dumps({"network": row["network"], "out": str(folder), **summary}))
+        chosen = {} if ensemble is None else {"ensemble": ensemble.summary}
+        print(json.dumps({"network": row["network"], "out": str(folder), **summary, **chosen}))
     return 0
+
+
+def _scores(summary: Mapping[str, Any], score: str) -> str:
+    """Say what a run is worth on rows that it was not trained on."""
+    test = summary[f"test_{score}"]
+    of_test = "" if test is None else f", test {named(test, score)}"
+    return f"validation {named(summary[f'val_{score}'], score)}{of_test}"

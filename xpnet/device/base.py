@@ -2,7 +2,8 @@
 
 import os
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,10 @@ from xpnet.device.arrays import to_numpy
 from xpnet.typing import Advance, Array, Draws, Namespace, State, Step, Subtract
 
 __all__ = ["Device", "Options", "of_step", "one_by_one"]
+
+BUFFER = 2048
+"""Elements in a buffer of NumPy's, 8192 by default: enough that small biases are still added many rows at a
+time."""
 
 
 class Options(NamedTuple):
@@ -127,7 +132,7 @@ class Device:
 
         Overflow warnings are silenced in it: a diverging network is found by its loss.
         """
-        return np.errstate(all="ignore")
+        return _computing()
 
     def find_subtract(self) -> Subtract | None:
         """Return what subtracts a product of matrices in place (`xpnet.device.blas`), or None."""
@@ -162,6 +167,21 @@ def one_by_one(device: Device, step: Step) -> Advance:
 def of_step(draws: Draws, i: int | Array) -> Draws:
     """Return what step ``i`` of an epoch takes."""
     return {name: values[i, ...] for name, values in draws.items()}
+
+
+@contextmanager
+def _computing() -> Iterator[None]:
+    """Silence NumPy, and keep it from copying rates.
+
+    Where each network of a stack has a rate of its own, NumPy repeats it in a buffer before it multiplies,
+    which takes as long again as the product. It does not if a network's entries alone fill the buffer.
+    """
+    with np.errstate(all="ignore"):
+        before = np.setbufsize(BUFFER)
+        try:
+            yield
+        finally:
+            np.setbufsize(before)
 
 
 def keep_freed_memory() -> None:

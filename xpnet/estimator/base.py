@@ -1,5 +1,7 @@
 """What both estimators share: their parameters, and what is checked before training."""
 
+import copy
+import functools
 import warnings
 from abc import abstractmethod
 from dataclasses import KW_ONLY, dataclass, replace
@@ -14,7 +16,7 @@ from xpnet.device import get_device, one_blas_thread, small_products
 from xpnet.errors import InputError
 from xpnet.estimator import inputs, settings
 from xpnet.estimator.fitted import Fitted
-from xpnet.estimator.fitting import Ready, Rows
+from xpnet.estimator.fitting import Begun, Ready, Rows, Share
 from xpnet.estimator.splitting import set_aside
 from xpnet.nn.mlp import MLP
 from xpnet.training import monitors
@@ -120,11 +122,15 @@ class Estimator(Fitted):
             The loss has not settled within ``max_iter`` epochs; or training diverged, and the weights are
             those of the best epoch before.
         """
+        return self._fit(X, y, sample_weight, self._given(X_val, y_val))
+
+    def _given(self, X_val: Any, y_val: Any) -> tuple[Any, Any] | None:
+        """Return the validation rows that `fit` was given; None for none."""
         if (X_val is None) != (y_val is None):
             raise InputError("validation takes both: give X_val and y_val, or neither")
         if X_val is not None and self.solver == "lbfgs":
             raise InputError("solver 'lbfgs' has no epochs to choose from: leave out X_val and y_val")
-        return self._fit(X, y, sample_weight, None if X_val is None else (X_val, y_val))
+        return None if X_val is None else (X_val, y_val)
 
     def _fit(
         self,
@@ -144,6 +150,49 @@ class Estimator(Fitted):
             self._forget(fresh)
             raise
         return self
+
+    def _share(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+    ) -> Share:
+        """Do what comes before training, for a network that is trained beside others; as for `fit`."""
+        try:
+            ready, _ = self._ready(X, y, sample_weight, self._given(X_val, y_val))
+            parameters = self.get_params(deep=False)
+            begun_with = {name: of for name, of in vars(self).items() if name not in parameters}
+            begun_with = copy.deepcopy(begun_with, {id(ready): ready})
+            begun = self._job(ready)
+        except BaseException:
+            self._drop()
+            raise
+        return self._shared(begun, (ready, begun_with))
+
+    def _kin(self) -> str:
+        """Return what estimators have in common that begin alike on the same rows; nothing if they draw."""
+        if not isinstance(self.random_state, int | np.integer):
+            return ""
+        others = {n: of for n, of in self.get_params(deep=False).items() if n not in settings.OF_STEPS}
+        return f"{type(self).__name__} {others}"
+
+    def _share_like(self, kin: Share) -> Share:
+        """Return the same as `_share`, on the rows of one of its kin, of which all that was checked holds."""
+        if kin.ready is None:
+            raise AssertionError("nothing is known of what its kin began with")
+        settings.check(self.get_params(deep=False))
+        ready, begun_with = kin.ready
+        self.__dict__.update(copy.deepcopy(begun_with))
+        settings.check_precision(self.get_params(deep=False), str(self.coefs_[0].dtype))
+        begun = self._job(ready, (kin.job.feed, kin.job.validation))
+        return self._shared(begun)
+
+    def _shared(self, begun: Begun, ready: tuple[Ready, dict[str, Any]] | None = None) -> Share:
+        take = functools.partial(self._end, begun)
+        return Share(begun.job, begun.device, lambda result, _seconds: take(result), ready)
 
     def _ready(
         self,

@@ -111,8 +111,11 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
     warmup
         Part of the steps in which the learning rate is raised from 0.
     ensemble
-        Networks that are trained at once, on the same batches; their probabilities are averaged. What
+        Networks that are trained at once, each on batches of its own; their probabilities are averaged. What
         training measures are means over them, and each stops, and keeps its best epoch, by itself.
+    bagging
+        Whether each network of an ensemble trains on as many rows as there are, drawn with replacement: about
+        two thirds of them, some several times. Validation rows are the same of all.
     monitor
         What the best epoch is chosen by, where there are validation rows: "val_score", the accuracy, or
         "val_loss"; "val_accuracy", "val_balanced_accuracy", "val_log_loss" or "val_roc_auc"; of numbers
@@ -210,20 +213,36 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
             )
         return self._fit(X, y, sample_weight, classes=classes, incremental=True)
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any, members: bool = False) -> Any:
         """Return the most probable label of each row ``(rows,)``; 0 or 1 for each where there are several.
 
         A warning, `xpnet.errors.RangeWarning`, says where rows are far from the range of those of training;
         here, in `predict_proba` and in `score`.
+
+        Parameters
+        ----------
+        X
+            As for `fit`.
+        members
+            Return what each network of the ensemble says by itself, with an axis over them first; one
+            network is an ensemble of one.
         """
+        if members:
+            P = self._members(X)
+            each = (P > 0.5).astype(np.int64) if self._several else self.classes_[P.argmax(axis=-1)]
+            return inputs.like(X, each)
         scores = self._scores(X)
         if self._several:
             return inputs.like(X, (scores > 0).astype(np.int64))
         return inputs.like(X, self.classes_[self._chosen(scores)])
 
-    def predict_proba(self, X: Any) -> Any:
-        """Return the probability ``(rows, classes)`` of each class, in the order of ``classes_``."""
-        return inputs.like(X, np.exp(self._log_probabilities(X)))
+    def predict_proba(self, X: Any, members: bool = False) -> Any:
+        """Return the probability ``(rows, classes)`` of each class, in the order of ``classes_``.
+
+        With ``members`` those of each network of the ensemble, ``(networks, rows, classes)``: the mean is
+        what is returned without, and their spread says how far the rows of training left it open.
+        """
+        return inputs.like(X, self._members(X) if members else np.exp(self._log_probabilities(X)))
 
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithms of `predict_proba`, right also where it rounds to 0."""

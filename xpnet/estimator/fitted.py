@@ -2,7 +2,7 @@
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from xpnet import exporters
 from xpnet.columns.column import Column
 from xpnet.columns.columns import Columns
+from xpnet.device import Device
 from xpnet.errors import InputError, RangeWarning
 from xpnet.estimator import inputs
 from xpnet.estimator.fitting import Fitting
@@ -84,6 +85,16 @@ class Fitted(Fitting):
 
     def _scores(self, X: Any, stacklevel: int = 3) -> NDArray[Any]:
         """Return the scores ``(rows, outputs)`` of new rows; ``stacklevel`` is that of warnings."""
+        return self._said(Model.scores, X, stacklevel + 1)
+
+    def _members(self, X: Any, stacklevel: int = 3) -> NDArray[Any]:
+        """Return what each network predicts by itself: probabilities or numbers ``(networks, rows, …)``."""
+        return self._said(Model.members, X, stacklevel + 1)
+
+    def _said(
+        self, of: Callable[[Model, Any, Device], NDArray[Any]], X: Any, stacklevel: int
+    ) -> NDArray[Any]:
+        """Return what the model says of new rows."""
         model = self._model()
         X = inputs.checked(self, X, reset=False)
         if not self._how.most:
@@ -91,6 +102,6 @@ class Fitted(Fitting):
         device = inputs.device_or_cpu(self.device, self.backend, self.precision)
         # Numbers in units of a target are float64: float32 would lose a deviation small against the mean.
         dtype = self.coefs_[0].dtype if self._target is None else np.float64
-        scores = model.scores(X, device)
+        found = of(model, X, device)
         self._warn_of_range(X, stacklevel)  # of rows that can be predicted
-        return np.asarray(scores, dtype)
+        return np.asarray(found, dtype)

@@ -4,6 +4,7 @@ import math
 import signal
 import warnings
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from xpnet.estimator.notes import Callbacks, Notes, tell
 from xpnet.estimator.pace import Pace, Settled
 from xpnet.nn import backprop
 from xpnet.nn.mlp import MLP, init
+from xpnet.training.history import History
 from xpnet.training.interrupt import StopSignals
 from xpnet.training.loop import Fit
 from xpnet.training.row_range import RowRange
@@ -32,7 +34,7 @@ from xpnet.training.scale import Scale
 from xpnet.training.together import Job, train_together
 from xpnet.typing import Params, State
 
-__all__ = ["Fitting", "Rows", "stochastic"]
+__all__ = ["Fitting", "Ready", "Rows", "Share", "stochastic"]
 
 
 def _is_stochastic(estimator: Any) -> bool:
@@ -74,6 +76,25 @@ class Ready(NamedTuple):
     batch_size: int
     validation: Rows | None
     incremental: bool
+
+
+class Share(NamedTuple):
+    """What an estimator has trained beside others.
+
+    Attributes
+    ----------
+    job, device
+        Its networks, and where they are trained.
+    take
+        Takes the result, and the seconds that it took.
+    ready
+        What was ready to be trained, and the attributes of the estimator by then: its kin begin with them.
+    """
+
+    job: Job
+    device: Device
+    take: Callable[[Fit, float], None]
+    ready: "tuple[Ready, dict[str, Any]] | None" = None
 
 
 class Begun(NamedTuple):
@@ -208,8 +229,11 @@ class Fitting(Named):
         else:
             self._tell(begun, result, told.ended, 5)
 
-    def _job(self, ready: "Ready") -> "Begun":
-        """Return what is to be trained, with all that has to be known once it is."""
+    def _job(self, ready: "Ready", feeds: tuple[Feed, Feed | None] | None = None) -> "Begun":
+        """Return what is to be trained, with all that has to be known once it is.
+
+        The rows may be there already, as training takes them.
+        """
         device, mlp, rows, batch_size, validation, incremental = ready
         parameters = self.get_params(deep=False)
         rows, unit = self._scaled(rows, incremental)
@@ -249,14 +273,16 @@ class Fitting(Named):
         self.n_iter_ = 0
         notes = Notes(self, count, batch_size, per_epoch, validation is not None)
         with device.active():
-            feed = self._feed(device, rows)
+            feed, validated = feeds or (self._feed(device, rows), None)
             if own is not None:
                 feed = replace(feed, own=device.put(np.stack(own)))
+            if validation is not None and validated is None:
+                validated = self._feed(device, _in_units(validation))
             job = Job(
                 mlp,
                 self._state(device),
                 feed,
-                None if validation is None else self._feed(device, _in_units(validation)),
+                validated,
                 regime,
                 hyper,
                 streams,
@@ -266,6 +292,23 @@ class Fitting(Named):
                 self._updates,
             )
         return Begun(job, device, notes, per_epoch, incremental)
+
+    def _shares_stack(self) -> bool:
+        """Return whether the network can be trained beside those of other estimators."""
+        return not (self.solver == "lbfgs" or self.verbose or self.callbacks or self.max_time is not None)
+
+    def _end(self, begun: "Begun", result: Fit) -> None:
+        """Set the fitted attributes to what was trained beside others, and warn as `fit` does."""
+        rows, losses = result.history.rows, result.history.losses
+        ended = int(result.stopped_at.max() if result.stopped_at.all() else 0)
+        if ended:  # others went on
+            rows = [row for row in rows if row.step <= ended]
+            result = replace(result, history=History(rows, losses[:ended]))
+        for k in range(len(rows)):
+            begun.notes.on_epoch(History(rows[: k + 1]))
+        self._take(begun, result)
+        self._tell(begun, result, False, 3)
+        self._memory = {}  # as much again, and twice, that nobody goes on from
 
     def _take(self, begun: "Begun", result: Fit) -> None:
         """Set the fitted attributes to what was trained."""

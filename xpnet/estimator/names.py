@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Collection
 from dataclasses import fields
 from difflib import get_close_matches
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from sklearn.base import BaseEstimator
 
@@ -64,6 +64,8 @@ def hint_of_table(word: str, known: Collection[str]) -> str:
 class Named(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """An estimator that says what is meant by a parameter that it has not."""
 
+    _known_names: ClassVar[list[str]]
+
     def _hint(self, word: str, known: Collection[str]) -> str:
         return hint_of_network(word, known)
 
@@ -73,6 +75,13 @@ class Named(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
                 name = type(self).__name__
                 hint = self._hint(word, known) or f": help(xpnet.{name}) lists those that there are"
                 raise InputError(f"{name} has no parameter {word!r}{hint}")
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        """Return the parameters' names: scikit-learn reads the signature anew each time."""
+        if "_known_names" not in vars(cls):
+            cls._known_names = super()._get_param_names()
+        return list(cls._known_names)
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters by their names.

@@ -60,10 +60,13 @@ class MLPRegressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-l
         """
         return self._fit(X, y, sample_weight, None, incremental=True)
 
-    def predict(self, X: Any) -> Any:
-        """Return the prediction for each row: ``(rows,)``, or ``(rows, outputs)`` as ``y`` had them."""
-        scores = self._scores(X)
-        return inputs.like(X, scores[:, 0] if scores.shape[1] == 1 else scores)
+    def predict(self, X: Any, members: bool = False) -> Any:
+        """Return the prediction for each row: ``(rows,)``, or ``(rows, outputs)`` as ``y`` had them.
+
+        With ``members`` that of each network of the ensemble by itself, with an axis over them first.
+        """
+        found = self._members(X) if members else self._scores(X)
+        return inputs.like(X, found[..., 0] if found.shape[-1] == 1 else found)
 
     def _of_targets(self, y: Any) -> dict[str, Any]:  # noqa: ARG002 - as the classifier's
         if self.label_smoothing:

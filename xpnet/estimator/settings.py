@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterable
+from dataclasses import fields
 from typing import Any, get_args
 
 import numpy as np
@@ -275,6 +276,20 @@ def regime_of(parameters: dict[str, Any], num_steps: int, batch_size: int, loss:
         scores_batch=False,
         max_time=parameters["max_time"],
     )
+
+
+OF_STEPS = frozenset(
+    {"alpha", "learning_rate_init", "power_t", "momentum", "beta_1", "beta_2", "epsilon", "weight_decay"}
+    | {"clip_norm", "dropout", "input_dropout", "ema", "tol", "n_iter_no_change"}
+)
+"""Parameters of the steps alone: whatever they are, rows and first weights are the same."""
+
+STACKABLE = (
+    OF_STEPS
+    | {f.name for f in fields(Hyper)}
+    | {"random_state", "init_std", "class_weight", "standardize_target"}
+)
+"""Parameters in which the networks of a stack may differ."""
 
 
 def hyper_of(parameters: dict[str, Any], unit: float = 1.0) -> Hyper:

@@ -25,10 +25,15 @@ from xpnet.data.weights import likely_typo
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
+from xpnet.estimator.fitting import Share
 from xpnet.estimator.labels import refuse_mixed
 from xpnet.estimator.names import Named, hint_of_table, named
-from xpnet.runs.fit import fit
+from xpnet.runs.config import Config
+from xpnet.runs.fit import begin_beside, end_beside, fit
+from xpnet.runs.given import ARRAYS, what_is_given
 from xpnet.runs.run import Run
+from xpnet.runs.settings import refuse_unknown
+from xpnet.training.loop import Fit
 from xpnet.training.model import Model
 from xpnet.values import refuse_mask, shown
 
@@ -36,6 +41,12 @@ __all__ = ["TableClassifier", "TableRegressor"]
 
 OTHER = "settings__"
 """What scikit-learn's names of other settings begin with."""
+
+
+_ALONE = frozenset(
+    {"out", "resume", "checkpoint_every", "tensorboard", "weights_image", "init_from", "max_time"}
+)
+"""Settings of a run that has to be carried out by itself."""
 
 
 @dataclass(eq=False, repr=False)
@@ -91,6 +102,47 @@ class Table(Named):
         DeviceError
             The device cannot be used.
         """
+        X, y, arrays, settings = self._checked(X, y, sample_weight, X_val, y_val)
+        run = fit(X, y, recipe=self.recipe, **arrays, **settings)
+        self.run_: Run = replace(run, model=_with_gaps(run.model))
+        return self
+
+    def _share(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+    ) -> Share:
+        """Do what comes before training, for networks that are trained beside others; as for `fit`."""
+        X, y, arrays, settings = self._checked(X, y, sample_weight, X_val, y_val)
+        refuse_unknown(settings, Config)
+        config, data = what_is_given(X, y, dict.fromkeys(ARRAYS) | arrays, self.recipe, None, settings)
+        if data is None:
+            raise AssertionError("rows make a data set")
+        begun = begin_beside(config, data)
+
+        def take(result: Fit, seconds: float) -> None:
+            run = end_beside(begun, result, seconds)
+            self.run_ = replace(run, model=_with_gaps(run.model))
+
+        return Share(begun.job, begun.device, take)
+
+    def _kin(self) -> str:
+        """Return that each begins by itself."""
+        return ""
+
+    def _shares_stack(self) -> bool:
+        """Return whether the networks can be trained beside those of other estimators."""
+        alone = self.verbose or self.max_time is not None or not isinstance(self.settings or {}, Mapping)
+        return not alone and not _ALONE & set(self.settings or {})
+
+    def _checked(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None, X_val: Any, y_val: Any
+    ) -> tuple[Any, Any, dict[str, Any], dict[str, Any]]:
+        """Check everything, and return what `xpnet.fit` is given: rows, targets, other arrays, settings."""
         if (X_val is None) != (y_val is None):
             raise InputError("validation takes both: give X_val and y_val, or neither")
         if y is None:
@@ -115,16 +167,16 @@ class Table(Named):
             raise InputError(
                 "n_samples = 1 leaves none to train on, as one row is held out: give at least two"
             )
-        given = {
+        settings = {
             name: getattr(self, name)
             for name in ("validation_fraction", "ensemble", "epochs", "max_time")
             if getattr(self, name) is not None
         }
         if X_val is not None:
-            given.pop("validation_fraction", None)
+            settings.pop("validation_fraction", None)
         columns = {name: getattr(self, name) for name in ("categorical", "numeric", "ignore")}
-        given |= {name: tuple(of) if isinstance(of, Sequence) and of else of for name, of in columns.items()}
-        settings = given | {"device": self.device, "backend": self.backend, "quiet": not self.verbose}
+        settings |= {n: tuple(of) if isinstance(of, Sequence) and of else of for n, of in columns.items()}
+        settings |= {"device": self.device, "backend": self.backend, "quiet": not self.verbose}
         if isinstance(self.device, Device):  # which says it all
             names = ("device", "backend", "precision", "compile")
             settings |= dict(zip(names, self.device.options, strict=True))
@@ -134,19 +186,15 @@ class Table(Named):
             labels = [str(label) for label in np.unique(y).tolist()]
             if note := likely_typo({str(name): of for name, of in weights.items()}, labels):
                 warnings.warn(note, stacklevel=2)
-        run = fit(
-            X,
-            y,
-            X_val=X_val,
-            y_val=y_val,
-            sample_weight=inputs.row_weights(sample_weight, len(y)),
-            recipe=self.recipe,
-            **settings | {"seed": seed, "task": self._task()} | _of_these(dict(self.settings or {}), y),
-        )
-        self.run_: Run = replace(run, model=_with_gaps(run.model))
-        return self
+        arrays = {
+            "X_val": X_val,
+            "y_val": y_val,
+            "sample_weight": inputs.row_weights(sample_weight, len(y)),
+        }
+        settings |= {"seed": seed, "task": self._task()} | _of_these(dict(self.settings or {}), y)
+        return X, y, arrays, settings
 
-    def predict(self, X: Any) -> NDArray[Any]:
+    def predict(self, X: Any, members: bool = False) -> NDArray[Any]:
         """Return what is predicted of rows ``(rows,)``, or ``(rows, outputs)`` of several numbers.
 
         Parameters
@@ -154,9 +202,11 @@ class Table(Named):
         X
             As for `fit`; columns are found by their names, others are ignored. Categories that training did
             not know and gaps are fine.
+        members
+            Return what each network predicts by itself, with an axis over them first.
         """
         check_is_fitted(self, "run_")
-        found: NDArray[Any] = self.run_.predict(self._rows(X), self.device)
+        found: NDArray[Any] = self.run_.predict(self._rows(X), self.device, members)
         return found
 
     def export(self, path: str | Path, format: str | None = None, *, opset: int | None = None) -> Path:
@@ -265,7 +315,8 @@ class TableClassifier(ClassifierMixin, Table):  # type: ignore[misc]
     validation_fraction
         The part of the rows that is held out to choose the best epochs by; the recipe's by default.
     ensemble
-        Number of networks; the recipe's by default.
+        Number of networks; the recipe's by default. ``settings={"bagging": True}`` gives each rows of its
+        own, drawn with replacement.
     epochs
         Passes over the rows, at most; as suits their number by default.
     max_time
@@ -297,10 +348,13 @@ class TableClassifier(ClassifierMixin, Table):  # type: ignore[misc]
     ['no', 'yes', 'no', 'yes']
     """
 
-    def predict_proba(self, X: Any) -> NDArray[Any]:
-        """Return the probability ``(rows, classes)`` of each class; rows as for `predict`."""
+    def predict_proba(self, X: Any, members: bool = False) -> NDArray[Any]:
+        """Return the probability ``(rows, classes)`` of each class; rows as for `predict`.
+
+        With ``members`` those of each network by itself, ``(networks, rows, classes)``.
+        """
         check_is_fitted(self, "run_")
-        return self.run_.predict_proba(self._rows(X), self.device)
+        return self.run_.predict_proba(self._rows(X), self.device, members)
 
     def _task(self) -> str:
         return "classification"

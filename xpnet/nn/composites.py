@@ -25,14 +25,15 @@ NONE: Mapping[str, Callable[..., Any]] = {}
 def composite(function: Function) -> Function:
     """Let a device put a function of its own in the place of ``function(xp, …)``, by its name.
 
-    The device's is called without ``xp``.
+    The device's is called without ``xp``. For what it is no better at, it may return NotImplemented.
     """
     name = function.__name__
 
     @functools.wraps(function)
     def call(xp: Namespace, *args: Any) -> Any:
         own = getattr(xp, "composites", NONE).get(name)
-        return function(xp, *args) if own is None else own(*args)
+        result = NotImplemented if own is None else own(*args)
+        return function(xp, *args) if result is NotImplemented else result
 
     return cast("Function", call)
 

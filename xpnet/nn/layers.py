@@ -16,10 +16,10 @@ from __future__ import annotations  # those of inner functions would be evaluate
 from collections.abc import Callable
 
 from xpnet.nn import noise
-from xpnet.nn.composites import elementwise
+from xpnet.nn.composites import composite, elementwise
 from xpnet.typing import Array, Layer, Namespace, Params, Product, Pullback
 
-__all__ = ["affine", "chain", "dropout", "named", "residual"]
+__all__ = ["affine", "chain", "dropout", "named", "residual", "sum_of_rows"]
 
 VALUES_OF_BITS = 65536
 """Numbers that `xpnet.nn.noise.random_bits` draws from."""
@@ -84,9 +84,15 @@ def affine(
             if dx.ndim > x.ndim:  # a shared x gets the sum over the networks that share it
                 dx = xp.sum(dx, axis=tuple(range(dx.ndim - x.ndim)))
         dW = Product(x, dy)  # (6), (9)
-        return dx, dW if in_factors else dW.multiply(xp), xp.sum(dy, axis=-2)  # (7), (10)
+        return dx, dW if in_factors else dW.multiply(xp), sum_of_rows(xp, dy)  # (7), (10)
 
     return y, pullback
+
+
+@composite
+def sum_of_rows(xp: Namespace, dy: Array) -> Array:
+    """Return ``1ᵀ dy``, ``(*nets, units)`` of ``(*nets, batch, units)``."""
+    return xp.sum(dy, axis=-2)
 
 
 def dropout(xp: Namespace, x: Array, key: Array, rate: Array) -> tuple[Array, Pullback]:

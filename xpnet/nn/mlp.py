@@ -19,7 +19,7 @@ from xpnet.nn.activations import ACTIVATIONS
 from xpnet.typing import Params, Random
 from xpnet.values import shown
 
-__all__ = ["EXPANSION", "MLP", "Activation", "Init", "Norm", "init"]
+__all__ = ["EXPANSION", "MLP", "Activation", "Init", "Norm", "init", "operations"]
 
 Activation = Literal["relu", "leaky-relu", "gelu", "silu", "tanh", "logistic", "identity"]
 Norm = Literal["none", "batch", "layer"]
@@ -163,3 +163,8 @@ def init(mlp: MLP, rng: Random, std: float, scheme: Init = "normal") -> Params:
         else:
             params[name] = np.ones(shape) if name[0] in "gv" else np.zeros(shape)
     return params
+
+
+def operations(mlp: MLP, batch: int) -> int:
+    """Return the floating-point operations of a network's step, as if each layer had all three products."""
+    return 6 * batch * sum(math.prod(mlp.shapes[name]) for name in mlp.weights)

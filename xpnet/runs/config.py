@@ -124,6 +124,11 @@ class Config:
     ensemble: int = _network(
         1, "networks trained at once whose probabilities are averaged; 0 for what suits the rows"
     )
+    bagging: bool = _network(
+        False,
+        "each network of --ensemble trains on as many rows as there are, drawn with replacement by its seed",
+        yields_to={"ensemble": (1,)},
+    )
 
     iterations: int | None = _training(None, "number of updates", unless_given=1000, common=True)
     epochs: int | None = _training(

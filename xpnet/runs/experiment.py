@@ -24,10 +24,13 @@ from xpnet.training.model import Model
 from xpnet.training.out_of_scale import OutOfScale
 from xpnet.training.raw_rows import RowError
 from xpnet.training.row_range import RowRange
+from xpnet.typing import Params
 
 __all__ = [
     "Experiment",
     "Validated",
+    "as_model",
+    "members_of",
     "record",
     "run",
     "status",
@@ -121,7 +124,7 @@ def run(
         The settings don't fit the data.
     """
     check(config, data)
-    members = _members(config)
+    members = members_of(config)
     began = time.perf_counter() - (after.history.rows[-1].seconds if after else 0.0)
     prepared = prepare(config, data, device, start)
     if on_ready is not None:
@@ -174,7 +177,7 @@ def _of_means(on_epoch: Callable[[History], None]) -> Callable[[History], None]:
     return tell
 
 
-def _members(config: Config) -> list[Config]:
+def members_of(config: Config) -> list[Config]:
     """Settings of each network of an ensemble: successive seeds, of batches too if these have no other."""
     if config.ensemble == 1:
         return [config]
@@ -203,20 +206,7 @@ def record(
         ``train_score`` and ``val_score``, where they are known already.
     """
     data = prepared.data
-    model = Model(
-        prepared.mlp(config),
-        all_to_host(device, result.params),
-        prepared.how,
-        prepared.fitted,
-        data.class_names,
-        data.image_shape,
-        config.averaging,
-        data.task,
-        labels=data.labels,
-        target=prepared.target,
-        columns=data.columns,
-        link="log" if losses.OUTPUT_OF[config.loss_of(data.task)] == "exp" else "identity",
-    )
+    model = as_model(config, prepared, all_to_host(device, result.params))
     if measured is None:
         plain = replace(model, averaging="none")
         X, y, weight = _some_rows(data)
@@ -267,6 +257,25 @@ def record(
         int(diverged_at.min()) if diverged_at.size else 0,
         wrong,
         result,
+    )
+
+
+def as_model(config: Config, prepared: Prepared, params: Params) -> Model:
+    """Return trained parameters, or a stack of them, with all that predictions need."""
+    data = prepared.data
+    return Model(
+        prepared.mlp(config),
+        params,
+        prepared.how,
+        prepared.fitted,
+        data.class_names,
+        data.image_shape,
+        config.averaging,
+        data.task,
+        labels=data.labels,
+        target=prepared.target,
+        columns=data.columns,
+        link="log" if losses.OUTPUT_OF[config.loss_of(data.task)] == "exp" else "identity",
     )
 
 

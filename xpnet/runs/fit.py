@@ -2,15 +2,17 @@
 
 import logging
 import signal
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import ArrayLike
 
 from xpnet.datasets import Dataset
+from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.reporting import plots, progress, tensorboard
 from xpnet.runs import experiment
@@ -20,7 +22,8 @@ from xpnet.runs.config import Config
 from xpnet.runs.experiment import Experiment
 from xpnet.runs.given import ARRAYS, what_is_given
 from xpnet.runs.names import flag
-from xpnet.runs.preparation import check, load_data, suited
+from xpnet.runs.networks import job_of
+from xpnet.runs.preparation import Prepared, check, load_data, prepare, suited
 from xpnet.runs.remedy import remedy
 from xpnet.runs.resume import begin, checkpoint_of, identity, is_of_longer_runs, settings_to_resume
 from xpnet.runs.run import Run, as_run
@@ -31,9 +34,11 @@ from xpnet.runs.subset import subset_of
 from xpnet.training import monitors
 from xpnet.training.history import SCORE_OF, History
 from xpnet.training.interrupt import StopSignals
+from xpnet.training.loop import Fit
+from xpnet.training.together import Job
 from xpnet.values import shown
 
-__all__ = ["carry_out", "fit"]
+__all__ = ["Begun", "begin_beside", "carry_out", "end_beside", "fit"]
 
 
 def fit(
@@ -134,6 +139,52 @@ def fit(
             RuntimeWarning,
             stacklevel=2,
         )
+    return run
+
+
+class Begun(NamedTuple):
+    """A run that is ready to be trained beside others: its networks, and all that is known of it until then.
+
+    Attributes
+    ----------
+    job
+        What to train.
+    device, config, prepared
+        Where, by which settings, and on what.
+    seconds
+        What it took so far.
+    """
+
+    job: Job
+    device: Device
+    config: Config
+    prepared: Prepared
+    seconds: float
+
+
+def begin_beside(config: Config, data: Dataset) -> Begun:
+    """Do what comes before training, for a run without a folder that is trained beside others.
+
+    Raises
+    ------
+    InputError
+        Settings that don't fit the data.
+    """
+    device = config.find_device()
+    (config,) = suited([config], data, warnings.warn)
+    check(config, data)
+    began = time.perf_counter()
+    prepared = prepare(config, data, device)
+    job = job_of(experiment.members_of(config), prepared.mlp(config), prepared, device)
+    return Begun(job, device, config, prepared, time.perf_counter() - began)
+
+
+def end_beside(begun: Begun, result: Fit, seconds: float) -> Run:
+    """Return the run that was trained beside others, in so many seconds."""
+    _, device, config, prepared, before = begun
+    run = as_run(experiment.record(config, prepared, device, result, before + seconds), None)
+    if run.diverged_at:
+        warnings.warn(remedy(run), RuntimeWarning, stacklevel=2)
     return run
 
 

@@ -95,7 +95,7 @@ def what_is_given(
         said = {**settings, **(swept or {})}
         layers.append(yielding(read_file(recipes.path(recipe), Config), said, Config, several=swept or ()))
     layers += [taken_over[0]]
-    layers += [] if swept is None else [{"ensemble": 1}]
+    layers += [] if swept is None else [{"ensemble": 1, "bagging": False}]
     layers += [file] if file is not None else []
     # Whatever a recipe or other settings were made for.
     if str(settings.get("dataset", name)) != name:

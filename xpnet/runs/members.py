@@ -24,7 +24,7 @@ from xpnet.training.loop import Fit
 from xpnet.training.stopping import Best
 from xpnet.typing import State
 
-__all__ = ["train_apart"]
+__all__ = ["joined_history", "train_apart"]
 
 
 def train_apart(
@@ -122,7 +122,7 @@ def _joined(fits: Sequence[Fit]) -> Fit:
         )
     return Fit(
         _joined_states([fit.state for fit in fits]),
-        _joined_history([fit.history for fit in fits]),
+        joined_history([fit.history for fit in fits]),
         _side_by_side([fit.diverged_at for fit in fits]),
         any(fit.interrupted for fit in fits),
         _side_by_side([fit.stopped_at for fit in fits]),
@@ -172,8 +172,8 @@ def _joined_states(states: Sequence[State]) -> State:
     }
 
 
-def _joined_history(histories: Sequence[History]) -> History:
-    """Return all epochs of all stacks."""
+def joined_history(histories: Sequence[History]) -> History:
+    """Return all epochs of all stacks, or of networks; of one that ended earlier, its last goes on."""
     joined = History()
     for _ in range(max(len(history.rows) for history in histories)):
         _add_epoch(joined, histories)

@@ -37,7 +37,8 @@ _OURS = {
     "dropout": "drop drop_rate dropout_p dropout_prob dropout_rate p_dropout",
     "dtype": "data_type float_type",
     "ema": "ema_decay ema_momentum model_ema polyak use_ema",
-    "ensemble": "bagging ensemble_size n_ensemble n_estimators n_models num_models",
+    "bagging": "bag bootstrap",
+    "ensemble": "ensemble_size n_ensemble n_estimators n_models num_models",
     "epochs": (
         "e epoch max_epoch max_epochs max_iter n_epoch n_epochs nb_epoch num_boost_round num_epoch "
         "num_epochs num_train_epochs"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from xpnet.data import augment
 from xpnet.data.batches import batches_per_epoch, epoch_ends
+from xpnet.data.feed import Feed
 from xpnet.device import Device
 from xpnet.nn import backprop, losses
 from xpnet.nn.mlp import MLP, init
@@ -18,15 +19,18 @@ from xpnet.training.draws import Sources
 from xpnet.training.history import History
 from xpnet.training.loop import Fit, fit
 from xpnet.training.monitors import Watch
-from xpnet.training.regime import Hyper
+from xpnet.training.regime import Hyper, Known
 from xpnet.training.scoring import predictions, score
 from xpnet.training.step import initial_state
 from xpnet.training.stopping import Patience
+from xpnet.training.together import Job
 from xpnet.typing import Array, Params, State, Task
 
 __all__ = [
+    "bagged",
     "hyper_of",
     "initial",
+    "job_of",
     "monitored",
     "schedule_of",
     "scores",
@@ -34,6 +38,9 @@ __all__ = [
     "sources_of",
     "train",
 ]
+
+BAGS = 5
+"""Stream of the rows of a network that has a bag of them, after those of `sources_of`."""
 
 CURVE_POINTS = 2000
 """Steps at which a learning rate is drawn: more than a picture has columns, however long the run."""
@@ -73,40 +80,77 @@ def train(
     Fit
         Its arrays have a leading axis over the networks only if there are several.
     """
-    config = configs[0]
-    regime, hyper = config.regime(prepared.feed.X.shape[0], prepared.data.task), hyper_of(configs)
-    if not keep_best and config.patience is None:
-        regime = replace(regime, monitor=None)
-    else:
-        regime = replace(regime, monitor=monitor_of(config, prepared.data))
+    goes_on = after is not None or states is not None
+    job = job_of(configs, mlp, prepared, device, keep_best=keep_best, draws=not goes_on)
     with device.active():
         if after is not None:
             state = after.state
         elif states is None:
-            state = initial_state(device, initial(configs, mlp, device, prepared.begin), regime, hyper)
+            state = initial_state(device, job.state["params"], job.regime, job.hyper)
         else:
             # They may come from stacks that kept an average and from others that had no use for one; a
             # network that has none is its own.
-            kinds = initial_state(device, {}, regime, hyper)
+            kinds = initial_state(device, {}, job.regime, job.hyper)
             of_kind = {kind: [state.get(kind, state["params"]) for state in states] for kind in kinds}
             state = {kind: _stacked(each, device, configs[0].dtype) for kind, each in of_kind.items()}
         return fit(
             mlp,
             state,
-            prepared.feed,
-            prepared.validation,
+            job.feed,
+            job.validation,
             device=device,
-            regime=regime,
-            hyper=hyper,
+            regime=job.regime,
+            hyper=job.hyper,
             sources=sources_of(configs),
-            stopping=Patience(config.patience),
-            target=prepared.target,
+            schedule=job.schedule,
+            stopping=job.stopping,
+            target=job.target,
             epochs=epochs,
             after=after,
             on_epoch=on_epoch,
             on_fit=on_fit,
             should_stop=should_stop,
         )
+
+
+def job_of(
+    configs: Sequence[Config],
+    mlp: MLP,
+    prepared: Prepared,
+    device: Device,
+    *,
+    keep_best: bool = True,
+    draws: bool = True,
+) -> Job:
+    """Return what is to be trained, by itself or beside others.
+
+    Parameters
+    ----------
+    configs, mlp, prepared, device, keep_best
+        As for `train`.
+    draws
+        Whether to draw the parameters; else it has none.
+    """
+    config = configs[0]
+    regime, hyper = config.regime(prepared.feed.num_rows, prepared.data.task), hyper_of(configs)
+    watches = keep_best or config.patience is not None
+    regime = replace(regime, monitor=monitor_of(config, prepared.data) if watches else None)
+    with device.active():
+        params = initial(configs, mlp, device, prepared.begin) if draws else {}
+        feed = bagged(configs, prepared.feed, device) if config.bagging else prepared.feed
+    nets = () if len(configs) == 1 else (len(configs),)
+    return Job(
+        mlp,
+        {"params": params},
+        feed,
+        prepared.validation,
+        regime,
+        hyper,
+        [sources_of([one]) for one in configs],
+        Known(regime, hyper, nets),
+        Patience(config.patience),
+        prepared.target,
+    )
 
 
 def hyper_of(configs: Sequence[Config]) -> Hyper:
@@ -134,6 +178,17 @@ def _stacked(networks: Sequence[Params], device: Device, dtype: str) -> Params:
             for one in networks
         ]
         return copies[0] if len(copies) == 1 else backprop.stack(device.xp, copies)
+
+
+def bagged(configs: Sequence[Config], feed: Feed, device: Device) -> Feed:
+    """Return the rows of each network: as many as there are, drawn with replacement by its own seed.
+
+    Not by that of its batches, which networks may share.
+    """
+    rows = feed.num_rows
+    own = [_rng(config.seed, BAGS).integers(rows, size=rows) for config in configs]
+    feed = replace(feed, own=device.put(np.stack(own)))
+    return feed.of(device.xp, 0) if len(own) == 1 else feed
 
 
 def schedule_of(
@@ -216,7 +271,7 @@ def monitored(
 ) -> NDArray[np.float64]:
     """Return what the settings monitor, of the validation rows ``(*nets,)``: more is better, see `Watch`."""
     data, validation = prepared.data, prepared.validation
-    regime = config.regime(prepared.feed.X.shape[0], data.task)
+    regime = config.regime(prepared.feed.num_rows, data.task)
     regime = replace(regime, monitor=monitor_of(config, data))
     with device.active():
         # The networks of a sweep are compared by rows that weigh the same whatever their classes do.

@@ -143,11 +143,13 @@ def check(config: Config, data: Dataset) -> None:
     Raises
     ------
     InputError
-        More components than features, images asked for where there are none, a
+        Bags of rows for one network, more components than features, images asked for where there are none, a
         loss, a monitor or weights that are not for what is predicted, categories or gaps that the
         preprocessing cannot take.
     """
     _check_columns(config, data)
+    if config.bagging and config.ensemble == 1:
+        raise InputError("--bagging is of the networks of an ensemble: give --ensemble 8, say, or drop it")
     if config.weights_image and config.preprocess == "table":
         raise InputError("--preprocess table leaves no weights of pixels to draw: drop --weights-image")
     config.num_steps(len(data.X_train))

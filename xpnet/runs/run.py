@@ -59,7 +59,7 @@ class Run(Experiment):
 
     folder: Path | None = None
 
-    def predict(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[Any]:
+    def predict(self, X: ArrayLike, device: str | Device = "cpu", members: bool = False) -> NDArray[Any]:
         """Return what the network predicts of rows.
 
         Parameters
@@ -68,6 +68,9 @@ class Run(Experiment):
             ``(rows, features)``, of any real dtype; or rows in the shape that they were trained on.
         device
             Where to compute.
+        members
+            Return what each network of an ensemble predicts by itself, with an axis over them first; one
+            network is an ensemble of one. Where they differ, the data left it open.
 
         Returns
         -------
@@ -80,7 +83,7 @@ class Run(Experiment):
         InputError
             Rows of another shape, or of no finite numbers.
         """
-        return self.model.predict_labels(self._rows(X), device)
+        return self.model.predict_labels(self._rows(X), device, members)
 
     def predict_proba(
         self, X: ArrayLike, device: str | Device = "cpu", members: bool = False

@@ -11,7 +11,8 @@ trains them::
     result.rows[0]["val_score"]
 
 `search` is the front door; `space` makes points, `plan` cuts them into stacks, `runner` trains these, by
-`workers` here or elsewhere, and `store` keeps what is done, of which `table`, `plots` and `learning` tell.
+`workers` here or elsewhere, and `store` keeps what is done, of which `table`, `plots` and `learning` tell
+and `ensembles` chooses.
 
 May import: device, nn, datasets, data, training, reporting, runs.
 """

@@ -15,12 +15,19 @@ from xpnet.runs.preparation import Prepared
 from xpnet.training.history import History, Row
 from xpnet.training.step import trained
 
-__all__ = ["Outcome", "Task", "Trained", "merit", "train_chunk", "worth"]
+__all__ = ["KEPT", "Outcome", "Task", "Trained", "merit", "train_chunk", "worth"]
+
+
+KEPT = 2**30
+"""Bytes of parameters up to which all networks of a sweep are kept, 1 GiB: 280 of 3072–300–10 in float32."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """One network as far as it has been trained, on the host: all that training can go on from."""
+    """One network as far as it has been trained, on the host: all that training can go on from.
+
+    Of one that neither goes on nor is the best of its stack the parameters alone.
+    """
 
     state: dict[str, dict[str, NDArray[Any]]] = field(repr=False)
     history: History
@@ -46,9 +53,10 @@ class Task:
     before
         The networks as the previous rung left them; empty in the first.
     keep_all
-        Return all trained networks, because a rung follows; else only the best.
-    lone
-        Whether no other network is trained in this rung, so that this one may have all BLAS threads.
+        Return all trained networks, because a rung follows. Else only the best, and of others the parameters,
+        if those of all of the rung are no more than `KEPT`.
+    networks
+        How many are trained in this rung, in all its stacks: a lone one may have all BLAS threads.
     ranked_by
         What to monitor of the trained networks for their rank; None where that is the validation score.
     """
@@ -58,7 +66,7 @@ class Task:
     epochs: tuple[int, int]
     before: Mapping[int, Trained] = field(repr=False)
     keep_all: bool
-    lone: bool = False
+    networks: int = 2
     ranked_by: str | None = None
 
     @property
@@ -107,7 +115,7 @@ def train_chunk(
     began = time.perf_counter()
     # One BLAS thread however many stacks train at a time: the last bits depend on their number.
     with one_blas_thread(
-        device.is_host and (not task.lone or small_products(configs[0].batch_size, mlp.sizes))
+        device.is_host and (task.networks > 1 or small_products(configs[0].batch_size, mlp.sizes))
     ):
         result = train(
             configs,
@@ -156,17 +164,20 @@ def train_chunk(
         )
     best = max(range(len(numbers)), key=lambda i: merit(rows[i]))
     host = {kind: all_to_host(device, of) for kind, of in result.state.items()}
-    kept = {
-        number: Trained(
-            {
-                kind: {name: value[place] if len(numbers) > 1 else value for name, value in of.items()}
-                for kind, of in host.items()
-            },
-            histories[place],
-        )
-        for place, number in enumerate(numbers)
-        if task.keep_all or place == best
-    }
+    size = sum(value.nbytes for value in host["params"].values()) // len(numbers)
+    keep_params = size * task.networks <= KEPT
+    kept = {}
+    for place, number in enumerate(numbers):
+        if not (task.keep_all or keep_params or place == best):
+            continue
+        whole = host if task.keep_all or place == best else {"params": trained(host)}
+        state = {
+            kind: {name: value[place] if len(numbers) > 1 else value for name, value in of.items()}
+            for kind, of in whole.items()
+        }
+        if not task.keep_all:  # a view would keep what the solver remembers of the whole stack
+            state = {kind: {name: value.copy() for name, value in of.items()} for kind, of in state.items()}
+        kept[number] = Trained(state, histories[place])
     return Outcome(task.key, rows, kept)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from xpnet.data.batches import batches_per_epoch, epoch_ends
 from xpnet.device import Device, cores, of_step, one_blas_thread
-from xpnet.nn.mlp import EXPANSION, MLP
+from xpnet.nn.mlp import EXPANSION, MLP, operations
 from xpnet.runs.config import Config
 from xpnet.runs.networks import hyper_of, initial, share_inputs, sources_of
 from xpnet.runs.preparation import Prepared
@@ -139,11 +139,6 @@ def network_bytes(mlp: MLP, configs: Sequence[Config], task: Task = "classificat
     return itemsize * (copies * parameters + 6 * units * rows + batches * mlp.sizes[0] * config.batch_size)
 
 
-def operations(mlp: MLP, batch: int) -> int:
-    """Return the floating-point operations of a network's step, as if each layer had all three products."""
-    return 6 * batch * sum(math.prod(mlp.shapes[name]) for name in mlp.weights)
-
-
 def fits_in_memory(mlp: MLP, configs: Sequence[Config], device: Device, task: Task = "classification") -> int:
     """Return how many of these networks fit the device's free memory at a time, at least 1."""
     return max(1, int(MEMORY_SHARE * device.free_memory()) // network_bytes(mlp, configs, task))
@@ -170,7 +165,7 @@ def choose_cut(configs: Sequence[Config], prepared: Prepared, device: Device, ma
     most = min(len(configs), max_nets or len(configs), fit)
     if not device.is_host:
         return Cut(most)
-    steps = configs[0].num_steps(prepared.feed.X.shape[0])
+    steps = configs[0].num_steps(prepared.feed.num_rows)
 
     def on_all_cores(size: int) -> Cut:
         return Cut(size, min(cores(), -(-len(configs) // size), max(1, fit // size)))
@@ -202,7 +197,7 @@ def _seconds_per_step(
 ) -> float:
     """Time some steps of as many stacks at once as the cut has workers."""
     in_stack = configs[: cut.size]
-    regime = in_stack[0].regime(prepared.feed.X.shape[0], prepared.data.task)
+    regime = in_stack[0].regime(prepared.feed.num_rows, prepared.data.task)
     hyper = hyper_of(in_stack)
     params = initial(in_stack, mlp, device)
     step = make_step(device, mlp, prepared.feed, regime, hyper, params)

@@ -6,21 +6,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xpnet.datasets import Dataset
-from xpnet.device import Device
+from xpnet.device import Device, get_device
 from xpnet.errors import InputError
 from xpnet.files import path_of
 from xpnet.runs.config import Config
 from xpnet.runs.names import flag
 from xpnet.runs.preparation import check, suited
 from xpnet.runs.resume import WEIGHTS
+from xpnet.runs.run import Run
 from xpnet.runs.starting import begin_with, model_of
 from xpnet.runs.subset import drawn_by, subset_of
 from xpnet.sweep import gpus
 from xpnet.sweep.chunk import Outcome, Task, merit
+from xpnet.sweep.ensembles import Library, choose
 from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung, groups, shape_of
 from xpnet.sweep.space import check_alike
 from xpnet.sweep.store import Memory, Store, recorded
@@ -63,6 +65,8 @@ class Sweep:
         What the scores are: ``"accuracy"``, or ``"r2"``.
     remedy
         Of `xpnet.search` what to change where every network diverged.
+    library
+        What an `ensemble` is chosen from; None of a sweep that was cut off.
     """
 
     configs: Sequence[Config]
@@ -71,6 +75,43 @@ class Sweep:
     complete: bool
     score: str = "accuracy"
     remedy: str = ""
+    library: Library | None = field(default=None, repr=False, compare=False)
+
+    def ensemble(self, k: int = 8) -> Run:
+        """Return the ensemble of up to ``k`` of the trained networks that predicts the validation rows best.
+
+        Nothing more is trained: the networks are chosen greedily, one after the other, each such that the
+        mean of the predictions has the lowest loss; one that is chosen again weighs as much more. That is
+        ensemble selection (Caruana et al. 2004, https://doi.org/10.1145/1015330.1015432), see
+        `xpnet.training.selection.select`. The loss is the log loss of classes and labels, R² of numbers, or
+        what the sweep ranks by where all monitor another measure. As the validation rows chose the networks,
+        scores on them are somewhat too good: measure it on others, such as ``X_test``.
+
+        The networks of an ensemble are one stack, so they have the same layers, preprocessing and views: one
+        is chosen from those of each such kind, and the best of these ensembles is returned. It is chosen from
+        networks that came to their end: from all of them if their parameters are together no more than
+        1 GiB, else from the best of each stack, which is what a larger sweep keeps.
+
+        Parameters
+        ----------
+        k
+            Most networks.
+
+        Returns
+        -------
+        Run
+            ``summary["networks"]`` are the numbers of those that were chosen. Its settings are those of the
+            first of them, which alone do not make it again; its history holds the means over all.
+
+        Raises
+        ------
+        InputError
+            The sweep was cut off, or every network diverged.
+        """
+        k = counted("k", k)
+        if self.library is None:
+            raise InputError("the sweep was cut off: run it again to its end, and choose an ensemble then")
+        return choose(self.configs, self.rows, self.library, k)
 
     def __repr__(self) -> str:
         """Return how many networks there are, what became of them, and the best with their settings."""
@@ -167,6 +208,7 @@ def run(
     elif names:
         device = names[0]
     shipped, data = data, data or load_of(configs[0])
+    loaded = data
     start = model_of(configs[0])
     if start is not None:
         configs = [begin_with(start, config, data)[0] for config in configs]
@@ -195,7 +237,11 @@ def run(
         found = _train(
             configs, ready, store, recorded_rows, num_rows, halvings, max_nets, ranked_by, on_outcome
         )
-    return replace(found, score=score)
+    library = None
+    if found.complete:
+        place = options_of(configs[0], device) if executor is None else get_device().options
+        library = Library(store, loaded, place)
+    return replace(found, score=score, library=library)
 
 
 def _check(configs: Sequence[Config], data: Dataset, halving: bool) -> None:
@@ -221,6 +267,8 @@ def _check(configs: Sequence[Config], data: Dataset, halving: bool) -> None:
                 raise InputError("halving stops the networks that fall behind: drop --patience or --halving")
             if halving and config.max_time is not None:
                 raise InputError("halving compares networks after equal steps: drop --max-time or --halving")
+            if config.bagging:
+                raise InputError("a sweep ranks single networks, on all rows: drop --bagging")
             if config.ensemble > 1:
                 raise InputError(
                     "a sweep ranks single networks: drop --ensemble, or train one with its best row"
@@ -270,8 +318,7 @@ def _train(
                     before = {k: store.load(rows[k]["task"], k) for k in missing} if rung else {}
                     chosen = {k: configs[k] for k in missing}
                     key = f"{prefix}network{missing[0]}"
-                    lone = len(survivors) == 1
-                    task = Task(key, chosen, span, before, rung < halvings, lone, ranked_by)
+                    task = Task(key, chosen, span, before, rung < halvings, len(survivors), ranked_by)
                     tasks.append(task)
             work.append((cut, tasks))
         left = {task.key for _, tasks in work for task in tasks}

@@ -111,7 +111,8 @@ def search(
     Returns
     -------
     Sweep
-        ``rows`` are the table, best first; ``best`` is the `Run` of its first network, None if all diverged.
+        ``rows`` are the table, best first; ``best`` is the `Run` of its first network, None if all diverged;
+        ``ensemble(k)`` that of up to ``k`` of them together, chosen by the validation rows.
 
     Raises
     ------

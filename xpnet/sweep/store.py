@@ -22,7 +22,7 @@ __all__ = ["Memory", "Store", "recorded"]
 
 
 PICTURES = ("heatmap.png", "curves.png", "learning.png")
-MADE = ("sweep.json", "results.jsonl", "results.csv", *PICTURES, "chunks", "best")
+MADE = ("sweep.json", "results.jsonl", "results.csv", *PICTURES, "chunks", "best", "ensemble")
 """What a sweep leaves in its folder."""
 
 
@@ -49,6 +49,10 @@ class Memory:
         """Return a network that a complete task left."""
         return self._trained[task][network]
 
+    def networks(self, task: str) -> set[int]:
+        """Return which networks a complete task left."""
+        return set(self._trained[task])
+
     def forget(self, keep: set[str]) -> None:
         """Drop the networks of all tasks but those to keep."""
         self._trained = {task: self._trained[task] for task in keep if task in self._trained}
@@ -59,7 +63,7 @@ class Store(Memory):
 
     ``sweep.json`` says which networks and how they are cut into chunks. ``results.jsonl`` gets a line a
     network as each chunk ends. ``chunks/`` holds the trained networks that the next rung needs, and in
-    the end the best of each chunk.
+    the end the best of each chunk, and the parameters of all if they are not too large.
 
     A chunk's networks are written before its lines: a chunk whose lines are there is done, one whose
     lines are missing or cut short is trained again, with the same result.
@@ -175,6 +179,19 @@ class Store(Memory):
             kind, _, name = key.partition("/")
             state.setdefault(kind, {})[name] = array
         return Trained(state, history)
+
+    def networks(self, task: str) -> set[int]:
+        """Return which networks a complete task left."""
+        from safetensors import SafetensorError, safe_open
+
+        path = self._chunk(task)
+        try:
+            with safe_open(path, framework="numpy") as file:
+                return {int(name.partition("/")[0]) for name in file.keys()}  # noqa: SIM118
+        except (OSError, ValueError, SafetensorError) as error:
+            raise InputError(
+                f"{path} cannot be read: delete {self.folder} and run the sweep again"
+            ) from error
 
     def forget(self, keep: set[str]) -> None:
         """Remove the networks of all tasks but those to keep, and what a kill left half written."""

@@ -302,7 +302,8 @@ def fit(
             if tired.any():
                 stopped_at = np.where(tired, start + done, stopped_at)
                 running = running & ~tired
-                if running.any() and not regime.restores_best:  # the others go on, and take it along
+                # Others that go on take its parameters along.
+                if (running.any() or settled is not None) and not regime.restores_best:
                     settled = divergence.choose(device, tired, state, settled or state)
             if on_epoch is not None:
                 on_epoch(history)

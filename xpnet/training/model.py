@@ -274,8 +274,15 @@ class Model:
             ends = np.stack([self.target.undo(end) for end in np.moveaxis(ends, -1, 0)], axis=-1)
         return ends.squeeze(axis=1) if ends.shape[1] == 1 else ends
 
-    def predict(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[Any]:
+    def predict(self, X: ArrayLike, device: str | Device = "cpu", members: bool = False) -> NDArray[Any]:
         """Return what is predicted of raw rows; see `scores`.
+
+        Parameters
+        ----------
+        X, device
+            As for `scores`.
+        members
+            Return what each network predicts by itself, with an axis over them first.
 
         Returns
         -------
@@ -284,6 +291,11 @@ class Model:
             ``(rows, labels)``, int64; or numbers in float64: ``(rows,)`` of one output, ``(rows, outputs)``
             of several.
         """
+        if members:
+            found = self.members(X, device)
+            if self.task == "regression":
+                return found.squeeze(axis=-1) if found.shape[-1] == 1 else found
+            return np.asarray(found > 0.5 if self.task == "multilabel" else found.argmax(axis=-1), np.int64)
         scores = self.scores(X, device)
         if self.task == "regression":
             return scores.squeeze(axis=1) if scores.shape[1] == 1 else scores
@@ -292,9 +304,11 @@ class Model:
         yes = np.asarray(scores > 0, np.int64)
         return yes if self.task == "multilabel" else yes.squeeze(axis=1)
 
-    def predict_labels(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[Any]:
+    def predict_labels(
+        self, X: ArrayLike, device: str | Device = "cpu", members: bool = False
+    ) -> NDArray[Any]:
         """Return as `predict`, but of a classification the label of each class instead of its number."""
-        found = self.predict(X, device)
+        found = self.predict(X, device, members)
         if self.labels is None or self.task != "classification":
             return found
         strings = sum(isinstance(label, str) for label in self.labels)

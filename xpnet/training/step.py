@@ -89,10 +89,9 @@ def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper
         f.name: per_network(device, params, getattr(hyper, f.name)) if hyper.uses(f.name) else None
         for f in fields(Hyper)
     }
-    zero = per_network(device, params, 0.0)
     clip_norm, smoothing, ema, reg = (given[n] for n in ("clip_norm", "label_smoothing", "ema", "reg"))
     of_solver = {"weight_decay": given["weight_decay"]}
-    of_solver |= {n: zero if given[n] is None else given[n] for n in ("momentum", "beta2", "epsilon")}
+    of_solver |= {n: _as_one(device, params, getattr(hyper, n)) for n in ("momentum", "beta2", "epsilon")}
     weights, statistics = frozenset(mlp.weights), mlp.statistics
     kinds = tuple(solver.init(xp, {}))
     # A gradient that is subtracted as it is, and of which nothing else is made, may stay in factors.
@@ -229,6 +228,19 @@ def joined(xp: Namespace, parts: Sequence[tuple[Advance, Draws]]) -> EpochAdvanc
         return state, xp.concat([losses, loss])
 
     return advance
+
+
+def _as_one(device: Device, params: Params, value: ArrayLike) -> Array:
+    """Return `per_network`, but one number, ``()``, where it is the same for all networks.
+
+    NumPy multiplies a stack by one number in half the time that one a network takes.
+    """
+    values = np.asarray(value)
+    if values.ndim and values.size and (values == values.flat[0]).all():
+        value = values.flat[0]
+    if np.ndim(value):
+        return per_network(device, params, value)
+    return device.put(np.asarray(value), dtype_name(params["W1"]))
 
 
 def _by_weight(xp: Namespace, reg: Array, weight: Array) -> Array:

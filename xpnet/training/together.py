@@ -23,7 +23,7 @@ from xpnet.training.scale import Scale
 from xpnet.training.schedules import Schedule
 from xpnet.training.step import initial_state
 from xpnet.training.stopping import Best, Epoch, Stopping
-from xpnet.typing import Params, Random, State
+from xpnet.typing import Params, State
 
 __all__ = ["Job", "kind_of", "train_together"]
 
@@ -31,7 +31,7 @@ LEAVING = 4
 """A stack is made anew once one in so many has ended, where that means to compile or capture again."""
 
 
-Streams: TypeAlias = Callable[[str, int], Random]
+Streams: TypeAlias = Callable[[str, int], Any]
 """``streams(stream, epoch)`` of a network: as `xpnet.training.draws.Sources` of one."""
 
 

@@ -1,0 +1,379 @@
+"""`MLPSearchCV`: scikit-learn's searches over parameters, with all candidates and folds as stacks."""
+
+import functools
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import get_config
+from sklearn.base import clone, is_classifier
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - makes the two there
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    HalvingRandomSearchCV,
+    RandomizedSearchCV,
+    check_cv,
+)
+from sklearn.pipeline import Pipeline
+from sklearn.utils import indexable
+from sklearn.utils.metadata_routing import process_routing
+from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils.validation import _check_method_params, _num_samples, check_is_fitted
+
+from xpnet.errors import InputError
+from xpnet.estimator import inputs
+from xpnet.estimator.fitting import Fitting
+from xpnet.estimator.selected import SelectedClassifier, SelectedRegressor
+from xpnet.estimator.tables import Table
+from xpnet.estimator.together import Outcome, Part, Unit, fit_together
+from xpnet.reporting import counting
+from xpnet.training.selection import select
+from xpnet.values import Kind, counted, shown
+
+__all__ = ["MLPSearchCV"]
+
+
+class MLPSearchCV(GridSearchCV):  # type: ignore[misc]  # scikit-learn has no types
+    """Search over parameters by cross-validation, all candidates and folds trained as stacks.
+
+    The results are those of `sklearn.model_selection.GridSearchCV` and its like with the same estimator, and
+    so are the attributes; they come sooner. The networks of all candidates and folds that are of one shape
+    are trained as one, each with the rows of its fold, its own statistics of preprocessing, parameters and
+    early stopping, and each has, on NumPy, bit for bit the weights that it has when it is fitted alone with
+    as many BLAS threads.
+
+    Parameters
+    ----------
+    estimator
+        `xpnet.MLPClassifier`, `xpnet.MLPRegressor`, `xpnet.TableClassifier` or `xpnet.TableRegressor`, or a
+        pipeline whose last step is one: its earlier steps are fitted on each fold.
+    param_grid
+        Values to try of each parameter, all combinations of them: a dict of lists, or several.
+    param_distributions, n_iter, random_state
+        In place of the grid: distributions, or lists, of which ``n_iter`` candidates are drawn.
+    scoring, refit, cv, error_score, return_train_score
+        As in scikit-learn.
+    halving
+        Successive halving: all candidates begin with few resources, and of each round the best ``1 / factor``
+        go on to ``factor`` times as many.
+    resource, factor, min_resources, max_resources, aggressive_elimination
+        Of halving, as in `sklearn.model_selection.HalvingRandomSearchCV`: ``"n_samples"``, or a parameter
+        such as ``"max_iter"``, of which ``max_resources`` has to say the most.
+    n_jobs
+        Stacks that are trained at a time, each on a thread with one BLAS thread; by default, and with -1, one
+        a core.
+    max_nets
+        The most networks in a stack; by default as many as suit the machine.
+    executor
+        Where to train instead of here: any `concurrent.futures.Executor` whose workers can import xpnet, as
+        for `xpnet.search`.
+    verbose
+        1 shows a bar while networks are trained; more says what scikit-learn says.
+
+    Attributes
+    ----------
+    cv_results_, best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, \
+multimetric_
+        As in scikit-learn. ``mean_fit_time`` is a network's share of the time of its stack.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from xpnet import MLPClassifier, MLPSearchCV
+    >>> X, y = load_digits(return_X_y=True)
+    >>> grid = {"alpha": [1e-4, 1e-2], "learning_rate_init": [1e-3, 1e-2]}
+    >>> model = MLPClassifier(max_iter=20, n_iter_no_change=float("inf"), random_state=0)
+    >>> search = MLPSearchCV(model, grid, cv=3).fit(X / 16, y)
+    >>> len(search.cv_results_["params"]), search.best_params_["learning_rate_init"]
+    (4, 0.01)
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        param_grid: Any = None,
+        *,
+        param_distributions: Any = None,
+        n_iter: int = 10,
+        random_state: Any = None,
+        scoring: Any = None,
+        refit: Any = True,
+        cv: Any = None,
+        error_score: Any = np.nan,
+        return_train_score: bool = False,
+        halving: bool = False,
+        resource: str = "n_samples",
+        factor: float = 3,
+        min_resources: int | str = "exhaust",
+        max_resources: int | str = "auto",
+        aggressive_elimination: bool = False,
+        n_jobs: int | None = None,
+        max_nets: int | None = None,
+        executor: Executor | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            estimator,
+            param_grid,
+            scoring=scoring,
+            n_jobs=n_jobs,
+            refit=refit,
+            cv=cv,
+            verbose=verbose,
+            error_score=error_score,
+            return_train_score=return_train_score,
+        )
+        self.param_distributions = param_distributions
+        self.n_iter = n_iter
+        self.random_state = random_state
+        self.halving = halving
+        self.resource = resource
+        self.factor = factor
+        self.min_resources = min_resources
+        self.max_resources = max_resources
+        self.aggressive_elimination = aggressive_elimination
+        self.max_nets = max_nets
+        self.executor = executor
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
+        """Search, and fit the best candidate on all rows.
+
+        Parameters
+        ----------
+        X, y
+            Rows and targets, as the estimator takes them.
+        **params
+            What ``fit`` of the estimator is given, ``sample_weight`` say, of which each fold gets its own;
+            and ``groups``, for the splitter.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError
+            The estimator is none of ours; both kinds of candidates are given, or neither.
+        """
+        last = self.estimator.steps[-1][1] if isinstance(self.estimator, Pipeline) else self.estimator
+        if not isinstance(last, Fitting | Table):
+            raise InputError(
+                f"MLPSearchCV trains networks of xpnet, and the estimator is {shown(last)}: give "
+                "MLPClassifier or its like, or a pipeline that ends with it, or use GridSearchCV"
+            )
+        if (self.param_grid is None) == (self.param_distributions is None):
+            raise InputError(
+                "MLPSearchCV takes candidates of one kind: give param_grid or param_distributions"
+            )
+        Kind(bool).take("halving", self.halving)
+        for name in ("n_jobs", "max_nets"):
+            value = getattr(self, name)
+            if value is not None and (name, value) != ("n_jobs", -1):
+                counted(name, value)
+        if self.executor is not None and not callable(getattr(self.executor, "submit", None)):
+            raise InputError(
+                f"executor must be a concurrent.futures.Executor or like one, not {shown(self.executor)}"
+            )
+        self._networks: list[Any] = []
+        deliveries: deque[Outcome] = deque()
+        seconds: list[float] = []
+        inner = self._inner(_delivering(self.estimator, deliveries))
+        rows, targets = indexable(X, y)
+        of_fit, of_split = _routed(inner, params)
+
+        def train_all(candidates: Sequence[Mapping[str, Any]], cv: Any) -> list[tuple[Any, Any]]:
+            splits = list(cv.split(rows, targets, **of_split))
+            outcomes = self._train(candidates, splits, rows, targets, of_fit)
+            seconds.extend(outcome.seconds for outcome in outcomes)
+            deliveries.extend(outcomes)
+            # Those of an earlier round of halving have seen less.
+            self._networks = [None if outcome.error else outcome.estimator for outcome in outcomes]
+            self._splits = splits
+            return splits
+
+        inner._train_all = train_all
+        inner.fit(X, y, **params)
+        for name, value in vars(inner).items():
+            if name.endswith("_") and not name.startswith("_"):
+                setattr(self, name, value)
+        if self.scoring is None:  # it has the estimator that the networks were delivered to
+            self.scorer_ = check_scoring(self.estimator)
+        if hasattr(self, "best_estimator_"):
+            self.best_estimator_.__class__ = type(self.estimator)
+        shares = np.reshape(seconds, (-1, self.n_splits_))
+        self.cv_results_["mean_fit_time"], self.cv_results_["std_fit_time"] = shares.mean(1), shares.std(1)
+        return self
+
+    def ensemble(self, X: Any, y: Any, k: int = 10) -> SelectedClassifier | SelectedRegressor:
+        """Return an ensemble of the candidates that do best together; nothing is trained for it.
+
+        Candidates are chosen one after the other, some perhaps twice, such that the mean of what they predict
+        of the rows that they were not trained on has the lowest loss (`xpnet.training.selection.select`). The
+        networks of a candidate are those of all folds, each of which has seen a part of the rows.
+
+        Parameters
+        ----------
+        X, y
+            The rows and targets that the search was given.
+        k
+            Most candidates, those that are chosen twice counted twice.
+
+        Returns
+        -------
+        SelectedClassifier or SelectedRegressor
+            With ``predict``, ``predict_proba`` and ``score``; ``candidates_`` are the numbers of the chosen
+            in ``cv_results_``.
+
+        Raises
+        ------
+        InputError
+            The search was not fitted, or on other rows; or all networks of a candidate have failed.
+        """
+        k = counted("k", k)
+        check_is_fitted(self, "cv_results_")
+        rows, targets = indexable(X, y)
+        last = max(int(index.max()) for split in self._splits for index in split)
+        if _num_samples(rows) <= last:
+            raise InputError(
+                f"X has {_num_samples(rows)} rows, and the search had more: give the rows that it was given"
+            )
+        folds = self.n_splits_
+        candidates = [
+            (number, networks)
+            for number in range(len(self._networks) // folds)
+            if None not in (networks := self._networks[number * folds : (number + 1) * folds])
+        ]
+        if not candidates:
+            raise InputError("networks of all candidates have failed: search with error_score='raise'")
+        tests = [_safe_split(self.estimator, rows, targets, test) for _, test in self._splits]
+        y_tests = np.concatenate([np.asarray(inputs.to_host(y_test)) for _, y_test in tests])
+        kind = SelectedClassifier if is_classifier(self.estimator) else SelectedRegressor
+        of_all = kind([one for _, networks in candidates for one in networks])
+        X_tests = [X_test for X_test, _ in tests]
+
+        def says(networks: Sequence[Any]) -> NDArray[np.float64]:
+            each = [of_all.says(one, X_test) for one, X_test in zip(networks, X_tests, strict=True)]
+            return np.concatenate(each)
+
+        P = np.stack([says(networks) for _, networks in candidates])
+        chosen = [candidates[m] for m in select(P, lambda mean: of_all.loss(y_tests, mean), k)]
+        # After a search by halving there are those of its last round, whose rows are the last.
+        first = len(self.cv_results_["params"]) - len(self._networks) // folds
+        networks = [one for _, each in chosen for one in each]
+        return kind(networks, [first + number for number, _ in chosen])
+
+    def _train(
+        self,
+        candidates: Sequence[Mapping[str, Any]],
+        splits: Sequence[tuple[Any, Any]],
+        X: Any,
+        y: Any,
+        params: Mapping[str, Any],
+    ) -> list[Outcome]:
+        """Fit all candidates on all folds; return what became of them, candidate by candidate."""
+        parts = []
+        for train, _ in splits:
+            X_train, y_train = _safe_split(self.estimator, X, y, train)
+            parts.append(Part(X_train, y_train, _check_method_params(X, params=params, indices=train)))
+        units: list[Unit] = []
+        # Fold by fold, as candidates of a fold share their rows; results are candidate by candidate.
+        for part in parts:
+            for parameters in candidates:
+                estimator = clone(self.estimator).set_params(**clone(dict(parameters), safe=False))
+                units.append(Unit(estimator, part))
+        with counting.start("networks", quiet=self.verbose < 1) as count:
+            count.expect(len(units))
+            outcomes = fit_together(
+                units,
+                threads=None if self.n_jobs in (None, -1) else self.n_jobs,
+                max_nets=self.max_nets,
+                executor=self.executor,
+                on_part=count.add,
+            )
+        return [outcomes[k] for c in range(len(candidates)) for k in range(c, len(units), len(candidates))]
+
+    def _inner(self, estimator: Any) -> Any:
+        """Return scikit-learn's search of the parameters' kind, which is to have its networks delivered."""
+        common = {
+            "scoring": self.scoring,
+            "refit": self.refit,
+            "cv": self.cv,
+            "error_score": self.error_score,
+            "return_train_score": self.return_train_score,
+            "verbose": max(0, self.verbose - 1),
+            "n_jobs": 1,  # in this process, and in order
+        }
+        drawn = self.param_distributions is not None
+        candidates = self.param_distributions if drawn else self.param_grid
+        if self.halving:
+            common |= {
+                "random_state": self.random_state,
+                "resource": self.resource,
+                "factor": self.factor,
+                "min_resources": self.min_resources,
+                "max_resources": self.max_resources,
+                "aggressive_elimination": self.aggressive_elimination,
+            }
+            if self.cv is None:
+                common["cv"] = 5
+            if drawn:
+                return _in_stacks(HalvingRandomSearchCV)(
+                    estimator, candidates, n_candidates=self.n_iter, **common
+                )
+            return _in_stacks(HalvingGridSearchCV)(estimator, candidates, **common)
+        if drawn:
+            return _in_stacks(RandomizedSearchCV)(
+                estimator, candidates, n_iter=self.n_iter, random_state=self.random_state, **common
+            )
+        return _in_stacks(GridSearchCV)(estimator, candidates, **common)
+
+
+def _in_stacks(kind: Any) -> Any:
+    """Return one of scikit-learn's searches, which has all networks trained before it asks for them."""
+
+    class InStacks(kind):  # type: ignore[misc]  # scikit-learn has no types
+        _train_all: Callable[..., list[tuple[Any, Any]]]
+
+        def _run_search(self, evaluate_candidates: Any, *, callback_ctx: Any = None) -> None:
+            def evaluate(candidates: Any, cv: Any = None, *args: Any, **options: Any) -> Any:
+                candidates = list(candidates)
+                # Once and for all: a splitter that shuffles may split another way each time.
+                splits = self._train_all(candidates, self._checked_cv_orig if cv is None else cv)
+                return evaluate_candidates(candidates, check_cv(splits), *args, **options)
+
+            context = {} if callback_ctx is None else {"callback_ctx": callback_ctx}  # scikit-learn 1.9
+            super()._run_search(evaluate, **context)
+
+    return InStacks
+
+
+def _routed(search: Any, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what of the parameters of ``fit`` is the estimator's, and what the splitter's."""
+    if get_config()["enable_metadata_routing"]:
+        routed = process_routing(search, "fit", **params)
+        return dict(routed.estimator.fit), dict(routed.splitter.split)
+    return {name: of for name, of in params.items() if name != "groups"}, {"groups": params.get("groups")}
+
+
+def _delivering(estimator: Any, deliveries: deque[Outcome]) -> Any:
+    """Return an estimator that is the same but for its ``fit``: it takes what was fitted before."""
+    kind = type(estimator)
+
+    class Delivered(kind):  # type: ignore[misc,valid-type]  # a class that is known only here
+        @functools.wraps(kind.fit)
+        def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
+            if not deliveries:  # what is fitted at the end, on all rows
+                return super().fit(X, y, **params)
+            found = deliveries.popleft()
+            if found.error is not None:
+                raise found.error
+            self.__dict__.update(vars(found.estimator))
+            return self
+
+    Delivered.__name__, Delivered.__qualname__ = kind.__name__, kind.__qualname__
+    return Delivered(**estimator.get_params(deep=False))

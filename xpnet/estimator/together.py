@@ -1,0 +1,348 @@
+"""Many estimators fitted at once: those whose networks are of one shape are one stack, on each core one.
+
+Each is left as its own ``fit`` would leave it, bit for bit on NumPy. What cannot share a stack, an estimator
+that is none of ours say, or one with callbacks, is fitted by itself.
+"""
+
+import math
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import joblib  # type: ignore[import-untyped]
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from xpnet.data.feed import Feed, HostRows
+from xpnet.device import cores, one_blas_thread
+from xpnet.estimator.fitting import Fitting, Share
+from xpnet.estimator.settings import STACKABLE
+from xpnet.estimator.tables import Table
+from xpnet.nn.mlp import operations
+from xpnet.training.history import History
+from xpnet.training.together import kind_of, train_together
+
+__all__ = ["Outcome", "Part", "Unit", "fit_together"]
+
+MEMORY_SHARE = 0.6
+"""Part of the free memory that is taken: estimates err, and others need some too."""
+
+WORTH_STACKING = 200_000_000
+"""Floating-point operations in a step of a stack from which more networks make it no faster a network."""
+
+ITEMSIZE = 8
+"""Bytes of a number, at most."""
+
+REMOTE = 16
+"""Estimators to a task of an executor, whose memory and caches can't be seen from here."""
+
+
+class Part(NamedTuple):
+    """Rows to fit on, and what else ``fit`` is given: of one fold, the same for all that are fitted on it."""
+
+    X: Any
+    y: Any
+    params: Mapping[str, Any]
+
+
+class Unit(NamedTuple):
+    """An estimator, its parameters set, and the rows to fit it on."""
+
+    estimator: Any
+    part: Part
+
+
+class Outcome(NamedTuple):
+    """What became of a unit: its estimator, fitted; its share of the seconds; and what was raised, if so."""
+
+    estimator: Any
+    seconds: float
+    error: Exception | None = None
+
+
+class _Ready(NamedTuple):
+    """A unit that is ready: its place, what is to be trained, and the seconds it took so far."""
+
+    place: int
+    share: Share
+    seconds: float
+
+
+def fit_together(
+    units: Sequence[Unit],
+    *,
+    threads: int | None = None,
+    max_nets: int | None = None,
+    executor: Executor | None = None,
+    on_part: Callable[[float], None] | None = None,
+) -> list[Outcome]:
+    """Fit estimators, as many as there are alike as one stack.
+
+    Parameters
+    ----------
+    units
+        What to fit. Those of one part of the rows had better stand side by side.
+    threads
+        Stacks that are trained at a time; by default one a core.
+    max_nets
+        The most networks in a stack; by default as many as suit the machine.
+    executor
+        Where to fit instead: its workers take some units each.
+    on_part
+        Told, by the threads that train, what part of a unit, or of how many, has been done more; with an
+        executor as its tasks end.
+
+    Returns
+    -------
+    list of Outcome
+        In the order of the units.
+    """
+    found: dict[int, Outcome] = {}
+    left = threading.Event()
+    tell = on_part or (lambda _part: None)
+
+    def fit_all(
+        run: Callable[[list[Unit]], Future[list[Outcome]]], tasks: list[list[int]], far: bool
+    ) -> None:
+        futures = {run([units[k] for k in places]): places for places in tasks}
+        try:
+            for future in as_completed(futures):
+                found.update(zip(futures[future], future.result(), strict=True))
+                if far:
+                    tell(len(futures[future]))
+        finally:  # after Ctrl-C nobody waits for the rest
+            left.set()
+            for future in futures:
+                future.cancel()
+
+    if executor is not None:
+        size = max_nets or REMOTE
+        tasks = [list(range(len(units))[begin : begin + size]) for begin in range(0, len(units), size)]
+        fit_all(lambda some: executor.submit(_fit, some, max_nets), tasks, far=True)
+    else:
+        threads = threads or cores()
+        with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
+            fit_all(
+                lambda some: pool.submit(_fit, some, max_nets, threads, tell, left.is_set),
+                _shared_out(units, threads),
+                far=False,
+            )
+    return [found[place] for place in range(len(units))]
+
+
+def _shared_out(units: Sequence[Unit], threads: int) -> list[list[int]]:
+    """Return which units each thread takes: of each shape as many as the others."""
+    shapes: dict[str, list[int]] = {}
+    for place, unit in enumerate(units):
+        shapes.setdefault(_shape(unit.estimator), []).append(place)
+    tasks: list[list[int]] = [[] for _ in range(threads)]
+    for places in shapes.values():
+        for k, some in enumerate(np.array_split(places, threads)):
+            tasks[k] += some.tolist()
+    return [task for task in tasks if task]
+
+
+def _shape(estimator: Any) -> str:
+    """Return what tells estimators apart that cannot share a stack, as far as their parameters do."""
+    return repr(
+        [
+            (name, value)
+            for name, value in sorted(estimator.get_params().items())
+            if name.rpartition("__")[2] not in STACKABLE and not hasattr(value, "get_params")
+        ]
+    )
+
+
+def _fit(
+    units: Sequence[Unit],
+    max_nets: int | None,
+    threads: int = 1,
+    tell: Callable[[float], None] = lambda _part: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> list[Outcome]:
+    """Fit some units on this thread, one of so many; in a worker of an executor as well."""
+    found: dict[int, Outcome] = {}
+    waiting: list[_Ready] = []
+    begin, room, taken = _Beginning(), 0, 0
+    with one_blas_thread():
+        for place, unit in enumerate(units):
+            if should_stop():
+                break
+            began = time.perf_counter()
+            try:
+                share = begin(unit)
+                if share is None:
+                    unit.estimator.fit(unit.part.X, unit.part.y, **unit.part.params)
+            except Exception as error:  # whatever a step of a pipeline raises: a search counts it as failed
+                found[place] = Outcome(unit.estimator, time.perf_counter() - began, error)
+                tell(1.0)
+                continue
+            if share is None:
+                found[place] = Outcome(unit.estimator, time.perf_counter() - began)
+                tell(1.0)
+                continue
+            room = room or int(MEMORY_SHARE * share.device.free_memory() / threads)
+            taken += begin.bytes_of(share)
+            if taken > room and waiting:  # these first, that their rows can go
+                found |= _train_all(units, waiting, max_nets, tell, should_stop)
+                waiting, begin, taken = [], _Beginning(), begin.bytes_of(share)
+            waiting.append(_Ready(place, share, time.perf_counter() - began))
+        found |= _train_all(units, waiting, max_nets, tell, should_stop)
+    return [found[place] for place in sorted(found)]
+
+
+def _train_all(
+    units: Sequence[Unit],
+    waiting: Sequence[_Ready],
+    max_nets: int | None,
+    tell: Callable[[float], None],
+    should_stop: Callable[[], bool],
+) -> dict[int, Outcome]:
+    """Train what is waiting, each kind as a stack, or as several if there are many."""
+    kinds: dict[tuple[Any, ...], list[_Ready]] = {}
+    for ready in waiting:
+        kinds.setdefault((ready.share.device.options, *kind_of(ready.share.job)), []).append(ready)
+    found: dict[int, Outcome] = {}
+    for same in kinds.values():
+        count = -(-len(same) // min(max_nets or len(same), _suiting(same[0].share)))
+        for some in np.array_split(np.arange(len(same)), count):
+            if not should_stop():
+                found |= _train(units, [same[k] for k in some], tell, should_stop)
+    return found
+
+
+def _train(
+    units: Sequence[Unit],
+    stack: Sequence[_Ready],
+    tell: Callable[[float], None],
+    should_stop: Callable[[], bool],
+) -> dict[int, Outcome]:
+    """Train what is of one kind as a stack."""
+    began, told = time.perf_counter(), 0.0
+    device, steps = stack[0].share.device, stack[0].share.job.regime.num_steps
+
+    def on_epoch(history: History) -> None:
+        nonlocal told
+        done = len(stack) * len(history.losses) / steps
+        tell(done - told)
+        told = done
+
+    results = train_together(
+        [ready.share.job for ready in stack], device, on_epoch=on_epoch, should_stop=should_stop
+    )
+    tell(len(stack) - told)  # some have stopped early
+    seconds = (time.perf_counter() - began) / len(stack)
+    found = {}
+    for ready, result in zip(stack, results, strict=True):
+        began = time.perf_counter()
+        ready.share.take(result, ready.seconds + seconds)
+        whole = ready.seconds + seconds + time.perf_counter() - began
+        found[ready.place] = Outcome(units[ready.place].estimator, whole)
+    return found
+
+
+class _Beginning:
+    """Makes units ready to be trained. What units of one part have in common is made once."""
+
+    def __init__(self) -> None:
+        self._earlier: dict[tuple[int, str], tuple[Any, Any]] = {}
+        self._feeds: dict[int, list[Feed]] = {}
+        self._kin: dict[tuple[str, int, int], Share] = {}
+        self._counted: set[int] = set()
+
+    def __call__(self, unit: Unit) -> Share | None:
+        """Return what is to be trained; None for what has to be fitted by itself."""
+        estimator, part = unit
+        X, params = part.X, dict(part.params)
+        last = estimator
+        if isinstance(estimator, Pipeline):
+            last = estimator.steps[-1][1]
+            if not _shares(last):
+                return None
+            X, params = self._transformed(estimator, part)
+        if not _shares(last):
+            return None
+        kin = last._kin(), id(X), id(part)
+        if kin[0] and kin in self._kin:
+            begun: Share = last._share_like(self._kin[kin])
+            return begun
+        begun = last._share(X, part.y, **params)
+        job = begun.job
+        job = replace(job, feed=self._known(part, job.feed))
+        if job.validation is not None:
+            job = replace(job, validation=self._known(part, job.validation))
+        begun = begun._replace(job=job)
+        if kin[0]:
+            self._kin[kin] = begun
+        return begun
+
+    def _transformed(self, pipeline: Pipeline, part: Part) -> tuple[Any, dict[str, Any]]:
+        """Fit the earlier steps of a pipeline; return what they make of the rows, and what its last is given.
+
+        Earlier steps that are the same in several pipelines are fitted once.
+        """
+        name = f"{pipeline.steps[-1][0]}__"
+        of_last = {key.removeprefix(name): of for key, of in part.params.items() if key.startswith(name)}
+        others = {key: of for key, of in part.params.items() if not key.startswith(name)}
+        earlier = pipeline[:-1]
+        if not earlier.steps:
+            return part.X, of_last
+        key = id(part), joblib.hash(earlier)
+        if key not in self._earlier:
+            self._earlier[key] = earlier.fit_transform(part.X, part.y, **others), earlier.steps
+        X, fitted = self._earlier[key]
+        pipeline.steps[:-1] = fitted
+        return X, of_last
+
+    def bytes_of(self, share: Share) -> int:
+        """Estimate the memory that a unit takes more: its rows, if they are new, and its networks."""
+        feeds = [feed for feed in (share.job.feed, share.job.validation) if feed is not None]
+        new = [feed for feed in feeds if id(feed.X) not in self._counted]
+        self._counted |= {id(feed.X) for feed in new}
+        of_rows = sum(math.prod(feed.X.shape) for feed in new)
+        of_network = sum(math.prod(shape) for shape in share.job.mlp.shapes.values())
+        # Rows are there by themselves and in the stack's pool; of a network see `xpnet.sweep.plan`.
+        return int(ITEMSIZE * (2 * of_rows + 12 * share.job.members * of_network))
+
+    def _known(self, part: Part, feed: Feed) -> Feed:
+        """Return rows that are there already, if they are the same: the stack has them once then."""
+        known = self._feeds.setdefault(id(part), [])
+        for other in known:
+            if _alike(feed, other):
+                return other
+        known.append(feed)
+        return feed
+
+
+def _shares(estimator: Any) -> bool:
+    """Return whether an estimator can share a stack."""
+    return isinstance(estimator, Fitting | Table) and estimator._shares_stack()
+
+
+def _alike(a: Feed, b: Feed) -> bool:
+    """Return whether rows, targets and weights are the same; rows that stay on the host are not looked at."""
+    if isinstance(a.X, HostRows) or a.own is not None or b.own is not None:
+        return False
+    return all(map(_same, (a.X, a.y, a.weight), (b.X, b.y, b.weight)))
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Return whether two arrays hold the same, or are both None."""
+    if a is None or b is None or a is b:
+        return a is b
+    return a.shape == b.shape and a.dtype == b.dtype and bool((a == b).all())
+
+
+def _suiting(share: Share) -> int:
+    """Return how many networks suit a stack.
+
+    A stack saves calls, and more of them save little where a network's own work is long.
+    """
+    if not share.device.is_host:
+        return sys.maxsize
+    least: int = -(-WORTH_STACKING // operations(share.job.mlp, share.job.regime.batch_size))
+    return max(1, least)
