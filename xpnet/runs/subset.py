@@ -11,8 +11,8 @@ from xpnet.runs.config import Config
 
 __all__ = ["count_of", "drawn_by", "subset_of"]
 
-STREAM = 5
-"""Of the seed, what the rows are drawn from: apart from weights, batches and all that steps draw."""
+STREAM = 6
+"""Of the seed, what the rows are drawn from: after those of weights, of what steps draw, and of bags."""
 
 
 def drawn_by(config: Config) -> tuple[int, int] | None:

@@ -258,6 +258,8 @@ def _check(configs: Sequence[Config], data: Dataset, halving: bool) -> None:
         some = [config for config in configs if drawn_by(config) == drawn]
         rows = subset_of(some[0], data)
         for config in some:
+            if config.bagging:
+                raise InputError("a sweep ranks single networks, on all rows: drop --bagging")
             check(config, rows)
             if undefined := monitors.undefined("val_score", data.task, data.y_val, data.weight_val):
                 raise InputError(
@@ -267,8 +269,6 @@ def _check(configs: Sequence[Config], data: Dataset, halving: bool) -> None:
                 raise InputError("halving stops the networks that fall behind: drop --patience or --halving")
             if halving and config.max_time is not None:
                 raise InputError("halving compares networks after equal steps: drop --max-time or --halving")
-            if config.bagging:
-                raise InputError("a sweep ranks single networks, on all rows: drop --bagging")
             if config.ensemble > 1:
                 raise InputError(
                     "a sweep ranks single networks: drop --ensemble, or train one with its best row"
