@@ -82,7 +82,7 @@ def searches(task: Task, network: type, kind: type, **own: Any) -> Block:
 
     from sklearn.exceptions import ConvergenceWarning
 
-    # A contender's process ends with this script, and for that may start none: these end with it all the same.
+    # A contender's process may start none, to end with this script: joblib's end with theirs.
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     warnings.simplefilter("ignore", ConvergenceWarning)
     X, y = task.data()

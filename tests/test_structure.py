@@ -227,7 +227,7 @@ def test_public_names():
         *("TwoLayerNet", "XpnetError", "fit", "get_device", "load", "search"),
     ]
     assert sorted(xpnet.__all__) == names
-    estimators = ["MLPClassifier", "MLPRegressor", "TableClassifier", "TableRegressor"]
+    estimators = ["MLPClassifier", "MLPRegressor", "MLPSearchCV", "TableClassifier", "TableRegressor"]
     assert dir(xpnet) == sorted([*names, *estimators, "__version__"])
     star = {}
     exec("from xpnet import *", star)

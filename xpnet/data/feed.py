@@ -1,6 +1,6 @@
 """From training rows in memory to a batch: gather, augment, prepare, mix; all on the device."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,7 +8,7 @@ from xpnet.data.augment import Augmentation, augment
 from xpnet.device import Device
 from xpnet.typing import Array, Namespace
 
-__all__ = ["Feed", "HostRows", "mix", "pool", "take_rows"]
+__all__ = ["Feed", "HostRows", "mix", "take_rows"]
 
 
 class HostRows:
@@ -28,30 +28,22 @@ class HostRows:
     def __init__(self, rows: Any, device: Device, dtype: str) -> None:
         self.shape: tuple[int, ...] = tuple(rows.shape)
         self.dtype = dtype
-        self._rows = rows
-        self._device = device
+        self.rows = rows
+        self.device = device
 
     def part(self, rows: slice) -> Array:
         """Return some rows in their order, dense and on the device."""
-        some = self._rows[rows]
-        return self._device.put(some.toarray() if hasattr(some, "toarray") else some, self.dtype)
+        some = self.rows[rows]
+        return self.device.put(some.toarray() if hasattr(some, "toarray") else some, self.dtype)
 
     def take(self, index: Array) -> Array:
         """Return the rows of an index ``(n,)``, dense and on the device: ``(n, features)``."""
-        rows = self._rows[self._device.to_host(index)]
-        return self._device.put(rows.toarray() if hasattr(rows, "toarray") else rows, self.dtype)
+        rows = self.rows[self.device.to_host(index)]
+        return self.device.put(rows.toarray() if hasattr(rows, "toarray") else rows, self.dtype)
 
     def chosen(self, index: Array) -> "HostRows":
         """Return the rows of an index ``(n,)``, on the host as they are."""
-        return HostRows(self._rows[self._device.to_host(index)], self._device, self.dtype)
-
-    @classmethod
-    def joined(cls, parts: "Sequence[HostRows]") -> "HostRows":
-        """Return the rows of several, one after the other."""
-        from scipy import sparse  # where sparse rows came from
-
-        first = parts[0]
-        return cls(sparse.vstack([part._rows for part in parts], "csr"), first._device, first.dtype)
+        return HostRows(self.rows[self.device.to_host(index)], self.device, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -180,47 +172,6 @@ def mix(xp: Namespace, x: Array, Y: Array, share: Array) -> tuple[Array, Array]:
         return a * share + xp.flip(a, axis=-2) * (1.0 - share)
 
     return mixed(x), mixed(Y)
-
-
-def pool(xp: Namespace, feeds: Sequence[Feed], owners: Sequence[int]) -> Feed:
-    """Return the rows of several feeds as one, of which each network of a stack has those of its own.
-
-    Parameters
-    ----------
-    xp
-        Array API namespace of the arrays.
-    feeds
-        One of each network or group of networks, which may share it; with as many rows a network as the
-        others. All have weights, or none. Several that differ have no augmentation.
-    owners
-        How many networks have the rows of each feed, all of them or their own.
-    """
-    first = feeds[0]
-    if len(feeds) == 1 and (first.own is not None or owners[0] == 1):
-        return first
-    own, begin = [], 0
-    begins: dict[tuple[int, ...], int] = {}
-    device = getattr(first.y, "device", None)
-    for feed, networks in zip(feeds, owners, strict=True):
-        rows = feed.own
-        if rows is None:
-            rows = xp.arange(feed.num_rows, dtype=xp.int64, device=device)[None, :]
-            rows = xp.concat([rows] * networks)
-        if _same(feed) not in begins:
-            begins[_same(feed)], begin = begin, begin + feed.X.shape[0]
-        own.append(rows + begins[_same(feed)])
-    parts = list({_same(feed): feed for feed in feeds}.values())
-    if len(parts) == 1:
-        return replace(first, own=xp.concat(own))
-    on_host = isinstance(first.X, HostRows)
-    X = HostRows.joined([f.X for f in parts]) if on_host else xp.concat([f.X for f in parts])
-    weight = None if first.weight is None else xp.concat([feed.weight for feed in parts])
-    return replace(first, X=X, y=xp.concat([f.y for f in parts]), weight=weight, own=xp.concat(own))
-
-
-def _same(feed: Feed) -> tuple[int, ...]:
-    """Return what tells arrays of rows apart."""
-    return id(feed.X), id(feed.y), id(feed.weight)
 
 
 def take_rows(xp: Namespace, a: Array, index: Array) -> Array:

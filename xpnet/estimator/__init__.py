@@ -1,9 +1,10 @@
 """scikit-learn estimators (extra ``sklearn``).
 
 `MLPClassifier` and `MLPRegressor` have the parameters of scikit-learn's own; those of ``tables``,
-`TableClassifier` and `TableRegressor`, train as `xpnet.fit` does.
+`TableClassifier` and `TableRegressor`, train as `xpnet.fit` does. `MLPSearchCV`, of ``search``, has
+many fitted ``together``.
 
-May import: device, nn, columns, data, training, exporters, runs.
+May import: device, nn, columns, data, training, reporting, exporters, runs.
 """
 
 try:

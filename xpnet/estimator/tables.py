@@ -154,7 +154,7 @@ class Table(Named):
             other_order(X_val, {"y_val": y_val}, "X_val"),
         ):
             if note:
-                warnings.warn(note, stacklevel=2)
+                warnings.warn(note, stacklevel=3)
         if self._task() == "classification":
             refuse_mixed(y)
             refuse_mixed(y_val, "y_val")
@@ -185,7 +185,7 @@ class Table(Named):
         if isinstance(weights, Mapping):  # by the text of a label, as flags have it
             labels = [str(label) for label in np.unique(y).tolist()]
             if note := likely_typo({str(name): of for name, of in weights.items()}, labels):
-                warnings.warn(note, stacklevel=2)
+                warnings.warn(note, stacklevel=3)
         arrays = {
             "X_val": X_val,
             "y_val": y_val,

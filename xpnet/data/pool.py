@@ -1,0 +1,58 @@
+"""The rows of several feeds as one, for a stack of networks that have rows of their own."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from xpnet.data.feed import Feed, HostRows
+from xpnet.typing import Namespace
+
+__all__ = ["pool"]
+
+
+def pool(xp: Namespace, feeds: Sequence[Feed], owners: Sequence[int]) -> Feed:
+    """Return the rows of several feeds as one, of which each network of a stack has those of its own.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the arrays.
+    feeds
+        One of each network or group of networks, which may share it; with as many rows a network as the
+        others. All have weights, or none. Several that differ have no augmentation.
+    owners
+        How many networks have the rows of each feed, all of them or their own.
+    """
+    first = feeds[0]
+    if len(feeds) == 1 and (first.own is not None or owners[0] == 1):
+        return first
+    own, begin = [], 0
+    begins: dict[tuple[int, ...], int] = {}
+    device = getattr(first.y, "device", None)
+    for feed, networks in zip(feeds, owners, strict=True):
+        rows = feed.own
+        if rows is None:
+            rows = xp.arange(feed.num_rows, dtype=xp.int64, device=device)[None, :]
+            rows = xp.concat([rows] * networks)
+        if _same(feed) not in begins:
+            begins[_same(feed)], begin = begin, begin + feed.X.shape[0]
+        own.append(rows + begins[_same(feed)])
+    parts = list({_same(feed): feed for feed in feeds}.values())
+    if len(parts) == 1:
+        return replace(first, own=xp.concat(own))
+    on_host = isinstance(first.X, HostRows)
+    X = _stacked([f.X for f in parts]) if on_host else xp.concat([f.X for f in parts])
+    weight = None if first.weight is None else xp.concat([feed.weight for feed in parts])
+    return replace(first, X=X, y=xp.concat([f.y for f in parts]), weight=weight, own=xp.concat(own))
+
+
+def _same(feed: Feed) -> tuple[int, ...]:
+    """Return what tells arrays of rows apart."""
+    return id(feed.X), id(feed.y), id(feed.weight)
+
+
+def _stacked(parts: Sequence[HostRows]) -> HostRows:
+    """Return sparse rows one after the other."""
+    from scipy import sparse  # where they came from
+
+    first = parts[0]
+    return HostRows(sparse.vstack([part.rows for part in parts], "csr"), first.device, first.dtype)
