@@ -184,6 +184,14 @@ ADVICE: dict[str, Callable[[Path], tuple[Callable[[], object], Callable[[], obje
         lambda: by_lbfgs(np.array([1.0, 1e4, 1e-3]) * X + 100, preprocess="standardize"),
     ),
     "standardize_target=True": lambda _: (far_off, lambda: far_off(standardize_target=True)),
+    "ensemble=8": lambda _: (
+        lambda: partial_fit(bagging=True),
+        lambda: partial_fit(bagging=True, ensemble=8),
+    ),
+    "bagging=False": lambda _: (
+        lambda: partial_fit(bagging=True),
+        lambda: partial_fit(bagging=False),
+    ),
     "warmup=0.0": lambda _: (lambda: partial_fit(warmup=0.1), lambda: partial_fit(warmup=0.0)),
     ".astype(int)": lambda _: (
         lambda: TwoLayerNet(3, 4, 3, rng=0).loss(X, y.astype(float)),
