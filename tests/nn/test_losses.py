@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from layers import NETS, each, nets_shapes, seeds, sizes
 
-from xpnet.device.of_numpy import FEW
+from xpnet.device.by_numpy import FEW
 from xpnet.nn.losses import (
     HUBER_DELTA,
     LOSSES,
