@@ -4,10 +4,10 @@
 
 Four tasks, in float32: the digits (1,797 × 64, a layer of 64, Adam, 15 epochs) in batches of 32 and of 200; a
 table of 5,000 random rows of 20 numbers, scaled on each fold by a pipeline; 5,000 images of CIFAR-10 as they
-are, 3,072 pixels each. Three ways to search them, all without the final fit: all networks as stacks;
-``GridSearchCV`` on scikit-learn's own network, and on xpnet's, with a process on each core. Each lives in a
-process of its own, and they search in turn; ratios are taken within a round. The processes that
-``GridSearchCV`` starts are there before the clock runs.
+are, 3,072 pixels each. Three ways to search them, all without the final fit and with a process on each
+core: networks as stacks; ``GridSearchCV`` on scikit-learn's own network, and on xpnet's. Each lives in a
+process of its own, and they search in turn; ratios are taken within a round. The processes that they start
+are there before the clock runs.
 """
 
 import argparse
@@ -110,7 +110,7 @@ def stacks(task: Task) -> Block:
     """`xpnet.MLPSearchCV`."""
     from xpnet import MLPClassifier, MLPSearchCV
 
-    return searches(task, MLPClassifier, MLPSearchCV)
+    return searches(task, MLPClassifier, MLPSearchCV, n_jobs=task.cores)
 
 
 def one_by_one(task: Task) -> Block:

@@ -109,9 +109,11 @@ def last_of(estimator):
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("case", CASES)
-def test_each_is_what_its_own_fit_makes_of_it(case, threads):
+def test_each_is_what_its_own_fit_makes_of_it(case, threads, monkeypatch):
+    monkeypatch.setattr(together, "cores", lambda: threads)
+    monkeypatch.setattr(together, "SHARED_OUT_FROM", 0)
     units, alone = of_units(*CASES[case], folds(CASES[case][0]))
-    outcomes = fit_together(units, threads=threads)
+    outcomes = fit_together(units)
     for outcome, unit in zip(outcomes, alone, strict=True):
         assert outcome.error is None
         assert outcome.seconds > 0
@@ -166,10 +168,10 @@ def test_networks_of_one_kind_are_one_stack(monkeypatch):
 
     monkeypatch.setattr(together, "train_together", noted)
     units, _ = of_units(classifier(), {"alpha": [0, 1], "hidden_layer_sizes": [3, 4]}, folds(classifier(), 7))
-    fit_together(units, threads=1)
+    fit_together(units)
     assert sorted(stacks) == [14, 14]  # 203 rows make 7 folds of 29
     stacks.clear()
-    fit_together(of_units(classifier(), {"alpha": [0, 1]}, folds(classifier(), 7))[0], threads=1, max_nets=4)
+    fit_together(of_units(classifier(), {"alpha": [0, 1]}, folds(classifier(), 7))[0], max_nets=4)
     assert max(stacks) <= 4
     assert sum(stacks) == 14
 
@@ -177,7 +179,7 @@ def test_networks_of_one_kind_are_one_stack(monkeypatch):
 def test_little_memory_means_smaller_stacks(monkeypatch):
     units, alone = of_units(classifier(), {"alpha": [0, 1]}, folds(classifier()))
     monkeypatch.setattr("xpnet.device.Device.free_memory", lambda _: 1)
-    for outcome, unit in zip(fit_together(units, threads=1), alone, strict=True):
+    for outcome, unit in zip(fit_together(units), alone, strict=True):
         expected = unit.estimator.fit(unit.part.X, unit.part.y)
         np.testing.assert_array_equal(outcome.estimator.coefs_[0], expected.coefs_[0])
 
@@ -220,6 +222,33 @@ def test_by_an_executor_and_what_is_told_of_it():
         np.testing.assert_array_equal(outcome.estimator.coefs_[0], expected.coefs_[0])
 
 
+def test_by_processes():
+    units, alone = of_units(classifier(), {"alpha": [0, 1]}, folds(classifier()))
+    told = []
+    outcomes = fit_together(units, n_jobs=2, on_part=told.append)
+    assert told == [3, 3]
+    for outcome, unit in zip(outcomes, alone, strict=True):
+        expected = unit.estimator.fit(unit.part.X, unit.part.y)
+        np.testing.assert_array_equal(outcome.estimator.coefs_[0], expected.coefs_[0])
+
+
+def test_short_steps_have_one_thread(monkeypatch):
+    tasks = []
+    plain = together._by_threads
+
+    def noted(units, some, *args):
+        tasks.append(len(some))
+        return plain(units, some, *args)
+
+    monkeypatch.setattr(together, "_by_threads", noted)
+    monkeypatch.setattr(together, "cores", lambda: 2)
+    units, again = of_units(classifier(), {"alpha": [0, 1]}, folds(classifier()))
+    fit_together(units)
+    monkeypatch.setattr(together, "SHARED_OUT_FROM", 1000)
+    fit_together(again)
+    assert tasks == [1, 2]
+
+
 def test_the_parts_told_add_up():
     units, _ = of_units(
         classifier(max_iter=30, n_iter_no_change=1, tol=0.1), {"alpha": [0, 1]}, folds(classifier())
@@ -238,6 +267,6 @@ def test_the_parts_told_add_up():
 def test_the_warnings_are_those_of_a_fit():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fit_together([Unit(classifier(max_iter=1), part) for part in folds(classifier())], threads=1)
+        fit_together([Unit(classifier(max_iter=1), part) for part in folds(classifier())])
     assert [w.category for w in caught] == [ConvergenceWarning] * 3
     assert "raise max_iter" in str(caught[0].message)

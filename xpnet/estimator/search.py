@@ -65,8 +65,8 @@ class MLPSearchCV(GridSearchCV):  # type: ignore[misc]  # scikit-learn has no ty
         Of halving, as in `sklearn.model_selection.HalvingRandomSearchCV`: ``"n_samples"``, or a parameter
         such as ``"max_iter"``, of which ``max_resources`` has to say the most.
     n_jobs
-        Stacks that are trained at a time, each on a thread with one BLAS thread; by default, and with -1, one
-        a core.
+        Processes, as in scikit-learn; each takes a part of the networks, in stacks. By default there are
+        none: networks train here, on a thread a core if their steps are long, else on one.
     max_nets
         The most networks in a stack; by default as many as suit the machine.
     executor
@@ -290,7 +290,7 @@ multimetric_
             count.expect(len(units))
             outcomes = fit_together(
                 units,
-                threads=None if self.n_jobs in (None, -1) else self.n_jobs,
+                n_jobs=self.n_jobs,
                 max_nets=self.max_nets,
                 executor=self.executor,
                 on_part=count.add,

@@ -4,17 +4,19 @@ Each is left as its own ``fit`` would leave it, bit for bit on NumPy. What canno
 that is none of ours say, or one with callbacks, is fitted by itself.
 """
 
+import contextlib
 import math
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import joblib  # type: ignore[import-untyped]
 import numpy as np
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from xpnet.data.feed import Feed, HostRows
@@ -24,7 +26,7 @@ from xpnet.estimator.settings import STACKABLE
 from xpnet.estimator.tables import Table
 from xpnet.nn.mlp import operations
 from xpnet.training.history import History
-from xpnet.training.together import kind_of, train_together
+from xpnet.training.together import SHARED_OUT_FROM, kind_of, train_together
 
 __all__ = ["Outcome", "Part", "Unit", "fit_together"]
 
@@ -75,7 +77,7 @@ class _Ready(NamedTuple):
 def fit_together(
     units: Sequence[Unit],
     *,
-    threads: int | None = None,
+    n_jobs: int | None = None,
     max_nets: int | None = None,
     executor: Executor | None = None,
     on_part: Callable[[float], None] | None = None,
@@ -86,52 +88,89 @@ def fit_together(
     ----------
     units
         What to fit. Those of one part of the rows had better stand side by side.
-    threads
-        Stacks that are trained at a time; by default one a core.
+    n_jobs
+        Processes, as `joblib.Parallel` takes them. None, and 1, are this one: None on a thread a core, if the
+        steps of a stack are long enough for that; short ones spend their time in the interpreter, which only
+        one thread can have.
     max_nets
         The most networks in a stack; by default as many as suit the machine.
     executor
         Where to fit instead: its workers take some units each.
     on_part
-        Told, by the threads that train, what part of a unit, or of how many, has been done more; with an
-        executor as its tasks end.
+        Told, by the threads that train, what part of a unit, or of how many, has been done more; of other
+        processes as their tasks end.
 
     Returns
     -------
     list of Outcome
         In the order of the units.
     """
-    found: dict[int, Outcome] = {}
-    left = threading.Event()
     tell = on_part or (lambda _part: None)
-
-    def fit_all(
-        run: Callable[[list[Unit]], Future[list[Outcome]]], tasks: list[list[int]], far: bool
-    ) -> None:
-        futures = {run([units[k] for k in places]): places for places in tasks}
-        try:
-            for future in as_completed(futures):
-                found.update(zip(futures[future], future.result(), strict=True))
-                if far:
-                    tell(len(futures[future]))
-        finally:  # after Ctrl-C nobody waits for the rest
-            left.set()
-            for future in futures:
-                future.cancel()
-
     if executor is not None:
         size = max_nets or REMOTE
         tasks = [list(range(len(units))[begin : begin + size]) for begin in range(0, len(units), size)]
-        fit_all(lambda some: executor.submit(_fit, some, max_nets), tasks, far=True)
+        found = _by_executor(units, tasks, max_nets, executor, tell)
+    elif n_jobs is None or joblib.effective_n_jobs(n_jobs) == 1:
+        threads = cores() if n_jobs is None and _is_long(units) else 1
+        found = _by_threads(units, _shared_out(units, threads), max_nets, tell)
     else:
-        threads = threads or cores()
-        with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
-            fit_all(
-                lambda some: pool.submit(_fit, some, max_nets, threads, tell, left.is_set),
-                _shared_out(units, threads),
-                far=False,
-            )
+        tasks = _shared_out(units, joblib.effective_n_jobs(n_jobs))
+        calls = (joblib.delayed(_fit)([units[k] for k in places], max_nets) for places in tasks)
+        found = {}
+        parallel = joblib.Parallel(n_jobs, return_as="generator")
+        for places, outcomes in zip(tasks, parallel(calls), strict=True):
+            found.update(zip(places, outcomes, strict=True))
+            tell(len(places))
     return [found[place] for place in range(len(units))]
+
+
+def _by_threads(
+    units: Sequence[Unit], tasks: Sequence[list[int]], max_nets: int | None, tell: Callable[[float], None]
+) -> dict[int, Outcome]:
+    """Fit here, each task on a thread."""
+    left = threading.Event()
+    found: dict[int, Outcome] = {}
+    with one_blas_thread(), ThreadPoolExecutor(len(tasks)) as pool:
+        try:
+            futures = {
+                pool.submit(_fit, [units[k] for k in places], max_nets, len(tasks), tell, left.is_set): places
+                for places in tasks
+            }
+            for future in as_completed(futures):
+                found.update(zip(futures[future], future.result(), strict=True))
+        finally:  # after Ctrl-C nobody waits for the rest
+            left.set()
+    return found
+
+
+def _by_executor(
+    units: Sequence[Unit],
+    tasks: Sequence[list[int]],
+    max_nets: int | None,
+    executor: Executor,
+    tell: Callable[[float], None],
+) -> dict[int, Outcome]:
+    """Fit on the workers of an executor."""
+    found: dict[int, Outcome] = {}
+    futures = {executor.submit(_fit, [units[k] for k in places], max_nets): places for places in tasks}
+    try:
+        for future in as_completed(futures):
+            found.update(zip(futures[future], future.result(), strict=True))
+            tell(len(futures[future]))
+    finally:
+        for future in futures:
+            future.cancel()
+    return found
+
+
+def _is_long(units: Sequence[Unit]) -> bool:
+    """Return whether a step of half of the networks is long, by the first that can be in a stack."""
+    for unit in units:
+        with contextlib.suppress(Exception):  # told when it is its turn
+            if (share := _Beginning()(Unit(clone(unit.estimator), unit.part))) is not None:
+                work = operations(share.job.mlp, share.job.regime.batch_size)
+                return bool(work * len(units) / cores() >= SHARED_OUT_FROM)
+    return False
 
 
 def _shared_out(units: Sequence[Unit], threads: int) -> list[list[int]]:

@@ -19,6 +19,7 @@ from xpnet.runs.subset import count_of, drawn_by
 from xpnet.training.draws import draw_epoch
 from xpnet.training.evaluation import EVALUATION_ROWS
 from xpnet.training.step import initial_state, make_step
+from xpnet.training.together import SHARED_OUT_FROM
 from xpnet.typing import Task
 
 __all__ = [
@@ -39,12 +40,6 @@ CALIBRATION_SHARE = 0.03
 """Part of a sweep's time that may go into trying out ways to cut it."""
 
 CALIBRATION_SECONDS = 0.01
-
-SHARED_OUT_FROM = 1.5e8
-"""Floating-point operations in a step of the largest stack from which one on each core is likely faster, by
-``benchmarks/sweep.py --stack-sizes``: with fewer, most of a step is the interpreter's, which only one core
-can have at a time.
-"""
 
 
 @dataclass(frozen=True)

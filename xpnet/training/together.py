@@ -26,7 +26,13 @@ from xpnet.training.step import initial_state
 from xpnet.training.stopping import Best, Epoch, Stopping
 from xpnet.typing import Params, State
 
-__all__ = ["Job", "kind_of", "train_together"]
+__all__ = ["SHARED_OUT_FROM", "Job", "kind_of", "train_together"]
+
+SHARED_OUT_FROM = 1.5e8
+"""Floating-point operations in a step of the largest stack from which one on each core is likely faster, by
+``benchmarks/sweep.py --stack-sizes``: with fewer, most of a step is the interpreter's, which only one core
+can have at a time.
+"""
 
 LEAVING = 4
 """A stack is made anew once one in so many has ended, where that means to compile or capture again."""
