@@ -211,6 +211,27 @@ def test_weights_of_rows_are_those_of_the_part():
     np.testing.assert_array_equal(outcome.estimator[-1].coefs_[0], expected[-1].coefs_[0])
 
 
+def test_a_pipeline_that_transforms_its_validation_rows_does_so():
+    import sklearn
+
+    X_val, y_val = 7 * DIGITS[:50], LABELS[:50]
+    with sklearn.config_context(enable_metadata_routing=True):
+        network = classifier(early_stopping=True).set_fit_request(X_val=True, y_val=True)
+        pipeline = Pipeline([("scale", StandardScaler()), ("network", network)], transform_input=["X_val"])
+        part = Part(DIGITS, LABELS, {"X_val": X_val, "y_val": y_val})
+        (outcome,) = fit_together([Unit(clone(pipeline), part)])
+        expected = pipeline.fit(DIGITS, LABELS, X_val=X_val, y_val=y_val)
+    np.testing.assert_array_equal(outcome.estimator[-1].coefs_[0], expected[-1].coefs_[0])
+    assert outcome.estimator[-1].validation_scores_ == expected[-1].validation_scores_
+
+
+def test_parameters_that_no_step_takes_are_refused():
+    part = Part(DIGITS, LABELS, {"sample_weight": np.ones(len(LABELS))})
+    for pipeline in (make_pipeline(classifier()), make_pipeline(StandardScaler(), classifier())):
+        (outcome,) = fit_together([Unit(pipeline, part)])
+        assert isinstance(outcome.error, ValueError)
+
+
 def test_by_an_executor_and_what_is_told_of_it():
     units, alone = of_units(classifier(), {"alpha": [0, 1]}, folds(classifier()))
     told = []

@@ -49,7 +49,8 @@ def softmax_cross_entropy(
     if weight is not None or target.dtype != np.int64 or target.shape not in ((rows,), (*nets, rows)):
         return NotImplemented
     # As a number without a sign, one below 0 is beyond all classes.
-    if not 0 < classes <= min(FEW, rows) or target.view(np.uint64).max(initial=0) >= classes:
+    # Nor of one class, whose scores need no copy to lie first.
+    if not 1 < classes <= min(FEW, rows) or target.view(np.uint64).max(initial=0) >= classes:
         return NotImplemented
     shifted = classes_first(scores)
     shifted -= np.maximum.reduce(shifted, axis=-2, keepdims=True)

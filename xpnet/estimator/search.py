@@ -1,14 +1,12 @@
 """`MLPSearchCV`: scikit-learn's searches over parameters, with all candidates and folds as stacks."""
 
-import functools
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import get_config
 from sklearn.base import clone, is_classifier
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - makes the two there
 from sklearn.metrics import check_scoring
@@ -17,16 +15,15 @@ from sklearn.model_selection import (
     HalvingGridSearchCV,
     HalvingRandomSearchCV,
     RandomizedSearchCV,
-    check_cv,
 )
 from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
-from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params, _num_samples, check_is_fitted
 
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
+from xpnet.estimator.delivery import delivering, in_stacks, routed
 from xpnet.estimator.fitting import Fitting
 from xpnet.estimator.selected import SelectedClassifier, SelectedRegressor
 from xpnet.estimator.tables import Table
@@ -171,10 +168,10 @@ multimetric_
                 "MLPSearchCV takes candidates of one kind: give param_grid or param_distributions"
             )
         Kind(bool).take("halving", self.halving)
-        for name in ("n_jobs", "max_nets"):
-            value = getattr(self, name)
-            if value is not None and (name, value) != ("n_jobs", -1):
-                counted(name, value)
+        if self.max_nets is not None:
+            counted("max_nets", self.max_nets)
+        if self.n_jobs is not None and not Kind(int).take("n_jobs", self.n_jobs):
+            raise InputError("n_jobs must be a number of processes, not 0: use 1, or -1 for all cores")
         if self.executor is not None and not callable(getattr(self.executor, "submit", None)):
             raise InputError(
                 f"executor must be a concurrent.futures.Executor or like one, not {shown(self.executor)}"
@@ -182,9 +179,9 @@ multimetric_
         self._networks: list[Any] = []
         deliveries: deque[Outcome] = deque()
         seconds: list[float] = []
-        inner = self._inner(_delivering(self.estimator, deliveries))
+        inner = self._inner(delivering(self.estimator, deliveries))
         rows, targets = indexable(X, y)
-        of_fit, of_split = _routed(inner, params)
+        of_fit, of_split = routed(inner, params)
 
         def train_all(candidates: Sequence[Mapping[str, Any]], cv: Any) -> list[tuple[Any, Any]]:
             splits = list(cv.split(rows, targets, **of_split))
@@ -322,58 +319,12 @@ multimetric_
             if self.cv is None:
                 common["cv"] = 5
             if drawn:
-                return _in_stacks(HalvingRandomSearchCV)(
+                return in_stacks(HalvingRandomSearchCV)(
                     estimator, candidates, n_candidates=self.n_iter, **common
                 )
-            return _in_stacks(HalvingGridSearchCV)(estimator, candidates, **common)
+            return in_stacks(HalvingGridSearchCV)(estimator, candidates, **common)
         if drawn:
-            return _in_stacks(RandomizedSearchCV)(
+            return in_stacks(RandomizedSearchCV)(
                 estimator, candidates, n_iter=self.n_iter, random_state=self.random_state, **common
             )
-        return _in_stacks(GridSearchCV)(estimator, candidates, **common)
-
-
-def _in_stacks(kind: Any) -> Any:
-    """Return one of scikit-learn's searches, which has all networks trained before it asks for them."""
-
-    class InStacks(kind):  # type: ignore[misc]  # scikit-learn has no types
-        _train_all: Callable[..., list[tuple[Any, Any]]]
-
-        def _run_search(self, evaluate_candidates: Any, *, callback_ctx: Any = None) -> None:
-            def evaluate(candidates: Any, cv: Any = None, *args: Any, **options: Any) -> Any:
-                candidates = list(candidates)
-                # Once and for all: a splitter that shuffles may split another way each time.
-                splits = self._train_all(candidates, self._checked_cv_orig if cv is None else cv)
-                return evaluate_candidates(candidates, check_cv(splits), *args, **options)
-
-            context = {} if callback_ctx is None else {"callback_ctx": callback_ctx}  # scikit-learn 1.9
-            super()._run_search(evaluate, **context)
-
-    return InStacks
-
-
-def _routed(search: Any, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what of the parameters of ``fit`` is the estimator's, and what the splitter's."""
-    if get_config()["enable_metadata_routing"]:
-        routed = process_routing(search, "fit", **params)
-        return dict(routed.estimator.fit), dict(routed.splitter.split)
-    return {name: of for name, of in params.items() if name != "groups"}, {"groups": params.get("groups")}
-
-
-def _delivering(estimator: Any, deliveries: deque[Outcome]) -> Any:
-    """Return an estimator that is the same but for its ``fit``: it takes what was fitted before."""
-    kind = type(estimator)
-
-    class Delivered(kind):  # type: ignore[misc,valid-type]  # a class that is known only here
-        @functools.wraps(kind.fit)
-        def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
-            if not deliveries:  # what is fitted at the end, on all rows
-                return super().fit(X, y, **params)
-            found = deliveries.popleft()
-            if found.error is not None:
-                raise found.error
-            self.__dict__.update(vars(found.estimator))
-            return self
-
-    Delivered.__name__, Delivered.__qualname__ = kind.__name__, kind.__qualname__
-    return Delivered(**estimator.get_params(deep=False))
+        return in_stacks(GridSearchCV)(estimator, candidates, **common)

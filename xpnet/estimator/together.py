@@ -5,25 +5,22 @@ that is none of ours say, or one with callbacks, is fitted by itself.
 """
 
 import contextlib
-import math
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import joblib  # type: ignore[import-untyped]
 import numpy as np
+from sklearn import config_context, get_config
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline
 
-from xpnet.data.feed import Feed, HostRows
 from xpnet.device import cores, one_blas_thread
-from xpnet.estimator.fitting import Fitting, Share
+from xpnet.estimator.beginning import Beginning, Part, Unit
+from xpnet.estimator.fitting import Share
 from xpnet.estimator.settings import STACKABLE
-from xpnet.estimator.tables import Table
 from xpnet.nn.mlp import operations
 from xpnet.training.history import History
 from xpnet.training.together import SHARED_OUT_FROM, kind_of, train_together
@@ -36,26 +33,8 @@ MEMORY_SHARE = 0.6
 WORTH_STACKING = 200_000_000
 """Floating-point operations in a step of a stack from which more networks make it no faster a network."""
 
-ITEMSIZE = 8
-"""Bytes of a number, at most."""
-
 REMOTE = 16
 """Estimators to a task of an executor, whose memory and caches can't be seen from here."""
-
-
-class Part(NamedTuple):
-    """Rows to fit on, and what else ``fit`` is given: of one fold, the same for all that are fitted on it."""
-
-    X: Any
-    y: Any
-    params: Mapping[str, Any]
-
-
-class Unit(NamedTuple):
-    """An estimator, its parameters set, and the rows to fit it on."""
-
-    estimator: Any
-    part: Part
 
 
 class Outcome(NamedTuple):
@@ -115,7 +94,7 @@ def fit_together(
         found = _by_threads(units, _shared_out(units, threads), max_nets, tell)
     else:
         tasks = _shared_out(units, joblib.effective_n_jobs(n_jobs))
-        calls = (joblib.delayed(_fit)([units[k] for k in places], max_nets) for places in tasks)
+        calls = (joblib.delayed(_fit)([units[k] for k in places], max_nets, get_config()) for places in tasks)
         found = {}
         parallel = joblib.Parallel(n_jobs, return_as="generator")
         for places, outcomes in zip(tasks, parallel(calls), strict=True):
@@ -128,12 +107,14 @@ def _by_threads(
     units: Sequence[Unit], tasks: Sequence[list[int]], max_nets: int | None, tell: Callable[[float], None]
 ) -> dict[int, Outcome]:
     """Fit here, each task on a thread."""
-    left = threading.Event()
+    left, config = threading.Event(), get_config()
     found: dict[int, Outcome] = {}
     with one_blas_thread(), ThreadPoolExecutor(len(tasks)) as pool:
         try:
             futures = {
-                pool.submit(_fit, [units[k] for k in places], max_nets, len(tasks), tell, left.is_set): places
+                pool.submit(
+                    _fit, [units[k] for k in places], max_nets, config, len(tasks), tell, left.is_set
+                ): places
                 for places in tasks
             }
             for future in as_completed(futures):
@@ -151,8 +132,11 @@ def _by_executor(
     tell: Callable[[float], None],
 ) -> dict[int, Outcome]:
     """Fit on the workers of an executor."""
+    config = get_config()
     found: dict[int, Outcome] = {}
-    futures = {executor.submit(_fit, [units[k] for k in places], max_nets): places for places in tasks}
+    futures = {
+        executor.submit(_fit, [units[k] for k in places], max_nets, config): places for places in tasks
+    }
     try:
         for future in as_completed(futures):
             found.update(zip(futures[future], future.result(), strict=True))
@@ -167,8 +151,10 @@ def _is_long(units: Sequence[Unit]) -> bool:
     """Return whether a step of half of the networks is long, by the first that can be in a stack."""
     for unit in units:
         with contextlib.suppress(Exception):  # told when it is its turn
-            if (share := _Beginning()(Unit(clone(unit.estimator), unit.part))) is not None:
+            if (share := Beginning()(Unit(clone(unit.estimator), unit.part))) is not None:
                 work = operations(share.job.mlp, share.job.regime.batch_size)
+                if not share.device.is_host:  # one stack is all that a GPU wants
+                    return False
                 return bool(work * len(units) / cores() >= SHARED_OUT_FROM)
     return False
 
@@ -199,15 +185,19 @@ def _shape(estimator: Any) -> str:
 def _fit(
     units: Sequence[Unit],
     max_nets: int | None,
+    config: Mapping[str, Any],
     threads: int = 1,
     tell: Callable[[float], None] = lambda _part: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[Outcome]:
-    """Fit some units on this thread, one of so many; in a worker of an executor as well."""
+    """Fit some units on this thread, one of so many; in a worker of an executor as well.
+
+    scikit-learn's configuration is one of each thread, and here that of the caller.
+    """
     found: dict[int, Outcome] = {}
     waiting: list[_Ready] = []
-    begin, room, taken = _Beginning(), 0, 0
-    with one_blas_thread():
+    begin, room, taken = Beginning(), 0, 0
+    with one_blas_thread(), config_context(**config):
         for place, unit in enumerate(units):
             if should_stop():
                 break
@@ -228,7 +218,7 @@ def _fit(
             taken += begin.bytes_of(share)
             if taken > room and waiting:  # these first, that their rows can go
                 found |= _train_all(units, waiting, max_nets, tell, should_stop)
-                waiting, begin, taken = [], _Beginning(), begin.bytes_of(share)
+                waiting, begin, taken = [], Beginning(), begin.bytes_of(share)
             waiting.append(_Ready(place, share, time.perf_counter() - began))
         found |= _train_all(units, waiting, max_nets, tell, should_stop)
     return [found[place] for place in sorted(found)]
@@ -282,98 +272,6 @@ def _train(
         whole = ready.seconds + seconds + time.perf_counter() - began
         found[ready.place] = Outcome(units[ready.place].estimator, whole)
     return found
-
-
-class _Beginning:
-    """Makes units ready to be trained. What units of one part have in common is made once."""
-
-    def __init__(self) -> None:
-        self._earlier: dict[tuple[int, str], tuple[Any, Any]] = {}
-        self._feeds: dict[int, list[Feed]] = {}
-        self._kin: dict[tuple[str, int, int], Share] = {}
-        self._counted: set[int] = set()
-
-    def __call__(self, unit: Unit) -> Share | None:
-        """Return what is to be trained; None for what has to be fitted by itself."""
-        estimator, part = unit
-        X, params = part.X, dict(part.params)
-        last = estimator
-        if isinstance(estimator, Pipeline):
-            last = estimator.steps[-1][1]
-            if not _shares(last):
-                return None
-            X, params = self._transformed(estimator, part)
-        if not _shares(last):
-            return None
-        kin = last._kin(), id(X), id(part)
-        if kin[0] and kin in self._kin:
-            begun: Share = last._share_like(self._kin[kin])
-            return begun
-        begun = last._share(X, part.y, **params)
-        job = begun.job
-        job = replace(job, feed=self._known(part, job.feed))
-        if job.validation is not None:
-            job = replace(job, validation=self._known(part, job.validation))
-        begun = begun._replace(job=job)
-        if kin[0]:
-            self._kin[kin] = begun
-        return begun
-
-    def _transformed(self, pipeline: Pipeline, part: Part) -> tuple[Any, dict[str, Any]]:
-        """Fit the earlier steps of a pipeline; return what they make of the rows, and what its last is given.
-
-        Earlier steps that are the same in several pipelines are fitted once.
-        """
-        name = f"{pipeline.steps[-1][0]}__"
-        of_last = {key.removeprefix(name): of for key, of in part.params.items() if key.startswith(name)}
-        others = {key: of for key, of in part.params.items() if not key.startswith(name)}
-        earlier = pipeline[:-1]
-        if not earlier.steps:
-            return part.X, of_last
-        key = id(part), joblib.hash(earlier)
-        if key not in self._earlier:
-            self._earlier[key] = earlier.fit_transform(part.X, part.y, **others), earlier.steps
-        X, fitted = self._earlier[key]
-        pipeline.steps[:-1] = fitted
-        return X, of_last
-
-    def bytes_of(self, share: Share) -> int:
-        """Estimate the memory that a unit takes more: its rows, if they are new, and its networks."""
-        feeds = [feed for feed in (share.job.feed, share.job.validation) if feed is not None]
-        new = [feed for feed in feeds if id(feed.X) not in self._counted]
-        self._counted |= {id(feed.X) for feed in new}
-        of_rows = sum(math.prod(feed.X.shape) for feed in new)
-        of_network = sum(math.prod(shape) for shape in share.job.mlp.shapes.values())
-        # Rows are there by themselves and in the stack's pool; of a network see `xpnet.sweep.plan`.
-        return int(ITEMSIZE * (2 * of_rows + 12 * share.job.members * of_network))
-
-    def _known(self, part: Part, feed: Feed) -> Feed:
-        """Return rows that are there already, if they are the same: the stack has them once then."""
-        known = self._feeds.setdefault(id(part), [])
-        for other in known:
-            if _alike(feed, other):
-                return other
-        known.append(feed)
-        return feed
-
-
-def _shares(estimator: Any) -> bool:
-    """Return whether an estimator can share a stack."""
-    return isinstance(estimator, Fitting | Table) and estimator._shares_stack()
-
-
-def _alike(a: Feed, b: Feed) -> bool:
-    """Return whether rows, targets and weights are the same; rows that stay on the host are not looked at."""
-    if isinstance(a.X, HostRows) or a.own is not None or b.own is not None:
-        return False
-    return all(map(_same, (a.X, a.y, a.weight), (b.X, b.y, b.weight)))
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Return whether two arrays hold the same, or are both None."""
-    if a is None or b is None or a is b:
-        return a is b
-    return a.shape == b.shape and a.dtype == b.dtype and bool((a == b).all())
 
 
 def _suiting(share: Share) -> int:

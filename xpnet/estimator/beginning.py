@@ -1,0 +1,136 @@
+"""Estimators that are fitted together, made ready one by one; what several have in common is made once."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import joblib  # type: ignore[import-untyped]
+from sklearn import get_config
+from sklearn.pipeline import Pipeline
+
+from xpnet.data.feed import Feed, HostRows
+from xpnet.estimator.fitting import Fitting, Share
+from xpnet.estimator.tables import Table
+
+__all__ = ["Beginning", "Part", "Unit"]
+
+ITEMSIZE = 8
+"""Bytes of a number, at most."""
+
+
+class Part(NamedTuple):
+    """Rows to fit on, and what else ``fit`` is given: of one fold, the same for all that are fitted on it."""
+
+    X: Any
+    y: Any
+    params: Mapping[str, Any]
+
+
+class Unit(NamedTuple):
+    """An estimator, its parameters set, and the rows to fit it on."""
+
+    estimator: Any
+    part: Part
+
+
+class Beginning:
+    """Makes units ready to be trained. What units of one part have in common is made once."""
+
+    def __init__(self) -> None:
+        self._earlier: dict[tuple[int, str], tuple[Any, Any]] = {}
+        self._feeds: dict[int, list[Feed]] = {}
+        self._kin: dict[tuple[str, int, int], Share] = {}
+        self._counted: set[int] = set()
+
+    def __call__(self, unit: Unit) -> Share | None:
+        """Return what is to be trained; None for what has to be fitted by itself."""
+        estimator, part = unit
+        X, params = part.X, dict(part.params)
+        last = estimator
+        if isinstance(estimator, Pipeline):
+            last = estimator.steps[-1][1]
+            if not (_shares(last) and _is_plain(estimator, part)):
+                return None
+            X, params = self._transformed(estimator, part)
+        if not _shares(last):
+            return None
+        kin = last._kin(), id(X), id(part)
+        if kin[0] and kin in self._kin:
+            begun: Share = last._share_like(self._kin[kin])
+            return begun
+        begun = last._share(X, part.y, **params)
+        job = begun.job
+        job = replace(job, feed=self._known(part, job.feed))
+        if job.validation is not None:
+            job = replace(job, validation=self._known(part, job.validation))
+        begun = begun._replace(job=job)
+        if kin[0]:
+            self._kin[kin] = begun
+        return begun
+
+    def _transformed(self, pipeline: Pipeline, part: Part) -> tuple[Any, dict[str, Any]]:
+        """Fit the earlier steps of a pipeline; return what they make of the rows, and what its last is given.
+
+        Earlier steps that are the same in several pipelines are fitted once.
+        """
+        name = f"{pipeline.steps[-1][0]}__"
+        of_last = {key.removeprefix(name): of for key, of in part.params.items() if key.startswith(name)}
+        others = {key: of for key, of in part.params.items() if not key.startswith(name)}
+        earlier = pipeline[:-1]
+        if not earlier.steps:
+            return part.X, of_last
+        key = id(part), joblib.hash(earlier)
+        if key not in self._earlier:
+            self._earlier[key] = earlier.fit_transform(part.X, part.y, **others), earlier.steps
+        X, fitted = self._earlier[key]
+        pipeline.steps[:-1] = fitted
+        return X, of_last
+
+    def bytes_of(self, share: Share) -> int:
+        """Estimate the memory that a unit takes more: its rows, if they are new, and its networks."""
+        feeds = [feed for feed in (share.job.feed, share.job.validation) if feed is not None]
+        new = [feed for feed in feeds if id(feed.X) not in self._counted]
+        self._counted |= {id(feed.X) for feed in new}
+        of_rows = sum(math.prod(feed.X.shape) for feed in new)
+        of_network = sum(math.prod(shape) for shape in share.job.mlp.shapes.values())
+        # Rows are there by themselves and in the stack's pool; of a network see `xpnet.sweep.plan`.
+        return int(ITEMSIZE * (2 * of_rows + 12 * share.job.members * of_network))
+
+    def _known(self, part: Part, feed: Feed) -> Feed:
+        """Return rows that are there already, if they are the same: the stack has them once then."""
+        known = self._feeds.setdefault(id(part), [])
+        for other in known:
+            if _alike(feed, other):
+                return other
+        known.append(feed)
+        return feed
+
+
+def _shares(estimator: Any) -> bool:
+    """Return whether an estimator can share a stack."""
+    return isinstance(estimator, Fitting | Table) and estimator._shares_stack()
+
+
+def _is_plain(pipeline: Pipeline, part: Part) -> bool:
+    """Return whether a pipeline has its earlier steps fitted, and then its last, and nothing else done.
+
+    Where parameters of ``fit`` are routed, or transformed on the way, it knows how, and fits by itself.
+    """
+    routes = get_config()["enable_metadata_routing"] or getattr(pipeline, "transform_input", None) is not None
+    to_steps = {name.partition("__")[0] for name in part.params} <= set(pipeline.named_steps)
+    return to_steps and not (routes and part.params)
+
+
+def _alike(a: Feed, b: Feed) -> bool:
+    """Return whether rows, targets and weights are the same; rows that stay on the host are not looked at."""
+    if isinstance(a.X, HostRows) or a.own is not None or b.own is not None:
+        return False
+    return all(map(_same, (a.X, a.y, a.weight), (b.X, b.y, b.weight)))
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Return whether two arrays hold the same, or are both None."""
+    if a is None or b is None or a is b:
+        return a is b
+    return a.shape == b.shape and a.dtype == b.dtype and bool((a == b).all())

@@ -1,0 +1,64 @@
+"""scikit-learn's searches, told to take networks that were trained as stacks.
+
+Theirs are the candidates, the splits, the scores and the table; theirs is the order in which they ask for one
+fitted estimator after the other.
+"""
+
+import functools
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sklearn import get_config
+from sklearn.model_selection import check_cv
+from sklearn.utils.metadata_routing import process_routing
+
+from xpnet.estimator.together import Outcome
+
+__all__ = ["delivering", "in_stacks", "routed"]
+
+
+def in_stacks(kind: Any) -> Any:
+    """Return one of scikit-learn's searches, which has all networks trained before it asks for them."""
+
+    class InStacks(kind):  # type: ignore[misc]  # scikit-learn has no types
+        _train_all: Callable[..., list[tuple[Any, Any]]]
+
+        def _run_search(self, evaluate_candidates: Any, *, callback_ctx: Any = None) -> None:
+            def evaluate(candidates: Any, cv: Any = None, *args: Any, **options: Any) -> Any:
+                candidates = list(candidates)
+                # Once and for all: a splitter that shuffles may split another way each time.
+                splits = self._train_all(candidates, self._checked_cv_orig if cv is None else cv)
+                return evaluate_candidates(candidates, check_cv(splits), *args, **options)
+
+            context = {} if callback_ctx is None else {"callback_ctx": callback_ctx}  # scikit-learn 1.9
+            super()._run_search(evaluate, **context)
+
+    return InStacks
+
+
+def routed(search: Any, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what of the parameters of ``fit`` is the estimator's, and what the splitter's."""
+    if get_config()["enable_metadata_routing"]:
+        routed = process_routing(search, "fit", **params)
+        return dict(routed.estimator.fit), dict(routed.splitter.split)
+    return {name: of for name, of in params.items() if name != "groups"}, {"groups": params.get("groups")}
+
+
+def delivering(estimator: Any, deliveries: deque[Outcome]) -> Any:
+    """Return an estimator that is the same but for its ``fit``: it takes what was fitted before."""
+    kind = type(estimator)
+
+    class Delivered(kind):  # type: ignore[misc,valid-type]  # a class that is known only here
+        @functools.wraps(kind.fit)
+        def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
+            if not deliveries:  # what is fitted at the end, on all rows
+                return super().fit(X, y, **params)
+            found = deliveries.popleft()
+            if found.error is not None:
+                raise found.error
+            self.__dict__.update(vars(found.estimator))
+            return self
+
+    Delivered.__name__, Delivered.__qualname__ = kind.__name__, kind.__qualname__
+    return Delivered(**estimator.get_params(deep=False))
