@@ -15,6 +15,7 @@ FORMULAS = {
     "leaky-relu": lambda x: x if x > 0 else 0.01 * x,
     "gelu": lambda x: x / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
     "silu": lambda x: x / (1 + math.exp(-x)),
+    "soft-abs": lambda x: x * math.tanh(x),
     "tanh": math.tanh,
     "logistic": lambda x: 1 / (1 + math.exp(-x)),
     "identity": lambda x: x,
@@ -96,6 +97,7 @@ def test_what_is_not_a_number_is_not_hidden(device, dtype, name):
         ("relu", (0.0, np.inf)),
         ("leaky-relu", (-np.inf, np.inf)),
         ("tanh", (-1.0, 1.0)),
+        ("soft-abs", (np.inf, np.inf)),
         ("logistic", (0.0, 1.0)),
         ("identity", (-np.inf, np.inf)),
     ],
@@ -109,7 +111,13 @@ def test_infinity(device, dtype, name, ends):
 @pytest.mark.parametrize("size", [1e2, 1e4, 1e9])
 @pytest.mark.parametrize(
     ("name", "low", "high"),
-    [("gelu", 0.0, 1.0), ("silu", 0.0, 1.0), ("tanh", 0.0, 0.0), ("leaky-relu", SLOPE, 1.0)],
+    [
+        ("gelu", 0.0, 1.0),
+        ("silu", 0.0, 1.0),
+        ("soft-abs", -1.0, 1.0),
+        ("tanh", 0.0, 0.0),
+        ("leaky-relu", SLOPE, 1.0),
+    ],
 )
 def test_far_from_zero_the_slope_is_its_limit(name, low, high, dtype, size):
     """Plain NumPy, outside a device's context: an overflow on the way would be a warning, so an error."""

@@ -53,6 +53,8 @@ def torch():
 def torch_activation(torch, name, x):
     if name == "gelu":
         return torch.nn.functional.gelu(x, approximate="tanh")
+    if name == "soft-abs":
+        return x * torch.tanh(x)
     own = {"leaky-relu": "leaky_relu", "identity": "positive", "logistic": "sigmoid"}.get(name, name)
     return getattr(torch if own in ("positive", "sigmoid", "tanh") else torch.nn.functional, own)(x)
 

@@ -77,7 +77,7 @@ stacks_of_solvers = st.lists(of_solvers, min_size=2, max_size=4, unique_by=lambd
 techniques = st.fixed_dictionaries(
     {
         "hidden": st.sampled_from([(6, 6), (4, 4, 4)]),
-        "activation": st.sampled_from(["relu", "leaky-relu", "gelu", "silu", "tanh", "identity"]),
+        "activation": st.sampled_from(["relu", "leaky-relu", "gelu", "silu", "soft-abs", "tanh", "identity"]),
         "norm": st.sampled_from(["none", "batch", "layer"]),
         "residual": st.booleans(),
         "init": st.sampled_from(["normal", "he", "glorot"]),

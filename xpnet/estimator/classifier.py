@@ -39,7 +39,7 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
     hidden_layer_sizes
         Units of each hidden layer: a number or several, also none.
     activation
-        Of the hidden layers: relu, tanh, logistic, identity; leaky-relu, gelu or silu.
+        Of the hidden layers: relu, tanh, logistic, identity; leaky-relu, gelu, silu or soft-abs.
     solver
         adam or sgd; adamw, rmsprop, adagrad or lion; also momentum or nesterov, which are sgd with the one or
         the other momentum. lbfgs, for few rows: all of them in each step of SciPy's L-BFGS-B, of one network,

@@ -158,6 +158,7 @@ ACTIVATIONS: dict[str, Callable[[Graph, str], str]] = {
     "leaky-relu": lambda graph, x: graph.node("LeakyRelu", x, alpha=SLOPE),
     "gelu": lambda graph, x: graph.gelu(x),
     "silu": lambda graph, x: graph.node("Mul", x, graph.node("Sigmoid", x)),
+    "soft-abs": lambda graph, x: graph.node("Mul", x, graph.node("Tanh", x)),
     "tanh": lambda graph, x: graph.node("Tanh", x),
     "logistic": lambda graph, x: graph.node("Sigmoid", x),
     "identity": lambda _, x: x,

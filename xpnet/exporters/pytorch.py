@@ -29,10 +29,19 @@ ACTIVATIONS = {
     "leaky-relu": f"nn.LeakyReLU({SLOPE})",
     "gelu": 'nn.GELU(approximate="tanh")',
     "silu": "nn.SiLU()",
+    "soft-abs": "SoftAbs()",
     "tanh": "nn.Tanh()",
     "logistic": "nn.Sigmoid()",
     "identity": "nn.Identity()",
 }
+
+SOFT_ABS = '''\
+class SoftAbs(nn.Module):
+    """A smooth absolute value."""
+
+    def forward(self, x):
+        return x * x.tanh()
+'''
 
 RESIDUAL = '''\
 class Residual(nn.Module):
@@ -162,7 +171,7 @@ def source_of(model: Model, path: Path) -> str:
     output, scores = AVERAGES[model.output]
     averaged = AVERAGED.replace("OUTPUT", output).replace("SCORES", scores)
     known = {"Standardized": STANDARDIZED, "Residual": RESIDUAL, "Averaged": averaged}
-    known |= {"Exp": EXP, "InUnits": IN_UNITS}
+    known |= {"SoftAbs": SOFT_ABS, "Exp": EXP, "InUnits": IN_UNITS}
     dtype = "float64" if model.preprocessing.exact else "float32"
     classes = [text for name, text in known.items() if name in made]
     lines = ["import torch", "from safetensors.torch import load_file", "from torch import nn", "", ""]

@@ -21,7 +21,7 @@ from xpnet.values import shown
 
 __all__ = ["EXPANSION", "MLP", "Activation", "Init", "Norm", "init", "operations"]
 
-Activation = Literal["relu", "leaky-relu", "gelu", "silu", "tanh", "logistic", "identity"]
+Activation = Literal["relu", "leaky-relu", "gelu", "silu", "soft-abs", "tanh", "logistic", "identity"]
 Norm = Literal["none", "batch", "layer"]
 Init = Literal["normal", "he", "glorot"]
 
