@@ -165,7 +165,7 @@ class Estimator(Fitted):
             ready, _ = self._ready(X, y, sample_weight, self._given(X_val, y_val))
             parameters = self.get_params(deep=False)
             begun_with = {name: of for name, of in vars(self).items() if name not in parameters}
-            begun_with = copy.deepcopy(begun_with, {id(ready): ready})
+            begun_with = copy.deepcopy(begun_with)
             begun = self._job(ready)
         except BaseException:
             self._drop()
