@@ -254,6 +254,12 @@ def assert_close(device, dtype):
 
 
 @pytest.fixture
+def by_definition(monkeypatch):
+    """Have NumPy compute the composites of the maths by their definitions: as other devices, to the bit."""
+    monkeypatch.setattr("xpnet.device.of_numpy.composites", {})
+
+
+@pytest.fixture
 def without_recipe(monkeypatch):
     """Have the commands train data of one's own by the plain defaults, not by the recipe of such data."""
     for command in (train, sweep):

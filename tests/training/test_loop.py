@@ -43,6 +43,7 @@ def data():
 # The loop
 
 
+@pytest.mark.usefixtures("by_definition")
 def test_training_reads_once_an_epoch(data):
     device = UnreadableDevice()
     rng = np.random.default_rng(3)
@@ -296,6 +297,7 @@ def test_too_few_sources_of_batches(data):
 # Everything at once
 
 
+@pytest.mark.usefixtures("by_definition")
 def test_everything_at_once_reads_once_an_epoch_and_is_the_same():
     X, y = some_images(11)
     data = None, None, (X - 128.0) / 64, y

@@ -410,6 +410,7 @@ def test_parameters_that_can_only_be_read_are_not_written_to():
 @pytest.mark.parametrize("nets", NETS)
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.usefixtures("by_definition")
 def test_a_step_reads_nothing_back(nets, shared, solver):
     """With everything on: arrays raise at a float, a truth value or an index; and draws stay as they are."""
     mlp, hyper = EVERYTHING["mlp"], EVERYTHING["hyper"]
