@@ -16,11 +16,12 @@ from sklearn.model_selection import (
     GroupKFold,
     HalvingGridSearchCV,
     HalvingRandomSearchCV,
+    KFold,
     RandomizedSearchCV,
     ShuffleSplit,
     StratifiedKFold,
 )
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from xpnet import InputError, MLPClassifier, MLPRegressor, MLPSearchCV, TableClassifier
@@ -49,6 +50,12 @@ def same(ours, theirs):
     for name in ("best_index_", "best_params_", "best_score_", "n_splits_", "multimetric_", "n_resources_"):
         assert hasattr(ours, name) == hasattr(theirs, name)
         assert getattr(ours, name, None) == getattr(theirs, name, None)
+
+
+def both(model, grid, **settings):
+    """Search by both on the digits, and compare."""
+    ours = MLPSearchCV(model, grid, **settings).fit(DIGITS, LABELS)
+    same(ours, GridSearchCV(model, grid, **settings).fit(DIGITS, LABELS))
 
 
 CASES = {
@@ -145,6 +152,96 @@ def test_groups_and_weights():
     same(ours, GridSearchCV(MODEL, **settings).fit(DIGITS, LABELS, **given))
 
 
+class Turned(MLPClassifier):
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(X[:, ::-1].copy(), y, sample_weight)
+
+
+class Halved(Pipeline):
+    def fit(self, X, y=None, **params):
+        return super().fit(X[::2], y[::2], **params)
+
+
+@pytest.mark.parametrize(
+    ("model", "prefix"),
+    [
+        (Turned(9, max_iter=3, random_state=0), ""),
+        (Halved([("scale", StandardScaler()), ("network", MODEL)]), "network__"),
+    ],
+    ids=["network", "pipeline"],
+)
+def test_a_fit_of_ones_own_is_called(model, prefix):
+    grid = {f"{prefix}alpha": [0, 0.1]}
+    same(
+        MLPSearchCV(model, grid, cv=3).fit(DIGITS, LABELS),
+        GridSearchCV(model, grid, cv=3).fit(DIGITS, LABELS),
+    )
+
+
+def fits_again(model, X, y):
+    assert type(model) is MLPClassifier
+    assert pickle.dumps(model)
+    return clone(model).fit(X, y).score(X, y)
+
+
+def test_a_scorer_may_do_with_the_network_what_it_likes():
+    settings = {"cv": 3, "scoring": fits_again, "error_score": "raise"}
+    same(
+        MLPSearchCV(MODEL, GRID, **settings).fit(DIGITS, LABELS),
+        GridSearchCV(MODEL, GRID, **settings).fit(DIGITS, LABELS),
+    )
+
+
+def picky(model, X, y):
+    predicted = model.predict(X)
+    if np.abs(predicted).max() > 1e4:
+        raise ValueError("too large")
+    return -np.abs(predicted - y).mean()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning", "ignore:One or more of the test")
+def test_a_network_that_fails_while_it_trains_spoils_no_other():
+    model = MLPRegressor(8, max_iter=4, random_state=0, batch_size=32, early_stopping=True, monitor=picky)
+    grid = {"learning_rate_init": [1e-3, 1e3]}
+    ours = MLPSearchCV(model, grid, cv=2).fit(*NUMBERS)
+    same(ours, GridSearchCV(model, grid, cv=2).fit(*NUMBERS))
+    assert np.isnan(ours.cv_results_["mean_test_score"]).tolist() == [False, True]
+
+
+def test_the_loss_is_the_same_to_the_bit_and_so_is_the_last_epoch():
+    X, y = DIGITS[:192].astype(np.float32), LABELS[:192]
+    model = MLPClassifier(
+        4, batch_size=8, max_iter=9, random_state=0, tol=0.0, n_iter_no_change=1, solver="sgd"
+    )
+    rates = np.geomspace(1e-9, 1e-7, 6).tolist()
+    search = MLPSearchCV(model, {"learning_rate_init": rates}, cv=KFold(3), refit=False).fit(X, y)
+    for number, rate in enumerate(rates):
+        for fold, (train, _) in enumerate(KFold(3).split(X)):
+            alone = clone(model).set_params(learning_rate_init=rate).fit(X[train], y[train])
+            found = search._networks[3 * number + fold]
+            assert found.loss_curve_ == alone.loss_curve_
+            np.testing.assert_array_equal(found.coefs_[0], alone.coefs_[0])
+
+
+def test_candidates_of_several_libraries():
+    pytest.importorskip("jax")
+    grid = {"backend": ["numpy", "jax"]}
+    same(
+        MLPSearchCV(MODEL, grid, cv=2).fit(DIGITS, LABELS),
+        GridSearchCV(MODEL, grid, cv=2).fit(DIGITS, LABELS),
+    )
+
+
+def test_weights_that_are_routed():
+    import sklearn
+
+    weight = np.linspace(1, 2, len(LABELS))
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = clone(MODEL).set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        ours = MLPSearchCV(model, GRID, cv=3).fit(DIGITS, LABELS, sample_weight=weight)
+        same(ours, GridSearchCV(model, GRID, cv=3).fit(DIGITS, LABELS, sample_weight=weight))
+
+
 def test_numbers_and_labels_by_name():
     model = MLPRegressor(5, max_iter=3, random_state=0, standardize_target=True)
     same(
@@ -177,6 +274,8 @@ def test_rows_that_are_sparse():
 def test_on_another_machine_in_small_stacks():
     with ThreadPoolExecutor(2) as executor:
         ours = MLPSearchCV(MODEL, GRID, cv=3, executor=executor, max_nets=5).fit(DIGITS, LABELS)
+        assert clone(ours).executor is executor
+        assert pickle.loads(pickle.dumps(ours)).executor is None
     same(ours, GridSearchCV(MODEL, GRID, cv=3).fit(DIGITS, LABELS))
 
 
@@ -254,9 +353,17 @@ def test_errors_are_raised_where_that_is_asked_for():
         MLPSearchCV(MODEL, {"alpha": [-1]}, error_score="raise").fit(DIGITS, LABELS)
 
 
+def test_an_ensemble_of_networks_that_have_not_seen_a_class():
+    train, test = np.flatnonzero(LABELS < 8)[:100], np.arange(150, 203)
+    search = MLPSearchCV(MODEL, GRID, cv=[(train, test)]).fit(DIGITS, LABELS)
+    found = search.ensemble(DIGITS, LABELS, 2)
+    assert found.classes_.tolist() == list(range(8))
+    assert clone(found) is found
+
+
 def test_an_ensemble_takes_the_rows_of_the_search():
     search = MLPSearchCV(MODEL, GRID, cv=3)
     with pytest.raises(ValueError, match="not fitted"):
         search.ensemble(DIGITS, LABELS)
-    with pytest.raises(InputError, match="give the rows that it was given"):
-        search.fit(DIGITS, LABELS).ensemble(DIGITS[:100], LABELS[:100])
+    with pytest.raises(InputError, match="give its rows and targets, in their order"):
+        search.fit(DIGITS, LABELS).ensemble(DIGITS[::-1], LABELS[::-1])

@@ -10,6 +10,7 @@ from sklearn import get_config
 from sklearn.pipeline import Pipeline
 
 from xpnet.data.feed import Feed, HostRows
+from xpnet.estimator.base import Estimator
 from xpnet.estimator.fitting import Fitting, Share
 from xpnet.estimator.tables import Table
 
@@ -48,7 +49,7 @@ class Beginning:
         estimator, part = unit
         X, params = part.X, dict(part.params)
         last = estimator
-        if isinstance(estimator, Pipeline):
+        if type(estimator) is Pipeline:
             last = estimator.steps[-1][1]
             if not (_shares(last) and _is_plain(estimator, part)):
                 return None
@@ -108,8 +109,9 @@ class Beginning:
 
 
 def _shares(estimator: Any) -> bool:
-    """Return whether an estimator can share a stack."""
-    return isinstance(estimator, Fitting | Table) and estimator._shares_stack()
+    """Return whether an estimator can share a stack: not one of a class that has a ``fit`` of its own."""
+    ours = isinstance(estimator, Fitting | Table) and type(estimator).fit in (Estimator.fit, Table.fit)
+    return ours and estimator._shares_stack()
 
 
 def _is_plain(pipeline: Pipeline, part: Part) -> bool:
@@ -133,4 +135,6 @@ def _same(a: Any, b: Any) -> bool:
     """Return whether two arrays hold the same, or are both None."""
     if a is None or b is None or a is b:
         return a is b
+    if type(a) is not type(b) or getattr(a, "device", None) != getattr(b, "device", None):
+        return False
     return a.shape == b.shape and a.dtype == b.dtype and bool((a == b).all())

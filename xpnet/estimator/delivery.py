@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sklearn import get_config
+from sklearn.base import clone
 from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import process_routing
 
@@ -34,6 +35,7 @@ def in_stacks(kind: Any) -> Any:
             context = {} if callback_ctx is None else {"callback_ctx": callback_ctx}  # scikit-learn 1.9
             super()._run_search(evaluate, **context)
 
+    InStacks.__name__ = InStacks.__qualname__ = "MLPSearchCV"  # in messages
     return InStacks
 
 
@@ -52,8 +54,9 @@ def delivering(estimator: Any, deliveries: deque[Outcome]) -> Any:
     class Delivered(kind):  # type: ignore[misc,valid-type]  # a class that is known only here
         @functools.wraps(kind.fit)
         def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
+            self.__class__ = kind  # for scorers, and for those that they clone
             if not deliveries:  # what is fitted at the end, on all rows
-                return super().fit(X, y, **params)
+                return self.fit(X, y, **params)
             found = deliveries.popleft()
             if found.error is not None:
                 raise found.error
@@ -61,4 +64,6 @@ def delivering(estimator: Any, deliveries: deque[Outcome]) -> Any:
             return self
 
     Delivered.__name__, Delivered.__qualname__ = kind.__name__, kind.__qualname__
-    return Delivered(**estimator.get_params(deep=False))
+    found = clone(estimator)
+    found.__class__ = Delivered
+    return found

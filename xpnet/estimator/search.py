@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, Self
 
+import joblib  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
@@ -19,7 +20,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
 from sklearn.utils.metaestimators import _safe_split
-from sklearn.utils.validation import _check_method_params, _num_samples, check_is_fitted
+from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
@@ -176,7 +177,8 @@ multimetric_
             raise InputError(
                 f"executor must be a concurrent.futures.Executor or like one, not {shown(self.executor)}"
             )
-        self._networks: list[Any] = []
+        networks: list[Any] = []
+        last_splits: list[tuple[Any, Any]] = []
         deliveries: deque[Outcome] = deque()
         seconds: list[float] = []
         inner = self._inner(delivering(self.estimator, deliveries))
@@ -189,19 +191,20 @@ multimetric_
             seconds.extend(outcome.seconds for outcome in outcomes)
             deliveries.extend(outcomes)
             # Those of an earlier round of halving have seen less.
-            self._networks = [None if outcome.error else outcome.estimator for outcome in outcomes]
-            self._splits = splits
+            networks[:] = [None if outcome.error else outcome.estimator for outcome in outcomes]
+            last_splits[:] = splits
             return splits
 
         inner._train_all = train_all
+        if callbacks := getattr(self, "_skl_callbacks", None):  # of scikit-learn 1.9's set_callbacks
+            inner.set_callbacks(*callbacks)
         inner.fit(X, y, **params)
         for name, value in vars(inner).items():
             if name.endswith("_") and not name.startswith("_"):
                 setattr(self, name, value)
         if self.scoring is None:  # it has the estimator that the networks were delivered to
             self.scorer_ = check_scoring(self.estimator)
-        if hasattr(self, "best_estimator_"):
-            self.best_estimator_.__class__ = type(self.estimator)
+        self._networks, self._splits, self._targets = networks, last_splits, _fingerprint(targets)
         shares = np.reshape(seconds, (-1, self.n_splits_))
         self.cv_results_["mean_fit_time"], self.cv_results_["std_fit_time"] = shares.mean(1), shares.std(1)
         return self
@@ -234,11 +237,8 @@ multimetric_
         k = counted("k", k)
         check_is_fitted(self, "cv_results_")
         rows, targets = indexable(X, y)
-        last = max(int(index.max()) for split in self._splits for index in split)
-        if _num_samples(rows) <= last:
-            raise InputError(
-                f"X has {_num_samples(rows)} rows, and the search had more: give the rows that it was given"
-            )
+        if _fingerprint(targets) != self._targets:
+            raise InputError("y is not what the search was given: give its rows and targets, in their order")
         folds = self.n_splits_
         candidates = [
             (number, networks)
@@ -263,6 +263,20 @@ multimetric_
         first = len(self.cv_results_["params"]) - len(self._networks) // folds
         networks = [one for _, each in chosen for one in each]
         return kind(networks, [first + number for number, _ in chosen])
+
+    def __sklearn_clone__(self) -> Self:
+        """Return one with the same executor, which cannot be copied."""
+        executor, self.executor = self.executor, None
+        try:
+            found: Self = super().__sklearn_clone__()
+        finally:
+            self.executor = executor
+        found.executor = executor
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: all but the executor."""
+        return dict(super().__getstate__()) | {"executor": None}
 
     def _train(
         self,
@@ -328,3 +342,8 @@ multimetric_
                 estimator, candidates, n_iter=self.n_iter, random_state=self.random_state, **common
             )
         return in_stacks(GridSearchCV)(estimator, candidates, **common)
+
+
+def _fingerprint(targets: Any) -> str:
+    """Return what tells targets from others."""
+    return str(joblib.hash(np.asarray(inputs.to_host(targets))))

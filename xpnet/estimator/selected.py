@@ -36,6 +36,10 @@ class SelectedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         if estimators:
             self.classes_ = np.unique(np.concatenate([one.classes_ for one in estimators]))
 
+    def __sklearn_clone__(self) -> "SelectedClassifier":
+        """Return itself: there is nothing to fit anew."""
+        return self
+
     def fit(self, X: Any, y: Any) -> "SelectedClassifier":  # noqa: ARG002 - scikit-learn's protocol
         """Return itself: its networks have been trained."""
         return self
@@ -70,7 +74,9 @@ class SelectedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         if type_of_target(y) == "multilabel-indicator":
             right = np.where(y > 0, P, 1.0 - P)
         else:
-            right = P[np.arange(len(P)), np.searchsorted(self.classes_, np.ravel(y))]
+            y = np.ravel(y)
+            places = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
+            right = np.where(self.classes_[places] == y, P[np.arange(len(P)), places], 0.0)
         return float(-np.log(np.maximum(right, LEAST)).mean())
 
     @staticmethod
@@ -86,6 +92,10 @@ class SelectedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.estimators = estimators
         self.candidates = candidates
         self.estimators_, self.candidates_ = list(estimators), list(candidates)
+
+    def __sklearn_clone__(self) -> "SelectedRegressor":
+        """Return itself: there is nothing to fit anew."""
+        return self
 
     def fit(self, X: Any, y: Any) -> "SelectedRegressor":  # noqa: ARG002
         """Return itself: its networks have been trained."""

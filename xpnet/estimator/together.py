@@ -204,14 +204,12 @@ def _fit(
             began = time.perf_counter()
             try:
                 share = begin(unit)
-                if share is None:
-                    unit.estimator.fit(unit.part.X, unit.part.y, **unit.part.params)
             except Exception as error:  # whatever a step of a pipeline raises: a search counts it as failed
                 found[place] = Outcome(unit.estimator, time.perf_counter() - began, error)
-                tell(1.0)
-                continue
-            if share is None:
-                found[place] = Outcome(unit.estimator, time.perf_counter() - began)
+            else:
+                if share is None:
+                    found[place] = _alone(unit)
+            if place in found or share is None:
                 tell(1.0)
                 continue
             room = room or int(MEMORY_SHARE * share.device.free_memory() / threads)
@@ -222,6 +220,16 @@ def _fit(
             waiting.append(_Ready(place, share, time.perf_counter() - began))
         found |= _train_all(units, waiting, max_nets, tell, should_stop)
     return [found[place] for place in sorted(found)]
+
+
+def _alone(unit: Unit) -> Outcome:
+    """Fit a unit by itself."""
+    began, error = time.perf_counter(), None
+    try:
+        unit.estimator.fit(unit.part.X, unit.part.y, **unit.part.params)
+    except Exception as raised:  # see above
+        error = raised
+    return Outcome(unit.estimator, time.perf_counter() - began, error)
 
 
 def _train_all(
@@ -260,9 +268,12 @@ def _train(
         tell(done - told)
         told = done
 
-    results = train_together(
-        [ready.share.job for ready in stack], device, on_epoch=on_epoch, should_stop=should_stop
-    )
+    try:
+        jobs = [ready.share.job for ready in stack]
+        results = train_together(jobs, device, on_epoch=on_epoch, should_stop=should_stop)
+    except Exception:  # one may have spoilt it for the others, as by a monitor that fails
+        tell(len(stack) - told)
+        return {ready.place: _alone(units[ready.place]) for ready in stack}
     tell(len(stack) - told)  # some have stopped early
     seconds = (time.perf_counter() - began) / len(stack)
     found = {}

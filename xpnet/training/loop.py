@@ -360,10 +360,13 @@ def _last_batch(
 
 def _mean(losses: NDArray[Any], tables: Sequence[Draws]) -> NDArray[Any]:
     """Return the mean of the steps' losses over their rows, ``(*nets,)``."""
+    # Step by step in memory, as of one network alone: NumPy adds in another order what lies otherwise.
+    each = np.ascontiguousarray(np.moveaxis(losses, 0, -1))
     if len(losses) <= tables[0]["index"].shape[0]:  # none was of the last batch, which may be smaller
-        return np.asarray(losses.mean(axis=0))
+        return np.asarray(each.mean(axis=-1))
     full, last = (table["index"].shape[-1] for table in tables)
-    total = full * losses[:-1].sum(axis=0, dtype=np.float64) + last * losses[-1].astype(np.float64)
+    each = each.astype(np.float64)
+    total = full * each[..., :-1].sum(axis=-1) + last * each[..., -1]
     return np.asarray(total / (full * (len(losses) - 1) + last))
 
 
