@@ -246,7 +246,7 @@ multimetric_
             if None not in (networks := self._networks[number * folds : (number + 1) * folds])
         ]
         if not candidates:
-            raise InputError("a network of each candidate has failed: mend what its warning says, and search again")
+            raise InputError("of each candidate a network has failed: mend what the warnings say")
         tests = [_safe_split(self.estimator, rows, targets, test) for _, test in self._splits]
         y_tests = np.concatenate([np.asarray(inputs.to_host(y_test)) for _, y_test in tests])
         kind = SelectedClassifier if is_classifier(self.estimator) else SelectedRegressor
