@@ -493,7 +493,7 @@ def test_the_help_of_every_subcommand_has_examples(name, capsys):
     assert usage.startswith(f"usage: xpnet {name}")
     assert text
     lines = examples.splitlines()
-    assert 1 <= len(lines) <= 2
+    assert 1 <= len(lines) <= 3
     assert all(line.startswith(f"  xpnet {name}") for line in lines)
 
 

@@ -66,6 +66,7 @@ def test_a_graph_takes_the_same_steps(taped, solver, nets):
 
 @pytest.mark.parametrize("nets", NETS)
 @pytest.mark.parametrize("own", [False, True])
+@pytest.mark.usefixtures("by_definition")
 def test_with_everything_at_once(taped, nets, own):
     X, y = some_images(11)
     data = None, None, (X - 128.0) / 64, y
