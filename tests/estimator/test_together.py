@@ -15,7 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from xpnet import InputError, MLPClassifier, MLPRegressor, TableClassifier, TableRegressor
+from xpnet.data.feed import Feed
 from xpnet.estimator import together
+from xpnet.estimator.beginning import Beginning
 from xpnet.estimator.together import Part, Unit, fit_together
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -209,6 +211,15 @@ def test_weights_of_rows_are_those_of_the_part():
     (outcome,) = fit_together([Unit(clone(pipeline), part._replace(params=of_last))])
     expected = pipeline.fit(DIGITS, LABELS, **of_last)
     np.testing.assert_array_equal(outcome.estimator[-1].coefs_[0], expected[-1].coefs_[0])
+
+
+def test_rows_that_are_prepared_batch_by_batch_are_not_taken_for_the_same():
+    begin, part = Beginning(), Part(DIGITS, LABELS, {})
+    raw = Feed(DIGITS, LABELS)
+    assert begin._known(part, raw) is raw
+    assert begin._known(part, Feed(DIGITS.copy(), LABELS)) is raw
+    prepared = Feed(DIGITS, LABELS, prepare=lambda rows: 2 * rows)
+    assert begin._known(part, prepared) is prepared
 
 
 def test_a_pipeline_that_transforms_its_validation_rows_does_so():

@@ -125,8 +125,15 @@ def _is_plain(pipeline: Pipeline, part: Part) -> bool:
 
 
 def _alike(a: Feed, b: Feed) -> bool:
-    """Return whether rows, targets and weights are the same; rows that stay on the host are not looked at."""
-    if isinstance(a.X, HostRows) or a.own is not None or b.own is not None:
+    """Return whether rows, targets and weights are the same.
+
+    Rows that stay on the host are not looked at, nor those of bags, nor such as are prepared batch by batch,
+    which may be so in several ways.
+    """
+    if any(
+        isinstance(feed.X, HostRows) or feed.own is not None or feed.prepare or feed.augmentation
+        for feed in (a, b)
+    ):
         return False
     return all(map(_same, (a.X, a.y, a.weight), (b.X, b.y, b.weight)))
 
