@@ -160,6 +160,18 @@ def test_tables_share_stacks(kind):
         assert {**found.summary, "seconds": 0} == {**expected.summary, "seconds": 0}
 
 
+def test_what_suits_the_rows_suits_the_rows_that_are_trained_on():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3))
+    model = TableClassifier("table-fast", random_state=0, settings={"train_rows": 40})
+    (outcome,) = fit_together([Unit(clone(model), Part(X, X[:, 0] > 0, {}))])
+    expected = model.fit(X, X[:, 0] > 0).run_
+    assert outcome.error is None
+    assert outcome.estimator.run_.config == expected.config
+    for name, value in expected.model.params.items():
+        np.testing.assert_array_equal(outcome.estimator.run_.model.params[name], value)
+
+
 def test_networks_of_one_kind_are_one_stack(monkeypatch):
     stacks = []
     train = together.train_together

@@ -16,7 +16,7 @@ from xpnet.device import get_device, one_blas_thread, small_products
 from xpnet.errors import InputError
 from xpnet.estimator import inputs, settings
 from xpnet.estimator.fitted import Fitted
-from xpnet.estimator.fitting import Begun, Ready, Rows, Share
+from xpnet.estimator.jobs import Begun, Ready, Rows, Share
 from xpnet.estimator.splitting import set_aside
 from xpnet.nn.mlp import MLP
 from xpnet.training import monitors

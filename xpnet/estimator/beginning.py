@@ -11,7 +11,8 @@ from sklearn.pipeline import Pipeline
 
 from xpnet.data.feed import Feed, HostRows
 from xpnet.estimator.base import Estimator
-from xpnet.estimator.fitting import Fitting, Share
+from xpnet.estimator.fitting import Fitting
+from xpnet.estimator.jobs import Share
 from xpnet.estimator.tables import Table
 
 __all__ = ["Beginning", "Part", "Unit"]

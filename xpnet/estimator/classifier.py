@@ -14,7 +14,8 @@ from xpnet.data.weights import by_class, likely_typo, weighted
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
 from xpnet.estimator.base import Estimator
-from xpnet.estimator.fitting import Rows, stochastic
+from xpnet.estimator.fitting import stochastic
+from xpnet.estimator.jobs import Rows
 from xpnet.estimator.labels import refuse_mixed
 from xpnet.estimator.names import named
 from xpnet.typing import Task

@@ -4,9 +4,8 @@ import math
 import signal
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from xpnet.data.preprocessing import Preprocessing
 from xpnet.data.weights import relative, unit_of
 from xpnet.device import Device, all_to_host
 from xpnet.estimator import remedies, settings
+from xpnet.estimator.jobs import Begun, Order, Ready, Rows, Streams
 from xpnet.estimator.lbfgs import minimise
 from xpnet.estimator.names import Named
 from xpnet.estimator.notes import Callbacks, Notes, tell
@@ -34,7 +34,7 @@ from xpnet.training.scale import Scale
 from xpnet.training.together import Job, train_together
 from xpnet.typing import Params, State
 
-__all__ = ["Fitting", "Ready", "Rows", "Share", "stochastic"]
+__all__ = ["Fitting", "stochastic"]
 
 
 def _is_stochastic(estimator: Any) -> bool:
@@ -45,106 +45,6 @@ def _is_stochastic(estimator: Any) -> bool:
 
 stochastic: Any = available_if(_is_stochastic)
 """Makes a method there, as scikit-learn has it, only of solvers that take rows in batches."""
-
-
-class Rows(NamedTuple):
-    """Checked rows on the host, dense or sparse, with their targets and weights."""
-
-    X: Any
-    target: NDArray[Any]
-    weight: NDArray[np.float64] | None
-
-
-class Ready(NamedTuple):
-    """What is to be trained, once all is checked.
-
-    Attributes
-    ----------
-    device, mlp
-        Where, and what.
-    rows, validation
-        The rows to train on, and to validate on, if there are some.
-    batch_size
-        Rows in a batch.
-    incremental
-        Whether it is for ``partial_fit``.
-    """
-
-    device: Device
-    mlp: MLP
-    rows: Rows
-    batch_size: int
-    validation: Rows | None
-    incremental: bool
-
-
-class Share(NamedTuple):
-    """What an estimator has trained beside others.
-
-    Attributes
-    ----------
-    job, device
-        Its networks, and where they are trained.
-    take
-        Takes the result, and the seconds that it took.
-    ready
-        What was ready to be trained, and the attributes of the estimator by then: its kin begin with them.
-    """
-
-    job: Job
-    device: Device
-    take: Callable[[Fit, float], None]
-    ready: "tuple[Ready, dict[str, Any]] | None" = None
-
-
-class Begun(NamedTuple):
-    """A fit that is ready to train, by batches.
-
-    Attributes
-    ----------
-    job
-        What to train.
-    device
-        Where.
-    notes
-        To be told of each epoch.
-    per_epoch
-        Steps of an epoch.
-    incremental
-        Whether it is one of ``partial_fit``.
-    """
-
-    job: Job
-    device: Device
-    notes: Notes
-    per_epoch: int
-    incremental: bool
-
-
-class Streams:
-    """Where a network's draws come from: its order of the rows, and its noise, if it has any."""
-
-    def __init__(self, order: "Order", noise: np.random.Generator | None) -> None:
-        self._order, self._noise = order, noise
-
-    def __call__(self, stream: str, _epoch: int) -> Any:
-        """Return the source of a stream. Beside others that have noise, one without draws as well."""
-        if stream == "batches":
-            return self._order
-        return np.random.default_rng(0) if self._noise is None else self._noise
-
-
-class Order:
-    """scikit-learn's source of batches: each epoch shuffles the order of the last; or none ever does."""
-
-    def __init__(self, rng: Any, rows: int, shuffles: bool) -> None:
-        self._rng, self._shuffles, self._order = rng, shuffles, np.arange(rows)
-
-    def permutation(self, rows: int) -> NDArray[np.int64]:
-        """Return the rows in the order in which an epoch takes them."""
-        if self._shuffles:
-            self._order = self._order[self._rng.permutation(rows)]
-        return self._order
 
 
 class Fitting(Named):
@@ -207,7 +107,7 @@ class Fitting(Named):
                 params[name] = np.ones(shape) if name[0] in "gv" else np.zeros(shape)
         return params
 
-    def _train(self, ready: "Ready") -> None:
+    def _train(self, ready: Ready) -> None:
         """Train on rows, and set the fitted attributes."""
         device = ready.device
         if self.solver == "lbfgs":
@@ -229,7 +129,7 @@ class Fitting(Named):
         else:
             self._tell(begun, result, told.ended, 5)
 
-    def _job(self, ready: "Ready", feeds: tuple[Feed, Feed | None] | None = None) -> "Begun":
+    def _job(self, ready: Ready, feeds: tuple[Feed, Feed | None] | None = None) -> Begun:
         """Return what is to be trained, with all that has to be known once it is.
 
         The rows may be there already, as training takes them.
@@ -297,7 +197,7 @@ class Fitting(Named):
         """Return whether the network can be trained beside those of other estimators."""
         return not (self.solver == "lbfgs" or self.verbose or self.callbacks or self.max_time is not None)
 
-    def _end(self, begun: "Begun", result: Fit) -> None:
+    def _end(self, begun: Begun, result: Fit) -> None:
         """Set the fitted attributes to what was trained beside others, and warn as `fit` does."""
         rows, losses = result.history.rows, result.history.losses
         ended = int(result.stopped_at.max() if result.stopped_at.all() else 0)
@@ -310,14 +210,14 @@ class Fitting(Named):
         self._tell(begun, result, False, 3)
         self._memory = {}  # as much again, and twice, that nobody goes on from
 
-    def _take(self, begun: "Begun", result: Fit) -> None:
+    def _take(self, begun: Begun, result: Fit) -> None:
         """Set the fitted attributes to what was trained."""
         best, steps = result.best, len(result.history.losses)
         if best is not None:  # adam corrects its memory by the steps that made it
             steps = min((int(best.epoch.max()) + 1) * begun.per_epoch, steps)
         self._publish(begun.device, result, self._updates + steps)
 
-    def _tell(self, begun: "Begun", result: Fit, is_asked: bool, stacklevel: int) -> None:
+    def _tell(self, begun: Begun, result: Fit, is_asked: bool, stacklevel: int) -> None:
         """Warn of training that diverged, came to nothing or had not settled."""
         device, feed = begun.device, begun.job.feed
         ended = begun.incremental or result.timed_out or is_asked or bool(result.stopped_at.all())

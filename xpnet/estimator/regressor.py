@@ -11,7 +11,8 @@ from sklearn.base import RegressorMixin
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
 from xpnet.estimator.base import Estimator
-from xpnet.estimator.fitting import Rows, stochastic
+from xpnet.estimator.fitting import stochastic
+from xpnet.estimator.jobs import Rows
 from xpnet.estimator.names import named
 from xpnet.nn.losses import OUTPUT_OF
 from xpnet.training.scale import Scale, check_counts

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from xpnet.errors import InputError
-from xpnet.estimator.fitting import Rows
+from xpnet.estimator.jobs import Rows
 
 __all__ = ["set_aside", "split"]
 

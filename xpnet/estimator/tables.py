@@ -25,7 +25,7 @@ from xpnet.data.weights import likely_typo
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
-from xpnet.estimator.fitting import Share
+from xpnet.estimator.jobs import Share
 from xpnet.estimator.labels import refuse_mixed
 from xpnet.estimator.names import Named, hint_of_table, named
 from xpnet.runs.config import Config

@@ -19,7 +19,7 @@ from sklearn.base import clone
 
 from xpnet.device import cores, one_blas_thread
 from xpnet.estimator.beginning import Beginning, Part, Unit
-from xpnet.estimator.fitting import Share
+from xpnet.estimator.jobs import Share
 from xpnet.estimator.settings import STACKABLE
 from xpnet.nn.mlp import operations
 from xpnet.training.history import History

@@ -171,8 +171,9 @@ def begin_beside(config: Config, data: Dataset) -> Begun:
         Settings that don't fit the data.
     """
     device = config.find_device()
+    data = subset_of(config, data)  # what is checked are the rows that are trained on
     (config,) = suited([config], data, warnings.warn)
-    check(config, data)
+    _check(config, data, warnings.warn)
     began = time.perf_counter()
     prepared = prepare(config, data, device)
     job = job_of(experiment.members_of(config), prepared.mlp(config), prepared, device)
@@ -256,9 +257,7 @@ def carry_out(
         (config,) = suited([config], data, note)
         if config.weights_image:
             plots.check_images(data.image_shape)
-        check(config, data)  # before anything is removed or written
-        if undefined := monitors.undefined(config.monitor, data.task, data.y_val, data.weight_val):
-            note(f"{undefined}: epochs are compared by val_loss; for R² hold out more rows")
+        _check(config, data, note)  # before anything is removed or written
         if on_data is not None:
             on_data(data)
 
@@ -328,6 +327,13 @@ def carry_out(
         if place is not None and signals.received is not None and not was_interrupted:
             raise KeyboardInterrupt(f"interrupted: the run had ended, and all of it is in {place}")
     return as_run(found, place)
+
+
+def _check(config: Config, data: Dataset, note: Callable[[str], None]) -> None:
+    """Refuse settings that do not fit the data, and tell of a monitor that says nothing of these."""
+    check(config, data)
+    if undefined := monitors.undefined(config.monitor, data.task, data.y_val, data.weight_val):
+        note(f"{undefined}: epochs are compared by val_loss; for R² hold out more rows")
 
 
 def _may_go_on(run: Experiment, num_rows: int, epoch: int) -> bool:

@@ -1,0 +1,115 @@
+"""A fit on its way, as plain data: rows that are checked, what is ready to be trained, and what is."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.device import Device
+from xpnet.estimator.notes import Notes
+from xpnet.nn.mlp import MLP
+from xpnet.training.loop import Fit
+from xpnet.training.together import Job
+
+__all__ = ["Begun", "Order", "Ready", "Rows", "Share", "Streams"]
+
+
+class Rows(NamedTuple):
+    """Checked rows on the host, dense or sparse, with their targets and weights."""
+
+    X: Any
+    target: NDArray[Any]
+    weight: NDArray[np.float64] | None
+
+
+class Ready(NamedTuple):
+    """What is to be trained, once all is checked.
+
+    Attributes
+    ----------
+    device, mlp
+        Where, and what.
+    rows, validation
+        The rows to train on, and to validate on, if there are some.
+    batch_size
+        Rows in a batch.
+    incremental
+        Whether it is for ``partial_fit``.
+    """
+
+    device: Device
+    mlp: MLP
+    rows: Rows
+    batch_size: int
+    validation: Rows | None
+    incremental: bool
+
+
+class Share(NamedTuple):
+    """What an estimator has trained beside others.
+
+    Attributes
+    ----------
+    job, device
+        Its networks, and where they are trained.
+    take
+        Takes the result, and the seconds that it took.
+    ready
+        What was ready to be trained, and the attributes of the estimator by then: its kin begin with them.
+    """
+
+    job: Job
+    device: Device
+    take: Callable[[Fit, float], None]
+    ready: "tuple[Ready, dict[str, Any]] | None" = None
+
+
+class Begun(NamedTuple):
+    """A fit that is ready to train, by batches.
+
+    Attributes
+    ----------
+    job
+        What to train.
+    device
+        Where.
+    notes
+        To be told of each epoch.
+    per_epoch
+        Steps of an epoch.
+    incremental
+        Whether it is one of ``partial_fit``.
+    """
+
+    job: Job
+    device: Device
+    notes: Notes
+    per_epoch: int
+    incremental: bool
+
+
+class Streams:
+    """Where a network's draws come from: its order of the rows, and its noise, if it has any."""
+
+    def __init__(self, order: "Order", noise: np.random.Generator | None) -> None:
+        self._order, self._noise = order, noise
+
+    def __call__(self, stream: str, _epoch: int) -> Any:
+        """Return the source of a stream. Beside others that have noise, one without draws as well."""
+        if stream == "batches":
+            return self._order
+        return np.random.default_rng(0) if self._noise is None else self._noise
+
+
+class Order:
+    """scikit-learn's source of batches: each epoch shuffles the order of the last; or none ever does."""
+
+    def __init__(self, rng: Any, rows: int, shuffles: bool) -> None:
+        self._rng, self._shuffles, self._order = rng, shuffles, np.arange(rows)
+
+    def permutation(self, rows: int) -> NDArray[np.int64]:
+        """Return the rows in the order in which an epoch takes them."""
+        if self._shuffles:
+            self._order = self._order[self._rng.permutation(rows)]
+        return self._order
