@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from xpnet.reporting import progress
+from xpnet.reporting import live, progress
 from xpnet.training.history import History, Row
 
 
@@ -100,7 +100,7 @@ def test_the_way_that_suits_the_stream(monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     assert type(progress.start(1, 1)) is progress.Lines
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(progress, "find_spec", lambda _: None)
+    monkeypatch.setattr(live, "find_spec", lambda _: None)
     assert type(progress.start(1, 1)) is progress.Lines
 
 

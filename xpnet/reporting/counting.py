@@ -1,12 +1,11 @@
 """How many of many things are done, on standard error: a bar where there is a terminal, else some lines."""
 
-import os
 import sys
 import threading
 import time
-from datetime import timedelta
-from importlib.util import find_spec
 from typing import Any, Self
+
+from xpnet.reporting.live import Live, bar, can_move, time_left
 
 __all__ = ["Count", "start"]
 
@@ -49,8 +48,7 @@ class Count:
         """Return the time left; nothing where there is none to judge by."""
         if not 0 < self.done < self.total:
             return ""
-        seconds = (time.perf_counter() - self._began) / self.done * (self.total - self.done)
-        return f"{timedelta(seconds=round(seconds))} left"
+        return time_left((time.perf_counter() - self._began) / self.done * (self.total - self.done))
 
 
 class Lines(Count):
@@ -71,37 +69,16 @@ class Lines(Count):
         self._written_at = time.perf_counter()
 
 
-class Bar(Count):
+class Bar(Live, Count):
     """A bar that moves; needs rich and a terminal."""
 
-    def __enter__(self) -> Self:
-        from rich.console import Console
-        from rich.live import Live
-
-        # Drawn by a thread of its own a few times a second: no step waits for a terminal.
-        self._live: Any = Live(
-            console=Console(stderr=True), get_renderable=self._render, refresh_per_second=5
-        )
-        self._live.start(refresh=True)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
-
-    def _render(self) -> Any:
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-
-        line = Table.grid(padding=(0, 2), expand=True)
-        line.add_column(ratio=1)
-        bar = ProgressBar(total=max(self.total, 1), completed=self.done)
-        line.add_row(bar, f"{self.done:.0f}/{self.total} {self.what}", self.left())
-        return line
+    def render(self) -> Any:
+        """Return the bar."""
+        return bar(self.done, self.total, f"{self.done:.0f}/{self.total} {self.what}", self.left())
 
 
 def start(what: str, quiet: bool = False) -> Count:
     """Return the way to count that suits where standard error leads; parameters as for `Count`."""
     if quiet:
         return Count(what)
-    is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    return (Bar if is_terminal and find_spec("rich") is not None else Lines)(what)
+    return (Bar if can_move() else Lines)(what)

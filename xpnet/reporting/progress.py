@@ -1,12 +1,10 @@
 """The state of a training run while it runs, on standard error."""
 
-import os
 import sys
 import time
-from datetime import timedelta
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
+from xpnet.reporting.live import Live, bar, can_move, time_left
 from xpnet.reporting.metrics import named
 from xpnet.training.history import History, Row
 
@@ -75,8 +73,7 @@ class Progress:
         taken = self.steps - self._done
         if taken < 2 or self.steps == self.num_steps:
             return ""
-        seconds = self._elapsed() / taken * (self.num_steps - self.steps)
-        return f"{timedelta(seconds=round(seconds))} left"
+        return time_left(self._elapsed() / taken * (self.num_steps - self.steps))
 
     def _elapsed(self) -> float:
         return max(time.perf_counter() - self._began, 1e-9)
@@ -105,33 +102,15 @@ class Lines(Progress):
         self._written, self._written_at = self.row, time.perf_counter()
 
 
-class Bar(Progress):
+class Bar(Live, Progress):
     """A bar that moves, with the figures under it; needs rich and a terminal."""
 
-    def __enter__(self) -> Self:
-        from rich.console import Console
-        from rich.live import Live
-
-        # Drawn by a thread of its own a few times a second: no step waits for a terminal.
-        self._live: Any = Live(
-            console=Console(stderr=True), get_renderable=self._render, refresh_per_second=5
-        )
-        self._live.start(refresh=True)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
-
-    def _render(self) -> "RenderableType":
+    def render(self) -> "RenderableType":
+        """Return the bar and the figures."""
         from rich.console import Group
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
         from rich.text import Text
 
-        line = Table.grid(padding=(0, 2), expand=True)
-        line.add_column(ratio=1)
-        bar = ProgressBar(total=self.num_steps, completed=self.steps)
-        line.add_row(bar, f"{self.steps}/{self.num_steps}", self.left())
+        line = bar(self.steps, self.num_steps, f"{self.steps}/{self.num_steps}", self.left())
         return Group(line, Text(self.measured(), no_wrap=True))
 
 
@@ -149,6 +128,4 @@ def start(
     """
     if quiet:
         return Progress(num_steps, batch_size, done, score)
-    is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    way = Bar if is_terminal and find_spec("rich") is not None else Lines
-    return way(num_steps, batch_size, done, score)
+    return (Bar if can_move() else Lines)(num_steps, batch_size, done, score)

@@ -1,16 +1,14 @@
 """The state of a sweep while it runs, on standard error: the best so far and the time left."""
 
-import os
 import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from xpnet.reporting.live import Live, can_move, time_left
 from xpnet.reporting.metrics import named
 from xpnet.runs.config import Config
 from xpnet.sweep.chunk import Outcome, Task, merit
@@ -99,7 +97,7 @@ class Display:
         if not done:
             return text
         seconds = (time.perf_counter() - self._began) * max(self.total - done, 0) / done
-        return f"{text}, {timedelta(seconds=round(seconds))} left"
+        return f"{text}, {time_left(seconds)}"
 
 
 class Lines(Display):
@@ -117,23 +115,11 @@ class Lines(Display):
             sys.stderr.write(f"{self.state()}; best so far: network {best['network']}, val {val}\n")
 
 
-class LiveTable(Display):
+class LiveTable(Live, Display):
     """A table that moves: the best networks so far; needs rich and a terminal."""
 
-    def __enter__(self) -> Self:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._live: Any = Live(
-            console=Console(stderr=True), get_renderable=self._render, refresh_per_second=4
-        )
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
-
-    def _render(self) -> "RenderableType":
+    def render(self) -> "RenderableType":
+        """Return the table."""
         from rich.text import Text
 
         table = as_text(self.configs, self.best(SHOWN), self.score)
@@ -144,6 +130,4 @@ def start(configs: Sequence[Config], total: int, quiet: bool, score: str = "accu
     """Return the way to show a sweep that suits where standard error leads."""
     if quiet:
         return Display(configs, total, score)
-    is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    way = LiveTable if is_terminal and find_spec("rich") is not None else Lines
-    return way(configs, total, score)
+    return (LiveTable if can_move() else Lines)(configs, total, score)
