@@ -18,6 +18,9 @@ from xpnet.estimator.together import Outcome
 
 __all__ = ["delivering", "in_stacks", "routed"]
 
+FEW = 2
+"""Rows of each fold that ``fit`` is given where its network is there already."""
+
 
 def in_stacks(kind: Any) -> Any:
     """Return one of scikit-learn's searches, which has all networks trained before it asks for them."""
@@ -30,6 +33,8 @@ def in_stacks(kind: Any) -> Any:
                 candidates = list(candidates)
                 # Once and for all: a splitter that shuffles may split another way each time.
                 splits = self._train_all(candidates, self._checked_cv_orig if cv is None else cv)
+                if not self.return_train_score:  # nobody looks at these rows again: copy few of them
+                    splits = [(train[:FEW], test) for train, test in splits]
                 return evaluate_candidates(candidates, check_cv(splits), *args, **options)
 
             context = {} if callback_ctx is None else {"callback_ctx": callback_ctx}  # scikit-learn 1.9

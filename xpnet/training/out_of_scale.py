@@ -25,6 +25,9 @@ FAR = 100.0
 TINY = 1e-2
 """Deviation below which numbers are out of scale, if there are no others: weights would have to be huge."""
 
+SOME = 64
+"""Columns whose deviations are found at once."""
+
 OFF = 5.0
 """Deviations by which the mean of targets may be off 0, where a network has learnt nothing of them."""
 
@@ -132,15 +135,22 @@ def _best_constant(
 
 def _tiny(values: NDArray[Any], name: str, called: str) -> str:
     """Say how little columns vary if all of them hardly do; nothing if one does, or none at all."""
-    deviation = np.asarray(values, np.float64).std(axis=0)
-    if not 0 < deviation.max() < TINY:
+    columns, deviation = values.shape[1], 0.0
+    for begin in range(0, columns, SOME):
+        part = np.asarray(values[:, begin : begin + SOME], np.float64)
+        deviation = np.maximum(deviation, part.std(axis=0).max())  # which keeps NaN
+        if not deviation < TINY:  # as most do, in the first of them
+            return ""
+    if not deviation > 0:
         return ""
-    of = f"{name} has a deviation" if len(deviation) == 1 else f"the {called} of {name} have deviations"
-    return f"{of} of {'' if len(deviation) == 1 else 'at most '}{deviation.max():.3g}"
+    of = f"{name} has a deviation" if columns == 1 else f"the {called} of {name} have deviations"
+    return f"{of} of {'' if columns == 1 else 'at most '}{deviation:.3g}"
 
 
 def _figures(values: NDArray[Any], name: str, called: str, far: float = FAR) -> str:
     """Say mean and deviation of the column that is farthest from 1; nothing if none is far."""
+    if not max(float(values.max()), -float(values.min())) > far:  # as of most: no column's size is larger
+        return ""
     values = np.asarray(values, np.float64)
     unit = np.maximum(np.abs(values).max(axis=0), 1.0)  # squares of what is divided by it overflow nowhere
     size = np.sqrt(((values / unit) ** 2).mean(axis=0)) * unit
