@@ -22,7 +22,7 @@ from sklearn.model_selection import (
     StratifiedKFold,
 )
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from xpnet import InputError, MLPClassifier, MLPRegressor, MLPSearchCV, TableClassifier
 
@@ -77,6 +77,8 @@ CASES = {
         GridSearchCV,
     ),
     "of shuffled folds": ({"cv": StratifiedKFold(3, shuffle=True, random_state=1)}, GridSearchCV),
+    "of folds as masks": ({"cv": [(LABELS < 5, LABELS > 4), (LABELS > 4, LABELS < 5)]}, GridSearchCV),
+    "of folds as ranges": ({"cv": [(range(100), range(100, 200))]}, GridSearchCV),
     "of parts that overlap": ({"cv": ShuffleSplit(3, test_size=0.3, random_state=0)}, GridSearchCV),
 }
 
@@ -367,3 +369,11 @@ def test_an_ensemble_takes_the_rows_of_the_search():
         search.ensemble(DIGITS, LABELS)
     with pytest.raises(InputError, match="give its rows and targets, in their order"):
         search.fit(DIGITS, LABELS).ensemble(DIGITS[::-1], LABELS[::-1])
+    search.ensemble(DIGITS, LABELS.astype(np.int8))
+    with pytest.raises(InputError, match="give its rows and targets, in their order"):
+        search.ensemble(DIGITS[::-1], LABELS)
+
+
+def test_earlier_steps_that_cannot_be_pickled():
+    doubling = FunctionTransformer(lambda X: X * 2)
+    both(make_pipeline(doubling, MODEL), {f"mlpclassifier__{name}": of for name, of in GRID.items()})

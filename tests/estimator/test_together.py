@@ -61,6 +61,10 @@ CASES = {
         classifier(hidden_layer_sizes=(9, 5), norm="batch"),
         {"dropout": [0, 0.3], "ema": [0, 0.9], "label_smoothing": [0, 0.1], "weight_decay": [0, 0.01]},
     ),
+    "noise of two kinds": (
+        classifier(hidden_layer_sizes=(9, 5), mixup=0.3),
+        {"dropout": [0, 0.3], "input_dropout": [0, 0.1]},
+    ),
     "weights": (
         classifier(preprocess="standardize"),
         {"class_weight": ["balanced", {0: 3.0}, None], "clip_norm": [None, 0.1]},

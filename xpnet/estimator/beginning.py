@@ -82,7 +82,10 @@ class Beginning:
         earlier = pipeline[:-1]
         if not earlier.steps:
             return part.X, of_last
-        key = id(part), joblib.hash(earlier)
+        try:
+            key = id(part), joblib.hash(earlier)
+        except Exception:  # a step that cannot be pickled: whatever it raises, it cannot be compared
+            return earlier.fit_transform(part.X, part.y, **others), of_last
         if key not in self._earlier:
             self._earlier[key] = earlier.fit_transform(part.X, part.y, **others), earlier.steps
         X, fitted = self._earlier[key]

@@ -165,7 +165,11 @@ class Fitting(Named):
             sources = [np.random.RandomState(self._random_state.randint(2**31)) for _ in range(self.ensemble)]
         own = [of.randint(count, size=count) for of in sources] if nets and self.bagging else None
         streams = [
-            Streams(Order(of, count, self.shuffle), self._noise[k] if self._noise else None)
+            Streams(
+                Order(of, count, self.shuffle),
+                self._noise[k] if self._noise else None,
+                settings.draws(parameters),
+            )
             for k, of in enumerate(sources)
         ]
         if validation is None:  # not those of a call before

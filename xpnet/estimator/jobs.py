@@ -1,6 +1,6 @@
 """A fit on its way, as plain data: rows that are checked, what is ready to be trained, and what is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,16 +90,32 @@ class Begun(NamedTuple):
 
 
 class Streams:
-    """Where a network's draws come from: its order of the rows, and its noise, if it has any."""
+    """Where a network's draws come from: its order of the rows, and its noise, if it has any.
 
-    def __init__(self, order: "Order", noise: np.random.Generator | None) -> None:
-        self._order, self._noise = order, noise
+    Parameters
+    ----------
+    order
+        Of the rows.
+    noise
+        What all other streams are drawn from, one after the other.
+    takes
+        Which other streams it draws from when it is alone.
+    """
+
+    def __init__(self, order: "Order", noise: np.random.Generator | None, takes: Collection[str]) -> None:
+        self._order, self._noise, self._takes = order, noise, takes
 
     def __call__(self, stream: str, _epoch: int) -> Any:
-        """Return the source of a stream. Beside others that have noise, one without draws as well."""
+        """Return the source of a stream.
+
+        Beside others a network draws from streams that it does not take, and must not lose by it what it
+        draws next from those that it does.
+        """
         if stream == "batches":
             return self._order
-        return np.random.default_rng(0) if self._noise is None else self._noise
+        if self._noise is None or stream not in self._takes:
+            return np.random.default_rng(0)
+        return self._noise
 
 
 class Order:

@@ -18,7 +18,7 @@ from sklearn.model_selection import (
     RandomizedSearchCV,
 )
 from sklearn.pipeline import Pipeline
-from sklearn.utils import indexable
+from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
@@ -34,6 +34,9 @@ from xpnet.training.selection import select
 from xpnet.values import Kind, counted, shown
 
 __all__ = ["MLPSearchCV"]
+
+SOME = 256
+"""Rows by which those of a search are known again."""
 
 
 class MLPSearchCV(GridSearchCV):  # type: ignore[misc]  # scikit-learn has no types
@@ -186,7 +189,7 @@ multimetric_
         of_fit, of_split = routed(inner, params)
 
         def train_all(candidates: Sequence[Mapping[str, Any]], cv: Any) -> list[tuple[Any, Any]]:
-            splits = list(cv.split(rows, targets, **of_split))
+            splits = [(_places(a), _places(b)) for a, b in cv.split(rows, targets, **of_split)]
             outcomes = self._train(candidates, splits, rows, targets, of_fit)
             seconds.extend(outcome.seconds for outcome in outcomes)
             deliveries.extend(outcomes)
@@ -204,7 +207,7 @@ multimetric_
                 setattr(self, name, value)
         if self.scoring is None:  # it has the estimator that the networks were delivered to
             self.scorer_ = check_scoring(self.estimator)
-        self._networks, self._splits, self._targets = networks, last_splits, _fingerprint(targets)
+        self._networks, self._splits, self._searched = networks, last_splits, _fingerprint(rows, targets)
         shares = np.reshape(seconds, (-1, self.n_splits_))
         self.cv_results_["mean_fit_time"], self.cv_results_["std_fit_time"] = shares.mean(1), shares.std(1)
         return self
@@ -237,8 +240,10 @@ multimetric_
         k = counted("k", k)
         check_is_fitted(self, "cv_results_")
         rows, targets = indexable(X, y)
-        if _fingerprint(targets) != self._targets:
-            raise InputError("y is not what the search was given: give its rows and targets, in their order")
+        if _fingerprint(rows, targets) != self._searched:
+            raise InputError(
+                "X and y are not what the search was given: give its rows and targets, in their order"
+            )
         folds = self.n_splits_
         candidates = [
             (number, networks)
@@ -344,6 +349,23 @@ multimetric_
         return in_stacks(GridSearchCV)(estimator, candidates, **common)
 
 
-def _fingerprint(targets: Any) -> str:
-    """Return what tells targets from others."""
-    return str(joblib.hash(np.asarray(inputs.to_host(targets))))
+def _places(rows: Any) -> NDArray[Any]:
+    """Return which rows a split has, by their numbers: it may have a mask, or a range."""
+    places = np.asarray(rows)
+    return np.flatnonzero(places) if places.dtype == bool else places
+
+
+def _fingerprint(X: Any, y: Any) -> str:
+    """Return what tells rows and targets from others: all targets, and some of the rows."""
+    targets = np.asarray(inputs.to_host(y))
+    some = np.arange(min(SOME, len(targets))) * len(targets) // min(SOME, len(targets))
+    rows = inputs.to_host(_safe_indexing(X, some))
+    return str(joblib.hash([_plain(rows), _plain(targets)]))
+
+
+def _plain(values: Any) -> Any:
+    """Return an array, of numbers in a dtype that all have; sparse rows as they are."""
+    if hasattr(values, "toarray"):
+        return values
+    values = np.asarray(values)
+    return np.ascontiguousarray(values, np.float64) if values.dtype.kind in "biuf" else values

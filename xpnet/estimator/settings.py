@@ -224,9 +224,10 @@ def pace_of(parameters: dict[str, Any]) -> str:
     return schedule if parameters["solver"] == "sgd" and schedule in ("adaptive", "invscaling") else ""
 
 
-def draws(parameters: dict[str, Any]) -> bool:
-    """Return whether steps draw something beside their batches."""
-    return any(parameters[name] for name in ("dropout", "input_dropout", "mixup"))
+def draws(parameters: dict[str, Any]) -> set[str]:
+    """Return the streams that steps draw from beside their batches."""
+    streams = {"dropout": "dropout", "input_dropout": "dropout", "mixup": "mixup"}
+    return {stream for name, stream in streams.items() if parameters[name]}
 
 
 def monitor_of(parameters: dict[str, Any]) -> Any:
