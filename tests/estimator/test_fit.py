@@ -252,6 +252,14 @@ def test_rows_out_of_scale_are_named():
     assert np.isfinite(ours.predict(X)).all()
 
 
+def test_counts_that_hardly_vary_are_for_another_loss():
+    X, y = numbers(rows=120)
+    ours = MLPRegressor(8, loss="poisson", standardize_target=True, max_iter=5, random_state=0, tol=1e-6)
+    said = r"^the network .* constant: y has .* over its mean, so use loss='squared_error', which subtracts"
+    with pytest.warns(ConvergenceWarning, match=said):
+        ours.fit(X, 1e6 + 1e3 * y)
+
+
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("unit", [1e4, 1e-6])

@@ -42,6 +42,8 @@ def if_useless(fitting: Any, device: Device, feed: Feed) -> str:
 
 
 def _remedy(fitting: Any, wrong: OutOfScale) -> str:
+    if wrong.what == "y" and getattr(fitting, "standardize_target", False):  # it has divided counts only
+        return f"{wrong.figures} over its mean, so use loss='squared_error', which subtracts the mean"
     if wrong.what == "y":
         return f"{wrong.figures}, so set standardize_target=True"
     return f"{wrong.figures}, so {_scaling(fitting)}"
