@@ -149,7 +149,7 @@ def test_a_format_is_named_and_its_library_is_not_imported(name):
 
 MATHS = [
     *(name for name in MODULES if room_of(name) == "nn" and name not in ("nn", "nn.mlp")),
-    *("data.augment", "data.feed", "training.evaluation"),
+    *("data.augment", "data.pixels", "data.views", "data.feed", "training.evaluation"),
 ]
 
 

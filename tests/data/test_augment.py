@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from xpnet.data.augment import Augmentation, augment, check, check_views, views
+from xpnet.data.augment import Augmentation, augment, check
+from xpnet.data.views import check_views, views
 from xpnet.errors import InputError
 from xpnet.nn import noise
 

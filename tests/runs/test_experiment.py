@@ -7,7 +7,7 @@ import pytest
 from sweeps import BASE, DEVICE, blobs
 
 from xpnet.data import transforms
-from xpnet.data.augment import views
+from xpnet.data.views import views
 from xpnet.datasets import digits
 from xpnet.errors import InputError
 from xpnet.nn import backprop

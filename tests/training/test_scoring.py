@@ -6,7 +6,7 @@ from fits import MLP_543, NETS, random_params
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpnet.data import augment
+from xpnet.data.views import views
 from xpnet.device import Device
 from xpnet.nn import backprop
 from xpnet.nn.mlp import MLP
@@ -48,7 +48,7 @@ def test_probabilities_are_averaged_over_views(
         return (device.xp.astype(rows, mean.dtype) - mean) / 50.0
 
     def of_views(rows):
-        return augment.views(device.xp, "flip", rows, shape)
+        return views(device.xp, "flip", rows, shape)
 
     parts = predictions(
         device, MLP((6, 4, 3)), put_params(params), device.put(X) if on_device else X, prepare, of_views

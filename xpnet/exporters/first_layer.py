@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.data import augment, transforms
+from xpnet.data import transforms
+from xpnet.data.views import views
 from xpnet.device import to_numpy
 from xpnet.errors import InputError
 from xpnet.training.model import Model
@@ -82,4 +83,4 @@ def view_columns(model: Model) -> NDArray[np.int64] | None:
     if model.averaging == "none":
         return None
     columns = np.arange(model.num_features)[None]
-    return np.concatenate(list(augment.views(np, model.averaging, columns, model.image_shape)))
+    return np.concatenate(list(views(np, model.averaging, columns, model.image_shape)))

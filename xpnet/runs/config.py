@@ -6,9 +6,10 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Literal, Self
 
-from xpnet.data.augment import Augmentation, Views
+from xpnet.data.augment import Augmentation
 from xpnet.data.batches import Sampling, batches_per_epoch
 from xpnet.data.preprocessing import Kind, Preprocessing
+from xpnet.data.views import Views
 from xpnet.datasets import Reading
 from xpnet.datasets.reading import SETTINGS
 from xpnet.device import Backend, Device, Precision, get_device

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.columns.columns import Columns
-from xpnet.data.augment import Views, check_views
 from xpnet.data.preprocessing import Preprocessing
+from xpnet.data.views import Views, check_views
 from xpnet.device import dtype_name, to_numpy
 from xpnet.errors import InputError
 from xpnet.files import replacing

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.data import augment
 from xpnet.data.batches import batches_per_epoch, epoch_ends
 from xpnet.data.feed import Feed
+from xpnet.data.views import Views, views
 from xpnet.device import Device
 from xpnet.nn import backprop, losses
 from xpnet.nn.mlp import MLP, init
@@ -252,9 +252,9 @@ def scores(config: Config, mlp: MLP, params: Params, prepared: Prepared, device:
         X_val = data.X_val.astype(config.dtype, copy=False) if floats else data.X_val
         apply_val = prepared.apply
 
-    def measured(X: Any, y: Any, apply: Any, weight: Any, kind: augment.Views = "none") -> NDArray[Any]:
+    def measured(X: Any, y: Any, apply: Any, weight: Any, kind: Views = "none") -> NDArray[Any]:
         def of_views(rows: Array) -> Iterable[Array]:
-            return [rows] if kind == "none" else augment.views(device.xp, kind, rows, data.image_shape)
+            return [rows] if kind == "none" else views(device.xp, kind, rows, data.image_shape)
 
         found = predictions(device, mlp, params, X, apply, of_views, output)
         return score(device, found, y, output, weight)

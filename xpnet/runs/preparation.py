@@ -14,6 +14,7 @@ from xpnet.data import augment, transforms
 from xpnet.data.feed import Feed
 from xpnet.data.likeness import other_scale
 from xpnet.data.preprocessing import Preprocessing
+from xpnet.data.views import check_views
 from xpnet.data.weights import by_class, likely_typo, relative, unit_of, weighted
 from xpnet.datasets import Dataset
 from xpnet.datasets.checks import first_row_not_finite
@@ -167,7 +168,7 @@ def check(config: Config, data: Dataset) -> None:
     )
     preprocessing_of(config, data).output_features(data.num_features)
     augment.check(config.augmentation, data.image_shape)
-    augment.check_views(config.averaging, data.image_shape)
+    check_views(config.averaging, data.image_shape)
     if weight is not None and config.mixup:
         raise InputError("--mixup makes one row of two: give weights or --mixup, not both")
 

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from xpnet.columns.columns import Columns, numbers
 from xpnet.columns.tabular import is_frame
 from xpnet.data import transforms
-from xpnet.data.augment import Views, views
 from xpnet.data.preprocessing import Preprocessing
+from xpnet.data.views import Views, views
 from xpnet.device import Device, dtype_name, get_device, to_numpy
 from xpnet.errors import GapWarning, InputError, RangeWarning
 from xpnet.nn.mlp import MLP
@@ -48,7 +48,7 @@ class Model:
     image_shape
         Height, width and channels where a row is an image.
     averaging
-        The views of an image over which predictions are averaged, see `xpnet.data.augment.views`.
+        The views of an image over which predictions are averaged, see `xpnet.data.views.views`.
     task
         What is predicted. A classification has an output for each class, or one for the second of two.
     labels

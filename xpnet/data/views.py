@@ -1,0 +1,88 @@
+"""Views of an image over which an evaluation averages: mirrored, and shifted."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from xpnet.data.pixels import check_features, checked, reflect
+from xpnet.errors import InputError
+from xpnet.typing import Array, Namespace
+
+__all__ = ["Views", "check_views", "views"]
+
+Views = Literal["none", "flip", "flip-shift"]
+
+
+def check_views(kind: Views, image_shape: tuple[int, ...] | None, shift: int | None = None) -> None:
+    """Refuse views that the data cannot have; parameters and errors as in `views`."""
+    if kind not in ("none", "flip", "flip-shift"):
+        raise InputError(f"there are no views {kind!r} of an image: give none, flip or flip-shift")
+    if kind != "none":
+        shift = _view_shift(image_shape) if shift is None else shift
+        if kind == "flip-shift" and shift < 1:
+            raise InputError(f"the views of an image are shifted by {shift} pixels: give 1 or more")
+        checked(image_shape, shift if kind == "flip-shift" else 0, "averaging over views")
+
+
+def views(
+    xp: Namespace, kind: Views, images: Array, image_shape: tuple[int, ...] | None, shift: int | None = None
+) -> Iterator[Array]:
+    """Return views of the same images, one after the other, over which an evaluation can average.
+
+    Parameters
+    ----------
+    xp
+        Array API namespace of the images.
+    kind
+        ``"none"``: the images themselves. ``"flip"``: these and their mirror images. ``"flip-shift"``:
+        both of them, each where it is and shifted to its eight neighbours, 18 in all.
+    images
+        ``(..., features)``.
+    image_shape
+        Height, width and channels, whose product is ``features``.
+    shift
+        Of ``"flip-shift"``, in pixels; by default a sixteenth of the image's shorter side, at least 1.
+
+    Returns
+    -------
+    iterator of Array
+        Each of the shape and dtype of ``images``; the first is ``images`` itself.
+
+    Raises
+    ------
+    InputError
+        Rows that are not images, or of another length; a shift that is not smaller than the image; an
+        unknown ``kind``.
+    """
+    check_views(kind, image_shape, shift)
+    if image_shape is not None:
+        check_features(images, image_shape)
+    steps = [(0, 0)]
+    if kind == "flip-shift":
+        by = _view_shift(image_shape) if shift is None else shift
+        ways = (0, -by, by)
+        steps = [(down, right) for down in ways for right in ways]
+    mirrors = [False] if kind == "none" else [False, True]
+    return (_view(xp, images, image_shape or (), mirror, *step) for step in steps for mirror in mirrors)
+
+
+def _view_shift(image_shape: tuple[int, ...] | None) -> int:
+    return max(1, min((image_shape or (1,))[:2]) // 16)
+
+
+def _view(
+    xp: Namespace, images: Array, image_shape: tuple[int, ...], mirror: bool, down: int, right: int
+) -> Array:
+    """Return all the images mirrored or not, then read so many pixels further down and right."""
+    if not (mirror or down or right):
+        return images
+    height, width, _ = image_shape
+    device = getattr(images, "device", None)
+    y = xp.arange(height, dtype=xp.int32, device=device)
+    x = xp.arange(width, dtype=xp.int32, device=device)
+    grid = xp.reshape(images, (-1, *image_shape))
+    if down:
+        grid = xp.take(grid, reflect(xp, y + down, height), axis=1)
+    if mirror or right:
+        columns = reflect(xp, (width - 1 - x if mirror else x) + right, width)
+        grid = xp.take(grid, columns, axis=2)
+    return xp.reshape(grid, images.shape)
