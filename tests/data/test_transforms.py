@@ -203,6 +203,20 @@ def test_leading_axes(run, device, kind, contrast):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_threads_change_nothing(monkeypatch, kind):
+    how, X = Preprocessing(kind), images().astype(np.float64)
+    fitted = fit(how, X, CPU)
+    monkeypatch.setattr(transforms, "CHUNK", 24 * 70)
+    seen = []
+    for threads in (1, 3):
+        monkeypatch.setattr(transforms, "blas_threads", lambda threads=threads: threads)
+        seen.append(apply_all(CPU, how, fitted, X))
+        with pytest.raises(InputError, match="values too large for float32"):
+            apply_all(CPU, how, fitted, X * 1e300)
+    np.testing.assert_array_equal(*seen)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_whole_chunk_by_chunk(monkeypatch, device, dtype, kind):
     """Fits and results don't depend on how many rows are converted at a time, or kept."""
     how, X = Preprocessing(kind, contrast=kind == "mean"), images()

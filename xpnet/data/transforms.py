@@ -6,6 +6,7 @@ a saved model. All but contrast normalisation and tables are affine: ``(x - mean
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xpnet.data import exact, pca, table
 from xpnet.data.preprocessing import Preprocessing
-from xpnet.device import Device, to_numpy
+from xpnet.device import Device, blas_threads, one_blas_thread, to_numpy
 from xpnet.errors import InputError
 from xpnet.nn.composites import elementwise
 from xpnet.typing import Array, Namespace, Params
@@ -273,12 +274,23 @@ def apply_all(
         arrays = {name: device.put(value, dtype) for name, value in fitted.items()}
         # Put together on the host: not every library's arrays can be written to in parts.
         result = np.empty((len(X), how.output_features(X.shape[1])), dtype)
-        ends = []
-        for part in _parts(len(X), max(X.shape[1], result.shape[1])):
-            rows = apply(xp, how, arrays, _put(device, for_device(how, fitted, X[part], dtype), dtype))
-            if X.dtype.kind == "f" or how.exact:  # integers fit
-                ends += [xp.min(rows), xp.max(rows)]
-            result[part] = device.to_host(rows)
+        may_be_large = X.dtype.kind == "f" or how.exact  # integers fit
+
+        def take(part: slice) -> tuple[Array, ...]:
+            """Prepare some rows; return their least and largest number."""
+            with device.active():  # which is of this thread
+                rows = apply(xp, how, arrays, _put(device, for_device(how, fitted, X[part], dtype), dtype))
+                result[part] = device.to_host(rows)
+                return (xp.min(rows), xp.max(rows)) if may_be_large else ()
+
+        parts = list(_parts(len(X), max(X.shape[1], result.shape[1])))
+        if device.is_host and len(parts) > 1:
+            threads = blas_threads()
+            # A thread takes a part with all that is done to it: only the product would have several else.
+            with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
+                ends = [end for found in pool.map(take, parts) for end in found]
+        else:
+            ends = [end for part in parts for end in take(part)]
         if ends:
             _check_size(device.to_host(xp.stack(ends)), dtype)
         return device.put(result)

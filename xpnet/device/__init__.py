@@ -20,7 +20,7 @@ from xpnet.device.gpus import choose, count_gpus, gpu_names, is_several
 from xpnet.device.jax import JaxDevice
 from xpnet.device.processor import has_bf16
 from xpnet.device.reading import all_to_host
-from xpnet.device.threads import cores, one_blas_thread, small_products
+from xpnet.device.threads import blas_threads, cores, one_blas_thread, small_products
 from xpnet.device.torch import TorchDevice
 from xpnet.errors import DeviceError
 
@@ -31,6 +31,7 @@ __all__ = [
     "Options",
     "Precision",
     "all_to_host",
+    "blas_threads",
     "choose",
     "cores",
     "count_gpus",

@@ -8,7 +8,7 @@ from typing import Any
 
 from xpnet.device.shared import Shared
 
-__all__ = ["cores", "one_blas_thread", "small_products"]
+__all__ = ["blas_threads", "cores", "one_blas_thread", "small_products"]
 
 SHARED_FROM = 50_000_000
 """Operations of a step's largest product from which a second BLAS thread is worth its risk. With smaller ones
@@ -18,6 +18,17 @@ it gains little, and on a busy machine threads that wait for each other cost man
 def cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def blas_threads() -> int:
+    """Return how many threads a product of NumPy's may have: as the user, or who began this process, has set it.
+
+    Looking takes milliseconds.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    libraries = ThreadpoolController().lib_controllers
+    return max((library.num_threads for library in libraries if library.user_api == "blas"), default=1)
 
 
 def small_products(batch_size: int, sizes: Sequence[int]) -> bool:
