@@ -21,7 +21,7 @@ def cores() -> int:
 
 
 def blas_threads() -> int:
-    """Return how many threads a product of NumPy's may have: as the user, or who began this process, has set it.
+    """Return how many threads a product of NumPy's may have: as the user, or the caller, has set it.
 
     Looking takes milliseconds.
     """
