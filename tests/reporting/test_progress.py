@@ -84,6 +84,13 @@ def test_what_an_interrupted_run_had_come_to(clock, capsys):
     assert capsys.readouterr().err.splitlines()[-1].startswith("step 30/400 ")
 
 
+def test_steps_that_a_slower_stack_takes_beside_are_none_too_many():
+    shown = progress.Progress(num_steps=20, batch_size=50)
+    for _ in range(23):
+        shown.on_step()
+    assert (shown.steps, shown.left()) == (20, "")
+
+
 def test_no_epoch_no_line(capsys):
     with progress.Lines(num_steps=400, batch_size=50) as shown:
         shown.on_step()

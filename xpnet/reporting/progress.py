@@ -48,7 +48,8 @@ class Progress:
         """Note that a step begins. Called for every step, so it does next to nothing."""
         if self.steps == self._done:
             self._began = time.perf_counter()
-        self.steps += 1
+        # Of stacks that are trained beside each other another may go on when the one that was counted ends.
+        self.steps = min(self.steps + 1, self.num_steps)
 
     def on_epoch(self, history: History) -> None:
         """Note what an epoch has measured."""
