@@ -29,6 +29,7 @@ FAST = {"iterations": 2, "batch_size": 10, "recipe": "none"}
         (lambda: search(ROWS, grid={"seed": [True]}, **FAST), "--seed must be an integer, not True"),
         (lambda: search(ROWS, grid={"hidden": [10.0]}, **FAST), "--hidden must be an integer or a list"),
         (lambda: search(ROWS, grid={1: [0.1]}, **FAST), "there is no setting 1"),
+        (lambda: search(ROWS, reg=[0.1, 0.2], **FAST), "reg is one value for all networks: give those to"),
         # draws
         *[(lambda n=n: sweep.random({}, n), "n, the number of points, must be an integer, at least 1")
           for n in ("2", 2.0, True, 0, None)],

@@ -28,7 +28,7 @@ from xpnet.runs.names import flag
 from xpnet.runs.preparation import load_data, suited
 from xpnet.runs.remedy import remedy_of_many
 from xpnet.runs.run import Run, as_run
-from xpnet.runs.settings import refuse_unknown
+from xpnet.runs.settings import kinds_of, refuse_unknown
 from xpnet.runs.starting import begin_with, model_of, prepared_for, unlike_its_rows
 from xpnet.sweep import display, gpus, space
 from xpnet.sweep import plots as sweep_plots
@@ -135,6 +135,12 @@ def search(
     """
     arrays = {name: settings.pop(name, None) for name in ARRAYS}
     refuse_unknown(settings, Config, arguments=(*ARRAYS, *_ARGUMENTS))
+    kinds = kinds_of(Config)
+    for name, value in settings.items():
+        if isinstance(value, list | tuple | range) and not kinds[name].is_tuple:
+            raise InputError(
+                f"{name} is one value for all networks: give those to try in the grid, by its name"
+            )
     listed = {name: _listed(values) for name, values in grid.items()} if isinstance(grid, Mapping) else {}
     base, data = what_is_given(X, y, arrays, recipe, None, settings, listed | {"halving": (halving,)})
     configs = configs_of(
