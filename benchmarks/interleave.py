@@ -76,15 +76,18 @@ def prepare(device: str, threads: int | None = None, precision: str = "fp32") ->
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX takes three quarters of a GPU
 
 
-def limit_threads(threads: int) -> None:
-    """Ask every library for this many threads; call before any of them is imported."""
+def limit_threads(threads: int, cores: int | None = None) -> None:
+    """Ask every library for this many threads, on so many cores; call before any of them is imported.
+
+    A contender that starts a process on each core leaves each of them one thread: more wait for each other.
+    """
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(threads)
     if threads == 1:
         os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
     os.environ["XPNET_BENCHMARK_THREADS"] = str(threads)
     if hasattr(os, "sched_setaffinity"):  # JAX has no setting for the number of threads
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: cores or threads])
 
 
 def installed(

@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--data-dir", default=None, help="as for xpnet train")
     parser.add_argument("--only", nargs="+", default=list(BATCH_OF), choices=list(BATCH_OF), help="tasks")
     flags = parser.parse_args()
-    interleave.limit_threads(flags.cores)
+    interleave.limit_threads(1, flags.cores)  # of each process
     print(f"{interleave.environment_line()}\n")
     print("| data | networks | stacks, s | one by one, s | sooner by | scikit-learn, s | sooner by |")
     print("|---|---|---|---|---|---|---|")
