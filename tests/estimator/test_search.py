@@ -375,5 +375,6 @@ def test_an_ensemble_takes_the_rows_of_the_search():
 
 
 def test_earlier_steps_that_cannot_be_pickled():
-    doubling = FunctionTransformer(lambda X: X * 2)
-    both(make_pipeline(doubling, MODEL), {f"mlpclassifier__{name}": of for name, of in GRID.items()})
+    scaling = FunctionTransformer(lambda X, by: X * by)
+    grid = {f"mlpclassifier__{name}": of for name, of in GRID.items()}
+    both(make_pipeline(scaling, MODEL), grid | {"functiontransformer__kw_args": [{"by": 1}, {"by": 2}]})

@@ -83,9 +83,10 @@ class Beginning:
         if not earlier.steps:
             return part.X, of_last
         try:
-            key = id(part), joblib.hash(earlier)
-        except Exception:  # a step that cannot be pickled: whatever it raises, it cannot be compared
-            return earlier.fit_transform(part.X, part.y, **others), of_last
+            known_by = joblib.hash(earlier)
+        except Exception:  # a step that cannot be pickled, whatever it raises: it is like no other
+            known_by = str(id(pipeline))
+        key = id(part), known_by
         if key not in self._earlier:
             self._earlier[key] = earlier.fit_transform(part.X, part.y, **others), earlier.steps
         X, fitted = self._earlier[key]

@@ -113,7 +113,7 @@ def begin_with(model: Model, config: Config, data: Dataset) -> tuple[Config, Dat
         unsaid = name in DETAILS and (ours == usual or (name == "components" and not ours))
         if ours != theirs and not unsaid:
             words = theirs if not isinstance(theirs, tuple) else " ".join(map(str, theirs))
-            if name == "ensemble":
+            if name == "ensemble" and theirs > 1:
                 words = f"{words}, which a sweep does not take"
             raise InputError(
                 f"{flag(name)} is {shown(ours)}, and {shown(theirs)} in {source}, whose weights it begins "
