@@ -281,6 +281,33 @@ def test_on_another_machine_in_small_stacks():
     same(ours, GridSearchCV(MODEL, GRID, cv=3).fit(DIGITS, LABELS))
 
 
+@pytest.mark.filterwarnings("ignore:Scoring failed", "ignore:One or more of the test", "ignore:The scoring")
+def test_other_processes_train_and_score():
+    weights = np.linspace(0.5, 1.5, len(LABELS))
+    model = MLPClassifier(9, max_iter=3, batch_size=32, n_iter_no_change=np.inf, random_state=0)
+    for settings in (
+        {},
+        {"scoring": "neg_log_loss", "return_train_score": True},
+        {"scoring": ["accuracy", "neg_log_loss"], "refit": False},
+        {"scoring": only_the_strong},
+    ):
+        ours = MLPSearchCV(model, GRID, cv=3, n_jobs=2, **settings)
+        theirs = GridSearchCV(model, GRID, cv=3, **settings)
+        for params in ({}, {"sample_weight": weights}):
+            same(ours.fit(DIGITS, LABELS, **params), theirs.fit(DIGITS, LABELS, **params))
+            assert repr(ours.scorer_) == repr(theirs.scorer_)
+            assert (ours.cv_results_["mean_score_time"] > 0).all()
+    with pytest.raises(ValueError, match="is not strong"):
+        ours.set_params(error_score="raise").fit(DIGITS, LABELS)
+
+
+def only_the_strong(model, X, y):
+    """Score, but for a network of which it knows that it is weak."""
+    if model.learning_rate_init < 0.01:
+        raise ValueError("it is not strong")
+    return model.score(X, y)
+
+
 def test_it_is_cloned_and_pickled():
     search = MLPSearchCV(MODEL, GRID, cv=3, halving=False, max_nets=3)
     assert clone(search).get_params()["max_nets"] == 3

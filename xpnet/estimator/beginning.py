@@ -22,11 +22,15 @@ ITEMSIZE = 8
 
 
 class Part(NamedTuple):
-    """Rows to fit on, and what else ``fit`` is given: of one fold, the same for all that are fitted on it."""
+    """Rows to fit on, and what else ``fit`` is given: of one fold, the same for all that are fitted on it.
+
+    ``test`` are the rows and targets to score on, where that is to be done at once.
+    """
 
     X: Any
     y: Any
     params: Mapping[str, Any]
+    test: tuple[Any, Any] | None = None
 
 
 class Unit(NamedTuple):

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import process_routing
 
-from xpnet.estimator.together import Outcome
+from xpnet.estimator.together import Outcome, Score
 
 __all__ = ["delivering", "in_stacks", "routed"]
 
@@ -27,6 +27,11 @@ def in_stacks(kind: Any) -> Any:
 
     class InStacks(kind):  # type: ignore[misc]  # scikit-learn has no types
         _train_all: Callable[..., list[tuple[Any, Any]]]
+        _scores: deque[Score] | None = None
+
+        def _get_scorers(self) -> tuple[Any, Any]:
+            scorer, refit_metric = super()._get_scorers()
+            return scorer if self._scores is None else _Recalling(scorer, self._scores), refit_metric
 
         def _run_search(self, evaluate_candidates: Any, *, callback_ctx: Any = None) -> None:
             def evaluate(candidates: Any, cv: Any = None, *args: Any, **options: Any) -> Any:
@@ -52,8 +57,36 @@ def routed(search: Any, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict
     return {name: of for name, of in params.items() if name != "groups"}, {"groups": params.get("groups")}
 
 
-def delivering(estimator: Any, deliveries: deque[Outcome]) -> Any:
-    """Return an estimator that is the same but for its ``fit``: it takes what was fitted before."""
+class _Recalling:
+    """A scorer that says what it said before of the estimator that was delivered last; all else is its own.
+
+    Networks that were trained in other processes were scored there. With parameters it has to score anew.
+    """
+
+    def __init__(self, scorer: Any, scores: deque[Score]) -> None:
+        self.__wrapped__ = scorer  # of which scikit-learn asks what it accepts
+        self._scores = scores
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        score = self._scores.pop() if self._scores else None  # rows to train on are scored after
+        if score is None or params:
+            return self.__wrapped__(*args, **params)
+        if score.error is not None:
+            raise score.error
+        return score.value
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__wrapped__, name)
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
+
+
+def delivering(estimator: Any, deliveries: deque[Outcome], scores: deque[Score]) -> Any:
+    """Return an estimator that is the same but for its ``fit``: it takes what was fitted before.
+
+    If that was scored as well, it leaves the score for the search to recall.
+    """
     kind = type(estimator)
 
     class Delivered(kind):  # type: ignore[misc,valid-type]  # a class that is known only here
@@ -66,6 +99,7 @@ def delivering(estimator: Any, deliveries: deque[Outcome]) -> Any:
             if found.error is not None:
                 raise found.error
             self.__dict__.update(vars(found.estimator))
+            scores.extend([found.score] if found.score else [])
             return self
 
     Delivered.__name__, Delivered.__qualname__ = kind.__name__, kind.__qualname__

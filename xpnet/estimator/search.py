@@ -1,7 +1,7 @@
 """`MLPSearchCV`: scikit-learn's searches over parameters, with all candidates and folds as stacks."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, Self
 
@@ -28,7 +28,7 @@ from xpnet.estimator.delivery import delivering, in_stacks, routed
 from xpnet.estimator.fitting import Fitting
 from xpnet.estimator.selected import SelectedClassifier, SelectedRegressor
 from xpnet.estimator.tables import Table
-from xpnet.estimator.together import Outcome, Part, Unit, fit_together
+from xpnet.estimator.together import Outcome, Part, Score, Unit, fit_together
 from xpnet.reporting import counting
 from xpnet.training.selection import select
 from xpnet.values import Kind, counted, shown
@@ -66,8 +66,8 @@ class MLPSearchCV(GridSearchCV):  # type: ignore[misc]  # scikit-learn has no ty
         Of halving, as in `sklearn.model_selection.HalvingRandomSearchCV`: ``"n_samples"``, or a parameter
         such as ``"max_iter"``, of which ``max_resources`` has to say the most.
     n_jobs
-        Processes, as in scikit-learn; each takes a part of the networks, in stacks. By default there are
-        none: networks train here, on a thread a core if their steps are long, else on one.
+        Processes, as in scikit-learn; each takes a part of the networks, in stacks, and scores them. By
+        default there are none: networks train here, on a thread a core if their steps are long, else on one.
     max_nets
         The most networks in a stack; by default as many as suit the machine.
     executor
@@ -183,15 +183,19 @@ multimetric_
         networks: list[Any] = []
         last_splits: list[tuple[Any, Any]] = []
         deliveries: deque[Outcome] = deque()
-        seconds: list[float] = []
-        inner = self._inner(delivering(self.estimator, deliveries))
+        scores: deque[Score] = deque()
+        seconds: list[tuple[float, float]] = []
+        inner = self._inner(delivering(self.estimator, deliveries, scores))
+        scorer = self._scorer()
+        if scorer is not None:
+            inner._scores = scores
         rows, targets = indexable(X, y)
         of_fit, of_split = routed(inner, params)
 
         def train_all(candidates: Sequence[Mapping[str, Any]], cv: Any) -> list[tuple[Any, Any]]:
             splits = [(_places(a), _places(b)) for a, b in cv.split(rows, targets, **of_split)]
-            outcomes = self._train(candidates, splits, rows, targets, of_fit)
-            seconds.extend(outcome.seconds for outcome in outcomes)
+            outcomes = self._train(candidates, splits, rows, targets, of_fit, scorer)
+            seconds.extend((one.seconds, one.score.seconds if one.score else 0.0) for one in outcomes)
             deliveries.extend(outcomes)
             # Those of an earlier round of halving have seen less.
             networks[:] = [None if outcome.error else outcome.estimator for outcome in outcomes]
@@ -208,8 +212,11 @@ multimetric_
         if self.scoring is None:  # it has the estimator that the networks were delivered to
             self.scorer_ = check_scoring(self.estimator)
         self._networks, self._splits, self._searched = networks, last_splits, _fingerprint(rows, targets)
-        shares = np.reshape(seconds, (-1, self.n_splits_))
-        self.cv_results_["mean_fit_time"], self.cv_results_["std_fit_time"] = shares.mean(1), shares.std(1)
+        for times, name in zip(np.transpose(seconds), ["fit_time", "score_time"], strict=True):
+            if times.any():  # of scores that were made here scikit-learn knows
+                of_folds = times.reshape(-1, self.n_splits_)
+                self.cv_results_[f"mean_{name}"] = of_folds.mean(axis=1)
+                self.cv_results_[f"std_{name}"] = of_folds.std(axis=1)
         return self
 
     def ensemble(self, X: Any, y: Any, k: int = 10) -> SelectedClassifier | SelectedRegressor:
@@ -283,6 +290,16 @@ multimetric_
         """Return what is pickled: all but the executor."""
         return dict(super().__getstate__()) | {"executor": None}
 
+    def _scorer(self) -> Callable[..., Any] | None:
+        """Return what other processes score with; None where there are none, or several scores."""
+        if self.executor is not None or self.n_jobs is None or joblib.effective_n_jobs(self.n_jobs) == 1:
+            return None
+        if callable(self.scoring):
+            return self.scoring  # type: ignore[no-any-return]
+        if self.scoring is None or isinstance(self.scoring, str):
+            return check_scoring(self.estimator, self.scoring)  # type: ignore[no-any-return]
+        return None
+
     def _train(
         self,
         candidates: Sequence[Mapping[str, Any]],
@@ -290,12 +307,15 @@ multimetric_
         X: Any,
         y: Any,
         params: Mapping[str, Any],
+        scorer: Callable[..., Any] | None,
     ) -> list[Outcome]:
         """Fit all candidates on all folds; return what became of them, candidate by candidate."""
         parts = []
-        for train, _ in splits:
+        for train, test in splits:
             X_train, y_train = _safe_split(self.estimator, X, y, train)
-            parts.append(Part(X_train, y_train, _check_method_params(X, params=params, indices=train)))
+            of_fit = _check_method_params(X, params=params, indices=train)
+            kept = None if scorer is None else _safe_split(self.estimator, X, y, test)
+            parts.append(Part(X_train, y_train, of_fit, kept))
         units: list[Unit] = []
         # Fold by fold, as candidates of a fold share their rows; results are candidate by candidate.
         for part in parts:
@@ -309,6 +329,7 @@ multimetric_
                 n_jobs=self.n_jobs,
                 max_nets=self.max_nets,
                 executor=self.executor,
+                scorer=scorer,
                 on_part=count.add,
             )
         return [outcomes[k] for c in range(len(candidates)) for k in range(c, len(units), len(candidates))]

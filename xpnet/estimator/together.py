@@ -25,7 +25,7 @@ from xpnet.nn.mlp import operations
 from xpnet.training.history import History
 from xpnet.training.together import SHARED_OUT_FROM, kind_of, train_together
 
-__all__ = ["Outcome", "Part", "Unit", "fit_together"]
+__all__ = ["Outcome", "Part", "Score", "Unit", "fit_together"]
 
 MEMORY_SHARE = 0.6
 """Part of the free memory that is taken: estimates err, and others need some too."""
@@ -37,12 +37,24 @@ REMOTE = 16
 """Estimators to a task of an executor, whose memory and caches can't be seen from here."""
 
 
+class Score(NamedTuple):
+    """What a scorer said of an estimator; the seconds it took; and what it raised, if so."""
+
+    value: Any
+    seconds: float
+    error: Exception | None = None
+
+
 class Outcome(NamedTuple):
-    """What became of a unit: its estimator, fitted; its share of the seconds; and what was raised, if so."""
+    """What became of a unit: its estimator, fitted; its share of the seconds; and what was raised, if so.
+
+    And its score, if it was scored where it was fitted.
+    """
 
     estimator: Any
     seconds: float
     error: Exception | None = None
+    score: Score | None = None
 
 
 class _Ready(NamedTuple):
@@ -59,6 +71,7 @@ def fit_together(
     n_jobs: int | None = None,
     max_nets: int | None = None,
     executor: Executor | None = None,
+    scorer: Callable[..., Any] | None = None,
     on_part: Callable[[float], None] | None = None,
 ) -> list[Outcome]:
     """Fit estimators, as many as there are alike as one stack.
@@ -75,6 +88,9 @@ def fit_together(
         The most networks in a stack; by default as many as suit the machine.
     executor
         Where to fit instead: its workers take some units each.
+    scorer
+        Scores each estimator on the ``test`` of its part. Other processes do so at once, all at the same
+        time; in this one there is nothing to gain, and it is left to the caller.
     on_part
         Told, by the threads that train, what part of a unit, or of how many, has been done more; of other
         processes as their tasks end.
@@ -94,7 +110,8 @@ def fit_together(
         found = _by_threads(units, _shared_out(units, threads), max_nets, tell)
     else:
         tasks = _shared_out(units, joblib.effective_n_jobs(n_jobs))
-        calls = (joblib.delayed(_fit)([units[k] for k in places], max_nets, get_config()) for places in tasks)
+        fit = joblib.delayed(_fit_and_score)
+        calls = (fit([units[k] for k in places], scorer, max_nets, get_config()) for places in tasks)
         found = {}
         parallel = joblib.Parallel(n_jobs, return_as="generator")
         for places, outcomes in zip(tasks, parallel(calls), strict=True):
@@ -220,6 +237,32 @@ def _fit(
             waiting.append(_Ready(place, share, time.perf_counter() - began))
         found |= _train_all(units, waiting, max_nets, tell, should_stop)
     return [found[place] for place in sorted(found)]
+
+
+def _fit_and_score(
+    units: Sequence[Unit], scorer: Callable[..., Any] | None, max_nets: int | None, config: Mapping[str, Any]
+) -> list[Outcome]:
+    """Fit some units in a process of its own, and score them."""
+    outcomes = _fit(units, max_nets, config)
+    if scorer is None:
+        return outcomes
+    with one_blas_thread(), config_context(**config):
+        return [
+            outcome if outcome.error else outcome._replace(score=_score(outcome.estimator, unit.part, scorer))
+            for outcome, unit in zip(outcomes, units, strict=True)
+        ]
+
+
+def _score(estimator: Any, part: Part, scorer: Callable[..., Any]) -> Score | None:
+    """Return what a scorer says of the rows that are kept for it."""
+    if part.test is None:
+        return None
+    began, value, error = time.perf_counter(), None, None
+    try:
+        value = scorer(estimator, *part.test)
+    except Exception as raised:  # the search raises it again, or counts it as failed
+        error = raised
+    return Score(value, time.perf_counter() - began, error)
 
 
 def _alone(unit: Unit) -> Outcome:
