@@ -77,13 +77,18 @@ class Task:
 
 def searches(task: Task, network: type, kind: type, **own: Any) -> Block:
     """Return what searches; a step is a search. It tells the scores by the attribute ``scores``."""
-    import multiprocessing
+    import multiprocessing.util
     import warnings
 
+    from joblib.externals import loky
     from sklearn.exceptions import ConvergenceWarning
 
-    # A contender's process may start none, to end with this script: joblib's end with theirs.
+    # A contender's process may start none, to end with this script: joblib's end with theirs, and would be
+    # waited for until they have been idle for five minutes.
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+    multiprocessing.util.Finalize(
+        None, lambda: loky.get_reusable_executor().shutdown(kill_workers=True), exitpriority=100
+    )
     warnings.simplefilter("ignore", ConvergenceWarning)
     X, y = task.data()
     model, grid = task.model(network)

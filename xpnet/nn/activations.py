@@ -134,7 +134,15 @@ def soft_abs(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     by it. ``|x|`` itself is in Berngardt 2023, https://arxiv.org/abs/2304.11758; this has no kink at 0.
     """
     t = xp.tanh(x)
-    return x * t, lambda dy: (dy * (t + x * (1.0 - t * t)),)
+
+    def pullback(dy: Array) -> tuple[Array]:
+        slope = 1.0 - t * t
+        slope *= x
+        slope += t
+        slope *= dy
+        return (slope,)
+
+    return x * t, pullback
 
 
 FORMULAS: Mapping[str, Callable[[Namespace, Array], tuple[Array, Pullback]]] = {
