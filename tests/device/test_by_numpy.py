@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xpnet.device import get_device
-from xpnet.nn import layers, losses, penalty
+from xpnet.nn import layers, losses, penalty, solvers
 
 XP = get_device("cpu").xp
 OWN = XP.composites
@@ -112,3 +112,28 @@ def test_decay_and_large_matrices_are_left_to_the_definition(rng):
     assert OWN["squares"]([small, large], 1, None) is NotImplemented
     _, keep = penalty.squares(XP, [small], 1, rates)
     np.testing.assert_allclose(keep, 0.95)
+
+
+@pytest.mark.parametrize("name", solvers.SOLVERS)
+@pytest.mark.parametrize("shape", [(700, 200), (3, 300, 150), (2, 2, 90, 400), (5, 30_000)])
+@pytest.mark.parametrize("nets", [False, True])
+def test_a_large_array_moves_in_parts_as_it_does_whole(rng, name, shape, nets):
+    axes = shape[:-2] if len(shape) > 2 else shape[:-1] if shape[0] == 5 else ()
+
+    def rate(value):
+        values = value * rng.uniform(0.5, 1, axes if nets else ())
+        return np.asarray(values, np.float32)
+
+    W, *grads = rng.normal(size=(4, *shape)).astype(np.float32)
+    rates = solvers.Rates(rate(0.1), rate(0.01), rate(0.02), rate(0.9), rate(0.99), rate(1e-8))
+    own, defined = [], []
+    for xp, found in ((XP, own), (np, defined)):
+        solver, params = solvers.SOLVERS[name], {"W1": W.copy()}
+        state = solver.init(xp, params)
+        for t, g in enumerate(grads):
+            given = rates._replace(step=np.full(rates.learning_rate.shape, t + 1, np.float32))
+            params, state, _ = solver.update(xp, params, {"W1": g.copy()}, state, given, {"W1"})
+        found += [params["W1"], *(of["W1"] for of in state.values())]
+    assert OWN["in_parts"](lambda part, _: (part,), [W, W], []) is not NotImplemented
+    for a, b in zip(own, defined, strict=True):
+        np.testing.assert_array_equal(a, b)

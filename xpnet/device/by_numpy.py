@@ -5,7 +5,7 @@ gets is the same in a stack as alone.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +24,12 @@ ROW = 128
 FLAT = 8192
 """Entries up to which the squares of a network's matrix are summed at once: of more, BLAS may share out a dot
 product among its threads, and its bits would depend on their number."""
+
+LARGE = 2**17
+"""Entries from which an array is changed in parts."""
+
+PART = 2**15
+"""Entries of a part: with all that a solver has beside them they are some 1 MB, which fits a core's cache."""
 
 
 def classes_first(a: Array) -> Array:
@@ -92,6 +98,32 @@ def squares(arrays: Sequence[Array], nets: int, rates: tuple[Array, Array] | Non
     return parts, None
 
 
+def in_parts(function: Callable[..., Any], arrays: Sequence[Array], rates: Sequence[Array | None]) -> Any:
+    """Change large arrays some rows at a time: what lies in the cache for one pass is there for the next.
+
+    Half of the time of Adam for a matrix of 3,072 × 300, which takes twelve passes, and for a stack of such.
+    """
+    first = arrays[0]
+    if first.ndim < 2 or first.size < LARGE:
+        return NotImplemented
+    *nets, rows, columns = first.shape
+    step = max(1, PART // columns)
+    for net in np.ndindex(*nets):
+        of_net = [a[net] for a in arrays]
+        of_rates = [rate if rate is None or not rate.ndim else rate[net] for rate in rates]
+        for begin in range(0, rows, step):
+            some = slice(begin, begin + step)
+            given = [
+                rate[some] if rate is not None and len(rate.shape) > 1 and rate.shape[0] > 1 else rate
+                for rate in of_rates
+            ]
+            parts = [a[some] for a in of_net]
+            for part, made in zip([parts[0], *parts[2:]], function(*parts, *given), strict=True):
+                if made is not part:
+                    part[...] = made
+    return first, *arrays[2:]
+
+
 @lru_cache(maxsize=64)
 def _ones(n: int, dtype: Any) -> Array:
     return np.ones((1, n), dtype)
@@ -103,5 +135,5 @@ def _begins(nets: tuple[int, ...], size: int) -> Array:
     return np.arange(0, math.prod(nets) * size, size).reshape((*nets, 1))
 
 
-COMPOSITES = {f.__name__: f for f in (classes_first, softmax_cross_entropy, squares, sum_of_rows)}
+COMPOSITES = {f.__name__: f for f in (classes_first, in_parts, softmax_cross_entropy, squares, sum_of_rows)}
 """The functions by the names of the composites that they take the places of."""

@@ -14,10 +14,11 @@ entries of an array costs nothing where it joins one that is there anyway.
 
 from __future__ import annotations  # those of inner functions would be evaluated in every step
 
-from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
-from xpnet.nn.composites import elementwise
+from xpnet.nn.composites import composite, elementwise
 from xpnet.nn.penalty import kept, squares
 from xpnet.typing import Array, Namespace, Params, Product, State, Subtract
 
@@ -274,15 +275,14 @@ def _solver(
         return {kind: {name: xp.zeros_like(value) for name, value in params.items()} for kind in kinds}
 
     @elementwise
-    def move(
-        xp: Namespace, value: Array, g: Array, coupled: Array | None, keep: Array | None, *others: Array
-    ) -> tuple[Array, ...]:
+    def move(xp: Namespace, value: Array, g: Array, *others: Array | None) -> tuple[Array, ...]:
         """Return one parameter after the step, and what is remembered of it."""
+        remembered, (coupled, keep, *given) = others[: len(kinds)], others[len(kinds) :]
         if coupled is not None:
             g += value * coupled
         if keep is not None:
             value *= keep
-        change, *memory = rule(xp, g, *others)
+        change, *memory = rule(xp, g, *remembered, *given)
         value -= change
         return value, *memory
 
@@ -317,12 +317,24 @@ def _solver(
                 g = g.multiply(xp)
             memory = [state[kind][name] for kind in kinds]
             laid = [_over(rate, g) for rate in (of_coupled, of_keep, *of_rule)]
-            params[name], *memory = move(xp, value, g, *laid[:2], *memory, *laid[2:])
+            params[name], *memory = in_parts(xp, partial(move, xp), [value, g, *memory], laid)
             for kind, array in zip(kinds, memory, strict=True):
                 state[kind][name] = array
         return params, state, of_weights
 
     return Solver(init, update, scaled)
+
+
+@composite
+def in_parts(
+    _xp: Namespace, function: Callable[..., Any], arrays: Sequence[Array], rates: Sequence[Array | None]
+) -> Any:
+    """Return ``function(*arrays, *rates)``: the first of the arrays anew, and those from the third on.
+
+    The arrays are of one shape, rates go with their networks, and each element is made of those in its place,
+    so that a device may take some rows after the others.
+    """
+    return function(*arrays, *rates)
 
 
 def _over(rate: Array | None, array: Array) -> Array | None:
