@@ -115,7 +115,7 @@ def test_decay_and_large_matrices_are_left_to_the_definition(rng):
 
 
 @pytest.mark.parametrize("name", solvers.SOLVERS)
-@pytest.mark.parametrize("shape", [(700, 200), (3, 300, 150), (2, 2, 90, 400), (5, 30_000)])
+@pytest.mark.parametrize("shape", [(700, 200), (3, 300, 150), (2, 2, 90, 400), (5, 30_000), (50, 60, 50)])
 @pytest.mark.parametrize("nets", [False, True])
 def test_a_large_array_moves_in_parts_as_it_does_whole(rng, name, shape, nets):
     axes = shape[:-2] if len(shape) > 2 else shape[:-1] if shape[0] == 5 else ()

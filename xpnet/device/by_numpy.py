@@ -104,20 +104,23 @@ def in_parts(function: Callable[..., Any], arrays: Sequence[Array], rates: Seque
     Half of the time of Adam for a matrix of 3,072 × 300, which takes twelve passes, and for a stack of such.
     """
     first = arrays[0]
-    if first.ndim < 2 or first.size < LARGE:
+    contiguous = all(a.flags.c_contiguous for a in arrays)  # or they could not be seen as networks in a row
+    if first.ndim < 2 or first.size < LARGE or not contiguous:
         return NotImplemented
-    *nets, rows, columns = first.shape
+    rows, columns = first.shape[-2:]
+    of_nets = [a.reshape(-1, rows, columns) for a in arrays]
+    beside = max(1, PART // (rows * columns))
     step = max(1, PART // columns)
-    for net in np.ndindex(*nets):
-        of_net = [a[net] for a in arrays]
-        of_rates = [rate if rate is None or not rate.ndim else rate[net] for rate in rates]
+    # Of a bias, whose rows are networks, a rate has as many.
+    laid = [None if r is None else r.reshape(-1, *r.shape[-2:]) if r.ndim else r for r in rates]
+    for net in range(0, len(of_nets[0]), beside):
+        nets = slice(net, net + beside)
         for begin in range(0, rows, step):
             some = slice(begin, begin + step)
+            parts = [a[nets, some] for a in of_nets]
             given = [
-                rate[some] if rate is not None and len(rate.shape) > 1 and rate.shape[0] > 1 else rate
-                for rate in of_rates
+                r if r is None or not r.ndim else r[nets, some] if r.shape[1] > 1 else r[nets] for r in laid
             ]
-            parts = [a[some] for a in of_net]
             for part, made in zip([parts[0], *parts[2:]], function(*parts, *given), strict=True):
                 if made is not part:
                     part[...] = made
