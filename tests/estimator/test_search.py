@@ -283,6 +283,11 @@ def test_on_another_machine_in_small_stacks():
 
 @pytest.mark.filterwarnings("ignore:Scoring failed", "ignore:One or more of the test", "ignore:The scoring")
 def test_other_processes_train_and_score():
+    def only_the_strong(model, X, y):  # not of this module, which other processes need not find
+        if model.learning_rate_init < 0.01:
+            raise ValueError("it is not strong")
+        return model.score(X, y)
+
     weights = np.linspace(0.5, 1.5, len(LABELS))
     model = MLPClassifier(9, max_iter=3, batch_size=32, n_iter_no_change=np.inf, random_state=0)
     for settings in (
@@ -299,13 +304,6 @@ def test_other_processes_train_and_score():
             assert (ours.cv_results_["mean_score_time"] > 0).all()
     with pytest.raises(ValueError, match="is not strong"):
         ours.set_params(error_score="raise").fit(DIGITS, LABELS)
-
-
-def only_the_strong(model, X, y):
-    """Score, but for a network of which it knows that it is weak."""
-    if model.learning_rate_init < 0.01:
-        raise ValueError("it is not strong")
-    return model.score(X, y)
 
 
 def test_it_is_cloned_and_pickled():
