@@ -106,22 +106,20 @@ def in_parts(function: Callable[..., Any], arrays: Sequence[Array], rates: Seque
     """
     first = arrays[0]
     contiguous = all(a.flags.c_contiguous for a in arrays)  # or they could not be seen as networks in a row
-    if first.ndim < 2 or first.size < LARGE or not contiguous:
+    of_biases = any(rate is not None and rate.ndim == 2 for rate in rates)  # each row is a network
+    if first.ndim < 2 or first.size < LARGE or not contiguous or of_biases:
         return NotImplemented
     rows, columns = first.shape[-2:]
     of_nets = [a.reshape(-1, rows, columns) for a in arrays]
     beside = max(1, PART // (rows * columns))
     step = max(1, PART // columns)
-    # Of a bias, whose rows are networks, a rate has as many.
-    laid = [None if r is None else r.reshape(-1, *r.shape[-2:]) if r.ndim else r for r in rates]
+    laid = [r if r is None or not r.ndim else r.reshape(-1, 1, 1) for r in rates]
     for net in range(0, len(of_nets[0]), beside):
         nets = slice(net, net + beside)
+        given = [r if r is None or not r.ndim else r[nets] for r in laid]
         for begin in range(0, rows, step):
             some = slice(begin, begin + step)
             parts = [a[nets, some] for a in of_nets]
-            given = [
-                r if r is None or not r.ndim else r[nets, some] if r.shape[1] > 1 else r[nets] for r in laid
-            ]
             for part, made in zip([parts[0], *parts[2:]], function(*parts, *given), strict=True):
                 if made is not part:
                     part[...] = made

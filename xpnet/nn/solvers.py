@@ -329,10 +329,10 @@ def _solver(
 def in_parts(
     _xp: Namespace, function: Callable[..., Any], arrays: Sequence[Array], rates: Sequence[Array | None]
 ) -> Any:
-    """Return ``function(*arrays, *rates)``: the first of the arrays anew, and those from the third on.
+    """Return ``function(*arrays, *rates)``: a parameter and the solver's memory of it after a step.
 
-    The arrays are of one shape, rates go with their networks, and each element is made of those in its place,
-    so that a device may take some rows after the others.
+    The arrays have one shape: parameter, gradient, memory. Each element depends on those in its place and on
+    the rates of its network alone, so a device may call the function on some rows at a time.
     """
     return function(*arrays, *rates)
 
