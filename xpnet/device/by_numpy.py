@@ -28,8 +28,9 @@ product among its threads, and its bits would depend on their number."""
 LARGE = 2**17
 """Entries from which an array is changed in parts."""
 
-PART = 2**15
-"""Entries of a part: with all that a solver has beside them they are some 1 MB, which fits a core's cache."""
+PART = 2**16
+"""Entries of a part: with all that a solver has beside them some 1 MB, about a core's own cache. Half as many
+cost more by the calls than they save where the cache that cores share is a fast one."""
 
 
 def classes_first(a: Array) -> Array:
@@ -105,9 +106,11 @@ def in_parts(function: Callable[..., Any], arrays: Sequence[Array], rates: Seque
     half for a stack of eight.
     """
     first = arrays[0]
+    if first.size < LARGE or first.ndim < 2:  # soon said, as it is of most
+        return NotImplemented
     contiguous = all(a.flags.c_contiguous for a in arrays)  # or they could not be seen as networks in a row
     of_biases = any(rate is not None and rate.ndim == 2 for rate in rates)  # each row is a network
-    if first.ndim < 2 or first.size < LARGE or not contiguous or of_biases:
+    if not contiguous or of_biases:
         return NotImplemented
     rows, columns = first.shape[-2:]
     of_nets = [a.reshape(-1, rows, columns) for a in arrays]

@@ -111,7 +111,7 @@ def clip(xp: Namespace, grads: Params, limit: Array) -> Params:
     of_grads, _ = squares(xp, list(grads.values()), limit.ndim, None)
     factor = _within(xp, xp.sum(of_grads, axis=-1), limit)
     for name, g in grads.items():
-        g *= _over(factor, g)
+        g *= _over(factor, g.ndim)
         grads[name] = g
     return grads
 
@@ -308,16 +308,20 @@ def _solver(
         if decoupled is not None and (given.reg is None or coupled is not None):
             keep = kept(xp, given.learning_rate, decoupled)
 
+        moved = partial(move, xp)
+        laid: dict[tuple[int, bool], list[Array | None]] = {}  # of arrays of so many axes
         for name, g in grads.items():
-            value = params[name]
-            of_coupled, of_keep = (coupled, keep) if name in weights else (None, None)
+            value, decays = params[name], name in weights
             if isinstance(g, Product):
-                if subtract is not None and subtract(value, *g, of_keep):
+                if subtract is not None and subtract(value, *g, keep if decays else None):
                     continue
                 g = g.multiply(xp)
             memory = [state[kind][name] for kind in kinds]
-            laid = [_over(rate, g) for rate in (of_coupled, of_keep, *of_rule)]
-            params[name], *memory = in_parts(xp, partial(move, xp), [value, g, *memory], laid)
+            like = value.ndim, decays
+            if like not in laid:
+                of_decay = (coupled, keep) if decays else (None, None)
+                laid[like] = [_over(rate, value.ndim) for rate in (*of_decay, *of_rule)]
+            params[name], *memory = in_parts(xp, moved, [value, g, *memory], laid[like])
             for kind, array in zip(kinds, memory, strict=True):
                 state[kind][name] = array
         return params, state, of_weights
@@ -337,12 +341,12 @@ def in_parts(
     return function(*arrays, *rates)
 
 
-def _over(rate: Array | None, array: Array) -> Array | None:
-    """Lay ``rate``, ``(*nets,)`` or None, over the axes that ``array`` has beyond those of the networks."""
+def _over(rate: Array | None, axes: int) -> Array | None:
+    """Lay ``rate``, ``(*nets,)`` or None, over the axes that an array has beyond those of the networks."""
     # NumPy multiplies by a number in two thirds of the time that an array of one takes.
     if rate is None or not rate.ndim:
         return rate
-    return rate[(..., *(None,) * (array.ndim - rate.ndim))]
+    return rate[(..., *(None,) * (axes - rate.ndim))]
 
 
 def _sum_of_powers(xp: Namespace, beta: Array, n: Array) -> Array:

@@ -262,27 +262,24 @@ class _Schedules:
     """The schedules of jobs, side by side."""
 
     def __init__(self, each: Sequence[Schedule], members: Sequence[int]) -> None:
-        self._each = list(zip(each, members, strict=True))
+        ends = np.cumsum([0, *members])
+        self._each, self._nets = each, int(ends[-1])
+        self._places = [slice(begin, end) for begin, end in pairwise(ends)]
 
     def by_step(self, steps: range, epoch: int, updates: int) -> dict[str, NDArray[np.float64]]:
-        found = []
-        for schedule, nets in self._each:
-            of_one = schedule.by_step(steps, epoch, updates)
-            found.append(
-                {
-                    n: np.broadcast_to(np.reshape(v, (len(steps), -1)), (len(steps), nets))
-                    for n, v in of_one.items()
-                }
-            )
-        return {name: np.concatenate([of[name] for of in found], axis=1) for name in found[0]}
+        found: dict[str, NDArray[np.float64]] = {}
+        for k, (schedule, nets) in enumerate(zip(self._each, self._places, strict=True)):
+            for name, values in schedule.by_step(steps, epoch, updates).items():
+                if not k:
+                    found[name] = np.empty((len(steps), self._nets))
+                found[name][:, nets] = np.reshape(values, (len(steps), -1))
+        return found
 
     def carried(self) -> NDArray[np.float64]:
-        return np.concatenate(
-            [
-                np.broadcast_to(np.asarray(schedule.carried(), np.float64), (nets,))
-                for schedule, nets in self._each
-            ]
-        )
+        found = np.empty(self._nets)
+        for schedule, nets in zip(self._each, self._places, strict=True):
+            found[nets] = schedule.carried()
+        return found
 
 
 class _Stoppings:
