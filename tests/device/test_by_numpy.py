@@ -137,3 +137,14 @@ def test_a_large_array_moves_in_parts_as_it_does_whole(rng, name, shape, nets):
     assert OWN["in_parts"](lambda part, _: (part,), [W, W], []) is not NotImplemented
     for a, b in zip(own, defined, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_the_biases_of_networks_with_two_axes_have_their_own_rates():
+    rates = solvers.Rates(np.arange(1.0, 7.0).reshape(2, 3), momentum=np.zeros((2, 3)))
+    found = []
+    for xp in (XP, np):
+        params, grads = {"b1": np.zeros((2, 3, 30_000))}, {"b1": np.ones((2, 3, 30_000))}
+        solver = solvers.SOLVERS["momentum"]
+        params, _, _ = solver.update(xp, params, grads, solver.init(xp, params), rates, set())
+        found.append(params["b1"])
+    np.testing.assert_array_equal(*found)

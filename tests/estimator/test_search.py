@@ -1,6 +1,7 @@
 """MLPSearchCV: the results of scikit-learn's searches, whatever is asked of it, and its words on misuse."""
 
 import pickle
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from scipy import stats
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_regression
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - makes the two there
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, make_scorer
@@ -304,6 +306,45 @@ def test_other_processes_train_and_score():
             assert (ours.cv_results_["mean_score_time"] > 0).all()
     with pytest.raises(ValueError, match="is not strong"):
         ours.set_params(error_score="raise").fit(DIGITS, LABELS)
+
+
+@pytest.mark.parametrize("n_jobs", [None, 1, 2])
+def test_what_changes_rows_in_place_has_its_own(n_jobs):
+    model = make_pipeline(StandardScaler(copy=False), MODEL)
+    grid = {"mlpclassifier__alpha": [0, 0.1], "standardscaler__with_mean": [True, False]}
+
+    def halves(model, X, y):
+        found = model.score(X, y)
+        X *= 0.5
+        return found
+
+    for scoring in (None, halves):
+        ours = MLPSearchCV(model, grid, cv=3, n_jobs=n_jobs, scoring=scoring).fit(DIGITS.copy(), LABELS)
+        same(ours, GridSearchCV(model, grid, cv=3, scoring=scoring).fit(DIGITS.copy(), LABELS))
+    best = ours.ensemble(DIGITS.copy(), LABELS)
+    X = DIGITS.copy()
+    expected = np.mean([one.predict_proba(X.copy()) for one in best.estimators_], axis=0)
+    np.testing.assert_array_equal(best.predict_proba(X), expected)
+    np.testing.assert_array_equal(X, DIGITS)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning", "ignore:One or more of the test")
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_a_warning_that_is_an_error_fails_one_candidate(n_jobs):
+    model = MLPClassifier(3, random_state=0, max_iter=2)
+    grid = {"n_iter_no_change": [10, np.inf]}  # the second has settled for it
+    settings = {"cv": 3, "refit": False, "error_score": -1.0, "n_jobs": n_jobs}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        ours = MLPSearchCV(model, grid, **settings).fit(DIGITS, LABELS)
+        same(ours, GridSearchCV(model, grid, **settings).fit(DIGITS, LABELS))
+    assert (ours.cv_results_["mean_test_score"] == -1).tolist() == [True, False]
+
+
+def test_a_search_that_other_processes_scored_is_pickled():
+    settings = {"cv": 3, "scoring": "accuracy", "n_jobs": 2}
+    search = MLPSearchCV(MODEL, GRID, **settings).fit(DIGITS, LABELS)
+    assert pickle.loads(pickle.dumps(search)).score(DIGITS, LABELS) == search.score(DIGITS, LABELS)
 
 
 def test_it_is_cloned_and_pickled():

@@ -109,8 +109,9 @@ def in_parts(function: Callable[..., Any], arrays: Sequence[Array], rates: Seque
     if first.size < LARGE or first.ndim < 2:  # soon said, as it is of most
         return NotImplemented
     contiguous = all(a.flags.c_contiguous for a in arrays)  # or they could not be seen as networks in a row
-    of_biases = any(rate is not None and rate.ndim == 2 for rate in rates)  # each row is a network
-    if not contiguous or of_biases:
+    # Nor if a network has a row, not a matrix, as biases do: its rates would be those of one row of many.
+    of_matrices = all(r is None or not r.ndim or r.shape[-2:] == (1, 1) for r in rates)
+    if not (contiguous and of_matrices):
         return NotImplemented
     rows, columns = first.shape[-2:]
     of_nets = [a.reshape(-1, rows, columns) for a in arrays]

@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from xpnet.data.feed import Feed, HostRows
 from xpnet.estimator.base import Estimator
 from xpnet.estimator.fitting import Fitting
+from xpnet.estimator.inputs import own_rows
 from xpnet.estimator.jobs import Share
 from xpnet.estimator.tables import Table
 
@@ -92,7 +93,8 @@ class Beginning:
             known_by = str(id(pipeline))
         key = id(part), known_by
         if key not in self._earlier:
-            self._earlier[key] = earlier.fit_transform(part.X, part.y, **others), earlier.steps
+            X, y = own_rows(part.X), own_rows(part.y)
+            self._earlier[key] = earlier.fit_transform(X, y, **others), earlier.steps
         X, fitted = self._earlier[key]
         pipeline.steps[:-1] = fitted
         return X, of_last

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
+from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._array_api import _convert_to_numpy, get_namespace_and_device
 from sklearn.utils.validation import _num_samples, validate_data
 
@@ -24,6 +24,7 @@ __all__ = [
     "given_targets",
     "in_one_line",
     "like",
+    "own_rows",
     "random_state",
     "refuse_gaps",
     "row_weights",
@@ -192,6 +193,11 @@ def row_weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
     if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
         raise InputError("sample_weight must be finite numbers, no weight negative, and not all zero")
     return weight
+
+
+def own_rows(rows: Any) -> Any:
+    """Return a copy of rows or targets of any kind, for what may change them: a step with ``copy=False``."""
+    return None if rows is None else _safe_indexing(rows, np.arange(_num_samples(rows)))
 
 
 def random_state(given: Any) -> Any:

@@ -172,6 +172,7 @@ multimetric_
                 "MLPSearchCV takes candidates of one kind: give param_grid or param_distributions"
             )
         Kind(bool).take("halving", self.halving)
+        Kind(int).take("verbose", self.verbose)
         if self.max_nets is not None:
             counted("max_nets", self.max_nets)
         if self.n_jobs is not None and not Kind(int).take("n_jobs", self.n_jobs):
@@ -190,6 +191,8 @@ multimetric_
         if scorer is not None:
             inner._scores = scores
         rows, targets = indexable(X, y)
+        # Before anything can change them. What is no target at all the estimator refuses.
+        searched = "" if targets is None else _fingerprint(rows, targets)
         of_fit, of_split = routed(inner, params)
 
         def train_all(candidates: Sequence[Mapping[str, Any]], cv: Any) -> list[tuple[Any, Any]]:
@@ -211,7 +214,9 @@ multimetric_
                 setattr(self, name, value)
         if self.scoring is None:  # it has the estimator that the networks were delivered to
             self.scorer_ = check_scoring(self.estimator)
-        self._networks, self._splits, self._searched = networks, last_splits, _fingerprint(rows, targets)
+        elif scorer is not None:  # not what recalls its scores
+            self.scorer_ = scorer
+        self._networks, self._splits, self._searched = networks, last_splits, searched
         for times, name in zip(np.transpose(seconds), ["fit_time", "score_time"], strict=True):
             if times.any():  # of scores that were made here scikit-learn knows
                 of_folds = times.reshape(-1, self.n_splits_)
@@ -266,8 +271,10 @@ multimetric_
         X_tests = [X_test for X_test, _ in tests]
 
         def says(networks: Sequence[Any]) -> NDArray[np.float64]:
-            each = [of_all.says(one, X_test) for one, X_test in zip(networks, X_tests, strict=True)]
-            return np.concatenate(each)
+            own = map(inputs.own_rows, X_tests)
+            return np.concatenate(
+                [of_all.says(one, X_test) for one, X_test in zip(networks, own, strict=True)]
+            )
 
         P = np.stack([says(networks) for _, networks in candidates])
         chosen = [candidates[m] for m in select(P, lambda mean: of_all.loss(y_tests, mean), k)]

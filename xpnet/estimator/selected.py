@@ -50,7 +50,7 @@ class SelectedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         With ``members`` those of each estimator, ``(estimators, rows, classes)``, whose spread says how far
         the search left it open.
         """
-        P = np.stack([self.says(one, X) for one in self.estimators_])
+        P = np.stack([self.says(one, inputs.own_rows(X)) for one in self.estimators_])
         return inputs.like(X, P if members else P.mean(axis=0))
 
     def predict(self, X: Any) -> Any:
@@ -103,7 +103,8 @@ class SelectedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any, members: bool = False) -> Any:
         """Return the mean prediction ``(rows,)`` or ``(rows, outputs)``; with ``members`` each by itself."""
-        found = np.stack([np.asarray(inputs.to_host(one.predict(X))) for one in self.estimators_])
+        each = [one.predict(inputs.own_rows(X)) for one in self.estimators_]
+        found = np.stack([np.asarray(inputs.to_host(values)) for values in each])
         return inputs.like(X, found if members else found.mean(axis=0))
 
     def says(self, estimator: Any, X: Any) -> NDArray[np.float64]:

@@ -1,7 +1,9 @@
 """Many estimators fitted at once: those whose networks are of one shape are one stack, on each core one.
 
-Each is left as its own ``fit`` would leave it, bit for bit on NumPy. What cannot share a stack, an estimator
-that is none of ours say, or one with callbacks, is fitted by itself.
+Each is left as its own ``fit`` would leave it, bit for bit on NumPy. (If one spoils a stack for the others,
+by a monitor that fails, they are fitted again, and a `numpy.random.RandomState` draws on from where it
+was.) What cannot share a stack, an estimator that is none of ours say, or one with callbacks, is fitted by
+itself.
 """
 
 import contextlib
@@ -16,9 +18,11 @@ import joblib  # type: ignore[import-untyped]
 import numpy as np
 from sklearn import config_context, get_config
 from sklearn.base import clone
+from sklearn.utils.parallel import Parallel, delayed
 
 from xpnet.device import cores, one_blas_thread
 from xpnet.estimator.beginning import Beginning, Part, Unit
+from xpnet.estimator.inputs import own_rows
 from xpnet.estimator.jobs import Share
 from xpnet.estimator.settings import STACKABLE
 from xpnet.nn.mlp import operations
@@ -110,10 +114,10 @@ def fit_together(
         found = _by_threads(units, _shared_out(units, threads), max_nets, tell)
     else:
         tasks = _shared_out(units, joblib.effective_n_jobs(n_jobs))
-        fit = joblib.delayed(_fit_and_score)
+        fit = delayed(_fit_and_score)
         calls = (fit([units[k] for k in places], scorer, max_nets, get_config()) for places in tasks)
         found = {}
-        parallel = joblib.Parallel(n_jobs, return_as="generator")
+        parallel = Parallel(n_jobs, return_as="generator")  # scikit-learn's hands filters of warnings on
         for places, outcomes in zip(tasks, parallel(calls), strict=True):
             found.update(zip(places, outcomes, strict=True))
             tell(len(places))
@@ -259,7 +263,7 @@ def _score(estimator: Any, part: Part, scorer: Callable[..., Any]) -> Score | No
         return None
     began, value, error = time.perf_counter(), None, None
     try:
-        value = scorer(estimator, *part.test)
+        value = scorer(estimator, *map(own_rows, part.test))
     except Exception as raised:  # the search raises it again, or counts it as failed
         error = raised
     return Score(value, time.perf_counter() - began, error)
@@ -269,7 +273,7 @@ def _alone(unit: Unit) -> Outcome:
     """Fit a unit by itself."""
     began, error = time.perf_counter(), None
     try:
-        unit.estimator.fit(unit.part.X, unit.part.y, **unit.part.params)
+        unit.estimator.fit(own_rows(unit.part.X), own_rows(unit.part.y), **unit.part.params)
     except Exception as raised:  # see above
         error = raised
     return Outcome(unit.estimator, time.perf_counter() - began, error)
@@ -321,10 +325,13 @@ def _train(
     seconds = (time.perf_counter() - began) / len(stack)
     found = {}
     for ready, result in zip(stack, results, strict=True):
-        began = time.perf_counter()
-        ready.share.take(result, ready.seconds + seconds)
+        began, raised = time.perf_counter(), None
+        try:
+            ready.share.take(result, ready.seconds + seconds)
+        except Exception as error:  # a warning that the user has made an error, say
+            raised = error
         whole = ready.seconds + seconds + time.perf_counter() - began
-        found[ready.place] = Outcome(units[ready.place].estimator, whole)
+        found[ready.place] = Outcome(units[ready.place].estimator, whole, raised)
     return found
 
 
