@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import sparse, stats
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_regression
 from sklearn.exceptions import ConvergenceWarning
@@ -24,7 +24,7 @@ from sklearn.model_selection import (
     StratifiedKFold,
 )
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, StandardScaler
 
 from xpnet import InputError, MLPClassifier, MLPRegressor, MLPSearchCV, TableClassifier
 
@@ -326,6 +326,15 @@ def test_what_changes_rows_in_place_has_its_own(n_jobs):
     expected = np.mean([one.predict_proba(X.copy()) for one in best.estimators_], axis=0)
     np.testing.assert_array_equal(best.predict_proba(X), expected)
     np.testing.assert_array_equal(X, DIGITS)
+    np.testing.assert_array_equal(best.predict_proba(X.tolist()), expected)
+
+
+def test_an_ensemble_takes_sparse_rows_of_any_format():
+    X = sparse.coo_array(DIGITS)
+    for model in (MODEL, make_pipeline(MaxAbsScaler(copy=False), MODEL)):
+        grid = {"alpha": [0]} if model is MODEL else {"mlpclassifier__alpha": [0]}
+        best = MLPSearchCV(model, grid, cv=3).fit(X, LABELS).ensemble(X, LABELS)
+        np.testing.assert_array_equal(best.predict_proba(X), best.predict_proba(X.tocsr()))
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning", "ignore:One or more of the test")

@@ -102,8 +102,8 @@ def squares(arrays: Sequence[Array], nets: int, rates: tuple[Array, Array] | Non
 def in_parts(function: Callable[..., Any], arrays: Sequence[Array], rates: Sequence[Array | None]) -> Any:
     """Change large arrays some rows at a time: what lies in the cache for one pass is there for the next.
 
-    Of Adam, which takes twelve passes, it saves a quarter of the time for a matrix of 3,072 × 300, and nearly
-    half for a stack of eight.
+    Of Adam, which takes twelve passes, it saves half of the time for eight matrices of 3,072 × 300; for one a
+    quarter, or nothing where the cache that cores share is a fast one.
     """
     first = arrays[0]
     if first.size < LARGE or first.ndim < 2:  # soon said, as it is of most

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils import _safe_indexing, check_random_state, indexable
 from sklearn.utils._array_api import _convert_to_numpy, get_namespace_and_device
 from sklearn.utils.validation import _num_samples, validate_data
 
@@ -196,7 +196,8 @@ def row_weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
 
 
 def own_rows(rows: Any) -> Any:
-    """Return a copy of rows or targets of any kind, for what may change them: a step with ``copy=False``."""
+    """Return a copy of rows or targets of any kind, sparse ones as CSR, for what may change them."""
+    (rows,) = indexable(rows)
     return None if rows is None else _safe_indexing(rows, np.arange(_num_samples(rows)))
 
 

@@ -271,10 +271,8 @@ multimetric_
         X_tests = [X_test for X_test, _ in tests]
 
         def says(networks: Sequence[Any]) -> NDArray[np.float64]:
-            own = map(inputs.own_rows, X_tests)
-            return np.concatenate(
-                [of_all.says(one, X_test) for one, X_test in zip(networks, own, strict=True)]
-            )
+            each = [of_all.says(one, X_test) for one, X_test in zip(networks, X_tests, strict=True)]
+            return np.concatenate(each)
 
         P = np.stack([says(networks) for _, networks in candidates])
         chosen = [candidates[m] for m in select(P, lambda mean: of_all.loss(y_tests, mean), k)]

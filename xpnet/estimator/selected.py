@@ -50,7 +50,7 @@ class SelectedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         With ``members`` those of each estimator, ``(estimators, rows, classes)``, whose spread says how far
         the search left it open.
         """
-        P = np.stack([self.says(one, inputs.own_rows(X)) for one in self.estimators_])
+        P = np.stack([self.says(one, X) for one in self.estimators_])
         return inputs.like(X, P if members else P.mean(axis=0))
 
     def predict(self, X: Any) -> Any:
@@ -62,7 +62,7 @@ class SelectedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
     def says(self, estimator: Any, X: Any) -> NDArray[np.float64]:
         """Return the probabilities of one; 0 of a class that its fold had not."""
-        P = np.asarray(inputs.to_host(estimator.predict_proba(X)), np.float64)
+        P = np.asarray(inputs.to_host(estimator.predict_proba(_own(estimator, X))), np.float64)
         if len(estimator.classes_) == len(self.classes_):
             return P
         whole = np.zeros((len(P), len(self.classes_)))
@@ -103,13 +103,13 @@ class SelectedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any, members: bool = False) -> Any:
         """Return the mean prediction ``(rows,)`` or ``(rows, outputs)``; with ``members`` each by itself."""
-        each = [one.predict(inputs.own_rows(X)) for one in self.estimators_]
-        found = np.stack([np.asarray(inputs.to_host(values)) for values in each])
+        each = [inputs.to_host(one.predict(_own(one, X))) for one in self.estimators_]
+        found = np.stack([np.asarray(values) for values in each])
         return inputs.like(X, found if members else found.mean(axis=0))
 
     def says(self, estimator: Any, X: Any) -> NDArray[np.float64]:
         """Return what one predicts, ``(rows, outputs)``."""
-        found = np.asarray(inputs.to_host(estimator.predict(X)), np.float64)
+        found = np.asarray(inputs.to_host(estimator.predict(_own(estimator, X))), np.float64)
         return found.reshape(len(found), -1)
 
     def loss(self, y: NDArray[Any], P: NDArray[np.float64]) -> float:
@@ -117,3 +117,8 @@ class SelectedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         y = np.asarray(y, np.float64).reshape(len(y), -1)
         variance = y.var(axis=0)
         return float((((P - y) ** 2).mean(axis=0) / np.where(variance > 0, variance, 1.0)).mean())
+
+
+def _own(estimator: Any, X: Any) -> Any:
+    """Return rows that an estimator may change: the steps of a pipeline do, with ``copy=False``."""
+    return inputs.own_rows(X) if hasattr(estimator, "steps") else X

@@ -328,7 +328,7 @@ def _train(
         began, raised = time.perf_counter(), None
         try:
             ready.share.take(result, ready.seconds + seconds)
-        except Exception as error:  # a warning that the user has made an error, say
+        except Exception as error:  # a warning that a filter raises, say: the candidate has failed
             raised = error
         whole = ready.seconds + seconds + time.perf_counter() - began
         found[ready.place] = Outcome(units[ready.place].estimator, whole, raised)

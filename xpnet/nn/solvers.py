@@ -309,7 +309,7 @@ def _solver(
             keep = kept(xp, given.learning_rate, decoupled)
 
         moved = partial(move, xp)
-        laid: dict[tuple[int, bool], list[Array | None]] = {}  # of arrays of so many axes
+        laid: dict[tuple[int, bool], list[Array | None]] = {}  # by number of axes, and whether it decays
         for name, g in grads.items():
             value, decays = params[name], name in weights
             if isinstance(g, Product):

@@ -267,12 +267,11 @@ class _Schedules:
         self._places = [slice(begin, end) for begin, end in pairwise(ends)]
 
     def by_step(self, steps: range, epoch: int, updates: int) -> dict[str, NDArray[np.float64]]:
-        found: dict[str, NDArray[np.float64]] = {}
-        for k, (schedule, nets) in enumerate(zip(self._each, self._places, strict=True)):
-            for name, values in schedule.by_step(steps, epoch, updates).items():
-                if not k:
-                    found[name] = np.empty((len(steps), self._nets))
-                found[name][:, nets] = np.reshape(values, (len(steps), -1))
+        each = [schedule.by_step(steps, epoch, updates) for schedule in self._each]
+        found = {name: np.empty((len(steps), self._nets)) for name in each[0]}
+        for name, joined in found.items():
+            for of_one, nets in zip(each, self._places, strict=True):
+                joined[:, nets] = np.reshape(of_one[name], (len(steps), -1))
         return found
 
     def carried(self) -> NDArray[np.float64]:
