@@ -38,6 +38,7 @@ AT_THE_ESTIMATORS = {
     "group": (None, "rows of an estimator are split by scikit-learn's GroupKFold and its like"),
     "time": (None, "rows of an estimator are split by scikit-learn's TimeSeriesSplit and its like"),
     "train_rows": (None, "rows of an estimator are cut by scikit-learn's learning_curve"),
+    "rows_in": (None, "scikit-learn's fit takes rows in memory: a folder is for xpnet.fit"),
     "size": (None, IMAGES),
     "preprocess": "preprocess",
     "bins": (None, TABLES),

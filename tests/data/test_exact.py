@@ -101,8 +101,22 @@ def test_what_it_is_not_for():
 
 
 def test_a_constant_feature_is_left_out_and_one_that_hardly_varies_is_not():
-    mean, scale = exact.moments(np.full(9, 1e120))
+    mean, scale = exact.moments(np.full((9, 1), 1e120))
     assert (mean, scale) == (pytest.approx(1e120), 0.0)
     values = np.array([1.0, 2.0, 3.0]) * 1e-150
-    mean, scale = exact.moments(values)
-    np.testing.assert_allclose([mean, scale], [2e-150, 1e150 / np.std([1, 2, 3])])
+    mean, scale = exact.moments(values[:, None])
+    np.testing.assert_allclose([mean[0], scale[0]], [2e-150, 1e150 / np.std([1, 2, 3])])
+
+
+@pytest.mark.parametrize("unit", [1e-140, 1.0, 1e140])
+def test_moments_of_many_rows_are_put_together(monkeypatch, unit):
+    X = np.random.default_rng(1).standard_normal((1001, 3)) * unit + [0, 3 * unit, 1e6 * unit]
+    X[::7, 1] = np.nan
+    X[:600, 2] = np.nan
+    whole = exact.moments(X)
+    monkeypatch.setattr(exact, "PART", 100)
+    mean, scale = exact.moments(X)
+    np.testing.assert_allclose(mean, np.nanmean(X / unit, axis=0) * unit, rtol=1e-13)
+    np.testing.assert_allclose(1 / scale / unit, np.nanstd(X / unit, axis=0), rtol=1e-9)
+    for found, one_part in zip((mean, scale), whole, strict=True):
+        np.testing.assert_allclose(found, one_part, rtol=1e-9)

@@ -581,6 +581,7 @@ def test_how_data_of_ones_own_are_read():
         "validation_fraction": 0.25,
         "group": "f",
         "size": 16,
+        "rows_in": "disk",
     }
     by_time = {"time": "g"}
     assert given.keys() | by_time == set(READING)

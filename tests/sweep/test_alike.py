@@ -25,6 +25,7 @@ SHARED = {
     "validation_fraction": 0.2,
     "group": "a",
     "time": "a",
+    "rows_in": "disk",
     "size": 8,
     "device": "cuda",
     "backend": "torch",

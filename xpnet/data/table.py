@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.data.exact import moments, prepare
+from xpnet.data.exact import PART, columns_of, moments, prepare
 from xpnet.errors import InputError
 from xpnet.typing import Array, Namespace, Params
 
@@ -43,15 +43,14 @@ SAMPLE = 100_000
 """Rows that quantiles are taken of, at most."""
 
 
-def fit(
-    X: NDArray[Any], categories: Sequence[int], bins: int | None = None
-) -> dict[str, NDArray[np.float64]]:
+def fit(X: Any, categories: Sequence[int], bins: int | None = None) -> dict[str, NDArray[np.float64]]:
     """Find out how the columns of training rows become inputs.
 
     Parameters
     ----------
     X
-        ``(rows, columns)``: numbers, codes of categories, and NaN for gaps.
+        ``(rows, columns)``: numbers, codes of categories, and NaN for gaps; an array or a
+        `xpnet.datasets.stored.Stored`.
     categories
         Of each column the number of its categories; 0 for a column of numbers.
     bins
@@ -73,22 +72,23 @@ def fit(
     if bins is None:
         numbers = sum(not count for count in categories)
         bins = min(MOST_BINS, MOST_INPUTS // max(1, numbers))
-    mean, scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
+    gaps, of_each = _counts(X, categories)
+    mean, scale = moments(X)
+    is_category = np.array([count > 0 for count in categories])
+    mean[is_category], scale[is_category] = 0.0, 1.0
+    scale[gaps == len(X)] = 1.0
     found: dict[str, list[NDArray[np.float64]]] = {kind: [] for kind in ROWS}
     # Drawn, not evenly spaced: rows may come in a rhythm.
     few = len(X) <= SAMPLE
-    sample = np.arange(len(X)) if few else np.random.default_rng(0).choice(len(X), SAMPLE, replace=False)
-    for column, count in enumerate(categories):
-        values = np.ascontiguousarray(X[:, column], np.float64)  # which is read several times
-        is_gap = np.isnan(values)
-        share = is_gap.mean()
-        if count:
-            of_each = np.bincount(values[values >= 0].astype(np.int64), minlength=count) / len(X)
-            code = np.flatnonzero(of_each)  # weights of another would learn nothing
-            found["steps"].append(np.stack([np.full(code.size, column), code, of_each[code]]))
+    sample = X[:] if few else X[np.random.default_rng(0).choice(len(X), SAMPLE, replace=False)]
+    for column, values in columns_of(sample):
+        share = gaps[column] / len(X)
+        if categories[column]:
+            part = of_each[column] / len(X)
+            code = np.flatnonzero(part)  # weights of another would learn nothing
+            found["steps"].append(np.stack([np.full(code.size, column), code, part[code]]))
         elif share < 1:
-            mean[column], scale[column] = moments(values[~is_gap])
-            z = (values[sample] - mean[column]) * scale[column]
+            z = (values - mean[column]) * scale[column]
             z = z[~np.isnan(z)]
             ramps = _ramps(z, bins)
             means = _ramp(z[:, None], *ramps).mean(axis=0) if z.size else np.zeros(ramps.shape[1])
@@ -101,6 +101,19 @@ def fit(
         kind: np.concatenate([np.empty((rows, 0)), *found[kind]], axis=1) for kind, rows in ROWS.items()
     }
     return {"mean": mean, "scale": scale, **joined}
+
+
+def _counts(X: Any, categories: Sequence[int]) -> tuple[NDArray[np.int64], dict[int, NDArray[np.int64]]]:
+    """Return how many gaps each column has, and of a column of categories how many rows have each."""
+    gaps = np.zeros(X.shape[1], np.int64)
+    of_each = {column: np.zeros(count, np.int64) for column, count in enumerate(categories) if count}
+    for begin in range(0, len(X), PART):
+        rows = X[begin : begin + PART]
+        gaps += np.isnan(rows).sum(axis=0)
+        for column, counts in of_each.items():
+            codes = rows[:, column]
+            counts += np.bincount(codes[codes >= 0].astype(np.int64), minlength=len(counts))
+    return gaps, of_each
 
 
 def sizes(fitted: Params) -> tuple[int, int, int]:

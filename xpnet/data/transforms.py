@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xpnet.data import exact, pca, table
 from xpnet.data.preprocessing import Preprocessing
+from xpnet.datasets.stored import Stored, picked
 from xpnet.device import Device, blas_threads, one_blas_thread, to_numpy
 from xpnet.errors import InputError
 from xpnet.nn.composites import elementwise
@@ -39,7 +40,7 @@ KEPT = 2**24
 converts them anew."""
 
 
-def suited(how: Preprocessing, X: NDArray[Any], dtype: str) -> Preprocessing:
+def suited(how: Preprocessing, X: Any, dtype: str) -> Preprocessing:
     """Return the preprocessing that suits training rows: an exact one where a dtype cannot hold them apart.
 
     Parameters
@@ -56,7 +57,7 @@ def suited(how: Preprocessing, X: NDArray[Any], dtype: str) -> Preprocessing:
     return replace(how, exact=exact.is_needed(X, dtype))
 
 
-def check_size(how: Preprocessing, X: NDArray[Any]) -> None:
+def check_size(how: Preprocessing, X: Any) -> None:
     """Refuse rows to train on with a value beyond the largest that the preprocessing takes.
 
     Raises
@@ -66,16 +67,17 @@ def check_size(how: Preprocessing, X: NDArray[Any]) -> None:
     """
     if X.dtype.kind != "f" or not how.most or how.most > np.finfo(X.dtype).max:
         return
-    sizes = np.fmax(np.fmax.reduce(X, axis=0), -np.fmin.reduce(X, axis=0))
+    if isinstance(X, Stored):
+        sizes = np.fmax(X.scan.high, -X.scan.low)
+    else:
+        sizes = np.fmax(np.fmax.reduce(X, axis=0), -np.fmin.reduce(X, axis=0))
     if (sizes > how.most).any():
         place = int(np.fmax(sizes, 0).argmax())
         found = f"{sizes[place]:.6g} in column {place}, beyond {how.most:.0e}"
         raise InputError(f"X holds {found}: divide that column by its largest value")
 
 
-def fit(
-    how: Preprocessing, X: NDArray[Any], device: Device, dtype: str = "float32"
-) -> dict[str, NDArray[np.float64]]:
+def fit(how: Preprocessing, X: Any, device: Device, dtype: str = "float32") -> dict[str, NDArray[np.float64]]:
     """Fit the preprocessing on the training rows.
 
     Parameters
@@ -83,7 +85,8 @@ def fit(
     how
         What to fit.
     X
-        ``(rows, features)`` on the host, any real dtype.
+        ``(rows, features)`` on the host, any real dtype; or a `xpnet.datasets.stored.Stored`, which is read
+        in passes.
     device
         Where to compute.
     dtype
@@ -103,12 +106,12 @@ def fit(
     """
     if how.kind == "table":
         chosen = _rows_to_fit(how, X)
-        rows = X if len(chosen) == len(X) else X[chosen]
+        rows = X if len(chosen) == len(X) else picked(X, chosen)
         return table.fit(rows, how.categories or (0,) * X.shape[1], how.bins)
     xp = device.xp
     chosen = _rows_to_fit(how, X)
     if how.exact:
-        return _fit_exactly(how, X if len(chosen) == len(X) else X[chosen], device, dtype)
+        return _fit_exactly(how, X if len(chosen) == len(X) else picked(X, chosen), device, dtype)
     num_rows, num_features = len(chosen), X.shape[1]
     fitted: dict[str, NDArray[np.float64]] = {}
 
@@ -154,10 +157,12 @@ def fit(
         return fitted | {"matrix": _to_host(device, matrix)}
 
 
-def _fit_exactly(
-    how: Preprocessing, X: NDArray[Any], device: Device, dtype: str
-) -> dict[str, NDArray[np.float64]]:
+def _fit_exactly(how: Preprocessing, X: Any, device: Device, dtype: str) -> dict[str, NDArray[np.float64]]:
     """Fit what is done on the host, and then the matrix of what comes of it."""
+    if how.contrast and isinstance(X, Stored):
+        raise InputError(
+            "contrast of numbers that float32 cannot hold apart needs all rows at once: give --rows-in memory"
+        )
     contrast = exact.ridge_of(X, how.ridge) if how.contrast else None
     fitted = exact.fit(X, how.kind != "mean", contrast)
     if how.kind in ("mean", "standardize"):
@@ -168,7 +173,7 @@ def _fit_exactly(
             yield device.put(exact.prepare(fitted, X[part], dtype))
 
     with device.active():
-        kept = list(chunks()) if X.size <= KEPT else None
+        kept = list(chunks()) if len(X) * X.shape[1] <= KEPT else None
         varies = device.put(fitted["scale"] > 0, dtype)
         matrix = pca.projection(
             pca.Standardized(
@@ -348,7 +353,7 @@ def fold(
     return W, b - np.matmul(fitted["mean"], W)
 
 
-def _rows_to_fit(how: Preprocessing, X: NDArray[Any]) -> NDArray[np.int64]:
+def _rows_to_fit(how: Preprocessing, X: Any) -> NDArray[np.int64]:
     """Return which rows to fit on; complain if there are too few for what is asked."""
     if X.ndim != 2:
         raise InputError(f"rows of shape {X.shape}: give (rows, features)")

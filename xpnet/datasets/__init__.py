@@ -5,20 +5,20 @@ file, of a folder of images. `from_arrays` takes arrays and ``tables.from_frame`
 `Dataset`, whose arrays are checked. ``frames`` reads files of tables, ``images`` folders, ``reading`` is what
 a user says of data, ``readers`` reads what is to be predicted.
 
-May import: columns.
+May import: columns, device.
 """
 
 import os
 from pathlib import Path
 from typing import Literal
 
-from xpnet.datasets import images, tables
+from xpnet.datasets import images, npy_folder, npz, tables
 from xpnet.datasets.arrays import from_arrays
 from xpnet.datasets.base import Dataset
 from xpnet.datasets.cifar import cifar10
 from xpnet.datasets.frames import is_table, is_text
 from xpnet.datasets.image_folders import has_val_folder
-from xpnet.datasets.npz import from_npz, has_val_rows, holds_images
+from xpnet.datasets.npz import from_npz
 from xpnet.datasets.reading import OF_COLUMNS, Note, Reading, refuse_unused, silent
 from xpnet.datasets.uci import digits
 from xpnet.errors import InputError
@@ -35,7 +35,10 @@ __all__ = [
     "load",
 ]
 
-KINDS = "table (.csv, .tsv, .parquet, .arrow), an .npz file with X and y, or a folder of images"
+KINDS = (
+    "table (.csv, .tsv, .parquet, .arrow), an .npz file with X and y, a folder with X.npy and y.npy, or a "
+    "folder of images"
+)
 
 
 def load(
@@ -50,8 +53,8 @@ def load(
     Parameters
     ----------
     name : str or path-like
-        ``"digits"``, ``"cifar10"``, or a path: of a table (CSV, TSV, Parquet, Arrow), of an ``.npz`` file, or
-        of a folder of images with a subfolder a class.
+        ``"digits"``, ``"cifar10"``, or a path: of a table (CSV, TSV, Parquet, Arrow), of an ``.npz`` file, of
+        a folder with ``X.npy`` and ``y.npy``, or of a folder of images with a subfolder a class.
     data_dir : str or path-like, optional
         The first folder to look in for the files of CIFAR-10 (see `cifar10`).
     progress : bool, default False
@@ -74,6 +77,11 @@ def load(
     reading = reading or Reading()
     path, is_known = Path(name), name in ("digits", "cifar10")
     is_folder = bool(name) and path.is_dir() and not is_known  # the path of no name is the current folder
+    if is_folder and npy_folder.holds_arrays(path):
+        refuse_unused(name, reading, "rows_in")
+        data = npy_folder.from_npy_folder(path, reading, note)
+        tables.tell_of_many(data, reading.task, note)
+        return data
     if (is_known or is_folder) and reading.task not in (None, "classification"):
         raise InputError(f"{name} has classes, not the task {reading.task!r}: leave out the task")
     if is_known:
@@ -108,7 +116,10 @@ def kind_of(name: str | os.PathLike[str]) -> Literal["digits", "cifar10", "image
     if name in ("digits", "cifar10"):
         return "digits" if name == "digits" else "cifar10"
     path = Path(name)
-    has_images = (name and path.is_dir()) or (path.suffix.lower() == ".npz" and holds_images(path))
+    if name and path.is_dir():
+        has_images = npy_folder.holds_images(path) if npy_folder.holds_arrays(path) else True
+    else:
+        has_images = path.suffix.lower() == ".npz" and npz.holds_images(path)
     return "images" if has_images else "table"
 
 
@@ -117,4 +128,6 @@ def has_validation(name: str | os.PathLike[str]) -> bool:
     path = Path(name)
     if os.fspath(name) in ("digits", "cifar10"):
         return True
-    return has_val_folder(path) if path.is_dir() else path.suffix.lower() == ".npz" and has_val_rows(path)
+    if path.is_dir():
+        return npy_folder.has_val_rows(path) if npy_folder.holds_arrays(path) else has_val_folder(path)
+    return path.suffix.lower() == ".npz" and npz.has_val_rows(path)

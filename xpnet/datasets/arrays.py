@@ -13,6 +13,7 @@ from xpnet.columns.tabular import Frame, as_array, flag
 from xpnet.datasets.base import Dataset, check_task
 from xpnet.datasets.checks import check_split, check_weights
 from xpnet.datasets.reading import Note, Reading, hold_out, silent
+from xpnet.datasets.stored import Stored, picked
 from xpnet.datasets.targets import as_targets, encode_targets, find_labels, infer_task
 from xpnet.errors import InputError
 from xpnet.typing import Task
@@ -158,15 +159,16 @@ def assemble(
     refuse_name_of_weights(name, given.get("sample_weight"))
     given, counts = counted(given, name)
     groups, times = (values if values is None else values[counts] for values in (groups, times))
-    arrays = {key: as_array(given[key], f"{name}: {key}") for key in given if key[0] == "X"}
-    image_shape = image_shape_of(arrays["X"].shape)
+    arrays: dict[str, Any] = {key: _rows_of(given[key], f"{name}: {key}") for key in given if key[0] == "X"}
+    shapes = {key: (len(X), *X.samples) if isinstance(X, Stored) else X.shape for key, X in arrays.items()}
+    image_shape = image_shape_of(shapes["X"])
     if image_shape is None:
-        _refuse_channels_first(f"{name}: X", arrays["X"].shape)
-    for key, X in arrays.items():
-        if X.ndim > 2 and X.shape[1:] != arrays["X"].shape[1:]:
+        _refuse_channels_first(f"{name}: X", shapes["X"])
+    for key, shape in shapes.items():
+        if len(shape) > 2 and shape[1:] != shapes["X"][1:]:
             raise InputError(
-                f"{name}: a row of {key} has the shape {X.shape[1:]} and one of X "
-                f"{arrays['X'].shape[1:]}: give all the same"
+                f"{name}: a row of {key} has the shape {shape[1:]} and one of X {shapes['X'][1:]}: give all "
+                "the same"
             )
     arrays = {key: as_rows(f"{name}: {key}", X) for key, X in arrays.items()}
     if "sample_weight" in given:
@@ -228,7 +230,12 @@ def _refuse_channels_first(what: str, shape: tuple[int, ...]) -> None:
             )
 
 
-def as_rows(what: str, X: NDArray[Any]) -> NDArray[Any]:
+def _rows_of(X: Any, what: str) -> Any:
+    """Return an array; rows on the disk as they are."""
+    return X if isinstance(X, Stored) else as_array(X, what)
+
+
+def as_rows(what: str, X: Any) -> Any:
     """Return X with one row for each sample, in the byte order of this machine; ``what`` names it.
 
     Raises
@@ -236,6 +243,8 @@ def as_rows(what: str, X: NDArray[Any]) -> NDArray[Any]:
     InputError
         It has no samples.
     """
+    if isinstance(X, Stored):
+        return X
     if X.ndim < 2:
         raise InputError(f"{what} has shape {X.shape}: give at least two dimensions, samples first")
     rows = X.reshape(len(X), math.prod(X.shape[1:]))
@@ -270,13 +279,13 @@ def counted(given: Mapping[str, Any], name: str) -> tuple[dict[str, Any], Any]:
     """
     if "sample_weight" not in given:
         return dict(given), slice(None)
-    X = given["X"] if isinstance(given["X"], Frame) else as_array(given["X"], f"{name}: X")
+    X = given["X"] if isinstance(given["X"], Frame) else _rows_of(given["X"], f"{name}: X")
     weight = _weights(f"{name}: sample_weight", given["sample_weight"], len(X))
     counts = weight > 0
     y = given["y"] if counts.all() else as_targets(given["y"], f"{name}: y")
     if counts.all() or len(y) != len(X):  # which is refused with all else that does not fit
         return {**given, "X": X, "sample_weight": weight}, slice(None)
-    X = X.take(counts) if isinstance(X, Frame) else X[counts]
+    X = X.take(counts) if isinstance(X, Frame) else picked(X, counts)
     return {**given, "X": X, "y": y[counts], "sample_weight": weight[counts]}, counts
 
 
@@ -334,21 +343,28 @@ def _targets(
     return stored, task, labels, tuple(map(str, values))
 
 
-def _has_gaps(X: NDArray[Any]) -> bool:
+def _has_gaps(X: Any) -> bool:
     """Return whether there is a NaN; a part at a time, as X may be large."""
+    if isinstance(X, Stored):
+        return X.scan.missing is not None
     step = max(1, 2**20 // max(1, X.shape[1]))
     parts = (X[start : start + step] for start in range(0, len(X), step))
     return X.dtype.kind == "f" and any(np.isnan(part).any() for part in parts)
 
 
-def _move_to_end(arrays: dict[str, NDArray[Any]], chosen: NDArray[np.int64], in_place: bool) -> None:
+def _move_to_end(arrays: dict[str, Any], chosen: NDArray[np.int64], in_place: bool) -> None:
     """Take the chosen rows of X, y and the weights out, to validate on."""
     num_rows = len(arrays["X"])
     start = num_rows - len(chosen)
     tail = np.arange(start, num_rows)
     coming, going = np.setdiff1d(chosen, tail), np.setdiff1d(tail, chosen)
     for key in ("X", "y", "sample_weight"):
-        if key in arrays:
+        if isinstance(arrays.get(key), Stored):
+            order = np.arange(num_rows)
+            order[coming], order[going] = going, coming
+            rows = arrays[key]
+            arrays |= {key: rows.pick(order[:start]), f"{key}_val": rows.pick(order[start:])}
+        elif key in arrays:
             array = arrays[key] if in_place and key == "X" else arrays[key].copy()
             array[coming], array[going] = array[going], array[coming]
             arrays |= {key: array[:start], f"{key}_val": array[start:]}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from xpnet.columns.columns import Columns
 from xpnet.datasets.checks import check_split, check_weights
+from xpnet.datasets.stored import Stored, picked
 from xpnet.errors import InputError
 from xpnet.text import printable
 from xpnet.typing import Task
@@ -34,7 +35,7 @@ class Dataset:
     name : str
         What the data set is called in messages and summaries.
     X_train, y_train : ndarray, shape (num_train, num_features) and (num_train, ...)
-        Samples to fit.
+        Samples to fit. Here and below, X may be a `xpnet.datasets.stored.Stored`: rows on the disk.
     X_val, y_val : ndarray, shape (num_val, num_features) and (num_val, ...)
         Samples to choose hyper-parameters by.
     X_test, y_test : ndarray or None, shape (num_test, num_features) and (num_test, ...)
@@ -64,11 +65,11 @@ class Dataset:
     """
 
     name: str
-    X_train: NDArray[Any]
+    X_train: Any
     y_train: NDArray[Any]
-    X_val: NDArray[Any]
+    X_val: Any
     y_val: NDArray[Any]
-    X_test: NDArray[Any] | None
+    X_test: Any
     y_test: NDArray[Any] | None
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int] | None = None
@@ -117,7 +118,7 @@ class Dataset:
         if weights is None or weights.all():
             return
         for name in ("X", "y", "weight"):
-            object.__setattr__(self, f"{name}_{split}", getattr(self, f"{name}_{split}")[weights > 0])
+            object.__setattr__(self, f"{name}_{split}", picked(getattr(self, f"{name}_{split}"), weights > 0))
 
     def _check_labels(self, labels: tuple[Any, ...]) -> None:
         if self.task != "classification":
@@ -132,7 +133,9 @@ class Dataset:
         """Return the CRC-32 of the training and validation rows: other data, another number."""
         crc = 0
         for rows in (self.X_train, self.y_train, self.X_val, self.y_val, self.weight_train, self.weight_val):
-            if rows is not None:
+            if isinstance(rows, Stored):
+                crc = rows.crc32(crc)
+            elif rows is not None:
                 crc = zlib.crc32(np.ascontiguousarray(rows).data, crc)
         return f"{crc:08x}"
 
@@ -183,7 +186,8 @@ class Dataset:
             X, y = getattr(self, f"X_{split}"), getattr(self, f"y_{split}")
             if X is not None:
                 weighted = ", weighted" if getattr(self, f"weight_{split}", None) is not None else ""
-                yield split, f"{X.shape} {X.dtype}", f"{y.shape} {y.dtype}{weighted}"
+                where = " on disk" if isinstance(X, Stored) else ""
+                yield split, f"{X.shape} {X.dtype}{where}", f"{y.shape} {y.dtype}{weighted}"
 
 
 def check_task(dataset: str, task: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.datasets.stored import Stored
 from xpnet.errors import InputError
 from xpnet.typing import Task
 from xpnet.values import refuse_mask
@@ -15,7 +16,7 @@ _CHUNK_ELEMENTS = 1 << 20  # of X looked at together: bounds the check's tempora
 def check_split(
     dataset: str,
     X_name: str,
-    X: NDArray[Any],
+    X: Any,
     y_name: str,
     y: NDArray[Any],
     task: Task,
@@ -133,21 +134,22 @@ def _check_dtype(name: str, array: Any, dtype: type[np.generic]) -> None:
 
 
 def _check_samples(name: str, X: object, gaps: bool) -> None:
-    if not isinstance(X, np.ndarray):
+    if not isinstance(X, np.ndarray | Stored):
         raise InputError(f"{name} is of type {type(X).__name__}: give a NumPy array")
-    refuse_mask(X, name)
+    if isinstance(X, np.ndarray):
+        refuse_mask(X, name)
     if X.dtype.kind not in "biuf":
         raise InputError(f"{name} has dtype {X.dtype}: give real numbers")
     if X.ndim != 2:
         raise InputError(f"{name} has {X.ndim} dimensions: give two, with one row for each sample")
-    if X.size == 0:
+    if not all(X.shape):
         raise InputError(f"{name} has shape {X.shape}: give at least one row and one column")
     _check_finite(name, X, gaps)
 
 
 def _check_finite(
     name: str,
-    X: NDArray[Any],
+    X: Any,
     gaps: bool = False,
     fix: str = "drop such rows or replace the values",
 ) -> None:
@@ -156,10 +158,13 @@ def _check_finite(
         raise InputError(f"{name} holds {'infinity' if gaps else 'NaN or infinity'} in row {row}: {fix}")
 
 
-def first_row_not_finite(X: NDArray[Any], gaps: bool = False) -> int | None:
+def first_row_not_finite(X: Any, gaps: bool = False) -> int | None:
     """Index of the first row of X, shape (n, d), with infinity, or NaN unless ``gaps``; None if none."""
     if X.dtype.kind != "f":
         return None
+    if isinstance(X, Stored):
+        found = (X.scan.infinite, None if gaps else X.scan.missing)
+        return min((row for row in found if row is not None), default=None)
     step = max(1, _CHUNK_ELEMENTS // X.shape[1])
     for start in range(0, len(X), step):
         part = X[start : start + step]

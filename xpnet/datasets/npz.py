@@ -3,6 +3,7 @@
 import os
 import textwrap
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def from_npz(path: str | os.PathLike[str], reading: Reading | None = None, note:
     """
     path = Path(path)
     arrays, reading = _read(path, note), reading or Reading()
-    names = _class_names(path, arrays.pop("class_names", None))
+    names = class_names_of(path, arrays.pop("class_names", None))
     given = labelled(arrays, str(path), note, reading.task)
     return assemble(given, str(path), reading, in_place=True, class_names=names, note=note)
 
@@ -74,7 +75,7 @@ def splits_of(
         As for `from_npz`, but for what y holds.
     """
     arrays = _read(path, note)
-    names = _class_names(path, arrays.pop("class_names", None))
+    names = class_names_of(path, arrays.pop("class_names", None))
     given = labelled(arrays, str(path), note)
     splits = {}
     for split, end in {"train": "", "val": "_val", "test": "_test"}.items():
@@ -89,7 +90,8 @@ def splits_of(
     return splits, names, "sample_weight" in given
 
 
-def _class_names(path: Path, names: NDArray[Any] | None) -> tuple[str, ...] | None:
+def class_names_of(path: Path, names: NDArray[Any] | None) -> tuple[str, ...] | None:
+    """Return names of classes that an array holds."""
     if names is not None and (names.ndim != 1 or names.dtype.kind != "U"):
         raise InputError(f"{path}: class_names is no list of text: save np.array([...], str)")
     return None if names is None else tuple(map(str, names))
@@ -115,16 +117,21 @@ def _read(path: Path, note: Note) -> dict[str, NDArray[Any]]:
         ) from error
 
     check_keys(str(path), keys, note)
-    missing = {"X", "y"} - arrays.keys()
-    for key in arrays.keys() - {"sample_weight", "class_names"}:
-        missing |= {key.replace("X", "y"), key.replace("y", "X")} - arrays.keys()
+    refuse_missing(str(path), arrays.keys(), keys)
+    return arrays
+
+
+def refuse_missing(name: str, known: Collection[str], keys: Collection[str]) -> None:
+    """Complain of arrays that are missing: those that are read are ``known``, of all that there are."""
+    missing = {"X", "y"} - set(known)
+    for key in set(known) - {"sample_weight", "class_names"}:
+        missing |= {key.replace("X", "y"), key.replace("y", "X")} - set(known)
     if missing:
         there = ", ".join(map(ascii, keys)) or "nothing"
         raise InputError(
-            f"{path} has no {' and no '.join(sorted(missing))}, only {there}: "
+            f"{name} has no {' and no '.join(sorted(missing))}, only {there}: "
             "save X and y, with X_val and y_val or X_test and y_test if wanted"
         )
-    return arrays
 
 
 def holds_images(path: Path) -> bool:

@@ -2,15 +2,32 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.typing import Task
 
-__all__ = ["OF_COLUMNS", "SETTINGS", "Note", "Reading", "hold_out", "refuse_unused", "silent"]
+__all__ = [
+    "OF_COLUMNS",
+    "SETTINGS",
+    "Note",
+    "Reading",
+    "RowsIn",
+    "hold_out",
+    "refuse_unused",
+    "silent",
+    "stay_on_disk",
+]
+
+RowsIn: TypeAlias = Literal["auto", "memory", "disk"]
+"""Where rows are while they are trained on."""
+
+MOST = 0.5
+"""Part of the free memory that rows may take where nobody says where they are to be."""
 
 Note: TypeAlias = Callable[[str], None]
 """Told in a sentence what was done with data that a user should know of."""
@@ -46,6 +63,9 @@ class Reading:
         1 or 3, of images; None for what they have.
     seed
         Another seed holds out other rows.
+    rows_in
+        Where rows are while they are trained on: in memory, on the disk from which they are read as they are
+        needed, or ``"auto"``: on the disk if they are large against the free memory.
     """
 
     task: Task | None = None
@@ -60,6 +80,7 @@ class Reading:
     size: int | tuple[int, int] | None = None
     channels: int | None = None
     seed: int = 0
+    rows_in: RowsIn = "auto"
 
     @property
     def names(self) -> set[str]:
@@ -93,9 +114,32 @@ def refuse_unused(name: str, reading: Reading, *used: str) -> None:
         Something else is said.
     """
     kinds = dict.fromkeys(OF_COLUMNS, "table") | {"header": "text file", "size": "folder of images"}
+    kinds["rows_in"] = "folder of arrays, Parquet file or CSV"
     for setting, kind in kinds.items():
         if setting not in used and getattr(reading, setting) != getattr(Reading(), setting):
-            raise InputError(f"{name} is no {kind}: drop --{setting}")
+            raise InputError(f"{name} is no {kind}: drop --{setting.replace('_', '-')}")
+
+
+def stay_on_disk(name: str, size: int, rows_in: RowsIn, note: Note) -> bool:
+    """Return whether rows are to stay on the disk, and say so.
+
+    Parameters
+    ----------
+    name
+        Of the data.
+    size
+        Bytes of all rows in memory.
+    rows_in
+        What the user says.
+    note
+        Told if they stay there, and why.
+    """
+    free = Device().free_memory()
+    stays = rows_in == "disk" or (rows_in == "auto" and size > MOST * free)
+    if stays:
+        why = "" if rows_in == "disk" else f", as {free / 1e9:.1f} GB of memory are free"
+        note(f"{name}: {size / 1e9:.3g} GB of rows stay on the disk and are read as they are needed{why}")
+    return stays
 
 
 def hold_out(

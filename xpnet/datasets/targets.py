@@ -14,6 +14,7 @@ from xpnet.columns.outputs import lacks, take_target, tell_of_floats
 from xpnet.columns.tabular import Frame, as_array, as_frame, is_frame
 from xpnet.datasets.checks import check_targets
 from xpnet.datasets.reading import Note, silent
+from xpnet.datasets.stored import Stored, picked
 from xpnet.errors import InputError
 from xpnet.typing import Task
 from xpnet.values import shown
@@ -139,7 +140,9 @@ def labelled(given: Mapping[str, Any], name: str, note: Note, task: Task | None 
             table = y if np.ndim(y) == 2 else {key: y}
             missing = lacks(table)
         if missing.any() and rows in given:
-            X = as_frame(given[rows]) if is_frame(given[rows]) else as_array(given[rows], rows)
+            X = given[rows]
+            if not isinstance(X, Stored):
+                X = as_frame(X) if is_frame(X) else as_array(X, rows)
             if len(X) != len(missing):
                 raise InputError(
                     f"{name}: {rows} has {len(X)} rows and {key} {len(missing)}: give each row one label"
@@ -148,7 +151,7 @@ def labelled(given: Mapping[str, Any], name: str, note: Note, task: Task | None 
             if missing.all():
                 holds = "holds NaN or None in every row" if len(names) == 1 else "has no row with all targets"
                 raise InputError(f"{name}: {key} {holds}: fill in what is to be predicted")
-            kept[rows] = X.take(~missing) if isinstance(X, Frame) else X[~missing]
+            kept[rows] = X.take(~missing) if isinstance(X, Frame) else picked(X, ~missing)
             kept[key] = take_target(table, names if len(names) > 1 else names[0], note).y
             if key == "y" and task is None and len(names) == 1:
                 tell_of_floats(as_frame(table), names[0], kept[key], note)

@@ -11,7 +11,7 @@ from xpnet.data.batches import Sampling, batches_per_epoch
 from xpnet.data.preprocessing import Kind, Preprocessing
 from xpnet.data.views import Views
 from xpnet.datasets import Reading
-from xpnet.datasets.reading import SETTINGS
+from xpnet.datasets.reading import SETTINGS, RowsIn
 from xpnet.device import Backend, Device, Precision, get_device
 from xpnet.errors import InputError
 from xpnet.nn.mlp import MLP, Activation, Init, Norm
@@ -67,7 +67,7 @@ class Config:
     dataset: str = _data(
         "digits",
         "digits, cifar10, or the path of a table (.csv, .tsv, .parquet, .arrow), of an .npz file with X and "
-        "y, or of a folder of images with a subfolder a class",
+        "y, of a folder with X.npy and y.npy or with Parquet files, or of images with a subfolder a class",
         common=True,
         path=True,
     )
@@ -88,6 +88,11 @@ class Config:
     time: str | None = _data(None, "column of a table: the latest rows are held out")
     train_rows: int | None = _data(
         None, "train on so many of the training rows, drawn by --seed, each class its share; else on all"
+    )
+    rows_in: RowsIn = _data(
+        "auto",
+        "keep the rows of a folder of .npy or Parquet files, of a Parquet file or a CSV in memory, or read "
+        "them from the disk as they are needed; auto: from the disk if they are large for the memory",
     )
     size: int | None = _data(None, "height and width that images are brought to; else small ones stay")
     preprocess: Kind = _data("mean", "what is done to the rows, fitted on those of training", common=True)

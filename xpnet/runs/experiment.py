@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.datasets import Dataset
+from xpnet.datasets.stored import picked
 from xpnet.device import Device, all_to_host, cores, one_blas_thread, small_products
 from xpnet.nn import losses
 from xpnet.runs.config import Config
@@ -284,13 +285,13 @@ def _known(score: float) -> float | None:
     return None if np.isnan(score) else score
 
 
-def _some_rows(data: Dataset) -> tuple[NDArray[Any], NDArray[Any], Any]:
+def _some_rows(data: Dataset) -> tuple[Any, NDArray[Any], Any]:
     """Return the training rows, or `MEASURED` of them, drawn once and for all: a million tell no more."""
     X, y, weight = data.X_train, data.y_train, data.weight_train
     if len(X) <= MEASURED:
         return X, y, weight
     chosen = np.sort(np.random.default_rng(0).choice(len(X), MEASURED, replace=False, shuffle=False))
-    return X[chosen], y[chosen], None if weight is None else weight[chosen]
+    return picked(X, chosen), y[chosen], None if weight is None else weight[chosen]
 
 
 def _calibrated(model: Model, data: Dataset, device: Device) -> Model:

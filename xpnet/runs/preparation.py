@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xpnet import datasets
 from xpnet.columns.tabular import listed
 from xpnet.data import augment, transforms
-from xpnet.data.feed import Feed
+from xpnet.data.feed import Feed, HostRows
 from xpnet.data.likeness import other_scale
 from xpnet.data.preprocessing import Preprocessing
 from xpnet.data.views import check_views
@@ -19,6 +19,7 @@ from xpnet.data.weights import by_class, likely_typo, relative, unit_of, weighte
 from xpnet.datasets import Dataset
 from xpnet.datasets.checks import first_row_not_finite
 from xpnet.datasets.reading import Note
+from xpnet.datasets.stored import Stored, picked
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.nn.mlp import MLP
@@ -239,7 +240,7 @@ def prepare(config: Config, data: Dataset, device: Device, start: Model | None =
         return device.put(y, None if data.task == "classification" else dtype)
 
     # Rows of a class of weight 0 are to be no more in it than those of weight 0, which are left out before.
-    counted = data.X_train if weight is None or weight.all() else data.X_train[weight > 0]
+    counted = data.X_train if weight is None or weight.all() else picked(data.X_train, weight > 0)
 
     with device.active():
         if data.image_shape is None and start is None:
@@ -256,8 +257,13 @@ def prepare(config: Config, data: Dataset, device: Device, start: Model | None =
         raw = bool(config.augmentation) or (device.keeps_raw and smaller and "matrix" not in fitted)
         inputs = how.output_features(data.num_features)
         many = how.kind == "table" and len(data.X_train) * inputs > ENCODED
+        many, many_val = many or isinstance(data.X_train, Stored), many or isinstance(data.X_val, Stored)
 
-        def put_rows(X: NDArray[Any], raw: bool) -> Array:
+        def put_rows(X: Any, raw: bool) -> Array | HostRows:
+            if isinstance(X, Stored):
+                as_they_are = X.dtype.kind != "f" and not (how.kind == "table" or how.exact)
+                convert = partial(transforms.for_device, how, fitted, dtype=dtype)
+                return HostRows(X, device, None if as_they_are else dtype, convert)
             if raw:
                 X = transforms.for_device(how, fitted, X, dtype)
                 return device.put(X, dtype if X.dtype.kind == "f" else None)
@@ -273,9 +279,9 @@ def prepare(config: Config, data: Dataset, device: Device, start: Model | None =
             None if weight is None else device.put(weight, dtype),
         )
         validation = Feed(
-            put_rows(data.X_val, many),
+            put_rows(data.X_val, many_val),
             put_targets(data.y_val),
-            apply if many else None,
+            apply if many_val else None,
             weight=None if weight_val is None else device.put(weight_val / unit_of(weight_val), dtype),
         )
     begin = () if start is None else networks_of(start)
@@ -308,5 +314,9 @@ def _weights(config: Config, data: Dataset) -> tuple[NDArray[np.float64] | None,
 
 def _mean_image(data: Dataset) -> NDArray[Any]:
     """The mean of the training rows in their own dtype."""
-    mean = data.X_train.mean(axis=0, dtype=np.float64)
+    X = data.X_train
+    if isinstance(X, Stored):
+        mean = sum(rows.sum(axis=0, dtype=np.float64) for rows in X.parts()) / len(X)
+    else:
+        mean = X.mean(axis=0, dtype=np.float64)
     return np.asarray(mean.round() if data.X_train.dtype.kind in "iu" else mean, data.X_train.dtype)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from xpnet.data.batches import batches_per_epoch, epoch_ends
 from xpnet.datasets import Dataset
+from xpnet.datasets.stored import Stored
 from xpnet.errors import InputError
 from xpnet.files import path_of
 from xpnet.runs import folder as run_folder
@@ -174,9 +176,12 @@ def identity(config: Config, data: Dataset, start: Model | None = None) -> dict[
     """What a run must have in common with the one whose checkpoint it goes on from."""
     # These change no result beyond rounding; what matters of a data set is its rows, wherever they lie.
     free = {"device", "backend", "compile", "dataset", "data_dir", "weights_image", "tensorboard"}
-    free |= {"checkpoint_every", "init_from"}
+    free |= {"checkpoint_every", "init_from", "rows_in"}
     settings = {name: value for name, value in config.recorded().items() if name not in free}
-    found = {"settings": settings, "data": data.checksum()}
+    # In blocks other batches are drawn than of the same rows in memory.
+    blocks = data.X_train.blocks if isinstance(data.X_train, Stored) else None
+    of_blocks = None if blocks is None else zlib.crc32(blocks.astype(np.int64).tobytes())
+    found = {"settings": settings, "data": data.checksum(), "blocks": of_blocks}
     if start is not None:  # wherever it lies: its preprocessing is the run's
         found["start"] = start.checksum()
     if data.weight_train is not None or config.class_weight is not None:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.datasets import Dataset
+from xpnet.datasets.stored import picked
 from xpnet.errors import InputError
 from xpnet.runs.config import Config
 
@@ -58,7 +59,7 @@ def subset_of(config: Config, data: Dataset) -> Dataset:
     weight = data.weight_train
     return replace(
         data,
-        X_train=data.X_train[rows],
+        X_train=picked(data.X_train, rows),
         y_train=data.y_train[rows],
         weight_train=None if weight is None else weight[rows],
     )

@@ -7,5 +7,5 @@ what was measured. `monitors` choose the best epoch by one of the `measures` of 
 rows (`raw_rows` checks them) and predicts; `scoring` says how often it is right, and `intervals` how far off
 a number may be.
 
-May import: device, nn, columns, data.
+May import: device, nn, columns, datasets, data.
 """

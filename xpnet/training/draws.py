@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.data.ahead import Ahead
 from xpnet.data.batches import draw_batches
 from xpnet.data.feed import Feed
 from xpnet.device import Device, dtype_name
@@ -54,7 +55,8 @@ def draw_epoch(
     list of Draws
         A table for each size of batches, in order (`xpnet.data.batches.draw_batches`), with a leading axis of
         steps: ``index`` of each batch's rows, ``count`` of steps from 1, what is in ``by_step`` and, where
-        they are used, the keys ``augment`` and ``dropout`` and the share ``mix``.
+        they are used, the keys ``augment`` and ``dropout`` and the share ``mix``; of rows on the disk
+        ``rows``, which are read ahead.
 
     Raises
     ------
@@ -80,10 +82,10 @@ def draw_epoch(
     def shares(rng: np.random.Generator) -> list[NDArray[np.float64]]:
         return [rng.beta(regime.mixup, regime.mixup, steps)]
 
-    def batches(rng: Random) -> list[NDArray[np.int64]]:
-        return draw_batches(rng, rows, regime.batch_size, steps, regime.sampling, filled)
+    def indices_of(rng: Random) -> list[NDArray[np.int64]]:
+        return draw_batches(rng, rows, regime.batch_size, steps, regime.sampling, filled, feed.blocks)
 
-    tables = draw("batches", batches)
+    tables = draw("batches", indices_of)
     floats = dict(by_step) | {"count": np.arange(begin + 1, begin + steps + 1)}
     if regime.mixup:
         (floats["mix"],) = draw("mixup", shares)
@@ -93,10 +95,13 @@ def draw_epoch(
     if hyper.uses("dropout") or hyper.uses("input_dropout"):
         draws["dropout"] = device.put(draw("dropout", keys)[0])
     indices = [feed.index(device.xp, device.put(table)) for table in tables]
+    batches = [{"index": index} for index in indices]
+    if feed.on_disk:
+        batches = [of | {"rows": Ahead(feed.X, device.to_host(of["index"]))} for of in batches]
     if len(tables) == 1:
-        return [draws | {"index": indices[0]}]
+        return [draws | batches[0]]
     full = len(tables[0])
     return [
-        {name: values[part, ...] for name, values in draws.items()} | {"index": index}
-        for part, index in zip((slice(full), slice(full, None)), indices, strict=True)
+        {name: values[part, ...] for name, values in draws.items()} | of
+        for part, of in zip((slice(full), slice(full, None)), batches, strict=True)
     ]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xpnet.columns.masks import is_masked, unmasked
 from xpnet.columns.raw import NUMBERS
+from xpnet.datasets.stored import Stored
 from xpnet.device import to_numpy
 from xpnet.errors import InputError
 from xpnet.typing import Task
@@ -81,6 +82,8 @@ def checked(
         ``X`` is no such rows.
     """
     refuse_path(X)
+    if isinstance(X, Stored):
+        return _checked_on_disk(X, num_features, dtype, most, gaps)
     try:
         X = X.tocsr() if hasattr(X, "tocsr") else to_numpy(unmasked(X))
     except (TypeError, ValueError) as error:  # sequences of several lengths, a dtype that NumPy lacks
@@ -157,6 +160,22 @@ def checked_targets(y: Any, task: Task, outputs: int, rows: int) -> NDArray[Any]
         raise InputError(f"y holds {y[place]} in row {place[0]}: {fix}")
     dtype = {"classification": np.int64, "multilabel": np.uint8, "regression": np.float64}[task]
     return np.asarray(y, dtype)
+
+
+def _checked_on_disk(
+    X: Stored, num_features: int, dtype: str, most: float, gaps: bool | NDArray[np.bool_]
+) -> Stored:
+    """Check rows that stay on the disk, by what one reading of them told."""
+    if X.shape[1] != num_features:
+        raise InputError(f"X has shape {X.shape}: give (rows, {num_features})")
+    scan = X.scan
+    if scan.infinite is not None or (scan.gaps & ~np.broadcast_to(gaps, num_features)).any():
+        rows = [row for row in (scan.infinite, scan.missing) if row is not None]
+        raise RowError(min(rows), "holds NaN or infinity: drop such rows or replace the values")
+    held = most or float(np.finfo(dtype).max)
+    if np.fmax(np.abs(scan.low), np.abs(scan.high)).max(initial=0) > held:
+        raise InputError(f"X holds values too large for {dtype}: divide them as the training rows were")
+    return X
 
 
 def _check_values(X: Any, dtype: str, most: float, gaps: bool | NDArray[np.bool_]) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from xpnet.columns.columns import Columns
 from xpnet.columns.tabular import listed
+from xpnet.datasets.stored import Stored
 from xpnet.errors import InputError
 from xpnet.values import shown
 
@@ -70,14 +71,17 @@ class RowRange:
     kind: str
 
     @classmethod
-    def of(cls, X: NDArray[Any], *others: NDArray[Any] | None) -> "RowRange":
+    def of(cls, X: Any, *others: Any) -> "RowRange":
         """Return what rows ``(rows, features)`` held; of the others, which only validate, their gaps."""
         gaps = np.zeros(X.shape[1], np.bool_)
         for rows in (X, *others):
-            if rows is not None and rows.dtype.kind == "f":
+            if isinstance(rows, Stored):
+                gaps |= rows.scan.gaps
+            elif rows is not None and rows.dtype.kind == "f":
                 for part in _parts(rows):
                     gaps |= np.isnan(part).any(axis=0)
-        return cls(*_ends(X), gaps, X.dtype.kind)
+        ends = (X.scan.low, X.scan.high) if isinstance(X, Stored) else _ends(X)
+        return cls(*ends, gaps, X.dtype.kind)
 
     def joined(self, other: "RowRange") -> "RowRange":
         """Return what rows of both held."""

@@ -54,7 +54,7 @@ def per_network(device: Device, params: Params, value: ArrayLike) -> Array:
 
 def make_advance(device: Device, feed: Feed, step: Step) -> Advance:
     """Return what takes many steps, in batches of one size, in the device's fastest way; see `make_step`."""
-    # Rows of the host are fetched in each step: no function of the device's arrays alone.
+    # Rows of the host are fetched as steps are taken: no function of the device's arrays alone.
     return one_by_one(device, step) if feed.on_host else device.compile(step)
 
 
@@ -101,7 +101,7 @@ def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper
 
     def step(state: State, draws: Draws) -> tuple[State, Array]:
         params, rate = state["params"], draws["rate"]
-        x, target = feed.batch(xp, draws["index"], draws.get("augment"))
+        x, target = feed.batch(xp, draws["index"], draws.get("augment"), draws.get("rows"))
         if smoothing is not None or "mix" in draws:
             of_outputs = regime.loss in losses.OF_OUTPUTS
             Y = target if of_outputs else losses.one_hot(xp, target, params[f"b{mlp.depth}"])

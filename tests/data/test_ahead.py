@@ -1,0 +1,76 @@
+"""Rows that are read ahead: those of each step, in bounded memory, and what goes wrong is told."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from xpnet.data import ahead
+from xpnet.data.ahead import Ahead
+from xpnet.data.feed import HostRows
+from xpnet.datasets.stored import Stored
+
+X = np.arange(300, dtype=np.float64).reshape(100, 3)
+
+
+class Rows(Stored):
+    """Rows that count how many of them were asked for, and fail from a step on."""
+
+    def __init__(self, last=100):
+        self.shape, self.dtype, self.samples = X.shape, X.dtype, (3,)
+        self.asked, self.last, self.lock = 0, last, threading.Lock()
+
+    def take(self, index):
+        with self.lock:
+            self.asked += len(index)
+        if (index >= self.last).any():
+            raise OSError("the disk is gone")
+        return X[index]
+
+    def part(self, begin, end):
+        return X[begin:end]
+
+
+@pytest.fixture(params=[1, 100, 10**6], ids="{} numbers a task".format)
+def _tasks(request, monkeypatch):
+    monkeypatch.setattr(ahead, "NUMBERS", request.param)
+
+
+@pytest.mark.usefixtures("_tasks")
+@pytest.mark.parametrize("shape", [(20, 5), (20, 2, 5), (1, 5)])
+def test_each_step_has_its_rows(device, dtype, shape):
+    index = np.random.default_rng(0).integers(100, size=shape)
+    rows = HostRows(Rows(), device, dtype)
+    found = Ahead(rows, index)
+    for step in range(len(index)):
+        for _ in range(2 - step % 2):  # a step may be asked for twice
+            np.testing.assert_array_equal(device.to_host(found[step, ...]), X[index[step]])
+
+
+def test_only_a_few_steps_are_read_ahead(device, monkeypatch):
+    monkeypatch.setattr(ahead, "NUMBERS", 30)  # two steps
+    rows = Rows()
+    found = Ahead(HostRows(rows, device, "float32"), np.zeros((1000, 5), np.int64))
+    assert rows.asked == 0
+    for step in range(10):
+        _ = found[step, ...]
+        assert rows.asked <= (step + 2 + 2 * (ahead.WAITING + 2)) * 5
+
+
+def test_an_error_reaches_who_takes_the_step(device, monkeypatch):
+    monkeypatch.setattr(ahead, "NUMBERS", 1)
+    found = Ahead(HostRows(Rows(last=50), device, "float32"), np.arange(100).reshape(20, 5))
+    for step in range(10):
+        np.testing.assert_array_equal(device.to_host(found[step, ...]), X[5 * step : 5 * step + 5])
+    with pytest.raises(OSError, match="disk is gone"):
+        _ = found[10, ...]
+
+
+def test_rows_are_converted_on_the_way(device):
+    rows = HostRows(Rows(), device, "float32", lambda part: part * 2)
+    index = np.arange(100).reshape(10, 10)
+    np.testing.assert_array_equal(device.to_host(Ahead(rows, index)[0, ...]), 2 * X[:10])
+    np.testing.assert_array_equal(device.to_host(rows.part(slice(3, 9))), 2 * X[3:9])
+    chosen = rows.chosen(device.put(np.array([5, 2])))
+    assert chosen.on_disk
+    np.testing.assert_array_equal(device.to_host(chosen[0:2]), 2 * X[[5, 2]])

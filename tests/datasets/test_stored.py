@@ -1,0 +1,175 @@
+"""Rows on the disk: any of them can be had, one reading tells all of the whole, damage is told."""
+
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xpnet import datasets
+from xpnet.datasets import npy_rows
+from xpnet.datasets.npy_rows import NpyRows
+from xpnet.datasets.reading import Reading
+from xpnet.datasets.stored import Stored, picked
+from xpnet.errors import InputError
+
+X = np.random.default_rng(0).standard_normal((200, 5)).astype(np.float32)
+Y = np.arange(200) % 3
+
+
+@pytest.fixture
+def folder(tmp_path):
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", Y)
+    return tmp_path
+
+
+def loaded(folder, rows_in, **said):
+    notes = []
+    data = datasets.load(folder, reading=Reading(rows_in=rows_in, **said), note=notes.append)
+    assert isinstance(data.X_train, Stored) is (rows_in == "disk"), notes
+    return data
+
+
+@given(
+    begin=st.integers(0, 200),
+    end=st.integers(0, 200),
+    index=st.lists(st.integers(0, 199)),
+    step=st.integers(1, 9),
+)
+def test_any_rows_can_be_had(tmp_path_factory, begin, end, index, step):
+    path = tmp_path_factory.mktemp("rows") / "X.npy"
+    np.save(path, X)
+    rows, index = NpyRows(path), np.array(index, np.int64)
+    for stored, array in ((rows, X), (rows.pick(np.arange(199, -1, -1)), X[::-1])):
+        np.testing.assert_array_equal(stored[begin:end], array[begin:end])
+        np.testing.assert_array_equal(stored[begin:end:step], array[begin:end:step])
+        np.testing.assert_array_equal(stored[index], array[index])
+        np.testing.assert_array_equal(stored[Y == 1], array[Y == 1])
+        np.testing.assert_array_equal(stored[3], array[3])
+        assert len(stored) == 200
+        assert stored.shape == (200, 5)
+        assert stored.nbytes == X.nbytes
+    with pytest.raises(TypeError, match="no array"):
+        np.asarray(rows)
+
+
+def test_what_is_picked_of_what_is_picked(folder):
+    rows = NpyRows(folder / "X.npy")
+    np.testing.assert_array_equal(picked(picked(rows, Y == 1), np.array([5, 0]))[:], X[Y == 1][[5, 0]])
+    np.testing.assert_array_equal(picked(X, Y == 1), X[Y == 1])
+
+
+def test_one_reading_tells_what_there_is(folder):
+    holes = X.copy()
+    holes[7, 2], holes[3, 4], holes[:, 0] = np.nan, np.inf, np.nan
+    np.save(folder / "X.npy", holes)
+    rows = NpyRows(folder / "X.npy")
+    scan = rows.scan
+    assert (scan.missing, scan.infinite) == (0, 3)
+    np.testing.assert_array_equal(scan.gaps, [True, False, True, False, False])
+    np.testing.assert_array_equal(scan.low[1:], np.nanmin(holes[:, 1:], axis=0))
+    np.testing.assert_array_equal(scan.high[1:], np.nanmax(holes[:, 1:], axis=0))
+    assert np.isnan(scan.low[0])
+    assert np.isnan(scan.high[0])
+    assert rows.crc32() == zlib.crc32(holes.tobytes())
+    assert rows.crc32(5) == zlib.crc32(holes.tobytes(), 5)
+
+
+@pytest.mark.parametrize("said", [{}, {"validation_fraction": 0.3}])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_data_set_is_the_one_in_memory(folder, said, weighted):
+    if weighted:
+        np.save(folder / "sample_weight.npy", np.arange(200) % 4 + 0.0)
+    here, there = (loaded(folder, rows_in, **said) for rows_in in ("memory", "disk"))
+    for split in ("train", "val"):
+        np.testing.assert_array_equal(getattr(there, f"X_{split}")[:], getattr(here, f"X_{split}"))
+        np.testing.assert_array_equal(getattr(there, f"y_{split}"), getattr(here, f"y_{split}"))
+    assert there.checksum() == here.checksum()
+    assert "on disk" in repr(there)
+
+
+def test_rows_without_a_target_are_left_out_and_other_rows_come_along(folder):
+    y = np.where(Y == 2, np.nan, Y)
+    np.save(folder / "y.npy", y)
+    np.save(folder / "X_val.npy", X[:9])
+    np.save(folder / "y_val.npy", Y[:9] % 2)
+    data = loaded(folder, "disk", task="classification")
+    np.testing.assert_array_equal(data.X_train[:], X[Y != 2])
+    np.testing.assert_array_equal(data.X_val[:], X[:9])
+
+
+def test_images_are_remembered_as_such(folder):
+    np.save(folder / "X.npy", np.zeros((200, 9, 8, 3), np.uint8))
+    data = loaded(folder, "disk")
+    assert data.image_shape == (9, 8, 3)
+    assert data.X_train.shape[1] == 216
+    assert datasets.kind_of(folder) == "images"
+
+
+def test_rows_stay_on_the_disk_if_they_are_large(folder, monkeypatch):
+    assert not isinstance(datasets.load(folder).X_train, Stored)
+    monkeypatch.setattr("xpnet.device.Device.free_memory", lambda _: X.nbytes)
+    notes = []
+    assert isinstance(datasets.load(folder, note=notes.append).X_train, Stored)
+    (note,) = notes
+    assert note.endswith(
+        "GB of rows stay on the disk and are read as they are needed, as 0.0 GB of memory are free"
+    )
+
+
+def test_little_of_the_file_stays_mapped(folder, monkeypatch):
+    monkeypatch.setattr(npy_rows, "HELD", 1000)
+    forgotten = []
+
+    class Map:
+        def madvise(self, what):
+            forgotten.append(what)
+
+    rows = NpyRows(folder / "X.npy")
+    rows._map = Map()
+    for begin in range(0, 200, 10):
+        rows.part(begin, begin + 10)
+    assert len(forgotten) == 4  # 200 bytes each
+    rows.take(np.arange(3))
+    assert len(forgotten) == 5
+
+
+def test_memory_is_bounded(tmp_path):
+    np.save(tmp_path / "X.npy", np.zeros((40_000, 200), np.float32))  # 32 MB
+    rows = NpyRows(tmp_path / "X.npy")
+    tracemalloc.start()
+    try:
+        _ = rows.scan
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * 2**20
+
+
+BAD = {
+    "cut short": (lambda path: path.write_bytes(path.read_bytes()[:-7]), "cannot be read"),
+    "no array": (lambda path: path.write_text("rows"), "cannot be read"),
+    "column by column": (lambda path: np.save(path, np.asfortranarray(X)), "save np.ascontiguousarray"),
+    "text": (lambda path: np.save(path, X.astype(str)), "give real numbers"),
+    "flat": (lambda path: np.save(path, Y), "give samples of numbers"),
+    "infinity": (lambda path: np.save(path, np.where(X > 2, np.inf, X)), "holds NaN or infinity in row"),
+    "too few": (lambda path: np.save(path, X[1:]), "199 rows"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_cannot_be_used_is_told_in_a_line(folder, what):
+    spoil, says = BAD[what]
+    spoil(folder / "X.npy")
+    with pytest.raises(InputError, match=says) as caught:
+        datasets.load(folder, reading=Reading(rows_in="disk"))
+    assert "\n" not in str(caught.value)
+
+
+def test_arrays_that_are_missing_or_misspelt(folder):
+    (folder / "y.npy").rename(folder / "labels.npy")
+    with pytest.raises(InputError, match=r"has no y, only '.*labels.*'|rename"):
+        datasets.load(folder)

@@ -1,0 +1,123 @@
+"""Training on rows that stay on the disk: what is trained is, to the bit, what is trained in memory."""
+
+import numpy as np
+import pytest
+
+import xpnet
+from xpnet.errors import InputError
+
+RNG = np.random.default_rng(0)
+N, D = 700, 6
+X = (RNG.standard_normal((N, D)) * 2 ** np.arange(D)).astype(np.float32)
+Y = {
+    "classification": (X @ RNG.standard_normal(D) > 0).astype(np.int64),
+    "regression": (X @ RNG.standard_normal((D, 2))).astype(np.float64),
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    np.save(folder / "X.npy", X)
+    return folder
+
+
+def both(folder, **settings):
+    """The run on rows in memory and the one on rows on the disk."""
+    here = xpnet.fit(folder, rows_in="memory", **settings)
+    with pytest.warns(UserWarning, match="stay on the disk"):
+        there = xpnet.fit(folder, rows_in="disk", **settings)
+    return here, there
+
+
+def assert_same(here, there):
+    assert here.model.params.keys() == there.model.params.keys()
+    for name, value in here.model.params.items():
+        np.testing.assert_array_equal(value, there.model.params[name], err_msg=name)
+    for name, value in here.model.fitted.items():
+        np.testing.assert_array_equal(value, there.model.fitted[name], err_msg=name)
+    np.testing.assert_array_equal(here.model.row_range.low, there.model.row_range.low)
+    differing = {"seconds"}
+    assert {k: v for k, v in here.summary.items() if k not in differing} == {
+        k: v for k, v in there.summary.items() if k not in differing
+    }
+    assert [row._replace(seconds=0) for row in here.history.rows] == [
+        row._replace(seconds=0) for row in there.history.rows
+    ]
+    np.testing.assert_array_equal(here.history.losses, there.history.losses)
+
+
+PLAIN = {"recipe": "none", "hidden": (12,), "epochs": 3, "batch_size": 32}
+RUNS = {
+    "table": {"recipe": "table", "epochs": 3, "hidden": (12,)},
+    "mean": PLAIN,
+    "standardize": PLAIN | {"preprocess": "standardize", "sampling": "all", "norm": "batch"},
+    "some rows": PLAIN
+    | {"train_rows": 99, "fit_rows": 50, "preprocess": "standardize", "sampling": "shuffle"},
+    "bags": PLAIN | {"ensemble": 2, "bagging": True, "dropout": 0.2},
+    "mixup": PLAIN | {"mixup": 0.4, "dtype": "float64", "preprocess": "none", "learning_rate": 1e-4},
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_is_the_one_in_memory(folder, name):
+    np.save(folder / "y.npy", Y["classification"])
+    assert_same(*both(folder, **RUNS[name]))
+
+
+def test_numbers_with_weights(folder):
+    np.save(folder / "y.npy", Y["regression"])
+    np.save(folder / "sample_weight.npy", RNG.integers(0, 3, N) / 2)
+    assert_same(*both(folder, **PLAIN | {"learning_rate": 1e-3, "preprocess": "standardize"}))
+
+
+@pytest.mark.parametrize("kind", ["pca", "zca"])
+def test_a_projection_is_the_one_in_memory_but_for_rounding(folder, kind):
+    np.save(folder / "y.npy", Y["classification"])
+    here, there = both(folder, **PLAIN | {"preprocess": kind, "dtype": "float64"})
+    for name, value in here.model.params.items():
+        np.testing.assert_allclose(value, there.model.params[name], rtol=1e-9, atol=1e-12)
+
+
+def test_images_that_are_augmented(tmp_path):
+    images = RNG.integers(0, 256, (200, 9, 8, 3), dtype=np.uint8)
+    np.save(tmp_path / "X.npy", images)
+    np.save(tmp_path / "y.npy", images[:, 0, 0, 0] > 100)
+    np.save(tmp_path / "X_test.npy", images[:50])
+    np.save(tmp_path / "y_test.npy", images[:50, 0, 0, 0] > 100)
+    said = {"recipe": "none", "hidden": (8,), "epochs": 2, "flip": True, "shift": 1, "cutout": 2}
+    assert_same(*both(tmp_path, **said, averaging="flip"))
+
+
+def test_a_stack_of_a_sweep(folder):
+    np.save(folder / "y.npy", Y["classification"])
+    grid = {"learning_rate": [0.01, 0.1], "hidden": [(8,), (4, 4)]}
+    said = {"recipe": "none", "epochs": 2, "batch_size": 50}
+    here = xpnet.search(folder, grid=grid, rows_in="memory", **said)
+    with pytest.warns(UserWarning, match="stay on the disk"):
+        there = xpnet.search(folder, grid=grid, rows_in="disk", **said)
+    for one, other in zip(here.rows, there.rows, strict=True):
+        assert one["curve"] == other["curve"]
+
+
+def test_a_run_goes_on_wherever_its_rows_are(folder, tmp_path):
+    np.save(folder / "y.npy", Y["classification"])
+    whole = xpnet.fit(folder, rows_in="memory", **PLAIN | {"epochs": 6})
+    with pytest.warns(UserWarning, match="stay on the disk"):
+        xpnet.fit(folder, rows_in="disk", out=tmp_path / "run", checkpoint_every=1, **PLAIN)
+    more = xpnet.fit(folder, rows_in="memory", resume=tmp_path / "run", epochs=6)
+    for name, value in whole.model.params.items():
+        np.testing.assert_array_equal(value, more.model.params[name])
+
+
+def test_the_range_of_training_rows_is_known(folder):
+    np.save(folder / "y.npy", Y["classification"])
+    _, run = both(folder, **PLAIN)
+    with pytest.warns(UserWarning, match="far from"):
+        run.predict(1000 * X)
+
+
+def test_rows_elsewhere_than_on_a_disk():
+    with pytest.raises(InputError, match="drop --rows-in"):
+        xpnet.fit("digits", rows_in="disk")
