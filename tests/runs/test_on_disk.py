@@ -121,3 +121,13 @@ def test_the_range_of_training_rows_is_known(folder):
 def test_rows_elsewhere_than_on_a_disk():
     with pytest.raises(InputError, match="drop --rows-in"):
         xpnet.fit("digits", rows_in="disk")
+
+
+def test_an_array_that_numpy_has_mapped(folder):
+    mapped = np.load(folder / "X.npy", mmap_mode="r")
+    here = xpnet.fit(mapped, Y["classification"], rows_in="memory", **PLAIN)
+    with pytest.warns(UserWarning, match="stay on the disk"):
+        there = xpnet.fit(mapped, Y["classification"], rows_in="disk", **PLAIN)
+    assert_same(here, there)
+    with pytest.raises(InputError, match="drop --rows-in"):
+        xpnet.fit(X, Y["classification"], rows_in="disk", **PLAIN)

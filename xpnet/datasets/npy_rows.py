@@ -29,6 +29,8 @@ class NpyRows(Stored):
     ----------
     path
         The file: samples of any shape, in C order.
+    array
+        What NumPy has mapped already, a ``memmap``; then ``path`` is what messages call it.
 
     Raises
     ------
@@ -36,8 +38,9 @@ class NpyRows(Stored):
         It is damaged, cut short, or no array of numbers in rows.
     """
 
-    def __init__(self, path: Path) -> None:
-        array = load_array(path)
+    def __init__(self, path: Path | str, array: NDArray[Any] | None = None) -> None:
+        if array is None:
+            array = load_array(Path(path))
         if array.ndim < 2 or not array.size:
             raise InputError(f"{path} has shape {array.shape}: give samples of numbers")
         if array.dtype.kind not in "biuf":
@@ -52,7 +55,8 @@ class NpyRows(Stored):
         base: Any = array
         while base is not None and not isinstance(base, mmap.mmap):
             base = getattr(base, "base", None)
-        self._map: mmap.mmap | None = base
+        # Of a private mapping, what somebody has written to it would be forgotten, too.
+        self._map: mmap.mmap | None = None if getattr(array, "mode", "r") == "c" else base
         self._touched, self._lock = 0, threading.Lock()
 
     def take(self, index: NDArray[Any]) -> NDArray[Any]:

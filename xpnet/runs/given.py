@@ -14,7 +14,8 @@ from xpnet.columns.tabular import as_array, is_frame
 from xpnet.data.likeness import other_order, other_scale
 from xpnet.datasets import Dataset
 from xpnet.datasets.arrays import assemble, image_shape_of, suits_images
-from xpnet.datasets.reading import OF_COLUMNS, refuse_unused
+from xpnet.datasets.npy_rows import NpyRows
+from xpnet.datasets.reading import OF_COLUMNS, Reading, refuse_unused, stay_on_disk
 from xpnet.datasets.tables import from_frame, tell_of_many
 from xpnet.datasets.targets import labelled
 from xpnet.errors import InputError
@@ -110,11 +111,14 @@ def what_is_given(
         if config.task not in (None, X.task):
             raise InputError(f"{name!r:.60} is for {X.task}, not {shown(config.task)}: leave out the task")
         return config, X
-    refuse_unused(name, reading, *OF_COLUMNS)
+    of_files = ["rows_in"] if isinstance(X, np.memmap) else []
+    refuse_unused(name, reading, *OF_COLUMNS, *of_files)
     is_table = is_frame(X) or any(getattr(reading, said) for said in OF_COLUMNS)  # of an array 0, 1, 2, …
     if y is None and not is_table:
         raise InputError("X is an array, so what it is to predict is missing: give y, too")
     given = {key: array for key, array in {"X": X, "y": y, **arrays}.items() if array is not None}
+    if not is_table:
+        given |= _on_disk(given, name, reading)
     for note in (
         other_order(X, {"y": y, "sample_weight": arrays["sample_weight"]}),
         other_order(arrays["X_val"], {"y_val": arrays["y_val"]}, "X_val"),
@@ -132,3 +136,14 @@ def what_is_given(
     if arrays["X_val"] is not None and (note := other_scale(data.X_train, data.X_val)):
         warnings.warn(note, stacklevel=3)
     return config, data
+
+
+def _on_disk(given: Mapping[str, Any], name: str, reading: Reading) -> dict[str, Any]:
+    """Return the arrays that NumPy has mapped from files as rows that stay there, if they are to."""
+    mapped = {key: X for key, X in given.items() if key[0] == "X" and isinstance(X, np.memmap)}
+    if "X" not in mapped:
+        return {}
+    size = sum(X.nbytes for X in mapped.values())
+    if not stay_on_disk(name, size, reading.rows_in, warnings.warn):
+        return {}
+    return {key: NpyRows(f"{name}: {key}", X) for key, X in mapped.items()}
