@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpnet.data.batches import batches_per_epoch, draw_batches, epoch_ends
+from xpnet.data.batches import batches_per_epoch, draw_batches, epoch_ends, in_blocks
 
 sources = pytest.mark.parametrize("source", [np.random.RandomState, np.random.default_rng])
 
@@ -129,3 +129,26 @@ def test_epochs_cover_all_steps_and_none_is_longer_than_an_epoch(num_steps, step
     lengths = np.diff([0, *epoch_ends(num_steps, steps_per_epoch, sampling)])
     assert sum(lengths) == num_steps
     assert all(0 < length <= steps_per_epoch for length in lengths)
+
+
+@sources
+@given(blocks=st.lists(st.integers(1, 9), min_size=1, max_size=12), buffer=st.integers(1, 40))
+def test_an_order_in_blocks_has_each_row_once_and_reads_each_block_once(source, blocks, buffer):
+    order = in_blocks(source(5), np.array(blocks), buffer)
+    np.testing.assert_array_equal(np.sort(order), np.arange(sum(blocks)))
+    of = np.repeat(np.arange(len(blocks)), blocks)[order]
+    last = {block: place for place, block in enumerate(of)}
+    first = {block: len(of) - 1 - place for place, block in enumerate(of[::-1])}
+    for place in range(len(of)):  # the blocks that are begun and not ended are few
+        begun = [block for block in first if first[block] <= place <= last[block]]
+        assert sum(blocks[block] for block in begun) < buffer + max(blocks)
+
+
+@sources
+def test_blocks_are_shuffled_with_others_and_anew(source):
+    rng = source(6)
+    first, second = (in_blocks(rng, np.full(20, 50), 200) for _ in range(2))
+    assert not np.array_equal(first, second)
+    for order in (first, second):
+        assert len(set(order[:200] // 50)) == 4
+        assert np.abs(np.diff(order)).mean() > 50

@@ -16,6 +16,7 @@ import pytest
 from cifar_files import write_cifar
 
 from xpnet.datasets import cifar, download
+from xpnet.datasets.bar import Bar
 from xpnet.errors import InputError
 
 pooch = pytest.importorskip("pooch", reason="downloads need the cli extra")
@@ -220,7 +221,7 @@ def test_progress_is_a_bar_on_a_terminal(monkeypatch):
 def test_the_bar_starts_again_with_the_download():
     progress = pytest.importorskip("rich.progress", reason="a bar needs the cli extra")
     display = progress.Progress()
-    bar = download._Bar(display)
+    bar = Bar(display)
     bar.total = 0  # of a server that does not say
     assert bar.total is None
     bar.total = 100

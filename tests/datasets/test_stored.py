@@ -1,5 +1,6 @@
 """Rows on the disk: any of them can be had, one reading tells all of the whole, damage is told."""
 
+import pickle
 import tracemalloc
 import zlib
 
@@ -60,6 +61,13 @@ def test_what_is_picked_of_what_is_picked(folder):
     rows = NpyRows(folder / "X.npy")
     np.testing.assert_array_equal(picked(picked(rows, Y == 1), np.array([5, 0]))[:], X[Y == 1][[5, 0]])
     np.testing.assert_array_equal(picked(X, Y == 1), X[Y == 1])
+
+
+def test_another_process_maps_the_file_for_itself(folder):
+    for rows in (NpyRows(folder / "X.npy"), NpyRows("X", np.load(folder / "X.npy", mmap_mode="r"))):
+        sent = pickle.dumps(rows.pick(np.arange(5, 50)))
+        assert len(sent) < 1000
+        np.testing.assert_array_equal(pickle.loads(sent)[:], X[5:50])
 
 
 def test_one_reading_tells_what_there_is(folder):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import xpnet
+from xpnet.datasets import parquet_rows
 from xpnet.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -131,3 +132,56 @@ def test_an_array_that_numpy_has_mapped(folder):
     assert_same(here, there)
     with pytest.raises(InputError, match="drop --rows-in"):
         xpnet.fit(X, Y["classification"], rows_in="disk", **PLAIN)
+
+
+@pytest.fixture
+def parquet(tmp_path, monkeypatch):
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    import pyarrow.parquet as pq
+
+    monkeypatch.setattr(parquet_rows, "BUFFER", 600)
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    columns = {f"x{k}": X[:, k] for k in range(D)} | {"class": np.where(Y["classification"], "a", "b")}
+    for part in range(4):
+        rows = {name: values[part::4] for name, values in columns.items()}
+        pq.write_table(pa.table(rows), folder / f"{part}.parquet", row_group_size=20)
+    return folder
+
+
+quiet = pytest.mark.filterwarnings("ignore:.*(on the disk|order of the row groups|is taken for)")
+
+
+@quiet
+def test_a_table_in_parquet_is_learnt_and_a_run_goes_on(parquet, tmp_path):
+    said = {"rows_in": "disk", "hidden": (16,), "batch_size": 32, "schedule": "constant", "ensemble": 2}
+    first = xpnet.fit(parquet, **said, epochs=5, out=tmp_path / "run", checkpoint_every=1)
+    more = xpnet.fit(parquet, resume=tmp_path / "run", epochs=10)
+    whole = xpnet.fit(parquet, **said, epochs=10)
+    assert whole.summary["val_accuracy"] > 0.9
+    assert first.summary["steps"] < more.summary["steps"]
+    for name, value in whole.model.params.items():
+        np.testing.assert_array_equal(value, more.model.params[name])
+    with pytest.raises(InputError, match="of a run with other data"):
+        xpnet.fit(parquet, resume=tmp_path / "run", epochs=20, rows_in="memory")
+
+
+@quiet
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"sampling": "replacement"}, "use --sampling shuffle or all, or --rows-in memory"),
+        ({"bagging": True, "ensemble": 2}, "use no --bagging, or --rows-in memory"),
+    ],
+)
+def test_what_would_draw_any_row_is_refused(parquet, said, message):
+    with pytest.raises(InputError, match=message):
+        xpnet.fit(parquet, rows_in="disk", **said)
+
+
+@quiet
+def test_a_part_that_is_damaged_while_it_is_trained_on(parquet):
+    data = xpnet.datasets.load(parquet, reading=xpnet.datasets.Reading(rows_in="disk"))
+    (parquet / "2.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"2.parquet cannot be read .*: give another file"):
+        xpnet.fit(data, recipe="table", epochs=2)

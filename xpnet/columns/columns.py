@@ -91,7 +91,7 @@ class Columns:
         """Names of the user's columns that are needed."""
         return tuple(dict.fromkeys(column.origin for column in self.columns))
 
-    def matrix(self, frame: Any) -> NDArray[np.float64]:
+    def matrix(self, frame: Any, tells: bool = True) -> NDArray[np.float64]:
         """Return rows as numbers.
 
         Parameters
@@ -99,6 +99,8 @@ class Columns:
         frame
             Anything that `xpnet.columns.tabular.as_frame` takes. Columns are found by name; those of an
             array by place, which has all columns of the training rows or those that are needed.
+        tells
+            Whether to warn of categories that no training row had.
 
         Returns
         -------
@@ -132,7 +134,7 @@ class Columns:
             X[:, place] = column.values(frame, name, found, MEND if self.is_named else "correct it")
             if isinstance(found, Text) and (new := Unseen.of_column(column, found, X[:, place])):
                 news.append(new)
-        warn(news, stacklevel=4)  # of a run or a model, which is asked
+        warn(news if tells else [], stacklevel=4)  # of a run or a model, which is asked
         return X
 
     def _are_those_of(self, array: NDArray[Any]) -> bool:

@@ -80,6 +80,8 @@ class Frame:
     def drop(self, names: Iterable[str]) -> "Frame":
         """Return the frame without some columns."""
         left = set(names)
+        if hasattr(self.columns, "without"):  # of columns that are read as they are asked for
+            return replace(self, columns=self.columns.without(left))
         return replace(self, columns={name: self.columns[name] for name in self.columns if name not in left})
 
     def select(self, values: NDArray[Any]) -> NDArray[Any]:

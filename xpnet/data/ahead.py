@@ -69,7 +69,12 @@ class Ahead:
             self._waiting.append(task)
 
     def _ask(self) -> Iterator["Future[NDArray[Any]]"]:
+        rows = self._rows.rows
+        # Blocks of rows are read before the first of these is needed, which may be of any block that is held.
+        later = -(-rows.buffer // 2 // self._index[0].size) if len(self._index) else 0
         for begin in range(0, len(self._index), self._steps):
+            if rows.buffer:
+                rows.expect(self._index[begin + later : begin + later + self._steps].reshape(-1))
             yield _threads(os.getpid()).submit(self._read, self._index[begin : begin + self._steps])
 
     def _read(self, index: NDArray[np.integer[Any]]) -> NDArray[Any]:

@@ -7,12 +7,9 @@ from numpy.typing import NDArray
 
 from xpnet.typing import Random
 
-__all__ = ["BUFFER", "Sampling", "batches_per_epoch", "draw_batches", "epoch_ends", "in_blocks"]
+__all__ = ["Sampling", "batches_per_epoch", "draw_batches", "epoch_ends", "in_blocks"]
 
 Sampling = Literal["replacement", "shuffle", "all"]
-
-BUFFER = 2**17
-"""Rows that are shuffled together where a row alone costs a block."""
 
 
 def draw_batches(
@@ -23,6 +20,7 @@ def draw_batches(
     sampling: Sampling,
     filled: bool = False,
     blocks: NDArray[np.int64] | None = None,
+    buffer: int = 0,
 ) -> list[NDArray[np.int64]]:
     """Draw the rows of an epoch's batches.
 
@@ -45,6 +43,8 @@ def draw_batches(
     blocks
         How many rows after each other are read together, where a row alone costs a block: then the
         permutation is that of `in_blocks`, and ``"replacement"`` is not for such rows.
+    buffer
+        See `in_blocks`.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def draw_batches(
     """
     if sampling == "replacement":
         return [rng.choice(num_rows, (count, batch_size))]
-    order = rng.permutation(num_rows) if blocks is None else in_blocks(rng, blocks)
+    order = rng.permutation(num_rows) if blocks is None else in_blocks(rng, blocks, buffer)
     order = order[: count * batch_size]
     if filled and sampling == "all" and batch_size <= num_rows:
         return [np.resize(order, (count, batch_size))]  # begins anew where the rows end
@@ -63,10 +63,10 @@ def draw_batches(
     return [table for table in tables if table.size]
 
 
-def in_blocks(rng: Random, blocks: NDArray[np.int64]) -> NDArray[np.int64]:
+def in_blocks(rng: Random, blocks: NDArray[np.int64], buffer: int) -> NDArray[np.int64]:
     """Return an order of rows for which each block of them is read once: less than a permutation of all.
 
-    Blocks come in a random order. As many as have `BUFFER` rows, and at least one, are read after each
+    Blocks come in a random order. As many as have ``buffer`` rows, and at least one, are read after each
     other, and the rows of these are shuffled. So rows of one block are near each other in every epoch: of a
     file that is sorted, as by its target, some batches have more of one kind than others.
 
@@ -76,12 +76,14 @@ def in_blocks(rng: Random, blocks: NDArray[np.int64]) -> NDArray[np.int64]:
         Source of randomness on the host.
     blocks
         How many rows each has, in their order.
+    buffer
+        Rows that are shuffled together.
     """
     starts, order, waiting, held = np.cumsum(blocks) - blocks, [], [], 0
     for block in rng.permutation(len(blocks)):
         waiting.append(np.arange(starts[block], starts[block] + blocks[block]))
         held += len(waiting[-1])
-        if held >= BUFFER:
+        if held >= buffer:
             order.append(rng.permutation(np.concatenate(waiting)))
             waiting, held = [], 0
     return np.concatenate([*order, *([rng.permutation(np.concatenate(waiting))] if waiting else [])])

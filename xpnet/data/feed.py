@@ -138,6 +138,11 @@ class Feed:
         """How many rows after each other are read together, where a row costs a block; else None."""
         return self.X.rows.blocks if self.on_disk else None
 
+    @property
+    def buffer(self) -> int:
+        """Rows that are shuffled together where there are blocks."""
+        return int(self.X.rows.buffer) if self.on_disk else 0
+
     def index(self, xp: Namespace, drawn: Array) -> Array:
         """Return the numbers of rows that were drawn from those of a network, ``(steps, [nets,] batch)``."""
         if self.own is None:

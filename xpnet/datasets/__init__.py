@@ -12,11 +12,11 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from xpnet.datasets import images, npy_folder, npz, tables
+from xpnet.datasets import images, npy_folder, npz, parquet_rows, tables
 from xpnet.datasets.arrays import from_arrays
 from xpnet.datasets.base import Dataset
 from xpnet.datasets.cifar import cifar10
-from xpnet.datasets.frames import is_table, is_text
+from xpnet.datasets.frames import is_parquet, is_table, is_text
 from xpnet.datasets.image_folders import has_val_folder
 from xpnet.datasets.npz import from_npz
 from xpnet.datasets.reading import OF_COLUMNS, Note, Reading, refuse_unused, silent
@@ -58,7 +58,7 @@ def load(
     data_dir : str or path-like, optional
         The first folder to look in for the files of CIFAR-10 (see `cifar10`).
     progress : bool, default False
-        Show a progress bar while a file is downloaded and standard error is a terminal.
+        Show a progress bar while a file is downloaded or converted and standard error is a terminal.
     reading : Reading, optional
         What is to be predicted, and what else is known of a user's own data.
     note : callable, optional
@@ -77,6 +77,9 @@ def load(
     reading = reading or Reading()
     path, is_known = Path(name), name in ("digits", "cifar10")
     is_folder = bool(name) and path.is_dir() and not is_known  # the path of no name is the current folder
+    if is_folder and parquet_rows.holds_parts(path):
+        refuse_unused(name, reading, *OF_COLUMNS, "rows_in")
+        return tables.from_table(path, reading, note)
     if is_folder and npy_folder.holds_arrays(path):
         refuse_unused(name, reading, "rows_in")
         data = npy_folder.from_npy_folder(path, reading, note)
@@ -103,11 +106,16 @@ def load(
             note=note,
         )
     if is_table(path) or path.suffix.lower() == ".npy":
-        refuse_unused(name, reading, *OF_COLUMNS, *(["header"] if is_text(path) else []))
-        return tables.from_table(path, reading, note)
+        refuse_unused(name, reading, *OF_COLUMNS, *(["header"] if is_text(path) else []), *_may_stay(path))
+        return tables.from_table(path, reading, note, progress)
     if path.suffix or path.is_file():
         raise InputError(f"{path} is no data set: give a {KINDS}")
     raise InputError(f"unknown dataset {name!r}: use digits, cifar10, or the path of a {KINDS}")
+
+
+def _may_stay(path: Path) -> list[str]:
+    """Return what can be said of where the rows of a table are kept."""
+    return ["rows_in"] if is_parquet(path) or is_text(path) else []
 
 
 def kind_of(name: str | os.PathLike[str]) -> Literal["digits", "cifar10", "images", "table"]:
@@ -117,7 +125,9 @@ def kind_of(name: str | os.PathLike[str]) -> Literal["digits", "cifar10", "image
         return "digits" if name == "digits" else "cifar10"
     path = Path(name)
     if name and path.is_dir():
-        has_images = npy_folder.holds_images(path) if npy_folder.holds_arrays(path) else True
+        has_images = not parquet_rows.holds_parts(path)
+        if npy_folder.holds_arrays(path):
+            has_images = npy_folder.holds_images(path)
     else:
         has_images = path.suffix.lower() == ".npz" and npz.holds_images(path)
     return "images" if has_images else "table"

@@ -183,6 +183,8 @@ def assemble(
         X, y = arrays["X"], arrays["y"]
         check_split(name, "X", X, "y", y, task, len(class_names), gaps=columns is not None)
         classes = y if task == "classification" else None
+        if groups is None and times is None:
+            groups = _blocks_of(X, reading.validation_fraction)
         chosen = hold_out(name, len(X), reading, classes, groups, times)
         _move_to_end(arrays, chosen, in_place)
     return Dataset(
@@ -352,9 +354,24 @@ def _has_gaps(X: Any) -> bool:
     return X.dtype.kind == "f" and any(np.isnan(part).any() for part in parts)
 
 
+def _blocks_of(X: Any, fraction: float) -> NDArray[Any] | None:
+    """Return the block of each row, where whole blocks are held out: then none is read for a few rows."""
+    blocks = X.blocks if isinstance(X, Stored) else None
+    if blocks is None or len(blocks) * fraction < 1:
+        return None
+    return np.repeat(np.arange(len(blocks)), blocks)
+
+
 def _move_to_end(arrays: dict[str, Any], chosen: NDArray[np.int64], in_place: bool) -> None:
     """Take the chosen rows of X, y and the weights out, to validate on."""
     num_rows = len(arrays["X"])
+    if isinstance(arrays["X"], Stored) and arrays["X"].blocks is not None:
+        held = np.zeros(num_rows, np.bool_)
+        held[chosen] = True
+        for key in [key for key in ("X", "y", "sample_weight") if key in arrays]:
+            rows = arrays[key]
+            arrays |= {key: picked(rows, ~held), f"{key}_val": picked(rows, held)}
+        return
     start = num_rows - len(chosen)
     tail = np.arange(start, num_rows)
     coming, going = np.setdiff1d(chosen, tail), np.setdiff1d(tail, chosen)

@@ -2,15 +2,11 @@
 
 import contextlib
 import logging
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from xpnet.datasets.bar import progress_bar
 from xpnet.errors import InputError
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 _RETRIES = 3  # pooch waits 1, 2 and 3 seconds before them
 _TIMEOUT = 30  # seconds in which a server has to answer
@@ -62,7 +58,7 @@ def fetch(url: str, sha256: str, progress: bool = False) -> Path:
     cache = pooch.create(
         folder, base_url="", registry={name: sha256}, urls={name: url}, retry_if_failed=_RETRIES
     )
-    reporting = _progress_bar(name) if progress else _silence(pooch.get_logger())
+    reporting = progress_bar(name) if progress else _silence(pooch.get_logger())
     try:
         with reporting as progressbar:
             downloader = pooch.HTTPDownloader(progressbar, chunk_size=1 << 16, timeout=_TIMEOUT)
@@ -97,55 +93,3 @@ def _silence(logger: logging.Logger) -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(is_warning)
-
-
-@contextlib.contextmanager
-def _progress_bar(name: str) -> Iterator["_Bar | None"]:
-    """Show a progress bar on standard error; none if that is no terminal or rich is missing."""
-    try:
-        from rich import progress
-        from rich.console import Console
-    except ImportError:
-        yield None
-        return
-    if not sys.stderr.isatty():
-        yield None
-        return
-    columns = (
-        progress.TextColumn(name),
-        progress.BarColumn(),
-        progress.DownloadColumn(),
-        progress.TransferSpeedColumn(),
-        progress.TimeRemainingColumn(),
-    )
-    with progress.Progress(*columns, console=Console(stderr=True)) as display:
-        yield _Bar(display)
-
-
-class _Bar:
-    """A bar of rich with the attributes of one of tqdm, which pooch asks for."""
-
-    def __init__(self, display: "Progress") -> None:
-        self._display = display
-        self._task = display.add_task("", total=None)
-
-    @property
-    def total(self) -> float | None:
-        """Number of bytes to come, None if the server does not say."""
-        return self._display.tasks[0].total
-
-    @total.setter
-    def total(self, num_bytes: int) -> None:
-        # Set at the start of every attempt: a second one begins with an empty bar.
-        self._display.reset(self._task, total=num_bytes or None)
-
-    def update(self, num_bytes: int) -> None:
-        """Go forward."""
-        self._display.advance(self._task, num_bytes)
-
-    def reset(self) -> None:
-        """Go back to the start, as pooch does before it fills the bar."""
-        self._display.update(self._task, completed=0)
-
-    def close(self) -> None:
-        """Leave the bar: `_progress_bar` takes it down."""

@@ -17,7 +17,21 @@ from xpnet.datasets.reading import Note
 from xpnet.errors import InputError
 from xpnet.text import one_line, printable
 
-__all__ = ["KINDS", "is_table", "is_text", "read_parts", "read_table"]
+__all__ = [
+    "KINDS",
+    "examined",
+    "is_parquet",
+    "is_table",
+    "is_text",
+    "of_arrow",
+    "open_parquet",
+    "parsing",
+    "read_parts",
+    "read_table",
+    "reading_file",
+    "regrouped",
+    "text_batches",
+]
 
 KINDS = ".csv, .tsv, .txt, .csv.gz, .parquet, .arrow or .feather"
 
@@ -31,6 +45,11 @@ _LONGEST = 128 << 20  # bytes of a line, at most
 def is_table(path: Path) -> bool:
     """Return whether a file is called as a table is."""
     return is_text(path) or _suffix(path) in (*_PARQUET, *_ARROW)
+
+
+def is_parquet(path: Path) -> bool:
+    """Return whether a file is called as one in Parquet is."""
+    return _suffix(path) in _PARQUET
 
 
 def is_text(path: Path) -> bool:
@@ -74,17 +93,17 @@ def read_table(
     InputError
         The file cannot be read, or has no rows.
     """
-    with _reading(path):
+    with reading_file(path):
         if is_text(path):
-            layout = _examine(path, header, note, like, said)
-            with _parsing(layout):
+            layout = examined(path, header, note, like, said)
+            with parsing(layout):
                 table = _whole(layout)
             frame = _of_text(layout, table)
-        elif _suffix(path) in _PARQUET:
-            frame = _of_arrow(path, _parquet(path).read())
+        elif is_parquet(path):
+            frame = of_arrow(path, open_parquet(path).read())
         else:
             with _arrow(path) as reader:
-                frame = _of_arrow(path, reader.read_all())
+                frame = of_arrow(path, reader.read_all())
     if not (len(frame) or may_be_empty):
         raise InputError(f"{path} has names of columns and no rows: give at least one")
     return frame
@@ -115,20 +134,20 @@ def read_parts(
     InputError
         The file cannot be read.
     """
-    with _reading(path):
+    with reading_file(path):
         if is_text(path):
-            layout = _examine(path, header, note, like)
-            with _parsing(layout):
-                for start, table in _regrouped(_streamed(layout), rows_per_part):
+            layout = examined(path, header, note, like)
+            with parsing(layout):
+                for start, table in regrouped(_streamed(layout), rows_per_part):
                     yield replace(_of_text(layout, table), first_row=start)
-        elif _suffix(path) in _PARQUET:
-            file = _parquet(path)
-            for start, table in _regrouped(file.iter_batches(batch_size=rows_per_part), rows_per_part):
-                yield replace(_of_arrow(path, table), first_row=start)
+        elif is_parquet(path):
+            file = open_parquet(path)
+            for start, table in regrouped(file.iter_batches(batch_size=rows_per_part), rows_per_part):
+                yield replace(of_arrow(path, table), first_row=start)
         else:
             with _arrow(path) as reader:
-                for start, table in _regrouped(reader, rows_per_part):
-                    yield replace(_of_arrow(path, table), first_row=start)
+                for start, table in regrouped(reader, rows_per_part):
+                    yield replace(of_arrow(path, table), first_row=start)
 
 
 def _suffix(path: Path) -> str:
@@ -137,7 +156,7 @@ def _suffix(path: Path) -> str:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading_file(path: Path) -> Iterator[None]:
     """Turn whatever goes wrong with a file into one line."""
     if not is_table(path):
         raise InputError(f"{path} is no table: give a file that ends in {KINDS}")
@@ -169,9 +188,10 @@ def _reason(error: BaseException) -> str:
     return textwrap.shorten(printable(text), 200, placeholder="…") or type(error).__name__
 
 
-def _examine(
+def examined(
     path: Path, header: bool | None, note: Note, like: Columns | None, said: Collection[str] = ()
 ) -> Layout:
+    """Find out how a text file is written, and say what was guessed."""
     layout = examine(path, header, like, said)
     for text in layout.notes:
         note(text)
@@ -179,7 +199,7 @@ def _examine(
 
 
 @contextmanager
-def _parsing(layout: Layout) -> Iterator[None]:
+def parsing(layout: Layout) -> Iterator[None]:
     """Name the line of a text file that has other fields than the first."""
     import pyarrow as pa
 
@@ -228,19 +248,25 @@ def _whole(layout: Layout) -> Any:
 
 
 def _streamed(layout: Layout) -> Iterator[Any]:
+    return (batch for batch, _ in text_batches(layout))
+
+
+def text_batches(layout: Layout) -> Iterator[tuple[Any, int]]:
+    """Give the batches of a text file, all columns as text, and how far the file was read, in bytes."""
     from pyarrow import csv
 
     with opened(layout.path) as file, csv.open_csv(file, **_options(layout, _block(layout))) as reader:
-        yield from reader
+        for batch in reader:
+            yield batch, file.tell()
 
 
 def _of_text(layout: Layout, table: Any) -> Frame:
     """Return a table of text, whose rows are in lines."""
-    found = _of_arrow(layout.path, table)
+    found = of_arrow(layout.path, table)
     return replace(found, is_text=True, is_named=layout.has_header, line_of=partial(line_of, layout))
 
 
-def _of_arrow(path: Path, table: Any) -> Frame:
+def of_arrow(path: Path, table: Any) -> Frame:
     """Return a table of pyarrow, without the index that pandas wrote along with it."""
     names = list(map(str, table.column_names))
     refuse_duplicates(names, str(path))
@@ -253,10 +279,11 @@ def _of_arrow(path: Path, table: Any) -> Frame:
     return as_frame(table.drop_columns(index) if len(index) < len(names) else table)
 
 
-def _parquet(path: Path) -> Any:
+def open_parquet(path: Path, metadata: Any = None) -> Any:
+    """Open a Parquet file, whose metadata may be known already."""
     from pyarrow import parquet
 
-    return parquet.ParquetFile(path, page_checksum_verification=True)
+    return parquet.ParquetFile(path, metadata=metadata, page_checksum_verification=True)
 
 
 @contextmanager
@@ -286,7 +313,7 @@ class _Batches:
         return self._reader.read_all()
 
 
-def _regrouped(batches: Any, count: int) -> Iterator[tuple[int, Any]]:
+def regrouped(batches: Any, count: int) -> Iterator[tuple[int, Any]]:
     """Give tables of so many rows, each with the number of its first."""
     import pyarrow as pa
 

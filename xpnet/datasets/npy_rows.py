@@ -39,8 +39,11 @@ class NpyRows(Stored):
     """
 
     def __init__(self, path: Path | str, array: NDArray[Any] | None = None) -> None:
+        self._again: tuple[Any, ...] = (path,)
         if array is None:
             array = load_array(Path(path))
+        elif isinstance(array, np.memmap):
+            self._again = (path, array.filename, array.dtype, array.offset, array.shape)
         if array.ndim < 2 or not array.size:
             raise InputError(f"{path} has shape {array.shape}: give samples of numbers")
         if array.dtype.kind not in "biuf":
@@ -58,6 +61,18 @@ class NpyRows(Stored):
         # Of a private mapping, what somebody has written to it would be forgotten, too.
         self._map: mmap.mmap | None = None if getattr(array, "mode", "r") == "c" else base
         self._touched, self._lock = 0, threading.Lock()
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        """Return what another process maps the file by."""
+        return self._again
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        path, *others = state
+        if others:
+            file, dtype, offset, shape = others
+            self.__init__(path, np.memmap(file, dtype, "r", offset, shape))  # type: ignore[misc]
+        else:
+            self.__init__(path)  # type: ignore[misc]
 
     def take(self, index: NDArray[Any]) -> NDArray[Any]:
         """Return the rows of an index."""

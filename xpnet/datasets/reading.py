@@ -18,6 +18,7 @@ __all__ = [
     "Reading",
     "RowsIn",
     "hold_out",
+    "is_large",
     "refuse_unused",
     "silent",
     "stay_on_disk",
@@ -120,6 +121,11 @@ def refuse_unused(name: str, reading: Reading, *used: str) -> None:
             raise InputError(f"{name} is no {kind}: drop --{setting.replace('_', '-')}")
 
 
+def is_large(size: int) -> bool:
+    """Return whether so many bytes are more than rows may take of the free memory."""
+    return size > MOST * Device().free_memory()
+
+
 def stay_on_disk(name: str, size: int, rows_in: RowsIn, note: Note) -> bool:
     """Return whether rows are to stay on the disk, and say so.
 
@@ -134,10 +140,9 @@ def stay_on_disk(name: str, size: int, rows_in: RowsIn, note: Note) -> bool:
     note
         Told if they stay there, and why.
     """
-    free = Device().free_memory()
-    stays = rows_in == "disk" or (rows_in == "auto" and size > MOST * free)
+    stays = rows_in == "disk" or (rows_in == "auto" and is_large(size))
     if stays:
-        why = "" if rows_in == "disk" else f", as {free / 1e9:.1f} GB of memory are free"
+        why = "" if rows_in == "disk" else f", as {Device().free_memory() / 1e9:.1f} GB of memory are free"
         note(f"{name}: {size / 1e9:.3g} GB of rows stay on the disk and are read as they are needed{why}")
     return stays
 

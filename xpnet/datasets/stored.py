@@ -58,12 +58,15 @@ class Stored(ABC):
     blocks
         How many rows after each other are read together, block by block: a row alone costs a whole one.
         None where any row costs no more than itself.
+    buffer
+        Rows that are shuffled together where there are blocks.
     """
 
     shape: tuple[int, int]
     dtype: np.dtype[Any]
     samples: tuple[int, ...]
     blocks: NDArray[np.int64] | None = None
+    buffer: int = 0
 
     @property
     def ndim(self) -> int:
@@ -88,6 +91,10 @@ class Stored(ABC):
     @abstractmethod
     def part(self, begin: int, end: int) -> NDArray[Any]:
         """Return rows that follow each other, only to be read."""
+
+    def expect(self, _index: NDArray[Any]) -> None:
+        """Be told which rows will be asked for; nothing is made of that where a row is one seek."""
+        return
 
     def pick(self, index: NDArray[Any]) -> "Stored":
         """Return the rows of an index ``(n,)``, on the disk as they are."""
@@ -176,10 +183,13 @@ class _Picked(Stored):
         if rows.blocks is not None:
             block = np.searchsorted(np.cumsum(rows.blocks), self._index, side="right")
             starts = np.flatnonzero(np.diff(block, prepend=-1))
-            self.blocks = np.diff(starts, append=len(index))
+            self.blocks, self.buffer = np.diff(starts, append=len(index)), rows.buffer
 
     def take(self, index: NDArray[Any]) -> NDArray[Any]:
         return self._rows.take(self._index[index])
+
+    def expect(self, _index: NDArray[Any]) -> None:
+        self._rows.expect(self._index[_index])
 
     def part(self, begin: int, end: int) -> NDArray[Any]:
         index = self._index[begin:end]

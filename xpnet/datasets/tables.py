@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.columns.columns import Columns, likely_target, row_values, take_target, tell_of_floats
-from xpnet.columns.tabular import as_array, as_frame, listed
+from xpnet.columns.tabular import Frame, as_array, as_frame, listed
+from xpnet.datasets import parquet_rows
 from xpnet.datasets.arrays import assemble, counted, refuse_name_of_weights
 from xpnet.datasets.base import Dataset
-from xpnet.datasets.frames import read_table
+from xpnet.datasets.conversion import converted
+from xpnet.datasets.frames import is_parquet, is_text, read_table
+from xpnet.datasets.parquet_rows import Parts
 from xpnet.datasets.readers import load_array
-from xpnet.datasets.reading import Note, Reading, silent
+from xpnet.datasets.reading import Note, Reading, is_large, silent, stay_on_disk
 from xpnet.errors import InputError
 from xpnet.typing import Task
 from xpnet.values import shown
@@ -25,7 +28,7 @@ MANY = 20
 """Classes, and one in so many rows, from which whole numbers are more likely amounts than classes."""
 
 
-def from_table(path: Path, reading: Reading, note: Note = silent) -> Dataset:
+def from_table(path: Path, reading: Reading, note: Note = silent, progress: bool = False) -> Dataset:
     """Load a table from a file: CSV, TSV, Parquet or Arrow; or an array of columns 0, 1, 2 and so on.
 
     Parameters
@@ -36,12 +39,21 @@ def from_table(path: Path, reading: Reading, note: Note = silent) -> Dataset:
         Which columns are to be predicted, and what else is known of it.
     note
         Told what was guessed or left out.
+    progress
+        Show a bar on a terminal while a text file is converted.
 
     Raises
     ------
     InputError
         The file cannot be read, or makes no data set.
     """
+    if is_text(path) and path.is_file() and _is_large(path, reading):
+        path, reading = (
+            converted(path, reading, note, progress),
+            replace(reading, header=None, rows_in="disk"),
+        )
+    if path.is_dir() or is_parquet(path):
+        return from_frame(_of_parquet(path, reading, note), {}, str(path), reading, note)
     is_array = path.suffix.lower() == ".npy"
     if is_array and not path.is_file():
         raise InputError(f"there is no file {path}: check the path of the .npy file")
@@ -127,7 +139,9 @@ def from_frame(
         note=note,
         times=[reading.time] if reading.time else (),
     )
-    given |= {key: columns.matrix(each) for key, each in frames.items()}
+    for key, each in frames.items():
+        rows = parquet_rows.stored(each, columns)
+        given[key] = columns.matrix(each) if rows is None else rows
     data = assemble(
         given,
         name,
@@ -143,6 +157,30 @@ def from_frame(
         _tell_of_unseen(data, note)
     tell_of_many(data, reading.task, note)
     return data
+
+
+def _is_large(path: Path, reading: Reading) -> bool:
+    """Return whether a table in text is to be converted: in memory it takes several times its size."""
+    size = (32 if path.suffix.lower() == ".gz" else 4) * path.stat().st_size
+    return reading.rows_in == "disk" or (reading.rows_in == "auto" and is_large(size))
+
+
+def _of_parquet(path: Path, reading: Reading, note: Note) -> Frame:
+    """Return a table in one file or in several: in memory, or one whose columns are read one by one."""
+    parts = Parts(path)
+    if stay_on_disk(str(path), 8 * parts.num_rows * len(parts.names), reading.rows_in, note):
+        most = max(group.rows for group in parts.groups)
+        together = parquet_rows.BUFFER // len(parts.names)
+        if together < parts.num_rows:
+            note(
+                f"each epoch draws an order of the row groups and shuffles about {together:,} rows together, "
+                "not all: shuffle a table that is sorted before"
+            )
+        if 8 * most * len(parts.names) > parquet_rows.LARGE:
+            few = parquet_rows.LARGE // (32 * len(parts.names))
+            note(f"{path} has row groups of {most:,} rows: those of {few:,} would need less memory")
+        return parquet_rows.frame_of(parts)
+    return parts.whole()
 
 
 def tell_of_many(data: Dataset, task: Task | None, note: Note) -> None:

@@ -155,6 +155,8 @@ def check(config: Config, data: Dataset) -> None:
     if config.weights_image and config.preprocess == "table":
         raise InputError("--preprocess table leaves no weights of pixels to draw: drop --weights-image")
     config.num_steps(len(data.X_train))
+    if isinstance(data.X_train, Stored) and data.X_train.blocks is not None:
+        _check_blocks(config)
     _check_targets(config, data)
     weight, weight_val = _weights(config, data)
     labels, names = _classes(data), data.class_names
@@ -172,6 +174,20 @@ def check(config: Config, data: Dataset) -> None:
     check_views(config.averaging, data.image_shape)
     if weight is not None and config.mixup:
         raise InputError("--mixup makes one row of two: give weights or --mixup, not both")
+
+
+def _check_blocks(config: Config) -> None:
+    """Refuse to draw any row at any time where it costs a block of them."""
+    for is_said, name in (
+        (config.sampling == "replacement", "sampling replacement"),
+        (config.bagging, "bagging"),
+    ):
+        if is_said:
+            fix = "--sampling shuffle or all" if name.startswith("sampling") else "no --bagging"
+            raise InputError(
+                f"--{name} draws any row at any time, which Parquet files give only a row group at a time: "
+                f"use {fix}, or --rows-in memory"
+            )
 
 
 def monitor_of(config: Config, data: Dataset) -> Any:

@@ -83,7 +83,9 @@ def draw_epoch(
         return [rng.beta(regime.mixup, regime.mixup, steps)]
 
     def indices_of(rng: Random) -> list[NDArray[np.int64]]:
-        return draw_batches(rng, rows, regime.batch_size, steps, regime.sampling, filled, feed.blocks)
+        return draw_batches(
+            rng, rows, regime.batch_size, steps, regime.sampling, filled, feed.blocks, feed.buffer
+        )
 
     tables = draw("batches", indices_of)
     floats = dict(by_step) | {"count": np.arange(begin + 1, begin + steps + 1)}

@@ -1,0 +1,63 @@
+"""A bar on standard error that shows how far a download or a conversion is."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = ["Bar", "progress_bar"]
+
+
+@contextlib.contextmanager
+def progress_bar(name: str) -> Iterator["Bar | None"]:
+    """Show a progress bar on standard error; none if that is no terminal or rich is missing."""
+    try:
+        from rich import progress
+        from rich.console import Console
+    except ImportError:
+        yield None
+        return
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (
+        progress.TextColumn(name),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True)) as display:
+        yield Bar(display)
+
+
+class Bar:
+    """A bar of rich with the attributes of one of tqdm, which pooch asks for."""
+
+    def __init__(self, display: "Progress") -> None:
+        self._display = display
+        self._task = display.add_task("", total=None)
+
+    @property
+    def total(self) -> float | None:
+        """Number of bytes to come, None if the server does not say."""
+        return self._display.tasks[0].total
+
+    @total.setter
+    def total(self, num_bytes: int) -> None:
+        # Set at the start of every attempt: a second one begins with an empty bar.
+        self._display.reset(self._task, total=num_bytes or None)
+
+    def update(self, num_bytes: int) -> None:
+        """Go forward."""
+        self._display.advance(self._task, num_bytes)
+
+    def reset(self) -> None:
+        """Go back to the start, as pooch does before it fills the bar."""
+        self._display.update(self._task, completed=0)
+
+    def close(self) -> None:
+        """Leave the bar: `progress_bar` takes it down."""

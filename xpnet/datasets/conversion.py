@@ -1,0 +1,150 @@
+"""A table in text that is larger than memory, converted once into Parquet, which is read from then on."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from xpnet.datasets.bar import progress_bar
+from xpnet.datasets.delimited import Layout
+from xpnet.datasets.frames import (
+    examined,
+    open_parquet,
+    parsing,
+    reading_file,
+    regrouped,
+    text_batches,
+)
+from xpnet.datasets.reading import Note, Reading
+from xpnet.errors import InputError
+from xpnet.files import replacing
+from xpnet.text import one_line
+
+__all__ = ["KEY", "converted"]
+
+NUMBERS = 2**21
+"""Values in a row group: a few of them are shuffled together."""
+
+KEY = b"xpnet"
+"""Under which the metadata of the file say what it was made of."""
+
+NO_NUMBER = r"^\s*[+-]?(0[0-9].*|[0-9]{16,}\s*)$"
+"""Digits that a float or an integer would not keep: a code that begins with zeros, or a long one."""
+
+
+def converted(path: Path, reading: Reading, note: Note, progress: bool = False) -> Path:
+    """Return the Parquet file that has the table of a text file; it is made if it isn't there.
+
+    A column is of integers or of floats if all of its text is; else it is the text as it is. The file lies
+    beside the text, under its name and ``.parquet``, and is made again once the text has changed.
+
+    Parameters
+    ----------
+    path
+        A CSV or another table in text.
+    reading
+        Whether it has a header, and names of columns.
+    note
+        Told what is done, and what was guessed of the text.
+    progress
+        Show a bar where standard error is a terminal.
+
+    Raises
+    ------
+    InputError
+        The text cannot be read or the file not be written: then nothing of it is left.
+    """
+    target = path.with_name(f"{path.name}.parquet")
+    with reading_file(path):
+        stat = path.stat()
+        made_of = {"size": stat.st_size, "modified": stat.st_mtime_ns, "header": reading.header}
+        if _was_made_of(target, made_of):
+            note(f"{target}, into which {path.name} was converted before, is read in its place")
+            return target
+        layout = examined(path, reading.header, note, None, reading.names)
+        note(f"{path} is converted once into {target}, which is read from then on")
+        with progress_bar(path.name) if progress else contextlib.nullcontext() as bar:
+            if bar is not None:
+                bar.total = 2 * stat.st_size
+            with parsing(layout):
+                types = _types_of(_batches(layout, None if bar is None else bar.update))
+                description = json.dumps(made_of | {"is_named": layout.has_header}).encode()
+                _write(target, types, description, _batches(layout, None if bar is None else bar.update))
+    return target
+
+
+def _was_made_of(target: Path, made_of: dict[str, Any]) -> bool:
+    """Return whether there is a whole file that was made of the text as it is now."""
+    try:
+        with open_parquet(target) as parquet:
+            return bool(made_of.items() <= json.loads(parquet.metadata.metadata[KEY]).items())
+    except Exception:  # no file, a damaged one, or one of somebody else's
+        return False
+
+
+def _batches(layout: Layout, advance: Callable[[int], None] | None) -> Iterator[Any]:
+    """Give the batches of a text file, and tell of the bytes that were read."""
+    last = 0
+    for batch, at in text_batches(layout):
+        if advance is not None:
+            advance(at - last)
+        last = at
+        yield batch
+
+
+def _types_of(batches: Iterator[Any]) -> dict[str, Any]:
+    """Return a type for each column that all of its text can be."""
+    import pyarrow as pa
+
+    wider = {pa.int64(): pa.float64(), pa.float64(): pa.string()}
+    types: dict[str, Any] = {}
+    for batch in batches:
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            type_ = types.setdefault(name, pa.int64())
+            while not _fits(column, type_):
+                type_ = wider[type_]
+            types[name] = type_
+    return types
+
+
+def _fits(column: Any, type_: Any) -> bool:
+    import pyarrow as pa
+    from pyarrow import compute
+
+    if type_ == pa.string():
+        return True
+    if compute.any(compute.match_substring_regex(column, NO_NUMBER)).as_py():
+        return False
+    try:
+        column.cast(type_)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _write(target: Path, types: dict[str, Any], description: bytes, batches: Iterator[Any]) -> None:
+    """Write the file: whole, or not at all."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = pa.schema(types).with_metadata({KEY: description})
+    rows = max(1, NUMBERS // max(1, len(types)))
+    with (
+        _refusing(target),
+        replacing(target) as temporary,
+        parquet.ParquetWriter(temporary, schema, write_page_checksum=True) as writer,
+    ):
+        for _, table in regrouped(batches, rows):
+            writer.write_table(table.cast(schema), row_group_size=rows)
+
+
+@contextlib.contextmanager
+def _refusing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or one_line(error)
+        raise InputError(
+            f"{target} cannot be written ({reason}): make room there, or move the text where there is some"
+        ) from error
