@@ -47,6 +47,14 @@ def quick(*args: object, **settings: object) -> xpnet.Run:
         return xpnet.fit(*args, hidden=4, epochs=1, recipe="none", **settings)  # type: ignore[arg-type]
 
 
+def on_disk(folder: Path, rows: np.ndarray) -> object:
+    """Train on rows that stay on the disk."""
+    (folder / "rows").mkdir(exist_ok=True)
+    np.save(folder / "rows" / "X.npy", rows)
+    np.save(folder / "rows" / "y.npy", y)
+    return quick(folder / "rows", rows_in="disk")
+
+
 def of_spaces(folder: Path) -> tuple[Callable[[], object], Callable[[], object]]:
     """A table whose columns are aligned by spaces."""
     path = folder / "aligned.csv"
@@ -229,6 +237,10 @@ ADVICE: dict[str, Callable[[Path], tuple[Callable[[], object], Callable[[], obje
     "np.moveaxis(X, 1, -1)": lambda _: (
         lambda: quick(np.ones((len(X), 3, 5, 6)), y),
         lambda: quick(np.moveaxis(np.ones((len(X), 3, 5, 6)), 1, -1), y),
+    ),
+    "np.ascontiguousarray(X)": lambda folder: (
+        lambda: on_disk(folder, np.asfortranarray(X)),
+        lambda: on_disk(folder, np.ascontiguousarray(np.asfortranarray(X))),
     ),
     "X.reshape(1, -1)": lambda _: (
         lambda: TableClassifier(recipe="none", epochs=1).fit(X, y).predict(X[0]),

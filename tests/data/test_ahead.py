@@ -7,7 +7,7 @@ import pytest
 
 from xpnet.data import ahead
 from xpnet.data.ahead import Ahead
-from xpnet.data.feed import HostRows
+from xpnet.data.host_rows import HostRows
 from xpnet.datasets.stored import Stored
 
 X = np.arange(300, dtype=np.float64).reshape(100, 3)

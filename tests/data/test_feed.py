@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from xpnet.data import transforms
 from xpnet.data.augment import Augmentation, augment
-from xpnet.data.feed import Feed, HostRows, mix
+from xpnet.data.feed import Feed, mix
+from xpnet.data.host_rows import HostRows
 from xpnet.data.preprocessing import Preprocessing
 from xpnet.datasets import Dataset
 from xpnet.device import Device

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from xpnet.data.feed import Feed, HostRows
+from xpnet.data.feed import Feed
+from xpnet.data.host_rows import HostRows
 from xpnet.data.pool import pool
 from xpnet.device import Device
 

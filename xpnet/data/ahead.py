@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.data.feed import HostRows
+from xpnet.data.host_rows import HostRows
 from xpnet.device import cores
 from xpnet.typing import Array
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from xpnet.data.feed import Feed, HostRows
+from xpnet.data.feed import Feed
+from xpnet.data.host_rows import HostRows
 from xpnet.typing import Namespace
 
 __all__ = ["pool"]

@@ -48,6 +48,7 @@ class Bar:
 
     @total.setter
     def total(self, num_bytes: int) -> None:
+        """Say how many there are."""
         # Set at the start of every attempt: a second one begins with an empty bar.
         self._display.reset(self._task, total=num_bytes or None)
 

@@ -142,9 +142,9 @@ def frame_of(parts: Parts) -> Frame:
     return Frame(_Columns(parts, parts.names), parts.num_rows, is_named=parts.is_named)
 
 
-def stored(frame: Frame, columns: Columns) -> Stored | None:
+def stored(frame: Any, columns: Columns) -> Stored | None:
     """Return the matrix of a table that `frame_of` made, on the disk; None of any other table."""
-    if not isinstance(frame.columns, _Columns):
+    if not (isinstance(frame, Frame) and isinstance(frame.columns, _Columns)):
         return None
     rows = ParquetRows(frame.columns.parts, columns)
     return rows if frame.rows is None else rows.pick(frame.rows)

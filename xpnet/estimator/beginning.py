@@ -9,7 +9,8 @@ import joblib  # type: ignore[import-untyped]
 from sklearn import get_config
 from sklearn.pipeline import Pipeline
 
-from xpnet.data.feed import Feed, HostRows
+from xpnet.data.feed import Feed
+from xpnet.data.host_rows import HostRows
 from xpnet.estimator.base import Estimator
 from xpnet.estimator.fitting import Fitting
 from xpnet.estimator.inputs import own_rows

@@ -14,7 +14,8 @@ from sklearn.utils.metaestimators import available_if
 
 from xpnet.data import transforms
 from xpnet.data.batches import batches_per_epoch
-from xpnet.data.feed import Feed, HostRows
+from xpnet.data.feed import Feed
+from xpnet.data.host_rows import HostRows
 from xpnet.data.preprocessing import Preprocessing
 from xpnet.data.weights import relative, unit_of
 from xpnet.device import Device, all_to_host

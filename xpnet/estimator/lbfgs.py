@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.data.feed import Feed, HostRows
+from xpnet.data.feed import Feed
+from xpnet.data.host_rows import HostRows
 from xpnet.device import Device, all_to_host
 from xpnet.nn import backprop, losses
 from xpnet.nn.mlp import MLP

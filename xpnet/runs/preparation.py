@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from xpnet import datasets
 from xpnet.columns.tabular import listed
 from xpnet.data import augment, transforms
-from xpnet.data.feed import Feed, HostRows
+from xpnet.data.feed import Feed
+from xpnet.data.host_rows import HostRows
 from xpnet.data.likeness import other_scale
 from xpnet.data.preprocessing import Preprocessing
 from xpnet.data.views import check_views

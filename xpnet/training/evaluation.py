@@ -6,7 +6,8 @@ the rows that have all of them right; of numbers R², the mean over the outputs.
 
 from collections.abc import Callable, Iterator
 
-from xpnet.data.feed import HostRows, take_rows
+from xpnet.data.feed import take_rows
+from xpnet.data.host_rows import HostRows
 from xpnet.nn import backprop, losses, penalty
 from xpnet.nn.mlp import MLP
 from xpnet.typing import Array, Namespace, Params
