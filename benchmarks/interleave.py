@@ -41,13 +41,15 @@ class Contender:
     """A factory of a `Block`, called in the contender's own process with ``options``.
 
     ``on`` is the kind of device that it has, ``"cpu"`` or ``"cuda"``; None for both. One that is ``slow``
-    to start on a CPU runs there only where it is asked for by name.
+    to start on a CPU runs there only where it is asked for by name. Only one that ``has_children`` may start
+    processes.
     """
 
     make: Callable[..., Block]
     needs: tuple[str, ...] = ()
     on: str | None = None
     slow: bool = False
+    has_children: bool = False
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ class _Worker:
         self.patience = patience
         self.pipe, theirs = context.Pipe()
         arguments = (theirs, contender.make, options, at_once)
-        self.process = context.Process(target=_serve, args=arguments, daemon=True)
+        self.process = context.Process(target=_serve, args=arguments, daemon=not contender.has_children)
         self.process.start()
         theirs.close()
 

@@ -149,7 +149,9 @@ def parquet(tmp_path, monkeypatch):
     return folder
 
 
-quiet = pytest.mark.filterwarnings("ignore:.*(on the disk|order of the row groups|is taken for)")
+quiet = pytest.mark.filterwarnings("ignore:.*(on the disk|of the row groups|is taken for|was trained on)")
+    "ignore:.*(on the disk|order of the row groups|is taken for|was trained on)"
+)
 
 
 @quiet
@@ -185,3 +187,19 @@ def test_a_part_that_is_damaged_while_it_is_trained_on(parquet):
     (parquet / "2.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match=r"2.parquet cannot be read .*: give another file"):
         xpnet.fit(data, recipe="table", epochs=2)
+
+
+@quiet
+def test_folders_are_measured_and_predicted(parquet, folder, tmp_path):
+    from xpnet.__main__ import main
+
+    run = xpnet.fit(parquet, epochs=10, hidden=(16,), ensemble=1, out=tmp_path / "run")
+    assert run.evaluate(parquet)["accuracy"] > 0.9
+    output = tmp_path / "labels.csv"
+    assert main(["predict", str(tmp_path / "run"), "--input", str(parquet), "--output", str(output)]) == 0
+    assert len(output.read_text().splitlines()) == N + 1
+    assert main(["evaluate", str(tmp_path / "run"), "--dataset", str(parquet)]) == 0
+    np.save(folder / "y.npy", Y["classification"])
+    run = xpnet.fit(folder, rows_in="disk", out=tmp_path / "other", **PLAIN)
+    assert main(["evaluate", str(tmp_path / "other")]) == 0
+    assert run.evaluate(folder)["accuracy"] == pytest.approx(run.model.score(X, Y["classification"]))

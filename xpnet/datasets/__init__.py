@@ -31,6 +31,7 @@ __all__ = [
     "from_arrays",
     "from_npz",
     "has_validation",
+    "is_folder_of_rows",
     "kind_of",
     "load",
 ]
@@ -131,6 +132,13 @@ def kind_of(name: str | os.PathLike[str]) -> Literal["digits", "cifar10", "image
     else:
         has_images = path.suffix.lower() == ".npz" and npz.holds_images(path)
     return "images" if has_images else "table"
+
+
+def is_folder_of_rows(name: str | os.PathLike[str]) -> bool:
+    """Return whether a name is that of a folder of ``.npy`` or Parquet files."""
+    path = Path(name)
+    is_folder = bool(os.fspath(name)) and path.is_dir() and os.fspath(name) not in ("digits", "cifar10")
+    return is_folder and (npy_folder.holds_arrays(path) or parquet_rows.holds_parts(path))
 
 
 def has_validation(name: str | os.PathLike[str]) -> bool:

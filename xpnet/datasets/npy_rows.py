@@ -18,8 +18,8 @@ __all__ = ["NpyRows"]
 HELD = 2**28
 """Bytes of the file that the process may have mapped at a time: what it has touched counts as its memory."""
 
-AROUND = 2**16
-"""Bytes that the system maps around a row that is touched, at most."""
+AROUND = 2**21
+"""Bytes that the system maps with a row that is touched, at most: a large page of its cache."""
 
 
 class NpyRows(Stored):
@@ -76,9 +76,16 @@ class NpyRows(Stored):
 
     def take(self, index: NDArray[Any]) -> NDArray[Any]:
         """Return the rows of an index."""
-        rows = self._array.take(index, axis=0)
-        self._forget(len(index) * (self.shape[1] * self.dtype.itemsize + AROUND))
-        return np.asarray(rows, self.dtype)
+        touched = self.shape[1] * self.dtype.itemsize + AROUND
+        step = max(1, HELD // touched)
+        if len(index) <= step:
+            rows = self._array.take(index, axis=0)
+            self._forget(len(index) * touched)
+            return np.asarray(rows, self.dtype)
+        found = np.empty((len(index), self.shape[1]), self.dtype)
+        for begin in range(0, len(index), step):
+            found[begin : begin + step] = self.take(index[begin : begin + step])
+        return found
 
     def part(self, begin: int, end: int) -> NDArray[Any]:
         """Return rows that follow each other, as they lie in the file."""

@@ -21,7 +21,7 @@ from xpnet.device import cores
 from xpnet.errors import InputError
 from xpnet.values import shown
 
-__all__ = ["Parts", "frame_of", "holds_parts", "stored"]
+__all__ = ["ParquetRows", "Parts", "frame_of", "holds_parts", "parts_in", "stored"]
 
 BUFFER = 2**25
 """Numbers of the rows that are shuffled together, 128 MB in float32."""
@@ -57,7 +57,7 @@ class Parts:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.files = _parts_in(path) if path.is_dir() else [path]
+        self.files = parts_in(path) if path.is_dir() else [path]
         self._metadata: list[Any] = []
         self.groups: list[Group] = []
         first: Any = None
@@ -241,7 +241,8 @@ def _is_part(path: Path) -> bool:
     return is_parquet(path) and not path.name.startswith((".", "_"))
 
 
-def _parts_in(folder: Path) -> list[Path]:
+def parts_in(folder: Path) -> list[Path]:
+    """Return the parts of a table in a folder, in the order of their names."""
     return sorted(path for path in folder.iterdir() if _is_part(path))
 
 

@@ -5,7 +5,7 @@ import math
 import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from xpnet.datasets.frames import KINDS as TABLES
 from xpnet.datasets.frames import is_table, read_parts, read_table
 from xpnet.datasets.image_files import MODES, need_pillow, read_into, shown
 from xpnet.datasets.image_folders import SUFFIXES, as_text, is_image, left_out, list_images
+from xpnet.datasets.parquet_rows import holds_parts, parts_in
 from xpnet.datasets.reading import silent
 from xpnet.errors import InputError
 
@@ -86,6 +87,8 @@ def open_rows(
     InputError
         The input cannot be used.
     """
+    if path.is_dir() and holds_parts(path):
+        return _of_table(path, numbers(num_features) if columns is None else columns, header, note)
     if path.is_dir():
         return _images(_list_images(path, note), path, num_features, image_shape, shades, note)
     if not path.is_file():
@@ -114,11 +117,14 @@ def _of_table(path: Path, columns: Columns, header: bool | None, note: Callable[
     latest: list[Frame] = []
 
     def parts(count: int) -> Iterator[NDArray[Any]]:
-        for frame in read_parts(path, count, columns, header, note):
-            latest[:] = [frame]
-            with of_file(path):
-                X = columns.matrix(frame)
-            yield X
+        begin = 0
+        for file in parts_in(path) if path.is_dir() else [path]:
+            for frame in read_parts(file, count, columns, header, note):
+                latest[:] = [replace(frame, first_row=begin + frame.first_row) if begin else frame]
+                with of_file(file):
+                    X = columns.matrix(frame)
+                yield X
+            begin += 0 if not latest else latest[0].first_row + len(latest[0]) - begin
         if not latest:  # of which no part was without a column
             with of_file(path):
                 columns.match(read_table(path, header, silent, columns, may_be_empty=True))

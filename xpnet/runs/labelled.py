@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from xpnet import datasets
 from xpnet.columns.columns import numbers, take_target
 from xpnet.columns.tabular import as_frame
-from xpnet.datasets import images, npz
+from xpnet.datasets import images, npy_folder, npz
 from xpnet.datasets.delimited import looks_otherwise
 from xpnet.datasets.frames import is_table, is_text, read_table
+from xpnet.datasets.parquet_rows import Parts, holds_parts
 from xpnet.datasets.readers import load_array, of_file, shaded
 from xpnet.datasets.reading import Note, silent
 from xpnet.datasets.targets import as_targets, encode_targets, find_labels
@@ -94,7 +95,7 @@ def labelled_rows(
     InputError
         The file cannot be used, has no such split, or is not one for this model.
     """
-    if is_table(path) or path.suffix.lower() == ".npy":
+    if is_table(path) or path.suffix.lower() == ".npy" or (path.is_dir() and holds_parts(path)):
         if split is not None:
             raise InputError(f"{path} is a table, which is measured whole: drop --split")
         found = _of_table(model, config, path, target, header, note)
@@ -120,6 +121,8 @@ def _of_table(
         if not path.is_file():
             raise InputError(f"there is no file {path}: check the path of the .npy file")
         frame = as_frame(load_array(path))
+    elif path.is_dir():
+        frame = Parts(path).whole()
     else:
         if header is None and config.header is not None and is_text(path) and path.is_file():
             header = config.header
@@ -145,6 +148,8 @@ def _of_splits(
     names, has_weights = None, False
     if path.suffix.lower() == ".npz":
         splits, names, has_weights = npz.splits_of(path, note)
+    elif path.is_dir() and npy_folder.holds_arrays(path):
+        splits, names, has_weights = npy_folder.splits_of(path, note)
     elif path.is_dir():
         if model.task != "classification":
             raise InputError(f"{path} is for classification and the model for {model.task}: give numbers")

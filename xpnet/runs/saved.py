@@ -150,9 +150,12 @@ class SavedRun:
             raise InputError(f"there is no config.json beside {self.path}: name the data set with --dataset")
         config = Config.of(settings)
         reading = config.reading
-        if Path(name).suffix:  # of a file the targets alone may not tell, as of whole numbers to predict
+        if Path(name).suffix or datasets.is_folder_of_rows(
+            name
+        ):  # of a file the targets alone may not tell, as of whole numbers to predict
             reading = replace(reading, task=task)
-        if self.model.image_shape is not None and Path(name).is_dir():
+        is_folder = Path(name).is_dir() and not datasets.is_folder_of_rows(name)
+        if self.model.image_shape is not None and is_folder:
             height, width, channels = self.model.image_shape
             reading = replace(reading, size=(height, width), channels=channels)
         data = datasets.load(name, data_dir, progress, reading, note)
