@@ -150,8 +150,6 @@ def parquet(tmp_path, monkeypatch):
 
 
 quiet = pytest.mark.filterwarnings("ignore:.*(on the disk|of the row groups|is taken for|was trained on)")
-    "ignore:.*(on the disk|order of the row groups|is taken for|was trained on)"
-)
 
 
 @quiet
