@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -46,22 +46,23 @@ class Ahead:
         self._waiting: deque[Future[NDArray[Any]]] = deque()
         self._begin = self._end = 0
         self._held: Array = None
-        self._coming: Array | None = None
+        self._coming: Callable[[], Array] | None = None
 
     def __getitem__(self, key: Any) -> Array:
         """Return the rows of a step, ``(…, batch, features)``: steps are asked for in their order."""
         step = key[0]
         while step >= self._end:
             self._fill()
-            self._held, self._coming = self._send() if self._coming is None else self._coming, None
+            receive, self._coming = self._coming or self._send(), None
+            self._held = receive()
             self._begin, self._end = self._end, self._end + self._held.shape[0]
         self._fill()
         if self._coming is None and self._waiting and _is_read(self._waiting[0]):
             self._coming = self._send()  # on its way to the device while the steps before are taken
         return self._held[step - self._begin, ...]
 
-    def _send(self) -> Array:
-        """Return the rows of the next steps, on the device."""
+    def _send(self) -> Callable[[], Array]:
+        """Begin to bring the rows of the next steps to the device."""
         return self._rows.send(self._waiting.popleft().result())
 
     def _fill(self) -> None:

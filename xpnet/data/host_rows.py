@@ -49,7 +49,7 @@ class HostRows:
 
     def __getitem__(self, key: Any) -> Array:
         """Return some rows in their order, dense and on the device: ``rows[begin:end]``."""
-        return self.send(self._dense(self.rows[key]))
+        return self.device.put(self._dense(self.rows[key]), self.dtype)
 
     def part(self, rows: slice) -> Array:
         """Return the same."""
@@ -57,15 +57,15 @@ class HostRows:
 
     def take(self, index: Array) -> Array:
         """Return the rows of an index ``(n,)``, dense and on the device: ``(n, features)``."""
-        return self.send(self.read(self.device.to_host(index)))
+        return self.device.put(self._dense(self.rows[self.device.to_host(index)]), self.dtype)
 
     def read(self, index: NDArray[Any]) -> NDArray[Any]:
         """Return the rows of an index on the host, ``(n, features)``, dense: what `send` takes."""
-        return self._dense(self.rows[index])
+        return self.device.pinned(self._dense(self.rows[index]))
 
-    def send(self, rows: NDArray[Any]) -> Array:
-        """Return rows on the device, from the host."""
-        return self.device.put(rows, self.dtype)
+    def send(self, rows: NDArray[Any]) -> Callable[[], Array]:
+        """Begin to bring rows to the device; return what gives them there, see `Device.send`."""
+        return self.device.send(rows, self.dtype)
 
     def chosen(self, index: Array) -> "HostRows":
         """Return the rows of an index ``(n,)``, on the host as they are."""

@@ -3,7 +3,8 @@
 A `Device` is looked up once, where a user's call or command comes in, and passed on by argument; there is
 no current device and no global. This is the only room that names an array library as a thing to compute
 with: NumPy in `base`, CuPy in `cuda`, PyTorch in `torch`, JAX in `jax`. Of CUDA, `cublas` has the products,
-`fusing` writes kernels from the maths, `kernels` has those written by hand, and `graph` captures steps.
+`fusing` writes kernels from the maths, `kernels` has those written by hand, `graph` captures steps, and
+`uploads` brings rows while others are computed with.
 
 May import: nothing but the ground.
 """

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -114,6 +114,23 @@ class Device:
     def to_host(self, array: Array) -> NDArray[Any]:
         """Return ``array`` as a NumPy array, without a copy where it is one already; only to be read."""
         return np.asarray(array)
+
+    def pinned(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Return rows where `send` takes them from soonest; from any thread."""
+        return rows
+
+    def send(self, rows: NDArray[Any], dtype: str | None = None) -> Callable[[], Array]:
+        """Begin to bring rows of the host to this device; return what gives them there.
+
+        Parameters
+        ----------
+        rows
+            From `pinned`; they are not to be written to any more.
+        dtype
+            As for `put`.
+        """
+        array = self.put(rows, dtype)
+        return lambda: array
 
     def synchronize(self) -> None:
         """Wait until everything asked of the device is done."""

@@ -4,7 +4,7 @@ import importlib.util
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from xpnet.device.cublas import Products, library
 from xpnet.device.fusing import Fuser, sign
 from xpnet.device.graph import captured
 from xpnet.device.kernels import Kernels
+from xpnet.device.uploads import Uploads, pinned, wait
 from xpnet.errors import DeviceError
 from xpnet.text import one_line
 from xpnet.typing import Advance, Array, Draws, State, Step, Subtract
@@ -98,6 +99,24 @@ class CudaDevice(Device):
                 array = array.copy()  # CuPy copies to the current GPU
             return self._cupy.asarray(array, dtype=dtype)
 
+    def pinned(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Return rows in memory that is not paged."""
+        with self._gpu:
+            return pinned(self._cupy, rows)
+
+    def send(self, rows: NDArray[Any], dtype: str | None = None) -> Callable[[], Array]:
+        """Begin to bring rows of the host to this GPU, while what was asked for before goes on."""
+        with self.active():
+            if not hasattr(self._of_thread, "uploads"):
+                self._of_thread.uploads = Uploads(self._cupy)
+            receive = self._of_thread.uploads.send(rows)
+
+        def received() -> Array:
+            with self.active():
+                return receive() if dtype is None else self._cupy.asarray(receive(), dtype=dtype)
+
+        return received
+
     def to_host(self, array: Array) -> NDArray[Any]:
         """Return ``array`` as a NumPy array."""
         with self.active():
@@ -129,12 +148,12 @@ class CudaDevice(Device):
             if outside == stream:
                 yield
                 return
-            _wait(cuda, stream, outside)
+            wait(cuda, stream, outside)
             try:
                 with stream:
                     yield
             finally:
-                _wait(cuda, outside, stream)
+                wait(cuda, outside, stream)
 
     def find_subtract(self) -> Subtract:
         """Return what subtracts a product of matrices in place."""
@@ -173,11 +192,6 @@ def cuda_device(index: int, precision: str, compiled: bool) -> CudaDevice:
 
 
 _known: dict[tuple[Any, int, str, bool], CudaDevice] = {}
-
-
-def _wait(cuda: Any, later: Any, earlier: Any) -> None:
-    """Let a stream go on when what has been asked of another is done; the host does not wait."""
-    later.wait_event(earlier.record(cuda.Event(disable_timing=True)))
 
 
 def _import_cupy() -> Any:
