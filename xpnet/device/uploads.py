@@ -1,8 +1,8 @@
 """Rows of the host on their way to a CUDA GPU, while what it was asked for before goes on.
 
-A copy from memory that is not paged needs nothing of the host. On a stream of its own it waits for nothing but
-what was asked of the GPU before: the memory that it is given may be that of an array which is still read. What
-is asked later waits for it only once it needs the rows. Not yet run on a GPU.
+A copy from memory that is not paged needs nothing of the host. On a stream of its own it waits for nothing
+but what was asked of the GPU before: the memory that it is given may be that of an array which is still read.
+What is asked later waits for it only once it needs the rows. Not yet run on a GPU.
 """
 
 from collections import deque
