@@ -255,7 +255,7 @@ def test_a_worker_chooses_a_size_as_is_chosen_here(monkeypatch, seconds, limits,
         return seconds(cut)
 
     monkeypatch.setattr(plan, "_seconds_per_step", seconds_per_step)
-    configs, data = rates(*[0.1] * 12), blobs()
+    configs, data = rates(*[0.1] * 12, iterations=10_000), blobs()
     prepared = preparation.prepare(configs[0], data, DEVICE)
     of_rows = 2 * 8 * (data.X_train.size + data.X_val.size)
     of_nets = limits.get("nets", 100) * plan.network_bytes(MLP((5, 7, 3)), configs) / plan.MEMORY_SHARE
@@ -270,10 +270,13 @@ def test_threads_stand_for_the_workers_beside_one(monkeypatch, beside, cores, th
     monkeypatch.setattr(plan, "_seconds_per_step", lambda cut, *_: tried.append(cut) or 100.0)
     monkeypatch.setattr(plan, "cores", lambda: cores)
     monkeypatch.setattr(plan, "SHARED_OUT_FROM", 1)
-    configs = rates(*[0.1] * 12)
+    configs = rates(*[0.1] * 12, iterations=10_000)
     prepared = preparation.prepare(configs[0], blobs(), DEVICE)
     assert plan.choose_size(configs, prepared, DEVICE, 3, 4, beside, 2**30) == 3
     assert [(cut.size, cut.workers) for cut in tried] == [(3, threads), (2, threads), (1, threads)]
+    few = rates(*[0.1] * 12, iterations=100)  # done before a choice would be
+    assert plan.choose_size(few, prepared, DEVICE, 3, 4, beside, 2**30) == 3
+    assert len(tried) == 3
 
 
 def test_the_ways_are_tried_with_real_steps():

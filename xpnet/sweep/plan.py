@@ -42,6 +42,9 @@ CALIBRATION_SHARE = 0.03
 
 CALIBRATION_SECONDS = 0.01
 
+CALIBRATION_STEPS = 7
+"""Steps at least that it takes to try a way."""
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -214,6 +217,9 @@ def choose_size(
     is_long = most * operations(mlp, configs[0].batch_size) >= SHARED_OUT_FROM
     at_once = min(beside, cores()) if is_long else 1
     rounds = {Cut(size, at_once): -(-len(configs) // (size * workers)) for size in (most, *_halved(most))}
+    steps = rounds[Cut(most, at_once)] * configs[0].num_steps(prepared.feed.num_rows)
+    if CALIBRATION_SHARE * steps < CALIBRATION_STEPS:  # all others wait
+        return most
     return _fastest(rounds, configs, mlp, prepared, device).size
 
 
