@@ -10,15 +10,21 @@ import sys
 import time
 import warnings
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
 from sweeps import assert_same, blobs, rates, results
 
 from xpnet import sweep
+from xpnet.device import Device, Options
+from xpnet.device.elsewhere import tell, versions
 from xpnet.errors import DeviceError
+from xpnet.nn.mlp import MLP
 from xpnet.runs.config import Config
-from xpnet.sweep import cluster
+from xpnet.sweep import cluster, plan
+from xpnet.sweep.plan import Cut
+from xpnet.sweep.workers import There, size_on_worker, train_on_worker
 
 # Of own batches, so that they are the same to the bit however they are cut.
 CONFIGS = rates(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, share_batches=False)
@@ -68,8 +74,92 @@ def test_worker_processes_find_what_is_found_here(pool, halving):
     assert_same_sweep(there, here)
 
 
+# Sizes
+
+
+class Inline(Executor):
+    """Does here what its workers, as many as it says, are asked for."""
+
+    def __init__(self, number):
+        self.num_workers, self.asked = number, []
+
+    def submit(self, function, *given):
+        self.asked.append(function)
+        future = Future()
+        future.set_result(function(*given))
+        return future
+
+
+def cut_by(executor, count, among=0, max_nets=None):
+    there = There(executor, CONFIGS[0], blobs(), None, max_nets, lambda: False)
+    return there.cut([CONFIGS[0]] * count, among)
+
+
+@pytest.mark.parametrize(
+    ("workers", "count", "among", "max_nets", "cut"),
+    [
+        pytest.param(1, 12, 0, None, Cut(12, 1), id="one worker has them all"),
+        pytest.param(4, 12, 0, None, Cut(3, 4), id="no worker is left without"),
+        pytest.param(100, 12, 0, None, Cut(1, 100), id="nor with more workers than networks"),
+        pytest.param(4, 12, 0, 2, Cut(2, 4), id="no more than the user allows"),
+        pytest.param(4, 12, 24, None, Cut(6, 2), id="half of the networks have half of the workers"),
+        pytest.param(4, 2, 200, None, Cut(2, 1), id="at least one"),
+    ],
+)
+def test_stacks_are_sized_for_the_workers_that_there_are(monkeypatch, workers, count, among, max_nets, cut):
+    monkeypatch.setattr(plan, "_seconds_per_step", lambda *_: 100.0)
+    assert cut_by(Inline(workers), count, among, max_nets) == cut
+
+
+def test_stacks_fit_the_memory_that_a_worker_tells_of(monkeypatch):
+    monkeypatch.setattr(plan, "_seconds_per_step", lambda *_: 100.0)
+    data = blobs()
+    mlp = MLP((5, 7, 3))
+    each = 2 * 8 * (data.X_train.size + data.X_val.size)
+    each += 3.5 * plan.network_bytes(mlp, CONFIGS) / plan.MEMORY_SHARE
+    monkeypatch.setattr(Device, "free_memory", lambda _: int(2 * each))
+    assert cut_by(Inline(2), 10) == Cut(3, 2)
+
+
+def test_workers_are_asked_once_and_of_each_shape_one():
+    executor = Inline(2)
+    configs = [replace(c, hidden=hidden) for hidden in ((7,), (8,)) for c in CONFIGS]
+    there = sweep.run(configs, blobs(), executor=executor)
+    assert executor.asked.count(tell) == 2
+    assert executor.asked.count(size_on_worker) == 2
+    assert results(there.rows) == results(sweep.run(configs, blobs()).rows)
+
+
+def test_nothing_is_asked_where_there_is_nothing_to_choose():
+    for configs, max_nets in ((CONFIGS[:1], None), (CONFIGS, 1)):
+        executor = Inline(2)
+        sweep.run(configs, blobs(), executor=executor, max_nets=max_nets)
+        assert set(executor.asked) == {train_on_worker}
+
+
+def test_a_sweep_that_is_stopped_waits_for_no_answers():
+    class Silent(Executor):
+        def submit(self, *_):
+            return Future()
+
+    stopped = sweep.run(CONFIGS, blobs(), executor=Silent(), should_stop=lambda: True)
+    assert (stopped.complete, stopped.rows) == (False, [])
+
+
+def test_a_worker_of_another_xpnet_is_one_line(monkeypatch):
+    other = tell(Options())._replace(versions=versions() | {"xpnet": "99.0"})
+    monkeypatch.setattr("xpnet.device.elsewhere.tell", lambda _: other)
+    executor = Inline(1)
+    with pytest.raises(DeviceError, match=r"has xpnet 99\.0 and this process") as caught:
+        sweep.run(CONFIGS, blobs(), executor=executor)
+    assert "\n" not in str(caught.value)
+
+
+# Losses
+
+
 class LosingOne(Executor):
-    """A pool that loses the worker that takes its fifth task.
+    """A pool that loses the worker that takes its fifth stack.
 
     It ends between two results: Python's own pool waits for ever for the rest of one whose worker was killed
     in the midst of sending it.
@@ -78,10 +168,10 @@ class LosingOne(Executor):
     def __init__(self, pool):
         self._pool, self._numbers = pool, itertools.count(1)
 
-    def submit(self, *task):
-        if next(self._numbers) == 5:
+    def submit(self, function, *given):
+        if function is train_on_worker and next(self._numbers) == 5:
             self._pool.submit(os._exit, 1)
-        return self._pool.submit(*task)
+        return self._pool.submit(function, *given)
 
 
 @pools
@@ -239,7 +329,7 @@ def test_a_scheduler_without_workers_is_one_line(monkeypatch):
 
 
 def test_workers_of_another_version_are_one_line(monkeypatch, dask):
-    monkeypatch.setattr(cluster, "__version__", "99.0")
+    monkeypatch.setattr("xpnet.device.elsewhere.__version__", "99.0")
     with pytest.raises(DeviceError) as caught, cluster.connect(dask.scheduler.address):
         pass
     assert "and this machine xpnet 99.0: install the same versions" in str(caught.value)

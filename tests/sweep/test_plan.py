@@ -110,7 +110,7 @@ def test_a_stack_fits_in_the_memory_that_is_free():
     mlp = MLP((64, 300, 10))
     for_one = plan.network_bytes(mlp, [BASE])
     counts = [
-        plan.fits_in_memory(mlp, [BASE], SmallDevice(share * for_one / plan.MEMORY_SHARE))
+        plan.fits_in_memory(mlp, [BASE], int(share * for_one / plan.MEMORY_SHARE))
         for share in (0, 0.5, 1.01, 7.5)
     ]
     assert counts == [1, 1, 1, 7]
@@ -233,6 +233,50 @@ def test_no_way_is_tried_that_goes_past_a_limit(monkeypatch, limit):
 def test_trying_stops_when_it_takes_a_part_of_the_sweep(monkeypatch):
     best, tried = choose(monkeypatch, lambda _: 1e-12)
     assert tried == [best]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "limits", "size"),
+    [
+        pytest.param(lambda _: 100.0, {}, 6, id="all at once where a stack costs no more"),
+        pytest.param(lambda cut: 100.0 * cut.size**2, {}, 1, id="one by one where it costs more"),
+        # Three rounds of four, at four thirds of what one of two takes a round.
+        pytest.param(lambda cut: {6: 9.0, 4: 4.0, 2: 3.0, 1: 2.0}[cut.size], {}, 4, id="some at a time"),
+        pytest.param(lambda _: 100.0, {"most": 3}, 3, id="no more than are asked for"),
+        pytest.param(lambda _: 100.0, {"nets": 5.5}, 5, id="no more than fit its memory"),
+        pytest.param(lambda _: 100.0, {"nets": -3}, 1, id="a network where there is no memory"),
+    ],
+)
+def test_a_worker_chooses_a_size_as_is_chosen_here(monkeypatch, seconds, limits, size):
+    tried = []
+
+    def seconds_per_step(cut, *_):
+        tried.append(cut)
+        return seconds(cut)
+
+    monkeypatch.setattr(plan, "_seconds_per_step", seconds_per_step)
+    configs, data = rates(*[0.1] * 12, iterations=10_000), blobs()
+    prepared = preparation.prepare(configs[0], data, DEVICE)
+    of_rows = 2 * 8 * (data.X_train.size + data.X_val.size)
+    of_nets = limits.get("nets", 100) * plan.network_bytes(MLP((5, 7, 3)), configs) / plan.MEMORY_SHARE
+    most, free = limits.get("most", 6), int(of_rows + of_nets)
+    assert plan.choose_size(configs, prepared, DEVICE, most, 2, 2, free) == size
+    assert {cut.workers for cut in tried} <= {1}  # products so short that threads would wait for each other
+
+
+@pytest.mark.parametrize(("beside", "cores", "threads"), [(1, 4, 1), (3, 4, 3), (16, 2, 2)])
+def test_threads_stand_for_the_workers_beside_one(monkeypatch, beside, cores, threads):
+    tried = []
+    monkeypatch.setattr(plan, "_seconds_per_step", lambda cut, *_: tried.append(cut) or 100.0)
+    monkeypatch.setattr(plan, "cores", lambda: cores)
+    monkeypatch.setattr(plan, "SHARED_OUT_FROM", 1)
+    configs = rates(*[0.1] * 12, iterations=10_000)
+    prepared = preparation.prepare(configs[0], blobs(), DEVICE)
+    assert plan.choose_size(configs, prepared, DEVICE, 3, 4, beside, 2**30) == 3
+    assert [(cut.size, cut.workers) for cut in tried] == [(3, threads), (2, threads), (1, threads)]
+    few = rates(*[0.1] * 12, iterations=100)  # done before a choice would be
+    assert plan.choose_size(few, prepared, DEVICE, 3, 4, beside, 2**30) == 3
+    assert len(tried) == 3
 
 
 def test_the_ways_are_tried_with_real_steps():

@@ -1,10 +1,13 @@
 """``xpnet sweep``: train a grid of networks, or random draws, as stacks."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,7 @@ from xpnet.values import counted
 __all__ = ["main"]
 
 NAME = "xpnet sweep"
+MPI = "mpi"
 DESCRIPTION = """\
 Train every combination of the values given, many networks at a time as one stack. With --ablation, only the
 first value of each setting together, and each further value alone changed. With --random N, N draws instead:
@@ -73,12 +77,31 @@ class SweepConfig(Config):
     ensemble_of: int | None = _sweep_setting(
         None, "average up to so many of the trained networks, chosen by the validation rows; into ensemble/"
     )
-    scheduler: str | None = _sweep_setting(None, "address of a Dask scheduler whose workers train")
+    scheduler: str | None = _sweep_setting(
+        None, "address of a Dask scheduler whose workers train, or mpi: after mpiexec, the other processes do"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train the networks that the arguments describe; return the exit status of `run_command`."""
-    return run_command(NAME, lambda signals: _sweep(_read_settings(argv), signals))
+    return run_command(NAME, lambda signals: _work(sys.argv[1:] if argv is None else argv, signals))
+
+
+def _work(argv: Sequence[str], signals: StopSignals) -> int:
+    """Read the arguments and train; of several processes of MPI only the first does, and the others serve."""
+    # Before anything can be wrong with what is given: one process complains of it, and the others end.
+    settings = None if _names_mpi(argv) else _read_settings(argv)
+    if settings is not None and settings["scheduler"] != MPI:  # a file may name it
+        return _sweep(settings, signals)
+    from xpnet.sweep import mpi
+
+    with mpi.connect() as executor:
+        return 0 if executor is None else _sweep(settings or _read_settings(argv), signals, executor)
+
+
+def _names_mpi(argv: Sequence[str]) -> bool:
+    """Return whether a flag asks for MPI, whatever else is given."""
+    return f"--scheduler={MPI}" in argv or ("--scheduler", MPI) in pairwise(argv)
 
 
 def _read_settings(argv: Sequence[str] | None) -> dict[str, Any]:
@@ -112,16 +135,19 @@ def _configs(settings: dict[str, Any]) -> list[Config]:
     return configs_of(lists, first, **how)
 
 
-def _sweep(settings: dict[str, Any], signals: StopSignals) -> int:
+def _sweep(settings: dict[str, Any], signals: StopSignals, executor: Executor | None = None) -> int:
+    """Train what the settings say: by an executor, by a scheduler's workers, or here."""
     configs = _configs(settings)
     if settings["ensemble_of"] is not None:  # before anything is trained
         counted(flag("ensemble_of"), settings["ensemble_of"])
     out = configs[0].out or folder_of(configs, settings["halving"])
-    workers: AbstractContextManager[Any] = nullcontext()
-    if settings["scheduler"] is not None:
+    workers: AbstractContextManager[Any] = nullcontext(executor)
+    if executor is not None:
+        names_of(options_of(configs[0], None), executor)
+    elif settings["scheduler"] is not None:
         if ":" not in settings["scheduler"]:  # as of torch and Keras, where schedulers are of the rate
             raise InputError(
-                f"--scheduler is the address of a Dask scheduler, as tcp://HOST:8786, not "
+                f"--scheduler must be mpi or the address of a Dask scheduler, as tcp://HOST:8786, not "
                 f"{settings['scheduler']!r}: the learning rate's schedule is --schedule"
             )
         # It is known before a scheduler is waited for that its workers take no several GPUs.
@@ -131,7 +157,7 @@ def _sweep(settings: dict[str, Any], signals: StopSignals) -> int:
         workers = connect(settings["scheduler"])
     else:
         tell_choice(NAME, configs[0])
-    with workers as executor:
+    with workers as elsewhere:
         found = carry_out(
             configs,
             None,
@@ -139,7 +165,7 @@ def _sweep(settings: dict[str, Any], signals: StopSignals) -> int:
             signals=signals,
             halving=settings["halving"],
             max_nets=settings["max_nets"],
-            executor=executor,
+            executor=elsewhere,
             note=lambda text: complain(NAME, f"note: {text}"),
         )
     if not found.complete:

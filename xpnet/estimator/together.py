@@ -21,6 +21,7 @@ from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 
 from xpnet.device import cores, one_blas_thread
+from xpnet.device.elsewhere import ask
 from xpnet.estimator.beginning import Beginning, Part, Unit
 from xpnet.estimator.inputs import own_rows
 from xpnet.estimator.jobs import Share
@@ -36,9 +37,6 @@ MEMORY_SHARE = 0.6
 
 WORTH_STACKING = 200_000_000
 """Floating-point operations in a step of a stack from which more networks make it no faster a network."""
-
-REMOTE = 16
-"""Estimators to a task of an executor, whose memory and caches can't be seen from here."""
 
 
 class Score(NamedTuple):
@@ -91,7 +89,7 @@ def fit_together(
     max_nets
         The most networks in a stack; by default as many as suit the machine.
     executor
-        Where to fit instead: its workers take some units each.
+        Where to fit instead: its workers, who say how many they are, take as many units each.
     scorer
         Scores each estimator on the ``test`` of its part. Other processes do so at once, all at the same
         time; in this one there is nothing to gain, and it is left to the caller.
@@ -106,9 +104,8 @@ def fit_together(
     """
     tell = on_part or (lambda _part: None)
     if executor is not None:
-        size = max_nets or REMOTE
-        tasks = [list(range(len(units))[begin : begin + size]) for begin in range(0, len(units), size)]
-        found = _by_executor(units, tasks, max_nets, executor, tell)
+        number, beside, _ = ask(executor)
+        found = _by_executor(units, _shared_out(units, number), max_nets, executor, beside, tell)
     elif n_jobs is None or joblib.effective_n_jobs(n_jobs) == 1:
         threads = cores() if n_jobs is None and _is_long(units) else 1
         found = _by_threads(units, _shared_out(units, threads), max_nets, tell)
@@ -150,13 +147,15 @@ def _by_executor(
     tasks: Sequence[list[int]],
     max_nets: int | None,
     executor: Executor,
+    beside: int,
     tell: Callable[[float], None],
 ) -> dict[int, Outcome]:
-    """Fit on the workers of an executor."""
+    """Fit on the workers of an executor, so many of which share a device's memory."""
     config = get_config()
     found: dict[int, Outcome] = {}
     futures = {
-        executor.submit(_fit, [units[k] for k in places], max_nets, config): places for places in tasks
+        executor.submit(_fit, [units[k] for k in places], max_nets, config, beside): places
+        for places in tasks
     }
     try:
         for future in as_completed(futures):

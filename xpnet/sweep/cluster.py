@@ -2,16 +2,14 @@
 
 import asyncio
 import logging
-import platform
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from xpnet import __version__
+from xpnet.device.elsewhere import differing, versions
 from xpnet.errors import DeviceError
 
 __all__ = ["connect"]
@@ -102,34 +100,24 @@ def _await_worker(client: Any, address: str) -> None:
 def _check_versions(client: Any) -> None:
     """See that the workers have what decides on the numbers, and what stacks are sent with, in common."""
     try:
-        versions = client.run(_versions)
+        found = client.run(_versions)
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DeviceError(
             f"a worker cannot run xpnet {__version__} ({reason}): install it there as it is here"
         ) from error
     here = _versions()
-    for worker, there in versions.items():
+    for worker, there in found.items():
         if there != here:
             raise DeviceError(
-                f"the worker {worker} has {_listed(there, here)} and this machine "
-                f"{_listed(here, there)}: install the same versions"
+                f"the worker {worker} has {differing(there, here)} and this machine "
+                f"{differing(here, there)}: install the same versions"
             )
 
 
 def _versions() -> dict[str, str]:
     """Versions here; called on each worker too."""
-    return {
-        "Python": ".".join(platform.python_version_tuple()[:2]),
-        "xpnet": __version__,
-        "NumPy": np.__version__,
-        "Dask": _import().__version__,
-    }
-
-
-def _listed(versions: dict[str, str], others: dict[str, str]) -> str:
-    """The versions that differ from the others."""
-    return ", ".join(f"{name} {v}" for name, v in versions.items() if v != others.get(name))
+    return versions() | {"Dask": _import().__version__}
 
 
 @contextmanager

@@ -132,7 +132,7 @@ class OnGpus(There):
             self.end()
             raise
 
-    def cut(self, configs: Sequence[Config]) -> Cut:
+    def cut(self, configs: Sequence[Config], _among: int = 0, /) -> Cut:
         """Choose how to cut the networks of one shape: as fits the GPU with the least free memory."""
         most = min(*self._of_each("fit", configs), self._max_nets or len(configs), len(configs))
         return Cut(most, len(self._processes))
@@ -148,13 +148,13 @@ class OnGpus(There):
         """Ask the same of all processes at the same time."""
         return list(self._threads.map(lambda process: process.call(name, *given), self._processes))
 
-    def _submit(self, task: Task) -> "Future[Outcome]":
+    def _submit(self, task: Task) -> "Future[Outcome | None]":
         return self._threads.submit(self._train, task)
 
-    def _train(self, task: Task) -> Outcome:
+    def _train(self, task: Task) -> Outcome | None:
         process = self._idle.get()  # there is one, as there are as many threads
         try:
-            outcome: Outcome = process.call("train", task)
+            outcome: Outcome | None = process.call("train", task)
         finally:
             self._idle.put(process)
         return outcome

@@ -3,7 +3,7 @@
 import math
 import time
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 
@@ -25,6 +25,7 @@ from xpnet.typing import Task
 __all__ = [
     "Cut",
     "choose_cut",
+    "choose_size",
     "count_halvings",
     "epochs_of_rung",
     "fits_in_memory",
@@ -40,6 +41,9 @@ CALIBRATION_SHARE = 0.03
 """Part of a sweep's time that may go into trying out ways to cut it."""
 
 CALIBRATION_SECONDS = 0.01
+
+CALIBRATION_STEPS = 7
+"""Steps at least that it takes to try a way."""
 
 
 @dataclass(frozen=True)
@@ -134,9 +138,9 @@ def network_bytes(mlp: MLP, configs: Sequence[Config], task: Task = "classificat
     return itemsize * (copies * parameters + 6 * units * rows + batches * mlp.sizes[0] * config.batch_size)
 
 
-def fits_in_memory(mlp: MLP, configs: Sequence[Config], device: Device, task: Task = "classification") -> int:
-    """Return how many of these networks fit the device's free memory at a time, at least 1."""
-    return max(1, int(MEMORY_SHARE * device.free_memory()) // network_bytes(mlp, configs, task))
+def fits_in_memory(mlp: MLP, configs: Sequence[Config], free: int, task: Task = "classification") -> int:
+    """Return how many of these networks fit so many free bytes at a time, at least 1."""
+    return max(1, int(MEMORY_SHARE * free) // network_bytes(mlp, configs, task))
 
 
 def choose_cut(configs: Sequence[Config], prepared: Prepared, device: Device, max_nets: int | None) -> Cut:
@@ -156,11 +160,10 @@ def choose_cut(configs: Sequence[Config], prepared: Prepared, device: Device, ma
         The most networks in a stack; no limit but memory by default.
     """
     mlp = prepared.mlp(configs[0])
-    fit = fits_in_memory(mlp, configs, device, prepared.data.task)
+    fit = fits_in_memory(mlp, configs, device.free_memory(), prepared.data.task)
     most = min(len(configs), max_nets or len(configs), fit)
     if not device.is_host:
         return Cut(most)
-    steps = configs[0].num_steps(prepared.feed.num_rows)
 
     def on_all_cores(size: int) -> Cut:
         return Cut(size, min(cores(), -(-len(configs) // size), max(1, fit // size)))
@@ -170,16 +173,82 @@ def choose_cut(configs: Sequence[Config], prepared: Prepared, device: Device, ma
     ways = [on_all_cores(min(most, -(-len(configs) // cores()))), Cut(most)]
     if most * operations(mlp, configs[0].batch_size) < SHARED_OUT_FROM:
         ways.reverse()
-    for size in (2**i for i in reversed(range(most.bit_length()))):
+    for size in _halved(most):
         ways += [on_all_cores(size), Cut(size)]
-    ways = list(dict.fromkeys(ways))
-    if len(ways) == 1:
-        return ways[0]
+    rounds = {cut: -(-len(configs) // (cut.size * cut.workers)) for cut in ways}
+    return _fastest(rounds, configs, mlp, prepared, device)
+
+
+def choose_size(
+    configs: Sequence[Config],
+    prepared: Prepared,
+    device: Device,
+    most: int,
+    workers: int,
+    beside: int,
+    free: int,
+) -> int:
+    """Choose how many networks of one shape to stack where workers train a stack each; asked of one of them.
+
+    As `choose_cut`, which chooses where threads do. The choice changes no result, not a bit of it.
+
+    Parameters
+    ----------
+    configs
+        Settings of the networks, of one shape.
+    prepared, device
+        The data, and where they are, of this worker.
+    most
+        The most networks in a stack.
+    workers
+        How many there are.
+    beside
+        How many of them share a device's memory, and a machine's caches.
+    free
+        Bytes that each may count on before it has the data.
+    """
+    mlp = prepared.mlp(configs[0])
+    left = free - _bytes_of_rows(prepared, configs[0], device)
+    most = min(most, fits_in_memory(mlp, configs, left, prepared.data.task))
+    if not device.is_host:
+        return most
+    # The others compute, too. Threads stand for them where products are long; where they are short, threads
+    # wait for each other, as processes don't.
+    is_long = most * operations(mlp, configs[0].batch_size) >= SHARED_OUT_FROM
+    at_once = min(beside, cores()) if is_long else 1
+    rounds = {Cut(size, at_once): -(-len(configs) // (size * workers)) for size in (most, *_halved(most))}
+    steps = rounds[Cut(most, at_once)] * configs[0].num_steps(prepared.feed.num_rows)
+    if CALIBRATION_SHARE * steps < CALIBRATION_STEPS:  # all others wait
+        return most
+    return _fastest(rounds, configs, mlp, prepared, device).size
+
+
+def _bytes_of_rows(prepared: Prepared, config: Config, device: Device) -> int:
+    """Estimate the memory that the data take: on a device as they are there, on the host raw as well."""
+    itemsize = 4 if config.dtype == "float32" else 8
+    numbers: int = sum(math.prod(feed.X.shape) for feed in (prepared.feed, prepared.validation))
+    return (1 + device.is_host) * itemsize * numbers
+
+
+def _halved(most: int) -> list[int]:
+    """Return the powers of two up to a number, the largest first."""
+    return [2**i for i in reversed(range(most.bit_length()))]
+
+
+def _fastest(
+    rounds: Mapping[Cut, int], configs: Sequence[Config], mlp: MLP, prepared: Prepared, device: Device
+) -> Cut:
+    """Try ways to cut, one after the other; return the fastest when that took long enough.
+
+    ``rounds`` are how often a way has all its workers train a stack.
+    """
+    best, best_seconds = next(iter(rounds)), float("inf")
+    if len(rounds) == 1:
+        return best
+    steps = configs[0].num_steps(prepared.feed.num_rows)
     began = time.perf_counter()
-    best, best_seconds = ways[0], float("inf")
-    for cut in ways:
-        rounds = -(-len(configs) // (cut.size * cut.workers))
-        seconds = rounds * steps * _seconds_per_step(cut, configs, mlp, prepared, device)
+    for cut, times in rounds.items():
+        seconds = times * steps * _seconds_per_step(cut, configs, mlp, prepared, device)
         if seconds < best_seconds:
             best, best_seconds = cut, seconds
         if time.perf_counter() - began > CALIBRATION_SHARE * best_seconds:

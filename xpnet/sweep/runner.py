@@ -307,7 +307,11 @@ def _train(
                 # Data are prepared to choose: not for a single network, nor for others of as many rows again.
                 alike = shape_of(configs[alive[0]]), len(alive)
                 if alike not in cuts:
-                    cuts[alike] = workers.cut([configs[k] for k in alive]) if len(alive) > 1 else Cut(1)
+                    some = [configs[k] for k in alive]
+                    found = workers.cut(some, len(survivors)) if len(alive) > 1 else Cut(1)
+                    if found is None:
+                        return Sweep(configs, _ranked(rows, survivors), None, complete=False)
+                    cuts[alike] = found
                 cut = cuts[alike]
                 store.note_cut(group, cut)
             span = epochs_of_rung(configs[alive[0]], num_rows, rung, halvings)

@@ -49,7 +49,7 @@ class Station:
         """Return how many networks of one shape fit the memory at a time, beside the data."""
         prepared = self._prepared(configs[0])
         device, task = self._prepared.device, prepared.data.task
-        return fits_in_memory(prepared.mlp(configs[0]), configs, device, task)
+        return fits_in_memory(prepared.mlp(configs[0]), configs, device.free_memory(), task)
 
     def train(self, task: Task) -> Outcome | None:
         """Train a chunk."""

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -13,19 +13,21 @@ from concurrent.futures import (
     as_completed,
     wait,
 )
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TypeAlias
 
 from xpnet import datasets
 from xpnet.datasets import Dataset, Reading
 from xpnet.device import Device, Options, cores, get_device
+from xpnet.device.elsewhere import Stopped, Workers, answers_of, ask
 from xpnet.errors import DeviceError, InputError
 from xpnet.runs.config import Config
 from xpnet.runs.preparation import Prepared
 from xpnet.runs.starting import prepared_for
 from xpnet.runs.subset import drawn_by
 from xpnet.sweep.chunk import Outcome, Task, train_chunk
-from xpnet.sweep.plan import Cut, choose_cut
+from xpnet.sweep.plan import Cut, choose_cut, choose_size
 from xpnet.training.history import Row
 from xpnet.values import shown
 
@@ -37,6 +39,7 @@ __all__ = [
     "check_executor",
     "load_of",
     "options_of",
+    "size_on_worker",
     "source_of",
     "train_on_worker",
 ]
@@ -46,9 +49,6 @@ Named: TypeAlias = tuple[str, str | None, Reading]
 
 PREPARED = 2
 """Data sets, each prepared in another way, that are kept: as many as two cores may work on at a time."""
-
-REMOTE_SIZE = 16
-"""Networks to a stack on an executor's workers, whose memory and caches can't be seen from here."""
 
 
 class Preparations:
@@ -97,7 +97,7 @@ class Here:
         self._on_epoch = on_epoch
         self._stop = stop
 
-    def cut(self, configs: Sequence[Config]) -> Cut:
+    def cut(self, configs: Sequence[Config], _among: int = 0, /) -> Cut:
         """Choose how to cut the networks of one shape."""
         return choose_cut(configs, self._prepared(configs[0]), self._device, self._max_nets)
 
@@ -136,7 +136,11 @@ def check_executor(executor: object) -> None:
 
 
 class There:
-    """Trains chunks on the workers of an executor."""
+    """Trains chunks on the workers of an executor.
+
+    An executor may have a ``should_stop``, a function of some module: its workers ask it before each step,
+    and leave a chunk for which it says that nobody waits.
+    """
 
     def __init__(
         self,
@@ -150,34 +154,78 @@ class There:
         self._executor = executor
         self._source = source_of(config, data)
         self._options = options_of(config, device)
-        self._size = max_nets or REMOTE_SIZE
+        self._max_nets = max_nets
         self._stop = stop
+        self._workers: Workers | None = None
 
-    def cut(self, configs: Sequence[Config]) -> Cut:
-        """Choose how to cut the networks of one shape."""
-        return Cut(min(self._size, len(configs)))
+    def cut(self, configs: Sequence[Config], among: int = 0, /) -> Cut | None:
+        """Choose how to cut the networks of one shape, by what the workers say of themselves.
+
+        Parameters
+        ----------
+        configs
+            Their settings.
+        among
+            How many networks of all shapes there are: as large a part of the workers is for these.
+
+        Returns
+        -------
+        Cut or None
+            None if the sweep is to end.
+        """
+        if self._max_nets == 1:
+            return Cut(1)
+        try:
+            with _losses_told():
+                return self._asked(configs, among)
+        except Stopped:
+            return None
 
     def train(self, work: Sequence[tuple[Cut, Sequence[Task]]]) -> Generator[Outcome, None, None]:
         """Train the tasks of all cuts; yield what becomes of them in the order in which they end."""
-        waiting: set[Future[Outcome]] = set()
+        waiting: set[Future[Outcome | None]] = set()
         try:
-            for _, tasks in work:
-                waiting.update(map(self._submit, tasks))
-            while waiting and not self._stop():
-                ended, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    yield future.result()
-        except (BrokenExecutor, CancelledError) as error:
-            raise DeviceError(
-                f"the workers were lost ({type(error).__name__}), perhaps for want of memory: start "
-                "them again and run the same sweep again, with smaller stacks if they run out of memory"
-            ) from error
+            with _losses_told():
+                for _, tasks in work:
+                    waiting.update(map(self._submit, tasks))
+                while waiting and not self._stop():
+                    ended, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
+                    for future in ended:
+                        outcome = future.result()
+                        if outcome is not None:
+                            yield outcome
         finally:
             for future in waiting:
                 future.cancel()
 
-    def _submit(self, task: Task) -> "Future[Outcome]":
-        return self._executor.submit(train_on_worker, task, self._source, self._options)
+    def _asked(self, configs: Sequence[Config], among: int) -> Cut:
+        """Ask the workers what they have, once; and one of them, which has the data, for each shape."""
+        self._workers = self._workers or ask(self._executor, self._options, self._stop)
+        number, beside, memory = self._workers
+        theirs = -(-number * len(configs) // max(among, len(configs)))
+        most = min(self._max_nets or len(configs), -(-len(configs) // theirs))
+        if most == 1:
+            return Cut(1, theirs)
+        of_worker = self._source, self._options, most, theirs, beside, memory
+        future = self._executor.submit(size_on_worker, configs, *of_worker)
+        (size,) = answers_of([future], self._stop)
+        return Cut(size, theirs)
+
+    def _submit(self, task: Task) -> "Future[Outcome | None]":
+        should_stop = getattr(self._executor, "should_stop", None)
+        return self._executor.submit(train_on_worker, task, self._source, self._options, should_stop)
+
+
+@contextmanager
+def _losses_told() -> Iterator[None]:
+    """Say in one line what to do about workers that were lost."""
+    try:
+        yield
+    except (BrokenExecutor, CancelledError) as error:
+        raise DeviceError(
+            f"the workers were lost ({type(error).__name__}), perhaps for want of memory: start "
+            "them again and run the same sweep again, with smaller stacks if they run out of memory"
+        ) from error
 
 
 def source_of(config: Config, data: Dataset | None) -> Dataset | Named:
@@ -192,17 +240,36 @@ def options_of(config: Config, device: Device | str | None) -> Options:
     return device.options if isinstance(device, Device) else Options(device, "auto")
 
 
-def train_on_worker(task: Task, source: Dataset | Named, options: Options) -> Outcome:
-    """Train a chunk in a worker's process; it loads the data and takes its own device, once."""
-    prepared = (
-        Preparations(source, get_device(*options))
-        if isinstance(source, Dataset)
-        else _loaded(*source, options)
-    )
-    outcome = train_chunk(task, prepared(task.config), prepared.device)
-    if outcome is None:  # only a should_stop makes it so, and there is none
-        raise AssertionError(task.key)
-    return outcome
+def train_on_worker(
+    task: Task,
+    source: Dataset | Named,
+    options: Options,
+    should_stop: Callable[[], bool] | None = None,
+) -> Outcome | None:
+    """Train a chunk in a worker's process; None if it is told to stop."""
+    prepared = _on_worker(source, options)
+    return train_chunk(task, prepared(task.config), prepared.device, should_stop=should_stop)
+
+
+def size_on_worker(
+    configs: Sequence[Config],
+    source: Dataset | Named,
+    options: Options,
+    most: int,
+    workers: int,
+    beside: int,
+    free: int,
+) -> int:
+    """Choose in a worker's process how many networks to stack; parameters as for `choose_size`."""
+    prepared = _on_worker(source, options)
+    return choose_size(configs, prepared(configs[0]), prepared.device, most, workers, beside, free)
+
+
+def _on_worker(source: Dataset | Named, options: Options) -> Preparations:
+    """Return the data in a worker's process; it loads those that have a name, and takes its device, once."""
+    if isinstance(source, Dataset):
+        return Preparations(source, get_device(*options))
+    return _loaded(*source, options)
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,122 @@
+"""Sweeps on MPI: all processes of ``mpiexec`` run the command; the first one leads, the others train."""
+
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from typing import Any
+
+from xpnet.device.elsewhere import differing, versions
+from xpnet.errors import DeviceError
+from xpnet.text import one_line
+
+__all__ = ["connect", "nobody_waits"]
+
+LOST = (
+    "xpnet sweep: error: a process of MPI was lost, perhaps for want of memory, and the launcher ended the "
+    "others: run the same command again to go on, with a smaller --max-nets if it runs out of memory"
+)
+
+LAST_WORD = "import sys; sys.stdin.buffer.read() or sys.stderr.write(sys.argv[1] + '\\n')"
+"""What a process runs that speaks if the one that started it ended without a word."""
+
+_calls_off: Any = None
+"""Of a process that trains: what it hears by that nobody waits any more."""
+
+
+@contextmanager
+def connect() -> Iterator[Executor | None]:
+    """Give the first process of MPI the others as an executor for `xpnet.sweep.run`.
+
+    The others are given None, once there is nothing more to train: they have trained by then what the first
+    one asked for. They leave signals to it: it ends them after the step that they are at.
+
+    Yields
+    ------
+    Executor or None
+        The other processes.
+
+    Raises
+    ------
+    DeviceError
+        mpi4py, or a library of MPI, is not installed; there is no other process; or one has other versions.
+    """
+    global _calls_off
+    MPI, futures = _import()
+    world = MPI.COMM_WORLD
+    if world.size == 1:
+        raise DeviceError(
+            "--scheduler mpi needs several processes, the first of which leads: begin the command with "
+            "mpiexec, as `mpiexec -n 4 xpnet sweep --scheduler mpi …`"
+        )
+    leads = world.rank == 0
+    if not leads:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+    _calls_off = world.Dup()
+    found = world.gather((platform.node(), versions()))
+    with futures.MPICommExecutor(world, root=0) as pool:
+        if not leads:
+            yield None
+            return
+        with _last_word():
+            _check_versions(found)
+            pool.should_stop = nobody_waits
+            try:
+                yield pool
+            except BaseException:
+                # What is not begun is not begun any more, and what is ends after a step.
+                pool.shutdown(wait=False, cancel_futures=True)
+                for rank in range(1, world.size):
+                    _calls_off.isend(None, rank)
+                raise
+
+
+def nobody_waits() -> bool:
+    """Return whether the first process has called off what it had asked for; asked by the others."""
+    return bool(_calls_off.Iprobe(source=0))
+
+
+def _import() -> tuple[Any, Any]:
+    """MPI, and its executors."""
+    try:
+        import mpi4py.futures
+    except ModuleNotFoundError as error:
+        raise DeviceError(
+            '--scheduler mpi needs mpi4py, which is not installed: run `pip install "xpnet[mpi]"`'
+        ) from error
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise DeviceError(
+            f"mpi4py finds no library of MPI ({one_line(error)}): load that of the cluster, or run "
+            "`pip install mpich`"
+        ) from error
+    return MPI, mpi4py.futures
+
+
+def _check_versions(found: list[tuple[str, dict[str, str]]]) -> None:
+    """See that all processes have what decides on the numbers, and on what can be sent, in common."""
+    here = versions()
+    for rank, (host, there) in enumerate(found):
+        if there != here:
+            raise DeviceError(
+                f"process {rank}, on {host}, has {differing(there, here)} and the first one "
+                f"{differing(here, there)}: install the same versions"
+            )
+
+
+@contextmanager
+def _last_word() -> Iterator[None]:
+    """Have one line said if this process is killed, as launchers do with all when one is lost."""
+    command = [sys.executable, "-I", "-S", "-c", LAST_WORD, LOST]
+    speaker = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        yield
+    finally:
+        speaker.communicate(b"done")
