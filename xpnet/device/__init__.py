@@ -18,9 +18,11 @@ from xpnet.device.base import Device, Options, of_step, one_by_one
 from xpnet.device.cuda import CudaDevice, cuda_device
 from xpnet.device.gpus import choose, count_gpus, gpu_names, is_several
 from xpnet.device.jax import JaxDevice
+from xpnet.device.launched import find_team, is_first, number_of_processes
 from xpnet.device.processor import has_bf16
 from xpnet.device.reading import all_to_host
-from xpnet.device.threads import blas_threads, cores, one_blas_thread, small_products
+from xpnet.device.team import Team
+from xpnet.device.threads import blas_threads, cores, limited_blas_threads, one_blas_thread, small_products
 from xpnet.device.torch import TorchDevice
 from xpnet.errors import DeviceError
 
@@ -30,15 +32,20 @@ __all__ = [
     "Device",
     "Options",
     "Precision",
+    "Team",
     "all_to_host",
     "blas_threads",
     "choose",
     "cores",
     "count_gpus",
     "dtype_name",
+    "find_team",
     "get_device",
     "gpu_names",
+    "is_first",
     "is_several",
+    "limited_blas_threads",
+    "number_of_processes",
     "of_step",
     "one_blas_thread",
     "one_by_one",
