@@ -27,7 +27,7 @@ PACKED = 2**14
 """Entries up to which arrays are copied into one, to be summed by one call. Larger ones are summed where they
 are: on one machine the copies would take half as long again as the sum."""
 
-PATIENCE = 5.0
+PATIENCE = 3.0
 """Seconds in which all have to fail for it to be one failure of all, as of settings that cannot be used."""
 
 Value = TypeVar("Value")

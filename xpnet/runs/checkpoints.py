@@ -35,7 +35,7 @@ KEPT = 2
 FORMAT = 3
 
 SELDOM = 20
-"""Where no number of epochs is given, checkpoints take at most one part of so many of the time."""
+"""Checkpoints that are written at no fixed epochs take at most one part of so many of the time."""
 
 NAME = re.compile(r"checkpoint-(\d{9})\.safetensors")
 
@@ -67,7 +67,7 @@ class Checkpoints:
     run
         What the run is, plain data: its settings and its data. A checkpoint must be of the same.
     every
-        Epochs from one to the next; None for as many as keep the time for writing small.
+        Epochs from one to the next, 0 for as many as keep the time for writing small; None for none.
     note
         Told of the first checkpoint that could not be written, and of those that are damaged, in a sentence:
         neither ends a run.
@@ -97,8 +97,10 @@ class Checkpoints:
         fit
             What `xpnet.training.loop.fit` gives to ``on_fit``.
         """
+        if self._every is None:
+            return
         began = time.monotonic()
-        if began >= self._due if self._every is None else fit.epoch % self._every == 0:
+        if fit.epoch % self._every == 0 if self._every else began >= self._due:
             self.save(fit)
             now = time.monotonic()
             self._due = now + SELDOM * (now - began)

@@ -284,13 +284,17 @@ def carry_out(
             check_batch(config, team)
             if on_data is not None:
                 on_data(data)
-            what, keeps = identity(config, data, start), bool(config.checkpoint_every or team)
+            what = identity(config, data, start)
+            every = config.checkpoint_every or (None if team is None else 0)
             checkpoints = after = None
             kept_in = place or (Path(config.resume) if config.resume else None)  # all read what is there
-            if kept_in is not None and (config.resume or keeps):
-                checkpoints = Checkpoints(kept_in, device, what, config.checkpoint_every, note)
+            if kept_in is not None and (config.resume or every is not None):
+                checkpoints = Checkpoints(kept_in, device, what, every, note)
                 if config.resume:
                     after = checkpoint_of(config, kept_in, checkpoints, num_rows, note)
+        on_fit = None
+        if checkpoints is not None and place is not None and every is not None:
+            on_fit = checkpoints.on_fit
         with agreeing(team):
             check_same(team, what)
             device = device if team is None else device.among(team)
@@ -309,7 +313,7 @@ def carry_out(
 
         def on_ready() -> None:
             if place is not None and signals.received is None:
-                begin(config, place, note, keeps)
+                begin(config, place, note, keeps=every is not None)
 
         log = tensorboard.logging_to(place, config.tensorboard, tell)
         with cores_shared(team), watched(team, place), signals.listening(), screen, log as tell_all:
@@ -322,9 +326,7 @@ def carry_out(
                 tell_all,
                 should_stop,
                 after=after,
-                on_fit=checkpoints.on_fit
-                if checkpoints is not None and place is not None and keeps
-                else None,
+                on_fit=on_fit,
                 on_ready=None if place is None else on_ready,
                 start=start,
             )
@@ -338,9 +340,7 @@ def carry_out(
                     with signals.listening():  # what was trained is not lost by who is in a hurry
                         run_folder.write_settings(place, config)
                         if whole is not None and (was_interrupted or config.checkpoint_every):
-                            checkpoints = checkpoints or Checkpoints(
-                                place, device, what, config.checkpoint_every, note
-                            )
+                            checkpoints = checkpoints or Checkpoints(place, device, what, every, note)
                             checkpoints.save(whole)
                         run_folder.write(place, found, pictures=can_draw)
                 except KeyboardInterrupt:

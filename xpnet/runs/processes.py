@@ -136,8 +136,11 @@ def _tell(team: Team, error: BaseException, further: str) -> None:
     known = isinstance(error, XpnetError | OSError | MemoryError | KeyboardInterrupt)
     if not known and type(error).__module__.partition(".")[0] != "mpi4py":
         traceback.print_exception(error, file=to)
-    said = one_line(error) or type(error).__name__
-    to.write(f"xpnet: process {team.rank} ended, and the run with it ({said}): {further}\n")
+    said = (
+        f"xpnet: process {team.rank} ended ({one_line(error) or type(error).__name__}), and the run with it"
+    )
+    # Of another than the first, the witness says how to go on.
+    to.write(f"{said}: {further}\n" if team.is_first else f"{said}\n")
     to.flush()
 
 
