@@ -15,11 +15,19 @@ PATIENCE = 60.0
 class World:
     """What the communicators of a team have in common."""
 
-    def __init__(self, size):
+    def __init__(self, size, turn):
         self.size = size
+        self.turn = turn
         self.barrier = threading.Barrier(size)
         self.given = [None] * size
-        self.calls = [0] * size
+
+    def wait(self):
+        """Wait for all, out of turn."""
+        self.turn.release()
+        try:
+            self.barrier.wait(PATIENCE)
+        finally:
+            self.turn.acquire()
 
 
 class Comm:
@@ -35,11 +43,10 @@ class Comm:
         return self.world.size
 
     def allgather(self, value):
-        self.world.calls[self.rank] += 1
         self.world.given[self.rank] = value
-        self.world.barrier.wait(PATIENCE)
+        self.world.wait()
         found = list(self.world.given)
-        self.world.barrier.wait(PATIENCE)
+        self.world.wait()
         return found
 
     def bcast(self, value, root):
@@ -60,14 +67,18 @@ class Comm:
         array[...] = total
 
 
-def in_processes(size, work):
-    """Return what ``work(team)`` returns in each of so many, which all run at the same time."""
-    world = World(size)
+def in_processes(size, work, by_turns=False):
+    """Return what ``work(team)`` returns in each of so many, which all run at the same time.
+
+    ``by_turns`` they do so one at a time, each until it waits for the others.
+    """
+    world = World(size, threading.Semaphore(1 if by_turns else size))
 
     def run(rank):
         comm = Comm(world, rank)
         try:
-            return work(Team(comm, comm, comm))
+            with world.turn:
+                return work(Team(comm, comm, comm))
         except BaseException:
             world.barrier.abort()
             raise
