@@ -11,8 +11,9 @@ from xpnet import recipes
 from xpnet.commands import flags
 from xpnet.commands.console import USER_ERROR, complain, run_command
 from xpnet.commands.devices import tell_choice
+from xpnet.commands.launch import on_gpus
 from xpnet.datasets import Dataset
-from xpnet.device import Team, find_team, is_first
+from xpnet.device import Team, find_team, is_first, is_several
 from xpnet.reporting import plots
 from xpnet.reporting.metrics import score_name, shown
 from xpnet.runs.checkpoints import has_checkpoint
@@ -49,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train_together(argv: Sequence[str] | None, signals: StopSignals) -> int:
     team = find_team()
     config = _read_config(argv) if team is None else team.first_makes(lambda: _read_config(argv))
+    if is_several(config.device):
+        config = on_gpus(config, argv, team)
     return _train(config, signals, team)
 
 

@@ -108,16 +108,16 @@ def get_device(
         raise DeviceError(f"unknown backend {backend!r}: use auto, {', '.join(KINDS_OF)}")
     if is_several(device):
         raise DeviceError(
-            f"device {device} is not one device: name one, as cuda:0; several GPUs are for `xpnet sweep` "
-            "and xpnet.search"
+            f"device {device} is not one device: name one, as cuda:0; several GPUs are for `xpnet train`, "
+            "`xpnet sweep` and xpnet.search"
         )
     if device == "auto":
         device, backend, _ = choose(backend)
     match = re.fullmatch(r"cpu|mps|cuda(?::(\d+))?", device)
     if match is None:
         raise DeviceError(
-            f"unknown device {device!r}: use cpu, cuda, cuda:N, mps or auto; a sweep takes cuda:all and "
-            "cuda:0,cuda:1 too"
+            f"unknown device {device!r}: use cpu, cuda, cuda:N, mps or auto; `xpnet train` and a sweep take "
+            "cuda:all and cuda:0,cuda:1 too"
         )
     kind = device.partition(":")[0]
     place = f"cuda:{int(match[1] or 0)}" if kind == "cuda" else kind

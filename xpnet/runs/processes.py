@@ -50,14 +50,13 @@ def device_of(config: Config, team: Team | None) -> Device:
     """
     if team is None:
         return config.find_device()
-    name, backend = config.device, config.backend
+    name, backend = config.device, str(config.backend)
     if name == "auto":
-        name, found, _ = choose(backend)
-        name, backend = name.partition(":")[0], "auto" if found == "numpy" else found  # type: ignore[assignment]
+        name, backend, _ = choose(backend)
+        name = name.partition(":")[0]
     if name == "cuda":
         with contextlib.suppress(Exception):  # what is wrong is said below
-            count = count_gpus("cupy" if backend == "auto" else backend)
-            name = f"cuda:{team.local_rank % count}"
+            name = f"cuda:{team.local_rank % count_gpus(backend)}"
     return get_device(name, backend, config.precision, config.compile)
 
 
