@@ -293,3 +293,19 @@ def fail(team, error):
 def test_nobody_is_watched_alone():
     with pytest.raises(KeyError), watched(None, None):
         raise KeyError
+
+
+@needs_mpi
+def test_networks_of_their_own(tmp_path):
+    """Each process as many as it likes, of settings and data of its own."""
+    (tmp_path / "script.py").write_text(
+        "import sys, numpy as np, xpnet\nfrom mpi4py import MPI\n"
+        "rank = MPI.COMM_WORLD.Get_rank()\n"
+        "for seed in range(1 + rank):\n"
+        "    run = xpnet.fit('digits', hidden=4 + rank, epochs=1, seed=seed, alone=True)\n"
+        "    assert 'processes' not in run.summary\n"
+        "print(run.model.params['W1'].shape)\n"
+    )
+    status, out, err = ended(2, tmp_path / "script.py")
+    assert (status, err) == (0, "")
+    assert sorted(out.splitlines()) == ["(64, 4)", "(64, 5)"]

@@ -54,6 +54,7 @@ def fit(
     sample_weight: ArrayLike | None = None,
     on_epoch: Callable[[History], None] | None = None,
     recipe: str | None = None,
+    alone: bool = False,
     **settings: Any,
 ) -> Run:
     """Train a network, or an ensemble, on a table, images, arrays, a data set or a file.
@@ -84,6 +85,8 @@ def fit(
         Name of settings that are known to work (``xpnet recipe``); those given override them. By default
         ``"table"``, or ``"images"`` for images; of ``"digits"`` and ``"cifar10"`` ``"none"``, which are the
         plain defaults.
+    alone
+        Whether this process trains a network of its own, where ``mpiexec`` or ``srun`` has started several.
     **settings
         Those of `Config`, which are the flags of ``xpnet train``: ``hidden=(300,)``, ``device="cuda"``, …
         With ``out`` a folder is written as by the command; ``quiet=False`` shows the progress.
@@ -119,10 +122,10 @@ def fit(
     """
     arrays = {"X_val": X_val, "y_val": y_val, "X_test": X_test, "y_test": y_test}
     arrays["sample_weight"] = sample_weight
-    team = find_team()
+    team = None if alone else find_team()
     warn: Callable[..., None] = warnings.warn if team is None or team.is_first else _nothing
     with agreeing(team):
-        refuse_unknown(settings, Config, arguments=(*ARRAYS, "on_epoch", "recipe"))
+        refuse_unknown(settings, Config, arguments=(*ARRAYS, "on_epoch", "recipe", "alone"))
         config, data = what_is_given(X, y, arrays, recipe, settings_to_resume(settings), settings)
         if on_epoch is not None and not callable(on_epoch):
             raise InputError(f"on_epoch must be a function of the history, not {shown(on_epoch)}")
