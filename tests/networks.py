@@ -41,7 +41,7 @@ def random_training(rng, nets=()):
 
 
 def training_of(training, net):
-    return Training(*(value[net] for value in training))
+    return Training(*(value[net] for value in training[:3]))
 
 
 def learnt(mlp, arrays):

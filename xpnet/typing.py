@@ -66,6 +66,32 @@ class Product(NamedTuple):
         return xp.matmul(self.x.mT, self.dy)
 
 
+class Share(NamedTuple):
+    """The rows of a batch that one of several processes makes: those from ``begin`` to ``end``, of ``rows``.
+
+    Attributes
+    ----------
+    begin, end, rows
+        As said. Each has a row at least, so that no array is empty.
+    part
+        What the mean over its rows is multiplied by, to add up to the mean over all. It is 0 where the rows
+        are too few for all processes and this one's is another's too.
+    """
+
+    begin: int
+    end: int
+    rows: int
+    part: float
+
+    def of(self, a: Array) -> Array:
+        """Return this share of an array ``(…, rows)``."""
+        return a[..., self.begin : self.end]
+
+    def mirrored(self) -> "Share":
+        """Return the rows that are as far from the end of the batch as these are from its beginning."""
+        return Share(self.rows - self.end, self.rows - self.begin, self.rows, self.part)
+
+
 Subtract: TypeAlias = Callable[[Array, Array, Array, Array | None], bool]
 """``subtract(W, x, dy, keep)`` makes ``W`` to be ``keep · W - xᵀ dy`` in place, and returns whether it did;
 ``keep`` is ``(*nets,)``, or None for 1."""

@@ -1,4 +1,4 @@
-"""``--device`` of every command: what ``auto`` came to is one note, and several GPUs are for sweeps."""
+"""``--device`` of every command: what ``auto`` came to is one note, and several GPUs are for training."""
 
 import json
 
@@ -69,21 +69,21 @@ def test_the_settings_keep_auto_and_the_summary_says_what_it_was(capsys, tmp_pat
     assert NOTE in err  # it is chosen again, as on another machine
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "predict"])
+@pytest.mark.parametrize("name", ["evaluate", "predict"])
 @pytest.mark.parametrize("several", ["cuda:all", "cuda:0,cuda:1", "cpu,cuda:0"])
-def test_only_a_sweep_takes_several(given, capsys, name, several):
+def test_only_training_takes_several(given, capsys, name, several):
     command, argv = given[name]
     line = refused(command.main, capsys, *(several if word == "auto" else word for word in argv))
     assert line.endswith(
-        f"device {several} is not one device: name one, as cuda:0; several GPUs are for `xpnet sweep` "
-        "and xpnet.search"
+        f"device {several} is not one device: name one, as cuda:0; several GPUs are for `xpnet train`, "
+        "`xpnet sweep` and xpnet.search"
     )
 
 
 @pytest.mark.parametrize(
     ("named", "end"),
     [
-        ("cuda:ALL", "use cpu, cuda, cuda:N, mps or auto; a sweep takes cuda:all and cuda:0,cuda:1 too"),
+        ("cuda:ALL", "`xpnet train` and a sweep take cuda:all and cuda:0,cuda:1 too"),
         ("cuda:0,cpu", "'cpu' is no GPU of a list: name them as in cuda:0,cuda:1, or use cuda:all"),
     ],
 )

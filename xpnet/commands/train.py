@@ -1,5 +1,6 @@
 """``xpnet train``: train a network from the command line and leave a run folder."""
 
+import contextlib
 import json
 import os
 import sys
@@ -10,7 +11,9 @@ from xpnet import recipes
 from xpnet.commands import flags
 from xpnet.commands.console import USER_ERROR, complain, run_command
 from xpnet.commands.devices import tell_choice
+from xpnet.commands.launch import on_gpus
 from xpnet.datasets import Dataset
+from xpnet.device import Team, find_team, is_first, is_several
 from xpnet.reporting import plots
 from xpnet.reporting.metrics import score_name, shown
 from xpnet.runs.checkpoints import has_checkpoint
@@ -31,8 +34,25 @@ NAME = "xpnet train"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train the network that the arguments describe; return the exit status of `run_command`."""
-    return run_command(NAME, lambda signals: _train(_read_config(argv), signals))
+    """Train the network that the arguments describe; return the exit status of `run_command`.
+
+    Started by ``mpiexec`` or ``srun`` in several processes, it trains one network by all of them, and only
+    the first says anything.
+    """
+    with contextlib.ExitStack() as stack:
+        if not is_first():
+            nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+            stack.enter_context(contextlib.redirect_stderr(nowhere))
+        return run_command(NAME, lambda signals: _train_together(argv, signals))
+
+
+def _train_together(argv: Sequence[str] | None, signals: StopSignals) -> int:
+    team = find_team()
+    config = _read_config(argv) if team is None else team.first_makes(lambda: _read_config(argv))
+    if is_several(config.device):
+        config = on_gpus(config, argv, team)
+    return _train(config, signals, team)
 
 
 def _read_config(argv: Sequence[str] | None) -> Config:
@@ -61,7 +81,7 @@ def _note(text: str) -> None:
     complain(NAME, f"note: {text}")
 
 
-def _train(config: Config, signals: StopSignals) -> int:
+def _train(config: Config, signals: StopSignals, team: Team | None) -> int:
     def show(data: Dataset) -> None:
         if not config.quiet and data.columns is not None:
             rows = f"{len(data.X_train):,} rows to train on, {len(data.X_val):,} to validate on"
@@ -69,7 +89,7 @@ def _train(config: Config, signals: StopSignals) -> int:
 
     tell_choice(NAME, config)
     folder = config.resume or config.out or ""
-    run = carry_out(config, None, signals, folder=folder, note=_note, on_data=show)
+    run = carry_out(config, None, signals, folder=folder, team=team, note=_note, on_data=show)
     if not (plots.available() or config.quiet):
         complain(NAME, f"note: there is no curves.png, which needs matplotlib: {plots.INSTALL}")
     return _report(run, signals)
@@ -83,7 +103,8 @@ def _report(run: Run, signals: StopSignals) -> int:
         parts = ["train", "val"] if summary[f"test_{score}"] is None else ["train", "val", "test"]
         values = (f"{part} {shown(summary[f'{part}_{score}'], score)}" for part in parts)
         print(f"{score_name(score)}: {', '.join(values)}")
-        print(f"{summary['steps']} steps in {summary['seconds']:.2f} s on {summary['device']}")
+        processes = f", {summary['processes']} processes" if "processes" in summary else ""
+        print(f"{summary['steps']} steps in {summary['seconds']:.2f} s on {summary['device']}{processes}")
         print(f"written to {os.fsencode(run.folder or '').decode(errors='replace')}")  # a name may be no text
     if config.json:
         print(json.dumps(summary))

@@ -12,7 +12,7 @@ from xpnet.data.pixels import bilinear, check_features, checked, reflect
 from xpnet.errors import InputError
 from xpnet.nn import noise
 from xpnet.nn.composites import elementwise
-from xpnet.typing import Array, Namespace
+from xpnet.typing import Array, Namespace, Share
 
 __all__ = ["Augmentation", "augment", "check"]
 
@@ -90,6 +90,7 @@ def augment(
     image_shape: tuple[int, ...],
     key: Array,
     fill: Array | None = None,
+    share: Share | None = None,
 ) -> Array:
     """Return the images changed as ``how`` says, each by draws of its own.
 
@@ -111,6 +112,8 @@ def augment(
     fill
         ``(features,)``, the image that shows where something is cut out, for example the mean; 0 by
         default.
+    share
+        What rows of a batch these are; all by default.
 
     Returns
     -------
@@ -134,7 +137,8 @@ def augment(
     *nets, batch, features = images.shape
 
     # All coordinates have the axes (*nets, batch, height, width), of length 1 where they are all the same.
-    drawn = noise.uniform(xp, key, (batch, DRAWS), real)[..., None, None]
+    before = 0 if share is None else share.begin * DRAWS
+    drawn = noise.uniform(xp, key, (batch, DRAWS), real, before)[..., None, None]
     flip, down, right, turn, cut_y, cut_x = (drawn[..., i, :, :] for i in range(DRAWS))
     y = xp.arange(height, dtype=xp.int32, device=device)[:, None]
     x = xp.arange(width, dtype=xp.int32, device=device)[None, :]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from xpnet.data.augment import Augmentation, augment
 from xpnet.data.host_rows import HostRows
-from xpnet.typing import Array, Namespace
+from xpnet.typing import Array, Namespace, Share
 
 __all__ = ["Feed", "mix", "take_rows"]
 
@@ -102,7 +102,12 @@ class Feed:
         return self if self.own is None else replace(self, own=xp.take(self.own, networks, axis=0))
 
     def batch(
-        self, xp: Namespace, index: Array, key: Array | None = None, rows: Array | None = None
+        self,
+        xp: Namespace,
+        index: Array,
+        key: Array | None = None,
+        share: Share | None = None,
+        rows: Array | None = None,
     ) -> tuple[Array, Array]:
         """Return the rows of an index, augmented, and their labels.
 
@@ -114,8 +119,10 @@ class Feed:
             ``(batch,)`` or ``(*nets, batch)``.
         key
             Key of the augmentation, int32: ``()`` or ``(*nets,)`` as ``index`` has them.
+        share
+            The rows of the batch to return; all by default.
         rows
-            The rows of the index as they are, where they were read before.
+            These as they are, where they were read before.
 
         Returns
         -------
@@ -124,9 +131,10 @@ class Feed:
         y : Array
             Labels, in the shape of ``index``.
         """
+        index = index if share is None else share.of(index)
         x = take_rows(xp, self.X, index) if rows is None else rows
         if self.augmentation and self.image_shape is not None:
-            x = augment(xp, self.augmentation, x, self.image_shape, key, self.fill)
+            x = augment(xp, self.augmentation, x, self.image_shape, key, self.fill, share)
         return self.prepare(x) if self.prepare else x, take_rows(xp, self.y, index)
 
     def weights(self, xp: Namespace, index: Array) -> Array | None:
@@ -134,7 +142,9 @@ class Feed:
         return None if self.weight is None else take_rows(xp, self.weight, index)
 
 
-def mix(xp: Namespace, x: Array, Y: Array, share: Array) -> tuple[Array, Array]:
+def mix(
+    xp: Namespace, x: Array, Y: Array, share: Array, others: tuple[Array, Array] | None = None
+) -> tuple[Array, Array]:
     """Mix each row of a batch, and its target, with another: MixUp.
 
     ``share · row + (1 - share) · partner`` (Zhang et al. 2018, https://arxiv.org/abs/1710.09412); as the
@@ -148,13 +158,16 @@ def mix(xp: Namespace, x: Array, Y: Array, share: Array) -> tuple[Array, Array]:
         Rows ``(*nets, batch, features)`` and soft targets ``(*nets, batch, classes)``.
     share
         In [0, 1], ``(*nets,)``.
+    others
+        The rows as far from the end of the batch, in its order, where ``x`` and ``Y`` are only some of it.
     """
     share = share[..., None, None]
+    partners = others or (x, Y)
 
-    def mixed(a: Array) -> Array:
-        return a * share + xp.flip(a, axis=-2) * (1.0 - share)
+    def mixed(a: Array, partner: Array) -> Array:
+        return a * share + xp.flip(partner, axis=-2) * (1.0 - share)
 
-    return mixed(x), mixed(Y)
+    return mixed(x, partners[0]), mixed(Y, partners[1])
 
 
 def take_rows(xp: Namespace, a: Array, index: Array) -> Array:

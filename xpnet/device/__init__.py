@@ -19,9 +19,11 @@ from xpnet.device.base import Device, Options, of_step, one_by_one
 from xpnet.device.cuda import CudaDevice, cuda_device
 from xpnet.device.gpus import choose, count_gpus, gpu_names, is_several
 from xpnet.device.jax import JaxDevice
+from xpnet.device.launched import find_team, is_first, number_of_processes
 from xpnet.device.processor import has_bf16
 from xpnet.device.reading import all_to_host
-from xpnet.device.threads import blas_threads, cores, one_blas_thread, small_products
+from xpnet.device.team import Team
+from xpnet.device.threads import blas_threads, cores, limited_blas_threads, one_blas_thread, small_products
 from xpnet.device.torch import TorchDevice
 from xpnet.errors import DeviceError
 
@@ -31,15 +33,20 @@ __all__ = [
     "Device",
     "Options",
     "Precision",
+    "Team",
     "all_to_host",
     "blas_threads",
     "choose",
     "cores",
     "count_gpus",
     "dtype_name",
+    "find_team",
     "get_device",
     "gpu_names",
+    "is_first",
     "is_several",
+    "limited_blas_threads",
+    "number_of_processes",
     "of_step",
     "one_blas_thread",
     "one_by_one",
@@ -102,16 +109,16 @@ def get_device(
         raise DeviceError(f"unknown backend {backend!r}: use auto, {', '.join(KINDS_OF)}")
     if is_several(device):
         raise DeviceError(
-            f"device {device} is not one device: name one, as cuda:0; several GPUs are for `xpnet sweep` "
-            "and xpnet.search"
+            f"device {device} is not one device: name one, as cuda:0; several GPUs are for `xpnet train`, "
+            "`xpnet sweep` and xpnet.search"
         )
     if device == "auto":
         device, backend, _ = choose(backend)
     match = re.fullmatch(r"cpu|mps|cuda(?::(\d+))?", device)
     if match is None:
         raise DeviceError(
-            f"unknown device {device!r}: use cpu, cuda, cuda:N, mps or auto; a sweep takes cuda:all and "
-            "cuda:0,cuda:1 too"
+            f"unknown device {device!r}: use cpu, cuda, cuda:N, mps or auto; `xpnet train` and a sweep take "
+            "cuda:all and cuda:0,cuda:1 too"
         )
     kind = device.partition(":")[0]
     place = f"cuda:{int(match[1] or 0)}" if kind == "cuda" else kind

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.device import blas, of_numpy
-from xpnet.device.arrays import to_numpy
+from xpnet.device.arrays import replacing, to_numpy
+from xpnet.device.team import Team
+from xpnet.errors import DeviceError
 from xpnet.typing import Advance, Array, Draws, Namespace, State, Step, Subtract
 
 __all__ = ["Device", "Options", "of_step", "one_by_one"]
@@ -63,6 +65,8 @@ class Device:
     steps_at_once
         Steps to ask of what `compile` returns in one call: the more, the less often it is left, the fewer,
         the sooner a run can be ended.
+    team
+        The processes that train one network, each on a device such as this; None where there is but one.
     """
 
     name = "cpu"
@@ -71,6 +75,7 @@ class Device:
     donates = False
     subtracted_from = blas.SUBTRACTED_FROM
     steps_at_once = 1
+    team: Team | None = None
 
     def __init__(self) -> None:
         self.xp: Namespace = of_numpy
@@ -150,6 +155,30 @@ class Device:
         Overflow warnings are silenced in it: a diverging network is found by its loss.
         """
         return _computing()
+
+    def among(self, team: Team) -> "Device":
+        """Return the same device for one of several processes that train one network.
+
+        Its namespace adds up what the maths calls `xpnet.nn.composites.whole`.
+
+        Raises
+        ------
+        DeviceError
+            The device is none for several processes.
+        """
+        if self.xp is not of_numpy:
+            raise DeviceError(
+                f"several processes train one network by numpy or by cupy, not by {self.backend}: use one of "
+                "these backends, or one process"
+            )
+        return self._with(team, team.whole)
+
+    def _with(self, team: Team, whole: Callable[..., Any]) -> "Device":
+        """Return this device with a team, and what sums up arrays over it."""
+        mine = type(self).__new__(type(self))
+        composites = {**getattr(self.xp, "composites", {}), "whole": whole}
+        vars(mine).update(vars(self), team=team, xp=replacing(self.xp, composites=composites))
+        return mine
 
     def find_subtract(self) -> Subtract | None:
         """Return what subtracts a product of matrices in place (`xpnet.device.blas`), or None."""

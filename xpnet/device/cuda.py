@@ -17,6 +17,8 @@ from xpnet.device.cublas import Products, library
 from xpnet.device.fusing import Fuser, sign
 from xpnet.device.graph import captured
 from xpnet.device.kernels import Kernels
+from xpnet.device.nccl import Nccl
+from xpnet.device.team import Team
 from xpnet.device.uploads import Uploads, pinned, wait
 from xpnet.errors import DeviceError
 from xpnet.text import one_line
@@ -154,6 +156,19 @@ class CudaDevice(Device):
                     yield
             finally:
                 wait(cuda, outside, stream)
+
+    def among(self, team: Team) -> Device:
+        """Return the same GPU for one of several processes that train one network; all call this.
+
+        Raises
+        ------
+        DeviceError
+            It captures steps, or NCCL does not join the GPUs.
+        """
+        if self._compiled:
+            raise DeviceError("several processes do not capture steps yet: leave out compile")
+        with self.active():
+            return self._with(team, Nccl(self._cupy, team).whole)
 
     def find_subtract(self) -> Subtract:
         """Return what subtracts a product of matrices in place."""

@@ -95,7 +95,7 @@ def count_gpus(backend: str) -> int:
     Parameters
     ----------
     backend
-        A library by which `get_device` has given a GPU; so there is one.
+        A library by which `get_device` has given a GPU; so there is one. ``"auto"`` is CuPy.
 
     Raises
     ------
@@ -104,7 +104,8 @@ def count_gpus(backend: str) -> int:
     ImportError
         It is not installed.
     """
-    return COUNT_BY[backend](import_module(backend))
+    library = "cupy" if backend == "auto" else backend
+    return COUNT_BY[library](import_module(library))
 
 
 def is_several(device: object) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from xpnet.device.shared import Shared
 
-__all__ = ["blas_threads", "cores", "one_blas_thread", "small_products"]
+__all__ = ["blas_threads", "cores", "limited_blas_threads", "one_blas_thread", "small_products"]
 
 SHARED_FROM = 50_000_000
 """Operations of a step's largest product from which a second BLAS thread is worth its risk. With smaller ones
@@ -62,6 +62,21 @@ def one_blas_thread(wanted: bool = True) -> Iterator[None]:
 
     with _one_thread.using(note, make):
         yield
+
+
+@contextmanager
+def limited_blas_threads(most: int) -> Iterator[None]:
+    """Keep NumPy's products to so many threads each, of those that they may have: others have the rest."""
+    from threadpoolctl import ThreadpoolController
+
+    before = [(library, library.num_threads) for library in ThreadpoolController().lib_controllers]
+    for library, threads in before:
+        library.set_num_threads(min(most, threads))
+    try:
+        yield
+    finally:
+        for library, threads in before:
+            library.set_num_threads(threads)
 
 
 _one_thread = Shared()

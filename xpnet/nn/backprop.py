@@ -15,7 +15,7 @@ from xpnet.nn.activations import ACTIVATIONS, BIASED
 from xpnet.nn.losses import find
 from xpnet.nn.mlp import MLP
 from xpnet.nn.penalty import penalty, plain
-from xpnet.typing import Array, Layer, Namespace, Params
+from xpnet.typing import Array, Layer, Namespace, Params, Share
 
 __all__ = [
     "Training",
@@ -37,11 +37,14 @@ class Training(NamedTuple):
         Rates of the hidden layers and of the input, ``(*nets,)``; None for no dropout.
     key
         Key of the noise (`xpnet.nn.noise`), int32 ``(*nets,)``; each layer makes its own of it.
+    share
+        Which rows these are of a batch that several processes have; None for all.
     """
 
     dropout: Array | None = None
     input_dropout: Array | None = None
     key: Array | None = None
+    share: Share | None = None
 
 
 def forward(
@@ -76,7 +79,8 @@ def forward(
         `xpnet.nn.norms.batch_norm` says.
     """
     if training is not None and training.input_dropout is not None:
-        x, _ = layers.dropout(xp, x, noise.fold_in(xp, training.key, 0), training.input_dropout)
+        key = noise.fold_in(xp, training.key, 0)
+        x, _ = layers.dropout(xp, x, key, training.input_dropout, training.share)
     s, pullback = layers.chain(*_layers(xp, mlp, training, in_factors))(params, x)
     return s, lambda dscores: pullback(dscores)[1]
 
@@ -92,11 +96,10 @@ def _layers(xp: Namespace, mlp: MLP, training: Training | None, in_factors: Coll
         return [layers.named(partial(layers.affine, xp, **how, activation=activation), W, b)]
 
     def norm(i: int) -> list[Layer]:
-        function = {
-            "none": None,
-            "layer": norms.layer_norm,
-            "batch": norms.batch_norm_fixed if training is None else norms.batch_norm,
-        }[mlp.norm]
+        of_batch = (
+            norms.batch_norm_fixed if training is None else partial(norms.batch_norm, share=training.share)
+        )
+        function = {"none": None, "layer": norms.layer_norm, "batch": of_batch}[mlp.norm]
         return [layers.named(partial(function, xp), *mlp.norm_names(i))] if function else []
 
     def activate() -> list[Layer]:  # (2); back: (8)
@@ -106,7 +109,8 @@ def _layers(xp: Namespace, mlp: MLP, training: Training | None, in_factors: Coll
         if training is None or training.dropout is None:
             return []
         key = noise.fold_in(xp, training.key, i)
-        return [layers.named(partial(layers.dropout, xp, key=key, rate=training.dropout))]
+        how = {"key": key, "rate": training.dropout, "share": training.share}
+        return [layers.named(partial(layers.dropout, xp, **how))]
 
     last = mlp.depth
     stages: list[Layer] = []

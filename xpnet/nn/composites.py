@@ -17,7 +17,7 @@ from xpnet.typing import Array, Namespace
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-__all__ = ["composite", "elementwise", "elementwise_layer"]
+__all__ = ["composite", "elementwise", "elementwise_layer", "whole"]
 
 NONE: Mapping[str, Callable[..., Any]] = {}
 
@@ -78,3 +78,13 @@ def elementwise_layer(function: Function) -> Function:
         return fuse(value, args, False), lambda dy: fuse(pull_back, (*args, dy), False)
 
     return cast("Function", call)
+
+
+@composite
+def whole(_xp: Namespace, *arrays: Array) -> tuple[Array, ...]:
+    """Return the sums of arrays over all that have a share of a batch: here nobody else has.
+
+    What is given is consumed. A device that trains with others adds theirs, in a place that all take turns
+    in: whoever calls this has to do so in all processes, the same number of times and in the same order.
+    """
+    return arrays

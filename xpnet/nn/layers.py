@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from xpnet.nn import noise
 from xpnet.nn.composites import composite, elementwise
-from xpnet.typing import Array, Layer, Namespace, Params, Product, Pullback
+from xpnet.typing import Array, Layer, Namespace, Params, Product, Pullback, Share
 
 __all__ = ["affine", "chain", "dropout", "named", "residual", "sum_of_rows"]
 
@@ -95,7 +95,9 @@ def sum_of_rows(xp: Namespace, dy: Array) -> Array:
     return xp.sum(dy, axis=-2)
 
 
-def dropout(xp: Namespace, x: Array, key: Array, rate: Array) -> tuple[Array, Pullback]:
+def dropout(
+    xp: Namespace, x: Array, key: Array, rate: Array, share: Share | None = None
+) -> tuple[Array, Pullback]:
     """Set units to 0 with probability ``rate`` and scale the others so that the mean stays; and the pullback.
 
     "Inverted" dropout (Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html): with a
@@ -112,6 +114,8 @@ def dropout(xp: Namespace, x: Array, key: Array, rate: Array) -> tuple[Array, Pu
         Key of the noise (`xpnet.nn.noise`), int32 ``(*nets,)``.
     rate
         Probability in [0, 1), ``(*nets,)``; kept to the nearest 1/65536.
+    share
+        What rows of a batch ``x`` has: it gets their masks. All by default.
 
     Returns
     -------
@@ -120,7 +124,7 @@ def dropout(xp: Namespace, x: Array, key: Array, rate: Array) -> tuple[Array, Pu
     pullback : callable
         ``pullback(dy)`` returns ``(dx,)`` in the shape of ``y``.
     """
-    mask = _mask(xp, noise.random_bits(xp, key, x.shape[-2:]), rate[..., None, None])
+    mask = _mask(xp, noise.random_bits(xp, key, x.shape[-2:], share), rate[..., None, None])
     return x * mask, lambda dy: (dy * mask,)
 
 

@@ -122,6 +122,11 @@ class MLP:
         return tuple(name for name in self.shapes if name.startswith("W"))
 
     @cached_property
+    def of_batches(self) -> tuple[str, ...]:
+        """Names of the parameters of batch norms, whose gradients are sums over all who share a batch."""
+        return tuple(name for name in self.shapes if self.norm == "batch" and name[0] in "gsmv")
+
+    @cached_property
     def statistics(self) -> tuple[str, ...]:
         """Names of the running statistics, which batches move and no gradient does."""
         return tuple(name for name in self.shapes if name[0] in "mv")

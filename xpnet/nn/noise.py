@@ -13,7 +13,7 @@ import math
 
 from xpnet.errors import InputError
 from xpnet.nn.composites import elementwise
-from xpnet.typing import Array, Namespace
+from xpnet.typing import Array, Namespace, Share
 
 __all__ = ["fold_in", "random_bits", "uniform"]
 
@@ -43,7 +43,7 @@ def fold_in(xp: Namespace, key: Array, number: int) -> Array:
     return _folded(xp, key[..., None], number)[..., 0]  # at least 1-D: see `_counter`
 
 
-def random_bits(xp: Namespace, key: Array, shape: tuple[int, ...]) -> Array:
+def random_bits(xp: Namespace, key: Array, shape: tuple[int, ...], share: Share | None = None) -> Array:
     """Return integers of 16 random bits: each uniform in 0 … 65535.
 
     Two of them are made of each hash, which halves the cost.
@@ -55,7 +55,9 @@ def random_bits(xp: Namespace, key: Array, shape: tuple[int, ...]) -> Array:
     key
         ``(*nets,)``, int32.
     shape
-        Of the numbers of one key.
+        Of the numbers of one key; of a ``share`` those of its rows.
+    share
+        The rows to return of those of a batch; all by default.
 
     Returns
     -------
@@ -67,13 +69,23 @@ def random_bits(xp: Namespace, key: Array, shape: tuple[int, ...]) -> Array:
     InputError
         Keys that are not int32.
     """
-    size = math.prod(shape)
     # One half after the other: interleaved they would take several times as long to write.
-    both = xp.concat(_halves(xp, *_counter(xp, key, (size + 1) // 2)), axis=-1)
-    return xp.reshape(both[..., :size], (*key.shape, *shape))
+    if share is None:
+        size = math.prod(shape)
+        both = xp.concat(_halves(xp, *_counter(xp, key, (size + 1) // 2)), axis=-1)
+        return xp.reshape(both[..., :size], (*key.shape, *shape))
+    of_row = math.prod(shape[1:])
+    half, begin, end = (share.rows * of_row + 1) // 2, share.begin * of_row, share.end * of_row
+    parts = []
+    if begin < half:
+        parts.append(_halves(xp, *_counter(xp, key, min(end, half) - begin, begin))[0])
+    if end > half:
+        first = max(begin - half, 0)
+        parts.append(_halves(xp, *_counter(xp, key, end - half - first, first))[1])
+    return xp.reshape(parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1), (*key.shape, *shape))
 
 
-def uniform(xp: Namespace, key: Array, shape: tuple[int, ...], dtype: object) -> Array:
+def uniform(xp: Namespace, key: Array, shape: tuple[int, ...], dtype: object, begin: int = 0) -> Array:
     """Return floats uniform in [0, 1): multiples of 2^-24, the same in every dtype.
 
     The numbers of a longer ``shape`` begin with those of a shorter one.
@@ -88,6 +100,8 @@ def uniform(xp: Namespace, key: Array, shape: tuple[int, ...], dtype: object) ->
         Of the numbers of one key.
     dtype
         Floating dtype of the namespace, of 24 bits of precision or more.
+    begin
+        How many of the numbers to leave out before the first.
 
     Returns
     -------
@@ -99,12 +113,12 @@ def uniform(xp: Namespace, key: Array, shape: tuple[int, ...], dtype: object) ->
     InputError
         Keys that are not int32.
     """
-    values = _fractions(xp, *_counter(xp, key, math.prod(shape)), dtype)
+    values = _fractions(xp, *_counter(xp, key, math.prod(shape), begin), dtype)
     return xp.reshape(values, (*key.shape, *shape))
 
 
-def _counter(xp: Namespace, key: Array, count: int) -> tuple[Array, Array]:
-    """Return the numbers ``1 … count`` and the keys, to be hashed together.
+def _counter(xp: Namespace, key: Array, count: int, begin: int = 0) -> tuple[Array, Array]:
+    """Return the numbers ``begin + 1 … begin + count`` and the keys, to be hashed together.
 
     Raises
     ------
@@ -116,7 +130,7 @@ def _counter(xp: Namespace, key: Array, count: int) -> tuple[Array, Array]:
     # Tracers of compiled steps have no device; there is only one to choose from then.
     device = getattr(key, "device", None)
     # At least 1-D, as NumPy warns of a scalar that overflows.
-    return xp.arange(1, count + 1, dtype=xp.int32, device=device), key[..., None]
+    return xp.arange(begin + 1, begin + count + 1, dtype=xp.int32, device=device), key[..., None]
 
 
 @elementwise

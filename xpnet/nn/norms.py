@@ -11,8 +11,8 @@ where ``dx̂ = gain ⊙ dy`` and the means are taken over the same values as the
 
 from __future__ import annotations  # those of inner functions would be evaluated in every step
 
-from xpnet.nn.composites import elementwise
-from xpnet.typing import Array, Namespace, Pullback
+from xpnet.nn.composites import elementwise, whole
+from xpnet.typing import Array, Namespace, Pullback, Share
 
 __all__ = ["EPSILON", "STATISTICS_RATE", "batch_norm", "batch_norm_fixed", "follow", "layer_norm"]
 
@@ -24,9 +24,18 @@ STATISTICS_RATE = 0.1
 
 
 def batch_norm(
-    xp: Namespace, x: Array, gain: Array, shift: Array, mean: Array, variance: Array
+    xp: Namespace,
+    x: Array,
+    gain: Array,
+    shift: Array,
+    mean: Array,
+    variance: Array,
+    share: Share | None = None,
 ) -> tuple[Array, Pullback]:
     """Normalise each unit over the batch, in training.
+
+    Of a batch that processes have shares of, statistics and gradients are those of all rows: ``dgain`` and
+    ``dshift`` come as sums over all, and are not to be added up once more.
 
     Parameters
     ----------
@@ -38,6 +47,8 @@ def batch_norm(
         ``(*nets, units)``.
     mean, variance
         Running statistics ``(*nets, units)``, for evaluation; not used here.
+    share
+        What rows of a batch ``x`` has; all by default.
 
     Returns
     -------
@@ -48,15 +59,24 @@ def batch_norm(
         but how far the running statistics are from those of the batch (its variance the unbiased one);
         the step that ends with ``mean - STATISTICS_RATE * dmean`` is their update.
     """
-    rows = x.shape[-2]
-    batch_mean = xp.mean(x, axis=-2, keepdims=True)
+    rows = x.shape[-2] if share is None else share.rows
+
+    def mean_of_rows(a: Array) -> Array:
+        if share is None:
+            return xp.mean(a, axis=-2, keepdims=True)
+        (total,) = whole(xp, xp.sum(a, axis=-2, keepdims=True))
+        return total / rows
+
+    batch_mean = mean_of_rows(x)
     centred, squares = _centred(xp, x, batch_mean)
-    batch_variance = xp.mean(squares, axis=-2, keepdims=True)
+    batch_variance = mean_of_rows(squares)
     normal, y = _normalised(xp, centred, batch_variance, gain[..., None, :], shift[..., None, :])
 
     def pullback(dy: Array) -> tuple[Array, ...]:
         dshift = xp.sum(dy, axis=-2)
         dgain = xp.sum(dy * normal, axis=-2)
+        if share is not None:
+            dshift, dgain = whole(xp, dshift, dgain)
         # With dx̂ = gain ⊙ dy, its two means are gain ⊙ dshift / n and gain ⊙ dgain / n.
         sums = dgain[..., None, :], dshift[..., None, :]
         dx = _pulled_back(xp, dy, normal, *sums, gain[..., None, :], batch_variance, float(rows))

@@ -6,8 +6,10 @@ of all that is in it. The last two are kept: whatever happens to one, the run ca
 
 import contextlib
 import json
+import math
 import re
 import textwrap
+import time
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -31,6 +33,9 @@ KEPT = 2
 """Checkpoints of a run that are kept."""
 
 FORMAT = 3
+
+SELDOM = 20
+"""Checkpoints that are written at no fixed epochs take at most one part of so many of the time."""
 
 NAME = re.compile(r"checkpoint-(\d{9})\.safetensors")
 
@@ -62,7 +67,7 @@ class Checkpoints:
     run
         What the run is, plain data: its settings and its data. A checkpoint must be of the same.
     every
-        Epochs from one to the next; None for none.
+        Epochs from one to the next, 0 for as many as keep the time for writing small; None for none.
     note
         Told of the first checkpoint that could not be written, and of those that are damaged, in a sentence:
         neither ends a run.
@@ -82,6 +87,7 @@ class Checkpoints:
         self._every = every
         self._note = note
         self._failed = False
+        self._due = -math.inf
 
     def on_fit(self, fit: Fit) -> None:
         """Write a checkpoint if it is time to, and remove those before the last.
@@ -91,8 +97,13 @@ class Checkpoints:
         fit
             What `xpnet.training.loop.fit` gives to ``on_fit``.
         """
-        if self._every is not None and fit.epoch % self._every == 0:
+        if self._every is None:
+            return
+        began = time.monotonic()
+        if fit.epoch % self._every == 0 if self._every else began >= self._due:
             self.save(fit)
+            now = time.monotonic()
+            self._due = now + SELDOM * (now - began)
 
     def save(self, fit: Fit) -> None:
         """Write a checkpoint, and remove those before the last."""

@@ -239,8 +239,8 @@ class Config:
 
     device: str = _device(
         "cpu",
-        "cpu, cuda, cuda:N, mps (the GPU of a Mac), or auto: cuda if a library here can use it, else cpu; of "
-        "a sweep several, cuda:all or cuda:0,cuda:1",
+        "cpu, cuda, cuda:N, mps (the GPU of a Mac), or auto: cuda if a library here can use it, else cpu; or "
+        "several, cuda:all or cuda:0,cuda:1: a sweep shares out its networks, train the rows of each batch",
         common=True,
     )
     backend: Backend = _device(

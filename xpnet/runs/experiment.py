@@ -135,7 +135,9 @@ def run(
         on_epoch = _of_means(on_epoch)
     # An ensemble always has one BLAS thread: the last bits depend on their number, and not on the cores then.
     lone = device.is_host and (len(members) > 1 or small_products(config.batch_size, mlp.sizes))
-    stacks = min(cores(), len(members)) if device.is_host and on_fit is None and after is None else 1
+    # Threads would each call MPI, and in no order that all processes have.
+    apart_at_all = device.is_host and device.team is None and on_fit is None and after is None
+    stacks = min(cores(), len(members)) if apart_at_all else 1
     with one_blas_thread(lone):
         if stacks > 1:
             ends = [len(members) * k // stacks for k in range(stacks + 1)]
@@ -244,6 +246,8 @@ def record(
         "status": status(result),
         "data": data.checksum(),
     }
+    if device.team is not None:
+        summary["processes"] = device.team.size
     diverged_at = result.diverged_at[result.diverged_at > 0]
     with device.active():
         wrong = out_of_scale.find(device, prepared.feed) if diverged_at.size else None

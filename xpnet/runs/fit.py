@@ -1,18 +1,19 @@
 """From settings to a run and its folder: what `xpnet.fit` and the command share."""
 
+import contextlib
 import logging
 import signal
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from numpy.typing import ArrayLike
 
 from xpnet.datasets import Dataset
-from xpnet.device import Device
+from xpnet.device import Device, Team, find_team
 from xpnet.errors import InputError
 from xpnet.reporting import plots, progress, tensorboard
 from xpnet.runs import experiment
@@ -24,6 +25,7 @@ from xpnet.runs.given import ARRAYS, what_is_given
 from xpnet.runs.names import flag
 from xpnet.runs.networks import job_of
 from xpnet.runs.preparation import Prepared, check, load_data, prepare, suited
+from xpnet.runs.processes import agreeing, check_batch, check_same, cores_shared, device_of, watched
 from xpnet.runs.remedy import remedy
 from xpnet.runs.resume import begin, checkpoint_of, identity, is_of_longer_runs, settings_to_resume
 from xpnet.runs.run import Run, as_run
@@ -52,6 +54,7 @@ def fit(
     sample_weight: ArrayLike | None = None,
     on_epoch: Callable[[History], None] | None = None,
     recipe: str | None = None,
+    alone: bool = False,
     **settings: Any,
 ) -> Run:
     """Train a network, or an ensemble, on a table, images, arrays, a data set or a file.
@@ -82,6 +85,8 @@ def fit(
         Name of settings that are known to work (``xpnet recipe``); those given override them. By default
         ``"table"``, or ``"images"`` for images; of ``"digits"`` and ``"cifar10"`` ``"none"``, which are the
         plain defaults.
+    alone
+        Whether this process trains a network of its own, where ``mpiexec`` or ``srun`` has started several.
     **settings
         Those of `Config`, which are the flags of ``xpnet train``: ``hidden=(300,)``, ``device="cuda"``, …
         With ``out`` a folder is written as by the command; ``quiet=False`` shows the progress.
@@ -98,6 +103,10 @@ def fit(
     DeviceError
         The device cannot be used.
 
+    Started by ``mpiexec`` or ``srun`` in several processes, all of which call this with the same, it trains
+    one network with them, each on its share of every batch, and returns the run in each. The first process
+    writes and warns; ``on_epoch`` is called in all.
+
     Warns
     -----
     RuntimeWarning
@@ -111,12 +120,17 @@ def fit(
     >>> run.summary["val_accuracy"] > 0.9
     True
     """
-    refuse_unknown(settings, Config, arguments=(*ARRAYS, "on_epoch", "recipe"))
     arrays = {"X_val": X_val, "y_val": y_val, "X_test": X_test, "y_test": y_test}
     arrays["sample_weight"] = sample_weight
-    config, data = what_is_given(X, y, arrays, recipe, settings_to_resume(settings), settings)
-    if on_epoch is not None and not callable(on_epoch):
-        raise InputError(f"on_epoch must be a function of the history, not {shown(on_epoch)}")
+    team = None if alone else find_team()
+    warn: Callable[..., None] = warnings.warn if team is None or team.is_first else _nothing
+    with agreeing(team):
+        refuse_unknown(settings, Config, arguments=(*ARRAYS, "on_epoch", "recipe", "alone"))
+        config, data = what_is_given(X, y, arrays, recipe, settings_to_resume(settings), settings)
+        if on_epoch is not None and not callable(on_epoch):
+            raise InputError(f"on_epoch must be a function of the history, not {shown(on_epoch)}")
+    if team is not None and not team.is_first:
+        config = replace(config, quiet=True)
     unwritten: list[OSError] = []
     with StopSignals(signal.SIGINT) as signals:
         run = carry_out(
@@ -124,22 +138,24 @@ def fit(
             data,
             signals,
             folder=config.resume or config.out,
+            team=team,
+            note=warn,
             on_epoch=on_epoch,
             on_unwritten=unwritten.append,
         )
     if unwritten:
-        warnings.warn(
+        warn(
             f"the run could not be written ({unwritten[0]}), and is returned: save it elsewhere by its save",
             RuntimeWarning,
             stacklevel=2,
         )
     if run.diverged_at:
-        warnings.warn(
-            remedy(run),
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        warn(remedy(run), RuntimeWarning, stacklevel=2)
     return run
+
+
+def _nothing(*_args: object, **_more: object) -> None:
+    """Say nothing, where another process says it."""
 
 
 class Begun(NamedTuple):
@@ -195,6 +211,7 @@ def carry_out(
     signals: StopSignals,
     *,
     folder: str | None,
+    team: Team | None = None,
     note: Callable[[str], None] = warnings.warn,
     on_data: Callable[[Dataset], None] | None = None,
     on_epoch: Callable[[History], None] | None = None,
@@ -212,6 +229,9 @@ def carry_out(
         Looked at before each step: once one was received, the run ends with what it has.
     folder
         Where to write, ``""`` for a new folder in ``runs``; None to write nothing.
+    team
+        The processes that train the network together: all call this with the same, and the first writes. It
+        keeps checkpoints also where none are asked for, to go on from should a process be lost.
     note
         Told in a sentence of what went wrong and ends no run.
     on_data
@@ -230,46 +250,57 @@ def carry_out(
         Interrupted before the first step, or while files were written.
     """
     can_draw = plots.available()
-    for name in ("checkpoint_every", "tensorboard", "weights_image"):
-        if folder is None and getattr(config, name):
-            raise InputError(f"{flag(name)} writes into the folder of the run: give {flag('out')}, too")
-    if config.weights_image and not can_draw:
-        raise InputError(f"--weights-image needs matplotlib: {plots.INSTALL}")
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it tells users of its font cache
-    device = config.find_device()
-    claimed: AbstractContextManager[Path | None] = nullcontext()
-    if folder is not None:
-        claimed = run_folder.claim(folder, config.dataset)
-    with claimed as place:
-        start = model_of(config)
-        if place is not None:
-            run_folder.refuse_sweep(place)
-            if start is not None and open_run(config.init_from or "").folder.samefile(place):
-                raise InputError(f"--init-from and --out are both {place}: give the new run another --out")
-        if data is None:
-            data = load_data(config, note)
-        data = subset_of(config, data)
-        if start is not None:
-            config, data = begin_with(start, config, data)
-            if unlike := unlike_its_rows(start, data):
-                note(unlike)
-        num_rows = len(data.X_train)
-        (config,) = suited([config], data, note)
-        if config.weights_image:
-            plots.check_images(data.image_shape)
-        _check(config, data, note)  # before anything is removed or written
-        if on_data is not None:
-            on_data(data)
-
-        def checkpoints_in(folder: Path) -> Checkpoints:
-            run = identity(config, data, start)
-            return Checkpoints(folder, device, run, config.checkpoint_every, note)
-
-        checkpoints = after = None
-        if place is not None and (config.resume or config.checkpoint_every):
-            checkpoints = checkpoints_in(place)
-            if config.resume:
-                after = checkpoint_of(config, place, checkpoints, num_rows, note)
+    is_first = team is None or team.is_first
+    with contextlib.ExitStack() as stack:
+        with agreeing(team):
+            for name in ("checkpoint_every", "tensorboard", "weights_image"):
+                if folder is None and getattr(config, name):
+                    raise InputError(
+                        f"{flag(name)} writes into the folder of the run: give {flag('out')}, too"
+                    )
+            if config.weights_image and not can_draw:
+                raise InputError(f"--weights-image needs matplotlib: {plots.INSTALL}")
+            logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it tells users of its font cache
+            device = device_of(config, team)
+            place: Path | None = None
+            if folder is not None and is_first:
+                place = stack.enter_context(run_folder.claim(folder, config.dataset))
+            start = model_of(config)
+            if place is not None:
+                run_folder.refuse_sweep(place)
+                if start is not None and open_run(config.init_from or "").folder.samefile(place):
+                    raise InputError(
+                        f"--init-from and --out are both {place}: give the new run another --out"
+                    )
+            if data is None:
+                data = load_data(config, note)
+            data = subset_of(config, data)
+            if start is not None:
+                config, data = begin_with(start, config, data)
+                if unlike := unlike_its_rows(start, data):
+                    note(unlike)
+            num_rows = len(data.X_train)
+            (config,) = suited([config], data, note)
+            if config.weights_image:
+                plots.check_images(data.image_shape)
+            _check(config, data, note)  # before anything is removed or written
+            check_batch(config, team)
+            if on_data is not None:
+                on_data(data)
+            what = identity(config, data, start)
+            every = config.checkpoint_every or (None if team is None else 0)
+            checkpoints = after = None
+            kept_in = place or (Path(config.resume) if config.resume else None)  # all read what is there
+            if kept_in is not None and (config.resume or every is not None):
+                checkpoints = Checkpoints(kept_in, device, what, every, note)
+                if config.resume:
+                    after = checkpoint_of(config, kept_in, checkpoints, num_rows, note)
+        on_fit = None
+        if checkpoints is not None and place is not None and every is not None:
+            on_fit = checkpoints.on_fit
+        with agreeing(team):
+            check_same(team, what)
+            device = device if team is None else device.among(team)
         done = len(after.history.losses) if after else 0
         num_steps, score = config.num_steps(num_rows), SCORE_OF[data.task]
         screen = progress.start(num_steps, config.batch_size, config.quiet, done, score)
@@ -285,9 +316,10 @@ def carry_out(
 
         def on_ready() -> None:
             if place is not None and signals.received is None:
-                begin(config, place, note)
+                begin(config, place, note, keeps=every is not None)
 
-        with signals.listening(), screen, tensorboard.logging_to(place, config.tensorboard, tell) as tell_all:
+        log = tensorboard.logging_to(place, config.tensorboard, tell)
+        with cores_shared(team), watched(team, place), signals.listening(), screen, log as tell_all:
             if after:  # the log begins anew, and there may be no epoch left that would fill it
                 tell_all(after.history.mean())
             found = experiment.run(
@@ -297,36 +329,37 @@ def carry_out(
                 tell_all,
                 should_stop,
                 after=after,
-                on_fit=checkpoints.on_fit if checkpoints is not None and config.checkpoint_every else None,
+                on_fit=on_fit,
                 on_ready=None if place is None else on_ready,
                 start=start,
             )
         if not found.history.rows:
             raise KeyboardInterrupt("interrupted before the first step: there is nothing to keep")
-        if place is not None:
-            whole = None if found.result is None else found.result.whole
-            was_interrupted = found.summary["status"] == "interrupted"
-            try:
-                with signals.listening():  # what was trained is not lost by who is in a hurry
-                    run_folder.write_settings(place, config)
-                    if whole is not None and (was_interrupted or config.checkpoint_every):
-                        checkpoints = checkpoints or checkpoints_in(place)
-                        checkpoints.save(whole)
-                    run_folder.write(place, found, pictures=can_draw)
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(
-                    f"interrupted: {place} is not complete: {flag('resume')} {place} makes it so"
-                ) from None
-            except OSError as error:
-                if on_unwritten is None:
-                    raise
-                on_unwritten(error)
-                return as_run(found, None)
-            if checkpoints is not None and not was_interrupted:
-                checkpoints.forget(but=lambda epoch: _may_go_on(found, num_rows, epoch))
+        was_interrupted = found.summary["status"] == "interrupted"
+        with agreeing(team):
+            if place is not None:
+                whole = None if found.result is None else found.result.whole
+                try:
+                    with signals.listening():  # what was trained is not lost by who is in a hurry
+                        run_folder.write_settings(place, config)
+                        if whole is not None and (was_interrupted or config.checkpoint_every):
+                            checkpoints = checkpoints or Checkpoints(place, device, what, every, note)
+                            checkpoints.save(whole)
+                        run_folder.write(place, found, pictures=can_draw)
+                except KeyboardInterrupt:
+                    raise KeyboardInterrupt(
+                        f"interrupted: {place} is not complete: {flag('resume')} {place} makes it so"
+                    ) from None
+                except OSError as error:
+                    if on_unwritten is None:
+                        raise
+                    on_unwritten(error)
+                    place = None
+                if place is not None and checkpoints is not None and not was_interrupted:
+                    checkpoints.forget(but=lambda epoch: _may_go_on(found, num_rows, epoch))
         if place is not None and signals.received is not None and not was_interrupted:
             raise KeyboardInterrupt(f"interrupted: the run had ended, and all of it is in {place}")
-    return as_run(found, place)
+    return as_run(found, place if team is None else team.first_has(place))
 
 
 def _check(config: Config, data: Dataset, note: Callable[[str], None]) -> None:

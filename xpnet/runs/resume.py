@@ -98,8 +98,10 @@ def checkpoint_of(
     return _lengthened(config, folder, saved, num_rows, summary, note)
 
 
-def begin(config: Config, folder: Path, note: Callable[[str], None]) -> None:
+def begin(config: Config, folder: Path, note: Callable[[str], None], keeps: bool = False) -> None:
     """Make the folder ready for what a run writes while it trains, at the last moment before.
+
+    A run that can be taken up again, or ``keeps`` checkpoints, needs its settings there.
 
     Of a run that is taken up again, what says that it was done goes, and what was drawn of it; of any other
     that is in the folder all is put aside, or removed.
@@ -109,7 +111,7 @@ def begin(config: Config, folder: Path, note: Callable[[str], None]) -> None:
         (folder / "summary.json").unlink(missing_ok=True)
     else:
         make_room(folder, config.force, note)
-    if config.resume or config.checkpoint_every is not None:
+    if keeps or config.resume or config.checkpoint_every is not None:
         run_folder.write_settings(folder, config)  # to resume from, should this be cut off
 
 

@@ -15,7 +15,7 @@ from xpnet.data.feed import Feed
 from xpnet.device import Device, dtype_name
 from xpnet.errors import InputError
 from xpnet.training.regime import Hyper, Regime
-from xpnet.typing import Draws, Params, Random
+from xpnet.typing import Array, Draws, Params, Random
 
 __all__ = ["Sources", "draw_epoch"]
 
@@ -56,7 +56,7 @@ def draw_epoch(
         A table for each size of batches, in order (`xpnet.data.batches.draw_batches`), with a leading axis of
         steps: ``index`` of each batch's rows, ``count`` of steps from 1, what is in ``by_step`` and, where
         they are used, the keys ``augment`` and ``dropout`` and the share ``mix``; of rows on the disk
-        ``rows``, which are read ahead.
+        ``rows``, which are read ahead: of one of several processes those of its share.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def draw_epoch(
     indices = [feed.index(device.xp, device.put(table)) for table in tables]
     batches = [{"index": index} for index in indices]
     if feed.on_disk:
-        batches = [of | {"rows": Ahead(feed.X, device.to_host(of["index"]))} for of in batches]
+        batches = [of | {"rows": Ahead(feed.X, _to_read(device, of["index"]))} for of in batches]
     if len(tables) == 1:
         return [draws | batches[0]]
     full = len(tables[0])
@@ -107,3 +107,11 @@ def draw_epoch(
         {name: values[part, ...] for name, values in draws.items()} | of
         for part, of in zip((slice(full), slice(full, None)), batches, strict=True)
     ]
+
+
+def _to_read(device: Device, index: Array) -> NDArray[np.int64]:
+    """Return the rows that this process takes of each batch, on the host."""
+    if device.team is not None:
+        index = device.team.share(index.shape[-1]).of(index)
+    found: NDArray[np.int64] = device.to_host(index)
+    return found

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from xpnet.data.feed import take_rows
 from xpnet.data.host_rows import HostRows
 from xpnet.nn import backprop, losses, penalty
+from xpnet.nn.composites import whole
 from xpnet.nn.mlp import MLP
-from xpnet.typing import Array, Namespace, Params
+from xpnet.typing import Array, Namespace, Params, Share
 
 __all__ = ["EVALUATION_ROWS", "evaluate", "parts", "r_squared"]
 
@@ -30,6 +31,7 @@ def evaluate(
     kept: list[Array] | None = None,
     prepare: Callable[[Array], Array] | None = None,
     own: Array | None = None,
+    share: Share | None = None,
 ) -> tuple[Array, Array]:
     """Return the regularised loss and the score on all rows of ``X``.
 
@@ -54,6 +56,8 @@ def evaluate(
         From rows of ``X`` to those that the network takes, where they are raw.
     own
         Of a stack whose networks have rows of their own, their numbers ``(nets, rows)``.
+    share
+        The rows that this process scores, where others score the rest; ``kept`` is given those alone.
 
     Returns
     -------
@@ -67,7 +71,7 @@ def evaluate(
     find_loss = losses.find(kind)
     loss: Array | float = 0.0
     done: Array | float = 0.0
-    for part in parts(rows):
+    for part in parts(rows) if share is None else parts(share.end, share.begin):
         if own is not None:
             x = take_rows(xp, X, own[:, part])
         else:
@@ -80,6 +84,8 @@ def evaluate(
         done = done + _sums(xp, kind, scores, target, of_part)
         if kept is not None:
             kept.append(scores)
+    if share is not None:
+        loss, done = whole(xp, loss, done)
     of_numbers = losses.OUTPUT_OF[kind] in losses.NUMBERS
     score = r_squared(xp, done, y, weight) if of_numbers else done / total
     if weight is not None:
@@ -146,7 +152,7 @@ def _positive(xp: Namespace, total: Array) -> Array:
     return xp.where(total > 0, total, 1.0)
 
 
-def parts(rows: int) -> Iterator[slice]:
-    """Cut so many rows into parts to score at once."""
-    for start in range(0, rows, EVALUATION_ROWS):
+def parts(rows: int, begin: int = 0) -> Iterator[slice]:
+    """Cut so many rows, without those before ``begin``, into parts to score at once."""
+    for start in range(begin, rows, EVALUATION_ROWS):
         yield slice(start, min(start + EVALUATION_ROWS, rows))

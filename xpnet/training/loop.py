@@ -25,6 +25,7 @@ from xpnet.training.history import History, Row
 from xpnet.training.regime import Hyper, Known, Regime
 from xpnet.training.scale import Scale
 from xpnet.training.schedules import Schedule
+from xpnet.training.sharing import check_equal, share_of
 from xpnet.training.step import (
     joined,
     make_advance,
@@ -35,7 +36,7 @@ from xpnet.training.step import (
     with_velocity,
 )
 from xpnet.training.stopping import Best, Epoch, Patience, Stopping, improve
-from xpnet.typing import Advance, Array, Draws, Namespace, Params, State
+from xpnet.typing import Advance, Array, Draws, Params, State
 
 __all__ = ["Fit", "finished", "fit"]
 
@@ -124,7 +125,8 @@ def fit(
     validation
         Rows to evaluate once an epoch, as the network takes them, or None.
     device
-        Where the arrays are.
+        Where the arrays are. Where it is one of several processes' (`Device.team`), all call this with the
+        same, each scores a share of the rows, and all end after the same step.
     regime, hyper
         How to train: what is the same for all networks, and what may differ.
     sources
@@ -175,7 +177,8 @@ def fit(
         reg = per_network(device, params, hyper.reg)
     schedule = schedule or Known(regime, hyper, nets)
     stopping = stopping or Patience(None)
-    watch = None
+    team, watch = device.team, None
+    mine = None if validation is None else share_of(device, validation.num_rows)
     if regime.monitor is not None and validation is not None:
         watch = monitors.watch(device, regime, validation, target)
     step = make_step(device, mlp, feed, regime, hyper, params)
@@ -204,6 +207,8 @@ def fit(
         nonlocal begun, interrupted, timed_out
         interrupted = should_stop is not None and should_stop()
         begun, timed_out = True, begun and out_of_time()
+        if team is not None:  # one that stopped alone would leave the others waiting
+            interrupted, timed_out = team.any(interrupted, timed_out)
         return interrupted or timed_out
 
     look = None if should_stop is None and regime.max_time is None else ended_early
@@ -241,7 +246,7 @@ def fit(
             done = sum(part.shape[0] for part in losses)
 
             now = trained(state)
-            found = _last_batch(xp, mlp, now, feed, regime, reg, tables, done)
+            found = _last_batch(device, mlp, now, feed, regime, reg, tables, done)
             kept: list[Array] | None = [] if watch is not None and watch.takes_scores else None
             if validation is not None:
                 loss, score = evaluate(
@@ -256,6 +261,7 @@ def fit(
                     kept,
                     validation.prepare,
                     validation.own,
+                    mine,
                 )
                 found += (loss, loss + penalty.penalty(xp, mlp, now, reg), score)
             # The one reading back of the epoch, but for the scores that a monitor is made of.
@@ -293,6 +299,8 @@ def fit(
             value = None
             if watch is not None:
                 scores = None if kept is None else device.to_host(xp.concat(kept, axis=-2))
+                if team is not None and mine is not None and scores is not None:
+                    scores = team.joined(scores, axis=-2)
                 value = watch.value(val_loss, unpenalised, val_score, scores)
                 good = state
                 if best is None and new.any():  # what is the best so far must be numbers, too
@@ -305,6 +313,7 @@ def fit(
                 # Others that go on take its parameters along.
                 if (running.any() or settled is not None) and not regime.restores_best:
                     settled = divergence.choose(device, tired, state, settled or state)
+            check_equal(device, state["params"], running, *([] if best is None else [best.value, best.epoch]))
             if on_epoch is not None:
                 on_epoch(history)
             if interrupted or done < ends[epoch] - start:
@@ -314,7 +323,7 @@ def fit(
             )
             if on_fit is not None and on_fit(after):
                 break
-            if out_of_time():
+            if team.any(out_of_time())[0] if team is not None else out_of_time():
                 timed_out, whole = True, after
                 break
 
@@ -338,7 +347,7 @@ def finished(device: Device, ended: Fit, regime: Regime) -> Fit:
 
 
 def _last_batch(
-    xp: Namespace,
+    device: Device,
     mlp: MLP,
     params: Params,
     feed: Feed,
@@ -349,13 +358,14 @@ def _last_batch(
 ) -> tuple[Array, ...]:
     """Return loss and score of the last batch; where it isn't scored, what is finite if the weights are."""
     if not regime.scores_batch:
-        nets = params["W1"].shape[:-2]
+        xp, nets = device.xp, params["W1"].shape[:-2]
         return (sum(xp.sum(xp.reshape(value, (*nets, -1)), axis=-1) for value in params.values()),)
     first = tables[0]["index"].shape[0]
     table, i = (tables[0], done - 1) if done <= first else (tables[1], done - 1 - first)
     index = table["index"][i, ...]
-    x, y = feed.rows(xp, index)
-    return evaluate(xp, mlp, params, x, y, reg, regime.loss, feed.weights(xp, index))
+    x, y = feed.rows(device.xp, index)
+    share, weight = share_of(device, index.shape[-1]), feed.weights(device.xp, index)
+    return evaluate(device.xp, mlp, params, x, y, reg, regime.loss, weight, share=share)
 
 
 def _mean(losses: NDArray[Any], tables: Sequence[Draws]) -> NDArray[Any]:

@@ -14,10 +14,10 @@ from xpnet.data.feed import Feed
 from xpnet.device import Device, dtype_name, one_by_one
 from xpnet.errors import InputError
 from xpnet.nn import backprop, losses, norms, penalty, solvers
-from xpnet.nn.composites import elementwise
+from xpnet.nn.composites import elementwise, whole
 from xpnet.nn.mlp import MLP
 from xpnet.training.regime import Hyper, Regime
-from xpnet.typing import Advance, Array, Draws, EpochAdvance, Namespace, Params, State, Step
+from xpnet.typing import Advance, Array, Draws, EpochAdvance, Namespace, Params, Share, State, Step
 
 __all__ = [
     "initial_state",
@@ -65,6 +65,9 @@ def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper
     back to the host and takes every value that changes as an array, so that a device may queue, capture or
     compile it. What does nothing for any network is left out of it.
 
+    Where several processes train the network, each draws the same batches and makes its share of every one;
+    the gradients and the loss are sums over all, and all else is done by each: so parameters stay equal.
+
     Parameters
     ----------
     device
@@ -94,25 +97,44 @@ def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper
     of_solver |= {n: _as_one(device, params, getattr(hyper, n)) for n in ("momentum", "beta2", "epsilon")}
     weights, statistics = frozenset(mlp.weights), mlp.statistics
     kinds = tuple(solver.init(xp, {}))
+    team = device.team
     # A gradient that is subtracted as it is, and of which nothing else is made, may stay in factors.
-    subtract = device.find_subtract() if solver.scaled and clip_norm is None else None
+    alone = solver.scaled and clip_norm is None and team is None
+    subtract = device.find_subtract() if alone else None
     least = device.subtracted_from
     in_factors = {name for name in weights if subtract and math.prod(mlp.shapes[name]) >= least}
+    parts: dict[int, Array] = {}  # of a batch of so many rows
 
-    def step(state: State, draws: Draws) -> tuple[State, Array]:
-        params, rate = state["params"], draws["rate"]
-        x, target = feed.batch(xp, draws["index"], draws.get("augment"), draws.get("rows"))
+    def batch(
+        params: Params, draws: Draws, share: Share | None, rows: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Make the rows and targets of a batch, or a share of them; one is not mixed with another yet."""
+        x, target = feed.batch(xp, draws["index"], draws.get("augment"), share, rows)
         if smoothing is not None or "mix" in draws:
             of_outputs = regime.loss in losses.OF_OUTPUTS
             Y = target if of_outputs else losses.one_hot(xp, target, params[f"b{mlp.depth}"])
             target = Y if smoothing is None else losses.smooth(xp, Y, smoothing, 2 if of_outputs else None)
-            if "mix" in draws:
-                x, target = feeding.mix(xp, x, target, draws["mix"])
+        return x, target
 
-        training = backprop.Training(given["dropout"], given["input_dropout"], draws.get("dropout"))
+    def step(state: State, draws: Draws) -> tuple[State, Array]:
+        params, rate = state["params"], draws["rate"]
+        rows = draws["index"].shape[-1]
+        share = None if team is None else team.share(rows)
+        x, target = batch(params, draws, share, draws.get("rows"))
+        if "mix" in draws:
+            others = None if share is None else batch(params, draws, share.mirrored())
+            x, target = feeding.mix(xp, x, target, draws["mix"], others)
+
+        training = backprop.Training(given["dropout"], given["input_dropout"], draws.get("dropout"), share)
         weight = given_weight = feed.weights(xp, draws["index"])
         if weight is not None and regime.weighs_by_batch:
             weight = losses.relative(xp, weight)
+        factor = rate if solver.scaled else None
+        if share is not None:
+            weight = None if weight is None else share.of(weight)
+            if rows not in parts:
+                parts[rows] = per_network(device, params, share.part)
+            factor = parts[rows] if factor is None else factor * parts[rows]
         loss, pullback = backprop.loss(
             xp,
             mlp,
@@ -123,13 +145,17 @@ def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper
             regime.loss,
             weight,
             in_factors,
-            rate if solver.scaled else None,
+            factor,
         )
         strength = reg
         if reg is not None and regime.reg_per_row:
             by_batch = regime.weighs_by_batch and given_weight is not None
-            strength = _by_weight(xp, reg, given_weight) if by_batch else reg / x.shape[-2]
+            strength = _by_weight(xp, reg, given_weight) if by_batch else reg / rows
         grads = pullback()
+        if share is not None:
+            mine = [name for name in grads if name not in mlp.of_batches]
+            loss, *summed = whole(xp, loss * parts[rows], *(grads[name] for name in mine))
+            grads |= dict(zip(mine, summed, strict=True))
 
         for name in statistics:
             params[name] = norms.follow(xp, params[name], grads.pop(name))

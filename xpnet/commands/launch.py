@@ -1,0 +1,75 @@
+"""One network on several GPUs of this machine: the command started again, in a process for each."""
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NoReturn
+
+from xpnet.device import Team, count_gpus, get_device, gpu_names
+from xpnet.errors import DeviceError, InputError
+from xpnet.runs.config import Config
+
+__all__ = ["on_gpus"]
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""The variable by which NVIDIA's driver shows a process some of the GPUs."""
+
+
+def on_gpus(config: Config, argv: Sequence[str] | None, team: Team | None) -> Config:
+    """Become ``mpiexec`` with a process of this command for each GPU that the settings name.
+
+    Parameters
+    ----------
+    config
+        Settings whose device is several.
+    argv
+        What they were read from; by default the arguments of the process.
+    team
+        Of processes that were started with this one.
+
+    Returns
+    -------
+    Config
+        The settings for one GPU, if that is all there is. Else this does not return.
+
+    Raises
+    ------
+    InputError
+        A launcher has started processes already.
+    DeviceError
+        There are no such GPUs, or no ``mpiexec``.
+    """
+    if team is not None:
+        raise InputError(
+            f"--device {config.device} starts its own processes: drop mpiexec or srun, or use --device cuda"
+        )
+
+    def count() -> int:
+        get_device("cuda", config.backend)  # says what is missing where there is no GPU
+        return count_gpus(config.backend)
+
+    names = gpu_names(config.device, count)
+    if len(names) > 1:
+        beside = str(Path(sys.executable).parent)  # where a wheel puts it, whatever is on the path
+        mpiexec = shutil.which("mpiexec") or shutil.which("mpiexec", path=beside)
+        if find_spec("mpi4py") is None or mpiexec is None:
+            raise DeviceError(
+                f"--device {config.device} needs mpi4py and mpiexec, which are not installed: run "
+                '`pip install "xpnet[mpi]"`, and `pip install mpich` unless this machine has an MPI'
+            )
+        words = [*(sys.argv[1:] if argv is None else argv), "--device", "cuda"]
+        _become([mpiexec, "-n", str(len(names)), sys.executable, "-m", "xpnet", "train", *words], names)
+    return replace(config, device=names[0])
+
+
+def _become(command: list[str], gpus: Sequence[str]) -> NoReturn:
+    """Go on as another command, which sees these GPUs alone: so it gets Ctrl-C as this one did."""
+    numbers = [int(name.partition(":")[2]) for name in gpus]
+    shown = os.environ.get(VISIBLE)
+    seen = numbers if shown is None else [shown.split(",")[number].strip() for number in numbers]
+    sys.stdout.flush()
+    os.execve(command[0], command, {**os.environ, VISIBLE: ",".join(map(str, seen))})

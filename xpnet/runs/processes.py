@@ -1,0 +1,161 @@
+"""A run of several processes: which device each has, that all begin with the same, and how they end.
+
+Only the first writes and prints. Before and after training what one of them raises, all raise
+(`Team.together`). While they train there is no such moment: who fails alone ends all of them, with one line,
+and where the launcher ends all at once, as it does when one was killed, a witness has that line.
+"""
+
+import contextlib
+import platform
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xpnet import __version__
+from xpnet.device import Device, Team, choose, count_gpus, get_device, limited_blas_threads
+from xpnet.errors import InputError, XpnetError
+from xpnet.runs.config import Config
+from xpnet.text import one_line
+
+__all__ = ["agreeing", "check_batch", "check_same", "cores_shared", "device_of", "watched"]
+
+WITNESS = "import sys; sys.stdin.read() or sys.stderr.write(sys.argv[1])"
+"""What a witness does: it says its line if its pipe ends without a word."""
+
+
+def agreeing(team: Team | None) -> AbstractContextManager[None]:
+    """Return the context in which what one process raises, all raise."""
+    return nullcontext() if team is None else team.together()
+
+
+def cores_shared(team: Team | None) -> AbstractContextManager[None]:
+    """Return the context in which each process of a machine has BLAS threads for its part of the cores."""
+    return nullcontext() if team is None else limited_blas_threads(team.cores())
+
+
+def device_of(config: Config, team: Team | None) -> Device:
+    """Return the device that the settings name; of ``"cuda"`` each process of a machine has a GPU of its own.
+
+    Raises
+    ------
+    DeviceError
+        It cannot be used here.
+    """
+    if team is None:
+        return config.find_device()
+    name, backend = config.device, str(config.backend)
+    if name == "auto":
+        name, backend, _ = choose(backend)
+        name = name.partition(":")[0]
+    if name == "cuda":
+        with contextlib.suppress(Exception):  # what is wrong is said below
+            name = f"cuda:{team.local_rank % count_gpus(backend)}"
+    return get_device(name, backend, config.precision, config.compile)
+
+
+def check_batch(config: Config, team: Team | None) -> None:
+    """Refuse batches that have not a row for each process."""
+    if team is not None and config.batch_size < team.size:
+        raise InputError(
+            f"--batch-size {config.batch_size} has not a row for each of {team.size} processes: give "
+            f"{team.size} or more, or start fewer"
+        )
+
+
+def check_same(team: Team | None, run: dict[str, Any]) -> None:
+    """Refuse processes that would train on other data, by other settings, or with other versions.
+
+    Parameters
+    ----------
+    team
+        All of them; each calls this.
+    run
+        What this one's run is (`xpnet.runs.resume.identity`).
+    """
+    if team is None:
+        return
+    versions = {"xpnet": __version__, "Python": platform.python_version(), "NumPy": np.__version__}
+    each = team.all_have(run | {"versions": versions})
+    for rank, theirs in enumerate(each):
+        others = [key for key in each[0] | theirs if theirs.get(key) != each[0].get(key)]
+        if others:
+            raise InputError(
+                f"process {rank} has other {others[0]} than process 0: give all of them the same, as by "
+                "files that all machines see"
+            )
+
+
+@contextlib.contextmanager
+def watched(team: Team | None, folder: Path | None) -> Iterator[None]:
+    """See to it, while processes train, that the loss of one of them ends all, with one line.
+
+    Parameters
+    ----------
+    team
+        All of them, each of which comes here.
+    folder
+        Of the run, to go on from; None if it has none.
+    """
+    if team is None:
+        yield
+        return
+    further = "go on by running it again with an --out, which keeps checkpoints"
+    if folder is not None:
+        further = f"go on from its last checkpoint by --resume {folder}, with any number of processes"
+    with (
+        _witness(f"xpnet: a process was lost, and the run with it: {further}\n")
+        if team.is_first
+        else nullcontext()
+    ):
+        try:
+            yield
+        except BaseException as error:
+            if team.all_failed():
+                raise
+            _tell(team, error, further)
+            ended = error  # not here, where the witness would be left
+        else:
+            return
+    team.abort(2 if isinstance(ended, XpnetError | OSError | MemoryError) else 1)
+    raise ended
+
+
+def _tell(team: Team, error: BaseException, further: str) -> None:
+    """Say, in the process that has failed alone, what ends all; the first to say it ends the others."""
+    time.sleep(min(team.rank, 10) * 0.3)
+    # Not to `sys.stderr`, which is silenced where this is not the first.
+    to = sys.__stderr__ or sys.stderr
+    known = isinstance(error, XpnetError | OSError | MemoryError | KeyboardInterrupt)
+    if not known and type(error).__module__.partition(".")[0] != "mpi4py":
+        traceback.print_exception(error, file=to)
+    said = (
+        f"xpnet: process {team.rank} ended ({one_line(error) or type(error).__name__}), and the run with it"
+    )
+    # Of another than the first, the witness says how to go on.
+    to.write(f"{said}: {further}\n" if team.is_first else f"{said}\n")
+    to.flush()
+
+
+@contextlib.contextmanager
+def _witness(line: str) -> Iterator[None]:
+    """Have a process beside this one that says a line should this one be killed.
+
+    Launchers kill all processes when one is lost, some at once and without a signal that could be handled.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", WITNESS, line],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,  # it is not killed with this one, nor by Ctrl-C
+    )
+    try:
+        yield
+    finally:
+        process.communicate(b"all is well")
