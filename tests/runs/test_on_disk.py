@@ -201,3 +201,17 @@ def test_folders_are_measured_and_predicted(parquet, folder, tmp_path):
     run = xpnet.fit(folder, rows_in="disk", out=tmp_path / "other", **PLAIN)
     assert main(["evaluate", str(tmp_path / "other")]) == 0
     assert run.evaluate(folder)["accuracy"] == pytest.approx(run.model.score(X, Y["classification"]))
+
+
+@quiet
+def test_a_csv_by_the_command(tmp_path, capsys):
+    from xpnet.__main__ import main
+
+    lines = ["a,b,class", *(f"{a:.4f},{b:.4f},{'yn'[a + b > 0]}" for a, b in X[:, :2])]
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    arguments = ["train", str(tmp_path / "table.csv"), "--rows-in", "disk", "--epochs", "1"]
+    assert main([*arguments, "--out", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr()
+    assert "a       number  0" in said.out
+    assert "is converted once into" in said.err
+    assert not np.isnan(xpnet.load(tmp_path / "run").summary["val_accuracy"])

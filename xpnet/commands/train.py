@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from xpnet import recipes
 from xpnet.commands import flags
 from xpnet.commands.console import USER_ERROR, complain, run_command
@@ -31,6 +33,9 @@ from xpnet.training.interrupt import StopSignals
 __all__ = ["main"]
 
 NAME = "xpnet train"
+
+SHOWN = 10_000
+"""Rows on the disk whose columns are shown."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,7 +90,9 @@ def _train(config: Config, signals: StopSignals, team: Team | None) -> int:
     def show(data: Dataset) -> None:
         if not config.quiet and data.columns is not None:
             rows = f"{len(data.X_train):,} rows to train on, {len(data.X_val):,} to validate on"
-            print(f"{data.columns.overview(data.X_train)}\n{data.summary()}; {rows}", flush=True)
+            X = data.X_train if isinstance(data.X_train, np.ndarray) else data.X_train[:SHOWN]
+            some = "" if len(X) == len(data.X_train) else f" (columns of the first {len(X):,})"
+            print(f"{data.columns.overview(X)}\n{data.summary()}; {rows}{some}", flush=True)
 
     tell_choice(NAME, config)
     folder = config.resume or config.out or ""

@@ -22,7 +22,7 @@ from xpnet.errors import InputError
 from xpnet.typing import Task
 from xpnet.values import shown
 
-__all__ = ["from_frame", "from_table", "tell_of_many"]
+__all__ = ["converted_if_large", "from_frame", "from_table", "tell_of_many"]
 
 MANY = 20
 """Classes, and one in so many rows, from which whole numbers are more likely amounts than classes."""
@@ -47,11 +47,9 @@ def from_table(path: Path, reading: Reading, note: Note = silent, progress: bool
     InputError
         The file cannot be read, or makes no data set.
     """
-    if is_text(path) and path.is_file() and _is_large(path, reading):
-        path, reading = (
-            converted(path, reading, note, progress),
-            replace(reading, header=None, rows_in="disk"),
-        )
+    large = converted_if_large(path, reading, note, progress)
+    if large is not None:
+        path, reading = large, replace(reading, header=None, rows_in="disk")
     if path.is_dir() or is_parquet(path):
         return from_frame(_of_parquet(path, reading, note), {}, str(path), reading, note)
     is_array = path.suffix.lower() == ".npy"
@@ -159,10 +157,26 @@ def from_frame(
     return data
 
 
-def _is_large(path: Path, reading: Reading) -> bool:
-    """Return whether a table in text is to be converted: in memory it takes several times its size."""
+def converted_if_large(path: Path, reading: Reading, note: Note, progress: bool = False) -> Path | None:
+    """Return the Parquet file into which a large table in text is converted; None of any other.
+
+    Parameters
+    ----------
+    path, reading, note, progress
+        As for `from_table`.
+
+    Raises
+    ------
+    InputError
+        The text cannot be read, or the file not be written.
+    """
+    if not (is_text(path) and path.is_file()) or reading.rows_in == "memory":
+        return None
+    # In memory it takes several times its size.
     size = (32 if path.suffix.lower() == ".gz" else 4) * path.stat().st_size
-    return reading.rows_in == "disk" or (reading.rows_in == "auto" and is_large(size))
+    if reading.rows_in == "auto" and not is_large(size):
+        return None
+    return converted(path, reading, note, progress)
 
 
 def _of_parquet(path: Path, reading: Reading, note: Note) -> Frame:

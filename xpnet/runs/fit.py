@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from numpy.typing import ArrayLike
 
-from xpnet.datasets import Dataset
+from xpnet.datasets import Dataset, tables
 from xpnet.device import Device, Team, find_team
 from xpnet.errors import InputError
+from xpnet.files import path_of
 from xpnet.reporting import plots, progress, tensorboard
 from xpnet.runs import experiment
 from xpnet.runs import folder as run_folder
@@ -251,6 +252,9 @@ def carry_out(
     """
     can_draw = plots.available()
     is_first = team is None or team.is_first
+    if team is not None and data is None:  # all read what one has made of a text
+        path, reading = path_of(config.dataset), config.reading
+        team.first_makes(lambda: tables.converted_if_large(path, reading, note, not config.quiet))
     with contextlib.ExitStack() as stack:
         with agreeing(team):
             for name in ("checkpoint_every", "tensorboard", "weights_image"):
