@@ -207,7 +207,7 @@ def test_folders_are_measured_and_predicted(parquet, folder, tmp_path):
 def test_a_csv_by_the_command(tmp_path, capsys):
     from xpnet.__main__ import main
 
-    lines = ["a,b,class", *(f"{a:.4f},{b:.4f},{'yn'[a + b > 0]}" for a, b in X[:, :2])]
+    lines = ["a,b,class", *(f"{a:.4f},{b:.4f},{'yn'[int(a + b > 0)]}" for a, b in X[:, :2])]
     (tmp_path / "table.csv").write_text("\n".join(lines))
     arguments = ["train", str(tmp_path / "table.csv"), "--rows-in", "disk", "--epochs", "1"]
     assert main([*arguments, "--out", str(tmp_path / "run")]) == 0
