@@ -14,10 +14,13 @@ beside the sum alone: what the second one gains.
 
 import argparse
 import itertools
+import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -342,6 +345,110 @@ def memory(arguments: argparse.Namespace) -> None:
         print(f"| {count:,} | {size:.2f} | {where} | {figures} |", flush=True)
 
 
+def make_step_of(sizes: Sizes, team: Any) -> Block:
+    """Steps of a batch by all processes of a team, or by this one alone."""
+    import numpy as np
+
+    from xpnet import MLP, get_device
+    from xpnet.data.feed import Feed
+    from xpnet.nn.mlp import init
+    from xpnet.training.draws import draw_epoch
+    from xpnet.training.regime import Hyper, Regime
+    from xpnet.training.step import initial_state, joined, make_advance, make_step, take_steps
+
+    device, mlp, rng = get_device("cpu"), MLP(sizes.widths), np.random.default_rng(0)
+    device = device if team is None else device.among(team)
+    X = rng.random((sizes.rows, sizes.features), np.float32) - np.float32(0.5)
+    feed = Feed(X, rng.integers(0, CLASSES, sizes.rows))
+    regime, hyper = Regime(1, sizes.batch), Hyper(learning_rate=LEARNING_RATE)
+    params = init(mlp, np.random.default_rng(1), 0.05)
+    params = {name: value.astype(np.float32) for name, value in params.items()}
+    advance = make_advance(device, feed, make_step(device, mlp, feed, regime, hyper, params))
+    state = initial_state(device, params, regime, hyper)
+
+    def block(steps: int) -> None:
+        nonlocal state
+        with device.active():
+            by_step = {"rate": regime.learning_rates(hyper, (), range(steps), 0)}
+            draw = np.random.default_rng(2)
+            tables = draw_epoch(device, feed, regime, hyper, params, lambda *_: draw, 0, 0, by_step)
+            state, _ = take_steps(
+                device, joined(device.xp, [(advance, table) for table in tables]), state, steps
+            )
+
+    return block
+
+
+def of_a_process(arguments: argparse.Namespace) -> None:
+    """Time, as one of several processes: in each round all work, then the first alone, on half and on all."""
+    import numpy as np
+    from mpi4py import MPI
+
+    from xpnet.device import find_team
+
+    comm, team = MPI.COMM_WORLD, find_team()
+    if team is None:
+        raise SystemExit("started by itself: scale.py processes starts it by mpiexec")
+    sizes = Sizes(Path(), 8 * arguments.batch, arguments.features, tuple(arguments.hidden), arguments.batch)
+    half = Sizes(Path(), sizes.rows, sizes.features, sizes.hidden, sizes.batch // team.size)
+    entries = [np.zeros(a * b + b, np.float32) for a, b in itertools.pairwise(sizes.widths)]
+
+    def sums(steps: int) -> None:
+        for _ in range(steps):
+            team.whole(*entries)
+
+    together, alone, of_half = make_step_of(sizes, team), make_step_of(sizes, None), make_step_of(half, None)
+    kinds: dict[str, tuple[Block, bool]] = {
+        "one process": (alone, False),
+        f"its 1/{team.size} of the batch": (of_half, False),
+        f"the same, in {team.size} processes at once": (of_half, True),
+        "the sum of the gradients": (sums, True),
+        f"{team.size} processes": (together, True),
+    }
+    found: dict[str, list[float]] = {name: [] for name in kinds}
+    for turn in range(arguments.rounds + 1):
+        for name, (block, by_all) in kinds.items():
+            comm.Barrier()
+            began = time.perf_counter()
+            if by_all or team.is_first:
+                block(arguments.steps)
+            comm.Barrier()
+            if turn:  # the first warms up
+                found[name].append((time.perf_counter() - began) / arguments.steps)
+    if team.is_first:
+        print(json.dumps(found))
+
+
+def processes(arguments: argparse.Namespace) -> None:
+    """Print what a step takes in one process and in several, and what the sum of the gradients does."""
+    interleave.limit_threads(1, cores=arguments.processes)
+    numbers = [arguments.features, arguments.batch, arguments.steps, arguments.rounds]
+    flags = ["--features", "--batch", "--steps", "--rounds"]
+    command = ["mpiexec", "-n", str(arguments.processes), sys.executable, __file__, "of-a-process"]
+    command += ["--hidden", *map(str, arguments.hidden)]
+    command += itertools.chain.from_iterable(zip(flags, map(str, numbers), strict=True))
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    medians = {name: statistics.median(times) for name, times in found.items()}
+    widths = (arguments.features, *arguments.hidden, CLASSES)
+    entries = sum(a * b + b for a, b in itertools.pairwise(widths))
+    print(f"{interleave.environment_line()}\n")
+    print(
+        f"{'→'.join(map(str, widths))}, float32, batches of {arguments.batch}, a BLAS thread each; the gradients "
+        f"are {4e-6 * entries:.1f} MB\n\n| a step of | median ms | quartiles ms |\n|---|---|---|"
+    )
+    for name, times in found.items():
+        low, _, high = statistics.quantiles(times, n=4)
+        print(f"| {name} | {1e3 * medians[name]:.2f} | {1e3 * low:.2f} – {1e3 * high:.2f} |")
+    one, _, at_once, summed, several = medians.values()
+    _, of_half, _, of_sums, of_several = found.values()
+    ratio = statistics.median(s / (h + a) for s, h, a in zip(of_several, of_half, of_sums, strict=True))
+    print(
+        f"\n{arguments.processes} processes are {one / several:.2f} times as fast as one. Their step takes "
+        f"{ratio:.2f} times as long as one on its part of the batch and the sum of the gradients, and "
+        f"{several / (at_once + summed):.2f} times if all cores are at work for that, too."
+    )
+
+
 def main() -> None:
     """Measure what is asked for, and print it as a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -358,6 +465,15 @@ def main() -> None:
     which.choices["rows"].add_argument("--cold", action="store_true", help="drop the files from the cache")
     which.choices["memory"].add_argument("--sizes", type=int, nargs="+", default=[10**5, 10**6, 10**7])
     which.choices["memory"].add_argument("--rows-in", nargs="+", default=["disk"], choices=["disk", "memory"])
+    for name, run in (("processes", processes), ("of-a-process", of_a_process)):
+        one = which.add_parser(name)
+        one.set_defaults(run=run)
+        one.add_argument("--features", type=int, default=3072)
+        one.add_argument("--hidden", type=int, nargs="+", default=[1000, 1000])
+        one.add_argument("--batch", type=int, default=2000)
+        one.add_argument("--processes", type=int, default=2)
+        one.add_argument("--steps", type=int, default=5, help="of a turn (default: 5)")
+        one.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
     arguments.run(arguments)
 
