@@ -433,8 +433,8 @@ def processes(arguments: argparse.Namespace) -> None:
     entries = sum(a * b + b for a, b in itertools.pairwise(widths))
     print(f"{interleave.environment_line()}\n")
     print(
-        f"{'→'.join(map(str, widths))}, float32, batches of {arguments.batch}, a BLAS thread each; the gradients "
-        f"are {4e-6 * entries:.1f} MB\n\n| a step of | median ms | quartiles ms |\n|---|---|---|"
+        f"{'→'.join(map(str, widths))}, float32, batches of {arguments.batch}, a BLAS thread each; gradients "
+        f"of {4e-6 * entries:.1f} MB\n\n| a step of | median ms | quartiles ms |\n|---|---|---|"
     )
     for name, times in found.items():
         low, _, high = statistics.quantiles(times, n=4)
