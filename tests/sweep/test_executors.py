@@ -18,7 +18,7 @@ from sweeps import assert_same, blobs, rates, results
 
 from xpnet import sweep
 from xpnet.device import Device, Options
-from xpnet.device.elsewhere import tell, versions
+from xpnet.device.elsewhere import ask, tell, versions
 from xpnet.errors import DeviceError
 from xpnet.nn.mlp import MLP
 from xpnet.runs.config import Config
@@ -198,6 +198,7 @@ def test_a_pool_that_loses_a_worker_is_one_line_and_what_is_done_is_kept(pool, t
 def test_a_dask_cluster_finds_what_is_found_here(dask):
     here = sweep.run(CONFIGS, blobs(), halving=True)
     with cluster.connect(dask.scheduler.address) as executor:
+        assert ask(executor)[:2] == (2, 2)
         # A stack of one goes on with the very arrays that it is sent.
         there = sweep.run(CONFIGS, blobs(), halving=True, max_nets=1, executor=executor)
     assert_same_sweep(there, here)

@@ -11,7 +11,6 @@ from typing import Any
 
 from xpnet.device.elsewhere import differing, versions
 from xpnet.errors import DeviceError
-from xpnet.text import one_line
 
 __all__ = ["connect", "nobody_waits"]
 
@@ -84,16 +83,15 @@ def _import() -> tuple[Any, Any]:
     """MPI, and its executors."""
     try:
         import mpi4py.futures
+        from mpi4py import MPI
     except ModuleNotFoundError as error:
         raise DeviceError(
             '--scheduler mpi needs mpi4py, which is not installed: run `pip install "xpnet[mpi]"`'
         ) from error
-    try:
-        from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]  # where it was looked for is said in further lines
         raise DeviceError(
-            f"mpi4py finds no library of MPI ({one_line(error)}): load that of the cluster, or run "
-            "`pip install mpich`"
+            f"mpi4py finds no library of MPI ({reason}): load that of the cluster, or run `pip install mpich`"
         ) from error
     return MPI, mpi4py.futures
 
