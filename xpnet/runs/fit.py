@@ -315,8 +315,9 @@ def carry_out(
                 on_epoch(history)
 
         def on_ready() -> None:
-            if place is not None and signals.received is None:
-                begin(config, place, note, keeps=every is not None)
+            with agreeing(team):
+                if place is not None and signals.received is None:
+                    begin(config, place, note, keeps=every is not None)
 
         log = tensorboard.logging_to(place, config.tensorboard, tell)
         with cores_shared(team), watched(team, place), signals.listening(), screen, log as tell_all:
@@ -330,7 +331,7 @@ def carry_out(
                 should_stop,
                 after=after,
                 on_fit=on_fit,
-                on_ready=None if place is None else on_ready,
+                on_ready=None if place is None and team is None else on_ready,
                 start=start,
             )
         if not found.history.rows:
