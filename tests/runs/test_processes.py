@@ -54,9 +54,9 @@ def launched(processes, *arguments, **how):
     )
 
 
-def ended(processes, *arguments):
+def ended(processes, *arguments, **how):
     """Return exit status, output and errors of such processes."""
-    process = launched(processes, *arguments)
+    process = launched(processes, *arguments, **how)
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
@@ -247,6 +247,22 @@ def test_other_libraries_are_refused():
 def test_nobody_is_watched_alone():
     with pytest.raises(KeyError), watched(None, None):
         raise KeyError
+
+
+@needs_mpi
+def test_processes_with_arguments_of_their_own(tmp_path):
+    """As of a script that counts seeds by the ranks of its processes."""
+    (tmp_path / "script.py").write_text(
+        "import os, sys\nfrom xpnet.__main__ import main\n"
+        "rank = os.environ.get('PMI_RANK') or os.environ['OMPI_COMM_WORLD_RANK']\n"
+        "sys.exit(main(['train', '--epochs', '1', '--seed', rank, '--out', rank, *sys.argv[1:]]))\n"
+    )
+    status, out, err = ended(2, tmp_path / "script.py", "--quiet", cwd=tmp_path)
+    assert (status, out) == (2, "")
+    assert err.count("other arguments: give all the same, or --alone for a network of its own in each") == 1
+    assert ended(2, tmp_path / "script.py", "--quiet", "--alone", cwd=tmp_path) == (0, "", "")
+    for rank in "01":
+        assert f'"seed": {rank}' in (tmp_path / rank / "summary.json").read_text()
 
 
 @needs_mpi

@@ -54,7 +54,6 @@ def fit(
     sample_weight: ArrayLike | None = None,
     on_epoch: Callable[[History], None] | None = None,
     recipe: str | None = None,
-    alone: bool = False,
     **settings: Any,
 ) -> Run:
     """Train a network, or an ensemble, on a table, images, arrays, a data set or a file.
@@ -85,8 +84,6 @@ def fit(
         Name of settings that are known to work (``xpnet recipe``); those given override them. By default
         ``"table"``, or ``"images"`` for images; of ``"digits"`` and ``"cifar10"`` ``"none"``, which are the
         plain defaults.
-    alone
-        Whether this process trains a network of its own, where ``mpiexec`` or ``srun`` has started several.
     **settings
         Those of `Config`, which are the flags of ``xpnet train``: ``hidden=(300,)``, ``device="cuda"``, …
         With ``out`` a folder is written as by the command; ``quiet=False`` shows the progress.
@@ -105,7 +102,7 @@ def fit(
 
     Started by ``mpiexec`` or ``srun`` in several processes, all of which call this with the same, it trains
     one network with them, each on its share of every batch, and returns the run in each. The first process
-    writes and warns; ``on_epoch`` is called in all.
+    writes and warns; ``on_epoch`` is called in all. With ``alone=True`` each trains a network of its own.
 
     Warns
     -----
@@ -122,10 +119,10 @@ def fit(
     """
     arrays = {"X_val": X_val, "y_val": y_val, "X_test": X_test, "y_test": y_test}
     arrays["sample_weight"] = sample_weight
-    team = None if alone else find_team()
+    team = None if settings.get("alone") else find_team()
     warn: Callable[..., None] = warnings.warn if team is None or team.is_first else _nothing
     with agreeing(team):
-        refuse_unknown(settings, Config, arguments=(*ARRAYS, "on_epoch", "recipe", "alone"))
+        refuse_unknown(settings, Config, arguments=(*ARRAYS, "on_epoch", "recipe"))
         config, data = what_is_given(X, y, arrays, recipe, settings_to_resume(settings), settings)
         if on_epoch is not None and not callable(on_epoch):
             raise InputError(f"on_epoch must be a function of the history, not {shown(on_epoch)}")
@@ -358,9 +355,10 @@ def carry_out(
                     place = None
                 if place is not None and checkpoints is not None and not was_interrupted:
                     checkpoints.forget(but=lambda epoch: _may_go_on(found, num_rows, epoch))
+        left = place if team is None else team.first_has(place)
         if place is not None and signals.received is not None and not was_interrupted:
             raise KeyboardInterrupt(f"interrupted: the run had ended, and all of it is in {place}")
-    return as_run(found, place if team is None else team.first_has(place))
+    return as_run(found, left)
 
 
 def _check(config: Config, data: Dataset, note: Callable[[str], None]) -> None:
