@@ -25,7 +25,15 @@ from xpnet.runs.given import ARRAYS, what_is_given
 from xpnet.runs.names import flag
 from xpnet.runs.networks import job_of
 from xpnet.runs.preparation import Prepared, check, load_data, prepare, suited
-from xpnet.runs.processes import agreeing, check_batch, check_same, cores_shared, device_of, watched
+from xpnet.runs.processes import (
+    agreeing,
+    check_batch,
+    check_same,
+    cores_shared,
+    device_of,
+    said_once,
+    watched,
+)
 from xpnet.runs.remedy import remedy
 from xpnet.runs.resume import begin, checkpoint_of, identity, is_of_longer_runs, settings_to_resume
 from xpnet.runs.run import Run, as_run
@@ -120,39 +128,35 @@ def fit(
     arrays = {"X_val": X_val, "y_val": y_val, "X_test": X_test, "y_test": y_test}
     arrays["sample_weight"] = sample_weight
     team = None if settings.get("alone") else find_team()
-    warn: Callable[..., None] = warnings.warn if team is None or team.is_first else _nothing
-    with agreeing(team):
-        refuse_unknown(settings, Config, arguments=(*ARRAYS, "on_epoch", "recipe"))
-        config, data = what_is_given(X, y, arrays, recipe, settings_to_resume(settings), settings)
-        if on_epoch is not None and not callable(on_epoch):
-            raise InputError(f"on_epoch must be a function of the history, not {shown(on_epoch)}")
-    if team is not None and not team.is_first:
-        config = replace(config, quiet=True)
     unwritten: list[OSError] = []
-    with StopSignals(signal.SIGINT) as signals:
-        run = carry_out(
-            config,
-            data,
-            signals,
-            folder=config.resume or config.out,
-            team=team,
-            note=warn,
-            on_epoch=on_epoch,
-            on_unwritten=unwritten.append,
-        )
-    if unwritten:
-        warn(
-            f"the run could not be written ({unwritten[0]}), and is returned: save it elsewhere by its save",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    if run.diverged_at:
-        warn(remedy(run), RuntimeWarning, stacklevel=2)
+    with said_once(team):
+        with agreeing(team):
+            refuse_unknown(settings, Config, arguments=(*ARRAYS, "on_epoch", "recipe"))
+            config, data = what_is_given(X, y, arrays, recipe, settings_to_resume(settings), settings)
+            if on_epoch is not None and not callable(on_epoch):
+                raise InputError(f"on_epoch must be a function of the history, not {shown(on_epoch)}")
+        if team is not None and not team.is_first:
+            config = replace(config, quiet=True)
+        with StopSignals(signal.SIGINT) as signals:
+            run = carry_out(
+                config,
+                data,
+                signals,
+                folder=config.resume or config.out,
+                team=team,
+                on_epoch=on_epoch,
+                on_unwritten=unwritten.append,
+            )
+        if unwritten:
+            warnings.warn(
+                f"the run could not be written ({unwritten[0]}), and is returned: save it elsewhere by its "
+                "save",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        if run.diverged_at:
+            warnings.warn(remedy(run), RuntimeWarning, stacklevel=2)
     return run
-
-
-def _nothing(*_args: object, **_more: object) -> None:
-    """Say nothing, where another process says it."""
 
 
 class Begun(NamedTuple):

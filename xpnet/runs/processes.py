@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -24,7 +25,7 @@ from xpnet.errors import InputError, XpnetError
 from xpnet.runs.config import Config
 from xpnet.text import one_line
 
-__all__ = ["agreeing", "check_batch", "check_same", "cores_shared", "device_of", "watched"]
+__all__ = ["agreeing", "check_batch", "check_same", "cores_shared", "device_of", "said_once", "watched"]
 
 WITNESS = "import sys; sys.stdin.read() or sys.stderr.write(sys.argv[1])"
 """What a witness does: it says its line if its pipe ends without a word."""
@@ -33,6 +34,11 @@ WITNESS = "import sys; sys.stdin.read() or sys.stderr.write(sys.argv[1])"
 def agreeing(team: Team | None) -> AbstractContextManager[None]:
     """Return the context in which what one process raises, all raise."""
     return nullcontext() if team is None else team.together()
+
+
+def said_once(team: Team | None) -> AbstractContextManager[None]:
+    """Return the context in which the first process alone warns."""
+    return nullcontext() if team is None or team.is_first else warnings.catch_warnings(action="ignore")
 
 
 def cores_shared(team: Team | None) -> AbstractContextManager[None]:
