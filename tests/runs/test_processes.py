@@ -245,7 +245,7 @@ def test_other_libraries_are_refused():
 
 
 def test_nobody_is_watched_alone():
-    with pytest.raises(KeyError), watched(None, None):
+    with pytest.raises(KeyError), watched(None):
         raise KeyError
 
 
@@ -313,3 +313,17 @@ def test_runs_of_settings_are_those_of_one_process(data, settings):
             np.testing.assert_allclose(ours[:-1], theirs[:-1], rtol=1e-10)
         assert each.summary["processes"] == 3
         assert each.summary["status"] == alone.summary["status"]
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [("import os; os._exit(3)", "lost: do this\n"), ("context.__exit__(None, None, None)", "")],
+)
+def test_a_witness_speaks_where_nobody_else_can(end, expected):
+    code = (
+        "from xpnet.runs.processes import _witness\n"
+        "context = _witness()\nsays = context.__enter__()\nsays('early')\nsays('lost: do this')\n"
+    )
+    status, out, err = ended(1, "-c", code + end)
+    assert (out, err) == ("", expected)
+    assert status == (3 if expected else 0)

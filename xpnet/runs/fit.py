@@ -253,6 +253,7 @@ def carry_out(
     can_draw = plots.available()
     is_first = team is None or team.is_first
     with contextlib.ExitStack() as stack:
+        begins = stack.enter_context(watched(team))
         with agreeing(team):
             for name in ("checkpoint_every", "tensorboard", "weights_image"):
                 if folder is None and getattr(config, name):
@@ -319,9 +320,10 @@ def carry_out(
             with agreeing(team):
                 if place is not None and signals.received is None:
                     begin(config, place, note, keeps=every is not None)
+            begins(place)
 
         log = tensorboard.logging_to(place, config.tensorboard, tell)
-        with cores_shared(team), watched(team, place), signals.listening(), screen, log as tell_all:
+        with cores_shared(team), signals.listening(), screen, log as tell_all:
             if after:  # the log begins anew, and there may be no epoch left that would fill it
                 tell_all(after.history.mean())
             found = experiment.run(
