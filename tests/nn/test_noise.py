@@ -1,10 +1,15 @@
 """Random numbers in the namespace: the same everywhere, each key's own, and as random as they should be."""
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from xpnet.errors import InputError
 from xpnet.nn import noise
+from xpnet.typing import Share
 
 NETS = [(), (3,), (2, 3)]
 SHAPES = [(), (0,), (1,), (2,), (7,), (3, 5), (2, 0, 3), (2, 3, 4)]
@@ -241,3 +246,23 @@ def test_keys_that_are_folded_in_are_all_different():
     assert len(np.unique(folded)) > np.size(folded) - 3  # by chance 0.06 of 23,000 in 2^32 coincide
     bits = noise.random_bits(np, np.stack(folded[1:3]), (8000,)) >> 12
     assert deviations(bits[0], bits[1], values_of_each=16).max() < 5
+
+
+@given(
+    rows=st.integers(1, 12),
+    units=st.integers(1, 5),
+    begin=st.integers(0, 11),
+    count=st.integers(1, 12),
+    nets=st.sampled_from([(), (2,)]),
+)
+def test_a_share_of_the_rows_has_their_numbers(rows, units, begin, count, nets):
+    begin = min(begin, rows - 1)
+    end = min(begin + count, rows)
+    share = Share(begin, end, rows, 1.0)
+    keys = np.arange(7, 7 + math.prod(nets), dtype=np.int32).reshape(nets)
+    whole = noise.random_bits(np, keys, (rows, units))
+    part = noise.random_bits(np, keys, (end - begin, units), share)
+    np.testing.assert_array_equal(part, whole[..., begin:end, :])
+    whole = noise.uniform(np, keys, (rows, units), np.float64)
+    part = noise.uniform(np, keys, (end - begin, units), np.float64, begin * units)
+    np.testing.assert_array_equal(part, whole[..., begin:end, :])

@@ -495,6 +495,7 @@ def of_computation():
         "quiet",
         "force",
         "init_from",
+        "alone",
     }
     skipped |= {"monitor", "patience", "min_delta", "max_time", "checkpoint_every", "resume"}  # how long
     skipped |= {"class_weight"}  # which mixup cannot have

@@ -14,9 +14,10 @@ from safetensors.numpy import load_file
 from teams import in_processes
 
 import xpnet
-from xpnet import Config, InputError
-from xpnet.device import Device, number_of_processes
-from xpnet.errors import DeviceError, XpnetError
+from xpnet import Config, InputError, datasets
+from xpnet.device import Device
+from xpnet.errors import DeviceError
+from xpnet.runs import experiment
 from xpnet.runs.processes import check_batch, check_same, device_of, watched
 
 MPIEXEC = shutil.which("mpiexec") or shutil.which("mpiexec", path=str(Path(sys.executable).parent))
@@ -53,9 +54,9 @@ def launched(processes, *arguments, **how):
     )
 
 
-def ended(processes, *arguments):
+def ended(processes, *arguments, **how):
     """Return exit status, output and errors of such processes."""
-    process = launched(processes, *arguments)
+    process = launched(processes, *arguments, **how)
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
@@ -201,21 +202,6 @@ def test_a_launcher_of_another_mpi_is_found_out():
     assert "4 processes were started, and MPI knows 1 of them: use the mpiexec of the MPI" in err
 
 
-def test_a_launcher_without_mpi4py(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mpi4py", None)
-    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "3")
-    with pytest.raises(DeviceError, match=r"need mpi4py.*run `pip install \"xpnet\[mpi\]\"`"):
-        xpnet.fit("digits")
-
-
-def test_the_nearest_launcher_counts():
-    assert number_of_processes({}) == number_of_processes({"PMI_SIZE": "1"}) == 1
-    assert number_of_processes({"PMI_SIZE": "2", "SLURM_STEP_NUM_TASKS": "1"}) == 2
-    assert number_of_processes({"SLURM_STEP_NUM_TASKS": "8", "SLURM_NTASKS": "9"}) == 8
-    assert number_of_processes({"SLURM_NTASKS": "9"}) == 1  # of a script of sbatch, which is one process
-    assert number_of_processes({"PMI_SIZE": "many"}) == 1
-
-
 def test_batches_have_a_row_for_each():
     check_batch(Config(batch_size=1), None)
 
@@ -258,41 +244,25 @@ def test_other_libraries_are_refused():
         in_processes(2, lambda team: Other().among(team))
 
 
-@pytest.mark.parametrize(
-    "error", [InputError("no"), KeyError("k"), KeyboardInterrupt("stop"), XpnetError("x")]
-)
-def test_what_one_raises_before_training_all_raise(error):
-    def work(team):
-        with pytest.raises(type(error)) as caught:
-            fail(team, error)
-        assert str(caught.value) == str(error)
-        return team.first_makes(lambda: [team.rank])
-
-    assert in_processes(3, work) == [[0]] * 3
-
-
-def test_an_error_that_cannot_be_sent_is_told():
-    class OwnError(InputError):
-        pass
-
-    def work(team):
-        with pytest.raises(XpnetError) as caught:
-            fail(team, OwnError("no such thing"))
-        return str(caught.value)
-
-    assert in_processes(2, work) == ["OwnError: no such thing", "no such thing"]
-
-
-def fail(team, error):
-    """Fail in the second process."""
-    with team.together():
-        if team.rank == 1:
-            raise error
-
-
 def test_nobody_is_watched_alone():
-    with pytest.raises(KeyError), watched(None, None):
+    with pytest.raises(KeyError), watched(None):
         raise KeyError
+
+
+@needs_mpi
+def test_processes_with_arguments_of_their_own(tmp_path):
+    """As of a script that counts seeds by the ranks of its processes."""
+    (tmp_path / "script.py").write_text(
+        "import os, sys\nfrom xpnet.__main__ import main\n"
+        "rank = os.environ.get('PMI_RANK') or os.environ['OMPI_COMM_WORLD_RANK']\n"
+        "sys.exit(main(['train', '--epochs', '1', '--seed', rank, '--out', rank, *sys.argv[1:]]))\n"
+    )
+    status, out, err = ended(2, tmp_path / "script.py", "--quiet", cwd=tmp_path)
+    assert (status, out) == (2, "")
+    assert err.count("other arguments: give all the same, or --alone for a network of its own in each") == 1
+    assert ended(2, tmp_path / "script.py", "--quiet", "--alone", cwd=tmp_path) == (0, "", "")
+    for rank in "01":
+        assert f'"seed": {rank}' in (tmp_path / rank / "summary.json").read_text()
 
 
 @needs_mpi
@@ -309,3 +279,51 @@ def test_networks_of_their_own(tmp_path):
     status, out, err = ended(2, tmp_path / "script.py")
     assert (status, err) == (0, "")
     assert sorted(out.splitlines()) == ["(64, 4)", "(64, 5)"]
+
+
+RNG = np.random.default_rng(0)
+ROWS = RNG.standard_normal((90, 6))
+CLASSES = datasets.from_arrays(ROWS, np.argmax(ROWS[:, :3], axis=1), seed=1)
+NUMBERS = datasets.from_arrays(ROWS, ROWS[:, :2] * 9 + 4, task="regression", seed=1)
+
+
+@pytest.mark.parametrize(
+    ("data", "settings"),
+    [
+        (CLASSES, {"ensemble": 3, "bagging": True, "solver": "adam", "sampling": "all", "batch_size": 16}),
+        (CLASSES, {"class_weight": ("balanced",), "monitor": "val_log_loss", "patience": 3, "epochs": 30}),
+        (CLASSES, {"monitor": "val_roc_auc", "ema": 0.9, "label_smoothing": 0.1, "mixup": 0.3}),
+        (NUMBERS, {"monitor": "val_mae", "clip_norm": 0.5, "norm": "batch", "hidden": (6, 6)}),
+        (NUMBERS, {"loss": "huber", "preprocess": "pca-whiten", "ensemble": 2, "input_dropout": 0.2}),
+    ],
+    ids=["bagging", "weights", "auc", "numbers", "whitened"],
+)
+def test_runs_of_settings_are_those_of_one_process(data, settings):
+    changes = {"hidden": (6,), "batch_size": 15, "dtype": "float64", "seed": 2}
+    changes |= {"iterations": 40} if "epochs" not in settings else {}
+    config = Config(**(changes | settings))
+    alone = experiment.run(config, data, Device())
+    several = in_processes(3, lambda team: experiment.run(config, data, Device().among(team)))
+    for each in several:
+        assert_close(each.model.params, alone.model.params)
+        for name in alone.model.params:
+            np.testing.assert_array_equal(each.model.params[name], several[0].model.params[name])
+        np.testing.assert_allclose(each.history.losses, alone.history.losses, rtol=1e-10)
+        for ours, theirs in zip(each.history.rows, alone.history.rows, strict=True):
+            np.testing.assert_allclose(ours[:-1], theirs[:-1], rtol=1e-10)
+        assert each.summary["processes"] == 3
+        assert each.summary["status"] == alone.summary["status"]
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [("import os; os._exit(3)", "lost: do this\n"), ("context.__exit__(None, None, None)", "")],
+)
+def test_a_witness_speaks_where_nobody_else_can(end, expected):
+    code = (
+        "from xpnet.runs.processes import _witness\n"
+        "context = _witness()\nsays = context.__enter__()\nsays('early')\nsays('lost: do this')\n"
+    )
+    status, out, err = ended(1, "-c", code + end)
+    assert (out, err) == ("", expected)
+    assert status == (3 if expected else 0)

@@ -19,15 +19,15 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 """The variable by which NVIDIA's driver shows a process some of the GPUs."""
 
 
-def on_gpus(config: Config, argv: Sequence[str] | None, team: Team | None) -> Config:
+def on_gpus(config: Config, words: Sequence[str], team: Team | None) -> Config:
     """Become ``mpiexec`` with a process of this command for each GPU that the settings name.
 
     Parameters
     ----------
     config
         Settings whose device is several.
-    argv
-        What they were read from; by default the arguments of the process.
+    words
+        The arguments that they were read from.
     team
         Of processes that were started with this one.
 
@@ -61,8 +61,8 @@ def on_gpus(config: Config, argv: Sequence[str] | None, team: Team | None) -> Co
                 f"--device {config.device} needs mpi4py and mpiexec, which are not installed: run "
                 '`pip install "xpnet[mpi]"`, and `pip install mpich` unless this machine has an MPI'
             )
-        words = [*(sys.argv[1:] if argv is None else argv), "--device", "cuda"]
-        _become([mpiexec, "-n", str(len(names)), sys.executable, "-m", "xpnet", "train", *words], names)
+        command = [sys.executable, "-m", "xpnet", "train", *words, "--device", "cuda"]
+        _become([mpiexec, "-n", str(len(names)), *command], names)
     return replace(config, device=names[0])
 
 

@@ -116,7 +116,7 @@ def _read_settings(argv: Sequence[str] | None) -> dict[str, Any]:
         under=lambda given, whole: inherited(given, whole, _several()),
         check=lambda given, settings: check_fraction(given, settings["dataset"]),
         several=_several(),
-        hidden=("bagging", "checkpoint_every", "ensemble", "resume", "tensorboard"),  # refused below
+        hidden=("alone", "bagging", "checkpoint_every", "ensemble", "resume", "tensorboard"),  # refused below
     )
 
 

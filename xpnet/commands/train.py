@@ -16,12 +16,14 @@ from xpnet.commands.devices import tell_choice
 from xpnet.commands.launch import on_gpus
 from xpnet.datasets import Dataset
 from xpnet.device import Team, find_team, is_first, is_several
+from xpnet.errors import InputError
 from xpnet.reporting import plots
 from xpnet.reporting.metrics import score_name, shown
 from xpnet.runs.checkpoints import has_checkpoint
 from xpnet.runs.config import Config
 from xpnet.runs.defaults import DATASET_DEFAULTS, defaults_for, usual_recipe
 from xpnet.runs.fit import carry_out
+from xpnet.runs.names import flag
 from xpnet.runs.ranges import check_fraction
 from xpnet.runs.remedy import remedy
 from xpnet.runs.resume import settings_to_resume
@@ -37,26 +39,38 @@ NAME = "xpnet train"
 SHOWN = 10_000
 """Rows on the disk whose columns are shown."""
 
+ALONE = flag("alone")
+"""Looked for before all arguments are read, as that is done once for all processes."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train the network that the arguments describe; return the exit status of `run_command`.
 
     Started by ``mpiexec`` or ``srun`` in several processes, it trains one network by all of them, and only
-    the first says anything.
+    the first says anything; but with ``--alone``.
     """
+    words = list(sys.argv[1:] if argv is None else argv)
     with contextlib.ExitStack() as stack:
-        if not is_first():
+        if not is_first() and ALONE not in words:
             nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))
             stack.enter_context(contextlib.redirect_stderr(nowhere))
-        return run_command(NAME, lambda signals: _train_together(argv, signals))
+        return run_command(NAME, lambda signals: _train_together(words, signals))
 
 
-def _train_together(argv: Sequence[str] | None, signals: StopSignals) -> int:
-    team = find_team()
-    config = _read_config(argv) if team is None else team.first_makes(lambda: _read_config(argv))
+def _train_together(words: list[str], signals: StopSignals) -> int:
+    team = None if ALONE in words else find_team()
+    if team is None:
+        config = _read_config(words)
+    else:
+        config = team.first_makes(lambda: _read_config(words))
+        if len(set(map(tuple, team.all_have(words)))) > 1:  # whose would they be?
+            raise InputError(
+                f"the processes of one network have other arguments: give all the same, or {ALONE} for a "
+                "network of its own in each"
+            )
     if is_several(config.device):
-        config = on_gpus(config, argv, team)
+        config = on_gpus(config, words, team)
     return _train(config, signals, team)
 
 

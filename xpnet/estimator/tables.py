@@ -103,7 +103,7 @@ class Table(Named):
             The device cannot be used.
         """
         X, y, arrays, settings = self._checked(X, y, sample_weight, X_val, y_val)
-        run = fit(X, y, recipe=self.recipe, alone=True, **arrays, **settings)
+        run = fit(X, y, recipe=self.recipe, **arrays, **settings | {"alone": True})
         self.run_: Run = replace(run, model=_with_gaps(run.model))
         return self
 

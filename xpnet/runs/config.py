@@ -254,6 +254,11 @@ class Config:
         False, "cupy: capture a step as a CUDA graph (not yet run on a GPU); torch: torch.compile"
     )
     dtype: Literal["float32", "float64"] = _device("float32", "precision of the computation")
+    alone: bool = _device(
+        False,
+        "train a network of its own in each process that mpiexec or srun has started, instead of one by all",
+        recorded=False,
+    )
 
     out: str | None = _output(
         None,

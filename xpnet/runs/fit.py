@@ -26,7 +26,15 @@ from xpnet.runs.given import ARRAYS, what_is_given
 from xpnet.runs.names import flag
 from xpnet.runs.networks import job_of
 from xpnet.runs.preparation import Prepared, check, load_data, prepare, suited
-from xpnet.runs.processes import agreeing, check_batch, check_same, cores_shared, device_of, watched
+from xpnet.runs.processes import (
+    agreeing,
+    check_batch,
+    check_same,
+    cores_shared,
+    device_of,
+    said_once,
+    watched,
+)
 from xpnet.runs.remedy import remedy
 from xpnet.runs.resume import begin, checkpoint_of, identity, is_of_longer_runs, settings_to_resume
 from xpnet.runs.run import Run, as_run
@@ -55,7 +63,6 @@ def fit(
     sample_weight: ArrayLike | None = None,
     on_epoch: Callable[[History], None] | None = None,
     recipe: str | None = None,
-    alone: bool = False,
     **settings: Any,
 ) -> Run:
     """Train a network, or an ensemble, on a table, images, arrays, a data set or a file.
@@ -86,8 +93,6 @@ def fit(
         Name of settings that are known to work (``xpnet recipe``); those given override them. By default
         ``"table"``, or ``"images"`` for images; of ``"digits"`` and ``"cifar10"`` ``"none"``, which are the
         plain defaults.
-    alone
-        Whether this process trains a network of its own, where ``mpiexec`` or ``srun`` has started several.
     **settings
         Those of `Config`, which are the flags of ``xpnet train``: ``hidden=(300,)``, ``device="cuda"``, …
         With ``out`` a folder is written as by the command; ``quiet=False`` shows the progress.
@@ -106,7 +111,7 @@ def fit(
 
     Started by ``mpiexec`` or ``srun`` in several processes, all of which call this with the same, it trains
     one network with them, each on its share of every batch, and returns the run in each. The first process
-    writes and warns; ``on_epoch`` is called in all.
+    writes and warns; ``on_epoch`` is called in all. With ``alone=True`` each trains a network of its own.
 
     Warns
     -----
@@ -123,40 +128,36 @@ def fit(
     """
     arrays = {"X_val": X_val, "y_val": y_val, "X_test": X_test, "y_test": y_test}
     arrays["sample_weight"] = sample_weight
-    team = None if alone else find_team()
-    warn: Callable[..., None] = warnings.warn if team is None or team.is_first else _nothing
-    with agreeing(team):
-        refuse_unknown(settings, Config, arguments=(*ARRAYS, "on_epoch", "recipe", "alone"))
-        config, data = what_is_given(X, y, arrays, recipe, settings_to_resume(settings), settings)
-        if on_epoch is not None and not callable(on_epoch):
-            raise InputError(f"on_epoch must be a function of the history, not {shown(on_epoch)}")
-    if team is not None and not team.is_first:
-        config = replace(config, quiet=True)
+    team = None if settings.get("alone") else find_team()
     unwritten: list[OSError] = []
-    with StopSignals(signal.SIGINT) as signals:
-        run = carry_out(
-            config,
-            data,
-            signals,
-            folder=config.resume or config.out,
-            team=team,
-            note=warn,
-            on_epoch=on_epoch,
-            on_unwritten=unwritten.append,
-        )
-    if unwritten:
-        warn(
-            f"the run could not be written ({unwritten[0]}), and is returned: save it elsewhere by its save",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    if run.diverged_at:
-        warn(remedy(run), RuntimeWarning, stacklevel=2)
+    with said_once(team):
+        with agreeing(team):
+            refuse_unknown(settings, Config, arguments=(*ARRAYS, "on_epoch", "recipe"))
+            config, data = what_is_given(X, y, arrays, recipe, settings_to_resume(settings), settings)
+            if on_epoch is not None and not callable(on_epoch):
+                raise InputError(f"on_epoch must be a function of the history, not {shown(on_epoch)}")
+        if team is not None and not team.is_first:
+            config = replace(config, quiet=True)
+        with StopSignals(signal.SIGINT) as signals:
+            run = carry_out(
+                config,
+                data,
+                signals,
+                folder=config.resume or config.out,
+                team=team,
+                on_epoch=on_epoch,
+                on_unwritten=unwritten.append,
+            )
+        if unwritten:
+            warnings.warn(
+                f"the run could not be written ({unwritten[0]}), and is returned: save it elsewhere by its "
+                "save",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        if run.diverged_at:
+            warnings.warn(remedy(run), RuntimeWarning, stacklevel=2)
     return run
-
-
-def _nothing(*_args: object, **_more: object) -> None:
-    """Say nothing, where another process says it."""
 
 
 class Begun(NamedTuple):
@@ -256,6 +257,7 @@ def carry_out(
         path, reading = path_of(config.dataset), config.reading
         team.first_makes(lambda: tables.converted_if_large(path, reading, note, not config.quiet))
     with contextlib.ExitStack() as stack:
+        begins = stack.enter_context(watched(team))
         with agreeing(team):
             for name in ("checkpoint_every", "tensorboard", "weights_image"):
                 if folder is None and getattr(config, name):
@@ -319,11 +321,13 @@ def carry_out(
                 on_epoch(history)
 
         def on_ready() -> None:
-            if place is not None and signals.received is None:
-                begin(config, place, note, keeps=every is not None)
+            with agreeing(team):
+                if place is not None and signals.received is None:
+                    begin(config, place, note, keeps=every is not None)
+            begins(place)
 
         log = tensorboard.logging_to(place, config.tensorboard, tell)
-        with cores_shared(team), watched(team, place), signals.listening(), screen, log as tell_all:
+        with cores_shared(team), signals.listening(), screen, log as tell_all:
             if after:  # the log begins anew, and there may be no epoch left that would fill it
                 tell_all(after.history.mean())
             found = experiment.run(
@@ -334,7 +338,7 @@ def carry_out(
                 should_stop,
                 after=after,
                 on_fit=on_fit,
-                on_ready=None if place is None else on_ready,
+                on_ready=None if place is None and team is None else on_ready,
                 start=start,
             )
         if not found.history.rows:
@@ -361,9 +365,10 @@ def carry_out(
                     place = None
                 if place is not None and checkpoints is not None and not was_interrupted:
                     checkpoints.forget(but=lambda epoch: _may_go_on(found, num_rows, epoch))
+        left = place if team is None else team.first_has(place)
         if place is not None and signals.received is not None and not was_interrupted:
             raise KeyboardInterrupt(f"interrupted: the run had ended, and all of it is in {place}")
-    return as_run(found, place if team is None else team.first_has(place))
+    return as_run(found, left)
 
 
 def _check(config: Config, data: Dataset, note: Callable[[str], None]) -> None:

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,20 @@ from xpnet.errors import InputError, XpnetError
 from xpnet.runs.config import Config
 from xpnet.text import one_line
 
-__all__ = ["agreeing", "check_batch", "check_same", "cores_shared", "device_of", "watched"]
+__all__ = ["agreeing", "check_batch", "check_same", "cores_shared", "device_of", "said_once", "watched"]
 
-WITNESS = "import sys; sys.stdin.read() or sys.stderr.write(sys.argv[1])"
-"""What a witness does: it says its line if its pipe ends without a word."""
+WITNESS = "import sys; lines = list(sys.stdin); sys.stderr.write(lines[-1].lstrip())"
+"""What a witness does: when its pipe ends, it says the last line that came, if that is not empty."""
 
 
 def agreeing(team: Team | None) -> AbstractContextManager[None]:
     """Return the context in which what one process raises, all raise."""
     return nullcontext() if team is None else team.together()
+
+
+def said_once(team: Team | None) -> AbstractContextManager[None]:
+    """Return the context in which the first process alone warns."""
+    return nullcontext() if team is None or team.is_first else warnings.catch_warnings(action="ignore")
 
 
 def cores_shared(team: Team | None) -> AbstractContextManager[None]:
@@ -93,41 +99,52 @@ def check_same(team: Team | None, run: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def watched(team: Team | None, folder: Path | None) -> Iterator[None]:
-    """See to it, while processes train, that the loss of one of them ends all, with one line.
+def watched(team: Team | None) -> Iterator[Callable[[Path | None], None]]:
+    """See to it that the loss of one process ends all, with one line that says how to go on.
 
     Parameters
     ----------
     team
         All of them, each of which comes here.
-    folder
-        Of the run, to go on from; None if it has none.
+
+    Yields
+    ------
+    callable
+        To be called when training begins, with the folder of the run, if it has one.
     """
     if team is None:
-        yield
+        yield _nothing
         return
-    further = "go on by running it again with an --out, which keeps checkpoints"
-    if folder is not None:
-        further = f"go on from its last checkpoint by --resume {folder}, with any number of processes"
-    with (
-        _witness(f"xpnet: a process was lost, and the run with it: {further}\n")
-        if team.is_first
-        else nullcontext()
-    ):
+    how = "nothing was trained yet: run it again"
+    ended: BaseException | None = None
+    with contextlib.ExitStack() as stack:
+        says = stack.enter_context(_witness()) if team.is_first else _nothing
+
+        def begins(folder: Path | None) -> None:
+            nonlocal how
+            how = "run it again, with an --out to keep checkpoints"
+            if folder is not None:
+                how = f"go on from its last checkpoint by --resume {folder}, with any number of processes"
+            says(f"xpnet: a process was lost, and the run with it: {how}")
+
+        says(f"xpnet: a process was lost, and the run with it: {how}")
         try:
-            yield
+            yield begins
         except BaseException as error:
             if team.all_failed():
                 raise
-            _tell(team, error, further)
-            ended = error  # not here, where the witness would be left
-        else:
-            return
-    team.abort(2 if isinstance(ended, XpnetError | OSError | MemoryError) else 1)
-    raise ended
+            _tell(team, error, how)
+            ended = error
+    if ended is not None:  # not within, where the witness would speak, too
+        team.abort(2 if isinstance(ended, XpnetError | OSError | MemoryError) else 1)
+        raise ended
 
 
-def _tell(team: Team, error: BaseException, further: str) -> None:
+def _nothing(_what: object) -> None:
+    """Say nothing."""
+
+
+def _tell(team: Team, error: BaseException, how: str) -> None:
     """Say, in the process that has failed alone, what ends all; the first to say it ends the others."""
     time.sleep(min(team.rank, 10) * 0.3)
     # Not to `sys.stderr`, which is silenced where this is not the first.
@@ -139,23 +156,31 @@ def _tell(team: Team, error: BaseException, further: str) -> None:
         f"xpnet: process {team.rank} ended ({one_line(error) or type(error).__name__}), and the run with it"
     )
     # Of another than the first, the witness says how to go on.
-    to.write(f"{said}: {further}\n" if team.is_first else f"{said}\n")
+    to.write(f"{said}: {how}\n" if team.is_first else f"{said}\n")
     to.flush()
 
 
 @contextlib.contextmanager
-def _witness(line: str) -> Iterator[None]:
-    """Have a process beside this one that says a line should this one be killed.
+def _witness() -> Iterator[Callable[[str], None]]:
+    """Have a process beside this one that says the last line that it was given, should this one be killed.
 
     Launchers kill all processes when one is lost, some at once and without a signal that could be handled.
     """
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", WITNESS, line],
+        [sys.executable, "-I", "-S", "-c", WITNESS],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         start_new_session=True,  # it is not killed with this one, nor by Ctrl-C
     )
+    pipe: Any = process.stdin
+
+    def says(line: str) -> None:
+        with contextlib.suppress(OSError):  # it was killed itself
+            pipe.write(f"{line}\n".encode())
+            pipe.flush()
+
     try:
-        yield
+        yield says
     finally:
-        process.communicate(b"all is well")
+        says("")  # nothing
+        process.communicate()

@@ -57,6 +57,7 @@ NOT_FOR_SWEEPS = {
     "tensorboard": "a sweep writes no events for TensorBoard, only its tables",
     "resume": "a sweep keeps what it has done by itself, and the same call goes on from there",
     "checkpoint_every": "a sweep keeps what it has done by itself, and the same call goes on from there",
+    "alone": "a sweep shares out its networks, not the rows of one",
 }
 """Settings of a run that a sweep has no use for, and why."""
 
