@@ -253,11 +253,11 @@ def carry_out(
     """
     can_draw = plots.available()
     is_first = team is None or team.is_first
-    if team is not None and data is None:  # all read what one has made of a text
-        path, reading = path_of(config.dataset), config.reading
-        team.first_makes(lambda: tables.converted_if_large(path, reading, note, not config.quiet))
     with contextlib.ExitStack() as stack:
         begins = stack.enter_context(watched(team))
+        if team is not None and data is None:  # all read what one has made of a text
+            path, reading = path_of(config.dataset), config.reading
+            team.first_makes(lambda: tables.converted_if_large(path, reading, note, not config.quiet))
         with agreeing(team):
             for name in ("checkpoint_every", "tensorboard", "weights_image"):
                 if folder is None and getattr(config, name):
