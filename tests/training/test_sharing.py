@@ -7,6 +7,7 @@ import pytest
 from fits import (
     EVERYTHING,
     HERE,
+    MLP_543,
     assert_same,
     begin,
     image_feed,
@@ -21,6 +22,8 @@ from hypothesis import strategies as st
 from teams import in_processes, on_devices
 
 from xpnet.data.feed import Feed
+from xpnet.data.host_rows import HostRows
+from xpnet.datasets.npy_rows import NpyRows
 from xpnet.device import Device
 from xpnet.errors import DeviceError
 from xpnet.nn.mlp import MLP
@@ -247,3 +250,31 @@ def test_shares_make_up_the_batch(rows, size):
     assert max(sizes) - min(sizes) <= 1
     for share in shares:
         assert share.of(np.arange(rows)).tolist() == share.mirrored().of(np.arange(rows)[::-1]).tolist()[::-1]
+
+
+@pytest.mark.parametrize("mixup", [0.0, 0.5])
+def test_rows_on_the_disk_are_read_by_share(tmp_path, monkeypatch, mixup):
+    """Each process reads its part of each batch, and the network is the one of rows in memory."""
+    rng = np.random.default_rng(3)
+    X, y = rng.standard_normal((60, 5)), rng.integers(3, size=60)
+    np.save(tmp_path / "X.npy", X)
+    params, regime = random_params(rng), Regime(20, 7, "all", mixup=mixup)
+    asked = []
+    read = HostRows.read
+
+    def counted(self, index):
+        asked.append(len(index))
+        return read(self, index)
+
+    def work(device, on_disk):
+        rows = HostRows(NpyRows(tmp_path / "X.npy"), device, "float64") if on_disk else X
+        state = {"params": {name: value.copy() for name, value in params.items()}}
+        feed, hyper = Feed(rows, y), Hyper(learning_rate=0.1)
+        return fit(MLP_543, state, feed, device=device, regime=regime, hyper=hyper, sources=sources(5))
+
+    in_memory = on_devices(2, lambda device: work(device, False))
+    monkeypatch.setattr(HostRows, "read", counted)
+    from_disk = on_devices(2, lambda device: work(device, True))
+    for found, expected in zip(from_disk, in_memory, strict=True):
+        assert_same(found.params, expected.params)
+    assert sum(asked) < 1.5 * regime.num_steps * 7 + 2 * 7
