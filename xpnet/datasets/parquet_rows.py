@@ -84,24 +84,16 @@ class Parts:
             table.validate(full=True)  # what is damaged would crash whoever reads it
             return table
 
-    def whole(self) -> Frame:
-        """Return the whole table, in memory."""
+    def whole(self, names: Collection[str] | None = None) -> Frame:
+        """Return the whole table, or some of its columns, in memory."""
         import pyarrow as pa
 
         tables = []
         for file, metadata in zip(self.files, self._metadata, strict=True):
             with reading_file(file), open_parquet(file, metadata) as parquet:
-                tables.append(parquet.read())
+                tables.append(parquet.read(columns=None if names is None else list(names)))
         with reading_file(self.files[0]):
             return of_arrow(self.path, pa.concat_tables(tables).unify_dictionaries())
-
-    def column(self, name: str) -> Any:
-        """Return one column of all rows, as a table of pyarrow."""
-        import pyarrow as pa
-
-        tables = [self.read(group, [name]) for group in self.groups]
-        with reading_file(self.files[0]):
-            return pa.concat_tables(tables).unify_dictionaries()
 
 
 class _Columns(Mapping[str, Any]):
@@ -115,7 +107,7 @@ class _Columns(Mapping[str, Any]):
         if name not in self._names:
             raise KeyError(name)
         if self._last[0] != name or self._last[1] is None:
-            self._last = name, of_arrow(self.parts.path, self.parts.column(name)).columns[name]
+            self._last = name, self.parts.whole([name]).columns[name]
         return self._last[1]
 
     def __contains__(self, name: object) -> bool:
