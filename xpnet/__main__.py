@@ -35,10 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         Exit status: that of the subcommand, 2 if there is no such.
     """
-    return run_command("xpnet", lambda _: _dispatch(argv))
+    words = list(sys.argv[1:] if argv is None else argv)
+    status = run_command("xpnet", lambda _: _dispatch(words))
+    if status and words[:1] == ["train"] and "--alone" not in words:
+        from xpnet.runs.processes import leave  # here, as it takes a while
+
+        leave(status)
+    return status
 
 
-def _dispatch(argv: Sequence[str] | None) -> int:
+def _dispatch(arguments: Sequence[str]) -> int:
     from xpnet.commands.flags import Parser  # here, where Ctrl-C is seen to: it takes a while
 
     width = max(map(len, COMMANDS))
@@ -53,7 +59,6 @@ def _dispatch(argv: Sequence[str] | None) -> int:
     parser.add_argument("--version", action="version", version=f"xpnet {__version__}")
     parser.add_argument("command", help="one of those below")
     parser.add_argument("arguments", nargs=REMAINDER, help="what the command takes")
-    arguments = sys.argv[1:] if argv is None else argv
     if not arguments:
         parser.error(f"give a command: {', '.join(COMMANDS)}")
     given = parser.parse_args(arguments)

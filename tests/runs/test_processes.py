@@ -250,6 +250,21 @@ def test_nobody_is_watched_alone():
 
 
 @needs_mpi
+def test_who_leaves_before_the_others_are_met_ends_them(tmp_path):
+    """As by Ctrl-C of one alone, while it still loads what it needs."""
+    (tmp_path / "script.py").write_text(
+        "import os, sys\nfrom xpnet.__main__ import main\nfrom xpnet.commands import train\n"
+        "def stop():\n    raise KeyboardInterrupt\n"
+        "if '1' in (os.environ.get('PMI_RANK'), os.environ.get('OMPI_COMM_WORLD_RANK')):\n"
+        "    train.find_team = stop\n"
+        "sys.exit(main(['train', '--epochs', '1', '--quiet']))\n"
+    )
+    status, out, err = ended(2, tmp_path / "script.py", cwd=tmp_path)
+    assert (status, out) == (130, "")
+    assert "Traceback" not in err
+
+
+@needs_mpi
 def test_processes_with_arguments_of_their_own(tmp_path):
     """As of a script that counts seeds by the ranks of its processes."""
     (tmp_path / "script.py").write_text(

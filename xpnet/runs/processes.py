@@ -20,12 +20,21 @@ from typing import Any
 import numpy as np
 
 from xpnet import __version__
-from xpnet.device import Device, Team, choose, count_gpus, get_device, limited_blas_threads
+from xpnet.device import Device, Team, choose, count_gpus, find_team, get_device, limited_blas_threads
 from xpnet.errors import InputError, XpnetError
 from xpnet.runs.config import Config
 from xpnet.text import one_line
 
-__all__ = ["agreeing", "check_batch", "check_same", "cores_shared", "device_of", "said_once", "watched"]
+__all__ = [
+    "agreeing",
+    "check_batch",
+    "check_same",
+    "cores_shared",
+    "device_of",
+    "leave",
+    "said_once",
+    "watched",
+]
 
 WITNESS = "import sys; lines = list(sys.stdin); sys.stderr.write(lines[-1].lstrip())"
 """What a witness does: when its pipe ends, it says the last line that came, if that is not empty."""
@@ -138,6 +147,17 @@ def watched(team: Team | None) -> Iterator[Callable[[Path | None], None]]:
     if ended is not None:  # not within, where the witness would speak, too
         team.abort(2 if isinstance(ended, XpnetError | OSError | MemoryError) else 1)
         raise ended
+
+
+def leave(status: int) -> None:
+    """End the other processes, too, before this one ends with an exit status, unless all end so.
+
+    For a command: whatever it is that ends one of them, at whatever moment, nobody waits for it for ever.
+    """
+    with contextlib.suppress(XpnetError):  # as where there is no MPI, which has been said
+        team = find_team()
+        if team is not None and not team.all_failed():
+            team.abort(status)
 
 
 def _nothing(_what: object) -> None:

@@ -125,8 +125,8 @@ def fit(
     validation
         Rows to evaluate once an epoch, as the network takes them, or None.
     device
-        Where the arrays are. Where it is one of several processes' (`Device.team`), all call this with the
-        same, each scores a share of the rows, and all end after the same step.
+        Where the arrays are. Where it is that of one of several processes (its ``team``), all call this with
+        the same, each scores a share of the rows, and all end after the same step.
     regime, hyper
         How to train: what is the same for all networks, and what may differ.
     sources
