@@ -29,8 +29,7 @@ def folder(tmp_path):
 def both(folder, **settings):
     """The run on rows in memory and the one on rows on the disk."""
     here = xpnet.fit(folder, rows_in="memory", **settings)
-    with pytest.warns(UserWarning, match="stay on the disk"):
-        there = xpnet.fit(folder, rows_in="disk", **settings)
+    there = xpnet.fit(folder, rows_in="disk", **settings)
     return here, there
 
 
@@ -98,8 +97,7 @@ def test_a_stack_of_a_sweep(folder):
     grid = {"learning_rate": [0.01, 0.1], "hidden": [(8,), (4, 4)]}
     said = {"recipe": "none", "epochs": 2, "batch_size": 50}
     here = xpnet.search(folder, grid=grid, rows_in="memory", **said)
-    with pytest.warns(UserWarning, match="stay on the disk"):
-        there = xpnet.search(folder, grid=grid, rows_in="disk", **said)
+    there = xpnet.search(folder, grid=grid, rows_in="disk", **said)
     for one, other in zip(here.rows, there.rows, strict=True):
         assert one["curve"] == other["curve"]
 
@@ -107,8 +105,7 @@ def test_a_stack_of_a_sweep(folder):
 def test_a_run_goes_on_wherever_its_rows_are(folder, tmp_path):
     np.save(folder / "y.npy", Y["classification"])
     whole = xpnet.fit(folder, rows_in="memory", **PLAIN | {"epochs": 6})
-    with pytest.warns(UserWarning, match="stay on the disk"):
-        xpnet.fit(folder, rows_in="disk", out=tmp_path / "run", checkpoint_every=1, **PLAIN)
+    xpnet.fit(folder, rows_in="disk", out=tmp_path / "run", checkpoint_every=1, **PLAIN)
     more = xpnet.fit(folder, rows_in="memory", resume=tmp_path / "run", epochs=6)
     for name, value in whole.model.params.items():
         np.testing.assert_array_equal(value, more.model.params[name])
@@ -129,8 +126,7 @@ def test_rows_elsewhere_than_on_a_disk():
 def test_an_array_that_numpy_has_mapped(folder):
     mapped = np.load(folder / "X.npy", mmap_mode="r")
     here = xpnet.fit(mapped, Y["classification"], rows_in="memory", **PLAIN)
-    with pytest.warns(UserWarning, match="stay on the disk"):
-        there = xpnet.fit(mapped, Y["classification"], rows_in="disk", **PLAIN)
+    there = xpnet.fit(mapped, Y["classification"], rows_in="disk", **PLAIN)
     assert_same(here, there)
     with pytest.raises(InputError, match="drop --rows-in"):
         xpnet.fit(X, Y["classification"], rows_in="disk", **PLAIN)

@@ -16,8 +16,8 @@ from xpnet.typing import Array
 
 __all__ = ["Ahead"]
 
-NUMBERS = 2**19
-"""Numbers that a thread reads at a time, 2 MB in float32, or those of a batch if these are more."""
+NUMBERS = 2**20
+"""Numbers that a thread reads at a time, 4 MB in float32, or those of a batch if these are more."""
 
 WAITING = 4
 """Tasks that are read or wait to be taken, at most."""

@@ -127,7 +127,7 @@ def is_large(size: int) -> bool:
 
 
 def stay_on_disk(name: str, size: int, rows_in: RowsIn, note: Note) -> bool:
-    """Return whether rows are to stay on the disk, and say so.
+    """Return whether rows are to stay on the disk, and say so where nobody has asked for it.
 
     Parameters
     ----------
@@ -138,13 +138,15 @@ def stay_on_disk(name: str, size: int, rows_in: RowsIn, note: Note) -> bool:
     rows_in
         What the user says.
     note
-        Told if they stay there, and why.
+        Told if they stay there because they are large.
     """
-    stays = rows_in == "disk" or (rows_in == "auto" and is_large(size))
-    if stays:
-        why = "" if rows_in == "disk" else f", as {Device().free_memory() / 1e9:.1f} GB of memory are free"
-        note(f"{name}: {size / 1e9:.3g} GB of rows stay on the disk and are read as they are needed{why}")
-    return stays
+    if rows_in == "auto" and is_large(size):
+        note(
+            f"{name}: {size / 1e9:.3g} GB of rows stay on the disk and are read as they are needed, as "
+            f"{Device().free_memory() / 1e9:.1f} GB of memory are free"
+        )
+        return True
+    return rows_in == "disk"
 
 
 def hold_out(
