@@ -30,7 +30,9 @@ def make(**changes):
 
 
 def test_public_names():
-    names = "Dataset Reading cifar10 digits from_arrays from_npz has_validation kind_of load"
+    names = (
+        "Dataset Reading cifar10 digits from_arrays from_npz has_validation is_folder_of_rows kind_of load"
+    )
     assert datasets.__all__ == names.split()
 
 

@@ -148,7 +148,14 @@ def test_the_history(tmp_path, run):
 def test_settings_are_read_back_as_they_were_but_for_what_is_of_one_run_only(tmp_path, run):
     run_folder.write(tmp_path, run, pictures=False)
     read = flags.read_file(tmp_path / "config.json", Config)
-    assert read.keys() == {f.name for f in fields(Config)} - {"out", "force", "json", "quiet", "resume"}
+    assert read.keys() == {f.name for f in fields(Config)} - {
+        "out",
+        "force",
+        "json",
+        "quiet",
+        "resume",
+        "alone",
+    }
     assert Config(**read) == replace(CONFIG, out=None, json=False)
 
 

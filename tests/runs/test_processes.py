@@ -336,8 +336,8 @@ def test_runs_of_settings_are_those_of_one_process(data, settings):
 )
 def test_a_witness_speaks_where_nobody_else_can(end, expected):
     code = (
-        "from xpnet.runs.processes import _witness\n"
-        "context = _witness()\nsays = context.__enter__()\nsays('early')\nsays('lost: do this')\n"
+        "from xpnet.runs.witness import witness\n"
+        "context = witness()\nsays = context.__enter__()\nsays('early')\nsays('lost: do this')\n"
     )
     status, out, err = ended(1, "-c", code + end)
     assert (out, err) == ("", expected)

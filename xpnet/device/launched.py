@@ -7,9 +7,8 @@ from typing import Any
 
 from xpnet.device.team import Team
 from xpnet.errors import DeviceError
-from xpnet.text import one_line
 
-__all__ = ["find_team", "is_first", "number_of_processes"]
+__all__ = ["find_team", "import_mpi", "is_first", "number_of_processes"]
 
 SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 """Variables by which launchers tell how many processes they have started: Open MPI's; that of MPICH, Intel
@@ -47,7 +46,7 @@ def find_team() -> Team | None:
 @cache
 def _team(launched: int) -> Team:
     """Return the one team of this process: each has communicators of its own, which are not many."""
-    MPI = _import_mpi()
+    MPI = import_mpi("several processes need")
     world = MPI.COMM_WORLD
     if world.Get_size() != launched:
         raise DeviceError(
@@ -58,16 +57,29 @@ def _team(launched: int) -> Team:
     return Team(world.Dup(), world.Split_type(MPI.COMM_TYPE_SHARED), world.Dup())
 
 
-def _import_mpi() -> Any:
+def import_mpi(needs: str) -> Any:
+    """Return MPI, as mpi4py has it.
+
+    Parameters
+    ----------
+    needs
+        How a message begins that says what it is needed for.
+
+    Raises
+    ------
+    DeviceError
+        There is no mpi4py, or no MPI that it finds.
+    """
     try:
         from mpi4py import MPI
     except ModuleNotFoundError as error:
         raise DeviceError(
-            'several processes need mpi4py, which is not installed: run `pip install "xpnet[mpi]"`'
+            f'{needs} mpi4py, which is not installed: run `pip install "xpnet[mpi]"`'
         ) from error
     except (ImportError, RuntimeError, OSError) as error:  # as many kinds as ways not to find an MPI
+        reason = str(error).partition("\n")[0]  # where it was looked for is said in further lines
         raise DeviceError(
-            f"mpi4py is installed but finds no MPI ({one_line(error)}): load the MPI of this machine, or run "
+            f"mpi4py is installed but finds no MPI ({reason}): load the MPI of this machine, or run "
             "`pip install mpich`"
         ) from error
     return MPI

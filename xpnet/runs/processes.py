@@ -7,7 +7,6 @@ and where the launcher ends all at once, as it does when one was killed, a witne
 
 import contextlib
 import platform
-import subprocess
 import sys
 import time
 import traceback
@@ -23,6 +22,7 @@ from xpnet import __version__
 from xpnet.device import Device, Team, choose, count_gpus, find_team, get_device, limited_blas_threads
 from xpnet.errors import InputError, XpnetError
 from xpnet.runs.config import Config
+from xpnet.runs.witness import witness
 from xpnet.text import one_line
 
 __all__ = [
@@ -35,9 +35,6 @@ __all__ = [
     "said_once",
     "watched",
 ]
-
-WITNESS = "import sys; lines = list(sys.stdin); sys.stderr.write(lines[-1].lstrip())"
-"""What a witness does: when its pipe ends, it says the last line that came, if that is not empty."""
 
 
 def agreeing(team: Team | None) -> AbstractContextManager[None]:
@@ -127,7 +124,7 @@ def watched(team: Team | None) -> Iterator[Callable[[Path | None], None]]:
     how = "nothing was trained yet: run it again"
     ended: BaseException | None = None
     with contextlib.ExitStack() as stack:
-        says = stack.enter_context(_witness()) if team.is_first else _nothing
+        says = stack.enter_context(witness()) if team.is_first else _nothing
 
         def begins(folder: Path | None) -> None:
             nonlocal how
@@ -178,29 +175,3 @@ def _tell(team: Team, error: BaseException, how: str) -> None:
     # Of another than the first, the witness says how to go on.
     to.write(f"{said}: {how}\n" if team.is_first else f"{said}\n")
     to.flush()
-
-
-@contextlib.contextmanager
-def _witness() -> Iterator[Callable[[str], None]]:
-    """Have a process beside this one that says the last line that it was given, should this one be killed.
-
-    Launchers kill all processes when one is lost, some at once and without a signal that could be handled.
-    """
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", WITNESS],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,  # it is not killed with this one, nor by Ctrl-C
-    )
-    pipe: Any = process.stdin
-
-    def says(line: str) -> None:
-        with contextlib.suppress(OSError):  # it was killed itself
-            pipe.write(f"{line}\n".encode())
-            pipe.flush()
-
-    try:
-        yield says
-    finally:
-        says("")  # nothing
-        process.communicate()

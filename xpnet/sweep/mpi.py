@@ -2,15 +2,15 @@
 
 import platform
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Any
 
 from xpnet.device.elsewhere import differing, versions
+from xpnet.device.launched import import_mpi
 from xpnet.errors import DeviceError
+from xpnet.runs.witness import witness
 
 __all__ = ["connect", "nobody_waits"]
 
@@ -18,9 +18,6 @@ LOST = (
     "xpnet sweep: error: a process of MPI was lost, perhaps for want of memory, and the launcher ended the "
     "others: run the same command again to go on, with a smaller --max-nets if it runs out of memory"
 )
-
-LAST_WORD = "import sys; sys.stdin.buffer.read() or sys.stderr.write(sys.argv[1] + '\\n')"
-"""What a process runs that speaks if the one that started it ended without a word."""
 
 _calls_off: Any = None
 """Of a process that trains: what it hears by that nobody waits any more."""
@@ -61,7 +58,8 @@ def connect() -> Iterator[Executor | None]:
         if not leads:
             yield None
             return
-        with _last_word():
+        with witness() as says:
+            says(LOST)
             _check_versions(found)
             pool.should_stop = nobody_waits
             try:
@@ -81,18 +79,9 @@ def nobody_waits() -> bool:
 
 def _import() -> tuple[Any, Any]:
     """MPI, and its executors."""
-    try:
-        import mpi4py.futures
-        from mpi4py import MPI
-    except ModuleNotFoundError as error:
-        raise DeviceError(
-            '--scheduler mpi needs mpi4py, which is not installed: run `pip install "xpnet[mpi]"`'
-        ) from error
-    except (ImportError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]  # where it was looked for is said in further lines
-        raise DeviceError(
-            f"mpi4py finds no library of MPI ({reason}): load that of the cluster, or run `pip install mpich`"
-        ) from error
+    MPI = import_mpi("--scheduler mpi needs")
+    import mpi4py.futures
+
     return MPI, mpi4py.futures
 
 
@@ -105,16 +94,3 @@ def _check_versions(found: list[tuple[str, dict[str, str]]]) -> None:
                 f"process {rank}, on {host}, has {differing(there, here)} and the first one "
                 f"{differing(here, there)}: install the same versions"
             )
-
-
-@contextmanager
-def _last_word() -> Iterator[None]:
-    """Have one line said if this process is killed, as launchers do with all when one is lost."""
-    command = [sys.executable, "-I", "-S", "-c", LAST_WORD, LOST]
-    speaker = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        yield
-    finally:
-        speaker.communicate(b"done")

@@ -226,7 +226,8 @@ def choose_size(
 def _bytes_of_rows(prepared: Prepared, config: Config, device: Device) -> int:
     """Estimate the memory that the data take: on a device as they are there, on the host raw as well."""
     itemsize = 4 if config.dtype == "float32" else 8
-    numbers: int = sum(math.prod(feed.X.shape) for feed in (prepared.feed, prepared.validation))
+    held = [feed for feed in (prepared.feed, prepared.validation) if not feed.on_disk]
+    numbers: int = sum(math.prod(feed.X.shape) for feed in held)
     return (1 + device.is_host) * itemsize * numbers
 
 
