@@ -70,7 +70,7 @@ def test_rows_are_converted_on_the_way(device):
     rows = HostRows(Rows(), device, "float32", lambda part: part * 2)
     index = np.arange(100).reshape(10, 10)
     np.testing.assert_array_equal(device.to_host(Ahead(rows, index)[0, ...]), 2 * X[:10])
-    np.testing.assert_array_equal(device.to_host(rows.part(slice(3, 9))), 2 * X[3:9])
+    np.testing.assert_array_equal(device.to_host(rows[3:9]), 2 * X[3:9])
     chosen = rows.chosen(device.put(np.array([5, 2])))
     assert chosen.on_disk
     np.testing.assert_array_equal(device.to_host(chosen[0:2]), 2 * X[[5, 2]])

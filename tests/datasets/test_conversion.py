@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xpnet import datasets
@@ -75,9 +76,18 @@ def test_it_is_converted_once_until_it_changes(path):
     path.write_text("\n".join(LINES[:100]))
     data, _ = loaded(path)
     assert len(data.X_train) + len(data.X_val) == 99
-    (path.parent / "table.csv.parquet").write_bytes(b"PAR1")
-    data, _ = loaded(path)
-    assert len(data.X_train) + len(data.X_val) == 99
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_file_of_somebody_else_is_left_alone(path, whole):
+    theirs = path.parent / "table.csv.parquet"
+    theirs.write_bytes(b"PAR1")
+    if whole:
+        pq.write_table(pa.table({"a": [1]}), theirs)
+    before = theirs.read_bytes()
+    with pytest.raises(InputError, match=r"table.csv.parquet was not made of .*table.csv: move it away"):
+        loaded(path)
+    assert theirs.read_bytes() == before
 
 
 def test_columns_without_names_stay_so(path):

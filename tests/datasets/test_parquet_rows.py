@@ -103,11 +103,14 @@ def test_whole_row_groups_are_held_out(folder):
 
 
 def test_it_is_said_how_rows_are_shuffled(folder, monkeypatch):
-    assert not any("order of the row groups" in note for note in loaded(folder)[1])
+    assert not any("shuffled by row groups" in note for note in loaded(folder)[1])
     monkeypatch.setattr(parquet_rows, "BUFFER", 100)
     monkeypatch.setattr(parquet_rows, "LARGE", 100)
     notes = " ".join(loaded(folder)[1])
-    assert "each epoch draws an order of the row groups and shuffles about 20 rows together" in notes
+    assert (
+        "rows are shuffled by row groups, about 20 at a time: if the table is sorted, shuffle it first"
+        in notes
+    )
     assert "row groups of 11 rows: those of 0 would need less memory" in notes
 
 

@@ -70,6 +70,14 @@ def test_another_process_maps_the_file_for_itself(folder):
         np.testing.assert_array_equal(pickle.loads(sent)[:], X[5:50])
 
 
+def test_another_process_has_the_same_part_of_what_numpy_has_mapped(folder):
+    mapped = np.load(folder / "X.npy", mmap_mode="r")
+    for part in (mapped[30:90], mapped[150:]):
+        rows = NpyRows("X", part)
+        for found in (rows, pickle.loads(pickle.dumps(rows))):
+            np.testing.assert_array_equal(found[:], np.asarray(part))
+
+
 def test_one_reading_tells_what_there_is(folder):
     holes = X.copy()
     holes[7, 2], holes[3, 4], holes[:, 0] = np.nan, np.inf, np.nan
@@ -175,6 +183,19 @@ def test_what_cannot_be_used_is_told_in_a_line(folder, what):
     with pytest.raises(InputError, match=says) as caught:
         datasets.load(folder, reading=Reading(rows_in="disk"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_folder_of_images_may_have_other_files(tmp_path):
+    pytest.importorskip("PIL", reason="Pillow is not installed")
+    from PIL import Image
+
+    for kind in ("cats", "dogs"):
+        (tmp_path / kind).mkdir()
+        for number in range(3):
+            Image.new("L", (9, 9), 60 * number).save(tmp_path / kind / f"{number}.png")
+    (tmp_path / "metadata.parquet").write_bytes(b"of somebody")
+    assert datasets.kind_of(tmp_path) == "images"
+    assert datasets.load(tmp_path).image_shape == (9, 9, 1)
 
 
 def test_arrays_that_are_missing_or_misspelt(folder):

@@ -147,7 +147,7 @@ def parquet(tmp_path, monkeypatch):
     return folder
 
 
-quiet = pytest.mark.filterwarnings("ignore:.*(on the disk|of the row groups|is taken for|was trained on)")
+quiet = pytest.mark.filterwarnings("ignore:.*(on the disk|by row groups|is taken for|was trained on)")
 
 
 @quiet
@@ -213,3 +213,21 @@ def test_a_csv_by_the_command(tmp_path, capsys):
     assert re.search(r"^a +number +0 ", said.out, re.MULTILINE)
     assert "is converted once into" in said.err
     assert not np.isnan(xpnet.load(tmp_path / "run").summary["val_accuracy"])
+
+
+def test_private_changes_of_a_map_are_trained_on(folder):
+    """Nobody else sees them, so they must not be read from the file again."""
+    mapped = np.load(folder / "X.npy", mmap_mode="c")
+    mapped *= 2
+    here = xpnet.fit(2 * X, Y["classification"], **PLAIN)
+    assert_same(here, xpnet.fit(mapped, Y["classification"], **PLAIN))
+    with pytest.raises(InputError, match="map it read-only"):
+        xpnet.fit(mapped, Y["classification"], rows_in="disk", **PLAIN)
+
+
+def test_splits_of_other_lengths_are_refused_in_every_folder(folder):
+    np.save(folder / "y.npy", Y["classification"])
+    run = xpnet.fit(folder, rows_in="disk", **PLAIN)
+    np.save(folder / "y.npy", Y["classification"][1:])
+    with pytest.raises(InputError, match=f"X has {N} rows and y {N - 1}"):
+        run.evaluate(folder)

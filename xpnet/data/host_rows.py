@@ -51,10 +51,6 @@ class HostRows:
         """Return some rows in their order, dense and on the device: ``rows[begin:end]``."""
         return self.device.put(self._dense(self.rows[key]), self.dtype)
 
-    def part(self, rows: slice) -> Array:
-        """Return the same."""
-        return self[rows]
-
     def take(self, index: Array) -> Array:
         """Return the rows of an index ``(n,)``, dense and on the device: ``(n, features)``."""
         return self.device.put(self._dense(self.rows[self.device.to_host(index)]), self.dtype)

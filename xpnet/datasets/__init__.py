@@ -78,14 +78,14 @@ def load(
     reading = reading or Reading()
     path, is_known = Path(name), name in ("digits", "cifar10")
     is_folder = bool(name) and path.is_dir() and not is_known  # the path of no name is the current folder
-    if is_folder and parquet_rows.holds_parts(path):
-        refuse_unused(name, reading, *OF_COLUMNS, "rows_in")
-        return tables.from_table(path, reading, note)
     if is_folder and npy_folder.holds_arrays(path):
         refuse_unused(name, reading, "rows_in")
         data = npy_folder.from_npy_folder(path, reading, note)
         tables.tell_of_many(data, reading.task, note)
         return data
+    if is_folder and parquet_rows.holds_parts(path):
+        refuse_unused(name, reading, *OF_COLUMNS, "rows_in")
+        return tables.from_table(path, reading, note)
     if (is_known or is_folder) and reading.task not in (None, "classification"):
         raise InputError(f"{name} has classes, not the task {reading.task!r}: leave out the task")
     if is_known:
@@ -126,9 +126,7 @@ def kind_of(name: str | os.PathLike[str]) -> Literal["digits", "cifar10", "image
         return "digits" if name == "digits" else "cifar10"
     path = Path(name)
     if name and path.is_dir():
-        has_images = not parquet_rows.holds_parts(path)
-        if npy_folder.holds_arrays(path):
-            has_images = npy_folder.holds_images(path)
+        has_images = not is_folder_of_rows(path) or npy_folder.holds_images(path)
     else:
         has_images = path.suffix.lower() == ".npz" and npz.holds_images(path)
     return "images" if has_images else "table"

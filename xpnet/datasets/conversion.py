@@ -53,34 +53,38 @@ def converted(path: Path, reading: Reading, note: Note, progress: bool = False) 
     Raises
     ------
     InputError
-        The text cannot be read or the file not be written: then nothing of it is left.
+        The text cannot be read or the file not be written: then nothing of it is left. Or there is a file of
+        that name which xpnet has not made.
     """
     target = path.with_name(f"{path.name}.parquet")
     with reading_file(path):
         stat = path.stat()
         made_of = {"size": stat.st_size, "modified": stat.st_mtime_ns, "header": reading.header}
-        if _was_made_of(target, made_of):
+        made = _description_of(target)
+        if made is None and target.exists():
+            raise InputError(f"{target} was not made of {path}: move it away, or give --rows-in memory")
+        if made is not None and made_of.items() <= made.items():
             note(f"{target}, into which {path.name} was converted before, is read in its place")
             return target
         layout = examined(path, reading.header, note, None, reading.names)
         note(f"{path} is converted once into {target}, which is read from then on")
-        with progress_bar(path.name) if progress else contextlib.nullcontext() as bar:
+        with progress_bar(path.name) if progress else contextlib.nullcontext() as bar, parsing(layout):
             if bar is not None:
                 bar.total = 2 * stat.st_size
-            with parsing(layout):
-                types = _types_of(_batches(layout, None if bar is None else bar.update))
-                description = json.dumps(made_of | {"is_named": layout.has_header}).encode()
-                _write(target, types, description, _batches(layout, None if bar is None else bar.update))
+            advance = None if bar is None else bar.update
+            types = _types_of(_batches(layout, advance))
+            description = json.dumps(made_of | {"is_named": layout.has_header}).encode()
+            _write(target, types, description, _batches(layout, advance))
     return target
 
 
-def _was_made_of(target: Path, made_of: dict[str, Any]) -> bool:
-    """Return whether there is a whole file that was made of the text as it is now."""
+def _description_of(target: Path) -> dict[str, Any] | None:
+    """Return what a file says that it was made of; None of one that xpnet has not made, or of none."""
     try:
         with open_parquet(target) as parquet:
-            return bool(made_of.items() <= json.loads(parquet.metadata.metadata[KEY]).items())
-    except Exception:  # no file, a damaged one, or one of somebody else's
-        return False
+            return dict(json.loads(parquet.metadata.metadata[KEY]))
+    except Exception:  # a damaged one is none of ours, which are written whole or not at all
+        return None
 
 
 def _batches(layout: Layout, advance: Callable[[int], None] | None) -> Iterator[Any]:

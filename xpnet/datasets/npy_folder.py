@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.columns.tabular import as_array
-from xpnet.datasets.arrays import as_rows, assemble, image_shape_of, suits_images
+from xpnet.datasets.arrays import assemble, image_shape_of, suits_images
 from xpnet.datasets.base import Dataset
 from xpnet.datasets.keys import KNOWN, check_keys
 from xpnet.datasets.npy_rows import NpyRows
-from xpnet.datasets.npz import class_names_of, refuse_missing
+from xpnet.datasets.npz import class_names_of, refuse_missing, splits_in
 from xpnet.datasets.readers import load_array
 from xpnet.datasets.reading import Note, Reading, silent, stay_on_disk
 from xpnet.datasets.stored import Stored
@@ -65,15 +64,8 @@ def splits_of(
 ) -> tuple[dict[str, tuple[NDArray[Any], Any]], tuple[str, ...] | None, bool]:
     """Return the same as `xpnet.datasets.npz.splits_of`, of a folder."""
     arrays = _read(path, note)
-    names = class_names_of(path, arrays.pop("class_names", None))
     rows = {name: load_array(path / f"{name}.npy") for name in arrays if name[0] == "X"}
-    given = labelled(arrays | rows, str(path), note)
-    splits = {}
-    for split, end in {"train": "", "val": "_val", "test": "_test"}.items():
-        if f"X{end}" in given:
-            what = f"{path}: X{end}"
-            splits[split] = as_rows(what, as_array(given[f"X{end}"], what)), given[f"y{end}"]
-    return splits, names, "sample_weight" in given
+    return splits_in(path, arrays | rows, note)
 
 
 def _read(path: Path, note: Note) -> dict[str, Any]:

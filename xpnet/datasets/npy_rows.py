@@ -42,8 +42,8 @@ class NpyRows(Stored):
         self._again: tuple[Any, ...] = (path,)
         if array is None:
             array = load_array(Path(path))
-        elif isinstance(array, np.memmap):
-            self._again = (path, array.filename, array.dtype, array.offset, array.shape)
+        elif getattr(array, "mode", "r") == "c":
+            raise InputError(f"{path} is mapped for changes that reach no file: map it read-only")
         if array.ndim < 2 or not array.size:
             raise InputError(f"{path} has shape {array.shape}: give samples of numbers")
         if array.dtype.kind not in "biuf":
@@ -58,8 +58,12 @@ class NpyRows(Stored):
         base: Any = array
         while base is not None and not isinstance(base, mmap.mmap):
             base = getattr(base, "base", None)
-        # Of a private mapping, what somebody has written to it would be forgotten, too.
-        self._map: mmap.mmap | None = None if getattr(array, "mode", "r") == "c" else base
+        self._map: mmap.mmap | None = base
+        if base is not None and isinstance(array, np.memmap):
+            # Of a part of a map NumPy tells where the whole of it began, which a page of the file does.
+            begin = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY
+            begin += array.ctypes.data - np.frombuffer(base, np.uint8).ctypes.data
+            self._again = (path, array.filename, array.dtype, begin, array.shape)
         self._touched, self._lock = 0, threading.Lock()
 
     def __getstate__(self) -> tuple[Any, ...]:

@@ -74,7 +74,13 @@ def splits_of(
     InputError
         As for `from_npz`, but for what y holds.
     """
-    arrays = _read(path, note)
+    return splits_in(path, _read(path, note), note)
+
+
+def splits_in(
+    path: Path, arrays: dict[str, Any], note: Note
+) -> tuple[dict[str, tuple[NDArray[Any], Any]], tuple[str, ...] | None, bool]:
+    """Return the same of the arrays of a file, by their names."""
     names = class_names_of(path, arrays.pop("class_names", None))
     given = labelled(arrays, str(path), note)
     splits = {}

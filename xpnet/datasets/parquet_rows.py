@@ -64,7 +64,7 @@ class Parts:
         for number, file in enumerate(self.files):
             with reading_file(file), open_parquet(file) as parquet:
                 schema, metadata = parquet.schema_arrow.remove_metadata(), parquet.metadata
-            first = first or schema
+            first = schema if first is None else first
             _check_alike(file, schema, self.files[0], first)
             self._metadata.append(metadata)
             counts = [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
@@ -125,8 +125,12 @@ class _Columns(Mapping[str, Any]):
 
 
 def holds_parts(path: Path) -> bool:
-    """Return whether a folder holds Parquet files."""
-    return any(map(_is_part, path.iterdir()))
+    """Return whether a folder is one of Parquet files: with other folders in it, it is one of images."""
+    try:
+        inside = [each for each in path.iterdir() if not each.name.startswith(".")]
+        return any(map(_is_part, inside)) and not any(each.is_dir() for each in inside)
+    except OSError:  # which is told when it is loaded
+        return False
 
 
 def frame_of(parts: Parts) -> Frame:
@@ -200,9 +204,9 @@ class ParquetRows(Stored):
             found.append(self._group(number)[max(begin - start, 0) : end - start])
         return found[0] if len(found) == 1 else np.concatenate(found)
 
-    def expect(self, _index: NDArray[Any]) -> None:
+    def expect(self, index: NDArray[Any]) -> None:
         """Begin to read the row groups of rows that will be asked for."""
-        for number in np.unique(np.searchsorted(self._ends, _index, side="right")).tolist():
+        for number in np.unique(np.searchsorted(self._ends, index, side="right")).tolist():
             self._ask(number)
 
     def _group(self, number: int) -> NDArray[Any]:

@@ -120,11 +120,11 @@ def _of_table(path: Path, columns: Columns, header: bool | None, note: Callable[
         begin = 0
         for file in parts_in(path) if path.is_dir() else [path]:
             for frame in read_parts(file, count, columns, header, note):
-                latest[:] = [replace(frame, first_row=begin + frame.first_row) if begin else frame]
+                latest[:] = [replace(frame, first_row=begin + frame.first_row)]
                 with of_file(file):
                     X = columns.matrix(frame)
                 yield X
-            begin += 0 if not latest else latest[0].first_row + len(latest[0]) - begin
+            begin = latest[0].first_row + len(latest[0]) if latest else 0
         if not latest:  # of which no part was without a column
             with of_file(path):
                 columns.match(read_table(path, header, silent, columns, may_be_empty=True))

@@ -92,9 +92,8 @@ class Stored(ABC):
     def part(self, begin: int, end: int) -> NDArray[Any]:
         """Return rows that follow each other, only to be read."""
 
-    def expect(self, _index: NDArray[Any]) -> None:
-        """Be told which rows will be asked for; nothing is made of that where a row is one seek."""
-        return
+    def expect(self, index: NDArray[Any]) -> None:  # noqa: B027 - which only blocks make use of
+        """Be told which rows will be asked for: blocks are read beforehand."""
 
     def pick(self, index: NDArray[Any]) -> "Stored":
         """Return the rows of an index ``(n,)``, on the disk as they are."""
@@ -188,8 +187,8 @@ class _Picked(Stored):
     def take(self, index: NDArray[Any]) -> NDArray[Any]:
         return self._rows.take(self._index[index])
 
-    def expect(self, _index: NDArray[Any]) -> None:
-        self._rows.expect(self._index[_index])
+    def expect(self, index: NDArray[Any]) -> None:
+        self._rows.expect(self._index[index])
 
     def part(self, begin: int, end: int) -> NDArray[Any]:
         index = self._index[begin:end]

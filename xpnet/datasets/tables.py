@@ -187,8 +187,7 @@ def _of_parquet(path: Path, reading: Reading, note: Note) -> Frame:
         together = parquet_rows.BUFFER // len(parts.names)
         if together < parts.num_rows:
             note(
-                f"each epoch draws an order of the row groups and shuffles about {together:,} rows together, "
-                "not all: shuffle a table that is sorted before"
+                f"rows are shuffled by row groups, about {together:,} at a time: shuffle a table that is sorted"
             )
         if 8 * most * len(parts.names) > parquet_rows.LARGE:
             few = parquet_rows.LARGE // (32 * len(parts.names))

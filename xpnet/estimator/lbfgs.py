@@ -119,7 +119,7 @@ def minimise(
 
     xp = device.xp
     rows = feed.X.shape[0]
-    x = feed.X.part(slice(0, rows)) if isinstance(feed.X, HostRows) else feed.X
+    x = feed.X[:rows] if isinstance(feed.X, HostRows) else feed.X
     weights = rows if feed.weight is None else float(xp.sum(feed.weight))
     weight = None if feed.weight is None else losses.relative(xp, feed.weight)
     ends = np.cumsum([0, *(value.size for value in params.values())])

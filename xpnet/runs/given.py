@@ -141,7 +141,9 @@ def what_is_given(
 def _on_disk(given: Mapping[str, Any], name: str, reading: Reading) -> dict[str, Any]:
     """Return the arrays that NumPy has mapped from files as rows that stay there, if they are to."""
     mapped = {key: X for key, X in given.items() if key[0] == "X" and isinstance(X, np.memmap)}
-    if "X" not in mapped:
+    # What is in no file as it is here stays in memory, unless that is not wanted.
+    of_files = all(X.flags.c_contiguous and X.mode != "c" for X in mapped.values())
+    if "X" not in mapped or not (of_files or reading.rows_in == "disk"):
         return {}
     size = sum(X.nbytes for X in mapped.values())
     if not stay_on_disk(name, size, reading.rows_in, warnings.warn):

@@ -95,7 +95,7 @@ def labelled_rows(
     InputError
         The file cannot be used, has no such split, or is not one for this model.
     """
-    if is_table(path) or path.suffix.lower() == ".npy" or (path.is_dir() and holds_parts(path)):
+    if is_table(path) or path.suffix.lower() == ".npy" or _is_folder_of_parts(path):
         if split is not None:
             raise InputError(f"{path} is a table, which is measured whole: drop --split")
         found = _of_table(model, config, path, target, header, note)
@@ -107,6 +107,10 @@ def labelled_rows(
     if found.split in ("all", "train") and _are_those_of(found, path, config, trained_on):
         note(f"{path} is what the network was trained on: training rows are among those that are measured")
     return found
+
+
+def _is_folder_of_parts(path: Path) -> bool:
+    return path.is_dir() and holds_parts(path) and not npy_folder.holds_arrays(path)
 
 
 def _of_table(

@@ -75,7 +75,7 @@ def evaluate(
         if own is not None:
             x = take_rows(xp, X, own[:, part])
         else:
-            x = X.part(part) if isinstance(X, HostRows) else X[..., part, :]
+            x = X[part] if isinstance(X, HostRows) else X[..., part, :]
         x = x if prepare is None else prepare(x)
         scores, target = backprop.scores(xp, mlp, params, x), _rows(y, part, kind)
         of_part = None if weight is None else weight[..., part]
