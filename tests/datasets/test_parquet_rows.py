@@ -107,10 +107,7 @@ def test_it_is_said_how_rows_are_shuffled(folder, monkeypatch):
     monkeypatch.setattr(parquet_rows, "BUFFER", 100)
     monkeypatch.setattr(parquet_rows, "LARGE", 100)
     notes = " ".join(loaded(folder)[1])
-    assert (
-        "rows are shuffled by row groups, about 20 at a time: if the table is sorted, shuffle it first"
-        in notes
-    )
+    assert "rows are shuffled by row groups, about 20 at a time: shuffle a sorted table" in notes
     assert "row groups of 11 rows: those of 0 would need less memory" in notes
 
 

@@ -186,9 +186,7 @@ def _of_parquet(path: Path, reading: Reading, note: Note) -> Frame:
         most = max(group.rows for group in parts.groups)
         together = parquet_rows.BUFFER // len(parts.names)
         if together < parts.num_rows:
-            note(
-                f"rows are shuffled by row groups, about {together:,} at a time: shuffle a table that is sorted"
-            )
+            note(f"rows are shuffled by row groups, about {together:,} at a time: shuffle a sorted table")
         if 8 * most * len(parts.names) > parquet_rows.LARGE:
             few = parquet_rows.LARGE // (32 * len(parts.names))
             note(f"{path} has row groups of {most:,} rows: those of {few:,} would need less memory")
