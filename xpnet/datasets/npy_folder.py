@@ -50,7 +50,7 @@ def from_npy_folder(path: Path, reading: Reading | None = None, note: Note = sil
     arrays = _read(path, note)
     rows = [name for name in arrays if name[0] == "X"]
     if not stay_on_disk(str(path), sum(arrays[name].nbytes for name in rows), reading.rows_in, note):
-        arrays |= {name: load_array(path / f"{name}.npy") for name in rows}
+        arrays |= {name: np.asarray(load_array(path / f"{name}.npy")) for name in rows}
     names = class_names_of(path, arrays.pop("class_names", None))
     given = labelled(arrays, str(path), note, reading.task)
     in_place = not isinstance(given["X"], Stored)
@@ -64,7 +64,7 @@ def splits_of(
 ) -> tuple[dict[str, tuple[NDArray[Any], Any]], tuple[str, ...] | None, bool]:
     """Return the same as `xpnet.datasets.npz.splits_of`, of a folder."""
     arrays = _read(path, note)
-    rows = {name: load_array(path / f"{name}.npy") for name in arrays if name[0] == "X"}
+    rows = {name: np.asarray(load_array(path / f"{name}.npy")) for name in arrays if name[0] == "X"}
     return splits_in(path, arrays | rows, note)
 
 

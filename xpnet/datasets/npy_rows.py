@@ -1,8 +1,12 @@
 """Rows of an ``.npy`` file that stays on the disk: any row is one seek."""
 
+import contextlib
 import math
 import mmap
-import threading
+import os
+import weakref
+from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +19,14 @@ from xpnet.errors import InputError
 
 __all__ = ["NpyRows"]
 
-HELD = 2**28
-"""Bytes of the file that the process may have mapped at a time: what it has touched counts as its memory."""
-
-AROUND = 2**21
-"""Bytes that the system maps with a row that is touched, at most: a large page of its cache."""
-
 
 class NpyRows(Stored):
-    """The rows of an ``.npy`` file, mapped into memory.
+    """The rows of an ``.npy`` file.
+
+    They are read from the file and not by a memory map of it. A row of a map that is touched costs the
+    system more than to copy it, brings much of what is around it from a cold disk, and counts as memory of
+    the process until it is unmapped; and a file that is cut short ends the process. Windows has no reading
+    at a place: there it is a map.
 
     Parameters
     ----------
@@ -39,7 +42,8 @@ class NpyRows(Stored):
     """
 
     def __init__(self, path: Path | str, array: NDArray[Any] | None = None) -> None:
-        self._again: tuple[Any, ...] = (path,)
+        self._path = path
+        mapped = array
         if array is None:
             array = load_array(Path(path))
         elif getattr(array, "mode", "r") == "c":
@@ -55,19 +59,22 @@ class NpyRows(Stored):
         self._array = array.reshape(len(array), math.prod(array.shape[1:]))
         self.shape, self.samples = self._array.shape, array.shape[1:]
         self.dtype = array.dtype.newbyteorder("=")
-        base: Any = array
-        while base is not None and not isinstance(base, mmap.mmap):
-            base = getattr(base, "base", None)
-        self._map: mmap.mmap | None = base
-        if base is not None and isinstance(array, np.memmap):
-            # Of a part of a map NumPy tells where the whole of it began, which a page of the file does.
-            begin = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY
-            begin += array.ctypes.data - np.frombuffer(base, np.uint8).ctypes.data
-            self._again = (path, array.filename, array.dtype, begin, array.shape)
-        self._touched, self._lock = 0, threading.Lock()
+        begin = _place(array)
+        if mapped is None or begin is None:
+            self._again: tuple[Any, ...] = (path,)
+        else:
+            self._again = (path, array.filename, array.dtype, begin, array.shape)  # type: ignore[attr-defined]
+        self._file: int | None = None
+        if begin is not None and hasattr(os, "preadv"):
+            self._begin = begin
+            self._file = os.open(array.filename, os.O_RDONLY | os.O_CLOEXEC)  # type: ignore[attr-defined]
+            # Not at the end of Python, when threads may still read.
+            weakref.finalize(self, os.close, self._file).atexit = False
+            if mapped is not None and not self._is_the_file():
+                raise InputError(f"{path} is a map of a file that is no longer there: map it again")
 
     def __getstate__(self) -> tuple[Any, ...]:
-        """Return what another process maps the file by."""
+        """Return what another process opens the file by."""
         return self._again
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
@@ -80,28 +87,62 @@ class NpyRows(Stored):
 
     def take(self, index: NDArray[Any]) -> NDArray[Any]:
         """Return the rows of an index."""
-        touched = self.shape[1] * self.dtype.itemsize + AROUND
-        step = max(1, HELD // touched)
-        if len(index) <= step:
-            rows = self._array.take(index, axis=0)
-            self._forget(len(index) * touched)
-            return np.asarray(rows, self.dtype)
-        found = np.empty((len(index), self.shape[1]), self.dtype)
-        for begin in range(0, len(index), step):
-            found[begin : begin + step] = self.take(index[begin : begin + step])
-        return found
+        if self._file is None:
+            return np.asarray(self._array.take(index, axis=0), self.dtype)
+        rows = np.empty((len(index), self.shape[1]), self._array.dtype)
+        places = (index.astype(np.int64) * self._of_row + self._begin).tolist()
+        with self._reading():
+            # A loop without Python's own steps, in which this thread would hold what the training waits for.
+            self._check(rows, sum(map(os.preadv, repeat(self._file), zip(rows, strict=True), places)))
+        return np.asarray(rows, self.dtype)
 
     def part(self, begin: int, end: int) -> NDArray[Any]:
         """Return rows that follow each other, as they lie in the file."""
-        self._forget((end - begin) * self.shape[1] * self.dtype.itemsize)
-        return np.asarray(self._array[begin:end], self.dtype)
+        if self._file is None:
+            return np.asarray(self._array[begin:end], self.dtype)
+        rows = np.empty((end - begin, self.shape[1]), self._array.dtype)
+        buffer, done = rows.reshape(-1).view(np.uint8).data, 0
+        with self._reading():
+            # The system reads at most 2 GB at a time.
+            while read := os.preadv(self._file, [buffer[done:]], self._begin + begin * self._of_row + done):
+                done += read
+            self._check(rows, done)
+        return np.asarray(rows, self.dtype)
 
-    def _forget(self, touched: int) -> None:
-        """Unmap what was touched once it is much; the system keeps it in its cache as long as it likes."""
-        with self._lock:
-            self._touched += touched
-            if self._touched < HELD:
-                return
-            self._touched = 0
-        if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
-            self._map.madvise(mmap.MADV_DONTNEED)
+    @property
+    def _of_row(self) -> int:
+        """Bytes of a row."""
+        return self.shape[1] * self.dtype.itemsize
+
+    def _is_the_file(self) -> bool:
+        """Return whether some rows of what is mapped are those of the file of that name, which may be new."""
+        some = np.array([0, len(self) // 2, len(self) - 1])
+        try:
+            return self.take(some).tobytes() == np.asarray(self._array[some], self.dtype).tobytes()
+        except InputError:
+            return False
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InputError(f"{self._path} cannot be read ({error.strerror}): see to its disk") from error
+
+    def _check(self, rows: NDArray[Any], read: int) -> None:
+        if read != rows.nbytes:
+            raise InputError(f"{self._path} was cut short while it was read: write it anew, and start again")
+
+
+def _place(array: NDArray[Any]) -> int | None:
+    """Return the byte of its file at which a map, or a part of one, begins; None if no file is known.
+
+    Of a part NumPy tells where the whole of the map began.
+    """
+    base: Any = array
+    while base is not None and not isinstance(base, mmap.mmap):
+        base = getattr(base, "base", None)
+    if base is None or not isinstance(array, np.memmap) or array.filename is None:
+        return None
+    start: int = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY
+    return start + int(array.ctypes.data - np.frombuffer(base, np.uint8).ctypes.data)

@@ -159,7 +159,8 @@ def load_array(path: Path) -> NDArray[Any]:
             file = stack.enter_context(path.open("rb"))
             is_array = file.read(6) == b"\x93NUMPY"
             if is_array:
-                return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+                mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+                return mapped
             file.seek(0)
             archive = stack.enter_context(np.load(file, allow_pickle=False))
             names = sorted(archive.files)

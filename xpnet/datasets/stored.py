@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 __all__ = ["PART", "Scan", "Stored", "picked"]
 
-PART = 2**21
+PART = 2**20
 """Numbers that are looked at together."""
 
 

@@ -55,7 +55,9 @@ def from_table(path: Path, reading: Reading, note: Note = silent, progress: bool
     is_array = path.suffix.lower() == ".npy"
     if is_array and not path.is_file():
         raise InputError(f"there is no file {path}: check the path of the .npy file")
-    frame = load_array(path) if is_array else read_table(path, reading.header, note, said=reading.names)
+    if is_array:
+        return from_frame(np.asarray(load_array(path)), {}, str(path), reading, note)
+    frame = read_table(path, reading.header, note, said=reading.names)
     return from_frame(frame, {}, str(path), reading, note)
 
 

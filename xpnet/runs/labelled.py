@@ -124,7 +124,7 @@ def _of_table(
     if path.suffix.lower() == ".npy":
         if not path.is_file():
             raise InputError(f"there is no file {path}: check the path of the .npy file")
-        frame = as_frame(load_array(path))
+        frame = as_frame(np.asarray(load_array(path)))
     elif path.is_dir():
         frame = Parts(path).whole()
     else:
