@@ -152,3 +152,16 @@ def test_blocks_are_shuffled_with_others_and_anew(source):
     for order in (first, second):
         assert len(set(order[:200] // 50)) == 4
         assert np.abs(np.diff(order)).mean() > 50
+
+
+@sources
+@pytest.mark.parametrize("blocks", [None, np.full(20, 5)])
+def test_an_order_is_the_same_in_half_of_the_memory(source, blocks):
+    orders = [
+        draw_batches(source(7), 100, 10, 10, "shuffle", blocks=blocks, buffer=30, dtype=dtype)[0]
+        for dtype in (np.int64, np.int32)
+    ]
+    assert [order.dtype for order in orders] == [np.int64, np.int32]
+    np.testing.assert_array_equal(*orders)
+    if blocks is None:
+        np.testing.assert_array_equal(orders[0].ravel(), source(7).permutation(100))

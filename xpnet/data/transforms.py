@@ -105,19 +105,17 @@ def fit(how: Preprocessing, X: Any, device: Device, dtype: str = "float32") -> d
         There are too few rows or features, or values too large for ``dtype``.
     """
     if how.kind == "table":
-        chosen = _rows_to_fit(how, X)
-        rows = X if len(chosen) == len(X) else picked(X, chosen)
-        return table.fit(rows, how.categories or (0,) * X.shape[1], how.bins)
+        return table.fit(_rows_to_fit(how, X), how.categories or (0,) * X.shape[1], how.bins)
     xp = device.xp
-    chosen = _rows_to_fit(how, X)
     if how.exact:
-        return _fit_exactly(how, X if len(chosen) == len(X) else picked(X, chosen), device, dtype)
-    num_rows, num_features = len(chosen), X.shape[1]
+        return _fit_exactly(how, _rows_to_fit(how, X), device, dtype)
+    X = _rows_to_fit(how, X)
+    num_rows, num_features = X.shape
     fitted: dict[str, NDArray[np.float64]] = {}
 
     def raw() -> Iterator[Array]:
         for part in _parts(num_rows, num_features):
-            rows = _put(device, X[part if num_rows == len(X) else chosen[part]], dtype)
+            rows = _put(device, X[part], dtype)
             # The mean alone is taken of integers as they are, in less time.
             needs_floats = how.contrast or how.kind != "mean" or X.dtype.kind == "b"
             yield xp.astype(rows, getattr(xp, dtype)) if needs_floats else rows
@@ -353,8 +351,8 @@ def fold(
     return W, b - np.matmul(fitted["mean"], W)
 
 
-def _rows_to_fit(how: Preprocessing, X: Any) -> NDArray[np.int64]:
-    """Return which rows to fit on; complain if there are too few for what is asked."""
+def _rows_to_fit(how: Preprocessing, X: Any) -> Any:
+    """Return the rows to fit on; complain if there are too few for what is asked."""
     if X.ndim != 2:
         raise InputError(f"rows of shape {X.shape}: give (rows, features)")
     num_rows, least, fix = min(len(X), how.fit_rows or len(X)), how.least_rows, ""
@@ -364,9 +362,10 @@ def _rows_to_fit(how: Preprocessing, X: Any) -> NDArray[np.int64]:
     if num_rows < least:
         raise InputError(f"{num_rows} rows are too few to fit {how.kind} on: give {least} or more{fix}")
     if num_rows == len(X):
-        return np.arange(num_rows)
+        return X
     # Drawn, not evenly spaced: rows may come in a rhythm, say an image and its mirror image.
-    return np.sort(np.random.default_rng(0).choice(len(X), num_rows, replace=False, shuffle=False))
+    chosen = np.random.default_rng(0).choice(len(X), num_rows, replace=False, shuffle=False)
+    return picked(X, np.sort(chosen))
 
 
 def _parts(num_rows: int, num_features: int) -> Iterator[slice]:

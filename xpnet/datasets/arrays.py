@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -112,7 +112,7 @@ def assemble(
     given: Mapping[str, Any],
     name: str,
     reading: Reading,
-    in_place: bool = False,
+    own: Collection[str] = (),
     *,
     columns: Columns | None = None,
     output_names: tuple[str, ...] | None = None,
@@ -131,8 +131,8 @@ def assemble(
         As for `from_arrays`.
     reading
         Task, and which rows are held out.
-    in_place : bool, default False
-        X is the callee's own: rows may change places in it, so that it never exists twice.
+    own : collection of str, default ()
+        Names of arrays that are no one else's: rows may change places in them, so that none exists twice.
     columns : Columns, optional
         What X is the matrix of.
     output_names : tuple of str, optional
@@ -186,7 +186,7 @@ def assemble(
         if groups is None and times is None:
             groups = _blocks_of(X, reading.validation_fraction)
         chosen = hold_out(name, len(X), reading, classes, groups, times)
-        _move_to_end(arrays, chosen, in_place)
+        _move_to_end(arrays, chosen, own)
     return Dataset(
         name=name,
         X_train=arrays["X"],
@@ -333,7 +333,7 @@ def _targets(
         for key, array in targets.items()
     }
     if task == "classification" and "y_val" in stored:
-        lacking = ~np.isin(stored["y_val"], stored["y"])
+        lacking = (np.bincount(stored["y"], minlength=len(values)) == 0)[stored["y_val"]]
         if lacking.any():
             row = int(lacking.argmax())
             raise InputError(
@@ -362,7 +362,7 @@ def _blocks_of(X: Any, fraction: float) -> NDArray[Any] | None:
     return np.repeat(np.arange(len(blocks)), blocks)
 
 
-def _move_to_end(arrays: dict[str, Any], chosen: NDArray[np.int64], in_place: bool) -> None:
+def _move_to_end(arrays: dict[str, Any], chosen: NDArray[np.int64], own: Collection[str]) -> None:
     """Take the chosen rows of X, y and the weights out, to validate on."""
     num_rows = len(arrays["X"])
     if isinstance(arrays["X"], Stored) and arrays["X"].blocks is not None:
@@ -377,11 +377,11 @@ def _move_to_end(arrays: dict[str, Any], chosen: NDArray[np.int64], in_place: bo
     coming, going = np.setdiff1d(chosen, tail), np.setdiff1d(tail, chosen)
     for key in ("X", "y", "sample_weight"):
         if isinstance(arrays.get(key), Stored):
-            order = np.arange(num_rows)
+            order = np.arange(num_rows, dtype=np.int32 if num_rows < 2**31 else np.int64)
             order[coming], order[going] = going, coming
             rows = arrays[key]
             arrays |= {key: rows.pick(order[:start]), f"{key}_val": rows.pick(order[start:])}
         elif key in arrays:
-            array = arrays[key] if in_place and key == "X" else arrays[key].copy()
+            array = arrays[key] if key in own else arrays[key].copy()
             array[coming], array[going] = array[going], array[coming]
             arrays |= {key: array[:start], f"{key}_val": array[start:]}

@@ -13,7 +13,6 @@ from xpnet.datasets.npy_rows import NpyRows
 from xpnet.datasets.npz import class_names_of, refuse_missing, splits_in
 from xpnet.datasets.readers import load_array
 from xpnet.datasets.reading import Note, Reading, silent, stay_on_disk
-from xpnet.datasets.stored import Stored
 from xpnet.datasets.targets import labelled
 
 __all__ = ["from_npy_folder", "has_val_rows", "holds_arrays", "holds_images", "splits_of"]
@@ -50,13 +49,10 @@ def from_npy_folder(path: Path, reading: Reading | None = None, note: Note = sil
     arrays = _read(path, note)
     rows = [name for name in arrays if name[0] == "X"]
     if not stay_on_disk(str(path), sum(arrays[name].nbytes for name in rows), reading.rows_in, note):
-        arrays |= {name: np.asarray(load_array(path / f"{name}.npy")) for name in rows}
+        arrays |= {name: load_array(path / f"{name}.npy", mapped=False) for name in rows}
     names = class_names_of(path, arrays.pop("class_names", None))
     given = labelled(arrays, str(path), note, reading.task)
-    in_place = not isinstance(given["X"], Stored)
-    if in_place:
-        given["X"] = np.array(given["X"])
-    return assemble(given, str(path), reading, in_place, class_names=names, note=note)
+    return assemble(given, str(path), reading, tuple(given), class_names=names, note=note)
 
 
 def splits_of(
@@ -73,10 +69,10 @@ def _read(path: Path, note: Note) -> dict[str, Any]:
     names = sorted(file.stem for file in path.glob("*.npy"))
     check_keys(str(path), names, note)
     refuse_missing(str(path), set(names) & set(KNOWN), names)
+    files = {name: path / f"{name}.npy" for name in KNOWN if name in names}
     return {
-        name: NpyRows(path / f"{name}.npy") if name[0] == "X" else np.array(load_array(path / f"{name}.npy"))
-        for name in KNOWN
-        if name in names
+        name: NpyRows(file) if name[0] == "X" else load_array(file, mapped=False)
+        for name, file in files.items()
     }
 
 

@@ -19,6 +19,9 @@ from xpnet.errors import InputError
 
 __all__ = ["NpyRows"]
 
+TOGETHER = 2**12
+"""Rows whose places in the file are looked up together: a list of them has 40 bytes each."""
+
 
 class NpyRows(Stored):
     """The rows of an ``.npy`` file.
@@ -89,11 +92,14 @@ class NpyRows(Stored):
         """Return the rows of an index."""
         if self._file is None:
             return np.asarray(self._array.take(index, axis=0), self.dtype)
-        rows = np.empty((len(index), self.shape[1]), self._array.dtype)
-        places = (index.astype(np.int64) * self._of_row + self._begin).tolist()
+        rows, read = np.empty((len(index), self.shape[1]), self._array.dtype), 0
         with self._reading():
-            # A loop without Python's own steps, in which this thread would hold what the training waits for.
-            self._check(rows, sum(map(os.preadv, repeat(self._file), zip(rows, strict=True), places)))
+            for begin in range(0, len(index), TOGETHER):
+                some = slice(begin, begin + TOGETHER)
+                places = (index[some].astype(np.int64) * self._of_row + self._begin).tolist()
+                # No loop of Python's, whose steps would hold up the thread that trains.
+                read += sum(map(os.preadv, repeat(self._file), zip(rows[some], strict=True), places))
+            self._check(rows, read)
         return np.asarray(rows, self.dtype)
 
     def part(self, begin: int, end: int) -> NDArray[Any]:

@@ -50,7 +50,7 @@ def from_npz(path: str | os.PathLike[str], reading: Reading | None = None, note:
     arrays, reading = _read(path, note), reading or Reading()
     names = class_names_of(path, arrays.pop("class_names", None))
     given = labelled(arrays, str(path), note, reading.task)
-    return assemble(given, str(path), reading, in_place=True, class_names=names, note=note)
+    return assemble(given, str(path), reading, own=tuple(given), class_names=names, note=note)
 
 
 def splits_of(

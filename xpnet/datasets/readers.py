@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,8 +149,11 @@ def of_file(path: Path) -> Iterator[None]:
         raise error if text.startswith(str(path)) else InputError(f"{path}: {text}") from error
 
 
-def load_array(path: Path) -> NDArray[Any]:
-    """Return the array of an ``.npy`` or ``.npz`` file; never anything that needs code to be run."""
+def load_array(path: Path, mapped: bool = True) -> NDArray[Any]:
+    """Return the array of an ``.npy`` or ``.npz`` file; never anything that needs code to be run.
+
+    That of an ``.npy`` file is a map of it, a ``memmap``, unless it is to be read into memory.
+    """
     fix = "save numbers with np.save(FILE, X) or np.savez(FILE, X=X)"
     try:
         # A shape whose product overflows is damage; NumPy would but warn of it.
@@ -159,8 +162,9 @@ def load_array(path: Path) -> NDArray[Any]:
             file = stack.enter_context(path.open("rb"))
             is_array = file.read(6) == b"\x93NUMPY"
             if is_array:
-                mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-                return mapped
+                mode: Literal["r"] | None = "r" if mapped else None
+                array: NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
+                return array
             file.seek(0)
             archive = stack.enter_context(np.load(file, allow_pickle=False))
             names = sorted(archive.files)

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Literal, TypeAlias
+from functools import partial
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -193,12 +194,18 @@ def hold_out(
     count = min(num_rows - 1, max(1, int(num_rows * fraction)))
     if times is not None:
         return _latest(name, times, count)
-    # RandomState, not Generator: NumPy promises that its stream never changes (NEP 19).
-    order = np.random.RandomState(seed).permutation
     if groups is not None:
-        return _whole_groups(name, groups, count, order)
-    chosen = order(num_rows)[num_rows - count :]
+        return _whole_groups(name, groups, count, partial(_shuffled, seed))
+    chosen = _shuffled(seed, num_rows)[num_rows - count :].astype(np.int64)
     return chosen if classes is None else _leaving_each_class(chosen, classes)
+
+
+def _shuffled(seed: int, count: int) -> NDArray[np.integer[Any]]:
+    """Return the numbers to ``count`` at random."""
+    order: NDArray[np.integer[Any]] = np.arange(count, dtype=np.int32 if count < 2**31 else np.int64)
+    # RandomState, not Generator: NumPy promises that its stream never changes (NEP 19).
+    np.random.RandomState(seed).shuffle(order)
+    return order
 
 
 def _latest(name: str, times: NDArray[np.generic], count: int) -> NDArray[np.int64]:
@@ -215,7 +222,7 @@ def _latest(name: str, times: NDArray[np.generic], count: int) -> NDArray[np.int
 
 
 def _whole_groups(
-    name: str, groups: NDArray[np.generic], count: int, order: Callable[[int], NDArray[np.int64]]
+    name: str, groups: NDArray[np.generic], count: int, order: Callable[[int], NDArray[np.integer[Any]]]
 ) -> NDArray[np.int64]:
     """Return the rows of as many groups as have about ``count`` rows: one at least, and not all."""
     _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
@@ -229,9 +236,8 @@ def _whole_groups(
 
 def _leaving_each_class(chosen: NDArray[np.int64], classes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the rows but for one of each class that has no other: it could not be learnt."""
-    is_chosen = np.zeros(len(classes), np.bool_)
-    is_chosen[chosen] = True
-    left = np.bincount(classes[~is_chosen], minlength=int(classes.max()) + 1)
+    left = np.bincount(classes)
+    left -= np.bincount(classes[chosen], minlength=len(left))
     of_chosen, first = np.unique(classes[chosen], return_index=True)
     back = first[left[of_chosen] == 0]
     return np.delete(chosen, back) if len(back) < len(chosen) else chosen

@@ -177,7 +177,7 @@ class _Picked(Stored):
     def __init__(self, rows: Stored, index: NDArray[Any]) -> None:
         self._rows = rows
         # Half the bytes of an index that is as long as the data.
-        self._index = index.astype(np.int32 if len(rows) < 2**31 else np.int64)
+        self._index = index.astype(np.int32 if len(rows) < 2**31 else np.int64, copy=False)
         self.shape, self.dtype, self.samples = (len(index), rows.shape[1]), rows.dtype, rows.samples
         if rows.blocks is not None:
             block = np.searchsorted(np.cumsum(rows.blocks), self._index, side="right")

@@ -146,7 +146,7 @@ def from_frame(
         given,
         name,
         reading,
-        in_place=True,
+        own=("X",),
         columns=columns,
         output_names=names,
         groups=values.get("group"),

@@ -14,7 +14,7 @@ from xpnet.columns.outputs import lacks, take_target, tell_of_floats
 from xpnet.columns.tabular import Frame, as_array, as_frame, is_frame
 from xpnet.datasets.checks import check_targets
 from xpnet.datasets.reading import Note, silent
-from xpnet.datasets.stored import Stored, picked
+from xpnet.datasets.stored import PART, Stored, picked
 from xpnet.errors import InputError
 from xpnet.typing import Task
 from xpnet.values import shown
@@ -238,7 +238,7 @@ def find_labels(targets: Mapping[str, NDArray[Any]]) -> list[Any]:
         if y.dtype.kind == "f":
             fix = "give whole numbers or text for classes, or leave out task to predict numbers"
             _refuse(y, ~np.isfinite(y) | (np.floor(y) != y), what, fix)
-        labels = set(y.ravel().tolist() if y.dtype.kind == "O" else np.unique(y).tolist())
+        labels = set(y.ravel().tolist() if y.dtype.kind == "O" else _different(y))
         if y.dtype.kind == "f":
             labels = {int(label) for label in labels}
         if found and labels and isinstance(min(found), str) != isinstance(min(labels), str):
@@ -246,6 +246,14 @@ def find_labels(targets: Mapping[str, NDArray[Any]]) -> list[Any]:
             raise InputError(f"{what} holds {of} and {next(iter(targets))} {other}: give labels of one kind")
         found |= labels
     return sorted(found)
+
+
+def _different(y: NDArray[Any]) -> list[Any]:
+    """Return the different numbers; a part at a time, as to sort all takes as much memory again."""
+    flat = y.reshape(-1)
+    parts = [np.unique(flat[begin : begin + PART]) for begin in range(0, len(flat), PART)]
+    different: list[Any] = np.unique(np.concatenate(parts or [flat])).tolist()
+    return different
 
 
 def _class_numbers(y: NDArray[Any], labels: Sequence[Any], what: str) -> NDArray[np.int64]:
@@ -258,7 +266,7 @@ def _class_numbers(y: NDArray[Any], labels: Sequence[Any], what: str) -> NDArray
         )
     numbered = isinstance(labels, range) and y.dtype.kind in "iu"
     if numbered and len(y) and y.min() >= 0 and y.max() < len(labels):
-        return y.astype(np.int64)  # as below, which takes a second for ten million rows
+        return y.astype(np.int64, copy=False)  # as below, which takes a second for ten million rows
     number = {label: k for k, label in enumerate(labels)}
     numbers = np.fromiter((number.get(label, -1) for label in y.tolist()), np.int64, len(y))
     if (numbers < 0).any():

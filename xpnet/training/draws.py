@@ -82,9 +82,10 @@ def draw_epoch(
     def shares(rng: np.random.Generator) -> list[NDArray[np.float64]]:
         return [rng.beta(regime.mixup, regime.mixup, steps)]
 
-    def indices_of(rng: Random) -> list[NDArray[np.int64]]:
+    def indices_of(rng: Random) -> list[NDArray[np.signedinteger[Any]]]:
+        of_index = np.int32 if feed.on_disk and rows < 2**31 else np.int64
         return draw_batches(
-            rng, rows, regime.batch_size, steps, regime.sampling, filled, feed.blocks, feed.buffer
+            rng, rows, regime.batch_size, steps, regime.sampling, filled, feed.blocks, feed.buffer, of_index
         )
 
     tables = draw("batches", indices_of)
@@ -109,9 +110,9 @@ def draw_epoch(
     ]
 
 
-def _to_read(device: Device, index: Array) -> NDArray[np.int64]:
+def _to_read(device: Device, index: Array) -> NDArray[np.signedinteger[Any]]:
     """Return the rows that this process takes of each batch, on the host."""
     if device.team is not None:
         index = device.team.share(index.shape[-1]).of(index)
-    found: NDArray[np.int64] = device.to_host(index)
+    found: NDArray[np.signedinteger[Any]] = device.to_host(index)
     return found
