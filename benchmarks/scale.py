@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -52,16 +52,18 @@ class Sizes:
     hidden: tuple[int, ...]
     batch: int
     cold: bool = False
+    in_memory: int | None = None
 
     @property
     def widths(self) -> tuple[int, ...]:
         """Inputs, hidden units and outputs."""
         return self.features, *self.hidden, CLASSES
 
-    @property
-    def epoch(self) -> int:
-        """Steps of an epoch."""
-        return self.rows // self.batch
+    def loaded(self) -> Any:
+        """Return the rows that those have who train from memory: the first, or all."""
+        import numpy as np
+
+        return np.array(np.load(self.folder / "X.npy", mmap_mode="r")[: self.in_memory])
 
 
 def make_rows(sizes: Sizes, parquet: bool = False, val: int = 0) -> None:
@@ -124,41 +126,47 @@ def xpnet_from(sizes: Sizes, where: str) -> Block:
     from xpnet.nn.mlp import init
     from xpnet.training.draws import draw_epoch
     from xpnet.training.regime import Hyper, Regime
-    from xpnet.training.step import initial_state, joined, make_advance, make_step, take_steps
+    from xpnet.training.step import initial_state, joined, make_advance, make_step
 
     device, mlp = get_device("cpu"), MLP(sizes.widths)
     X, files = rows_of(sizes, where)
     rows = X if where == "memory" else HostRows(X, device, "float32")
-    feed = Feed(rows, np.load(sizes.folder / "y.npy"))
+    feed = Feed(rows, np.load(sizes.folder / "y.npy")[: len(X)])
     regime, hyper = Regime(1, sizes.batch, "shuffle"), Hyper(learning_rate=LEARNING_RATE)
     params = init(mlp, np.random.default_rng(1), 0.05)
     params = {name: value.astype(np.float32) for name, value in params.items()}
-    rng, numbers = np.random.default_rng(2), itertools.count()
+    rng, numbers, whole = np.random.default_rng(2), itertools.count(), len(X) // sizes.batch
+    by_step = {"rate": regime.learning_rates(hyper, (), range(whole), 0)}
     with device.active():
         advance = make_advance(device, feed, make_step(device, mlp, feed, regime, hyper, params))
         state = initial_state(device, params, regime, hyper)
 
+    def epoch() -> Iterator[Callable[[Any], Any]]:
+        tables = draw_epoch(
+            device, feed, regime, hyper, state["params"], lambda *_: rng, next(numbers), 0, by_step
+        )
+        steps = joined(device.xp, [(advance, table) for table in tables])
+        return (partial(steps, begin=k, end=k + 1) for k in range(whole))
+
+    coming: Iterator[Callable[[Any], Any]] = iter(())
+
     def block(steps: int) -> None:
-        nonlocal state
+        nonlocal state, coming
         if sizes.cold:
             drop(files)
         with device.active():
-            for begin in range(0, steps, sizes.epoch):
-                count = min(sizes.epoch, steps - begin)
-                by_step = {"rate": regime.learning_rates(hyper, (), range(count), 0)}
-                tables = draw_epoch(
-                    device, feed, regime, hyper, state["params"], lambda *_: rng, next(numbers), 0, by_step
-                )
-                state, _ = take_steps(
-                    device, joined(device.xp, [(advance, table) for table in tables]), state, count
-                )
+            for _ in range(steps):
+                step = next(coming, None)
+                if step is None:
+                    coming = epoch()
+                    step = next(coming)
+                state, _ = step(state)
 
     return block
 
 
 def rows_of(sizes: Sizes, where: str) -> tuple[Any, Path]:
     """Return the rows, in memory or on the disk, and the files that have them."""
-    import numpy as np
 
     from xpnet.columns.columns import Column, Columns
     from xpnet.datasets.npy_rows import NpyRows
@@ -166,7 +174,7 @@ def rows_of(sizes: Sizes, where: str) -> tuple[Any, Path]:
 
     file = sizes.folder / "X.npy"
     if where == "memory":
-        return np.load(file), file
+        return sizes.loaded(), file
     if where == ".npy":
         return NpyRows(file), file
     parts = Parts(sizes.folder / "parts")
@@ -194,7 +202,7 @@ def torch_from(sizes: Sizes, where: str, workers: int = 0) -> Block:
     net = torch.nn.Sequential(*layers[:-1])
     optimizer, loss_of = torch.optim.SGD(net.parameters(), LEARNING_RATE), torch.nn.CrossEntropyLoss()
     file = sizes.folder / "X.npy"
-    X = np.load(file, mmap_mode=None if where == "memory" else "r")
+    X = sizes.loaded() if where == "memory" else np.load(file, mmap_mode="r")
     y = np.load(sizes.folder / "y.npy")
 
     class Rows(torch.utils.data.Dataset):  # type: ignore[type-arg]
@@ -214,7 +222,10 @@ def torch_from(sizes: Sizes, where: str, workers: int = 0) -> Block:
     def loaded() -> Iterator[tuple[Any, Any]]:
         rows = Rows()
         sampler = BatchSampler(RandomSampler(rows), sizes.batch, drop_last=True)
-        yield from DataLoader(rows, batch_size=None, sampler=sampler, num_workers=workers)
+        context = "fork" if workers else None  # this process was spawned, which `Rows` could not be sent by
+        yield from DataLoader(
+            rows, batch_size=None, sampler=sampler, num_workers=workers, multiprocessing_context=context
+        )
 
     batches: Iterator[tuple[Any, Any]] = iter(())
 
@@ -234,13 +245,13 @@ def torch_from(sizes: Sizes, where: str, workers: int = 0) -> Block:
     return block
 
 
-def sklearn_from(sizes: Sizes, where: str) -> Block:
+def sklearn_from(sizes: Sizes) -> Block:
     """scikit-learn's `MLPClassifier.partial_fit`, a batch of the memory map at a time."""
     import numpy as np
     from sklearn.neural_network import MLPClassifier
 
     file = sizes.folder / "X.npy"
-    X = np.load(file, mmap_mode=None if where == "memory" else "r")
+    X = np.load(file, mmap_mode="r")
     y, rng = np.load(sizes.folder / "y.npy"), np.random.default_rng(2)
     net = MLPClassifier(
         sizes.hidden,
@@ -275,7 +286,7 @@ CONTENDERS = {
     "PyTorch, DataLoader of 2": Contender(
         partial(torch_from, where="map", workers=2), needs=("torch",), has_children=True
     ),
-    "scikit-learn, partial_fit": Contender(partial(sklearn_from, where="map"), needs=("sklearn",)),
+    "scikit-learn, partial_fit": Contender(sklearn_from, needs=("sklearn",)),
 }
 
 
@@ -290,6 +301,7 @@ def rows(arguments: argparse.Namespace) -> None:
             tuple(arguments.hidden),
             arguments.batch,
             arguments.cold,
+            arguments.in_memory,
         )
         contenders = interleave.installed(CONTENDERS, arguments.only, "xpnet, memory", "cpu")
         make_rows(sizes, "xpnet, Parquet" in contenders)
@@ -297,6 +309,7 @@ def rows(arguments: argparse.Namespace) -> None:
         size = sum(file.stat().st_size for file in sizes.folder.glob("parts/*"))
     print(f"{interleave.environment_line()}\n")
     cache = "dropped before each turn" if sizes.cold else "warm"
+    cache += f"; those from memory have {sizes.in_memory:,} rows" if sizes.in_memory else ""
     print(
         f"{'→'.join(map(str, sizes.widths))}, float32, batches of {sizes.batch} of {sizes.rows:,} rows "
         f"({4e-9 * sizes.rows * sizes.features:.2f} GB; in Parquet {size / 1e9:.2f}), cache {cache}\n"
@@ -462,6 +475,9 @@ def main() -> None:
         one.add_argument("--folder", type=Path, default=None, help="where to put the rows, for a while")
     interleave.add_common_flags(which.choices["rows"])
     which.choices["rows"].add_argument("--rows", type=int, default=1_000_000)
+    which.choices["rows"].add_argument(
+        "--in-memory", type=int, help="rows that those from memory have, where all do not fit (default: all)"
+    )
     which.choices["rows"].add_argument("--cold", action="store_true", help="drop the files from the cache")
     which.choices["memory"].add_argument("--sizes", type=int, nargs="+", default=[10**5, 10**6, 10**7])
     which.choices["memory"].add_argument("--rows-in", nargs="+", default=["disk"], choices=["disk", "memory"])
