@@ -5,14 +5,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.device import blas, of_numpy
+from xpnet.device import blas, memory, of_numpy
 from xpnet.device.arrays import replacing, to_numpy
 from xpnet.device.team import Team
 from xpnet.errors import DeviceError
@@ -142,12 +141,8 @@ class Device:
 
     def free_memory(self) -> int:
         """Return the bytes that can still be had; where the system doesn't say, half of what there is."""
-        try:
-            lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-            available = next(line for line in lines if line.startswith("MemAvailable:"))
-            return int(available.split()[1]) * 1024
-        except (OSError, StopIteration):
-            return _physical_memory() // 2
+        free = memory.free()
+        return _physical_memory() // 2 if free is None else free
 
     def active(self) -> AbstractContextManager[Any]:
         """Return the context to compute in.

@@ -1,0 +1,61 @@
+"""The memory of this machine that a process may still have."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["free"]
+
+KINDS = {
+    "": ("sys/fs/cgroup", "memory.max", "memory.current", ""),
+    "memory": ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+}
+"""Of control groups of both versions: where they are, their limit and use, and how names in their statistics
+begin (https://docs.kernel.org/admin-guide/cgroup-v2.html, …/cgroup-v1/memory.html)."""
+
+
+def free(root: Path = Path("/")) -> int | None:
+    """Return the bytes that are free, as Linux tells it: of the machine, a container, or a job of Slurm.
+
+    Parameters
+    ----------
+    root
+        The folder with ``proc`` and ``sys``.
+
+    Returns
+    -------
+    int or None
+        None where the system does not tell.
+    """
+    try:
+        lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
+        available = next(line for line in lines if line.startswith("MemAvailable:"))
+        return max(0, min(int(available.split()[1]) * 1024, *_of_groups(root), 2**62))
+    except (OSError, StopIteration):
+        return None
+
+
+def _of_groups(root: Path) -> Iterator[int]:
+    """Give what is left of each limit that this process is under: a group's, and those of all above it."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        kind = next((name for name in controllers.split(",") if name in KINDS), None)
+        if kind is None:
+            continue
+        folder, limit, use, begin = KINDS[kind]
+        top = root / folder
+        group = top / path.lstrip("/")
+        # Within a container its group may be shown as the top, and under another path.
+        for place in [group, *(parent for parent in group.parents if parent.is_relative_to(top))]:
+            try:
+                least = int((place / limit).read_text(encoding="ascii"))
+                used = int((place / use).read_text(encoding="ascii"))
+                told = dict(map(str.split, (place / "memory.stat").read_text(encoding="ascii").splitlines()))
+            except (OSError, ValueError):  # no such group, or no limit: "max"
+                continue
+            # What is kept of files is given up as soon as memory is asked for.
+            files = sum(int(told.get(f"{begin}{name}_file", 0)) for name in ("active", "inactive"))
+            yield least - used + files
