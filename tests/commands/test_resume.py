@@ -17,7 +17,7 @@ import pytest
 from xpnet import files
 from xpnet.commands import train
 from xpnet.reporting import progress
-from xpnet.runs import fit as fitting
+from xpnet.runs import carry_out as carrying
 from xpnet.runs.model_file import load_model
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
@@ -59,7 +59,7 @@ def run_until(monkeypatch):
                     end()
 
         with monkeypatch.context() as patch:
-            patch.setattr(fitting.progress, "start", lambda *_: Ending(100, 200))
+            patch.setattr(carrying.progress, "start", lambda *_: Ending(100, 200))
             return train.main(argv.split())
 
     return run_until
@@ -208,7 +208,7 @@ def test_the_events_of_a_run_that_was_all_trained(run, monkeypatch, networks):
     argv = f"{SMALL} --tensorboard --ensemble {networks}"
     assert run(f"{argv} --out b") == (0, "", "")
     with monkeypatch.context() as patch:
-        patch.setattr(fitting.run_folder, "write", lambda *_, **__: kill())
+        patch.setattr(carrying.run_folder, "write", lambda *_, **__: kill())
         with pytest.raises(Killed):
             run(f"{argv} --out a")
     assert run("--resume a --quiet --tensorboard") == (0, "", "")

@@ -20,7 +20,7 @@ from xpnet import __main__ as xpnet_command
 from xpnet import __version__, datasets
 from xpnet.commands import train
 from xpnet.reporting import plots
-from xpnet.runs import fit as fitting
+from xpnet.runs import carry_out as carrying
 from xpnet.runs.model_file import load_model
 
 SMALL = "--hidden 8 --iterations 60"
@@ -371,7 +371,7 @@ def test_ctrl_c_before_the_first_step(run, monkeypatch):
     load = datasets.load
 
     def load_and_interrupt(*args, **kwargs):
-        monkeypatch.setattr(fitting.progress, "start", start)
+        monkeypatch.setattr(carrying.progress, "start", start)
         return load(*args, **kwargs)
 
     def start(*_):
@@ -379,7 +379,7 @@ def test_ctrl_c_before_the_first_step(run, monkeypatch):
         shown.on_step = lambda: signal.raise_signal(signal.SIGTERM)
         return shown
 
-    real_start = fitting.progress.start
+    real_start = carrying.progress.start
     monkeypatch.setattr(datasets, "load", load_and_interrupt)
     status, out, err = run(f"--out a {SMALL}")
     assert (status, out, tree()) == (143, "", [])

@@ -1,6 +1,7 @@
 """Rows that are read ahead: those of each step, in bounded memory, and what goes wrong is told."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from xpnet.data import ahead
 from xpnet.data.ahead import Ahead
 from xpnet.data.host_rows import HostRows
 from xpnet.datasets.stored import Stored
+from xpnet.device import Device
 
 X = np.arange(300, dtype=np.float64).reshape(100, 3)
 
@@ -36,7 +38,14 @@ def _tasks(request, monkeypatch):
     monkeypatch.setattr(ahead, "NUMBERS", request.param)
 
 
-@pytest.mark.usefixtures("_tasks")
+@pytest.fixture(params=[1, 64], ids="{} threads of BLAS".format)
+def _blas(request, monkeypatch):
+    """With one there are cores to read with, with many there are none."""
+    monkeypatch.setattr(ahead, "blas_threads", lambda: request.param)
+    monkeypatch.setattr(ahead, "cores", lambda: 2)
+
+
+@pytest.mark.usefixtures("_tasks", "_blas")
 @pytest.mark.parametrize("shape", [(20, 5), (20, 2, 5), (1, 5)])
 def test_each_step_has_its_rows(device, dtype, shape):
     index = np.random.default_rng(0).integers(100, size=shape)
@@ -47,6 +56,7 @@ def test_each_step_has_its_rows(device, dtype, shape):
             np.testing.assert_array_equal(device.to_host(found[step, ...]), X[index[step]])
 
 
+@pytest.mark.usefixtures("_blas")
 def test_only_a_few_steps_are_read_ahead(device, monkeypatch):
     monkeypatch.setattr(ahead, "NUMBERS", 30)  # two steps
     rows = Rows()
@@ -57,6 +67,7 @@ def test_only_a_few_steps_are_read_ahead(device, monkeypatch):
         assert rows.asked <= (step + 2 + 2 * (ahead.WAITING + 2)) * 5
 
 
+@pytest.mark.usefixtures("_blas")
 def test_an_error_reaches_who_takes_the_step(device, monkeypatch):
     monkeypatch.setattr(ahead, "NUMBERS", 1)
     found = Ahead(HostRows(Rows(last=50), device, "float32"), np.arange(100).reshape(20, 5))
@@ -64,6 +75,32 @@ def test_an_error_reaches_who_takes_the_step(device, monkeypatch):
         np.testing.assert_array_equal(device.to_host(found[step, ...]), X[5 * step : 5 * step + 5])
     with pytest.raises(OSError, match="disk is gone"):
         _ = found[10, ...]
+
+
+@pytest.mark.parametrize("_blas", [64], indirect=True)
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.usefixtures("_blas")
+def test_rows_are_read_between_steps_until_the_disk_is_waited_for(monkeypatch, waits):
+    monkeypatch.setattr(ahead, "NUMBERS", 1)
+    threads = []
+
+    class Slow(Rows):
+        def take(self, index):
+            threads.append(threading.current_thread() is threading.main_thread())
+            if waits:
+                time.sleep(0.05)
+            else:
+                until = time.thread_time() + 0.005
+                while time.thread_time() < until:
+                    pass
+            return super().take(index)
+
+    index = np.arange(100).reshape(20, 5)
+    found = Ahead(HostRows(Slow(), Device(), "float64"), index)
+    for step in range(8):
+        np.testing.assert_array_equal(found[step, ...], X[index[step]])
+    assert threads[0]
+    assert all(threads[1:]) is not waits
 
 
 def test_rows_are_converted_on_the_way(device):

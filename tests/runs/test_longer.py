@@ -12,6 +12,7 @@ from sweeps import blobs
 
 from xpnet import InputError, fit, load, search
 from xpnet.reporting import progress
+from xpnet.runs import carry_out as carrying
 from xpnet.runs import fit as fitting
 from xpnet.runs import folder as run_folder
 from xpnet.training.interrupt import StopSignals
@@ -136,7 +137,7 @@ def test_cut_off_while_it_goes_on(monkeypatch):
     for name in made:
         Path("a", name).touch()
     with monkeypatch.context() as patch:
-        patch.setattr(fitting.experiment, "train", lambda *_, **__: 1 / 0)
+        patch.setattr(carrying.experiment, "train", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             fit(BLOBS, resume="a", epochs=8)
     left = {path.name for path in Path("a").iterdir()}
@@ -192,7 +193,7 @@ def interrupted_at(monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(fitting, "StopSignals", Signals)
-            patch.setattr(fitting.progress, "start", lambda *_: Ending(100, 200))
+            patch.setattr(carrying.progress, "start", lambda *_: Ending(100, 200))
             return fit(BLOBS, **settings)
 
     return interrupted_at

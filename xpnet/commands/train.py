@@ -19,10 +19,10 @@ from xpnet.device import Team, find_team, is_first, is_several
 from xpnet.errors import InputError
 from xpnet.reporting import plots
 from xpnet.reporting.metrics import score_name, shown
+from xpnet.runs.carry_out import carry_out
 from xpnet.runs.checkpoints import has_checkpoint
 from xpnet.runs.config import Config
 from xpnet.runs.defaults import DATASET_DEFAULTS, defaults_for, usual_recipe
-from xpnet.runs.fit import carry_out
 from xpnet.runs.names import flag
 from xpnet.runs.ranges import check_fraction
 from xpnet.runs.remedy import remedy

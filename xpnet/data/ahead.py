@@ -1,6 +1,7 @@
 """Rows of the next batches, read from the disk by threads while the step before is taken."""
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.data.host_rows import HostRows
+from xpnet.device import blas_threads, cores
 from xpnet.typing import Array
 
 __all__ = ["Ahead"]
@@ -32,6 +34,10 @@ class Ahead:
     taken. So memory is bounded, and a step waits only where the disk is slower than it. Whoever leaves an
     epoch early leaves no more behind than these few tasks.
 
+    Where products have all cores there is none for these threads, and what they take from a product costs
+    more than the reading itself. So rows that the system has in its cache are then read between steps, until
+    the disk is waited for.
+
     Parameters
     ----------
     rows
@@ -44,8 +50,9 @@ class Ahead:
         self._rows, self._index = rows, index
         of_step = index[0].size * rows.shape[1] if len(index) else 1
         self._steps = max(1, NUMBERS // max(1, of_step))
-        self._tasks = self._ask()
-        self._waiting: deque[Future[NDArray[Any]]] = deque()
+        self._parts = self._cut()
+        self._by_threads = not (rows.device.is_host and blas_threads() >= cores())
+        self._waiting: deque[Future[tuple[NDArray[Any], bool]]] = deque()
         self._begin = self._end = 0
         self._held: Array = None
         self._coming: Callable[[], Array] | None = None
@@ -65,27 +72,37 @@ class Ahead:
 
     def _send(self) -> Callable[[], Array]:
         """Begin to bring the rows of the next steps to the device."""
-        return self._rows.send(self._waiting.popleft().result())
+        if self._waiting:
+            rows, _ = self._waiting.popleft().result()
+        else:
+            rows, self._by_threads = self._read(next(self._parts))
+        return self._rows.send(rows)
 
     def _fill(self) -> None:
-        while len(self._waiting) < WAITING and (task := next(self._tasks, None)) is not None:
-            self._waiting.append(task)
+        while self._by_threads and len(self._waiting) < WAITING:
+            if (part := next(self._parts, None)) is None:
+                return
+            self._waiting.append(_threads(os.getpid()).submit(self._read, part))
 
-    def _ask(self) -> Iterator["Future[NDArray[Any]]"]:
+    def _cut(self) -> Iterator[NDArray[np.integer[Any]]]:
+        """Give the index of some steps after the other."""
         rows = self._rows.rows
         # Blocks of rows are read before the first of these is needed, which may be of any block that is held.
         later = -(-rows.buffer // 2 // self._index[0].size) if len(self._index) else 0
         for begin in range(0, len(self._index), self._steps):
             if rows.buffer:
                 rows.expect(self._index[begin + later : begin + later + self._steps].reshape(-1))
-            yield _threads(os.getpid()).submit(self._read, self._index[begin : begin + self._steps])
+            yield self._index[begin : begin + self._steps]
 
-    def _read(self, index: NDArray[np.integer[Any]]) -> NDArray[Any]:
+    def _read(self, index: NDArray[np.integer[Any]]) -> tuple[NDArray[Any], bool]:
+        """Return the rows of some steps, and whether that was to wait more than to work."""
+        began, worked = time.perf_counter(), time.thread_time()
         rows = self._rows.read(index.reshape(-1))
-        return rows.reshape(*index.shape, rows.shape[-1])
+        worked = time.thread_time() - worked
+        return rows.reshape(*index.shape, rows.shape[-1]), time.perf_counter() - began > 2 * worked
 
 
-def _is_read(task: "Future[NDArray[Any]]") -> bool:
+def _is_read(task: "Future[tuple[NDArray[Any], bool]]") -> bool:
     """Return whether a task has ended, and well: what went wrong is for the step that lacks it."""
     return task.done() and task.exception() is None
 

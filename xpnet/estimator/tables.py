@@ -28,8 +28,9 @@ from xpnet.estimator import inputs
 from xpnet.estimator.jobs import Share
 from xpnet.estimator.labels import refuse_mixed
 from xpnet.estimator.names import Named, hint_of_table, named
+from xpnet.runs.beside import begin_beside, end_beside
 from xpnet.runs.config import Config
-from xpnet.runs.fit import begin_beside, end_beside, fit
+from xpnet.runs.fit import fit
 from xpnet.runs.given import ARRAYS, what_is_given
 from xpnet.runs.run import Run
 from xpnet.runs.settings import refuse_unknown

@@ -19,7 +19,7 @@ from xpnet.data.views import check_views
 from xpnet.data.weights import by_class, likely_typo, relative, unit_of, weighted
 from xpnet.datasets import Dataset
 from xpnet.datasets.checks import first_row_not_finite
-from xpnet.datasets.reading import Note
+from xpnet.datasets.reading import Note, silent
 from xpnet.datasets.stored import Stored, picked
 from xpnet.device import Device
 from xpnet.errors import InputError
@@ -140,8 +140,15 @@ def _tell_of_absent(config: Config, data: Dataset, note: Note) -> None:
         )
 
 
-def check(config: Config, data: Dataset) -> None:
+def check(config: Config, data: Dataset, note: Note = silent) -> None:
     """Refuse settings that do not fit the data.
+
+    Parameters
+    ----------
+    config, data
+        The settings, and what is to be trained on.
+    note
+        Told if the monitor says nothing of these validation rows, and the loss takes its place.
 
     Raises
     ------
@@ -175,6 +182,8 @@ def check(config: Config, data: Dataset) -> None:
     check_views(config.averaging, data.image_shape)
     if weight is not None and config.mixup:
         raise InputError("--mixup makes one row of two: give weights or --mixup, not both")
+    if undefined := monitors.undefined(config.monitor, data.task, data.y_val, data.weight_val):
+        note(f"{undefined}: epochs are compared by val_loss; for R² hold out more rows")
 
 
 def _check_blocks(config: Config) -> None:

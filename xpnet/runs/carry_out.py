@@ -1,0 +1,201 @@
+"""From settings to a run and its folder: what `xpnet.fit` and the command share."""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from xpnet.datasets import Dataset, tables
+from xpnet.device import Team
+from xpnet.errors import InputError
+from xpnet.files import path_of
+from xpnet.reporting import plots, progress, tensorboard
+from xpnet.runs import experiment
+from xpnet.runs import folder as run_folder
+from xpnet.runs.checkpoints import Checkpoints
+from xpnet.runs.config import Config
+from xpnet.runs.experiment import Experiment
+from xpnet.runs.names import flag
+from xpnet.runs.preparation import check, load_data, suited
+from xpnet.runs.processes import agreeing, check_batch, check_same, cores_shared, device_of, watched
+from xpnet.runs.resume import begin, checkpoint_of, identity, is_of_longer_runs
+from xpnet.runs.run import Run, as_run
+from xpnet.runs.saved import open_run
+from xpnet.runs.starting import begin_with, model_of, unlike_its_rows
+from xpnet.runs.subset import subset_of
+from xpnet.training.history import SCORE_OF, History
+from xpnet.training.interrupt import StopSignals
+
+__all__ = ["carry_out"]
+
+
+def carry_out(
+    config: Config,
+    data: Dataset | None,
+    signals: StopSignals,
+    *,
+    folder: str | None,
+    team: Team | None = None,
+    note: Callable[[str], None] = warnings.warn,
+    on_data: Callable[[Dataset], None] | None = None,
+    on_epoch: Callable[[History], None] | None = None,
+    on_unwritten: Callable[[OSError], None] | None = None,
+) -> Run:
+    """Train the network that the settings describe, and write its folder if it is to have one.
+
+    Parameters
+    ----------
+    config
+        Settings.
+    data
+        The data set; None for the one that the settings name.
+    signals
+        Looked at before each step: once one was received, the run ends with what it has.
+    folder
+        Where to write, ``""`` for a new folder in ``runs``; None to write nothing.
+    team
+        The processes that train the network together: all call this with the same, and the first writes. It
+        keeps checkpoints also where none are asked for, to go on from should a process be lost.
+    note
+        Told in a sentence of what went wrong and ends no run.
+    on_data
+        Called with the data set before it is trained on.
+    on_epoch
+        Called with the history so far after each epoch.
+    on_unwritten
+        Told why the files of a run that has ended could not be written: it is returned without a folder. By
+        default that is raised.
+
+    Raises
+    ------
+    InputError
+        Settings that cannot be used, or don't fit the data.
+    KeyboardInterrupt
+        Interrupted before the first step, or while files were written.
+    """
+    can_draw = plots.available()
+    is_first = team is None or team.is_first
+    with contextlib.ExitStack() as stack:
+        begins = stack.enter_context(watched(team))
+        if team is not None and data is None:  # all read what one has made of a text
+            path, reading = path_of(config.dataset), config.reading
+            team.first_makes(lambda: tables.converted_if_large(path, reading, note, not config.quiet))
+        with agreeing(team):
+            for name in ("checkpoint_every", "tensorboard", "weights_image"):
+                if folder is None and getattr(config, name):
+                    raise InputError(
+                        f"{flag(name)} writes into the folder of the run: give {flag('out')}, too"
+                    )
+            if config.weights_image and not can_draw:
+                raise InputError(f"--weights-image needs matplotlib: {plots.INSTALL}")
+            logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it tells users of its font cache
+            device = device_of(config, team)
+            place: Path | None = None
+            if folder is not None and is_first:
+                place = stack.enter_context(run_folder.claim(folder, config.dataset))
+            start = model_of(config)
+            if place is not None:
+                run_folder.refuse_sweep(place)
+                if start is not None and open_run(config.init_from or "").folder.samefile(place):
+                    raise InputError(
+                        f"--init-from and --out are both {place}: give the new run another --out"
+                    )
+            if data is None:
+                data = load_data(config, note)
+            data = subset_of(config, data)
+            if start is not None:
+                config, data = begin_with(start, config, data)
+                if unlike := unlike_its_rows(start, data):
+                    note(unlike)
+            num_rows = len(data.X_train)
+            (config,) = suited([config], data, note)
+            if config.weights_image:
+                plots.check_images(data.image_shape)
+            check(config, data, note)  # before anything is removed or written
+            check_batch(config, team)
+            if on_data is not None:
+                on_data(data)
+            what = identity(config, data, start)
+            every = config.checkpoint_every or (None if team is None else 0)
+            checkpoints = after = None
+            kept_in = place or (Path(config.resume) if config.resume else None)  # all read what is there
+            if kept_in is not None and (config.resume or every is not None):
+                checkpoints = Checkpoints(kept_in, device, what, every, note)
+                if config.resume:
+                    after = checkpoint_of(config, kept_in, checkpoints, num_rows, note)
+        on_fit = None
+        if checkpoints is not None and place is not None and every is not None:
+            on_fit = checkpoints.on_fit
+        with agreeing(team):
+            check_same(team, what)
+            device = device if team is None else device.among(team)
+        done = len(after.history.losses) if after else 0
+        num_steps, score = config.num_steps(num_rows), SCORE_OF[data.task]
+        screen = progress.start(num_steps, config.batch_size, config.quiet, done, score)
+
+        def should_stop() -> bool:
+            screen.on_step()
+            return signals.received is not None
+
+        def tell(history: History) -> None:
+            screen.on_epoch(history)
+            if on_epoch is not None:
+                on_epoch(history)
+
+        def on_ready() -> None:
+            with agreeing(team):
+                if place is not None and signals.received is None:
+                    begin(config, place, note, keeps=every is not None)
+            begins(place)
+
+        log = tensorboard.logging_to(place, config.tensorboard, tell)
+        with cores_shared(team), signals.listening(), screen, log as tell_all:
+            if after:  # the log begins anew, and there may be no epoch left that would fill it
+                tell_all(after.history.mean())
+            found = experiment.run(
+                config,
+                data,
+                device,
+                tell_all,
+                should_stop,
+                after=after,
+                on_fit=on_fit,
+                on_ready=None if place is None and team is None else on_ready,
+                start=start,
+            )
+        if not found.history.rows:
+            raise KeyboardInterrupt("interrupted before the first step: there is nothing to keep")
+        was_interrupted = found.summary["status"] == "interrupted"
+        with agreeing(team):
+            if place is not None:
+                whole = None if found.result is None else found.result.whole
+                try:
+                    with signals.listening():  # what was trained is not lost by who is in a hurry
+                        run_folder.write_settings(place, config)
+                        if whole is not None and (was_interrupted or config.checkpoint_every):
+                            checkpoints = checkpoints or Checkpoints(place, device, what, every, note)
+                            checkpoints.save(whole)
+                        run_folder.write(place, found, pictures=can_draw)
+                except KeyboardInterrupt:
+                    raise KeyboardInterrupt(
+                        f"interrupted: {place} is not complete: {flag('resume')} {place} makes it so"
+                    ) from None
+                except OSError as error:
+                    if on_unwritten is None:
+                        raise
+                    on_unwritten(error)
+                    place = None
+                if place is not None and checkpoints is not None and not was_interrupted:
+                    checkpoints.forget(but=lambda epoch: _may_go_on(found, num_rows, epoch))
+        left = place if team is None else team.first_has(place)
+        if place is not None and signals.received is not None and not was_interrupted:
+            raise KeyboardInterrupt(f"interrupted: the run had ended, and all of it is in {place}")
+    return as_run(found, left)
+
+
+def _may_go_on(run: Experiment, num_rows: int, epoch: int) -> bool:
+    """Return whether a run that has ended is to keep its checkpoint of an epoch."""
+    config = run.config
+    is_lost = run.result is not None and bool((run.result.diverged_at > 0).all())
+    return config.checkpoint_every is not None and not is_lost and is_of_longer_runs(config, num_rows, epoch)
