@@ -128,8 +128,9 @@ def test_an_array_that_numpy_has_mapped(folder):
     here = xpnet.fit(mapped, Y["classification"], rows_in="memory", **PLAIN)
     there = xpnet.fit(mapped, Y["classification"], rows_in="disk", **PLAIN)
     assert_same(here, there)
-    with pytest.raises(InputError, match="drop --rows-in"):
-        xpnet.fit(X, Y["classification"], rows_in="disk", **PLAIN)
+    for array in (X, mapped.copy()):  # which is a memmap of no file
+        with pytest.raises(InputError, match="drop --rows-in"):
+            xpnet.fit(array, Y["classification"], rows_in="disk", **PLAIN)
 
 
 @pytest.fixture

@@ -70,10 +70,11 @@ class NpyRows(Stored):
         self._file: int | None = None
         if begin is not None and hasattr(os, "preadv"):
             self._begin = begin
-            self._file = os.open(array.filename, os.O_RDONLY | os.O_CLOEXEC)  # type: ignore[attr-defined]
-            # Not at the end of Python, when threads may still read.
-            weakref.finalize(self, os.close, self._file).atexit = False
-            if mapped is not None and not self._is_the_file():
+            with contextlib.suppress(FileNotFoundError):
+                self._file = os.open(array.filename, os.O_RDONLY)  # type: ignore[attr-defined]
+                # Not at the end of Python, when threads may still read.
+                weakref.finalize(self, os.close, self._file).atexit = False
+            if mapped is not None and (self._file is None or not self._is_the_file()):
                 raise InputError(f"{path} is a map of a file that is no longer there: map it again")
 
     def __getstate__(self) -> tuple[Any, ...]:

@@ -111,7 +111,7 @@ def what_is_given(
         if config.task not in (None, X.task):
             raise InputError(f"{name!r:.60} is for {X.task}, not {shown(config.task)}: leave out the task")
         return config, X
-    of_files = ["rows_in"] if isinstance(X, np.memmap) else []
+    of_files = ["rows_in"] if _is_mapped(X) else []
     refuse_unused(name, reading, *OF_COLUMNS, *of_files)
     is_table = is_frame(X) or any(getattr(reading, said) for said in OF_COLUMNS)  # of an array 0, 1, 2, …
     if y is None and not is_table:
@@ -138,9 +138,14 @@ def what_is_given(
     return config, data
 
 
+def _is_mapped(X: Any) -> bool:
+    """Return whether NumPy has mapped an array from a file; a copy of such has its type and no file."""
+    return isinstance(X, np.memmap) and X.filename is not None
+
+
 def _on_disk(given: Mapping[str, Any], name: str, reading: Reading) -> dict[str, Any]:
     """Return the arrays that NumPy has mapped from files as rows that stay there, if they are to."""
-    mapped = {key: X for key, X in given.items() if key[0] == "X" and isinstance(X, np.memmap)}
+    mapped = {key: X for key, X in given.items() if key[0] == "X" and _is_mapped(X)}
     # What is in no file as it is here stays in memory, unless that is not wanted.
     of_files = all(X.flags.c_contiguous and X.mode != "c" for X in mapped.values())
     if "X" not in mapped or not (of_files or reading.rows_in == "disk"):
