@@ -425,3 +425,11 @@ def test_names_of_rows_are_no_classes():
     assert from_arrays(rows, ids * 2).num_classes == 101
     assert from_arrays(rows[:200], ids[:100] * 2).num_classes == 100
     assert from_arrays(rows[:100], np.arange(100), X_val=rows[:1], y_val=[3]).num_classes == 100
+
+
+def test_labels_are_not_those_that_the_user_changes_later():
+    X, y = np.zeros((30, 2)), np.arange(30) % 3
+    data = from_arrays(X, y, X_val=X[:3], y_val=y[:3])
+    y[:] = 0
+    np.testing.assert_array_equal(data.y_train, np.arange(30) % 3)
+    np.testing.assert_array_equal(data.y_val, [0, 1, 2])

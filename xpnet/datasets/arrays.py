@@ -173,7 +173,7 @@ def assemble(
     arrays = {key: as_rows(f"{name}: {key}", X) for key, X in arrays.items()}
     if "sample_weight" in given:
         arrays["sample_weight"] = _weights(f"{name}: sample_weight", given["sample_weight"], len(arrays["X"]))
-    targets, task, labels, found = _targets(given, name, reading.task, class_names, note)
+    targets, task, labels, found = _targets(given, name, reading.task, class_names, note, own)
     class_names = output_names if output_names is not None and task != "classification" else found
     arrays |= targets
     if columns is None and any(_has_gaps(X) for key, X in arrays.items() if key[0] == "X"):
@@ -301,7 +301,12 @@ def _weights(what: str, weights: Any, num_rows: int) -> NDArray[np.float64]:
 
 
 def _targets(
-    given: Mapping[str, Any], name: str, task: Task | None, class_names: tuple[str, ...] | None, note: Note
+    given: Mapping[str, Any],
+    name: str,
+    task: Task | None,
+    class_names: tuple[str, ...] | None,
+    note: Note,
+    own: Collection[str],
 ) -> tuple[dict[str, NDArray[Any]], Task, tuple[Any, ...] | None, tuple[str, ...]]:
     """Return each y as it is stored, with the task, the labels of the classes, and their names."""
     targets = {key: as_targets(given[key], f"{name}: {key}") for key in given if key[0] == "y"}
@@ -329,7 +334,7 @@ def _targets(
         if any(type(value) is not int for value in values) or values != list(range(len(values))):
             labels = tuple(values)
     stored = {
-        key: encode_targets(array, task, labels, len(values), f"{name}: {key}")
+        key: encode_targets(array, task, labels, len(values), f"{name}: {key}", copy=key not in own)
         for key, array in targets.items()
     }
     if task == "classification" and "y_val" in stored:

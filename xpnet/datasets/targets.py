@@ -34,7 +34,12 @@ _MOST_SHOWN = 10  # labels that a message lists
 
 
 def encode_targets(
-    y: Any, task: Task, labels: Sequence[Any] | None, num_outputs: int, what: str = "y"
+    y: Any,
+    task: Task,
+    labels: Sequence[Any] | None,
+    num_outputs: int,
+    what: str = "y",
+    copy: bool = True,
 ) -> NDArray[Any]:
     """Turn targets of the user's own kind into those that a `Dataset` stores.
 
@@ -50,6 +55,8 @@ def encode_targets(
         Number of classes, of labels, or of numbers to predict.
     what : str, default "y"
         What to call y in a message.
+    copy : bool, default True
+        Whether what is stored is never y itself: else it may be, where it holds what is stored.
 
     Returns
     -------
@@ -64,7 +71,7 @@ def encode_targets(
     """
     array = as_targets(y, what)
     if task == "classification":
-        return _class_numbers(array, range(num_outputs) if labels is None else labels, what)
+        return _class_numbers(array, range(num_outputs) if labels is None else labels, what, copy)
     if array.dtype.kind not in "biuf":
         word, fix = _advice(array)
         raise InputError(f"{what} holds {word or 'text'}: {fix or f'give numbers for {task}'}")
@@ -256,7 +263,7 @@ def _different(y: NDArray[Any]) -> list[Any]:
     return different
 
 
-def _class_numbers(y: NDArray[Any], labels: Sequence[Any], what: str) -> NDArray[np.int64]:
+def _class_numbers(y: NDArray[Any], labels: Sequence[Any], what: str, copy: bool) -> NDArray[np.int64]:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1:
@@ -266,7 +273,7 @@ def _class_numbers(y: NDArray[Any], labels: Sequence[Any], what: str) -> NDArray
         )
     numbered = isinstance(labels, range) and y.dtype.kind in "iu"
     if numbered and len(y) and y.min() >= 0 and y.max() < len(labels):
-        return y.astype(np.int64, copy=False)  # as below, which takes a second for ten million rows
+        return y.astype(np.int64, copy=copy)  # as below, which takes a second for ten million rows
     number = {label: k for k, label in enumerate(labels)}
     numbers = np.fromiter((number.get(label, -1) for label in y.tolist()), np.int64, len(y))
     if (numbers < 0).any():
