@@ -1,7 +1,9 @@
 """Rows that are read ahead: those of each step, in bounded memory, and what goes wrong is told."""
 
+import gc
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -111,3 +113,20 @@ def test_rows_are_converted_on_the_way(device):
     chosen = rows.chosen(device.put(np.array([5, 2])))
     assert chosen.on_disk
     np.testing.assert_array_equal(device.to_host(chosen[0:2]), 2 * X[[5, 2]])
+
+
+@pytest.mark.usefixtures("_blas")
+def test_nothing_is_left_of_an_epoch(monkeypatch):
+    """Files are closed with their rows, without waiting for Python's search of cycles."""
+    monkeypatch.setattr(ahead, "NUMBERS", 30)
+    rows = Rows()
+    gone = weakref.ref(rows)
+    found = Ahead(HostRows(rows, Device(), "float64"), np.arange(100).reshape(20, 5))
+    gc.disable()
+    try:
+        for step in range(20):
+            _ = found[step, ...]
+        del rows, found, _
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.data.host_rows import HostRows
+from xpnet.datasets.stored import Stored
 from xpnet.device import blas_threads, cores
 from xpnet.typing import Array
 
@@ -47,10 +48,9 @@ class Ahead:
     """
 
     def __init__(self, rows: HostRows, index: NDArray[np.integer[Any]]) -> None:
-        self._rows, self._index = rows, index
+        self._rows = rows
         of_step = index[0].size * rows.shape[1] if len(index) else 1
-        self._steps = max(1, NUMBERS // max(1, of_step))
-        self._parts = self._cut()
+        self._parts = _parts_of(rows.rows, index, max(1, NUMBERS // max(1, of_step)))
         self._by_threads = not (rows.device.is_host and blas_threads() >= cores())
         self._waiting: deque[Future[tuple[NDArray[Any], bool]]] = deque()
         self._begin = self._end = 0
@@ -84,22 +84,24 @@ class Ahead:
                 return
             self._waiting.append(_threads(os.getpid()).submit(self._read, part))
 
-    def _cut(self) -> Iterator[NDArray[np.integer[Any]]]:
-        """Give the index of some steps after the other."""
-        rows = self._rows.rows
-        # Blocks of rows are read before the first of these is needed, which may be of any block that is held.
-        later = -(-rows.buffer // 2 // self._index[0].size) if len(self._index) else 0
-        for begin in range(0, len(self._index), self._steps):
-            if rows.buffer:
-                rows.expect(self._index[begin + later : begin + later + self._steps].reshape(-1))
-            yield self._index[begin : begin + self._steps]
-
     def _read(self, index: NDArray[np.integer[Any]]) -> tuple[NDArray[Any], bool]:
         """Return the rows of some steps, and whether that was to wait more than to work."""
         began, worked = time.perf_counter(), time.thread_time()
         rows = self._rows.read(index.reshape(-1))
         worked = time.thread_time() - worked
         return rows.reshape(*index.shape, rows.shape[-1]), time.perf_counter() - began > 2 * worked
+
+
+def _parts_of(
+    rows: Stored, index: NDArray[np.integer[Any]], steps: int
+) -> Iterator[NDArray[np.integer[Any]]]:
+    """Give the index of so many steps after the other, and say beforehand which rows will be read."""
+    # Blocks of rows are read before the first of these is needed, which may be of any block that is held.
+    later = -(-rows.buffer // 2 // index[0].size) if len(index) else 0
+    for begin in range(0, len(index), steps):
+        if rows.buffer:
+            rows.expect(index[begin + later : begin + later + steps].reshape(-1))
+        yield index[begin : begin + steps]
 
 
 def _is_read(task: "Future[tuple[NDArray[Any], bool]]") -> bool:

@@ -93,6 +93,8 @@ class NpyRows(Stored):
         """Return the rows of an index."""
         if self._file is None:
             return np.asarray(self._array.take(index, axis=0), self.dtype)
+        if len(index) and (index.min() < 0 or index.max() >= len(self)):
+            raise IndexError(f"rows from {index.min()} to {index.max()} of {len(self)}")
         rows, read = np.empty((len(index), self.shape[1]), self._array.dtype), 0
         with self._reading():
             for begin in range(0, len(index), TOGETHER):
@@ -122,12 +124,22 @@ class NpyRows(Stored):
         return self.shape[1] * self.dtype.itemsize
 
     def _is_the_file(self) -> bool:
-        """Return whether some rows of what is mapped are those of the file of that name, which may be new."""
+        """Return whether what is mapped is the file of that name, and not one that took its place.
+
+        Linux tells which file an address is of. By another system some rows are compared.
+        """
         some = np.array([0, len(self) // 2, len(self) - 1])
         try:
-            return self.take(some).tobytes() == np.asarray(self._array[some], self.dtype).tobytes()
+            if self.take(some).tobytes() != np.asarray(self._array[some], self.dtype).tobytes():
+                return False
         except InputError:
             return False
+        assert self._file is not None
+        with mmap.mmap(self._file, 1, prot=mmap.PROT_READ) as now:
+            byte = np.frombuffer(now, np.uint8)
+            same = _file_at(byte.ctypes.data) == _file_at(self._array.ctypes.data)
+            del byte  # or the map could not be closed
+        return same
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -139,6 +151,20 @@ class NpyRows(Stored):
     def _check(self, rows: NDArray[Any], read: int) -> None:
         if read != rows.nbytes:
             raise InputError(f"{self._path} was cut short while it was read: write it anew, and start again")
+
+
+def _file_at(address: int) -> tuple[str, ...] | None:
+    """Return device and inode of the file that is mapped at an address; None where that is not told."""
+    try:
+        lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        span, _, _, *file = line.split(maxsplit=5)[:5]
+        begin, _, end = span.partition("-")
+        if int(begin, 16) <= address < int(end, 16):
+            return tuple(file)
+    return None
 
 
 def _place(array: NDArray[Any]) -> int | None:

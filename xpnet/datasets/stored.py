@@ -109,7 +109,8 @@ class Stored(ABC):
         if isinstance(key, np.ndarray) and key.ndim == 1:
             return self.take(np.flatnonzero(key) if key.dtype == bool else key)
         if isinstance(key, int | np.integer):
-            return np.asarray(self.part(int(key), int(key) + 1)[0])
+            number = range(len(self))[int(key)]
+            return np.asarray(self.part(number, number + 1)[0])
         raise TypeError(f"rows on the disk cannot be had by {key!r}")
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
