@@ -52,6 +52,11 @@ def test_the_least_of_all_limits_counts_and_what_is_kept_of_files_is_free(machin
     assert memory.free(machine(**of_group(f"{top}/slurm", 4 * GB, 5 * GB, 0, version))) == 0
 
 
+def test_without_statistics_what_is_kept_of_files_is_not_free(machine):
+    files = of_group("sys/fs/cgroup/a", 2 * GB, GB, GB, 2) | {"sys/fs/cgroup/a/memory.stat": "cut"}
+    assert memory.free(machine("\n" + V2.format("/a"), **files)) == GB
+
+
 def test_a_container_has_its_group_at_the_top(machine):
     files = of_group("sys/fs/cgroup/memory", 2 * GB, GB, 0, 1)
     assert memory.free(machine(V1.format("/docker/1234"), **files)) == GB

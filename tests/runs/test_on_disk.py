@@ -128,6 +128,8 @@ def test_an_array_that_numpy_has_mapped(folder):
     here = xpnet.fit(mapped, Y["classification"], rows_in="memory", **PLAIN)
     there = xpnet.fit(mapped, Y["classification"], rows_in="disk", **PLAIN)
     assert_same(here, there)
+    with pytest.raises(InputError, match="drop --rows-in"):  # a table's columns are in memory
+        xpnet.fit(mapped, Y["classification"], group="0", rows_in="disk", **PLAIN)
     for array in (X, mapped.copy()):  # which is a memmap of no file
         with pytest.raises(InputError, match="drop --rows-in"):
             xpnet.fit(array, Y["classification"], rows_in="disk", **PLAIN)

@@ -70,7 +70,7 @@ class NpyRows(Stored):
         self._file: int | None = None
         if begin is not None and hasattr(os, "preadv"):
             self._begin = begin
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError), self._reading():
                 self._file = os.open(array.filename, os.O_RDONLY)  # type: ignore[attr-defined]
                 # Not at the end of Python, when threads may still read.
                 weakref.finalize(self, os.close, self._file).atexit = False
@@ -145,6 +145,8 @@ class NpyRows(Stored):
     def _reading(self) -> Iterator[None]:
         try:
             yield
+        except FileNotFoundError:
+            raise
         except OSError as error:
             raise InputError(f"{self._path} cannot be read ({error.strerror}): see to its disk") from error
 
@@ -156,10 +158,10 @@ class NpyRows(Stored):
 def _file_at(address: int) -> tuple[str, ...] | None:
     """Return device and inode of the file that is mapped at an address; None where that is not told."""
     try:
-        lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
         return None
-    for line in lines:
+    for line in filter(None, lines):
         span, _, _, *file = line.split(maxsplit=5)[:5]
         begin, _, end = span.partition("-")
         if int(begin, 16) <= address < int(end, 16):

@@ -1,5 +1,6 @@
 """The memory of this machine that a process may still have."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,10 +38,10 @@ def free(root: Path = Path("/")) -> int | None:
 def _of_groups(root: Path) -> Iterator[int]:
     """Give what is left of each limit that this process is under: a group's, and those of all above it."""
     try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
         return
-    for line in lines:
+    for line in filter(None, lines):
         _, controllers, path = line.split(":", 2)
         kind = next((name for name in controllers.split(",") if name in KINDS), None)
         if kind is None:
@@ -53,9 +54,11 @@ def _of_groups(root: Path) -> Iterator[int]:
             try:
                 least = int((place / limit).read_text(encoding="ascii"))
                 used = int((place / use).read_text(encoding="ascii"))
-                told = dict(map(str.split, (place / "memory.stat").read_text(encoding="ascii").splitlines()))
             except (OSError, ValueError):  # no such group, or no limit: "max"
                 continue
+            files = 0
             # What is kept of files is given up as soon as memory is asked for.
-            files = sum(int(told.get(f"{begin}{name}_file", 0)) for name in ("active", "inactive"))
+            with contextlib.suppress(OSError, ValueError):
+                told = dict(map(str.split, (place / "memory.stat").read_text(encoding="ascii").splitlines()))
+                files = sum(int(told.get(f"{begin}{name}_file", 0)) for name in ("active", "inactive"))
             yield least - used + files

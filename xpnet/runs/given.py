@@ -111,9 +111,9 @@ def what_is_given(
         if config.task not in (None, X.task):
             raise InputError(f"{name!r:.60} is for {X.task}, not {shown(config.task)}: leave out the task")
         return config, X
-    of_files = ["rows_in"] if _is_mapped(X) else []
-    refuse_unused(name, reading, *OF_COLUMNS, *of_files)
     is_table = is_frame(X) or any(getattr(reading, said) for said in OF_COLUMNS)  # of an array 0, 1, 2, …
+    of_files = ["rows_in"] if _is_mapped(X) and not is_table else []
+    refuse_unused(name, reading, *OF_COLUMNS, *of_files)
     if y is None and not is_table:
         raise InputError("X is an array, so what it is to predict is missing: give y, too")
     given = {key: array for key, array in {"X": X, "y": y, **arrays}.items() if array is not None}
