@@ -7,9 +7,10 @@
 ``rows``: rows a second of the same network from memory, from ``.npy`` and from Parquet files, beside PyTorch
 on the same rows, by its ``DataLoader`` over the same memory map, and scikit-learn's ``partial_fit``. Each
 lives in a process of its own, and they take turns. With ``--cold`` the files are dropped from the system's
-cache before each turn, and one runs after the other, as nobody can drop what another has mapped. ``memory``: the peak of a process that trains for an epoch, for more and more rows on
-the disk. ``processes``: a step of one process and of two, half a batch each, that sum their gradients by MPI,
-beside the sum alone: what the second one gains.
+cache before each turn, and one runs after the other, as nobody can drop what another has mapped. ``memory``:
+the peak of a process that trains for an epoch, for more and more rows on the disk. ``processes``: a step of
+one process and of two, half a batch each, that sum their gradients by MPI, beside the sum alone: what the
+second one gains.
 """
 
 import argparse
