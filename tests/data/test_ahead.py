@@ -24,12 +24,12 @@ class Rows(Stored):
         self.shape, self.dtype, self.samples = X.shape, X.dtype, (3,)
         self.asked, self.last, self.lock = 0, last, threading.Lock()
 
-    def take(self, index):
+    def take(self, index, out=None):
         with self.lock:
             self.asked += len(index)
         if (index >= self.last).any():
             raise OSError("the disk is gone")
-        return X[index]
+        return X.take(index, axis=0, out=out)
 
     def part(self, begin, end):
         return X[begin:end]
@@ -87,7 +87,7 @@ def test_rows_are_read_between_steps_until_the_disk_is_waited_for(monkeypatch, w
     threads = []
 
     class Slow(Rows):
-        def take(self, index):
+        def take(self, index, out=None):
             threads.append(threading.current_thread() is threading.main_thread())
             if waits:
                 time.sleep(0.05)
@@ -95,7 +95,7 @@ def test_rows_are_read_between_steps_until_the_disk_is_waited_for(monkeypatch, w
                 until = time.thread_time() + 0.005
                 while time.thread_time() < until:
                     pass
-            return super().take(index)
+            return super().take(index, out)
 
     index = np.arange(100).reshape(20, 5)
     found = Ahead(HostRows(Slow(), Device(), "float64"), index)

@@ -397,6 +397,22 @@ def test_new_targets(y, task, labels, num_outputs, stored):
 
 
 @pytest.mark.parametrize(
+    ("classes", "dtype"),
+    [(2, np.int8), (128, np.int8), (129, np.int16), (2**15, np.int16), (2**15 + 1, np.int32)],
+)
+@pytest.mark.parametrize("as_text", [False, True])
+def test_classes_of_many_rows_take_few_bytes(classes, dtype, as_text):
+    y, labels = np.array([0, classes - 1, 1]), None
+    if as_text:
+        y, labels = y.astype(str), [str(number) for number in range(classes)]
+    encoded = encode_targets(y, "classification", labels, classes, many=True)
+    assert encoded.dtype == dtype
+    assert encoded.tolist() == [0, classes - 1, 1]
+    with pytest.raises(InputError, match="row 1, which is no class"):
+        encode_targets(y, "classification", labels and labels[:-1], classes - 1, many=True)
+
+
+@pytest.mark.parametrize(
     ("y", "task", "labels", "num_outputs", "words"),
     [
         (["a", "c"], "classification", ("a", "b"), 2, "holds 'c' in row 1, which is no class: give one of"),

@@ -114,6 +114,46 @@ def test_a_data_set_is_the_one_in_memory(folder, said, weighted):
     assert "on disk" in repr(there)
 
 
+@pytest.mark.parametrize(
+    ("y", "dtype"),
+    [
+        (Y, np.int8),
+        (Y.astype(">i4") - 1, np.int8),
+        (np.arange(200) // 2 * 2 + 300, np.int8),  # 100 classes, of numbers that int8 does not hold
+        (Y.astype(np.uint64), np.int8),
+        (np.array(["a", "b", "c"])[Y], np.int8),
+        (Y.astype(bool), np.int8),
+        (Y / 2 - 0.25, np.float64),
+    ],
+)
+def test_classes_take_few_bytes_and_are_the_same(folder, y, dtype, monkeypatch):
+    monkeypatch.setattr("xpnet.datasets.npy_folder.PART", 7)
+    monkeypatch.setattr("xpnet.datasets.targets.PART", 7)
+    monkeypatch.setattr("xpnet.datasets.base.PART", 7)
+    np.save(folder / "y.npy", y)
+    here, there = (loaded(folder, rows_in) for rows_in in ("memory", "disk"))
+    np.testing.assert_array_equal(there.y_train, here.y_train)
+    assert there.y_train.dtype == dtype
+    assert there.y_val.dtype == here.y_val.dtype == here.y_train.dtype
+    assert (there.labels, there.class_names, there.task) == (here.labels, here.class_names, here.task)
+    assert there.checksum() == here.checksum()
+
+
+def test_rows_that_lie_column_by_column_are_taken_into_memory(folder):
+    here = loaded(folder, "auto")
+    np.save(folder / "X.npy", np.asfortranarray(X))
+    for rows_in in ("auto", "memory"):
+        np.testing.assert_array_equal(loaded(folder, rows_in).X_train, here.X_train)
+
+
+def test_no_rows_are_told(folder):
+    np.save(folder / "X.npy", X[:0])
+    np.save(folder / "y.npy", Y[:0])
+    for rows_in in ("auto", "memory", "disk"):
+        with pytest.raises(InputError, match=r"give at least one|give samples"):
+            datasets.load(folder, reading=Reading(rows_in=rows_in))
+
+
 def test_rows_without_a_target_are_left_out_and_other_rows_come_along(folder):
     y = np.where(Y == 2, np.nan, Y)
     np.save(folder / "y.npy", y)
@@ -214,7 +254,10 @@ def test_memory_is_bounded(tmp_path):
 BAD = {
     "cut short": (lambda path: path.write_bytes(path.read_bytes()[:-7]), "cannot be read"),
     "no array": (lambda path: path.write_text("rows"), "cannot be read"),
-    "column by column": (lambda path: np.save(path, np.asfortranarray(X)), "save np.ascontiguousarray"),
+    "column by column": (
+        lambda path: np.save(path, np.asfortranarray(X)),
+        "row by row.*rows-in memory",
+    ),
     "text": (lambda path: np.save(path, X.astype(str)), "give real numbers"),
     "flat": (lambda path: np.save(path, Y), "give samples of numbers"),
     "infinity": (lambda path: np.save(path, np.where(X > 2, np.inf, X)), "holds NaN or infinity in row"),

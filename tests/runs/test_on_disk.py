@@ -121,6 +121,7 @@ def test_the_range_of_training_rows_is_known(folder):
 def test_rows_elsewhere_than_on_a_disk():
     with pytest.raises(InputError, match="drop --rows-in"):
         xpnet.fit("digits", rows_in="disk")
+    xpnet.fit("digits", rows_in="memory", epochs=1, hidden=(8,))  # as they are
 
 
 def test_an_array_that_numpy_has_mapped(folder):

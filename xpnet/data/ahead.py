@@ -75,19 +75,29 @@ class Ahead:
         if self._waiting:
             rows, _ = self._waiting.popleft().result()
         else:
-            rows, self._by_threads = self._read(next(self._parts))
+            rows, self._by_threads = self._read(*self._next_part())
         return self._rows.send(rows)
 
     def _fill(self) -> None:
         while self._by_threads and len(self._waiting) < WAITING:
-            if (part := next(self._parts, None)) is None:
+            try:
+                part = self._next_part()
+            except StopIteration:
                 return
-            self._waiting.append(_threads(os.getpid()).submit(self._read, part))
+            self._waiting.append(_threads(os.getpid()).submit(self._read, *part))
 
-    def _read(self, index: NDArray[np.integer[Any]]) -> tuple[NDArray[Any], bool]:
+    def _next_part(self) -> tuple[NDArray[np.integer[Any]], NDArray[Any]]:
+        """Return the index of the next steps, and an array for their rows.
+
+        It is not made by the thread that reads: of what each thread has freed the C library keeps much.
+        """
+        index, rows = next(self._parts), self._rows.rows
+        return index, np.empty((index.size, rows.shape[1]), rows.dtype)
+
+    def _read(self, index: NDArray[np.integer[Any]], into: NDArray[Any]) -> tuple[NDArray[Any], bool]:
         """Return the rows of some steps, and whether that was to wait more than to work."""
         began, worked = time.perf_counter(), time.thread_time()
-        rows = self._rows.read(index.reshape(-1))
+        rows = self._rows.read(index.reshape(-1), into)
         worked = time.thread_time() - worked
         return rows.reshape(*index.shape, rows.shape[-1]), time.perf_counter() - began > 2 * worked
 

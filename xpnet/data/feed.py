@@ -21,7 +21,8 @@ class Feed:
         augmented stay raw, and so a quarter of their size, and are prepared batch by batch. `HostRows`
         stay on the host.
     y
-        Labels ``(rows,)``, or a number for each output, ``(rows, outputs)``.
+        Labels ``(rows,)``, in fewer bytes than int64 where X is on the disk, or a number for each output,
+        ``(rows, outputs)``.
     prepare
         From raw rows to those that the network takes, or None.
     augmentation
@@ -86,7 +87,7 @@ class Feed:
     def rows(self, xp: Namespace, index: Array) -> tuple[Array, Array]:
         """Return the rows of an index as they are, and their labels, for an evaluation."""
         x = take_rows(xp, self.X, index)
-        return self.prepare(x) if self.prepare else x, take_rows(xp, self.y, index)
+        return self.prepare(x) if self.prepare else x, self.targets(xp, index)
 
     def of(self, xp: Namespace, network: int) -> "Feed":
         """Return the rows of one network of a stack, as it would have them alone."""
@@ -135,7 +136,13 @@ class Feed:
         x = take_rows(xp, self.X, index) if rows is None else rows
         if self.augmentation and self.image_shape is not None:
             x = augment(xp, self.augmentation, x, self.image_shape, key, self.fill, share)
-        return self.prepare(x) if self.prepare else x, take_rows(xp, self.y, index)
+        return self.prepare(x) if self.prepare else x, self.targets(xp, index)
+
+    def targets(self, xp: Namespace, index: Array) -> Array:
+        """Return the targets of the rows of an index, in its shape."""
+        y = take_rows(xp, self.y, index)
+        # Classes of rows on the disk may have fewer bytes.
+        return xp.astype(y, xp.int64) if self.on_disk and xp.isdtype(y.dtype, "signed integer") else y
 
     def weights(self, xp: Namespace, index: Array) -> Array | None:
         """Return the weights of the rows of an index, in its shape; None if all are the same."""

@@ -55,9 +55,12 @@ class HostRows:
         """Return the rows of an index ``(n,)``, dense and on the device: ``(n, features)``."""
         return self.device.put(self._dense(self.rows[self.device.to_host(index)]), self.dtype)
 
-    def read(self, index: NDArray[Any]) -> NDArray[Any]:
-        """Return the rows of an index on the host, ``(n, features)``, dense: what `send` takes."""
-        return self.device.pinned(self._dense(self.rows[index]))
+    def read(self, index: NDArray[Any], into: NDArray[Any]) -> NDArray[Any]:
+        """Return the rows of an index on the host, ``(n, features)``, as `send` takes them: of the disk.
+
+        They are read into an array of their shape and dtype.
+        """
+        return self.device.pinned(self._dense(self.rows.take(index, into)))
 
     def send(self, rows: NDArray[Any]) -> Callable[[], Array]:
         """Begin to bring rows to the device; return what gives them there, see `Device.send`."""

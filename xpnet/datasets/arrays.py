@@ -14,7 +14,7 @@ from xpnet.datasets.base import Dataset, check_task
 from xpnet.datasets.checks import check_split, check_weights
 from xpnet.datasets.reading import Note, Reading, hold_out, silent
 from xpnet.datasets.stored import Stored, picked
-from xpnet.datasets.targets import as_targets, encode_targets, find_labels, infer_task
+from xpnet.datasets.targets import as_targets, different, encode_targets, find_labels, infer_task
 from xpnet.errors import InputError
 from xpnet.typing import Task
 from xpnet.values import shown
@@ -192,7 +192,7 @@ def assemble(
         X_train=arrays["X"],
         y_train=arrays["y"],
         X_val=arrays["X_val"],
-        y_val=arrays["y_val"],
+        y_val=arrays["y_val"].astype(np.int64, copy=False) if task == "classification" else arrays["y_val"],
         X_test=arrays.get("X_test"),
         y_test=arrays.get("y_test"),
         class_names=class_names,
@@ -333,12 +333,15 @@ def _targets(
                 )
         if any(type(value) is not int for value in values) or values != list(range(len(values))):
             labels = tuple(values)
+    many = isinstance(given["X"], Stored)
     stored = {
-        key: encode_targets(array, task, labels, len(values), f"{name}: {key}", copy=key not in own)
+        key: encode_targets(
+            array, task, labels, len(values), f"{name}: {key}", copy=key not in own, many=many and key == "y"
+        )
         for key, array in targets.items()
     }
     if task == "classification" and "y_val" in stored:
-        lacking = (np.bincount(stored["y"], minlength=len(values)) == 0)[stored["y_val"]]
+        lacking = ~np.isin(stored["y_val"], different(stored["y"]))
         if lacking.any():
             row = int(lacking.argmax())
             raise InputError(

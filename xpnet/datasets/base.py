@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xpnet.columns.columns import Columns
 from xpnet.datasets.checks import check_split, check_weights
-from xpnet.datasets.stored import Stored, picked
+from xpnet.datasets.stored import PART, Stored, picked
 from xpnet.errors import InputError
 from xpnet.text import printable
 from xpnet.typing import Task
@@ -27,8 +27,8 @@ class Dataset:
 
     Every X is 2-D, a row a sample, in the dtype it is stored in: images stay ``uint8``, a fourth
     of their ``float32`` size. What y holds depends on the task: the class of each row, from 0 on, as
-    ``int64`` (n,); a 0 or 1 for each label, as ``uint8`` (n, labels); or the numbers to predict, as
-    ``float64`` (n, outputs).
+    ``int64`` (n,), or in fewer bytes where X is on the disk; a 0 or 1 for each label, as ``uint8``
+    (n, labels); or the numbers to predict, as ``float64`` (n, outputs).
 
     Parameters
     ----------
@@ -136,7 +136,10 @@ class Dataset:
             if isinstance(rows, Stored):
                 crc = rows.crc32(crc)
             elif rows is not None:
-                crc = zlib.crc32(np.ascontiguousarray(rows).data, crc)
+                whole = np.int64 if rows is self.y_train and rows.dtype.kind == "i" else rows.dtype
+                for begin in range(0, len(rows), PART):  # the same, however few bytes a class is stored in
+                    part = np.ascontiguousarray(rows[begin : begin + PART], whole)
+                    crc = zlib.crc32(part.data, crc)
         return f"{crc:08x}"
 
     @property

@@ -46,14 +46,14 @@ def check_split(
         If one of them is anything else, or they differ in length.
     """
     _check_samples(f"{dataset}: {X_name}", X, gaps)
-    check_targets(f"{dataset}: {y_name}", y, task, num_outputs)
+    check_targets(f"{dataset}: {y_name}", y, task, num_outputs, isinstance(X, Stored))
     if len(X) != len(y):
         raise InputError(
             f"{dataset}: {X_name} has {len(X)} rows and {y_name} {len(y)}: give each row one label"
         )
 
 
-def check_targets(name: str, y: Any, task: Task, num_outputs: int) -> None:
+def check_targets(name: str, y: Any, task: Task, num_outputs: int, many: bool = False) -> None:
     """Check that y holds what a data set stores for a task.
 
     Parameters
@@ -67,6 +67,8 @@ def check_targets(name: str, y: Any, task: Task, num_outputs: int) -> None:
         Which of the three.
     num_outputs : int
         Number of classes, labels or numbers.
+    many : bool, default False
+        Whether classes may be in fewer bytes: int8, int16 or int32.
 
     Raises
     ------
@@ -74,7 +76,8 @@ def check_targets(name: str, y: Any, task: Task, num_outputs: int) -> None:
         If y is anything else.
     """
     if task == "classification":
-        _check_dtype(name, y, np.int64)
+        is_smaller = many and isinstance(y, np.ndarray) and y.dtype.kind == "i" and y.dtype.isnative
+        _check_dtype(name, y, y.dtype.type if is_smaller else np.int64)
         if y.ndim != 1:
             raise InputError(f"{name} has {y.ndim} dimensions: give one, with one label for each row")
         outside = (y < 0) | (y >= num_outputs)

@@ -1,5 +1,6 @@
 """A user's own arrays, from a folder of ``.npy`` files, whose rows may stay on the disk."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from xpnet.datasets.npy_rows import NpyRows
 from xpnet.datasets.npz import class_names_of, refuse_missing, splits_in
 from xpnet.datasets.readers import load_array
 from xpnet.datasets.reading import Note, Reading, silent, stay_on_disk
-from xpnet.datasets.targets import labelled
+from xpnet.datasets.stored import PART
+from xpnet.datasets.targets import labelled, smallest_for
 
 __all__ = ["from_npy_folder", "has_val_rows", "holds_arrays", "holds_images", "splits_of"]
 
@@ -46,10 +48,14 @@ def from_npy_folder(path: Path, reading: Reading | None = None, note: Note = sil
         A file is damaged or missing, or an array cannot be used.
     """
     reading = reading or Reading()
-    arrays = _read(path, note)
-    rows = [name for name in arrays if name[0] == "X"]
-    if not stay_on_disk(str(path), sum(arrays[name].nbytes for name in rows), reading.rows_in, note):
-        arrays |= {name: load_array(path / f"{name}.npy", mapped=False) for name in rows}
+    files = _files(path, note)
+    rows = {name: file for name, file in files.items() if name[0] == "X"}
+    arrays: dict[str, Any] = {name: _in_memory(file) for name, file in files.items() if name not in rows}
+    on_disk = {name: NpyRows(file) for name, file in rows.items()} if _may_stay(rows, reading) else {}
+    if stay_on_disk(str(path), sum(X.nbytes for X in on_disk.values()), reading.rows_in, note):
+        arrays |= on_disk
+    else:
+        arrays |= {name: load_array(file, mapped=False) for name, file in rows.items()}
     names = class_names_of(path, arrays.pop("class_names", None))
     given = labelled(arrays, str(path), note, reading.task)
     return assemble(given, str(path), reading, tuple(given), class_names=names, note=note)
@@ -59,21 +65,43 @@ def splits_of(
     path: Path, note: Note
 ) -> tuple[dict[str, tuple[NDArray[Any], Any]], tuple[str, ...] | None, bool]:
     """Return the same as `xpnet.datasets.npz.splits_of`, of a folder."""
-    arrays = _read(path, note)
-    rows = {name: np.asarray(load_array(path / f"{name}.npy")) for name in arrays if name[0] == "X"}
-    return splits_in(path, arrays | rows, note)
+    files = _files(path, note)
+    arrays = {name: np.asarray(load_array(file, mapped=name[0] == "X")) for name, file in files.items()}
+    return splits_in(path, arrays, note)
 
 
-def _read(path: Path, note: Note) -> dict[str, Any]:
-    """Return what a folder holds by its names: rows on the disk, all else in memory."""
+def _files(path: Path, note: Note) -> dict[str, Path]:
+    """Return the files of a folder by what they hold."""
     names = sorted(file.stem for file in path.glob("*.npy"))
     check_keys(str(path), names, note)
     refuse_missing(str(path), set(names) & set(KNOWN), names)
-    files = {name: path / f"{name}.npy" for name in KNOWN if name in names}
-    return {
-        name: NpyRows(file) if name[0] == "X" else load_array(file, mapped=False)
-        for name, file in files.items()
-    }
+    return {name: path / f"{name}.npy" for name in KNOWN if name in names}
+
+
+def _may_stay(rows: Mapping[str, Path], reading: Reading) -> bool:
+    """Return whether rows may be on the disk: not those that lie column by column, unless that is wanted."""
+    if reading.rows_in != "auto":
+        return reading.rows_in == "disk"
+    return all(load_array(file).flags.c_contiguous for file in rows.values())
+
+
+def _in_memory(file: Path) -> NDArray[Any]:
+    """Return an array; whole numbers, as the class of each row, in as few bytes as hold them."""
+    array = load_array(file)
+    if not isinstance(array, np.memmap) or array.dtype.kind != "i" or array.ndim != 1:
+        return load_array(file, mapped=False)
+    # Not by the map: what of it was looked at counts as memory.
+    with file.open("rb") as numbers:
+        numbers.seek(array.offset)
+        parts = [_shortened(np.fromfile(numbers, array.dtype, PART)) for _ in range(0, len(array), PART)]
+    return np.concatenate(parts) if parts else np.asarray(array)
+
+
+def _shortened(numbers: NDArray[Any]) -> NDArray[Any]:
+    """Return whole numbers in as few bytes as hold them."""
+    if not len(numbers):
+        return numbers
+    return numbers.astype(smallest_for(int(numbers.min()), int(numbers.max())))
 
 
 def holds_images(path: Path) -> bool:

@@ -57,7 +57,8 @@ class NpyRows(Stored):
             raise InputError(f"{path} has dtype {array.dtype}: give real numbers")
         if not array.flags.c_contiguous:
             raise InputError(
-                f"{path} lies column by column, so a row cannot be read alone: save np.ascontiguousarray(X)"
+                f"{path} does not lie row by row in its file, so none can be read alone: save "
+                "np.ascontiguousarray(X), or keep rows in memory with --rows-in memory"
             )
         self._array = array.reshape(len(array), math.prod(array.shape[1:]))
         self.shape, self.samples = self._array.shape, array.shape[1:]
@@ -89,13 +90,15 @@ class NpyRows(Stored):
         else:
             self.__init__(path)  # type: ignore[misc]
 
-    def take(self, index: NDArray[Any]) -> NDArray[Any]:
+    def take(self, index: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Return the rows of an index."""
+        found = np.empty((len(index), self.shape[1]), self.dtype) if out is None else out
         if self._file is None:
-            return np.asarray(self._array.take(index, axis=0), self.dtype)
+            found[...] = self._array.take(index, axis=0)
+            return found
         if len(index) and (index.min() < 0 or index.max() >= len(self)):
             raise IndexError(f"rows from {index.min()} to {index.max()} of {len(self)}")
-        rows, read = np.empty((len(index), self.shape[1]), self._array.dtype), 0
+        rows, read = found.view(self._array.dtype), 0
         with self._reading():
             for begin in range(0, len(index), TOGETHER):
                 some = slice(begin, begin + TOGETHER)
@@ -103,7 +106,9 @@ class NpyRows(Stored):
                 # No loop of Python's, whose steps would hold up the thread that trains.
                 read += sum(map(os.preadv, repeat(self._file), zip(rows[some], strict=True), places))
             self._check(rows, read)
-        return np.asarray(rows, self.dtype)
+        if rows.dtype != found.dtype:  # of another byte order
+            found[...] = rows
+        return found
 
     def part(self, begin: int, end: int) -> NDArray[Any]:
         """Return rows that follow each other, as they lie in the file."""

@@ -180,11 +180,11 @@ class ParquetRows(Stored):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(Parts(state["parts"]), state["columns"])  # type: ignore[misc]
 
-    def take(self, index: NDArray[Any]) -> NDArray[Any]:
+    def take(self, index: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Return the rows of an index: a row group after the other, whatever their order."""
         group = np.searchsorted(self._ends, index, side="right")
         order = np.argsort(group, kind="stable")
-        found = np.empty((len(index), self.shape[1]), self.dtype)
+        found = np.empty((len(index), self.shape[1]), self.dtype) if out is None else out
         different, starts = np.unique(group[order], return_index=True)
         for number, places in zip(different.tolist(), np.split(order, starts[1:]), strict=False):
             first = self._ends[number] - self._sizes[number]

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.datasets.stored import PART
 from xpnet.device import Device
 from xpnet.errors import InputError
 from xpnet.typing import Task
@@ -116,9 +117,10 @@ def refuse_unused(name: str, reading: Reading, *used: str) -> None:
         Something else is said.
     """
     kinds = dict.fromkeys(OF_COLUMNS, "table") | {"header": "text file", "size": "folder of images"}
-    kinds["rows_in"] = "folder of arrays, Parquet file or CSV"
+    kinds["rows_in"] = "folder of arrays, Parquet file, CSV or map of a file"
+    usual = Reading(rows_in="memory" if reading.rows_in == "memory" else "auto")  # where they are anyway
     for setting, kind in kinds.items():
-        if setting not in used and getattr(reading, setting) != getattr(Reading(), setting):
+        if setting not in used and getattr(reading, setting) != getattr(usual, setting):
             raise InputError(f"{name} is no {kind}: drop --{setting.replace('_', '-')}")
 
 
@@ -236,8 +238,11 @@ def _whole_groups(
 
 def _leaving_each_class(chosen: NDArray[np.int64], classes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the rows but for one of each class that has no other: it could not be learnt."""
-    left = np.bincount(classes)
-    left -= np.bincount(classes[chosen], minlength=len(left))
+    num_classes = int(classes.max()) + 1
+    # NumPy counts numbers of 8 bytes, and would make such of all at once.
+    parts = (classes[begin : begin + PART] for begin in range(0, len(classes), PART))
+    left = sum(np.bincount(part, minlength=num_classes) for part in parts)
+    left -= np.bincount(classes[chosen], minlength=num_classes)
     of_chosen, first = np.unique(classes[chosen], return_index=True)
     back = first[left[of_chosen] == 0]
     return np.delete(chosen, back) if len(back) < len(chosen) else chosen

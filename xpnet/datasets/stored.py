@@ -85,8 +85,8 @@ class Stored(ABC):
         return f"<{type(self).__name__} {self.shape} {self.dtype}>"
 
     @abstractmethod
-    def take(self, index: NDArray[Any]) -> NDArray[Any]:
-        """Return the rows of an index ``(n,)``; from any thread."""
+    def take(self, index: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Return the rows of an index ``(n,)``, in ``out`` if that is given; from any thread."""
 
     @abstractmethod
     def part(self, begin: int, end: int) -> NDArray[Any]:
@@ -185,8 +185,8 @@ class _Picked(Stored):
             starts = np.flatnonzero(np.diff(block, prepend=-1))
             self.blocks, self.buffer = np.diff(starts, append=len(index)), rows.buffer
 
-    def take(self, index: NDArray[Any]) -> NDArray[Any]:
-        return self._rows.take(self._index[index])
+    def take(self, index: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+        return self._rows.take(self._index[index], out)
 
     def expect(self, index: NDArray[Any]) -> None:
         self._rows.expect(self._index[index])

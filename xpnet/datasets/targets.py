@@ -19,7 +19,15 @@ from xpnet.errors import InputError
 from xpnet.typing import Task
 from xpnet.values import shown
 
-__all__ = ["as_targets", "encode_targets", "find_labels", "infer_task", "labelled"]
+__all__ = [
+    "as_targets",
+    "different",
+    "encode_targets",
+    "find_labels",
+    "infer_task",
+    "labelled",
+    "smallest_for",
+]
 
 _KINDS: dict[type, tuple[type, ...]] = {  # bool first: it is an int, too
     bool: (bool, np.bool_),
@@ -40,6 +48,7 @@ def encode_targets(
     num_outputs: int,
     what: str = "y",
     copy: bool = True,
+    many: bool = False,
 ) -> NDArray[Any]:
     """Turn targets of the user's own kind into those that a `Dataset` stores.
 
@@ -57,12 +66,15 @@ def encode_targets(
         What to call y in a message.
     copy : bool, default True
         Whether what is stored is never y itself: else it may be, where it holds what is stored.
+    many : bool, default False
+        Whether there may be more rows than memory has room for: their classes are in as few bytes as hold
+        them.
 
     Returns
     -------
     ndarray
-        ``int64`` (rows,) for classification, ``uint8`` (rows, labels) for multilabel, ``float64`` (rows,
-        outputs) for regression.
+        ``int64`` (rows,) for classification, or fewer bytes for many rows; ``uint8`` (rows, labels) for
+        multilabel; ``float64`` (rows, outputs) for regression.
 
     Raises
     ------
@@ -71,7 +83,7 @@ def encode_targets(
     """
     array = as_targets(y, what)
     if task == "classification":
-        return _class_numbers(array, range(num_outputs) if labels is None else labels, what, copy)
+        return _class_numbers(array, range(num_outputs) if labels is None else labels, what, copy, many)
     if array.dtype.kind not in "biuf":
         word, fix = _advice(array)
         raise InputError(f"{what} holds {word or 'text'}: {fix or f'give numbers for {task}'}")
@@ -245,7 +257,7 @@ def find_labels(targets: Mapping[str, NDArray[Any]]) -> list[Any]:
         if y.dtype.kind == "f":
             fix = "give whole numbers or text for classes, or leave out task to predict numbers"
             _refuse(y, ~np.isfinite(y) | (np.floor(y) != y), what, fix)
-        labels = set(y.ravel().tolist() if y.dtype.kind == "O" else _different(y))
+        labels = set(y.ravel().tolist() if y.dtype.kind == "O" else different(y))
         if y.dtype.kind == "f":
             labels = {int(label) for label in labels}
         if found and labels and isinstance(min(found), str) != isinstance(min(labels), str):
@@ -255,15 +267,17 @@ def find_labels(targets: Mapping[str, NDArray[Any]]) -> list[Any]:
     return sorted(found)
 
 
-def _different(y: NDArray[Any]) -> list[Any]:
+def different(y: NDArray[Any]) -> list[Any]:
     """Return the different numbers; a part at a time, as to sort all takes as much memory again."""
     flat = y.reshape(-1)
     parts = [np.unique(flat[begin : begin + PART]) for begin in range(0, len(flat), PART)]
-    different: list[Any] = np.unique(np.concatenate(parts or [flat])).tolist()
-    return different
+    found: list[Any] = np.unique(np.concatenate(parts or [flat])).tolist()
+    return found
 
 
-def _class_numbers(y: NDArray[Any], labels: Sequence[Any], what: str, copy: bool) -> NDArray[np.int64]:
+def _class_numbers(
+    y: NDArray[Any], labels: Sequence[Any], what: str, copy: bool, many: bool
+) -> NDArray[np.signedinteger[Any]]:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1:
@@ -271,19 +285,29 @@ def _class_numbers(y: NDArray[Any], labels: Sequence[Any], what: str, copy: bool
             f"{what} has shape {y.shape}: give one label for each row, as y.argmax(axis=1) makes them from "
             "one-hot rows, or floats to predict numbers"
         )
+    dtype = smallest_for(-1, len(labels) - 1) if many else np.dtype(np.int64)
     numbered = isinstance(labels, range) and y.dtype.kind in "iu"
     if numbered and len(y) and y.min() >= 0 and y.max() < len(labels):
-        return y.astype(np.int64, copy=copy)  # as below, which takes a second for ten million rows
+        return y.astype(dtype, copy=copy)  # as below, which takes a second for ten million rows
     number = {label: k for k, label in enumerate(labels)}
-    numbers = np.fromiter((number.get(label, -1) for label in y.tolist()), np.int64, len(y))
+    numbers = np.empty(len(y), dtype)
+    for begin in range(0, len(y), PART):  # a list of all has more bytes than they
+        part = y[begin : begin + PART].tolist()
+        numbers[begin : begin + PART] = [number.get(label, -1) for label in part]
     if (numbers < 0).any():
         row = int(numbers.argmin())
         known = ", ".join(f"{label!r:.60}" for label in labels[:_MOST_SHOWN])
         known += ", …" if len(labels) > _MOST_SHOWN else ""
-        raise InputError(
-            f"{what} holds {y.tolist()[row]!r:.60} in row {row}, which is no class: give one of {known}"
-        )
+        value = y[row : row + 1].tolist()[0]
+        raise InputError(f"{what} holds {value!r:.60} in row {row}, which is no class: give one of {known}")
     return numbers
+
+
+def smallest_for(least: int, most: int) -> np.dtype[np.signedinteger[Any]]:
+    """Return the smallest signed integers that hold what is between two numbers."""
+    names = ("int8", "int16", "int32", "int64")
+    ranges = ((name, np.iinfo(name)) for name in names)
+    return np.dtype(next(name for name, of in ranges if of.min <= least and most <= of.max))
 
 
 def _of_one_kind(y: NDArray[Any], what: str) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from xpnet.columns.tabular import is_frame
 from xpnet.data import transforms
 from xpnet.data.preprocessing import Preprocessing
 from xpnet.data.views import Views, views
+from xpnet.datasets import stored
 from xpnet.device import Device, dtype_name, get_device, to_numpy
 from xpnet.errors import GapWarning, InputError, RangeWarning
 from xpnet.nn.mlp import MLP
@@ -296,6 +297,8 @@ class Model:
             if self.task == "regression":
                 return found.squeeze(axis=-1) if found.shape[-1] == 1 else found
             return np.asarray(found > 0.5 if self.task == "multilabel" else found.argmax(axis=-1), np.int64)
+        if isinstance(X, stored.Stored):  # of many rows and classes all scores may be more than fits
+            return np.concatenate([self.predict(part, device) for part in X.parts()])
         scores = self.scores(X, device)
         if self.task == "regression":
             return scores.squeeze(axis=1) if scores.shape[1] == 1 else scores
@@ -430,7 +433,8 @@ class Model:
         fitted = {name: device.put(value, self.dtype) for name, value in self.fitted.items()}
         prepare = partial(transforms.apply, device.xp, self.preprocessing, fitted)
         of_views = partial(views, device.xp, self.averaging, image_shape=self.image_shape)
-        step = max(1, PART // self.num_features)
+        most = stored.PART if isinstance(rows, stored.Stored) else PART
+        step = max(1, most // self.num_features)
         for start in range(0, rows.shape[0], step):
             part = rows[start : start + step]
             part = part.toarray() if hasattr(part, "toarray") else part
