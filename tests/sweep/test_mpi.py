@@ -121,7 +121,7 @@ with mpi.connect() as executor:
             if sys.argv[1] == "lose":
                 executor.submit(signal.raise_signal, signal.SIGKILL)
 
-        configs = rates(*[0.1] * 8, iterations=400, share_batches=False)
+        configs = rates(*[0.1] * 40, iterations=400, share_batches=False)  # more than are done at once
         sweep.run(configs, blobs(), max_nets=1, out="s", executor=executor, on_outcome=on_outcome)
 """
 
@@ -136,15 +136,15 @@ def test_a_lost_process_is_one_line_and_what_is_done_is_kept(tmp_path):
         assert line.startswith("xpnet sweep: error: a process of MPI was lost"), err
         assert "run the same command again to go on" in line
     done = (tmp_path / "s" / "results.jsonl").read_text().splitlines()
-    assert 0 < len(done) < 8
+    assert 0 < len(done) < 40
 
     status, _, complaints, err = ended("-c", LEAD, "go on", folder=tmp_path)
     assert (status, complaints) == (0, []), err
     rows = [json.loads(line) for line in (tmp_path / "s" / "results.jsonl").read_text().splitlines()]
     assert rows[: len(done)] == [json.loads(line) for line in done]
-    here = sweep.run(rates(*[0.1] * 8, iterations=400, share_batches=False), blobs())
+    here = sweep.run(rates(*[0.1] * 40, iterations=400, share_batches=False), blobs())
     by_number = {row["network"]: row for row in results(rows)}
-    assert len(rows) == 8
+    assert len(rows) == 40
     for row in results(here.rows):
         assert by_number[row["network"]] == row
 

@@ -16,6 +16,7 @@ from xpnet.datasets.readers import load_array
 from xpnet.datasets.reading import Note, Reading, silent, stay_on_disk
 from xpnet.datasets.stored import PART
 from xpnet.datasets.targets import labelled, smallest_for
+from xpnet.errors import InputError
 
 __all__ = ["from_npy_folder", "has_val_rows", "holds_arrays", "holds_images", "splits_of"]
 
@@ -88,20 +89,20 @@ def _may_stay(rows: Mapping[str, Path], reading: Reading) -> bool:
 def _in_memory(file: Path) -> NDArray[Any]:
     """Return an array; whole numbers, as the class of each row, in as few bytes as hold them."""
     array = load_array(file)
-    if not isinstance(array, np.memmap) or array.dtype.kind != "i" or array.ndim != 1:
+    if not isinstance(array, np.memmap) or array.dtype.kind != "i" or array.ndim != 1 or not len(array):
         return load_array(file, mapped=False)
     # Not by the map: what of it was looked at counts as memory.
     with file.open("rb") as numbers:
         numbers.seek(array.offset)
         parts = [_shortened(np.fromfile(numbers, array.dtype, PART)) for _ in range(0, len(array), PART)]
-    return np.concatenate(parts) if parts else np.asarray(array)
+    if sum(map(len, parts)) != len(array):
+        raise InputError(f"{file} was cut short while it was read: write it anew, and start again")
+    return np.concatenate(parts)
 
 
 def _shortened(numbers: NDArray[Any]) -> NDArray[Any]:
     """Return whole numbers in as few bytes as hold them."""
-    if not len(numbers):
-        return numbers
-    return numbers.astype(smallest_for(int(numbers.min()), int(numbers.max())))
+    return numbers.astype(smallest_for(numbers.min(initial=0), numbers.max(initial=0)))
 
 
 def holds_images(path: Path) -> bool:

@@ -106,9 +106,7 @@ class NpyRows(Stored):
                 # No loop of Python's, whose steps would hold up the thread that trains.
                 read += sum(map(os.preadv, repeat(self._file), zip(rows[some], strict=True), places))
             self._check(rows, read)
-        if rows.dtype != found.dtype:  # of another byte order
-            found[...] = rows
-        return found
+        return found if rows.dtype == found.dtype else found.byteswap(inplace=True)
 
     def part(self, begin: int, end: int) -> NDArray[Any]:
         """Return rows that follow each other, as they lie in the file."""
