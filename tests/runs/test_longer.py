@@ -103,7 +103,7 @@ def test_a_run_that_ran_out_of_time(monkeypatch):
     settings = SMALL | {"epochs": 9, "checkpoint_every": 4}
     clock = iter(range(10**6))
     with monkeypatch.context() as patch:
-        patch.setattr("xpnet.training.loop.time.perf_counter", lambda: next(clock) / 10)
+        patch.setattr("xpnet.training.ending.time.perf_counter", lambda: next(clock) / 10)
         cut = fit(BLOBS, max_time=0.5, out="a", **settings)
     assert cut.summary["status"] == "stopped"
     assert len(cut.history.rows) < 9

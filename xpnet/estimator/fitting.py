@@ -29,7 +29,7 @@ from xpnet.nn import backprop
 from xpnet.nn.mlp import MLP, init
 from xpnet.training.history import History
 from xpnet.training.interrupt import StopSignals
-from xpnet.training.loop import Fit
+from xpnet.training.result import Fit
 from xpnet.training.row_range import RowRange
 from xpnet.training.scale import Scale
 from xpnet.training.together import Job, train_together

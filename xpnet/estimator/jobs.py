@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from xpnet.device import Device
 from xpnet.estimator.notes import Notes
 from xpnet.nn.mlp import MLP
-from xpnet.training.loop import Fit
+from xpnet.training.result import Fit
 from xpnet.training.together import Job
 
 __all__ = ["Begun", "Order", "Ready", "Rows", "Share", "Streams"]

@@ -8,7 +8,7 @@ import numpy as np
 
 from xpnet.device import Device
 from xpnet.training.history import History
-from xpnet.training.loop import Fit
+from xpnet.training.result import Fit
 
 __all__ = ["Callbacks", "Notes", "tell"]
 

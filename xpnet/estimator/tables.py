@@ -34,8 +34,8 @@ from xpnet.runs.fit import fit
 from xpnet.runs.given import ARRAYS, what_is_given
 from xpnet.runs.run import Run
 from xpnet.runs.settings import refuse_unknown
-from xpnet.training.loop import Fit
 from xpnet.training.model import Model
+from xpnet.training.result import Fit
 from xpnet.values import refuse_mask, shown
 
 __all__ = ["TableClassifier", "TableRegressor"]

@@ -13,7 +13,7 @@ from xpnet.runs.preparation import Prepared, check, prepare, suited
 from xpnet.runs.remedy import remedy
 from xpnet.runs.run import Run, as_run
 from xpnet.runs.subset import subset_of
-from xpnet.training.loop import Fit
+from xpnet.training.result import Fit
 from xpnet.training.together import Job
 
 __all__ = ["Begun", "begin_beside", "end_beside"]

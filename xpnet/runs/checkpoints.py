@@ -23,7 +23,7 @@ from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.training.divergence import Sane
 from xpnet.training.history import History, Row
-from xpnet.training.loop import Fit
+from xpnet.training.result import Fit
 from xpnet.training.stopping import Best
 from xpnet.typing import Array, State
 

@@ -20,10 +20,10 @@ from xpnet.runs.networks import schedule_of, train
 from xpnet.runs.preparation import Prepared, check, prepare
 from xpnet.training import out_of_scale
 from xpnet.training.history import SCORE_OF, History
-from xpnet.training.loop import Fit
 from xpnet.training.model import Model
 from xpnet.training.out_of_scale import OutOfScale
 from xpnet.training.raw_rows import RowError
+from xpnet.training.result import Fit
 from xpnet.training.row_range import RowRange
 from xpnet.typing import Params
 

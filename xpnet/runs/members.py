@@ -20,7 +20,7 @@ from xpnet.runs.networks import train
 from xpnet.runs.preparation import Prepared
 from xpnet.training.divergence import Sane
 from xpnet.training.history import History, Row
-from xpnet.training.loop import Fit
+from xpnet.training.result import Fit
 from xpnet.training.stopping import Best
 from xpnet.typing import State
 

@@ -17,9 +17,10 @@ from xpnet.runs.config import Config
 from xpnet.runs.preparation import Prepared, monitor_of
 from xpnet.training.draws import Sources
 from xpnet.training.history import History
-from xpnet.training.loop import Fit, fit
+from xpnet.training.loop import fit
 from xpnet.training.monitors import Watch
 from xpnet.training.regime import Hyper, Known
+from xpnet.training.result import Fit
 from xpnet.training.scoring import predictions, score
 from xpnet.training.step import initial_state
 from xpnet.training.stopping import Patience

@@ -20,8 +20,8 @@ from xpnet.runs.checkpoints import Checkpoints, Saved
 from xpnet.runs.config import Config
 from xpnet.runs.names import flag
 from xpnet.runs.previous import forget_evaluations, make_room
-from xpnet.training.loop import Fit
 from xpnet.training.model import Model
+from xpnet.training.result import Fit
 
 __all__ = ["WEIGHTS", "begin", "checkpoint_of", "identity", "is_of_longer_runs", "settings_to_resume"]
 

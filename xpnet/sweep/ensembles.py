@@ -20,9 +20,9 @@ from xpnet.runs.starting import prepared_for
 from xpnet.runs.subset import drawn_by
 from xpnet.sweep.chunk import Trained
 from xpnet.sweep.store import Memory
-from xpnet.training.loop import Fit
 from xpnet.training.measures import MEASURES
 from xpnet.training.monitors import ours, sign_of
+from xpnet.training.result import Fit
 from xpnet.training.selection import select
 from xpnet.typing import Params, Task
 

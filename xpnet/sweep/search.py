@@ -42,7 +42,7 @@ from xpnet.sweep.workers import check_executor, options_of
 from xpnet.training import out_of_scale
 from xpnet.training.history import SCORE_OF
 from xpnet.training.interrupt import StopSignals
-from xpnet.training.loop import Fit
+from xpnet.training.result import Fit
 from xpnet.values import Kind, counted, shown
 
 __all__ = ["carry_out", "configs_of", "folder_of", "search"]

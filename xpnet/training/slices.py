@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from xpnet.device import Device
 from xpnet.training.divergence import Sane
 from xpnet.training.history import History, Row
-from xpnet.training.loop import Fit
+from xpnet.training.result import Fit
 from xpnet.training.stopping import Best
 from xpnet.typing import State
 

@@ -18,8 +18,9 @@ from xpnet.data.pool import pool
 from xpnet.device import Device, dtype_name
 from xpnet.nn.mlp import MLP
 from xpnet.training.history import History
-from xpnet.training.loop import Fit, finished, fit
+from xpnet.training.loop import fit
 from xpnet.training.regime import Hyper, Regime
+from xpnet.training.result import Fit, finished
 from xpnet.training.scale import Scale
 from xpnet.training.schedules import Schedule
 from xpnet.training.slices import of_networks

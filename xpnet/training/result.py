@@ -1,0 +1,82 @@
+"""What training leaves, and what of it is kept in the end."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.device import Device
+from xpnet.training import divergence
+from xpnet.training.history import History
+from xpnet.training.regime import Regime
+from xpnet.training.step import trained
+from xpnet.training.stopping import Best
+from xpnet.typing import Params, State
+
+__all__ = ["Fit", "finished"]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What `xpnet.training.loop.fit` returns.
+
+    Attributes
+    ----------
+    state
+        All that training could go on from, on the device. Of a network that diverged, what its best epoch
+        ended with; with ``restores_best`` the best, whatever ended the run.
+    history
+        Of all steps that were done.
+    diverged_at
+        ``(*nets,)``: the step, from 1, whose loss was the first not to be finite, or beyond all measure
+        (`Regime.explosion`); 0 if there was none.
+    interrupted
+        Whether ``should_stop`` ended the run.
+    stopped_at
+        ``(*nets,)``: the step after which the stopping rule ended a network; 0 if none.
+    best
+        The best state by ``monitor``, where there is one and there are validation rows.
+    epoch
+        In what ``on_fit`` is given: the epoch to go on with.
+    sane
+        While it is trained: the best state to begin an epoch with, which is what is kept of a network that
+        diverges.
+    timed_out
+        Whether ``regime.max_time`` ended the run.
+    settled
+        While it is trained: what the networks that the stopping rule has ended are to stay, where it is not
+        the best that is kept; None until there are some.
+    whole
+        Of a run that ``should_stop`` or ``max_time`` cut off: what ``on_fit`` was given, or would have been,
+        after its last whole epoch. None if there was none.
+    """
+
+    state: State = field(repr=False)
+    history: History
+    diverged_at: NDArray[np.int64]
+    interrupted: bool
+    stopped_at: NDArray[np.int64] = field(default_factory=lambda: np.zeros((), np.int64))
+    best: Best | None = None
+    epoch: int = 0
+    sane: divergence.Sane | None = field(default=None, repr=False)
+    timed_out: bool = False
+    settled: State | None = field(default=None, repr=False)
+    whole: "Fit | None" = field(default=None, repr=False)
+
+    @property
+    def params(self) -> Params:
+        """The trained parameters: their moving average, where there is one."""
+        return trained(self.state)
+
+
+def finished(device: Device, ended: Fit, regime: Regime) -> Fit:
+    """Return a run that has ended with what is kept of each network for its state."""
+    state, sane, settled = ended.state, ended.sane, ended.settled
+    with device.active():
+        if settled is not None:
+            state = divergence.choose(device, ended.stopped_at > 0, settled, state)
+        if sane is not None and (ended.diverged_at > 0).any():
+            state = divergence.choose(device, ended.diverged_at > 0, sane.state, state)
+    if regime.restores_best and ended.best is not None:
+        state = ended.best.state
+    return replace(ended, state=state, epoch=0, sane=None, settled=None)
