@@ -111,6 +111,14 @@ def test_a_run_goes_on_wherever_its_rows_are(folder, tmp_path):
         np.testing.assert_array_equal(value, more.model.params[name])
 
 
+def test_a_compiled_loop_is_the_same_up_to_rounding(folder):
+    pytest.importorskip("jax", reason="JAX is not installed")
+    np.save(folder / "y.npy", Y["classification"])
+    here, there = both(folder, **PLAIN, backend="jax", dtype="float64")
+    for name, value in here.model.params.items():
+        np.testing.assert_allclose(there.model.params[name], value, rtol=1e-10, atol=1e-12)
+
+
 def test_the_range_of_training_rows_is_known(folder):
     np.save(folder / "y.npy", Y["classification"])
     _, run = both(folder, **PLAIN)
