@@ -57,8 +57,9 @@ def test_training_reads_once_an_epoch(data):
 
 @pytest.mark.parametrize("sampling", ["replacement", "shuffle"])
 @pytest.mark.parametrize("nets", NETS)
-def test_the_loop_is_its_steps(device, dtype, assert_close, data, nets, sampling):
+def test_the_loop_is_its_steps(device, dtype, assert_close, data, nets, sampling, monkeypatch):
     """Draws, rates, history: everything against a plain loop over steps in float64 NumPy."""
+    monkeypatch.setattr("xpnet.training.step.TOGETHER", 2)  # of the five steps of an epoch
     X, y, X_val, y_val = data
     rng = np.random.default_rng(4)
     params = random_params(rng, nets)

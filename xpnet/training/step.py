@@ -31,6 +31,10 @@ __all__ = [
 ]
 
 
+TOGETHER = 1000
+"""Losses of the host that become one array: each alone has 50 times its bytes beside it."""
+
+
 def initial_state(device: Device, params: Params, regime: Regime, hyper: Hyper) -> State:
     """Return what the first step takes: the parameters, and the solver's and the average's beginnings."""
     xp = device.xp
@@ -218,15 +222,19 @@ def take_steps(
         The steps' losses in parts, ``(steps, *nets)`` each.
     """
     losses: list[Array] = []
+    latest: list[Array] = []
     for begin in range(0, count, device.steps_at_once):
         if should_stop is not None and should_stop():
             break
         state, part = advance(state, begin, min(begin + device.steps_at_once, count))
-        losses.append(part)
+        latest.append(part)
         # Where looking costs nothing, steps in which nothing is left to save end at once.
         if device.is_host and not np.isfinite(part).any():
             break
-    return state, losses
+        if device.is_host and len(latest) == TOGETHER:
+            losses.append(np.concatenate(latest))
+            latest = []
+    return state, [*losses, *latest]
 
 
 def joined(xp: Namespace, parts: Sequence[tuple[Advance, Draws]]) -> EpochAdvance:
