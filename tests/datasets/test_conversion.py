@@ -78,6 +78,21 @@ def test_it_is_converted_once_until_it_changes(path):
     assert len(data.X_train) + len(data.X_val) == 99
 
 
+def test_a_change_is_seen_by_what_the_text_holds(path):
+    """Its size and the time of its last writing may be what they were, and another time no change."""
+    target, stat = path.parent / "table.csv.parquet", path.stat()
+    loaded(path)
+    before = target.stat().st_mtime_ns
+    os.utime(path, ns=(0, 0))
+    loaded(path)
+    assert target.stat().st_mtime_ns == before
+    path.write_text(path.read_text()[:-1] + "!")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert path.stat().st_size == stat.st_size
+    loaded(path)
+    assert target.stat().st_mtime_ns != before
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_file_of_somebody_else_is_left_alone(path, whole):
     theirs = path.parent / "table.csv.parquet"
@@ -118,7 +133,7 @@ def test_a_bar_shows_how_far_it_is(path, monkeypatch):
     monkeypatch.setattr("xpnet.datasets.conversion.progress_bar", shown)
     datasets.load(path, progress=True, reading=Reading(target=("kind",), ignore=("id",), rows_in="disk"))
     (task,) = display.tasks
-    assert (task.completed, task.total) == (2 * path.stat().st_size, 2 * path.stat().st_size)
+    assert (task.completed, task.total) == (3 * path.stat().st_size, 3 * path.stat().st_size)
 
 
 class Full:
@@ -143,7 +158,7 @@ FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 @pytest.mark.parametrize(
     ("error", "raised", "message"),
     [
-        (FULL, InputError, "No space left on device.: make room there"),
+        (FULL, InputError, "No space left on device.: move the text to a disk with room"),
         (KeyboardInterrupt("C"), KeyboardInterrupt, "C"),
     ],
     ids=["full disk", "Ctrl-C"],

@@ -253,7 +253,7 @@ def test_memory_is_bounded(tmp_path):
 
 BAD = {
     "cut short": (lambda path: path.write_bytes(path.read_bytes()[:-7]), "cannot be read"),
-    "no array": (lambda path: path.write_text("rows"), "cannot be read"),
+    "no array": (lambda path: path.write_text("rows"), "holds no array of numbers"),
     "column by column": (
         lambda path: np.save(path, np.asfortranarray(X)),
         "row by row.*rows-in memory",
@@ -291,3 +291,15 @@ def test_arrays_that_are_missing_or_misspelt(folder):
     (folder / "y.npy").rename(folder / "labels.npy")
     with pytest.raises(InputError, match=r"has no y, only '.*labels.*'|rename"):
         datasets.load(folder)
+    np.save(folder / "y.npy", Y)
+    (folder / "X.npy").unlink()
+    with pytest.raises(InputError, match=r"has y\.npy and no file X\.npy: save"):
+        datasets.load(folder, reading=Reading(rows_in="disk"))
+    (folder / "X.npy").mkdir()
+    with pytest.raises(InputError, match=r"has y\.npy and no file X\.npy: save"):
+        datasets.load(folder)
+
+
+def test_an_empty_folder_is_told(tmp_path):
+    with pytest.raises(InputError, match="is an empty folder: give a"):
+        datasets.load(tmp_path, reading=Reading(target=("y",)))

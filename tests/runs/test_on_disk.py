@@ -172,8 +172,11 @@ def test_a_table_in_parquet_is_learnt_and_a_run_goes_on(parquet, tmp_path):
     assert first.summary["steps"] < more.summary["steps"]
     for name, value in whole.model.params.items():
         np.testing.assert_array_equal(value, more.model.params[name])
-    with pytest.raises(InputError, match="of a run with other data"):
+    with pytest.raises(InputError, match="with its rows elsewhere: add --rows-in disk"):
         xpnet.fit(parquet, resume=tmp_path / "run", epochs=20, rows_in="memory")
+    xpnet.fit(parquet, **said | {"rows_in": "memory"}, epochs=1, out=tmp_path / "here", checkpoint_every=1)
+    with pytest.raises(InputError, match="with its rows elsewhere: add --rows-in memory"):
+        xpnet.fit(parquet, resume=tmp_path / "here", epochs=2, rows_in="disk")
 
 
 @quiet

@@ -78,6 +78,8 @@ def load(
     reading = reading or Reading()
     path, is_known = Path(name), name in ("digits", "cifar10")
     is_folder = bool(name) and path.is_dir() and not is_known  # the path of no name is the current folder
+    if is_folder and not any(path.iterdir()):
+        raise InputError(f"{path} is an empty folder: give a {KINDS}")
     if is_folder and npy_folder.holds_arrays(path):
         refuse_unused(name, reading, "rows_in")
         data = npy_folder.from_npy_folder(path, reading, note)
@@ -86,6 +88,8 @@ def load(
     if is_folder and parquet_rows.holds_parts(path):
         refuse_unused(name, reading, *OF_COLUMNS, "rows_in")
         return tables.from_table(path, reading, note)
+    if is_folder and npy_folder.lacks_rows(path):
+        raise InputError(f"{path} has y.npy and no file X.npy: save the rows there with np.save")
     if (is_known or is_folder) and reading.task not in (None, "classification"):
         raise InputError(f"{name} has classes, not the task {reading.task!r}: leave out the task")
     if is_known:

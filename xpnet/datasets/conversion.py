@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from xpnet.files import replacing
 from xpnet.text import one_line
 
 __all__ = ["KEY", "converted"]
+
+PART = 2**20
+"""Bytes that are read together."""
 
 NUMBERS = 2**21
 """Values in a row group: a few of them are shuffled together."""
@@ -59,21 +63,25 @@ def converted(path: Path, reading: Reading, note: Note, progress: bool = False) 
     target = path.with_name(f"{path.name}.parquet")
     with reading_file(path):
         stat = path.stat()
-        made_of = {"size": stat.st_size, "modified": stat.st_mtime_ns, "header": reading.header}
+        # Who copies a file or writes it anew may set its time back, but not that of its last change.
+        times = [stat.st_mtime_ns, stat.st_ctime_ns]
+        made_of: dict[str, Any] = {"size": stat.st_size, "header": reading.header}
         made = _description_of(target)
         if made is None and target.exists():
             raise InputError(f"{target} was not made of {path}: move it away, or give --rows-in memory")
-        if made is not None and made_of.items() <= made.items():
+        is_alike = made is not None and made_of.items() <= made.items()
+        if made is not None and is_alike and (made["times"] == times or made["crc32"] == _crc32(path)):
             note(f"{target}, into which {path.name} was converted before, is read in its place")
             return target
         layout = examined(path, reading.header, note, None, reading.names)
         note(f"{path} is converted once into {target}, which is read from then on")
         with progress_bar(path.name) if progress else contextlib.nullcontext() as bar, parsing(layout):
             if bar is not None:
-                bar.total = 2 * stat.st_size
+                bar.total = 3 * stat.st_size
             advance = None if bar is None else bar.update
+            made_of |= {"times": times, "crc32": _crc32(path, advance), "is_named": layout.has_header}
             types = _types_of(_batches(layout, advance))
-            description = json.dumps(made_of | {"is_named": layout.has_header}).encode()
+            description = json.dumps(made_of).encode()
             _write(target, types, description, _batches(layout, advance))
     return target
 
@@ -82,9 +90,19 @@ def _description_of(target: Path) -> dict[str, Any] | None:
     """Return what a file says that it was made of; None of one that xpnet has not made, or of none."""
     try:
         with open_parquet(target) as parquet:
-            return dict(json.loads(parquet.metadata.metadata[KEY]))
+            return {"times": None, "crc32": None} | dict(json.loads(parquet.metadata.metadata[KEY]))
     except Exception:  # a damaged one is none of ours, which are written whole or not at all
         return None
+
+
+def _crc32(path: Path, advance: Callable[[int], None] | None = None) -> int:
+    crc = 0
+    with path.open("rb") as file:
+        while part := file.read(PART):
+            crc = zlib.crc32(part, crc)
+            if advance is not None:
+                advance(len(part))
+    return crc
 
 
 def _batches(layout: Layout, advance: Callable[[int], None] | None) -> Iterator[Any]:
@@ -150,5 +168,5 @@ def _refusing(target: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or one_line(error)
         raise InputError(
-            f"{target} cannot be written ({reason}): make room there, or move the text where there is some"
+            f"{target} cannot be written ({reason}): move the text to a disk with room, where you may write"
         ) from error

@@ -18,12 +18,18 @@ from xpnet.datasets.stored import PART
 from xpnet.datasets.targets import labelled, smallest_for
 from xpnet.errors import InputError
 
-__all__ = ["from_npy_folder", "has_val_rows", "holds_arrays", "holds_images", "splits_of"]
+__all__ = ["from_npy_folder", "has_val_rows", "holds_arrays", "holds_images", "lacks_rows", "splits_of"]
 
 
 def holds_arrays(path: Path) -> bool:
     """Return whether a folder is one of arrays: ``X.npy`` and others."""
     return (path / "X.npy").is_file()
+
+
+def lacks_rows(path: Path) -> bool:
+    """Return whether a folder is meant to be one of arrays, but for the rows."""
+    has_images = any(each.is_dir() and each.name != "X.npy" for each in path.iterdir())
+    return (path / "y.npy").exists() and not holds_arrays(path) and not has_images
 
 
 def from_npy_folder(path: Path, reading: Reading | None = None, note: Note = silent) -> Dataset:

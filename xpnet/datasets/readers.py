@@ -178,6 +178,8 @@ def load_array(path: Path, mapped: bool = True) -> NDArray[Any]:
     except Exception as error:
         # Reading what a stranger wrote, numpy, zipfile and zlib raise a dozen kinds of exception.
         reason = textwrap.shorten(str(error), 300, placeholder="…") or type(error).__name__
+        if "pickle" in reason:  # NumPy's advice is to run what may be a stranger's code
+            reason = "it holds no array of numbers"
         raise InputError(f"{path} cannot be read ({reason}): {fix}") from error
     there = ", ".join(map(ascii, names)) or "nothing"
     raise InputError(f"{path} has no X, only {there}: {fix}")

@@ -150,6 +150,9 @@ class Checkpoints:
                 reason = textwrap.shorten(str(error), 300, placeholder="…")
                 self._note(f"{path} is damaged ({reason}): trying the one before")
                 continue
+            if "blocks" in others and None in (before.get("blocks"), self._run["blocks"]):
+                where = "memory" if before.get("blocks") is None else "disk"
+                raise InputError(f"{path} is of a run with its rows elsewhere: add --rows-in {where}")
             if others:
                 raise InputError(
                     f"{path} is of a run with other {_other(others[0], before, self._run, free)}: "
