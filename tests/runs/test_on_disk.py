@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import xpnet
+from xpnet.commands import evaluate
 from xpnet.datasets import parquet_rows
 from xpnet.errors import InputError
 
@@ -117,6 +118,19 @@ def test_a_compiled_loop_is_the_same_up_to_rounding(folder):
     here, there = both(folder, **PLAIN, backend="jax", dtype="float64")
     for name, value in here.model.params.items():
         np.testing.assert_allclose(there.model.params[name], value, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:.*classes")
+@pytest.mark.parametrize("classes", [12, 65, 100])
+def test_training_rows_are_measured_as_in_memory(folder, tmp_path, capsys, classes):
+    """Of so many classes a pair of them is more than a class of rows on the disk can hold."""
+    np.save(folder / "y.npy", np.arange(N) % classes)
+    told = []
+    for where in ("memory", "disk"):
+        xpnet.fit(folder, rows_in=where, **PLAIN, out=tmp_path / where)
+        assert evaluate.main([str(tmp_path / where), "--split", "train"]) == 0
+        told.append(capsys.readouterr().out.replace(where, ""))
+    assert told[0] == told[1]
 
 
 def test_the_range_of_training_rows_is_known(folder):

@@ -117,7 +117,8 @@ class SavedRun:
             raise InputError(f"{data.name} has no test rows: use --split val")
         if getattr(data, f"weight_{split}", None) is not None:
             note(UNWEIGHTED.format(data.name))
-        return Labelled(data.name, split, X, y)
+        # Those of rows on the disk may be int8, in which a sum or a product of whoever measures has no room.
+        return Labelled(data.name, split, X, y.astype("int64") if data.task == "classification" else y)
 
     def _trained_on(self) -> str | None:
         """Return the checksum of the data of the run, if it is known."""
