@@ -100,7 +100,7 @@ def test_a_file_of_somebody_else_is_left_alone(path, whole):
     if whole:
         pq.write_table(pa.table({"a": [1]}), theirs)
     before = theirs.read_bytes()
-    with pytest.raises(InputError, match=r"table.csv.parquet was not made of .*table.csv: move it away"):
+    with pytest.raises(InputError, match=r"table.csv.parquet is damaged or was not made of .*: move it away"):
         loaded(path)
     assert theirs.read_bytes() == before
 

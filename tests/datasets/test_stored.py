@@ -252,7 +252,7 @@ def test_memory_is_bounded(tmp_path):
 
 
 BAD = {
-    "cut short": (lambda path: path.write_bytes(path.read_bytes()[:-7]), "cannot be read"),
+    "cut short": (lambda path: path.write_bytes(path.read_bytes()[:-7]), "it is cut short"),
     "no array": (lambda path: path.write_text("rows"), "holds no array of numbers"),
     "column by column": (
         lambda path: np.save(path, np.asfortranarray(X)),

@@ -8,6 +8,7 @@ import pytest
 import xpnet
 from xpnet.commands import evaluate
 from xpnet.datasets import parquet_rows
+from xpnet.datasets.npy_rows import NpyRows
 from xpnet.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -131,6 +132,15 @@ def test_training_rows_are_measured_as_in_memory(folder, tmp_path, capsys, class
         assert evaluate.main([str(tmp_path / where), "--split", "train"]) == 0
         told.append(capsys.readouterr().out.replace(where, ""))
     assert told[0] == told[1]
+
+
+def test_the_classes_of_validation_rows_are_predicted_in_parts(folder, monkeypatch):
+    np.save(folder / "y.npy", Y["classification"])
+    here = xpnet.fit(folder, rows_in="memory", **PLAIN)
+    monkeypatch.setattr("xpnet.datasets.stored.PART", 10 * D)
+    rows = NpyRows(folder / "X.npy")
+    np.testing.assert_array_equal(here.model.predict(rows), here.model.predict(X))
+    assert here.model.score(rows, Y["classification"]) == here.model.score(X, Y["classification"])
 
 
 def test_the_range_of_training_rows_is_known(folder):

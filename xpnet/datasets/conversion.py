@@ -63,12 +63,14 @@ def converted(path: Path, reading: Reading, note: Note, progress: bool = False) 
     target = path.with_name(f"{path.name}.parquet")
     with reading_file(path):
         stat = path.stat()
-        # Who copies a file or writes it anew may set its time back, but not that of its last change.
+        # The first of these may be set back, as by `cp -p`: a text is the same if both are, or its checksum.
         times = [stat.st_mtime_ns, stat.st_ctime_ns]
         made_of: dict[str, Any] = {"size": stat.st_size, "header": reading.header}
         made = _description_of(target)
         if made is None and target.exists():
-            raise InputError(f"{target} was not made of {path}: move it away, or give --rows-in memory")
+            raise InputError(
+                f"{target} is damaged or was not made of {path}: move it away, or give --rows-in memory"
+            )
         is_alike = made is not None and made_of.items() <= made.items()
         if made is not None and is_alike and (made["times"] == times or made["crc32"] == _crc32(path)):
             note(f"{target}, into which {path.name} was converted before, is read in its place")

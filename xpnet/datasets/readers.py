@@ -27,6 +27,13 @@ __all__ = ["Rows", "load_array", "of_file", "open_rows", "shaded"]
 KINDS = f"an .npy or .npz file, a table ({TABLES}), an image ({', '.join(SUFFIXES)}) or a folder of images"
 
 
+PLAIN = {
+    "pickle": "it holds no array of numbers",  # NumPy's advice is to run what may be a stranger's code
+    "mmap length": "it is cut short",
+}
+"""What is said in place of NumPy's words that have these."""
+
+
 def _by_number(row: int) -> str:
     return f"row {row}"
 
@@ -178,8 +185,7 @@ def load_array(path: Path, mapped: bool = True) -> NDArray[Any]:
     except Exception as error:
         # Reading what a stranger wrote, numpy, zipfile and zlib raise a dozen kinds of exception.
         reason = textwrap.shorten(str(error), 300, placeholder="…") or type(error).__name__
-        if "pickle" in reason:  # NumPy's advice is to run what may be a stranger's code
-            reason = "it holds no array of numbers"
+        reason = next((ours for theirs, ours in PLAIN.items() if theirs in reason), reason)
         raise InputError(f"{path} cannot be read ({reason}): {fix}") from error
     there = ", ".join(map(ascii, names)) or "nothing"
     raise InputError(f"{path} has no X, only {there}: {fix}")

@@ -118,7 +118,8 @@ def refuse_unused(name: str, reading: Reading, *used: str) -> None:
     """
     kinds = dict.fromkeys(OF_COLUMNS, "table") | {"header": "text file", "size": "folder of images"}
     kinds["rows_in"] = "folder of arrays, Parquet file, CSV or map of a file"
-    usual = Reading(rows_in="memory" if reading.rows_in == "memory" else "auto")  # where they are anyway
+    # All other rows are in memory, so that can be said of them.
+    usual = Reading(rows_in="memory" if reading.rows_in == "memory" else "auto")
     for setting, kind in kinds.items():
         if setting not in used and getattr(reading, setting) != getattr(usual, setting):
             raise InputError(f"{name} is no {kind}: drop --{setting.replace('_', '-')}")

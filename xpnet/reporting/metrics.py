@@ -120,8 +120,7 @@ def confusion(y: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: i
     y, predicted, num_classes
         As for `per_class`.
     """
-    whole = np.asarray(y, np.int64)  # of rows on the disk they may be int8, which no pair fits into
-    pairs = np.bincount(whole * num_classes + predicted, minlength=num_classes**2)
+    pairs = np.bincount(y * num_classes + predicted, minlength=num_classes**2)
     return pairs.reshape(num_classes, num_classes)
 
 

@@ -117,7 +117,7 @@ class SavedRun:
             raise InputError(f"{data.name} has no test rows: use --split val")
         if getattr(data, f"weight_{split}", None) is not None:
             note(UNWEIGHTED.format(data.name))
-        # Those of rows on the disk may be int8, in which a sum or a product of whoever measures has no room.
+        # Of rows on the disk they may be int8, and who measures multiplies them.
         return Labelled(data.name, split, X, y.astype("int64") if data.task == "classification" else y)
 
     def _trained_on(self) -> str | None:
