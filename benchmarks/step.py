@@ -594,9 +594,9 @@ CONTENDERS = {
 
 
 def by_placement(timings: Mapping[str, interleave.Timing], crossings: Sequence[float]) -> str:
-    """Return a table of the ratios to the floor where the cores share a cache, and where they are apart."""
+    """Return a table of the ratios to the floor where the cores share a cache, and where they do not."""
     columns = {}
-    for placement, is_apart in (("cores share a cache", False), ("cores are apart", True)):
+    for placement, is_apart in (("cores share a cache", False), ("cores share no cache", True)):
         if rounds := [i for i, c in enumerate(crossings) if (c >= APART) == is_apart]:
             crossed = statistics.median(crossings[i] for i in rounds)
             heading = f"{placement}: {len(rounds)} rounds, crossing {crossed:.2f}"
