@@ -42,6 +42,7 @@ CONTENDERS = {
 
 
 def main():
+    """Make what the arguments ask for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data-dir", help="folder with the files of CIFAR-10")
     parser.add_argument("--runs", type=Path, help="folder for the runs; by default one that is removed")
@@ -67,6 +68,7 @@ def train(runs, where):
 
 
 def xpnet(*arguments):
+    """Run a command as a user does."""
     subprocess.run([sys.executable, "-m", "xpnet", *arguments], check=True)
 
 
@@ -138,11 +140,11 @@ def draw_speed(path):
     seconds = seconds_of_a_grid()
     left, width, height, most = 190, 330, 26, max(seconds.values())
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="600" height="{height * len(seconds) + 40}" '
-        'font-family="system-ui, sans-serif" font-size="14">',
-        "<style>text { fill: #1d2733 } rect { fill: #9db4cc } .ours { fill: #1f5fa0 } "
-        "@media (prefers-color-scheme: dark) "
-        "{ text { fill: #dfe4e9 } rect { fill: #4c6076 } .ours { fill: #6aa9ea } }</style>",
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="600" height="{height * len(seconds) + 40}"',
+        ' font-family="system-ui, sans-serif" font-size="14">',
+        "<style>text { fill: #1d2733 } rect { fill: #9db4cc } .ours { fill: #1f5fa0 }",
+        "@media (prefers-color-scheme: dark) {",
+        "text { fill: #dfe4e9 } rect { fill: #4c6076 } .ours { fill: #6aa9ea } }</style>",
         '<text x="0" y="16">Seconds to train the grid of 15 networks on CIFAR-10, two cores</text>',
     ]
     for i, (name, value) in enumerate(seconds.items()):
