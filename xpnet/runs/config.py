@@ -254,6 +254,13 @@ class Config:
         False, "cupy: capture a step as a CUDA graph (not yet run on a GPU); torch: torch.compile"
     )
     dtype: Literal["float32", "float64"] = _device("float32", "precision of the computation")
+    threads: int | None = _device(
+        None,
+        "threads of the CPU, as of NumPy's products and of PyTorch, and most networks of a sweep at a time; "
+        "else what the environment says, as by OMP_NUM_THREADS",
+        recorded=False,
+        common=True,
+    )
     alone: bool = _device(
         False,
         "train a network of its own in each process that mpiexec or srun has started, instead of one by all",
