@@ -407,7 +407,7 @@ def test_every_setting_is_in_a_group():
     assert groups == sorted(groups, key=GROUPS.index)
     assert {f.metadata["group"] for f in settings} == set(GROUPS)
     common = [f.name for f in dataclasses.fields(Config) if f.metadata.get("common")]
-    assert len(common) == 22
+    assert len(common) == 21
     assert {"dataset", "target", "hidden", "epochs", "iterations", "solver", "reg", "out"} <= set(common)
 
 

@@ -259,7 +259,6 @@ class Config:
         "threads of the CPU, as of NumPy's products and of PyTorch, and most networks of a sweep at a time; "
         "else what the environment says, as by OMP_NUM_THREADS",
         recorded=False,
-        common=True,
     )
     alone: bool = _device(
         False,
