@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import random
 import shutil
 from pathlib import Path
 
@@ -316,3 +317,48 @@ def test_columns_that_fit():
 def test_shortened(text, width, found):
     assert shortened(text, width) == found
     assert len(found) <= width
+
+
+ODD = [None, True, -1, 0, 1e308, "", "x" * 300, "\x00\x1b[2J", [], [[1], {}], {}, {"a": [None]}, 10**40]
+
+
+def damaged(rng, path):
+    """Damage a file as a full disk, an editor or another program does."""
+    content = path.read_bytes()
+    if path.suffix == ".json" and rng.random() < 0.6:
+        found = json.loads(content)
+        for name in rng.sample(sorted(found), min(4, len(found))):
+            found[name] = rng.choice(ODD)
+        path.write_text(json.dumps(found), encoding="utf-8")
+    elif rng.random() < 0.5:
+        path.write_bytes(content[: rng.randrange(len(content))])
+    else:
+        at = rng.randrange(len(content))
+        path.write_bytes(content[:at] + rng.randbytes(3) + content[at + rng.randrange(40) :])
+
+
+def test_whatever_is_in_the_files(made, tmp_path, capsys, monkeypatch, terminal):
+    """A table, or a line that says what is wrong; never a traceback."""
+    monkeypatch.chdir(tmp_path)
+    rng = random.Random(1)
+    ways = [[], ["--json"], ["--csv"], ["--sort", "val"], ["--sort", "hidden"], ["runs/first", "runs/grid"]]
+    for _ in range(50):
+        shutil.copytree(
+            made / "runs", "runs", copy_function=os.link, ignore=shutil.ignore_patterns("*.safe*")
+        )
+        small = [
+            path
+            for path in Path("runs").rglob("*")
+            if path.suffix in (".json", ".csv") and path.stat().st_size
+        ]
+        for path in rng.sample(small, 4):
+            content = path.read_bytes()
+            path.unlink()  # the original stays as it is
+            path.write_bytes(content)
+            damaged(rng, path)
+        terminal(rng.choice([None, 80]))
+        assert runs.main(rng.choice(ways)) in (0, 2)
+        out, err = capsys.readouterr()
+        assert "\x1b" not in out + err
+        assert all(line.startswith("xpnet runs: ") for line in err.splitlines())
+        shutil.rmtree("runs")

@@ -322,9 +322,14 @@ def _write_csv(
     runs: Sequence[Listed], names: Mapping[Path, str], settings: Sequence[str], usual: Mapping[str, Any]
 ) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["name", "data", "status", "score", *MEASURED, *settings])
+    writer.writerow(["name", "data", "status", "score", *MEASURED, *map(printable, settings)])
     for run in runs:
         facts = {**{name: of(run) for name, of in MEASURED.items()}, "date": _plain(run)["date"]}
         values = (_setting(run, name, usual) for name in settings)
-        texts = (show(value) if isinstance(value, tuple) else value for value in values)
-        writer.writerow([names[run.path], run.dataset, _status(run), run.score, *facts.values(), *texts])
+        cells = [names[run.path], run.dataset, _status(run), run.score, *facts.values(), *values]
+        writer.writerow([_cell(value) for value in cells])
+
+
+def _cell(value: Any) -> Any:
+    """Return a value for CSV: numbers as they are, all else as text that a terminal may show."""
+    return value if value is None or isinstance(value, int | float) else printable(show(value))
