@@ -112,7 +112,11 @@ def test_a_value_with_a_colon_would_break_the_scripts(script, shell):
     """A colon parts the words of bash, and the specifications of zsh."""
     values = [value for of in completion.VALUES.values() for value in of]
     assert [value for value in values if ":" in value] == []
-    assert all(f"{name}" in script(shell).read_text(encoding="utf-8") for name in COMMANDS)
+    assert all(name in script(shell).read_text(encoding="utf-8") for name in COMMANDS)
+
+
+def test_in_zsh_each_of_several_folders_is_completed(script):
+    assert '  "*:where to look' in script("zsh").read_text(encoding="utf-8")
 
 
 def test_all_that_a_command_takes_is_described():

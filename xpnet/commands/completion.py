@@ -68,7 +68,10 @@ def _print(argv: Sequence[str] | None) -> int:
         import shtab
     except ImportError:
         raise InputError('xpnet completion needs shtab: pip install "xpnet[cli]"') from None
-    print(shtab.complete(_all_commands(), shell, preamble=PREAMBLE[shell]))
+    script = shtab.complete(_all_commands(), shell, preamble=PREAMBLE[shell])
+    if shell == "zsh":  # to which shtab says that an argument that takes several takes one
+        script = script.replace('  "(*)::', '  "*:')
+    print(script)
     return 0
 
 
