@@ -178,7 +178,7 @@ def test_what_is_damaged_is_a_note_each(here, capsys):
     for path in ("first/summary.json", "grid/results.csv"):
         assert f"{Path('runs', path)} is damaged: " in err
     for path in ("foreign/config.json", "other/summary.json", "list/sweep.json"):
-        assert f"{Path('runs', path)} is of no run of xpnet: left out\n" in err
+        assert f"{Path('runs', path)} is not from an xpnet run: ignored\n" in err
     rows = {line.split()[0]: line for line in out.splitlines()[2:] if line}
     assert "damaged" in rows["first"]
     assert "unfinished" in rows["first.2"]
@@ -276,7 +276,7 @@ def test_a_run_beside_a_sweep_and_beside_other_data(here, capsys):
     found = lines(capsys, "runs/first", "runs/grid")
     assert any("best of 3" in line for line in found)
     found = lines(capsys, "runs/first", "runs/numbers")
-    assert found[-1] == "The data are not the same, so the scores are not to be compared."
+    assert found[-1] == "The runs used different data, so their scores can't be compared."
     assert not any(" *" in line for line in found)
     (here / "first" / "config.json").unlink()
     assert "its config.json is missing" in lines(capsys, "runs/first", "runs/first.2")[-1]

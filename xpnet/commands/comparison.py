@@ -23,7 +23,7 @@ def comparison(first: Listed, second: Listed, usual: Mapping[str, Any], width: i
     first, second
         What is compared.
     usual
-        The default of every setting, for what an earlier version does not say.
+        The default of every setting, for those that a run of an earlier version lacks.
     width
         Of a line.
     """
@@ -98,11 +98,11 @@ def _same_data(first: Listed, second: Listed) -> bool:
 def _remarks(first: Listed, second: Listed, settings: list[str]) -> list[str]:
     lines = []
     if not _same_data(first, second):
-        lines.append("The data are not the same, so the scores are not to be compared.")
+        lines.append("The runs used different data, so their scores can't be compared.")
     elif first.score and second.score:
         lines.append(f"{BETTER} the better of the two")
     if not (first.settings and second.settings):
-        lines.append("The settings of one are not known: its config.json is missing or damaged.")
+        lines.append("The settings of one run are unknown: its config.json is missing or damaged.")
     elif not settings:
         lines.append("No setting differs.")
     return lines

@@ -51,9 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _print(argv: Sequence[str] | None) -> int:
     parser = Parser(
         NAME,
-        "Print a script that makes a shell complete the commands of xpnet, their flags, the values of these, "
-        "and names of files. Write it to where the shell looks for such scripts; of zsh, any folder of its "
-        "fpath. Do so again after an update of xpnet.",
+        "Print a script with which a shell completes the commands of xpnet, their flags and values, and file "
+        "names. Save it where the shell looks for such scripts (zsh: any folder of its fpath), and save it "
+        "again after each update of xpnet.",
         "xpnet completion bash > ~/.local/share/bash-completion/completions/xpnet",
         "xpnet completion zsh > ~/.zfunc/_xpnet",
         "xpnet completion fish > ~/.config/fish/completions/xpnet.fish",

@@ -16,7 +16,7 @@ def add_device(parser: Parser) -> None:
     """Add the flags."""
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N, mps or auto (default: cpu)")
     parser.add_argument(
-        "--threads", metavar="N", type=int, help="threads of the CPU; else what the environment says"
+        "--threads", metavar="N", type=int, help="CPU threads; by default what the environment says"
     )
     parser.add_argument(
         "--backend", default="auto", choices=get_args(Backend), help="library that computes (default: auto)"

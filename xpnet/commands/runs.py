@@ -31,13 +31,13 @@ __all__ = ["main"]
 NAME = "xpnet runs"
 
 DEFAULT = "runs"
-"""The folder in which runs are that were not told where to be."""
+"""The folder that runs are written to by default."""
 
 WIDEST = 32
-"""Letters of a cell in a terminal."""
+"""The most characters of a cell in a terminal."""
 
 MOST_NOTES = 8
-"""Damaged folders that are told of one by one."""
+"""Notes on damaged files that are printed; the rest are counted."""
 
 MEASURED: Mapping[str, Callable[[Listed], Any]] = {
     "test": lambda run: run.test,
@@ -48,10 +48,10 @@ MEASURED: Mapping[str, Callable[[Listed], Any]] = {
     "epochs": lambda run: run.epochs,
     "date": lambda run: run.written,
 }
-"""What there is of every run beside its settings."""
+"""The numeric columns that are no settings."""
 
 FALLING = ("test", "val", "train", "date")
-"""Columns that are sorted with the largest first: the best, and the newest."""
+"""Columns that are sorted with the highest value first: the best score, the newest date."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,13 +15,13 @@ class Column(NamedTuple):
     Attributes
     ----------
     name
-        In the heading.
+        Its heading.
     cells
-        One of each row.
+        One for each row.
     is_number
-        Whether its cells stand at the right.
+        Whether its cells are aligned to the right.
     is_one_line
-        Whether the heading is, however many words the name has.
+        Whether the heading takes one line, however many words it has.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Column(NamedTuple):
         words = self.name.split("_")
         if len(words) == 1 or self.is_one_line:
             return "", self.name
-        # Where the longer of both lines is shortest; each line keeps its underscore, to be typed as it is.
+        # Split where the longer line is shortest, with the underscore kept: the name can be typed as it reads.
         ways = [("_".join(words[:k]) + "_", "_".join(words[k:])) for k in range(1, len(words))]
         return min(ways, key=lambda way: max(map(len, way)))
 
@@ -44,7 +44,7 @@ class Column(NamedTuple):
 
 
 def fitting(columns: Sequence[Column], width: int | None) -> list[Column]:
-    """Return the columns that fit a width beside each other: the first ones, and whichever else has room.
+    """Return the columns that fit a width: the first ones, and any further one that there is room for.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def as_lines(columns: Sequence[Column]) -> list[str]:
 
 
 def shortened(text: str, width: int) -> str:
-    """Return a text that is no longer than a width: what is cut out of its middle is a dot-dot-dot."""
+    """Return a text that is no longer than a width, with dots in place of its middle."""
     if len(text) <= width:
         return text
     head = (width - 3) // 2

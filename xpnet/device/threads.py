@@ -28,7 +28,7 @@ it gains little, and on a busy machine threads that wait for each other cost man
 
 
 _wanted: list[int] = []
-"""Numbers of threads that users of `using_threads` want, the latest last."""
+"""The limits set by `using_threads`, the latest last."""
 
 
 def cores() -> int:
@@ -45,7 +45,7 @@ def _available() -> int:
 def using_threads(threads: int | None) -> Iterator[None]:
     """Compute on the CPU with so many threads, whatever the environment says; None leaves that.
 
-    It is the number of BLAS threads, of PyTorch's threads, and the most networks that are trained at a time.
+    It limits the BLAS threads, PyTorch's threads, and the stacks of networks that are trained at a time.
     """
     if threads is None:
         yield
@@ -67,28 +67,28 @@ def using_threads(threads: int | None) -> Iterator[None]:
 
 
 def threads_note(threads: int | None, backend: str) -> str:
-    """Return what to say of a number of threads that does not do what it seems to; nothing of others."""
+    """Return a warning about a number of threads that has no effect or is too high; else an empty string."""
     if threads is None:
         return ""
     if backend == "jax":
         return (
-            "JAX sets its threads when Python starts, so --threads does not change them: on Linux, start the "
-            "command with taskset"
+            "JAX fixes its number of threads when it starts, so --threads does not change it: on Linux, use "
+            "taskset"
         )
     most = _available()
     return f"--threads {threads} is more than the {most} cores here: give {most} or fewer" * (threads > most)
 
 
 def busy_note() -> str:
-    """Return what to say where other programs leave fewer cores free than a product has threads, or nothing.
+    """Return a warning if other programs leave fewer free cores than BLAS has threads; else an empty string.
 
-    Threads of BLAS wait for the slowest of them: one that has to share its core holds up all.
+    BLAS threads wait for the slowest of them: one that has to share its core holds up all.
     """
     if not hasattr(os, "getloadavg"):  # Windows
         return ""
     threads, total = blas_threads(), os.cpu_count() or 1
     load = os.getloadavg()[0]
-    # Of the last minute, in which this process has had at most all of its time on a processor.
+    # The load is that of the last minute. This process caused at most what its CPU time comes to.
     others = load - time.process_time() / 60
     free = max(1, total - max(0, math.floor(others)))
     if threads == 1 or free >= threads:

@@ -256,8 +256,8 @@ class Config:
     dtype: Literal["float32", "float64"] = _device("float32", "precision of the computation")
     threads: int | None = _device(
         None,
-        "threads of the CPU, as of NumPy's products and of PyTorch, and most networks of a sweep at a time; "
-        "else what the environment says, as by OMP_NUM_THREADS",
+        "CPU threads for matrix products (NumPy's BLAS, PyTorch), and the most stacks that a sweep trains at "
+        "a time; by default what the environment says, such as OMP_NUM_THREADS",
         recorded=False,
     )
     alone: bool = _device(

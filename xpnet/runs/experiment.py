@@ -120,7 +120,7 @@ def run(
     start
         The model to begin with, and to take the preprocessing from; its columns and classes are the data's.
     note
-        Told where other programs keep the cores busy that the products are to have.
+        Told if other programs keep the cores busy that BLAS threads need.
 
     Raises
     ------

@@ -14,20 +14,20 @@ from xpnet.training.history import SCORE_OF
 __all__ = ["Listed", "differing", "find", "read"]
 
 DEPTH = 4
-"""Folders below the one given that are looked into, one within the other."""
+"""How many levels of folders are searched below the one given."""
 
 MOST_FOLDERS = 20_000
-"""Folders that are looked into at most: someone may name a whole disk."""
+"""The most folders that are searched: someone may name a whole disk."""
 
 LARGEST = 2**26
-"""Bytes of a file from which it is none of a run: the settings of 30,000 networks are fewer."""
+"""Size in bytes above which a file is not read: the settings of 30,000 networks take less."""
 
 SIGNS = ("config.json", "summary.json", "sweep.json")
-"""Files by which a folder may be that of a run or a sweep."""
+"""Files that mark the folder of a run or a sweep."""
 
 
 OF_DATA = ("dataset", "data_dir")
-"""Settings that the data's own column stands for."""
+"""Settings that the column of data sets already shows."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Listed:
     path
         The folder.
     status
-        ``"finished"``, ``"stopped"``, ``"interrupted"`` or ``"diverged"``; ``"unfinished"`` where it has not
-        ended, and ``"damaged"`` where its files do not tell.
+        ``"finished"``, ``"stopped"``, ``"interrupted"`` or ``"diverged"``; ``"unfinished"`` if it is still
+        running or was cut off, ``"damaged"`` if its files can't be read.
     written
-        When it ended, or what is there of it was written: seconds since 1970.
+        When its files were last written: seconds since 1970.
     settings
         Those of ``config.json``, by name.
     score
@@ -54,7 +54,7 @@ class Listed:
     networks, done
         Of a sweep: how many it has, and how many of them have ended. None of a run.
     summary
-        ``summary.json``, as far as it is there.
+        Content of ``summary.json``; empty if there is none.
     """
 
     path: Path
@@ -86,7 +86,7 @@ def find(folder: Path, note: Callable[[str], None]) -> list[Listed]:
     folder
         Where to look.
     note
-        Told in a sentence of each folder that looks like one of a run and cannot be read as such.
+        Told in a sentence of each file that is damaged or not from a run.
     """
     found: list[Listed] = []
     level, seen = [folder], 0
@@ -95,12 +95,12 @@ def find(folder: Path, note: Callable[[str], None]) -> list[Listed]:
         for place in sorted(level):
             seen += 1
             if seen > MOST_FOLDERS:
-                note(f"{folder} has more than {MOST_FOLDERS:,} folders: give one nearer to the runs")
+                note(f"{folder} has more than {MOST_FOLDERS:,} folders: name one closer to the runs")
                 return found
             try:
                 listed, below = read(place, note), _within(place)
             except OSError as error:
-                note(f"{place} cannot be read ({error.strerror}): give yourself the right to")
+                note(f"{place} cannot be read ({error.strerror}): check its permissions")
                 continue
             if listed is not None:
                 found.append(listed)
@@ -128,7 +128,7 @@ def read(folder: Path, note: Callable[[str], None]) -> Listed | None:
         for text in notes:
             note(text)
     else:
-        note(f"{folder / signs[0]} is of no run of xpnet: left out")
+        note(f"{folder / signs[0]} is not from an xpnet run: ignored")
     return listed
 
 
@@ -242,7 +242,7 @@ def _rows(path: Path, note: Callable[[str], None]) -> list[dict[str, str]] | Non
     except FileNotFoundError:
         return None
     except (ValueError, csv.Error):
-        note(f"{path} is damaged: run the sweep again, which goes quickly where it is complete")
+        note(f"{path} is damaged: run the sweep again, which keeps the networks that are done")
         return None
 
 
