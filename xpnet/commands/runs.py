@@ -91,14 +91,8 @@ def _list(given: Namespace) -> int:
     folders = [path_of(name) for name in given.folders] or [Path(DEFAULT)]
     for folder in folders:
         if not folder.is_dir():
-            raise InputError(
-                f"there is no folder {folder}: "
-                + (
-                    "train a first run by xpnet train, or name another"
-                    if not given.folders
-                    else "name another"
-                )
-            )
+            fix = "name another" if given.folders else "train a first run by xpnet train, or name another"
+            raise InputError(f"there is no folder {folder}: {fix}")
     notes: list[str] = []
     if len(folders) == 2:
         first, second = (read(folder, notes.append) for folder in folders)
@@ -178,14 +172,11 @@ def _sorted(
 
     there = [run for run in runs if value(run) is not None]
     missing = [run for run in runs if value(run) is None]
-    if not all(isinstance(value(run), int | float) for run in there):
-        numbers = [value(run) for run in there]
-        as_tuples = all(isinstance(each, tuple) and all(isinstance(n, int) for n in each) for each in numbers)
-        there.sort(key=value if as_tuples else lambda run: show(value(run)))
-    else:
-        there.sort(key=value)
-    if (plain in FALLING) != reverse:
-        there.reverse()
+    falling = (plain in FALLING) != reverse
+    try:
+        there.sort(key=value, reverse=falling)
+    except TypeError:  # values of several kinds, in a file that was edited
+        there.sort(key=lambda run: show(value(run)), reverse=falling)
     return there + missing
 
 

@@ -34,7 +34,7 @@ class Column(NamedTuple):
         words = self.name.split("_")
         if len(words) == 1 or self.is_one_line:
             return "", self.name
-        # Split where the longer line is shortest, with the underscore kept: the name can be typed as it reads.
+        # Split where the longer line is shortest; the underscore stays, as a user types it.
         ways = [("_".join(words[:k]) + "_", "_".join(words[k:])) for k in range(1, len(words))]
         return min(ways, key=lambda way: max(map(len, way)))
 
