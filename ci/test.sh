@@ -17,6 +17,10 @@ say() { printf '\n== %s\n' "$*"; }
 venv=$PWD/.venv-ci
 python=$venv/bin/python
 unset PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
+if [[ ${OS:-} == Windows_NT ]]; then # bash is that of Git
+  python=$venv/Scripts/python.exe
+  export PYTHONUTF8=1 # as the tests' own files are
+fi
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 if [[ ${XPNET_CI_KEEP:-} != 1 || ! -x $python ]]; then

@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 
 from xpnet import recipes
-from xpnet.__main__ import COMMANDS, main
+from xpnet.__main__ import main
+from xpnet.commands import COMMANDS, train
 from xpnet.commands import sweep as sweep_command
-from xpnet.commands import train
 from xpnet.errors import InputError
 from xpnet.reporting import plots
 from xpnet.runs import checkpoints as resume

@@ -96,6 +96,7 @@ AT_THE_ESTIMATORS = {
     "precision": "precision",
     "compile": "compile",
     "dtype": "dtype",
+    "threads": (None, "threadpoolctl's threadpool_limits around a call does it, as of scikit-learn's own"),
     "alone": (None, "an estimator always trains in the process that calls it"),
     "out": (None, FILES),
     "force": (None, FILES),

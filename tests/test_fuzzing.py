@@ -14,9 +14,12 @@ import time
 import warnings
 import zipfile
 
+import pytest
+
+pytest.importorskip("resource", reason="the system limits no process, as fuzzing does")
+
 import fuzzing
 import mutations
-import pytest
 import resumes
 from fits import HERE
 from safetensors.numpy import save_file

@@ -18,7 +18,9 @@ SETTINGS = (
 SCRIPTS = sorted((ROOT / "ci").glob("*.sh"))
 
 pytestmark = pytest.mark.skipif(not SCRIPTS, reason="xpnet is installed without its checkout")
-bash = pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+bash = pytest.mark.skipif(
+    sys.platform == "win32" or shutil.which("bash") is None, reason="there is no bash, or not of this system"
+)
 
 
 @pytest.fixture(autouse=True)

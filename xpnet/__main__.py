@@ -6,20 +6,11 @@ from argparse import REMAINDER
 from collections.abc import Sequence
 
 from xpnet import __version__
+from xpnet.commands import COMMANDS
 from xpnet.commands.console import run_command
 from xpnet.runs.names import did_you_mean
 
-__all__ = ["COMMANDS", "main"]
-
-COMMANDS = {
-    "train": ("xpnet.commands.train", "train a network and leave a run folder"),
-    "evaluate": ("xpnet.commands.evaluate", "measure a trained run, class by class"),
-    "predict": ("xpnet.commands.predict", "write classes or probabilities of new rows or images"),
-    "export": ("xpnet.commands.export", "write a trained run as ONNX, or as a state dict of PyTorch"),
-    "sweep": ("xpnet.commands.sweep", "train a grid of networks at once and rank them"),
-    "recipe": ("xpnet.commands.recipe", "print settings that are known to work"),
-}
-"""The module of each subcommand, imported when it is asked for, and what its help says."""
+__all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -131,3 +131,12 @@ def test_a_reader_that_has_gone():
     done = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(("encoding", "text"), [("cp1252", "R² \\u2212\n"), ("utf-8", "R² −\n")])
+def test_signs_that_a_pipe_lacks_are_written_out(encoding, text):
+    code = "from xpnet.commands.console import run_command; run_command('x', lambda _: print('R² −') or 0)"
+    env = os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=env)
+    assert done.stdout.decode(encoding).replace("\r\n", "\n") == text
+    assert done.stderr == b""

@@ -255,7 +255,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_table(run):
     wait_for(Path("killed/results.jsonl"), process)
     process.kill()
     process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    assert process.returncode != 0
     done = len(Path("killed/results.jsonl").read_text().splitlines())
     assert 1 <= done < 5
     status, _, _ = run(f"{LONG} --out killed --quiet")
@@ -265,6 +265,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_table(run):
     assert models[0] == models[1]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
 def test_ctrl_c_says_how_to_go_on():
     process = start(f"{LONG} --out s")
     wait_for(Path("s/results.jsonl"), process)

@@ -243,6 +243,7 @@ def test_bad_input(run, prepare, argv, parts):
     assert tree() == before
 
 
+@pytest.mark.skipif(os.name != "posix", reason="/dev/null is of POSIX")
 def test_bad_input_to_a_process():
     done = run_process("--out", "/dev/null/a")
     assert (done.returncode, done.stdout) == (2, "")

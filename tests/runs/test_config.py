@@ -496,6 +496,7 @@ def of_computation():
         "force",
         "init_from",
         "alone",
+        "threads",
     }
     skipped |= {"monitor", "patience", "min_delta", "max_time", "checkpoint_every", "resume"}  # how long
     skipped |= {"class_weight"}  # which mixup cannot have

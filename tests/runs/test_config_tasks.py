@@ -179,6 +179,7 @@ def test_what_is_recorded_makes_the_same_run(tmp_path):
         "quiet",
         "resume",
         "alone",
+        "threads",
     }
     assert (recorded["class_weight"], recorded["max_time"]) == (("a=b=2", "c=0.5"), 9.0)
     same = dataclasses.replace(config, out=None, quiet=False, json=False)

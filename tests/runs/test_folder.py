@@ -155,6 +155,7 @@ def test_settings_are_read_back_as_they_were_but_for_what_is_of_one_run_only(tmp
         "quiet",
         "resume",
         "alone",
+        "threads",
     }
     assert Config(**read) == replace(CONFIG, out=None, json=False)
 

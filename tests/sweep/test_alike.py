@@ -40,6 +40,7 @@ SHARED = {
     "force": True,
     "json": True,
     "quiet": True,
+    "threads": 2,
     "alone": True,
 }
 """Settings that all networks of a sweep have in common, and another value of each."""

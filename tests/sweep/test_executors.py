@@ -216,7 +216,7 @@ def test_dask_trains_again_what_a_killed_worker_had(dask, tmp_path):
             worker = max(tasks, key=lambda address: len(tasks[address]))
             assert tasks[worker]
             killed.append(dask.run(os.getpid, workers=[worker])[worker])
-            os.kill(killed[0], signal.SIGKILL)
+            os.kill(killed[0], getattr(signal, "SIGKILL", signal.SIGTERM))
 
     with cluster.connect(dask.scheduler.address) as executor:
         there = sweep.run(

@@ -5,7 +5,6 @@ import json
 import multiprocessing
 import random
 import shutil
-import signal
 import time
 from unittest.mock import Mock
 
@@ -77,7 +76,7 @@ def test_a_killed_sweep_ends_as_if_undisturbed(tmp_path):
         time.sleep(moments.uniform(0, 0.15))
         process.kill()
         process.join()
-        kills += process.exitcode == -signal.SIGKILL
+        kills += process.exitcode != 0
         process.close()
     assert kills  # a fast machine may be done before the last
 

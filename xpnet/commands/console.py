@@ -1,6 +1,7 @@
 """What every command line does around its work: signals, errors in one line, exit statuses."""
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -33,6 +34,7 @@ def run_command(name: str, work: Callable[[StopSignals], int]) -> int:
     int
         That of ``work``; 2 for an error that a user can mend; 130 after Ctrl-C.
     """
+    _write_any_text()
     with StopSignals() as signals:
         try:
             status = work(signals)
@@ -62,6 +64,13 @@ def run_command(name: str, work: Callable[[StopSignals], int]) -> int:
         else:
             return status
         return USER_ERROR
+
+
+def _write_any_text() -> None:
+    r"""Write signs that the output's encoding lacks as ``\u2212``: that of a pipe on Windows is cp1252."""
+    stream = sys.__stdout__
+    if sys.stdout is stream and isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        stream.reconfigure(errors="backslashreplace")
 
 
 def _explain(error: OSError) -> str:

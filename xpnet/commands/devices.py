@@ -1,20 +1,42 @@
 """Where a command computes: flags of those that take a trained run, and what ``--device auto`` came to."""
 
+from argparse import Namespace
+from collections.abc import Callable
 from typing import Any, get_args
 
 from xpnet.commands.console import complain
 from xpnet.commands.flags import Parser
-from xpnet.device import Backend, choose
+from xpnet.device import Backend, choose, get_device, using_threads
+from xpnet.values import between
 
-__all__ = ["add_device", "tell_choice"]
+__all__ = ["add_device", "on_threads", "tell_choice"]
 
 
 def add_device(parser: Parser) -> None:
     """Add the flags."""
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N, mps or auto (default: cpu)")
     parser.add_argument(
+        "--threads", metavar="N", type=int, help="CPU threads; by default what the environment says"
+    )
+    parser.add_argument(
         "--backend", default="auto", choices=get_args(Backend), help="library that computes (default: auto)"
     )
+
+
+def on_threads(given: Namespace, work: Callable[[Namespace], int]) -> int:
+    """Do the work of a command with as many threads as its ``--threads`` says; return its exit status.
+
+    Raises
+    ------
+    InputError
+        No such number of threads.
+    """
+    if given.threads is None:
+        return work(given)
+    between(1, 10**4).check("--threads", given.threads)
+    get_device(given.device, given.backend)  # before, so that PyTorch is there to be told
+    with using_threads(given.threads):
+        return work(given)
 
 
 def tell_choice(name: str, given: Any) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.commands.console import complain, run_command, telling
-from xpnet.commands.devices import add_device, tell_choice
+from xpnet.commands.devices import add_device, on_threads, tell_choice
 from xpnet.commands.flags import Parser, add_run
 from xpnet.commands.outputs import refusing
 from xpnet.commands.shades import add_shades, shades_of
@@ -39,7 +39,7 @@ NAME = "xpnet evaluate"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate the run that the arguments name; return the exit status of `run_command`."""
-    return run_command(NAME, lambda _: _evaluate(_parse(argv)))
+    return run_command(NAME, lambda _: on_threads(_parse(argv), _evaluate))
 
 
 def _parse(argv: Sequence[str] | None) -> Namespace:

@@ -17,7 +17,18 @@ from xpnet.runs.names import did_you_mean, flag
 from xpnet.runs.settings import default_of, kinds_of, layered, read_file, rivals, taken, yielding
 from xpnet.values import Kind
 
-__all__ = ["Parser", "add_run", "parse"]
+__all__ = ["DESCRIBE", "Described", "Parser", "add_run", "parse"]
+
+DESCRIBE = "\0"
+"""The only argument of a command that is to tell its flags instead: no shell can give it to a user."""
+
+
+class Described(Exception):  # noqa: N818 - an answer, not an error
+    """Raised with the parser of a command that was called with `DESCRIBE`."""
+
+    def __init__(self, parser: "Parser") -> None:
+        super().__init__(parser)
+        self.parser = parser
 
 
 class Parser(argparse.ArgumentParser):
@@ -58,6 +69,12 @@ class Parser(argparse.ArgumentParser):
             if word.startswith("--") and word.partition("=")[0] not in known:
                 self.error(f"unknown argument {word!r}{did_you_mean(word, known)}")
         return self.parse_args(words)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as argparse does, unless the arguments are `DESCRIBE`."""
+        if args is not None and list(args) == [DESCRIBE]:
+            raise Described(self)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Raise `InputError` with the message."""
@@ -127,7 +144,7 @@ def parse(
     """
     argv = sys.argv[1:] if argv is None else argv
     recipes, kinds = recipes or {}, kinds_of(settings)
-    everything = "--help-all" in argv
+    everything = "--help-all" in argv or DESCRIBE in argv
     shown = {f.name for f in fields(settings) if everything or f.metadata.get("common")} - set(hidden)
     _add_flags(parser, settings, variants or {}, several, recipes, shown)
     namespace, unknown = parser.parse_known_args(argv)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from xpnet.columns.columns import numbers
 from xpnet.commands.console import complain, run_command, telling
-from xpnet.commands.devices import add_device, tell_choice
+from xpnet.commands.devices import add_device, on_threads, tell_choice
 from xpnet.commands.flags import Parser, add_run
 from xpnet.commands.outputs import SUFFIXES, Content, check_output, writing
 from xpnet.commands.shades import add_shades, shades_of
@@ -39,7 +39,7 @@ PART = 2**22
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Predict the rows that the arguments name; return the exit status of `run_command`."""
-    return run_command(NAME, lambda _: _predict(_parse(argv)))
+    return run_command(NAME, lambda _: on_threads(_parse(argv), _predict))
 
 
 def _parse(argv: Sequence[str] | None) -> Namespace:

@@ -1,5 +1,7 @@
-"""``xpnet recipe``: print a recipe, to read, or to change and give to ``--config``."""
+"""``xpnet recipe``: list the recipes, or print one, to read, or to change and give to ``--config``."""
 
+import shutil
+import textwrap
 from collections.abc import Sequence
 
 from xpnet import recipes
@@ -12,21 +14,35 @@ NAME = "xpnet recipe"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the recipe that the arguments name, or all names; return the exit status of `run_command`."""
+    """Print the recipe that the arguments name, or list all; return the exit status of `run_command`."""
     return run_command(NAME, lambda _: _print(argv))
 
 
 def _print(argv: Sequence[str] | None) -> int:
     parser = Parser(
         NAME,
-        "Print a recipe: settings in TOML, for --config once changed.",
+        "List recipes, which are settings known to work, or print one in TOML, to change and give to "
+        "--config.",
         "xpnet recipe",
         "xpnet recipe deep > mine.toml",
     )
     parser.add_argument("name", nargs="?", help=f"one of {', '.join(recipes.names())}; else all are listed")
     name = parser.read(argv).name
     if name is None:
-        print("\n".join(recipes.names()))
+        print("\n".join(_listed()))
     else:
         print(recipes.path(name).read_text(encoding="utf-8"), end="")
     return 0
+
+
+def _listed() -> list[str]:
+    """Return the lines that say of each recipe what it is for and what it reached."""
+    indent = max(map(len, recipes.names())) + 2
+    width = max(indent + 20, shutil.get_terminal_size().columns)
+    lines = []
+    for name in recipes.names():
+        beside = name.ljust(indent)
+        for text in filter(None, recipes.about(name)):
+            lines += textwrap.wrap(text, width, initial_indent=beside, subsequent_indent=" " * indent)
+            beside = " " * indent
+    return lines

@@ -23,7 +23,16 @@ from xpnet.device.launched import find_team, is_first, number_of_processes
 from xpnet.device.processor import has_bf16
 from xpnet.device.reading import all_to_host
 from xpnet.device.team import Team
-from xpnet.device.threads import blas_threads, cores, limited_blas_threads, one_blas_thread, small_products
+from xpnet.device.threads import (
+    blas_threads,
+    busy_note,
+    cores,
+    limited_blas_threads,
+    one_blas_thread,
+    small_products,
+    threads_note,
+    using_threads,
+)
 from xpnet.device.torch import TorchDevice
 from xpnet.errors import DeviceError
 
@@ -36,6 +45,7 @@ __all__ = [
     "Team",
     "all_to_host",
     "blas_threads",
+    "busy_note",
     "choose",
     "cores",
     "count_gpus",
@@ -51,7 +61,9 @@ __all__ = [
     "one_blas_thread",
     "one_by_one",
     "small_products",
+    "threads_note",
     "to_numpy",
+    "using_threads",
 ]
 
 Backend = Literal["auto", "numpy", "cupy", "torch", "jax"]

@@ -1,6 +1,9 @@
 """BLAS threads on the CPU: products that are worth several, and stacks that have threads of their own."""
 
+import math
 import os
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -8,16 +11,89 @@ from typing import Any
 
 from xpnet.device.shared import Shared
 
-__all__ = ["blas_threads", "cores", "limited_blas_threads", "one_blas_thread", "small_products"]
+__all__ = [
+    "blas_threads",
+    "busy_note",
+    "cores",
+    "limited_blas_threads",
+    "one_blas_thread",
+    "small_products",
+    "threads_note",
+    "using_threads",
+]
 
 SHARED_FROM = 50_000_000
 """Operations of a step's largest product from which a second BLAS thread is worth its risk. With smaller ones
 it gains little, and on a busy machine threads that wait for each other cost many times the product."""
 
 
+_wanted: list[int] = []
+"""The limits set by `using_threads`, the latest last."""
+
+
 def cores() -> int:
-    """Return the number of cores that this process may use."""
+    """Return the number of cores that this process may use: no more than `using_threads` says."""
+    return min([_available(), *_wanted[-1:]])
+
+
+def _available() -> int:
+    """Return the number of cores that the system lets this process use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def using_threads(threads: int | None) -> Iterator[None]:
+    """Compute on the CPU with so many threads, whatever the environment says; None leaves that.
+
+    It limits the BLAS threads, PyTorch's threads, and the stacks of networks that are trained at a time.
+    """
+    if threads is None:
+        yield
+        return
+    from threadpoolctl import ThreadpoolController
+
+    torch: Any = sys.modules.get("torch")  # not imported for this: it takes seconds
+    before = None if torch is None else torch.get_num_threads()
+    _wanted.append(threads)
+    try:
+        with ThreadpoolController().limit(limits=threads):
+            if torch is not None:
+                torch.set_num_threads(threads)
+            yield
+    finally:
+        _wanted.remove(threads)
+        if torch is not None:
+            torch.set_num_threads(before)
+
+
+def threads_note(threads: int | None, backend: str) -> str:
+    """Return a warning about a number of threads that has no effect or is too high; else an empty string."""
+    if threads is None:
+        return ""
+    if backend == "jax":
+        return (
+            "JAX fixes its number of threads when it starts, so --threads does not change it: on Linux, use "
+            "taskset"
+        )
+    most = _available()
+    return f"--threads {threads} is more than the {most} cores here: give {most} or fewer" * (threads > most)
+
+
+def busy_note() -> str:
+    """Return a warning if other programs leave fewer free cores than BLAS has threads; else an empty string.
+
+    BLAS threads wait for the slowest of them: one that has to share its core holds up all.
+    """
+    if not hasattr(os, "getloadavg"):  # Windows
+        return ""
+    threads, total = blas_threads(), os.cpu_count() or 1
+    load = os.getloadavg()[0]
+    # The load is that of the last minute. This process caused at most what its CPU time comes to.
+    others = load - time.process_time() / 60
+    free = max(1, total - max(0, math.floor(others)))
+    if threads == 1 or free >= threads:
+        return ""
+    return f"this machine is busy (load {load:.1f} on {total} cores): --threads {free} may be much faster"
 
 
 def blas_threads() -> int:

@@ -5,10 +5,26 @@ May import: nothing but the ground.
 
 import difflib
 from pathlib import Path
+from typing import NamedTuple
 
 from xpnet.errors import InputError
 
-__all__ = ["names", "path"]
+__all__ = ["About", "about", "names", "path"]
+
+
+class About(NamedTuple):
+    """What a recipe says of itself, in comments at its head.
+
+    Attributes
+    ----------
+    purpose
+        What it is for.
+    measured
+        What it reached, and in what time; empty where nobody has measured that.
+    """
+
+    purpose: str
+    measured: str
 
 
 def names() -> list[str]:
@@ -34,3 +50,25 @@ def path(name: str) -> Path:
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise InputError(f"there is no recipe {name!r}: use {', '.join(names())}{hint}")
     return Path(__file__).with_name(f"{name}.toml")
+
+
+def about(name: str) -> About:
+    """Return what a recipe says of itself.
+
+    Parameters
+    ----------
+    name
+        One of `names`.
+
+    Raises
+    ------
+    InputError
+        There is no such recipe.
+    """
+    said = {}
+    for line in path(name).read_text(encoding="utf-8").splitlines():
+        label, colon, text = line.removeprefix("# ").partition(": ")
+        if not (line.startswith("# ") and colon):
+            break
+        said[label] = text
+    return About(said["For"], said.get("Measured", ""))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from xpnet.datasets import Dataset, tables
-from xpnet.device import Team
+from xpnet.device import Team, threads_note, using_threads
 from xpnet.errors import InputError
 from xpnet.files import path_of
 from xpnet.reporting import plots, progress, tensorboard
@@ -91,6 +91,9 @@ def carry_out(
                 raise InputError(f"--weights-image needs matplotlib: {plots.INSTALL}")
             logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it tells users of its font cache
             device = device_of(config, team)
+            stack.enter_context(using_threads(config.threads))
+            if not config.quiet and (said := threads_note(config.threads, device.backend)):
+                note(said)
             place: Path | None = None
             if folder is not None and is_first:
                 place = stack.enter_context(run_folder.claim(folder, config.dataset))
@@ -163,6 +166,7 @@ def carry_out(
                 on_fit=on_fit,
                 on_ready=None if place is None and team is None else on_ready,
                 start=start,
+                note=None if config.quiet or team is not None else note,
             )
         if not found.history.rows:
             raise KeyboardInterrupt("interrupted before the first step: there is nothing to keep")

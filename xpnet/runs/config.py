@@ -254,6 +254,12 @@ class Config:
         False, "cupy: capture a step as a CUDA graph (not yet run on a GPU); torch: torch.compile"
     )
     dtype: Literal["float32", "float64"] = _device("float32", "precision of the computation")
+    threads: int | None = _device(
+        None,
+        "CPU threads for matrix products (NumPy's BLAS, PyTorch), and the most stacks that a sweep trains at "
+        "a time; by default what the environment says, such as OMP_NUM_THREADS",
+        recorded=False,
+    )
     alone: bool = _device(
         False,
         "train a network of its own in each process that mpiexec or srun has started, instead of one by all",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xpnet.datasets import Dataset
 from xpnet.datasets.stored import picked
-from xpnet.device import Device, all_to_host, cores, one_blas_thread, small_products
+from xpnet.device import Device, all_to_host, busy_note, cores, one_blas_thread, small_products
 from xpnet.nn import losses
 from xpnet.runs.config import Config
 from xpnet.runs.members import train_apart
@@ -100,6 +100,7 @@ def run(
     on_fit: Callable[[Fit], None] | None = None,
     on_ready: Callable[[], None] | None = None,
     start: Model | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Experiment:
     """Train the network that the settings describe, or the ensemble, and measure it.
 
@@ -118,6 +119,8 @@ def run(
         ends it, there is then something to go on from, see ``result.whole``.
     start
         The model to begin with, and to take the preprocessing from; its columns and classes are the data's.
+    note
+        Told if other programs keep the cores busy that BLAS threads need.
 
     Raises
     ------
@@ -135,6 +138,8 @@ def run(
         on_epoch = _of_means(on_epoch)
     # An ensemble always has one BLAS thread: the last bits depend on their number, and not on the cores then.
     lone = device.is_host and (len(members) > 1 or small_products(config.batch_size, mlp.sizes))
+    if note is not None and device.is_host and not lone and (said := busy_note()):
+        note(said)
     # Threads would each call MPI, and in no order that all processes have.
     apart_at_all = device.is_host and device.team is None and on_fit is None and after is None
     stacks = min(cores(), len(members)) if apart_at_all else 1

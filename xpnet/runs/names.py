@@ -127,6 +127,10 @@ _OURS = {
     ),
     "task": "mode problem_type task_type",
     "tensorboard": "log_every_n_steps logger tb use_tensorboard",
+    "threads": (
+        "cores cpu_threads cpus inter_op_num_threads intra_op_num_threads n_threads nthread nthreads "
+        "num_cores num_cpus num_threads omp_num_threads thread thread_count torch_num_threads"
+    ),
     "time": "date_col time_col time_column timestamp",
     "train_rows": (
         "max_rows max_train_samples n_rows n_train nrows num_rows num_train train_size train_sizes "
@@ -193,7 +197,7 @@ _NOTHING = (
     "accumulate_grad_batches auto_scale_loss barebones benchmark check_val_every_n_epoch cv datamodule "
     "detect_anomaly enable_autolog_hparams fast_dev_run feature_names fit_params gradient_clip_algorithm "
     "inference_mode limit_predict_batches limit_test_batches limit_train_batches limit_val_batches max_fun "
-    "max_queue_size min_epochs min_lr min_steps model_registry n_threads nthread num_nodes "
+    "max_queue_size min_epochs min_lr min_steps model_registry num_nodes "
     "num_sanity_val_steps on_train_end overfit_batches pin_memory plugins profiler "
     "reload_dataloaders_every_n_epochs sample_weight_eval_set steps_per_epoch steps_per_execution "
     "strategy sync_batchnorm use_distributed_sampler use_multiprocessing val_check_interval "

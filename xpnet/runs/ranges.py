@@ -14,7 +14,7 @@ __all__ = ["check", "check_fraction"]
 
 _RANGES: dict[Range, tuple[str, ...]] = {
     # What lies above has no use, and libraries fail on it in ways of their own.
-    between(1, 10**4): ("size",),
+    between(1, 10**4): ("size", "threads"),
     between(1, 10**6): ("step_epochs", "patience", "checkpoint_every"),
     between(0, 10**6): ("epochs",),
     between(0, 1000): ("bins",),

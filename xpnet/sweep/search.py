@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from xpnet.datasets import Dataset
 from xpnet.datasets.reading import Note
-from xpnet.device import get_device
+from xpnet.device import get_device, threads_note, using_threads
 from xpnet.errors import InputError
 from xpnet.files import replacing
 from xpnet.reporting import plots
@@ -284,7 +284,9 @@ def carry_out(
     claimed: AbstractContextManager[Path | None] = nullcontext()
     if folder is not None:
         claimed = run_folder.claim(folder, base.dataset)
-    with claimed as place:
+    if not base.quiet and (said := threads_note(base.threads, base.backend)):
+        note(said)
+    with claimed as place, using_threads(base.threads):
         if place is not None and (place / "model.safetensors").exists():
             raise InputError(f"{place} holds a run, which the sweep's best would hide: give another --out")
         loaded = data or load_data(base, note)

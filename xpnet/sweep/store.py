@@ -96,7 +96,7 @@ class Store(Memory):
             discard(folder, [folder / name for name in MADE])
         if path.exists():
             try:
-                found = json.loads(path.read_text())
+                found = json.loads(path.read_text(encoding="utf-8"))
                 cuts = found.pop("cuts")
                 self.cuts = {int(k): Cut(int(size), int(workers)) for k, (size, workers) in cuts.items()}
                 if not all(min(cut.size, cut.workers) >= 1 for cut in self.cuts.values()):
@@ -118,8 +118,9 @@ class Store(Memory):
         """Note how a group of networks is cut: taken up again, it must be cut the same way."""
         super().note_cut(group, cut)
         cuts = {str(number): [cut.size, cut.workers] for number, cut in self.cuts.items()}
+        text = json.dumps({**self._description, "cuts": cuts}, indent=1) + "\n"
         with replacing(self.folder / "sweep.json") as path:
-            path.write_text(json.dumps({**self._description, "cuts": cuts}, indent=1) + "\n")
+            path.write_text(text, encoding="utf-8")
 
     def done(self) -> list[dict[str, Any]]:
         """Return the rows of all tasks that are complete, and drop what a kill left of others."""
@@ -153,7 +154,7 @@ class Store(Memory):
         with replacing(self._chunk(outcome.key)) as path:
             path.write_bytes(save(tensors))  # its own writing raises no OSError on a full disk
         lines = "".join(_line(row) for row in outcome.rows)
-        with self._results.open("a") as file:
+        with self._results.open("a", encoding="ascii") as file:
             file.write(lines)
             file.flush()
             os.fsync(file.fileno())

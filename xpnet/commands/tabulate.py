@@ -1,0 +1,86 @@
+"""Tables that fit a terminal: columns are left out rather than wrapped."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+__all__ = ["Column", "as_lines", "fitting", "shortened"]
+
+GAP = 2
+"""Spaces between two columns."""
+
+
+class Column(NamedTuple):
+    """A column of a table.
+
+    Attributes
+    ----------
+    name
+        Its heading.
+    cells
+        One for each row.
+    is_number
+        Whether its cells are aligned to the right.
+    is_one_line
+        Whether the heading takes one line, however many words it has.
+    """
+
+    name: str
+    cells: Sequence[str]
+    is_number: bool = False
+    is_one_line: bool = False
+
+    def heading(self) -> tuple[str, str]:
+        """Return the two lines of the heading, the first of which may be empty."""
+        words = self.name.split("_")
+        if len(words) == 1 or self.is_one_line:
+            return "", self.name
+        # Split where the longer line is shortest; the underscore stays, as a user types it.
+        ways = [("_".join(words[:k]) + "_", "_".join(words[k:])) for k in range(1, len(words))]
+        return min(ways, key=lambda way: max(map(len, way)))
+
+    def width(self) -> int:
+        """Return the length of its longest line."""
+        return max(map(len, (*self.heading(), *self.cells)))
+
+
+def fitting(columns: Sequence[Column], width: int | None) -> list[Column]:
+    """Return the columns that fit a width: the first ones, and any further one that there is room for.
+
+    Parameters
+    ----------
+    columns
+        The most important first. The first of them always stays.
+    width
+        Of a line; None for any.
+    """
+    chosen: list[Column] = []
+    left = width
+    for column in columns:
+        needed = column.width() + (GAP if chosen else 0)
+        if left is None or needed <= left or not chosen:
+            chosen.append(column)
+            left = None if left is None else left - needed
+    return chosen
+
+
+def as_lines(columns: Sequence[Column]) -> list[str]:
+    """Return the lines of a table, its heading first."""
+    headings = [column.heading() for column in columns]
+    rows = [list(row) for row in zip(*(column.cells for column in columns), strict=True)]
+    above = [] if not any(first for first, _ in headings) else [[first for first, _ in headings]]
+    lines = []
+    for row in [*above, [second for _, second in headings], *rows]:
+        cells = [
+            cell.rjust(column.width()) if column.is_number else cell.ljust(column.width())
+            for cell, column in zip(row, columns, strict=True)
+        ]
+        lines.append((" " * GAP).join(cells).rstrip())
+    return lines
+
+
+def shortened(text: str, width: int) -> str:
+    """Return a text that is no longer than a width, with dots in place of its middle."""
+    if len(text) <= width:
+        return text
+    head = (width - 3) // 2
+    return f"{text[:head]}...{text[len(text) - (width - 3 - head) :]}"

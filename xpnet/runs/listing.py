@@ -1,0 +1,311 @@
+"""Runs and sweeps in folders, as their small files tell of them: no model is loaded."""
+
+import csv
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xpnet.training.history import SCORE_OF
+
+__all__ = ["Listed", "differing", "find", "read"]
+
+DEPTH = 4
+"""How many levels of folders are searched below the one given."""
+
+MOST_FOLDERS = 20_000
+"""The most folders that are searched: someone may name a whole disk."""
+
+LARGEST = 2**26
+"""Size in bytes above which a file is not read: the settings of 30,000 networks take less."""
+
+SIGNS = ("config.json", "summary.json", "sweep.json")
+"""Files that mark the folder of a run or a sweep."""
+
+
+OF_DATA = ("dataset", "data_dir")
+"""Settings that the column of data sets already shows."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What is known of a run; of a sweep what is known of its best network.
+
+    Attributes
+    ----------
+    path
+        The folder.
+    status
+        ``"finished"``, ``"stopped"``, ``"interrupted"`` or ``"diverged"``; ``"unfinished"`` if it is still
+        running or was cut off, ``"damaged"`` if its files can't be read.
+    written
+        When its files were last written: seconds since 1970.
+    settings
+        Those of ``config.json``, by name.
+    score
+        ``"accuracy"`` or ``"r2"``; empty where there is none.
+    train, val, test
+        That score.
+    seconds
+        Of training; of a sweep the sum over its networks.
+    networks, done
+        Of a sweep: how many it has, and how many of them have ended. None of a run.
+    summary
+        Content of ``summary.json``; empty if there is none.
+    """
+
+    path: Path
+    status: str
+    written: float
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    score: str = ""
+    train: float | None = None
+    val: float | None = None
+    test: float | None = None
+    seconds: float | None = None
+    steps: int | None = None
+    epochs: int | None = None
+    networks: int | None = None
+    done: int | None = None
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def dataset(self) -> str:
+        """The data set: a name, or the path of a file; empty where it is not known."""
+        return str(self.settings.get("dataset", ""))
+
+
+def find(folder: Path, note: Callable[[str], None]) -> list[Listed]:
+    """Return the runs and sweeps in a folder, and the one that it is itself.
+
+    Parameters
+    ----------
+    folder
+        Where to look.
+    note
+        Told in a sentence of each file that is damaged or not from a run.
+    """
+    found: list[Listed] = []
+    level, seen = [folder], 0
+    for depth in range(DEPTH + 1):
+        inner: list[Path] = []
+        for place in sorted(level):
+            seen += 1
+            if seen > MOST_FOLDERS:
+                note(f"{folder} has more than {MOST_FOLDERS:,} folders: name one closer to the runs")
+                return found
+            try:
+                listed, below = read(place, note), _within(place)
+            except OSError as error:
+                note(f"{place} cannot be read ({error.strerror}): check its permissions")
+                continue
+            if listed is not None:
+                found.append(listed)
+            # What lies within is the sweep's best, or earlier runs that were put aside.
+            if depth < DEPTH and (listed is None or place == folder):
+                inner += below
+        level = inner
+    return found
+
+
+def read(folder: Path, note: Callable[[str], None]) -> Listed | None:
+    """Return what the files of a folder say; None if it is not that of a run or a sweep.
+
+    Parameters
+    ----------
+    folder, note
+        As for `find`.
+    """
+    signs = [name for name in SIGNS if (folder / name).is_file()]
+    if not signs:
+        return None
+    notes: list[str] = []
+    listed = (_sweep if "sweep.json" in signs else _run)(folder, notes.append)
+    if listed is not None:
+        for text in notes:
+            note(text)
+    else:
+        note(f"{folder / signs[0]} is not from an xpnet run: ignored")
+    return listed
+
+
+def _within(folder: Path) -> list[Path]:
+    """Return the folders in a folder, but for hidden ones and links, which may lead round in a circle."""
+    of_sweep = ("best", "chunks") if (folder / "sweep.json").is_file() else ()
+    with os.scandir(folder) as entries:
+        return [
+            Path(entry.path)
+            for entry in entries
+            if entry.is_dir(follow_symlinks=False)
+            and not entry.name.startswith(".")
+            and entry.name not in of_sweep
+        ]
+
+
+def _run(folder: Path, note: Callable[[str], None]) -> Listed | None:
+    settings, summary = _settings(folder, note), _json(folder / "summary.json", note)
+    is_of_run = summary is not None and isinstance(summary.get("status"), str) and "steps" in summary
+    if not (settings or is_of_run):
+        return None
+    if summary is not None and not is_of_run:
+        note(f"{folder / 'summary.json'} is damaged: delete it, and the rest still loads")
+    known = summary or {}
+    missing = not (folder / "summary.json").is_file()
+    status = "unfinished" if missing else str(known.get("status", "damaged"))
+    score = next((name for name in SCORE_OF.values() if f"val_{name}" in known), "")
+    scores = {part: _number(known.get(f"{part}_{score}")) for part in ("train", "val", "test")}
+    return Listed(
+        folder,
+        status,
+        _written(folder, "summary.json", "config.json"),
+        settings,
+        score,
+        scores["train"],
+        scores["val"],
+        scores["test"],
+        seconds=_number(known.get("seconds")),
+        steps=_whole(known.get("steps")),
+        epochs=_epochs(folder / "history.csv"),
+        summary=known,
+    )
+
+
+def _sweep(folder: Path, note: Callable[[str], None]) -> Listed | None:
+    description = _json(folder / "sweep.json", note)
+    networks = None if description is None else description.get("networks")
+    if not isinstance(networks, list) or not all(isinstance(each, dict) for each in networks):
+        return None
+    rows = _rows(folder / "results.csv", note)
+    best = _run(folder / "best", note) if (folder / "best").is_dir() else None
+    of_all = best or Listed(folder, "", 0.0, _shared(networks))
+    if rows is None:
+        status, done = "unfinished", _lines(folder / "results.jsonl")
+    else:
+        status, done = "finished" if best else "diverged", len(rows)
+    seconds = [_number(row.get("seconds")) for row in rows or []]
+    return Listed(
+        folder,
+        status,
+        _written(folder, "results.csv", "results.jsonl", "sweep.json"),
+        of_all.settings,
+        of_all.score,
+        of_all.train,
+        of_all.val,
+        of_all.test,
+        math.fsum(value for value in seconds if value is not None) if rows else None,
+        of_all.steps,
+        of_all.epochs,
+        len(networks),
+        min(done, len(networks)),
+        of_all.summary,
+    )
+
+
+def _shared(networks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the settings that all networks of a sweep have in common."""
+    if not networks:
+        return {}
+    same = {name for name, value in networks[0].items() if all(each.get(name) == value for each in networks)}
+    return {name: _plain(value) for name, value in networks[0].items() if name in same}
+
+
+def _settings(folder: Path, note: Callable[[str], None]) -> dict[str, Any]:
+    """Return ``config.json``, also of other versions, whose settings may have other names; or nothing."""
+    found = _json(folder / "config.json", note) or {}
+    if not (isinstance(found.get("dataset"), str) and "hidden" in found):
+        return {}
+    return {name: _plain(value) for name, value in found.items()}
+
+
+def _json(path: Path, note: Callable[[str], None]) -> dict[str, Any] | None:
+    """Return the object that a file holds; None if it isn't there, or with a note if it holds none."""
+    try:
+        if not path.is_file() or path.stat().st_size > LARGEST:
+            return None
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+    except (ValueError, RecursionError):  # no JSON, or no text
+        pass
+    note(f"{path} is damaged: delete it, and the rest still loads")
+    return None
+
+
+def _rows(path: Path, note: Callable[[str], None]) -> list[dict[str, str]] | None:
+    """Return the rows of ``results.csv``; None if it isn't there, as before a sweep has ended."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        return None
+    except (ValueError, csv.Error):
+        note(f"{path} is damaged: run the sweep again, which keeps the networks that are done")
+        return None
+
+
+def _lines(path: Path) -> int:
+    """Return how many lines a file has; 0 if there is none."""
+    try:
+        with path.open("rb") as file:
+            return sum(1 for _ in file)
+    except OSError:
+        return 0
+
+
+def _epochs(path: Path) -> int | None:
+    """Return the last epoch in ``history.csv``."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 1000))
+            *_, last = file.read().decode("ascii", "replace").split("\n")[-2:-1]
+        return int(last.split(",")[1])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _written(folder: Path, *names: str) -> float:
+    """Return when the first of some files that there is was written; of the folder itself if none is."""
+    for name in names:
+        if (folder / name).is_file():
+            return (folder / name).stat().st_mtime
+    return folder.stat().st_mtime
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _number(value: Any) -> float | None:
+    """Return a number that a file holds; None for anything else, and for what is not finite."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) and not isinstance(value, bool) else None
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def differing(runs: Sequence[Listed], defaults: Mapping[str, Any]) -> list[str]:
+    """Return the names of the settings that are not the same in all runs, but for those of the data.
+
+    Parameters
+    ----------
+    runs
+        Those whose settings are not known are left out.
+    defaults
+        What a setting was where a run of an earlier version does not say.
+    """
+    known = [run.settings for run in runs if run.settings]
+    names = dict.fromkeys([*defaults, *(name for settings in known for name in settings)])
+    return [
+        name
+        for name in names
+        if name not in OF_DATA
+        and len({repr(settings.get(name, defaults.get(name))) for settings in known}) > 1
+    ]
