@@ -242,7 +242,7 @@ def test_a_time_that_is_over(capsys):
     assert summary["status"] == "stopped"
     assert 0.2 <= summary["seconds"] < 10
     assert summary["steps"] == int(history[-1]["step"]) < 1_000_000
-    assert f"{summary['steps']} steps in " in printed
+    assert f"{summary['steps']:,} steps in " in printed
     assert json.loads(printed.splitlines()[-1]) == summary
     assert said.splitlines()[-1].startswith(f"step {summary['steps']}/")
     assert "left" not in said.splitlines()[-1]

@@ -1,6 +1,7 @@
 """``xpnet sweep``: train a grid of networks, or random draws, as stacks."""
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -15,6 +16,7 @@ from xpnet import recipes
 from xpnet.commands import flags
 from xpnet.commands.console import USER_ERROR, complain, run_command
 from xpnet.commands.devices import tell_choice
+from xpnet.commands.ending import name_of, next_command
 from xpnet.errors import InputError
 from xpnet.reporting import plots
 from xpnet.reporting.metrics import named
@@ -192,8 +194,11 @@ def _report(found: Sweep, folder: Path, settings: dict[str, Any]) -> int:
         if ensemble is not None:
             numbers = ", ".join(map(str, ensemble.summary["networks"]))
             print(f"ensemble: networks {numbers}: {_scores(ensemble.summary, found.score)}")
-        also = "" if ensemble is None else f", the ensemble to {folder / 'ensemble'}"
-        print(f"written to {folder}, the best network to {folder / 'best'}{also}")
+        print(f"table: {name_of(folder / 'results.csv')}")
+        print(f"report: {name_of(folder / 'best' / 'report.html')}")
+        chosen_one = folder if ensemble is None else folder / "ensemble"
+        print(f"next: {next_command(chosen_one, settings['dataset'])}")
+        print(f"      xpnet train --config {shlex.quote(name_of(folder / 'best' / 'config.json'))}")
     if settings["json"]:
         chosen = {} if ensemble is None else {"ensemble": ensemble.summary}
         print(json.dumps({"network": row["network"], "out": str(folder), **summary, **chosen}))
