@@ -138,7 +138,8 @@ def carry_out(
         screen.expect(num_steps, config.batch_size, done, score)
 
         def should_stop() -> bool:
-            screen.on_step()
+            if signals.received is None:  # else no step begins
+                screen.on_step()
             return signals.received is not None
 
         def tell(history: History) -> None:

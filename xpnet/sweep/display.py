@@ -89,6 +89,11 @@ class Display(Screen):
             rows = list(self.rows.values())
         return sorted(rows, key=merit, reverse=True)[:count]
 
+    def leader(self) -> str:
+        """Return which network is the best so far."""
+        (best,) = self.best(1)
+        return f"network {best['network']}, val {named(best['val_score'], self.score)}"
+
     def steps(self) -> int:
         """Return how many of the steps are done."""
         with self._lock:
@@ -118,10 +123,8 @@ class Lines(Plain, Display):
         super().on_outcome(outcome)
         if time.perf_counter() - self._written_at >= 1:
             self._written_at = time.perf_counter()
-            best = self.best(1)[0]
-            val = named(best["val_score"], self.score)
             state = ", ".join(filter(None, [self.counts(), self.left()]))
-            self.say(f"{state}; best so far: network {best['network']}, val {val}")
+            self.say(f"{state}; best so far: {self.leader()}")
 
 
 class Moving(Display):
@@ -169,8 +172,10 @@ class Cell(InNotebook, Moving):
 
     def text(self) -> str:
         """Return the numbers."""
-        counts = self.counts() if self.rows else ""
-        return "  ".join(filter(None, [self.phase, counts, self.left()]))
+        if not self.rows:
+            return self.phase
+        best = f"best{' so far' if self.phase else ''}: {self.leader()}"
+        return "  ".join(filter(None, [self.phase, self.counts(), self.left(), best]))
 
     def html(self) -> str:
         """Return the bar and the table."""
