@@ -172,7 +172,13 @@ def test_the_command_that_comes_next(dataset, command):
 
 def test_a_sweep_says_where_its_table_and_its_best_are(said):
     lines = said(sweep.main, f"{SMALL} --learning-rate 0.01 0.02 --out 'my sweep'")
-    assert lines[-5].startswith("best: network ")
+    best = json.loads(Path("my sweep/best/summary.json").read_text())
+    rates = (0.01, 0.02)
+    assert lines[-5] in [
+        f"best: network {network} (learning_rate {rates[network]}), "
+        f"validation {100 * best['val_accuracy']:.2f} %, test {100 * best['test_accuracy']:.2f} %"
+        for network in (0, 1)
+    ]
     assert lines[-4:] == [
         "table: my sweep/results.csv",
         "report: my sweep/best/report.html",

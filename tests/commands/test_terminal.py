@@ -115,5 +115,5 @@ def test_a_sweep_shows_its_table_until_the_whole_one_is_there():
     assert "learning_rate" in written
     *notes, line = screen_of(written)
     assert all("note:" in note for note in notes)
-    assert line.endswith("2/2 networks, 1 stack done")
+    assert line.endswith("  2/2 networks")
     assert out.splitlines()[0].split()[:2] == ["network", "learning_rate"]

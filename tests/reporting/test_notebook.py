@@ -50,7 +50,7 @@ def test_each_call_leaves_one_line_of_text(tmp_path):
     texts = [data["text/plain"] for data in left]
     assert texts[0].startswith("step 50/50  loss ")
     assert texts[1].startswith("step 100/100  loss ")
-    assert texts[2].startswith("2/2 networks, 1 stack done  best: network ")
+    assert texts[2].startswith("2/2 networks  best: network ")
     for index in (0, 1):
         shown = [data["text/html"] for cell, data in updates if cell == index and "text/html" in data]
         phases = ("loading", "preprocessing", "training", "evaluating")

@@ -32,10 +32,10 @@ def scores(summary: Mapping[str, Any], task: Task) -> str:
 
 
 def best_epoch(run: Run) -> str:
-    """Return which epoch was the best and which is saved as the model; nothing where none was kept."""
-    if run.best is None or run.diverged_at:  # of which the error says what is kept
-        return ""
+    """Return which epoch was the best and which is saved as the model; nothing where there is no choice."""
     config, rows = run.config, run.history.rows
+    if run.best is None or len(rows) == 1 or run.diverged_at:  # then the error says what is kept
+        return ""
     monitor = config.monitor
     if run.validated is not None and monitors.undefined(monitor, run.model.task, run.validated.y):
         monitor = "val_loss"

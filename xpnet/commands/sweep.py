@@ -30,7 +30,7 @@ from xpnet.sweep import space
 from xpnet.sweep.gpus import names_of
 from xpnet.sweep.runner import Sweep
 from xpnet.sweep.search import carry_out, configs_of, folder_of
-from xpnet.sweep.table import as_text
+from xpnet.sweep.table import as_text, show, varied
 from xpnet.sweep.workers import options_of
 from xpnet.training.interrupt import StopSignals
 from xpnet.values import counted
@@ -190,7 +190,10 @@ def _report(found: Sweep, folder: Path, settings: dict[str, Any]) -> int:
         ensemble = found.ensemble(settings["ensemble_of"])
         ensemble.save(folder / "ensemble", force=True)
     if not settings["quiet"]:
-        print(f"best: network {row['network']}, {_scores(summary, found.score)}")
+        config = found.configs[row["network"]]
+        differing = [f"{name} {show(getattr(config, name)) or 'none'}" for name in varied(found.configs)]
+        which = f" ({', '.join(differing)})" if differing else ""
+        print(f"best: network {row['network']}{which}, {_scores(summary, found.score)}")
         if ensemble is not None:
             numbers = ", ".join(map(str, ensemble.summary["networks"]))
             print(f"ensemble: networks {numbers}: {_scores(ensemble.summary, found.score)}")

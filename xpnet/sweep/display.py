@@ -33,7 +33,6 @@ class Display(Screen):
         self.score = "accuracy"
         self.total = 0
         self.rows: dict[int, dict[str, Any]] = {}
-        self.ended = 0
         self._done: dict[str, int] = {}
         self._lock = threading.Lock()
         self._began = 0.0
@@ -70,7 +69,6 @@ class Display(Screen):
     def on_outcome(self, outcome: Outcome) -> None:
         """Note what became of a stack."""
         with self._lock:
-            self.ended += 1
             if outcome.key not in self._done:  # an executor's workers tell of no epochs
                 before = (self.rows.get(row["network"], {}).get("steps", 0) for row in outcome.rows)
                 self._done[outcome.key] = sum(row["steps"] for row in outcome.rows) - sum(before)
@@ -100,10 +98,10 @@ class Display(Screen):
             return sum(self._done.values())
 
     def counts(self) -> str:
-        """Return how many networks have begun, and how many stacks are done."""
-        return (
-            f"{len(self.rows)}/{len(self.configs)} networks, {self.ended} stack{'s' * (self.ended != 1)} done"
-        )
+        """Return how many of the networks are done, with this rung if there are several."""
+        with self._lock:
+            done = sum("steps" in row for row in self.rows.values())
+        return f"{done}/{len(self.configs)} networks"
 
     def left(self) -> str:
         """Return the time left of the training; nothing where there is none to judge by."""
