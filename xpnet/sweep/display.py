@@ -106,9 +106,10 @@ class Display(Screen):
     def left(self) -> str:
         """Return the time left of the training; nothing where there is none to judge by."""
         done = self.steps()
-        if self.phase != "training" or not done:
+        to_come = self.total - done
+        if self.phase != "training" or not done or to_come <= 0:
             return ""
-        return time_left((time.perf_counter() - self._began) * max(self.total - done, 0) / done)
+        return time_left((time.perf_counter() - self._began) * to_come / done)
 
 
 class Lines(Plain, Display):
