@@ -134,12 +134,15 @@ class Live(Screen, ABC):
 
     def _start(self) -> None:
         from rich.console import Console
+        from rich.constrain import Constrain
         from rich.live import Live as Drawn
 
+        console = Console(stderr=True)
+        # Two columns stay free for the ^C that a terminal echoes: in the next line it would move the display.
         # Drawn by a thread of its own a few times a second: no step waits for a terminal.
         self._drawn = Drawn(
-            console=Console(stderr=True),
-            get_renderable=self.render,
+            console=console,
+            get_renderable=lambda: Constrain(self.render(), console.width - 2),
             refresh_per_second=1 / REFRESHED,
             redirect_stdout=sys.stdout.isatty(),  # what goes into a file or a pipe is to arrive there
         )
@@ -242,7 +245,8 @@ def bar(done: float, total: int | None, *words: str, label: str = "") -> "Table"
 def html_bar(done: float, total: int | None, *words: str, label: str = "") -> str:
     """Return the same bar for a notebook."""
     at = "" if total is None else f' value="{done:g}" max="{max(total, 1)}"'
-    parts = [escape(label), f'<progress style="width: 20em"{at}></progress>', *map(escape, words)]
+    name = f'<span style="display: inline-block; width: 7em">{escape(label)}</span>' if label else ""
+    parts = [name, f'<progress style="width: 20em"{at}></progress>', *map(escape, words)]
     return f"<div>{' &ensp;'.join(filter(None, parts))}</div>"
 
 

@@ -174,7 +174,7 @@ class Cell(InNotebook, Shown):
         if not self.has_begun:
             return html_bar(0, None, label=self.phase)
         line = html_bar(self.steps, self.num_steps, self.counts(), self.left(), label=self.phase)
-        return f"{line}<div>{self.measured()}</div>"
+        return f'{line}<div style="white-space: pre-wrap">{self.measured()}</div>'
 
 
 def start(quiet: bool = False) -> Progress:
