@@ -198,9 +198,11 @@ def _report(found: Sweep, folder: Path, settings: dict[str, Any]) -> int:
             numbers = ", ".join(map(str, ensemble.summary["networks"]))
             print(f"ensemble: networks {numbers}: {_scores(ensemble.summary, found.score)}")
         print(f"table: {name_of(folder / 'results.csv')}")
-        print(f"report: {name_of(folder / 'best' / 'report.html')}")
-        chosen_one = folder if ensemble is None else folder / "ensemble"
-        print(f"next: {next_command(chosen_one, settings['dataset'])}")
+        reports = [folder / "best" / "report.html"]
+        reports += [] if ensemble is None else [folder / "ensemble" / "report.html"]
+        print(f"report: {', '.join(map(name_of, reports))}")
+        predictor = folder if ensemble is None else folder / "ensemble"
+        print(f"next: {next_command(predictor, settings['dataset'])}")
         print(f"      xpnet train --config {shlex.quote(name_of(folder / 'best' / 'config.json'))}")
     if settings["json"]:
         chosen = {} if ensemble is None else {"ensemble": ensemble.summary}
