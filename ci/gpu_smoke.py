@@ -32,6 +32,9 @@ SHOWN = 25
 SHARE = 0.5
 """Of the time, for a step at most."""
 
+PLACES = ("table: ", "report: ", "next: ", "      xpnet ")
+"""How lines begin that say where a command left its files, and what comes next."""
+
 SETTINGS = ("--iterations", "500")
 """Of the networks for the digits: enough for `ACCURACY`."""
 
@@ -156,7 +159,7 @@ def take(name: str, step: Step, flags: argparse.Namespace, deadline: float) -> b
     ended = gpu_limits.run(command, seconds, keep=True, grace=3.0)
     lines = ended.output.rstrip().splitlines()
     well = ended.status == 0 and not ended.late
-    told = [line.strip(" ;") for line in lines[-3:] if not line.startswith("written to")]
+    told = [line.strip(" ;") for line in lines if not line.startswith(PLACES)][-2:]
     said = "; ".join(told) if well else str(ended)
     text = f"{'ok' if well else '!!'}  {name}, {ended.seconds:.0f} s: {said}"
     _say("\n".join([text, *([] if well else [f"    {line}" for line in lines[-SHOWN:]])]))

@@ -21,7 +21,7 @@ import pytest
 from xpnet.commands import sweep, train
 from xpnet.device import Device, dtype_name, get_device
 from xpnet.errors import DeviceError
-from xpnet.reporting import plots
+from xpnet.reporting import live, plots
 
 # The examples are the same in every run, and none is kept for the next.
 hypothesis.settings.register_profile("xpnet", deadline=None, derandomize=True, database=None, max_examples=60)
@@ -211,6 +211,12 @@ def _computing(request):
         return
     with request.getfixturevalue("device").active():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_line_of_a_phase(monkeypatch):
+    """Have no phase last so long that a line says so: what a slow machine would print would differ."""
+    monkeypatch.setattr(live, "LASTING", 3600.0)
 
 
 @pytest.fixture(scope="session")

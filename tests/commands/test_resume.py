@@ -59,7 +59,7 @@ def run_until(monkeypatch):
                     end()
 
         with monkeypatch.context() as patch:
-            patch.setattr(carrying.progress, "start", lambda *_: Ending(100, 200))
+            patch.setattr(carrying.progress, "start", lambda *_: Ending())
             return train.main(argv.split())
 
     return run_until
@@ -239,7 +239,7 @@ def test_what_is_said_and_printed_may_be_another(run, killed):
     killed()
     status, out, err = run("--resume a --no-quiet --seed 0 --checkpoint-every 2 --data-dir elsewhere")
     assert status == 0
-    assert out.splitlines()[-1] == "written to a"
+    assert out.splitlines()[-1] == "next: xpnet evaluate a"
     assert err
 
 

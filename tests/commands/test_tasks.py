@@ -74,13 +74,15 @@ def test_a_run_of_each_task(capsys, name):
     of = {part: summary[f"{part}_{score}"] for part in ("train", "val", "test")}
     *_, last = (line for line in said.splitlines() if "note:" not in line)
     if score == "r2":
-        text = ", ".join(f"{part} {value:.4f}" for part, value in of.items())
-        assert printed.splitlines()[0] == f"R²: {text}"
+        assert printed.splitlines()[0] == (
+            f"test R² {of['test']:.4f}, validation {of['val']:.4f}, train {of['train']:.4f}"
+        )
         assert f"  val R² {of['val']:.3f}  " in last
         assert "%" not in printed + said
     else:
-        text = ", ".join(f"{part} {100 * value:.2f} %" for part, value in of.items())
-        assert printed.splitlines()[0] == f"accuracy: {text}"
+        test, val, train_ = (f"{100 * of[part]:.2f} %" for part in ("test", "val", "train"))
+        what = "accuracy (all labels right)" if name == "labels" else "accuracy"
+        assert printed.splitlines()[0] == f"test {what} {test}, validation {val}, train {train_}"
         assert f"  val {100 * of['val']:.1f} %  " in last
     assert Path("a/curves.png").exists() == plots.available()
     page = Path("a/report.html").read_text("utf-8")
@@ -141,12 +143,13 @@ def test_a_sweep_of_each_task(capsys, name):
     assert not {"train_score", "val_score", "train_accuracy" if score == "r2" else "train_r2"} & set(rows[0])
     val = [float(row[f"val_{score}"]) for row in rows]
     assert val == sorted(val, reverse=True)
-    *_, best, _, last = out.splitlines()
+    *_, best, _, _, _, _, last = out.splitlines()
     summary = json.loads(last)
     assert summary[f"val_{score}"] == val[0]
     figures = (summary[f"{part}_{score}"] for part in ("val", "test"))
     of = [f"R² {value:.4f}" if score == "r2" else f"{100 * value:.2f} %" for value in figures]
-    assert best == f"best: network {rows[0]['network']}, validation {of[0]}, test {of[1]}"
+    varied = f"learning_rate {rows[0]['learning_rate']}, reg {rows[0]['reg']}"
+    assert best == f"best: network {rows[0]['network']} ({varied}), validation {of[0]}, test {of[1]}"
     assert "best so far: network " in err
     assert ("val R² " in err) == ("%" not in out + err) == (score == "r2")
     assert Path("s/heatmap.png").exists() == Path("s/curves.png").exists() == plots.available()
@@ -242,7 +245,7 @@ def test_a_time_that_is_over(capsys):
     assert summary["status"] == "stopped"
     assert 0.2 <= summary["seconds"] < 10
     assert summary["steps"] == int(history[-1]["step"]) < 1_000_000
-    assert f"{summary['steps']} steps in " in printed
+    assert f"{summary['steps']:,} steps in " in printed
     assert json.loads(printed.splitlines()[-1]) == summary
     assert said.splitlines()[-1].startswith(f"step {summary['steps']}/")
     assert "left" not in said.splitlines()[-1]

@@ -127,7 +127,7 @@ def test_a_bar_shows_how_far_it_is(path, monkeypatch):
     bar = Bar(display)
 
     @contextmanager
-    def shown(_name):
+    def shown(*_):
         yield bar
 
     monkeypatch.setattr("xpnet.datasets.conversion.progress_bar", shown)

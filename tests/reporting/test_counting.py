@@ -37,3 +37,12 @@ def test_a_terminal_has_a_bar(monkeypatch, capsys):
         count.expect(3)
         count.add(3.0)
     assert "3/3 networks" in capsys.readouterr().err
+
+
+def test_a_cell_of_a_notebook_has_a_bar():
+    count = counting.Cell("networks")
+    count.expect(4)
+    count.add(1.5)
+    assert count.text().startswith("2/4 networks  0:00:")
+    assert 'value="1.5" max="4"' in count.html()
+    assert "2/4 networks" in count.html()

@@ -193,7 +193,7 @@ def interrupted_at(monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(fitting, "StopSignals", Signals)
-            patch.setattr(carrying.progress, "start", lambda *_: Ending(100, 200))
+            patch.setattr(carrying.progress, "start", lambda *_: Ending())
             return fit(BLOBS, **settings)
 
     return interrupted_at

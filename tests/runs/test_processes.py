@@ -108,7 +108,7 @@ def test_the_command_writes_one_folder_and_says_what_it_did_once(tmp_path):
         2, "-m", "xpnet", "train", "--iterations", 60, "--out", tmp_path / "run", "--json"
     )
     assert status == 0
-    assert out.count("60 steps in") == out.count('"processes": 2') == out.count("written to") == 1
+    assert out.count("60 steps in") == out.count('"processes": 2') == out.count("report: ") == 1
     assert err.count("step 60/60") == 1
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert {"config.json", "summary.json", "model.safetensors"} <= names

@@ -280,7 +280,8 @@ def test_scores_are_shown_as_what_they_are(tmp_path, capsys):
     table.write_csv(tmp_path / "results.csv", configs, found.rows, found.score)
     header = (tmp_path / "results.csv").read_text().partition("\n")[0].split(",")
     assert header[-5:] == ["train_r2", "val_r2", "status", "steps", "seconds"]
-    told = display.Lines(configs, 80, "r2")
+    told = display.Lines()
+    told.expect(configs, 80, "r2")
     told.rows[best["network"]] = best
     told.on_outcome(type("Outcome", (), {"key": "rung0-network0", "rows": found.rows}))
     err = capsys.readouterr().err

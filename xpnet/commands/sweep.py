@@ -1,6 +1,7 @@
 """``xpnet sweep``: train a grid of networks, or random draws, as stacks."""
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -15,6 +16,7 @@ from xpnet import recipes
 from xpnet.commands import flags
 from xpnet.commands.console import USER_ERROR, complain, run_command
 from xpnet.commands.devices import tell_choice
+from xpnet.commands.ending import name_of, next_command
 from xpnet.errors import InputError
 from xpnet.reporting import plots
 from xpnet.reporting.metrics import named
@@ -28,7 +30,7 @@ from xpnet.sweep import space
 from xpnet.sweep.gpus import names_of
 from xpnet.sweep.runner import Sweep
 from xpnet.sweep.search import carry_out, configs_of, folder_of
-from xpnet.sweep.table import as_text
+from xpnet.sweep.table import as_text, show, varied
 from xpnet.sweep.workers import options_of
 from xpnet.training.interrupt import StopSignals
 from xpnet.values import counted
@@ -188,12 +190,20 @@ def _report(found: Sweep, folder: Path, settings: dict[str, Any]) -> int:
         ensemble = found.ensemble(settings["ensemble_of"])
         ensemble.save(folder / "ensemble", force=True)
     if not settings["quiet"]:
-        print(f"best: network {row['network']}, {_scores(summary, found.score)}")
+        config = found.configs[row["network"]]
+        differing = [f"{name} {show(getattr(config, name)) or 'none'}" for name in varied(found.configs)]
+        which = f" ({', '.join(differing)})" if differing else ""
+        print(f"best: network {row['network']}{which}, {_scores(summary, found.score)}")
         if ensemble is not None:
             numbers = ", ".join(map(str, ensemble.summary["networks"]))
             print(f"ensemble: networks {numbers}: {_scores(ensemble.summary, found.score)}")
-        also = "" if ensemble is None else f", the ensemble to {folder / 'ensemble'}"
-        print(f"written to {folder}, the best network to {folder / 'best'}{also}")
+        print(f"table: {name_of(folder / 'results.csv')}")
+        reports = [folder / "best" / "report.html"]
+        reports += [] if ensemble is None else [folder / "ensemble" / "report.html"]
+        print(f"report: {', '.join(map(name_of, reports))}")
+        predictor = folder if ensemble is None else folder / "ensemble"
+        print(f"next: {next_command(predictor, settings['dataset'])}")
+        print(f"      xpnet train --config {shlex.quote(name_of(folder / 'best' / 'config.json'))}")
     if settings["json"]:
         chosen = {} if ensemble is None else {"ensemble": ensemble.summary}
         print(json.dumps({"network": row["network"], "out": str(folder), **summary, **chosen}))

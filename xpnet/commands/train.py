@@ -13,12 +13,12 @@ from xpnet import recipes
 from xpnet.commands import flags
 from xpnet.commands.console import USER_ERROR, complain, run_command
 from xpnet.commands.devices import tell_choice
+from xpnet.commands.ending import best_epoch, cost, name_of, next_command, scores
 from xpnet.commands.launch import on_gpus
 from xpnet.datasets import Dataset
 from xpnet.device import Team, find_team, is_first, is_several
 from xpnet.errors import InputError
 from xpnet.reporting import plots
-from xpnet.reporting.metrics import score_name, shown
 from xpnet.runs.carry_out import carry_out
 from xpnet.runs.checkpoints import has_checkpoint
 from xpnet.runs.config import Config
@@ -29,7 +29,6 @@ from xpnet.runs.remedy import remedy
 from xpnet.runs.resume import settings_to_resume
 from xpnet.runs.run import Run
 from xpnet.runs.starting import inherited
-from xpnet.training.history import SCORE_OF
 from xpnet.training.interrupt import StopSignals
 
 __all__ = ["main"]
@@ -119,14 +118,15 @@ def _train(config: Config, signals: StopSignals, team: Team | None) -> int:
 def _report(run: Run, signals: StopSignals) -> int:
     """Say how the run ended; return the exit status."""
     config, summary = run.config, run.summary
+    folder = run.folder or Path()
     if not config.quiet:
-        score = SCORE_OF[run.model.task]
-        parts = ["train", "val"] if summary[f"test_{score}"] is None else ["train", "val", "test"]
-        values = (f"{part} {shown(summary[f'{part}_{score}'], score)}" for part in parts)
-        print(f"{score_name(score)}: {', '.join(values)}")
-        processes = f", {summary['processes']} processes" if "processes" in summary else ""
-        print(f"{summary['steps']} steps in {summary['seconds']:.2f} s on {summary['device']}{processes}")
-        print(f"written to {os.fsencode(run.folder or '').decode(errors='replace')}")  # a name may be no text
+        print(scores(summary, run.model.task))
+        if best := best_epoch(run):
+            print(best)
+        print(cost(summary))
+        print(f"report: {name_of(folder / 'report.html')}")
+        if summary["status"] not in ("diverged", "interrupted"):  # which a message of its own follows
+            print(f"next: {next_command(folder, config.dataset)}")
     if config.json:
         print(json.dumps(summary))
     sys.stdout.flush()
@@ -136,7 +136,7 @@ def _report(run: Run, signals: StopSignals) -> int:
             return USER_ERROR
         case "interrupted":
             further = "--resume goes on from its last whole epoch"
-            if not has_checkpoint(Path(run.folder or "")):
+            if not has_checkpoint(folder):
                 further = "no epoch had ended yet, so --resume begins anew"
             complain(
                 NAME,

@@ -14,6 +14,7 @@ from typing import Literal
 
 from xpnet.datasets import images, npy_folder, npz, parquet_rows, tables
 from xpnet.datasets.arrays import from_arrays
+from xpnet.datasets.bar import Showing
 from xpnet.datasets.base import Dataset
 from xpnet.datasets.cifar import cifar10
 from xpnet.datasets.frames import is_parquet, is_table, is_text
@@ -45,7 +46,7 @@ KINDS = (
 def load(
     name: str | os.PathLike[str],
     data_dir: str | os.PathLike[str] | None = None,
-    progress: bool = False,
+    progress: Showing = False,
     reading: Reading | None = None,
     note: Note = silent,
 ) -> Dataset:
@@ -58,8 +59,9 @@ def load(
         a folder with ``X.npy`` and ``y.npy``, or of a folder of images with a subfolder a class.
     data_dir : str or path-like, optional
         The first folder to look in for the files of CIFAR-10 (see `cifar10`).
-    progress : bool, default False
-        Show a progress bar while a file is downloaded or converted and standard error is a terminal.
+    progress : bool or callable, default False
+        Show a progress bar while a file is downloaded or converted and standard error is a terminal. A
+        function returns the context to show it in: for who has another display there.
     reading : Reading, optional
         What is to be predicted, and what else is known of a user's own data.
     note : callable, optional

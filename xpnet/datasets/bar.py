@@ -2,17 +2,21 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["Bar", "progress_bar"]
+__all__ = ["Bar", "Showing", "progress_bar"]
+
+Showing: TypeAlias = bool | Callable[[], AbstractContextManager[None]]
+"""Whether to show a bar; or the context to do so in, which takes another display away meanwhile."""
 
 
 @contextlib.contextmanager
-def progress_bar(name: str) -> Iterator["Bar | None"]:
+def progress_bar(name: str, showing: Showing = True) -> Iterator["Bar | None"]:
     """Show a progress bar on standard error; none if that is no terminal or rich is missing."""
     try:
         from rich import progress
@@ -30,7 +34,8 @@ def progress_bar(name: str) -> Iterator["Bar | None"]:
         progress.TransferSpeedColumn(),
         progress.TimeRemainingColumn(),
     )
-    with progress.Progress(*columns, console=Console(stderr=True)) as display:
+    room = showing() if callable(showing) else contextlib.nullcontext()
+    with room, progress.Progress(*columns, console=Console(stderr=True)) as display:
         yield Bar(display)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xpnet.datasets import cifar_files
+from xpnet.datasets.bar import Showing
 from xpnet.datasets.base import Dataset
 from xpnet.datasets.download import cache_folder, fetch
 from xpnet.errors import InputError
@@ -18,7 +19,7 @@ CLASS_NAMES = (
 _ENVIRONMENT = "XPNET_DATA_DIR"
 
 
-def cifar10(data_dir: str | os.PathLike[str] | None = None, progress: bool = False) -> Dataset:
+def cifar10(data_dir: str | os.PathLike[str] | None = None, progress: Showing = False) -> Dataset:
     """Load CIFAR-10: 60,000 colour images of 32 by 32 pixels in ten classes.
 
     The official files are looked for in ``data_dir``, in the folder that the environment variable
@@ -33,7 +34,7 @@ def cifar10(data_dir: str | os.PathLike[str] | None = None, progress: bool = Fal
     ----------
     data_dir : str or path-like, optional
         The first folder to look in.
-    progress : bool, default False
+    progress : bool or callable, default False
         Announce a download, with a progress bar when standard error is a terminal.
 
     Returns
@@ -65,7 +66,7 @@ def cifar10(data_dir: str | os.PathLike[str] | None = None, progress: bool = Fal
     )
 
 
-def _locate(data_dir: str | os.PathLike[str] | None, progress: bool) -> cifar_files.Source:
+def _locate(data_dir: str | os.PathLike[str] | None, progress: Showing) -> cifar_files.Source:
     """Return the first copy of CIFAR-10 in the order that `cifar10` promises."""
     looked_in: list[Path] = []
     for folder in _user_folders(data_dir):

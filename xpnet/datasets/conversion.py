@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from xpnet.datasets.bar import progress_bar
+from xpnet.datasets.bar import Showing, progress_bar
 from xpnet.datasets.delimited import Layout
 from xpnet.datasets.frames import (
     examined,
@@ -37,7 +37,7 @@ NO_NUMBER = r"^\s*[+-]?(0[0-9].*|[0-9]{16,}\s*)$"
 """Digits that a float or an integer would not keep: a code that begins with zeros, or a long one."""
 
 
-def converted(path: Path, reading: Reading, note: Note, progress: bool = False) -> Path:
+def converted(path: Path, reading: Reading, note: Note, progress: Showing = False) -> Path:
     """Return the Parquet file that has the table of a text file; it is made if it isn't there.
 
     A column is of integers or of floats if all of its text is; else it is the text as it is. The file lies
@@ -77,7 +77,8 @@ def converted(path: Path, reading: Reading, note: Note, progress: bool = False) 
             return target
         layout = examined(path, reading.header, note, None, reading.names)
         note(f"{path} is converted once into {target}, which is read from then on")
-        with progress_bar(path.name) if progress else contextlib.nullcontext() as bar, parsing(layout):
+        shown = progress_bar(path.name, progress) if progress else contextlib.nullcontext()
+        with shown as bar, parsing(layout):
             if bar is not None:
                 bar.total = 3 * stat.st_size
             advance = None if bar is None else bar.update

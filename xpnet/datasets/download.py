@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from xpnet.datasets.bar import progress_bar
+from xpnet.datasets.bar import Showing, progress_bar
 from xpnet.errors import InputError
 
 _RETRIES = 3  # pooch waits 1, 2 and 3 seconds before them
@@ -25,7 +25,7 @@ def cache_folder() -> Path | None:
     return Path(pooch.os_cache("xpnet"))
 
 
-def fetch(url: str, sha256: str, progress: bool = False) -> Path:
+def fetch(url: str, sha256: str, progress: Showing = False) -> Path:
     """Return the cached copy of a file; download it first if there is none, or a damaged one.
 
     Parameters
@@ -34,7 +34,7 @@ def fetch(url: str, sha256: str, progress: bool = False) -> Path:
         Where the file is; its last part becomes the file's name in the cache.
     sha256 : str
         The checksum, in hexadecimal, that a cached and a downloaded file must have.
-    progress : bool, default False
+    progress : bool or callable, default False
         Say in a line on standard error that a download begins and, if that is a terminal, show a
         progress bar.
 
@@ -58,7 +58,7 @@ def fetch(url: str, sha256: str, progress: bool = False) -> Path:
     cache = pooch.create(
         folder, base_url="", registry={name: sha256}, urls={name: url}, retry_if_failed=_RETRIES
     )
-    reporting = progress_bar(name) if progress else _silence(pooch.get_logger())
+    reporting = progress_bar(name, progress) if progress else _silence(pooch.get_logger())
     try:
         with reporting as progressbar:
             downloader = pooch.HTTPDownloader(progressbar, chunk_size=1 << 16, timeout=_TIMEOUT)

@@ -12,6 +12,7 @@ from xpnet.columns.columns import Columns, likely_target, row_values, take_targe
 from xpnet.columns.tabular import Frame, as_array, as_frame, listed
 from xpnet.datasets import parquet_rows
 from xpnet.datasets.arrays import assemble, counted, refuse_name_of_weights
+from xpnet.datasets.bar import Showing
 from xpnet.datasets.base import Dataset
 from xpnet.datasets.conversion import converted
 from xpnet.datasets.frames import is_parquet, is_text, read_table
@@ -28,7 +29,7 @@ MANY = 20
 """Classes, and one in so many rows, from which whole numbers are more likely amounts than classes."""
 
 
-def from_table(path: Path, reading: Reading, note: Note = silent, progress: bool = False) -> Dataset:
+def from_table(path: Path, reading: Reading, note: Note = silent, progress: Showing = False) -> Dataset:
     """Load a table from a file: CSV, TSV, Parquet or Arrow; or an array of columns 0, 1, 2 and so on.
 
     Parameters
@@ -159,7 +160,7 @@ def from_frame(
     return data
 
 
-def converted_if_large(path: Path, reading: Reading, note: Note, progress: bool = False) -> Path | None:
+def converted_if_large(path: Path, reading: Reading, note: Note, progress: Showing = False) -> Path | None:
     """Return the Parquet file into which a large table in text is converted; None of any other.
 
     Parameters

@@ -1,16 +1,15 @@
-"""How many of many things are done, on standard error: a bar where there is a terminal, else some lines."""
+"""How many of many things are done: a bar in a terminal or a notebook, else some lines."""
 
-import sys
 import threading
 import time
-from typing import Any, Self
+from typing import Any
 
-from xpnet.reporting.live import Live, bar, can_move, time_left
+from xpnet.reporting.live import InNotebook, Live, Plain, Screen, bar, chosen, html_bar, time_left
 
 __all__ = ["Count", "start"]
 
 
-class Count:
+class Count(Screen):
     """Shows nothing; the base of what does. A context manager, for the time of the work.
 
     Parameters
@@ -20,16 +19,11 @@ class Count:
     """
 
     def __init__(self, what: str) -> None:
+        super().__init__()
         self.what = what
         self.done, self.total = 0.0, 0
         self._lock = threading.Lock()
         self._began = time.perf_counter()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def expect(self, more: int) -> None:
         """Expect so many more."""
@@ -44,6 +38,10 @@ class Count:
     def show(self) -> None:
         """Show how far it is."""
 
+    def counts(self) -> str:
+        """Return how many of how many are done."""
+        return f"{self.done:.0f}/{self.total} {self.what}"
+
     def left(self) -> str:
         """Return the time left; nothing where there is none to judge by."""
         if not 0 < self.done < self.total:
@@ -51,7 +49,7 @@ class Count:
         return time_left((time.perf_counter() - self._began) / self.done * (self.total - self.done))
 
 
-class Lines(Count):
+class Lines(Plain, Count):
     """A line a second at most, and one at the end."""
 
     _written_at = -1.0
@@ -59,26 +57,37 @@ class Lines(Count):
     def show(self) -> None:
         """Write a line if it is time to."""
         if time.perf_counter() - self._written_at >= 1:
-            self._write()
+            self._say()
 
-    def __exit__(self, *_: object) -> None:
-        self._write()
+    def __exit__(self, *why: object) -> None:
+        self._say()
+        super().__exit__(*why)
 
-    def _write(self) -> None:
-        sys.stderr.write(f"{self.done:.0f} of {self.total} {self.what}  {self.left()}".rstrip() + "\n")
+    def _say(self) -> None:
+        self.say(f"{self.done:.0f} of {self.total} {self.what}  {self.left()}")
         self._written_at = time.perf_counter()
 
 
 class Bar(Live, Count):
-    """A bar that moves; needs rich and a terminal."""
+    """A bar in a terminal; needs rich."""
 
     def render(self) -> Any:
         """Return the bar."""
-        return bar(self.done, self.total, f"{self.done:.0f}/{self.total} {self.what}", self.left())
+        return bar(self.done, self.total, self.counts(), self.left())
+
+
+class Cell(InNotebook, Count):
+    """A bar in a notebook."""
+
+    def text(self) -> str:
+        """Return the numbers."""
+        return f"{self.counts()}  {self.left()}".rstrip()
+
+    def html(self) -> str:
+        """Return the bar."""
+        return html_bar(self.done, self.total, self.counts(), self.left())
 
 
 def start(what: str, quiet: bool = False) -> Count:
-    """Return the way to count that suits where standard error leads; parameters as for `Count`."""
-    if quiet:
-        return Count(what)
-    return (Bar if can_move() else Lines)(what)
+    """Return the way to count that suits where it is shown; parameters as for `Count`."""
+    return chosen(quiet, Count, Lines, Bar, Cell)(what)

@@ -1,56 +1,253 @@
-"""What is drawn again and again while something runs, on standard error: what all such displays share."""
+"""What is shown while something runs: a moving display in a terminal or a notebook, lines elsewhere."""
 
 import os
 import sys
+import threading
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from html import escape
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-__all__ = ["Live", "bar", "can_move", "time_left"]
+__all__ = [
+    "InNotebook",
+    "Live",
+    "Phase",
+    "Plain",
+    "Screen",
+    "bar",
+    "chosen",
+    "html_bar",
+    "in_notebook",
+    "time_left",
+]
+
+Phase = Literal["loading", "preprocessing", "training", "evaluating", "drawing", "writing"]
+"""What a run is busy with."""
+
+LASTING = 3.0
+"""Seconds after which a line says what phase it is: a run of a second has enough to say without."""
+
+REFRESHED = 0.2
+"""Seconds between two states of a display."""
 
 
-class Live(ABC):
-    """A display that moves while a context lasts; needs rich and a terminal."""
+class Screen:
+    """Shows nothing; the base of all that does. A context manager, for the time of the work.
+
+    Attributes
+    ----------
+    phase
+        What the work is at; empty before the first phase and after the last.
+    """
+
+    def __init__(self) -> None:
+        self.phase: Phase | Literal[""] = ""
 
     def __enter__(self) -> Self:
-        from rich.console import Console
-        from rich.live import Live as Drawn
-
-        # Drawn by a thread of its own a few times a second: no step waits for a terminal.
-        self._drawn: Any = Drawn(
-            console=Console(stderr=True), get_renderable=self.render, refresh_per_second=5
-        )
-        self._drawn.start(refresh=True)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._drawn.stop()
+        self.phase = ""
+
+    def on_phase(self, phase: Phase) -> None:
+        """Note that a phase begins."""
+        self.phase = phase
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Make room for others to print, or for a bar of their own."""
+        yield
+
+    def lasts(self) -> bool:
+        """Return whether the last state stays to be seen."""
+        return True
+
+
+class Plain(Screen):
+    """Lines on standard error: of those phases that last."""
+
+    _timer: threading.Timer | None = None
+
+    def on_phase(self, phase: Phase) -> None:
+        """Say what phase it is, should it last."""
+        super().on_phase(phase)
+        self._cancel()
+        self._timer = threading.Timer(LASTING, self._write, (f"{phase} …",))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def __exit__(self, *why: object) -> None:
+        self._cancel()
+        super().__exit__(*why)
+
+    def say(self, line: str) -> None:
+        """Write a line, which tells more than the phase would."""
+        self._cancel()
+        self._write(line)
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _write(self, line: str) -> None:
+        sys.stderr.write(line.rstrip() + "\n")
+
+
+class Live(Screen, ABC):
+    """A display in a terminal; needs rich."""
+
+    _drawn: Any = None
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._start()
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        super().__exit__(*why)
+        self._stop(clear=not self.lasts())
+
+    def on_phase(self, phase: Phase) -> None:
+        """Show the phase at once, however short it is."""
+        super().on_phase(phase)
+        if self._drawn is not None:
+            self._drawn.refresh()
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Take the display away while others print."""
+        self._stop(clear=True)
+        yield
+        self._start()
 
     @abstractmethod
     def render(self) -> "RenderableType":
         """Return what is to be seen now; called by a thread of its own."""
 
+    def _start(self) -> None:
+        from rich.console import Console
+        from rich.constrain import Constrain
+        from rich.live import Live as Drawn
 
-def can_move() -> bool:
-    """Return whether standard error leads to where a display can move, and rich is there to draw it."""
-    is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    return is_terminal and find_spec("rich") is not None
+        console = Console(stderr=True)
+        # Two columns stay free for the ^C that a terminal echoes: in the next line it would move the display.
+        # Drawn by a thread of its own a few times a second: no step waits for a terminal.
+        self._drawn = Drawn(
+            console=console,
+            get_renderable=lambda: Constrain(self.render(), console.width - 2),
+            refresh_per_second=1 / REFRESHED,
+            redirect_stdout=sys.stdout.isatty(),  # what goes into a file or a pipe is to arrive there
+        )
+        try:
+            self._drawn.start(refresh=True)
+        except BaseException:  # Ctrl-C: the cursor comes back
+            self._stop(clear=True)
+            raise
+
+    def _stop(self, clear: bool) -> None:
+        if self._drawn is not None:
+            self._drawn.transient = clear
+            self._drawn.stop()
+            self._drawn = None
 
 
-def bar(done: float, total: int, *words: str) -> "Table":
-    """Return a bar as wide as the terminal, with words beside it."""
+class InNotebook(Screen, ABC):
+    """A display in a notebook, under the cell that runs; what stays of it is one line of text.
+
+    It needs no widgets: an output of the cell is replaced by the next, so a notebook that is run without
+    anybody watching keeps only the last.
+    """
+
+    _handle: Any = None
+    _shown_at = 0.0
+
+    def __enter__(self) -> Self:
+        from IPython.display import display
+
+        super().__enter__()
+        self._handle = display(self._state(), raw=True, display_id=True)
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        super().__exit__(*why)
+        self._handle.update({"text/plain": self.text() if self.lasts() else ""}, raw=True)
+        self._handle = None
+
+    def on_phase(self, phase: Phase) -> None:
+        """Show the phase at once, however short it is."""
+        super().on_phase(phase)
+        self.show(at_once=True)
+
+    def show(self, at_once: bool = False) -> None:
+        """Show the state, unless the last one is quite new; of any thread."""
+        # Not by a thread of its own, whose outputs a kernel may take for those of another cell.
+        if self._handle is not None and (at_once or time.perf_counter() - self._shown_at >= REFRESHED):
+            self._shown_at = time.perf_counter()
+            self._handle.update(self._state(), raw=True)
+
+    @abstractmethod
+    def text(self) -> str:
+        """Return the state as a line of text."""
+
+    @abstractmethod
+    def html(self) -> str:
+        """Return the state as HTML."""
+
+    def _state(self) -> dict[str, str]:
+        return {"text/plain": self.text(), "text/html": self.html()}
+
+
+S = TypeVar("S", bound=Screen)
+
+
+def chosen(quiet: bool, nothing: type[S], plain: type[S], terminal: type[S], notebook: type[S]) -> type[S]:
+    """Return the one of four ways to show something that suits where standard error leads."""
+    if quiet:
+        return nothing
+    if in_notebook():
+        return notebook
+    can_move = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and find_spec("rich") is not None
+    return terminal if can_move else plain
+
+
+def in_notebook() -> bool:
+    """Return whether the kernel of a notebook runs this."""
+    find_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return find_shell is not None and getattr(find_shell(), "kernel", None) is not None
+
+
+def bar(done: float, total: int | None, *words: str, label: str = "") -> "Table":
+    """Return a bar as wide as the terminal, between a label and words; it pulses where no total is known."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
     line = Table.grid(padding=(0, 2), expand=True)
+    if label:
+        line.add_column(
+            no_wrap=True, min_width=len("preprocessing")
+        )  # the longest: the bar stays in its place
     line.add_column(ratio=1)
-    line.add_row(ProgressBar(total=max(total, 1), completed=done), *words)
+    for _ in words:
+        line.add_column(no_wrap=True)
+    drawn = ProgressBar(total=None if total is None else max(total, 1), completed=done)
+    line.add_row(*([label] if label else []), drawn, *words)
     return line
+
+
+def html_bar(done: float, total: int | None, *words: str, label: str = "") -> str:
+    """Return the same bar for a notebook."""
+    at = "" if total is None else f' value="{done:g}" max="{max(total, 1)}"'
+    name = f'<span style="display: inline-block; width: 7em">{escape(label)}</span>' if label else ""
+    parts = [name, f'<progress style="width: 20em"{at}></progress>', *map(escape, words)]
+    return f"<div>{' &ensp;'.join(filter(None, parts))}</div>"
 
 
 def time_left(seconds: float) -> str:

@@ -1,53 +1,46 @@
-"""The state of a training run while it runs, on standard error."""
+"""The state of a training run while it runs: its phases, and the figures of its epochs."""
 
-import sys
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from xpnet.reporting.live import Live, bar, can_move, time_left
+from xpnet.reporting.live import InNotebook, Live, Phase, Plain, Screen, bar, chosen, html_bar, time_left
 from xpnet.reporting.metrics import named
 from xpnet.training.history import History, Row
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["Bar", "Lines", "Progress", "start"]
+__all__ = ["Bar", "Cell", "Lines", "Progress", "Shown", "start"]
 
 
-class Progress:
-    """Shows nothing; the base of what does. A context manager, for the time of the training.
+class Progress(Screen):
+    """Shows nothing; the base of what does. A context manager, from loading the data to the last file."""
 
-    Parameters
-    ----------
-    num_steps
-        Number of updates.
-    batch_size
-        Rows in each.
-    done
-        Updates of an earlier process that this one goes on from.
-    score
-        What the scores are: ``"accuracy"``, or ``"r2"``.
-    """
-
-    def __init__(self, num_steps: int, batch_size: int, done: int = 0, score: str = "accuracy") -> None:
-        self.num_steps = num_steps
-        self.batch_size = batch_size
-        self.steps = done
-        self.score = score
-        self._done = done
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_steps = self.batch_size = self.steps = self._done = 0
+        self.score = "accuracy"
         self.row: Row | None = None
-        self._began = time.perf_counter()
 
-    def __enter__(self) -> Self:
-        return self
+    def expect(self, num_steps: int, batch_size: int, done: int = 0, score: str = "accuracy") -> None:
+        """Say what is to come.
 
-    def __exit__(self, *_: object) -> None:
-        pass
+        Parameters
+        ----------
+        num_steps
+            Number of updates.
+        batch_size
+            Rows in each.
+        done
+            Updates of an earlier process that this one goes on from.
+        score
+            What the scores are: ``"accuracy"``, or ``"r2"``.
+        """
+        self.num_steps, self.batch_size, self.score = num_steps, batch_size, score
+        self.steps = self._done = done
 
     def on_step(self) -> None:
         """Note that a step begins. Called for every step, so it does next to nothing."""
-        if self.steps == self._done:
-            self._began = time.perf_counter()
         # Of stacks that are trained beside each other another may go on when the one that was counted ends.
         self.steps = min(self.steps + 1, self.num_steps)
 
@@ -55,32 +48,65 @@ class Progress:
         """Note what an epoch has measured."""
         self.row = history.rows[-1]
 
-    def measured(self) -> str:
-        """Return the figures of the last epoch, and the speed."""
+    def lasts(self) -> bool:
+        """Return whether the last state is worth keeping: once something was trained."""
+        return self.has_begun
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a step has."""
+        return self.steps > self._done
+
+
+class Shown(Progress):
+    """What all ways to show it have in common: the figures.
+
+    They are of the moment in which a step or an epoch last ended: a speed does not sink while a long step, or
+    what comes after the last, goes on.
+    """
+
+    _began = 0.0
+    _mark = (0, 0.0)  # steps that are done, and when the last of them was
+
+    def on_step(self) -> None:
+        """Note that a step begins, and those before have ended."""
+        now = time.perf_counter()
         if self.steps == self._done:
-            return "preparing the data"
-        samples_per_second = (self.steps - self._done) * self.batch_size / self._elapsed()
-        speed = f"{samples_per_second:,.0f} samples/s"
-        if self.row is None:
-            return speed
-        train, val = (named(v, self.score, 1) for v in (self.row.train_score, self.row.val_score))
-        return (
-            f"loss {self.row.train_loss:.4g}  train {train}  val {val}  "
-            f"rate {self.row.learning_rate:.3g}  {speed}"
-        )
+            self._began = now
+        self._mark = (self.steps - self._done, now)
+        super().on_step()
+
+    def on_epoch(self, history: History) -> None:
+        """Note what an epoch has measured, and that its steps have ended."""
+        super().on_epoch(history)
+        self._mark = (self.steps - self._done, time.perf_counter())
+
+    def counts(self) -> str:
+        """Return how many of the steps have begun."""
+        return f"{self.steps}/{self.num_steps}"
+
+    def measured(self) -> str:
+        """Return the figures of the last epoch, and the speed; nothing of the first step."""
+        parts = []
+        if self.row is not None:
+            train, val = (named(v, self.score, 1) for v in (self.row.train_score, self.row.val_score))
+            rate = f"rate {self.row.learning_rate:.3g}"
+            parts = [f"loss {self.row.train_loss:.4g}", f"train {train}", f"val {val}", rate]
+        steps, at = self._mark
+        if steps:
+            parts.append(f"{steps * self.batch_size / max(at - self._began, 1e-9):,.0f} samples/s")
+        return "  ".join(parts)
 
     def left(self) -> str:
-        """Return the time left; nothing where there is none, or only the first step to judge by."""
-        taken = self.steps - self._done
-        if taken < 2 or self.steps == self.num_steps:
+        """Return the time left of the training; nothing where there is only the first step to judge by."""
+        steps, at = self._mark
+        to_come = self.num_steps - self._done - steps
+        if self.phase != "training" or steps < 2 or not to_come:
             return ""
-        return time_left(self._elapsed() / taken * (self.num_steps - self.steps))
-
-    def _elapsed(self) -> float:
-        return max(time.perf_counter() - self._began, 1e-9)
+        return time_left(max((at - self._began) / steps * to_come - (time.perf_counter() - at), 0.0))
 
 
-class Lines(Progress):
+class Lines(Plain, Shown):
     """A line after the first epoch, after the last, and between them about one a second."""
 
     _written: Row | None = None
@@ -90,43 +116,67 @@ class Lines(Progress):
         """Write a line if it is time to."""
         super().on_epoch(history)
         if time.perf_counter() - self._written_at >= 1:
-            self._write(self.left())
+            self._write_row(self.left())
 
-    def __exit__(self, *_: object) -> None:
+    def on_phase(self, phase: Phase) -> None:
+        """Write the line after the last epoch once that is over."""
+        self._write_last()
+        super().on_phase(phase)
+
+    def __exit__(self, *why: object) -> None:
+        self._write_last()
+        super().__exit__(*why)
+
+    def _write_last(self) -> None:
         if self.row is not None and self.row is not self._written:
             self.steps = self.row.step  # a step that was stopped before it began has been counted
-            self._write()
+            self._write_row()
 
-    def _write(self, left: str = "") -> None:
-        line = f"step {self.steps}/{self.num_steps}  {self.measured()}  {left}"
-        sys.stderr.write(line.rstrip() + "\n")
+    def _write_row(self, left: str = "") -> None:
+        self.say(f"step {self.counts()}  {self.measured()}  {left}")
         self._written, self._written_at = self.row, time.perf_counter()
 
 
-class Bar(Live, Progress):
-    """A bar that moves, with the figures under it; needs rich and a terminal."""
+class Bar(Live, Shown):
+    """A bar in a terminal, with the figures under it; needs rich."""
 
     def render(self) -> "RenderableType":
         """Return the bar and the figures."""
         from rich.console import Group
         from rich.text import Text
 
-        line = bar(self.steps, self.num_steps, f"{self.steps}/{self.num_steps}", self.left())
-        return Group(line, Text(self.measured(), no_wrap=True))
+        if not self.has_begun:
+            return bar(0, None, label=self.phase)
+        line = bar(self.steps, self.num_steps, self.counts(), self.left(), label=self.phase)
+        return Group(line, Text(self.measured(), no_wrap=True, overflow="ellipsis"))
 
 
-def start(
-    num_steps: int, batch_size: int, quiet: bool = False, done: int = 0, score: str = "accuracy"
-) -> Progress:
-    """Return the way to show progress that suits where standard error leads.
+class Cell(InNotebook, Shown):
+    """A bar in a notebook, with the figures under it."""
 
-    Parameters
-    ----------
-    num_steps, batch_size, done, score
-        As for `Progress`.
-    quiet
-        Show nothing.
-    """
-    if quiet:
-        return Progress(num_steps, batch_size, done, score)
-    return (Bar if can_move() else Lines)(num_steps, batch_size, done, score)
+    def on_step(self) -> None:
+        """Note that a step begins, and show it a few times a second."""
+        super().on_step()
+        self.show()
+
+    def on_epoch(self, history: History) -> None:
+        """Show what an epoch has measured, a few times a second."""
+        super().on_epoch(history)
+        self.show()
+
+    def text(self) -> str:
+        """Return the steps and the figures."""
+        steps = f"step {self.counts()}" if self.has_begun else ""
+        return "  ".join(filter(None, [self.phase, steps, self.measured(), self.left()]))
+
+    def html(self) -> str:
+        """Return the bar and the figures."""
+        if not self.has_begun:
+            return html_bar(0, None, label=self.phase)
+        line = html_bar(self.steps, self.num_steps, self.counts(), self.left(), label=self.phase)
+        return f'{line}<div style="white-space: pre-wrap">{self.measured()}</div>'
+
+
+def start(quiet: bool = False) -> Progress:
+    """Return the way to show progress that suits where it is shown; nothing is, if all is to be quiet."""
+    return chosen(quiet, Progress, Lines, Bar, Cell)()

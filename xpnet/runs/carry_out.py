@@ -104,8 +104,10 @@ def carry_out(
                     raise InputError(
                         f"--init-from and --out are both {place}: give the new run another --out"
                     )
+            screen = stack.enter_context(progress.start(config.quiet))
+            screen.on_phase("loading")
             if data is None:
-                data = load_data(config, note)
+                data = load_data(config, note, screen.hidden)
             data = subset_of(config, data)
             if start is not None:
                 config, data = begin_with(start, config, data)
@@ -118,7 +120,8 @@ def carry_out(
             check(config, data, note)  # before anything is removed or written
             check_batch(config, team)
             if on_data is not None:
-                on_data(data)
+                with screen.hidden():
+                    on_data(data)
             what = identity(config, data, start)
             every = config.checkpoint_every or (None if team is None else 0)
             checkpoints = after = None
@@ -135,10 +138,11 @@ def carry_out(
             device = device if team is None else device.among(team)
         done = len(after.history.losses) if after else 0
         num_steps, score = config.num_steps(num_rows), SCORE_OF[data.task]
-        screen = progress.start(num_steps, config.batch_size, config.quiet, done, score)
+        screen.expect(num_steps, config.batch_size, done, score)
 
         def should_stop() -> bool:
-            screen.on_step()
+            if signals.received is None:  # else no step begins
+                screen.on_step()
             return signals.received is not None
 
         def tell(history: History) -> None:
@@ -153,7 +157,7 @@ def carry_out(
             begins(place)
 
         log = tensorboard.logging_to(place, config.tensorboard, tell)
-        with cores_shared(team), signals.listening(), screen, log as tell_all:
+        with cores_shared(team), signals.listening(), log as tell_all:
             if after:  # the log begins anew, and there may be no epoch left that would fill it
                 tell_all(after.history.mean())
             found = experiment.run(
@@ -164,6 +168,7 @@ def carry_out(
                 should_stop,
                 after=after,
                 on_fit=on_fit,
+                on_phase=screen.on_phase,
                 on_ready=None if place is None and team is None else on_ready,
                 start=start,
                 note=None if config.quiet or team is not None else note,
@@ -171,6 +176,8 @@ def carry_out(
         if not found.history.rows:
             raise KeyboardInterrupt("interrupted before the first step: there is nothing to keep")
         was_interrupted = found.summary["status"] == "interrupted"
+        if place is not None:
+            screen.on_phase("drawing" if can_draw else "writing")
         with agreeing(team):
             if place is not None:
                 whole = None if found.result is None else found.result.whole

@@ -14,6 +14,7 @@ from xpnet.datasets import Dataset
 from xpnet.datasets.stored import picked
 from xpnet.device import Device, all_to_host, busy_note, cores, one_blas_thread, small_products
 from xpnet.nn import losses
+from xpnet.reporting.live import Phase
 from xpnet.runs.config import Config
 from xpnet.runs.members import train_apart
 from xpnet.runs.networks import schedule_of, train
@@ -65,6 +66,8 @@ class Experiment:
         As in ``summary.json``.
     best
         The model of the best epoch by ``monitor``; None where the run kept none.
+    best_epoch
+        Which of the history's rows is that epoch's; None of an ensemble, whose networks have one each.
     validated
         The validation rows; None where they are not known any more.
     rates
@@ -82,6 +85,7 @@ class Experiment:
     history: History
     summary: dict[str, Any]
     best: Model | None = None
+    best_epoch: int | None = None
     validated: Validated | None = None
     rates: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
     diverged_at: int = 0
@@ -99,6 +103,7 @@ def run(
     after: Fit | None = None,
     on_fit: Callable[[Fit], None] | None = None,
     on_ready: Callable[[], None] | None = None,
+    on_phase: Callable[[Phase], None] | None = None,
     start: Model | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Experiment:
@@ -117,6 +122,8 @@ def run(
     on_ready
         Called once all is ready to train, before the first step: of a run that is written. If ``should_stop``
         ends it, there is then something to go on from, see ``result.whole``.
+    on_phase
+        Called as the preprocessing is fitted, as training begins, and as the trained network is evaluated.
     start
         The model to begin with, and to take the preprocessing from; its columns and classes are the data's.
     note
@@ -128,11 +135,14 @@ def run(
         The settings don't fit the data.
     """
     check(config, data)
+    on_phase = on_phase or (lambda _: None)
     members = members_of(config)
     began = time.perf_counter() - (after.history.rows[-1].seconds if after else 0.0)
+    on_phase("preprocessing")
     prepared = prepare(config, data, device, start)
     if on_ready is not None:
         on_ready()
+    on_phase("training")
     mlp = prepared.mlp(config)
     if on_epoch is not None and len(members) > 1:
         on_epoch = _of_means(on_epoch)
@@ -169,6 +179,7 @@ def run(
             )
     device.synchronize()
     seconds = time.perf_counter() - began
+    on_phase("evaluating")
     return record(config, prepared, device, result, seconds)
 
 
@@ -225,8 +236,9 @@ def record(
     test = None
     if data.X_test is not None and data.y_test is not None:
         test = model.score(data.X_test, data.y_test, device)
-    best = None
+    best, best_epoch = None, None
     if result.best is not None:
+        best_epoch = int(result.best.epoch.item()) if result.best.epoch.size == 1 else None
         params = all_to_host(device, result.best.params)
         best = _calibrated(replace(model, params=params), data, device)
     model = _calibrated(model, data, device)
@@ -262,6 +274,7 @@ def record(
         result.history.mean(),
         summary,
         best,
+        best_epoch,
         validated,
         schedule_of(config, len(data.X_train), data.task),
         int(diverged_at.min()) if diverged_at.size else 0,

@@ -68,7 +68,8 @@ def fit(
         plain defaults.
     **settings
         Those of `Config`, which are the flags of ``xpnet train``: ``hidden=(300,)``, ``device="cuda"``, …
-        With ``out`` a folder is written as by the command; ``quiet=False`` shows the progress.
+        With ``out`` a folder is written as by the command. A notebook shows the progress unless
+        ``quiet=True``, a script with ``quiet=False``.
 
     Returns
     -------

@@ -20,6 +20,7 @@ from xpnet.datasets.tables import from_frame, tell_of_many
 from xpnet.datasets.targets import labelled
 from xpnet.errors import InputError
 from xpnet.files import path_of
+from xpnet.reporting.live import in_notebook
 from xpnet.runs.config import Config
 from xpnet.runs.defaults import usual_recipe
 from xpnet.runs.ranges import check_fraction
@@ -91,7 +92,7 @@ def what_is_given(
                 else image_shape_of(() if is_frame(X) else np.shape(X))
             )
             recipe = "images" if suits_images(shape) else "table"
-    layers: list[Any] = [{"quiet": True}]
+    layers: list[Any] = [{"quiet": not in_notebook()}]
     if recipe is not None:
         said = {**settings, **(swept or {})}
         layers.append(yielding(read_file(recipes.path(recipe), Config), said, Config, several=swept or ()))

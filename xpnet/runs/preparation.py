@@ -1,6 +1,7 @@
 """From a data set on the host to rows on the device, ready to train on; and whether settings fit the data."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -75,7 +76,9 @@ class Prepared:
         return config.mlp(self.how.output_features(self.data.num_features), self.data.num_outputs)
 
 
-def load_data(config: Config, note: Note) -> Dataset:
+def load_data(
+    config: Config, note: Note, room: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> Dataset:
     """Load the data set that the settings name.
 
     Parameters
@@ -84,8 +87,11 @@ def load_data(config: Config, note: Note) -> Dataset:
         Settings; those that are not quiet show the progress of a download.
     note
         Told what was guessed or left out, and if its own validation rows are on another scale.
+    room
+        The context in which the bar of a download is shown, where another display is there.
     """
-    data = datasets.load(config.dataset, config.data_dir, not config.quiet, config.reading, note)
+    progress = False if config.quiet else room
+    data = datasets.load(config.dataset, config.data_dir, progress, config.reading, note)
     if datasets.has_validation(config.dataset) and (unlike := other_scale(data.X_train, data.X_val)):
         note(unlike)
     return data

@@ -53,6 +53,8 @@ class Run(Experiment):
         Scores, seconds, steps, device and how the run ended: what ``summary.json`` holds.
     best
         The model of the best epoch by ``monitor``; None where the run kept none.
+    best_epoch
+        Which row of the history is that epoch's; None where that is not known, and of an ensemble.
     folder
         Where its files are; None if it has none.
     """

@@ -1,18 +1,18 @@
-"""The state of a sweep while it runs, on standard error: the best so far and the time left."""
+"""The state of a sweep while it runs: its phases, the best so far and the time left."""
 
-import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpnet.reporting.live import Live, can_move, time_left
+from xpnet.reporting.live import InNotebook, Live, Plain, Screen, bar, chosen, html_bar, time_left
 from xpnet.reporting.metrics import named
 from xpnet.runs.config import Config
 from xpnet.sweep.chunk import Outcome, Task, merit
-from xpnet.sweep.table import as_text
+from xpnet.sweep.table import as_text, cells
+from xpnet.text import html_table
 from xpnet.training.history import Row
 
 if TYPE_CHECKING:
@@ -24,34 +24,33 @@ SHOWN = 10
 """Networks in the live table."""
 
 
-class Display:
-    """Shows nothing; the base of what does. A context manager, for the time of the sweep.
+class Display(Screen):
+    """Shows nothing; the base of what does. A context manager, from loading the data to the last file."""
 
-    Parameters
-    ----------
-    configs
-        Settings of each network.
-    total
-        Steps to train, summed over the networks.
-    score
-        What the scores are: ``"accuracy"``, or ``"r2"``.
-    """
-
-    def __init__(self, configs: Sequence[Config], total: int, score: str = "accuracy") -> None:
-        self.configs = configs
-        self.score = score
-        self.total = total
+    def __init__(self) -> None:
+        super().__init__()
+        self.configs: Sequence[Config] = ()
+        self.score = "accuracy"
+        self.total = 0
         self.rows: dict[int, dict[str, Any]] = {}
-        self.ended = 0
         self._done: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._began = 0.0
+
+    def expect(self, configs: Sequence[Config], total: int, score: str = "accuracy") -> None:
+        """Say what is to come.
+
+        Parameters
+        ----------
+        configs
+            Settings of each network.
+        total
+            Steps to train, summed over the networks.
+        score
+            What the scores are: ``"accuracy"``, or ``"r2"``.
+        """
+        self.configs, self.total, self.score = configs, total, score
         self._began = time.perf_counter()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def on_epoch(self, task: Task, row: Row) -> None:
         """Note what an epoch of a stack has measured; called from the threads that train."""
@@ -70,7 +69,6 @@ class Display:
     def on_outcome(self, outcome: Outcome) -> None:
         """Note what became of a stack."""
         with self._lock:
-            self.ended += 1
             if outcome.key not in self._done:  # an executor's workers tell of no epochs
                 before = (self.rows.get(row["network"], {}).get("steps", 0) for row in outcome.rows)
                 self._done[outcome.key] = sum(row["steps"] for row in outcome.rows) - sum(before)
@@ -89,18 +87,32 @@ class Display:
             rows = list(self.rows.values())
         return sorted(rows, key=merit, reverse=True)[:count]
 
-    def state(self) -> str:
-        """Return how much is done and how long the rest will take."""
+    def leader(self) -> str:
+        """Return which network is the best so far."""
+        (best,) = self.best(1)
+        return f"network {best['network']}, val {named(best['val_score'], self.score)}"
+
+    def steps(self) -> int:
+        """Return how many of the steps are done."""
         with self._lock:
-            done = sum(self._done.values())
-        text = f"{len(self.rows)}/{len(self.configs)} networks begun, {self.ended} stacks done"
-        if not done:
-            return text
-        seconds = (time.perf_counter() - self._began) * max(self.total - done, 0) / done
-        return f"{text}, {time_left(seconds)}"
+            return sum(self._done.values())
+
+    def counts(self) -> str:
+        """Return how many of the networks are done, with this rung if there are several."""
+        with self._lock:
+            done = sum("steps" in row for row in self.rows.values())
+        return f"{done}/{len(self.configs)} networks"
+
+    def left(self) -> str:
+        """Return the time left of the training; nothing where there is none to judge by."""
+        done = self.steps()
+        to_come = self.total - done
+        if self.phase != "training" or not done or to_come <= 0:
+            return ""
+        return time_left((time.perf_counter() - self._began) * to_come / done)
 
 
-class Lines(Display):
+class Lines(Plain, Display):
     """A line as each stack ends, at most one a second."""
 
     _written_at = -1.0
@@ -110,24 +122,71 @@ class Lines(Display):
         super().on_outcome(outcome)
         if time.perf_counter() - self._written_at >= 1:
             self._written_at = time.perf_counter()
-            best = self.best(1)[0]
-            val = named(best["val_score"], self.score)
-            sys.stderr.write(f"{self.state()}; best so far: network {best['network']}, val {val}\n")
+            state = ", ".join(filter(None, [self.counts(), self.left()]))
+            self.say(f"{state}; best so far: {self.leader()}")
 
 
-class LiveTable(Live, Display):
-    """A table that moves: the best networks so far; needs rich and a terminal."""
+class Moving(Display):
+    """What a terminal and a notebook have in common."""
+
+    def lasts(self) -> bool:
+        """Return whether the last state is worth keeping: once something was trained."""
+        return bool(self.rows)
+
+    @property
+    def shows_table(self) -> bool:
+        """Whether the best so far are shown: until the table of all of them is there."""
+        return bool(self.rows and self.phase)
+
+
+class LiveTable(Live, Moving):
+    """The best networks so far in a terminal, and a bar under them; needs rich."""
 
     def render(self) -> "RenderableType":
-        """Return the table."""
+        """Return the table and the bar."""
+        from rich.console import Group
         from rich.text import Text
 
+        if not self.rows:
+            return bar(0, None, label=self.phase)
+        line = bar(self.steps(), self.total, self.counts(), self.left(), label=self.phase)
+        if not self.shows_table:
+            return line
         table = as_text(self.configs, self.best(SHOWN), self.score)
-        return Text(f"{table}\n{self.state()}", no_wrap=True)
+        return Group(Text(table, no_wrap=True, overflow="ellipsis"), line)
 
 
-def start(configs: Sequence[Config], total: int, quiet: bool, score: str = "accuracy") -> Display:
-    """Return the way to show a sweep that suits where standard error leads."""
-    if quiet:
-        return Display(configs, total, score)
-    return (LiveTable if can_move() else Lines)(configs, total, score)
+class Cell(InNotebook, Moving):
+    """The best networks so far in a notebook, and a bar above them."""
+
+    def on_epoch(self, task: Task, row: Row) -> None:
+        """Show what an epoch has measured, a few times a second."""
+        super().on_epoch(task, row)
+        self.show()
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        """Show what became of a stack, a few times a second."""
+        super().on_outcome(outcome)
+        self.show()
+
+    def text(self) -> str:
+        """Return the numbers."""
+        if not self.rows:
+            return self.phase
+        best = f"best{' so far' if self.phase else ''}: {self.leader()}"
+        return "  ".join(filter(None, [self.phase, self.counts(), self.left(), best]))
+
+    def html(self) -> str:
+        """Return the bar and the table."""
+        if not self.rows:
+            return html_bar(0, None, label=self.phase)
+        line = html_bar(self.steps(), self.total, self.counts(), self.left(), label=self.phase)
+        if not self.shows_table:
+            return line
+        header, *rows = cells(self.configs, self.best(SHOWN), self.score)
+        return line + html_table(header, rows)
+
+
+def start(quiet: bool) -> Display:
+    """Return the way to show a sweep that suits where it is shown; nothing is, if all is to be quiet."""
+    return chosen(quiet, Display, Lines, LiveTable, Cell)()

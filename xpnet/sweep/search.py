@@ -6,7 +6,7 @@ import signal
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,8 @@ def search(
     **settings
         All other settings of `Config`. With ``device="cuda:all"``, or a list as ``"cuda:0,cuda:1"``, each GPU
         trains stacks of its own. With ``out`` a folder is written as by ``xpnet sweep``, from which the
-        same call goes on if it is killed; ``quiet=False`` shows the progress.
+        same call goes on if it is killed. A notebook shows the progress unless ``quiet=True``, a script with
+        ``quiet=False``.
 
     Returns
     -------
@@ -281,15 +282,17 @@ def carry_out(
     several = bool(gpus.names_of(options_of(base, None), executor))
     if executor is None and not several:
         base.find_device()  # complains before anything is loaded or written
-    claimed: AbstractContextManager[Path | None] = nullcontext()
-    if folder is not None:
-        claimed = run_folder.claim(folder, base.dataset)
     if not base.quiet and (said := threads_note(base.threads, base.backend)):
         note(said)
-    with claimed as place, using_threads(base.threads):
+    with using_threads(base.threads), ExitStack() as stack:
+        place = None
+        if folder is not None:
+            place = stack.enter_context(run_folder.claim(folder, base.dataset))
         if place is not None and (place / "model.safetensors").exists():
             raise InputError(f"{place} holds a run, which the sweep's best would hide: give another --out")
-        loaded = data or load_data(base, note)
+        screen = stack.enter_context(display.start(base.quiet))
+        screen.on_phase("loading")
+        loaded = data or load_data(base, note, screen.hidden)
         if base.weights_image:
             plots.check_images(loaded.image_shape)
         start = model_of(base)
@@ -299,7 +302,9 @@ def carry_out(
         configs = suited(configs, loaded, note)
         halvings = count_halvings(configs, num_rows) if halving else 0
         total, score = total_steps(configs, num_rows, halvings), SCORE_OF[loaded.task]
-        with signals.listening(), display.start(configs, total, base.quiet, score) as screen:
+        screen.expect(configs, total, score)
+        screen.on_phase("training")
+        with signals.listening():
             found = run(
                 configs,
                 # Workers load a data set that has a name by themselves.
@@ -316,11 +321,13 @@ def carry_out(
         if not found.complete:
             return found
         best, remedy = None, ""
+        screen.on_phase("evaluating")
         if isinstance(found.best, Trained):
             best = _record(found, found.best, loaded, place, executor is not None)
         else:
             remedy = _remedy(found.configs[0], loaded, executor is not None)
         if place is not None:
+            screen.on_phase("drawing" if plots.available() else "writing")
             _write(place, found, best, num_rows)
         return replace(found, best=best, remedy=remedy)
 

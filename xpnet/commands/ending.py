@@ -1,0 +1,93 @@
+"""What a command says after training: what the network is worth, where all is, and what comes next."""
+
+import os
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from xpnet.datasets import is_folder_of_rows, npy_folder
+from xpnet.datasets.frames import is_text
+from xpnet.reporting.metrics import named, score_name, shown
+from xpnet.runs.labelled import is_file
+from xpnet.runs.run import Run
+from xpnet.training import monitors
+from xpnet.training.history import SCORE_OF
+from xpnet.typing import Task
+
+__all__ = ["best_epoch", "cost", "name_of", "next_command", "scores"]
+
+_NAMES = {"test": "test", "val": "validation", "train": "train"}
+
+
+def scores(summary: Mapping[str, Any], task: Task) -> str:
+    """Return what a run is worth, the rows first that tell most: ``test accuracy 97.22 %, validation …``."""
+    score = SCORE_OF[task]
+    known = {part: summary[f"{part}_{score}"] for part in _NAMES}
+    parts = [(_NAMES[part], value) for part, value in known.items() if not (part == "test" and value is None)]
+    (first, value), *others = parts
+    what = f"{score_name(score)}{' (all labels right)' if task == 'multilabel' else ''}"
+    said = [f"{first} {what} {shown(value, score)}"]
+    return ", ".join(said + [f"{part} {shown(value, score)}" for part, value in others])
+
+
+def best_epoch(run: Run) -> str:
+    """Return which epoch was the best and which is saved as the model; nothing where there is no choice."""
+    config, rows = run.config, run.history.rows
+    if run.best is None or len(rows) == 1 or run.diverged_at:  # then the error says what is kept
+        return ""
+    monitor = config.monitor
+    if run.validated is not None and monitors.undefined(monitor, run.model.task, run.validated.y):
+        monitor = "val_loss"
+    is_saved = config.patience is not None
+    if run.best_epoch is None:
+        best = f"best epoch of each of {config.ensemble} networks by {monitor}"
+    else:
+        row = rows[run.best_epoch]
+        best = f"best epoch {row.epoch} of {rows[-1].epoch} by {monitor}"
+        if row is rows[-1]:
+            is_saved = True
+        elif not is_saved:
+            best += f" (val {named(row.val_score, SCORE_OF[run.model.task])})"
+    if is_saved:
+        return f"{best}, saved as model.safetensors"
+    return f"{best}, in best.safetensors; model.safetensors is the last"
+
+
+def cost(summary: Mapping[str, Any]) -> str:
+    """Return how many steps a run took, how long, and by what."""
+    by = f"{summary['device']} ({summary['backend']})"
+    processes = f", {summary['processes']} processes" if "processes" in summary else ""
+    return f"{summary['steps']:,} steps in {summary['seconds']:.2f} s on {by}{processes}"
+
+
+def next_command(folder: Path, dataset: str) -> str:
+    """Return the command that most want next, as a shell takes it.
+
+    Of a known data set that is to measure the network; of data of one's own, to predict other rows.
+
+    Parameters
+    ----------
+    folder
+        Of a run or a sweep.
+    dataset
+        What it was trained on.
+    """
+    run = shlex.quote(name_of(folder))
+    if not is_file(dataset):
+        return f"xpnet evaluate {run}"
+    return f"xpnet predict {run} --input {_like(Path(dataset))} --output predictions.csv"
+
+
+def _like(path: Path) -> str:
+    """Return a name for other rows of the kind that a data set has."""
+    if path.is_dir():
+        if not is_folder_of_rows(path):
+            return "IMAGES"
+        return "NEW.npy" if npy_folder.holds_arrays(path) else "NEW.parquet"
+    return "NEW.csv" if is_text(path) else f"NEW{path.suffix}"
+
+
+def name_of(path: Path) -> str:
+    """Return the name of a file for a terminal; it may be no text."""
+    return os.fsencode(path).decode(errors="replace")
