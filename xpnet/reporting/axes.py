@@ -108,6 +108,7 @@ def number(value: float, digits: int = 4) -> str:
     if 1e4 <= size < 1e9:
         unit, sign = (1e6, "M") if size >= 1e6 else (1e3, "k")
         return f"{value / unit:.{digits}g}{sign}"
-    text = f"{value:.{digits}g}"
-    mantissa, _, exponent = text.partition("e")
-    return f"{mantissa}e{int(exponent)}" if exponent else text
+    if 1e-3 <= size < 1e4:
+        return f"{value:.{digits}g}"
+    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+    return f"{float(mantissa):g}e{int(exponent)}"

@@ -24,7 +24,7 @@ MOST_POINTS = 600
 
 STYLE = (
     ".xp-charts{display:grid;gap:1rem 1.5rem;"
-    "grid-template-columns:repeat(auto-fit,minmax(min(310px,100%),1fr))}"
+    "grid-template-columns:repeat(auto-fill,minmax(min(310px,100%),1fr))}"
     ".xp-chart{display:block;width:100%;max-width:540px;height:auto}"
     ".xp-at text{fill:currentColor;pointer-events:none}.xp-at .h{text-anchor:end}"
     ".xp-at path{stroke:currentColor;stroke-opacity:.4;pointer-events:none}"

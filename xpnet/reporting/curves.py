@@ -182,14 +182,26 @@ def _score(rows: Sequence[Row], steps: Axis, score: str, marks: Sequence[Mark], 
     return chart(_capital(score_name(score)), series, steps, axis, marks=marks, places=places, note=note)
 
 
-def score_axis(values: ArrayLike, score: str) -> Axis:
-    """Return an axis of scores, which ends where they end, with numbers as people write them."""
+def score_axis(values: ArrayLike, score: str, of_lines: bool = True) -> Axis:
+    """Return an axis of scores, which ends where they end, with numbers as people write them.
+
+    Parameters
+    ----------
+    values
+        What it is for.
+    score
+        What they are: ``"accuracy"``, or ``"r2"``.
+    of_lines
+        Whether a few low values may lie beyond it, from where a line comes; a dot would not be seen there.
+    """
     least, form = LEAST_R2, None
     if score != "r2":
         least, form = 0.0, _percent
     known = np.asarray(values, np.float64)
     known = known[np.isfinite(known)]
-    if known.size >= MANY:  # the first epochs may be that much worse that no others could be told apart
+    if (
+        of_lines and known.size >= MANY
+    ):  # the first epochs may be that much worse that no others could be told apart
         usual, top = np.quantile(known, 0.1), known.max()
         if top - usual < 0.35 * (top - known.min()):
             least = max(least, float(usual - 0.5 * (top - usual)))

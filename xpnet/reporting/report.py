@@ -12,7 +12,7 @@ from xpnet.reporting import metrics
 from xpnet.reporting.evaluated import Evaluated, as_section
 from xpnet.reporting.page import page, picture, section, terms
 
-__all__ = ["Report", "with_evaluation"]
+__all__ = ["Report", "settings_section", "with_evaluation"]
 
 WARNINGS = {
     "diverged": "Training diverged, the loss overflowed: these are the parameters of the best epoch before.",
@@ -89,18 +89,21 @@ class Report:
             note = '<p class="faint">What each unit looks for, each image in its own contrast.</p>'
             drawn = picture(self.weights, "Weights as images", "weights")
             yield section("Weights of the first layer", note + drawn)
-        settings = [
-            (name, _shown(value), value != self.defaults.get(name)) for name, value in self.settings.items()
-        ]
-        changed = [setting for setting in settings if setting[2]]
-        rest = terms(setting for setting in settings if not setting[2])
-        note = (
-            '<p class="faint">What differs from the defaults. <code>xpnet train --config config.json</code> '
-            "repeats the run.</p>"
-        )
-        others = f"<details><summary>All other settings, as by default</summary>{rest}</details>"
-        yield section("Settings", note + terms(changed) + others)
+        note = "<code>xpnet train --config config.json</code> repeats the run."
+        yield settings_section(self.settings, self.defaults, note)
         yield section("Made with", terms((name, value, False) for name, value in self.versions.items()))
+
+
+def settings_section(settings: Mapping[str, Any], defaults: Mapping[str, Any], note: str) -> str:
+    """Return the section of settings, those first that are not as by default; the note is HTML."""
+    shown = [(name, _shown(value), value != defaults.get(name)) for name, value in settings.items()]
+    changed = terms(item for item in shown if item[2])
+    rest = terms(item for item in shown if not item[2])
+    return section(
+        "Settings",
+        f'<p class="faint">What differs from the defaults. {note}</p>{changed}'
+        f"<details><summary>All other settings, as by default</summary>{rest}</details>",
+    )
 
 
 def with_evaluation(html: str, key: str, found: Evaluated) -> str | None:
