@@ -142,8 +142,8 @@ def _heat_map(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], scor
         inner = "".join(_field(one, low, high, score) for one in of_row)
         body.append(f'<tr><th scope="row">{text(show(value) or "none")}</th>{inner}</tr>')
     return scrolling(
-        f'<table class="matrix heat"><caption>Validation {text(score_name(score))} by {first} (down) and {second} '
-        f"(across)</caption><thead><tr><td></td>{heads}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+        f'<table class="matrix heat"><caption>Validation {text(score_name(score))} by {first} (down) '
+        f"and {second} (across)</caption><thead><tr><td></td>{heads}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     )
 
 
