@@ -43,7 +43,7 @@ def of(svg, kind):
 
 
 def test_loss_score_and_learning_rate():
-    loss, score, rate = parsed(curves(history([2.0, 1.5, 1.25]), best=2))
+    loss, score, rate = parsed(curves(history([2.0, 1.5, 1.25]), best=(2,)))
     assert [texts(svg)[0] for svg in (loss, score, rate)] == ["Loss", "Accuracy", "Learning rate"]
     assert "best: epoch 3" in texts(loss)
     assert "best: epoch 3" in texts(score)
@@ -73,7 +73,7 @@ def test_of_a_run_that_diverged_the_axes_can_be_read():
         [Row(1, 0, 0.1, 2.5, 0.1, 9.0, 0.2, 0.1), Row(8, 0, 0.1, math.nan, 0.1, math.nan, 0.1, 0.2)],
         [np.float64(loss) for loss in losses],
     )
-    loss, score, _ = parsed(curves(found, diverged_at=6, best=0))
+    loss, score, _ = parsed(curves(found, diverged_at=6, best=(0,)))
     assert ticks(loss) == ["10", "100", "1,000"]
     assert "diverged at step 6" in texts(loss)
     assert not [text for text in texts(loss) + texts(score) if "best" in text]
@@ -85,10 +85,18 @@ def test_of_a_run_that_diverged_the_axes_can_be_read():
 
 @pytest.mark.parametrize("value", [1.5, 0.0, math.nan])
 def test_one_epoch(value):
-    loss, *_ = parsed(curves(history([value], per=1), best=0 if math.isfinite(value) else None))
+    loss, *_ = parsed(curves(history([value], per=1), best=(0,) if math.isfinite(value) else ()))
     dots = [path for path in loss.find("svg").findall("path") if path.get("d").count("h0") == 1]
     assert len(dots) == (3 if math.isfinite(value) else 0)
     assert "best: epoch 1" not in texts(loss)
+
+
+def test_the_networks_of_an_ensemble_have_a_best_epoch_each():
+    loss, score, _ = parsed(curves(history([2.0, 1.5, 1.25, 1.0]), best=(3, 1, 1), networks=3))
+    for svg in (loss, score):
+        assert "best: epochs 2 to 4" in texts(svg)
+        assert "means over 3 networks" in texts(svg)
+        assert len([path for path in svg.findall("path") if path.get("stroke-dasharray") == "3 3"]) == 2
 
 
 def test_no_epoch():
@@ -106,7 +114,7 @@ def test_without_validation_rows_and_steps():
 
 def test_many_epochs_and_steps_stay_a_small_page():
     rng = np.random.default_rng(0)
-    page = curves(history(rng.random(3000) + 0.5, losses=rng.random(30_000) + 0.5), best=1234)
+    page = curves(history(rng.random(3000) + 0.5, losses=rng.random(30_000) + 0.5), best=(1234,))
     assert len(page) < 120_000
     assert "best: epoch 1235" in page
     loss, *_ = parsed(page)

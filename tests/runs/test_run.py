@@ -483,9 +483,7 @@ def test_the_best_model_is_kept(runs):
 
 def test_a_run_of_which_less_is_known(tmp_path, runs):
     """As one that is read from its folder: no validation rows, no rates."""
-    run = dataclasses.replace(
-        runs["words"], validated=None, tested=None, rates=None, best=None, best_row=None
-    )
+    run = dataclasses.replace(runs["words"], validated=None, tested=None, rates=None, best=None, best_rows=())
     assert run.report(tmp_path / "r.html").exists()
     run.save(tmp_path / "run")
     assert not (tmp_path / "run" / "best.safetensors").exists()

@@ -58,12 +58,15 @@ def card_of_epochs(estimator: Any, score: str) -> str:
     )
     monitor = estimator.monitor if isinstance(estimator.monitor, str) else "val_score"
     best = None if estimator.ensemble > 1 else best_row(history, monitor, score)
+    drawn = curves(
+        history, score, best=() if best is None else (best,), networks=estimator.ensemble, unit="epoch"
+    )
     values = [("epochs", f"{epochs:,}"), ("training loss", f"{estimator.loss_:.4g}")]
     if estimator.best_validation_score_ is not None and monitor == "val_score":
         validated = shown(estimator.best_validation_score_, score)
         values.insert(0, (f"best validation {score_name(score)}", validated))
     title = f"{type(estimator).__name__}: training"
-    return card(title, "", values, curves(history, score, best=best, unit="epoch"))
+    return card(title, "", values, drawn)
 
 
 def card_of_search(search: Any) -> str:

@@ -64,7 +64,7 @@ class Series(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A vertical line with a word on top of it."""
+    """A vertical line with a word on top of it, if there is one."""
 
     x: float
     label: str
@@ -227,6 +227,8 @@ def _marked(mark: Mark, x: Axis) -> Iterator[str]:
         f'<path d="M{_short(at)} {TOP}V{BOTTOM}" stroke="currentColor" stroke-opacity=".6" '
         'stroke-dasharray="3 3"/>'
     )
+    if not mark.label:
+        return
     half = LETTER * len(mark.label) / 2
     middle = min(max(at, half + 4), WIDTH - half - 4)
     yield f'<text x="{_short(middle)}" y="{TOP - 5}" text-anchor="middle">{_text(mark.label)}</text>'

@@ -59,7 +59,8 @@ def curves(
     score: str = "accuracy",
     *,
     schedule: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None,
-    best: int | None = None,
+    best: Sequence[int] = (),
+    networks: int = 1,
     diverged_at: int = 0,
     unit: str = "step",
 ) -> str:
@@ -75,7 +76,9 @@ def curves(
         Numbers of steps, from 1 to the last that was planned, and the learning rate of each; by default
         those of the history.
     best
-        The place of the best epoch among the rows.
+        The place of the best epoch among the rows, of each network.
+    networks
+        How many there are; of several the history is that of their means.
     diverged_at
         The step at which training diverged; 0 if it did not.
     unit
@@ -87,23 +90,34 @@ def curves(
     if diverged_at:  # what was measured after it means nothing
         rows = [row for row in rows if row.step < diverged_at] or rows[:1]
         history = History(rows, history.losses[:diverged_at])
-    marks = []
+    marks, alone = [], None
     if diverged_at:
         marks.append(Mark(diverged_at, f"diverged at step {diverged_at:,}"))
-        best = None
-    elif best is not None and len(rows) > 1:
-        marks.append(Mark(rows[best].step, f"best: epoch {rows[best].epoch}"))
+    elif best and len(rows) > 1:
+        marks = _marks(rows, best)
+        alone = best[0] if networks == 1 else None
+    note = f"means over {networks} networks" if networks > 1 else ""
     last = max(rows[-1].step, diverged_at, 2)
     steps = Axis(1, last, label=unit, whole=True)
-    charts = [_loss(history, steps, marks, best, diverged_at)]
+    charts = [_loss(history, steps, marks, alone, diverged_at, note)]
     if np.isfinite([value for row in rows for value in (row.train_score, row.val_score)]).any():
-        charts.append(_score(rows, steps, score, marks, best))
+        charts.append(_score(rows, steps, score, marks, alone, note))
     if np.isfinite([row.learning_rate for row in rows]).any():
         charts.append(_rate(rows, schedule, steps))
     return f'<div class="xp-charts">{"".join(charts)}</div>'
 
 
-def _loss(history: History, steps: Axis, marks: Sequence[Mark], best: int | None, diverged_at: int) -> str:
+def _marks(rows: Sequence[Row], best: Sequence[int]) -> list[Mark]:
+    """Return a line at the best epoch of each network, and a word at the last of them."""
+    places = sorted(set(best))
+    epochs = [rows[place].epoch for place in places]
+    said = f"epoch {epochs[0]}" if len(epochs) == 1 else f"epochs {epochs[0]} to {epochs[-1]}"
+    return [Mark(rows[place].step, f"best: {said}" if place == places[-1] else "") for place in places]
+
+
+def _loss(
+    history: History, steps: Axis, marks: Sequence[Mark], best: int | None, diverged_at: int, note: str
+) -> str:
     rows = history.rows
     ends = np.array([row.step for row in rows])
     # A mean belongs in the middle of what it is the mean of.
@@ -130,7 +144,7 @@ def _loss(history: History, steps: Axis, marks: Sequence[Mark], best: int | None
         for k, row in _some(rows, best)
     ]
     series, places = _without_empty(series, places)
-    note = "" if best is None else f"{number(of_validation[best])} at the best"
+    note = note if best is None else f"{number(of_validation[best])} at the best"
     return chart("Loss", series, steps, axis, marks=marks, places=places, note=note)
 
 
@@ -158,7 +172,9 @@ def _loss_axis(
     return Axis.over(known, most=high)
 
 
-def _score(rows: Sequence[Row], steps: Axis, score: str, marks: Sequence[Mark], best: int | None) -> str:
+def _score(
+    rows: Sequence[Row], steps: Axis, score: str, marks: Sequence[Mark], best: int | None, note: str
+) -> str:
     ends = [row.step for row in rows]
     of_train, of_validation = (
         _finite([getattr(row, name) for row in rows]) for name in ("train_score", "val_score")
@@ -178,7 +194,7 @@ def _score(rows: Sequence[Row], steps: Axis, score: str, marks: Sequence[Mark], 
     ]
     series, places = _without_empty(series, places)
     axis = score_axis(np.concatenate([of_train, of_validation]), score)
-    note = "" if best is None else f"{shown(of_validation[best], score)} at the best"
+    note = note if best is None else f"{shown(of_validation[best], score)} at the best"
     return chart(_capital(score_name(score)), series, steps, axis, marks=marks, places=places, note=note)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xpnet.reporting import metrics
 from xpnet.reporting.curves import predictions
-from xpnet.reporting.page import cell, picture, scrolling, section, table, text
+from xpnet.reporting.page import cell, picture, scrolling, section, shade, table, text
 from xpnet.typing import Task
 
 __all__ = ["MOST_CLASSES", "MOST_PAIRS", "Evaluated", "Mistake", "as_section"]
@@ -121,7 +121,7 @@ def _matrix(y: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[
         cells = "".join(_cell(count, sum(row)) for count in row)
         rows.append(f'<tr><th scope="row">{text(name)}</th>{cells}</tr>')
     return (
-        '<table class="matrix"><caption>Rows of each class (down) by what they were taken for (across)'
+        '<table class="matrix"><caption>Class (down), taken for (across)'
         f"</caption><thead><tr><td></td>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
 
@@ -129,10 +129,7 @@ def _matrix(y: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[
 def _cell(count: int, of: int) -> str:
     if not count:
         return '<td class="zero">·</td>'
-    share = count / of
-    colour = ";color:var(--on-blue)" if share > 0.5 else ""
-    # A few are seen, too.
-    return f'<td style="background:rgba(var(--blue),{0.15 + 0.85 * share:.3f}){colour}">{count}</td>'
+    return f'<td style="{shade(0.15 + 0.85 * count / of)}">{count}</td>'  # a few are seen, too
 
 
 def _confused(y: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[str]) -> str:
@@ -194,14 +191,24 @@ def _mistakes(found: Evaluated) -> str:
         return f'<h3>{title}</h3><div class="mistakes">{figures}</div>'
     columns = list(found.mistakes[0].values)
     heads = ("row", "true", "predicted", "error" if of_numbers else "probability", *columns)
-    rows = []
-    for mistake in found.mistakes:
-        cells = [cell(f"{mistake.row:,}")]
-        cells += [cell(said, not of_numbers) for said in (mistake.true, mistake.said)]
-        cells += map(cell, (mistake.how, *mistake.values.values()))
-        rows.append(f"<tr>{''.join(cells)}</tr>")
-    of_text = () if of_numbers else (1, 2)
-    return scrolling(table(f"{title} (rows from 0)", heads, rows, of_text=of_text))
+    lines = [
+        (f"{mistake.row:,}", mistake.true, mistake.said, mistake.how, *mistake.values.values())
+        for mistake in found.mistakes
+    ]
+    of_text = [k for k in range(len(heads)) if k in (1, 2) and not of_numbers]
+    of_text += [k for k in range(4, len(heads)) if not all(_is_number(line[k]) for line in lines)]
+    rows = [
+        f"<tr>{''.join(cell(value, k in of_text) for k, value in enumerate(line))}</tr>" for line in lines
+    ]
+    return f"<h3>{title}</h3>{scrolling(table('Rows are counted from 0', heads, rows, of_text=of_text))}"
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value.replace("–", "0"))
+    except ValueError:
+        return False
+    return True
 
 
 def _figure(mistake: Mistake, of_numbers: bool) -> str:

@@ -14,7 +14,7 @@ from string import Template
 from xpnet.reporting.charts import STYLE
 from xpnet.text import printable
 
-__all__ = ["SORTING", "cell", "page", "picture", "scrolling", "section", "table", "terms", "text"]
+__all__ = ["SORTING", "cell", "page", "picture", "scrolling", "section", "shade", "table", "terms", "text"]
 
 _HERE = Path(__file__).parent
 
@@ -103,6 +103,12 @@ def table(
 def cell(content: str, is_text: bool = False) -> str:
     """Return a cell of a table with a text in it."""
     return f'<td class="text">{text(content)}</td>' if is_text else f"<td>{text(content)}</td>"
+
+
+def shade(strength: float) -> str:
+    """Return the style of a cell that is the bluer the nearer to 1 the strength is."""
+    colour = ";color:#fff" if strength > 0.75 else ""
+    return f"background:rgba(var(--blue),{strength:.3f}){colour}"
 
 
 def terms(items: Iterable[tuple[str, str, bool]]) -> str:

@@ -78,9 +78,9 @@ class Experiment:
         The model of the best epoch by ``monitor``; None where the run kept none.
     validated, tested
         The validation rows, and those of the test; None where they are not known any more, or there are none.
-    best_row
-        The place among the history's rows of the epoch with the best validation figure by ``monitor``; None
-        if it is unknown, as of several networks.
+    best_rows
+        The place among the history's rows of the epoch with the best validation figure by ``monitor``, of
+        each network; none if it is unknown.
     rates
         Numbers of steps, from 1 to the last that was planned, and the learning rate of each: some of them.
     diverged_at
@@ -98,7 +98,7 @@ class Experiment:
     best: Model | None = None
     validated: Predicted | None = None
     tested: Predicted | None = None
-    best_row: int | None = None
+    best_rows: tuple[int, ...] = ()
     rates: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
     diverged_at: int = 0
     out_of_scale: OutOfScale | None = None
@@ -277,7 +277,7 @@ def record(
         best,
         validated,
         tested,
-        None if result.best is None or result.best.epoch.ndim else int(result.best.epoch),
+        () if result.best is None else tuple(np.atleast_1d(result.best.epoch).tolist()),
         schedule_of(config, len(data.X_train), data.task),
         int(diverged_at.min()) if diverged_at.size else 0,
         wrong,

@@ -72,6 +72,9 @@ TITLES = {"val": "Validation", "test": "Test", "train": "Training rows"}
 REPORTED_UNITS = 100
 """Units whose weights the report shows, at most: it has to stay a page that can be sent around."""
 
+SHADES = 8
+"""Brightnesses of its pictures of weights that are one: nobody sees them, and they would double its size."""
+
 
 @contextlib.contextmanager
 def claim(out: str | None, dataset: str) -> Iterator[Path]:
@@ -193,11 +196,13 @@ def curves_of(run: Experiment) -> bytes:
 
 def charts_of(run: Experiment) -> str:
     """Return the curves of a run as charts in HTML; nothing where there is no history."""
-    score, several = SCORE_OF[run.model.task], run.model.networks is not None
-    best = run.best_row
-    if best is None and not several:  # each network of several has a best epoch of its own
-        best = best_row(run.history, run.config.monitor, score)
-    return curves(run.history, score, schedule=run.rates, best=best, diverged_at=run.diverged_at)
+    score, networks, best = SCORE_OF[run.model.task], run.model.networks or 1, run.best_rows
+    if not best and networks == 1:  # of a run that was loaded: each of several had a best epoch of its own
+        found = best_row(run.history, run.config.monitor, score)
+        best = () if found is None else (found,)
+    return curves(
+        run.history, score, schedule=run.rates, best=best, networks=networks, diverged_at=run.diverged_at
+    )
 
 
 def report_of(run: Experiment) -> Report:
@@ -264,7 +269,8 @@ def _weights_of(model: Model) -> bytes | None:
     # A table's preprocessing is no matrix, so its weights are not those of pixels.
     if shape is None or shape[2] not in plots.CHANNELS or model.preprocessing.kind == "table":
         return None
-    return png_of(plots.tile(_of_pixels(model)[:, :REPORTED_UNITS].T, shape))
+    pixels = plots.tile(_of_pixels(model)[:, :REPORTED_UNITS].T, shape)
+    return png_of(pixels // SHADES * SHADES)
 
 
 def _png(figure: "Figure") -> bytes:

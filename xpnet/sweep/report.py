@@ -13,7 +13,7 @@ from xpnet.reporting.axes import Axis, number
 from xpnet.reporting.charts import BLUE, GREEN, ORANGE, Place, Series, chart
 from xpnet.reporting.curves import score_axis
 from xpnet.reporting.metrics import score_name, shown
-from xpnet.reporting.page import SORTING, page, scrolling, section, text
+from xpnet.reporting.page import SORTING, page, scrolling, section, shade, text
 from xpnet.reporting.report import settings_section
 from xpnet.runs.config import Config
 from xpnet.runs.defaults import defaults_for
@@ -141,9 +141,10 @@ def _heat_map(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], scor
     for value, of_row in zip(down, values.tolist(), strict=True):
         inner = "".join(_field(one, low, high, score) for one in of_row)
         body.append(f'<tr><th scope="row">{text(show(value) or "none")}</th>{inner}</tr>')
+    caption = f"Validation {text(score_name(score))} by {first} (down) and {second} (across)"
     return scrolling(
-        f'<table class="matrix heat"><caption>Validation {text(score_name(score))} by {first} (down) '
-        f"and {second} (across)</caption><thead><tr><td></td>{heads}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+        f'<table class="matrix heat"><caption>{caption}</caption><thead><tr><td></td>{heads}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table>"
     )
 
 
@@ -151,10 +152,8 @@ def _field(value: float, low: float, high: float, score: str) -> str:
     if not math.isfinite(value):
         return '<td class="zero">diverged</td>'
     share = (value - low) / (high - low) if high > low else 1.0
-    colour = ";color:var(--on-blue)" if share > 0.5 else ""
     weight = ";font-weight:700" if value == high else ""
-    looks = f"background:rgba(var(--blue),{0.1 + 0.9 * share:.3f}){colour}{weight}"
-    return f'<td style="{looks}">{text(shown(value, score, 1))}</td>'
+    return f'<td style="{shade(0.1 + 0.9 * share)}{weight}">{text(shown(value, score, 1))}</td>'
 
 
 def _by_setting(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], score: str) -> str:
