@@ -82,6 +82,12 @@ def test_marks_stay_within_the_chart():
         assert float(text.get("x")) + half < 360
 
 
+def test_the_last_number_along_an_axis_is_not_cut_off():
+    root = parsed(chart("", [], Axis(1, 8000, whole=True), Axis(0, 1)))
+    (last,) = [text for text in root.iter("text") if text.text == "8,000"]
+    assert float(last.get("x")) + 6.5 * 5 / 2 < 360
+
+
 def test_names_are_text():
     evil = '<script>"&\x1b$'
     svg = chart(evil, [Series(evil, [0], [0.0])], Axis(0, 1, label=evil), Axis(0, 1), marks=[Mark(0, evil)],

@@ -184,7 +184,9 @@ def _grid(x: Axis, y: Axis) -> Iterator[str]:
     yield '</g><g text-anchor="middle" fill-opacity=".75">'
     across = x.ticks()
     for tick, at in zip(across, _across(x, across), strict=True):
-        yield f'<text x="{_short(at)}" y="{BOTTOM + 17}">{_text(x.write(tick))}</text>'
+        written = x.write(tick)
+        middle = min(at, WIDTH - LETTER * len(written) / 2 - 2)  # the last one may be long
+        yield f'<text x="{_short(middle)}" y="{BOTTOM + 17}">{_text(written)}</text>'
     yield f'<text x="{(LEFT + RIGHT) // 2}" y="{BOTTOM + 35}">{_text(x.label)}</text></g>'
 
 
