@@ -122,7 +122,13 @@ def test_learning_curves_where_the_rows_vary():
     page = html_of(values, {"train_rows": [10, 20], "seed": [0, 1]}, num_rows=60)
     assert "By number of training rows" in page
     assert "Heat map" not in page
-    assert "20 rows: 75.00 %" in page
+    (chart,) = [svg for svg in charts(page) if svg.find("text").text == "Accuracy by training rows"]
+    (at,) = [group for group in chart.iter("g") if group.get("class") == "xp-at"]
+    shown = [[text.text for text in place.findall("text")] for place in at]
+    assert shown == [["10 rows", "75.00 %", "55.00 %"], ["20 rows", "75.00 %", "75.00 %"]]
+    several = html_of(values, {"train_rows": [10, 20], "activation": ["relu", "gelu"]}, num_rows=60)
+    assert "20 rows: best 80.00 %" in several
+    assert "</span> activation gelu</li>" in several
 
 
 def test_names_are_text(tmp_path):

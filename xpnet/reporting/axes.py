@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Axis", "number"]
+__all__ = ["Axis", "finite", "number"]
 
 
 class Axis(NamedTuple):
@@ -112,3 +112,10 @@ def number(value: float, digits: int = 4) -> str:
         return f"{value:.{digits}g}"
     mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
     return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def finite(values: ArrayLike) -> NDArray[np.float64]:
+    """Return the values in float64 with NaN, where a line has a gap, for what cannot be drawn."""
+    array = np.asarray(values, np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.where(np.abs(array) < 1e30, array, np.nan)

@@ -1,4 +1,4 @@
-"""The curves of a run, of an estimator and of predicted numbers, as charts."""
+"""The curves of a run or an estimator as charts."""
 
 import math
 from collections.abc import Sequence
@@ -6,21 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xpnet.reporting.axes import Axis, number
+from xpnet.reporting.axes import Axis, finite, number
 from xpnet.reporting.charts import BLUE, GREEN, ORANGE, Mark, Place, Series, chart
 from xpnet.reporting.metrics import score_name, shown
+from xpnet.reporting.plots import LEAST_R2
 from xpnet.training.history import History, Row
 
-__all__ = ["LEAST_R2", "best_row", "curves", "predictions", "score_axis"]
+__all__ = ["best_row", "curves", "score_axis"]
 
 MOST_PLACES = 75
 """Epochs whose values a chart shows: one every four pixels."""
-
-MOST_PREDICTED, MOST_OUTPUTS = 1000, 4
-"""Rows and outputs of predicted numbers in charts."""
-
-LEAST_R2 = -1.0
-"""Where charts of R² end: below 0 it only says that the mean would have been better."""
 
 MANY = 12
 """Scores from which on an axis may leave out the first ones, from which a line then rises into the chart."""
@@ -123,7 +118,7 @@ def _loss(
     # A mean belongs in the middle of what it is the mean of.
     middles = (np.concatenate([[0], ends[:-1]]) + 1 + ends) / 2 if steps.label == "step" else ends
     each, means, of_validation = (
-        _finite(values)
+        finite(values)
         for values in (history.losses, [row.train_loss for row in rows], [row.val_loss for row in rows])
     )
     axis = _loss_axis(each, means, of_validation, diverged_at)
@@ -177,7 +172,7 @@ def _score(
 ) -> str:
     ends = [row.step for row in rows]
     of_train, of_validation = (
-        _finite([getattr(row, name) for row in rows]) for name in ("train_score", "val_score")
+        finite([getattr(row, name) for row in rows]) for name in ("train_score", "val_score")
     )
     series = [
         Series("train, last batch", ends, of_train, BLUE, "faint"),
@@ -234,69 +229,13 @@ def _rate(
     known = [row.step for row in rows], [row.learning_rate for row in rows]
     x, y = known if schedule is None else schedule
     ends = Axis(1, max(float(np.max(x)), steps.high), label=steps.label, whole=True)
-    highest = float(np.max(_finite(y), initial=0.0, where=np.isfinite(_finite(y))))
+    highest = float(np.max(finite(y), initial=0.0, where=np.isfinite(finite(y))))
     axis = Axis(0.0, 1.08 * highest or 1.0)
     places = [
         Place(row.step, _head(row, steps.label), [number(row.learning_rate)], [row.learning_rate])
         for _, row in _some(rows, None)
     ]
     return chart("Learning rate", [Series("learning rate", x, y, GREEN, "plain")], ends, axis, places=places)
-
-
-def predictions(y: NDArray[np.float64], predicted: NDArray[np.float64], names: Sequence[str]) -> str:
-    """Return charts of predicted numbers against the true ones, and of what they are off by.
-
-    Parameters
-    ----------
-    y, predicted
-        Numbers ``(rows, outputs)``, at least one row; predictions of one output may be ``(rows,)``. Of many
-        rows some are drawn, always the same; of many outputs the first.
-    names
-        The name of each output.
-    """
-    rows = len(y)
-    true, found = _finite(y).reshape(rows, -1), _finite(predicted).reshape(rows, -1)
-    if rows > MOST_PREDICTED:
-        some = np.random.default_rng(0).choice(rows, MOST_PREDICTED, replace=False)
-        true, found = true[some], found[some]
-    charts = []
-    for k in range(min(true.shape[1], MOST_OUTPUTS)):
-        both = Axis.over(np.concatenate([true[:, k], found[:, k]]), label="true")
-        off = true[:, k] - found[:, k]
-        of = f" of {names[k]}" if true.shape[1] > 1 else ""
-        charts.append(
-            chart(
-                _fitting(f"Predicted{of}"),
-                [Series("", true[:, k], found[:, k], BLUE, "dots")],
-                both,
-                both,
-                lines=[(both.low, both.low, both.high, both.high)],
-            )
-        )
-        across, errors = Axis.over(found[:, k], label="predicted"), Axis.over(np.append(off, 0.0))
-        charts.append(
-            chart(
-                _fitting(f"True − predicted{of}"),
-                [Series("", found[:, k], off, BLUE, "dots")],
-                across,
-                errors,
-                lines=[(across.low, 0.0, across.high, 0.0)],
-            )
-        )
-    notes = []
-    if rows > MOST_PREDICTED:
-        notes.append(f"{MOST_PREDICTED:,} of {rows:,} rows, drawn at random")
-    if y.ndim > 1 and y.shape[1] > MOST_OUTPUTS:
-        notes.append(f"the first {MOST_OUTPUTS} of {y.shape[1]} outputs")
-    note = f'<p class="faint">{"; ".join(notes)}</p>' if notes else ""
-    return f'{note}<div class="xp-charts">{"".join(charts)}</div>'
-
-
-def _finite(values: ArrayLike) -> NDArray[np.float64]:
-    """Return the values in float64 with NaN, where a line has a gap, for what cannot be drawn."""
-    array = np.asarray(values, np.float64)
-    with np.errstate(invalid="ignore"):
-        return np.where(np.abs(array) < 1e30, array, np.nan)
 
 
 def _chosen(count: int, best: int | None) -> list[int]:
@@ -318,10 +257,6 @@ def _without_empty(series: list[Series], places: list[Place]) -> tuple[list[Seri
 
 def _head(row: Row, unit: str) -> str:
     return f"epoch {row.epoch}, step {row.step:,}" if unit == "step" else f"epoch {row.epoch}"
-
-
-def _fitting(title: str) -> str:
-    return title if len(title) <= 40 else f"{title[:39]}…"
 
 
 def _capital(text: str) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.reporting import metrics
-from xpnet.reporting.curves import predictions
 from xpnet.reporting.page import cell, picture, scrolling, section, shade, table, text
+from xpnet.reporting.scatter import predictions
 from xpnet.typing import Task
 
 __all__ = ["MOST_CLASSES", "MOST_PAIRS", "Evaluated", "Mistake", "as_section"]

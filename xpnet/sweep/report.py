@@ -18,7 +18,7 @@ from xpnet.reporting.report import settings_section
 from xpnet.runs.config import Config
 from xpnet.runs.defaults import defaults_for
 from xpnet.runs.run import Run
-from xpnet.sweep.learning import SEEDS, lines_of
+from xpnet.sweep.learning import SEEDS, Line, lines_of
 from xpnet.sweep.plots import field_of
 from xpnet.sweep.table import cells, show, varied
 
@@ -197,18 +197,18 @@ def _learning(
     if not lines:
         return ""
     series, legend, all_scores = [], [], []
+    alone = len(lines) == 1
     for line, colour in zip(lines, COLOURS, strict=False):
         counts = list(line.points)
-        for part, style in (("train", "dashed"), ("val", "line")):
+        for part, name, style in (("train", "training", "dashed"), ("val", "validation", "line")):
             mean, _ = line.band(f"{part}_score")
             all_scores += mean.tolist()
-            if len(lines) == 1:
-                colour = ORANGE if part == "val" else BLUE
-            series.append(Series("", counts, mean, colour, style))
-        if line.label:
+            colour_of_part = {"train": BLUE, "val": ORANGE}[part] if alone else colour
+            series.append(Series(name if alone else "", counts, mean, colour_of_part, style))
+        if not alone:
             legend.append(f'<li><span style="color:{colour}">●</span> {text(line.label)}</li>')
     counts = sorted({count for line in lines for count in line.points})
-    places = [Place(count, f"{count:,} rows: {_scores_at(lines, count, score)}", []) for count in counts]
+    places = [_at_rows(lines, count, score) for count in counts]
     x = Axis.over(counts, log=True, label="training rows")
     y = score_axis(all_scores, score, of_lines=False)
     drawn = chart(f"{_named(score)} by training rows", series, x, y, places=places)
@@ -217,12 +217,18 @@ def _learning(
     return f'{note}{listed}<div class="xp-charts">{drawn}</div>'
 
 
-def _scores_at(lines: Sequence[Any], count: int, score: str) -> str:
-    """Return the validation score of the best line at a number of rows."""
-    means = [
-        line.band("val_score")[0][list(line.points).index(count)] for line in lines if count in line.points
-    ]
-    return shown(float(max(means)), score)
+def _at_rows(lines: Sequence[Line], count: int, score: str) -> Place:
+    """Return what is shown at a number of rows: of one line both its scores, of several the best."""
+    means = []
+    for line in lines:
+        if count in line.points:
+            place = list(line.points).index(count)
+            means.append([float(line.band(f"{part}_score")[0][place]) for part in ("train", "val")])
+    of_train, of_validation = max(means, key=lambda both: both[1])
+    if len(lines) == 1:
+        both = [shown(of_train, score), shown(of_validation, score)]
+        return Place(count, f"{count:,} rows", both, [of_train, of_validation])
+    return Place(count, f"{count:,} rows: best {shown(of_validation, score)}", [], [of_validation])
 
 
 def curves(rows: Sequence[Mapping[str, Any]], score: str) -> str:
