@@ -173,7 +173,7 @@ def _finite(values: Any) -> NDArray[np.float64]:
     return np.where(np.abs(array) < 1e30, array, np.nan)
 
 
-def weights(W: NDArray[Any], image_shape: tuple[int, int, int] | None) -> "Figure":
+def weights(W: NDArray[Any], image_shape: tuple[int, int, int] | None, width: int = WIDTH) -> "Figure":
     """Draw the weights of each unit of a first layer as the image that it looks for.
 
     Parameters
@@ -182,6 +182,8 @@ def weights(W: NDArray[Any], image_shape: tuple[int, int, int] | None) -> "Figur
         ``(features, units)``.
     image_shape
         Height, width and channels of the rows that the layer sees.
+    width
+        Of the picture, at least, in pixels.
 
     Raises
     ------
@@ -191,7 +193,7 @@ def weights(W: NDArray[Any], image_shape: tuple[int, int, int] | None) -> "Figur
     from matplotlib.figure import Figure
 
     pixels = tile(W.T, check_images(image_shape))
-    zoom = math.ceil(WIDTH / pixels.shape[1])
+    zoom = math.ceil(width / pixels.shape[1])
     pixels = pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
     # A picture without axes, in which a pixel is a pixel.
     dpi = 100
