@@ -181,7 +181,7 @@ def test_a_sweep_says_where_its_table_and_its_best_are(said):
     ]
     assert lines[-4:] == [
         "table: my sweep/results.csv",
-        "report: my sweep/best/report.html",
+        "report: my sweep/report.html",
         "next: xpnet evaluate 'my sweep'",
         "      xpnet train --config 'my sweep/best/config.json'",
     ]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from command_lines import call, refused, write_run
 
-from xpnet.commands import evaluate
+from xpnet.commands import evaluate, train
 from xpnet.device import Device
 from xpnet.reporting import plots
 from xpnet.training.measures import measured
@@ -256,3 +256,67 @@ def test_a_folder_that_cannot_be_written(run, capsys):
     run.chmod(0o500)
     assert "give another --out" in refused(evaluate.main, capsys, run)
     run.chmod(0o700)
+
+
+# The report
+
+
+@pytest.fixture
+def trained(tmp_path, capsys):
+    """A run folder with a report, of images."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 60)
+    pixels = (rng.normal(size=(60, 4, 3)) + y[:, None, None]).astype(np.float32)
+    np.savez(tmp_path / "d.npz", X=pixels[:30], y=y[:30], X_val=pixels[30:45], y_val=y[30:45],
+             X_test=pixels[45:], y_test=y[45:])  # fmt: skip
+    argv = (tmp_path / "d.npz", "--out", tmp_path / "t", "--iterations", 5, "--quiet")
+    call(train.main, capsys, *argv)
+    return tmp_path / "t"
+
+
+def page_of(folder):
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    return page, re.findall("<h2>([^<]*)</h2>", page)
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_the_report_shows_what_was_found(tmp_path, trained, capsys):
+    before, headings = page_of(trained)
+    assert headings[:3] == ["Curves", "Test", "Validation"]
+    assert "ROC AUC" not in before
+    status, out, _ = call(evaluate.main, capsys, trained)
+    assert (status, out.splitlines()[-1]) == (0, f"written to {trained / 'report.html'}")
+    page, now = page_of(trained)
+    assert now == headings
+    (measures,) = re.findall(r"15 rows; accuracy: \S+ %, balanced accuracy: \S+ %, log loss: [^<]*", page)
+    assert before.index("<h2>Test") < page.index(measures) < page.index("<h2>Validation")
+    assert page.replace(measures, "15 rows") == before  # all else stays
+    call(evaluate.main, capsys, trained)
+    assert page_of(trained)[0] == page
+    call(evaluate.main, capsys, trained, "--split", "train", "--json", "--quiet")
+    np.savez(tmp_path / "<new>.npz", X=np.zeros((2, 4, 3), np.float32), y=[0, 1])
+    for _ in range(2):
+        call(evaluate.main, capsys, trained, "--dataset", tmp_path / "<new>.npz")
+    page, now = page_of(trained)
+    assert now[3:5] == ["Training rows", "Measured on &lt;new&gt;.npz"]
+    assert now[:3] + now[5:] == headings
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_the_report_of_an_earlier_version_is_made_anew(trained, capsys):
+    (trained / "report.html").write_text("<h1>as it was</h1>")
+    assert call(evaluate.main, capsys, trained)[0] == 0
+    assert page_of(trained)[1][:2] == ["Curves", "Test"]
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_where_the_report_is_left_alone(tmp_path, trained, capsys):
+    before = page_of(trained)[0]
+    (tmp_path / "pictures").mkdir()
+    call(evaluate.main, capsys, trained, "--out", tmp_path / "pictures")
+    assert page_of(trained)[0] == before
+    (trained / "report.html").unlink()
+    status, out, _ = call(evaluate.main, capsys, trained)
+    assert status == 0
+    assert "written" not in out
+    assert not (trained / "report.html").exists()

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import pickle
+import re
 from html import unescape
 
 import numpy as np
@@ -16,6 +17,7 @@ from xpnet.reporting import plots
 from xpnet.runs import experiment
 from xpnet.runs import folder as run_folder
 from xpnet.runs.fit import fit
+from xpnet.runs.load import load
 from xpnet.runs.model_file import load_model
 from xpnet.runs.run import Run, as_run
 from xpnet.training.measures import measured
@@ -378,12 +380,12 @@ def test_a_format_that_there_is_none_of(tmp_path, runs, file, format):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_report(tmp_path, runs, name, monkeypatch):
+def test_a_report(tmp_path, runs, name):
     run = runs[name]
     found = run.report(str(tmp_path / "r.html"))
     page = found.read_text(encoding="utf-8")
-    pictures = 2 if name in ("images", "a number", "numbers") else 1
-    assert page.count("data:image/png;base64,") == plots.available() * pictures
+    assert page.count("<svg class=") == 3 + 2 * {"a number": 1, "numbers": 2}.get(name, 0)
+    assert ("Weights of the first layer" in page) == (name == "images")
     assert ("How far each number is off" in page) == (run.model.task == "regression")
     score = "r2" if run.model.task == "regression" else "accuracy"
     value = run.summary[f"val_{score}"]
@@ -393,18 +395,16 @@ def test_a_report(tmp_path, runs, name, monkeypatch):
         InputError, match=r'the run has no folder: give report a path, such as "report\.html"'
     ):
         run.report()
-    monkeypatch.setattr(plots, "available", lambda: False)  # it would be the same once more
     there = dataclasses.replace(run, folder=tmp_path)
     assert there.report() == tmp_path / "report.html"
-    assert "data:image" not in there.report().read_text(encoding="utf-8")
 
 
 def test_without_matplotlib(tmp_path, runs, monkeypatch):
     monkeypatch.setattr(plots, "available", lambda: False)
     run = runs["words"]
     page = run.report(tmp_path / "r.html").read_text(encoding="utf-8")
-    assert "data:image" not in page
-    assert "<img" not in run._repr_html_()
+    assert "<svg" in page
+    assert "<svg" in run._repr_html_()
     run.save(tmp_path / "run")
     assert not list((tmp_path / "run").glob("*.png"))
 
@@ -429,11 +429,22 @@ def test_a_run_prints_what_it_is_worth(runs, name):
 
 @pytest.mark.parametrize("name", ["classes", "a number"])
 def test_a_notebook_shows_the_curves(runs, name):
-    pytest.importorskip("matplotlib")
-    page = runs[name]._repr_html_()
-    assert page.startswith("<pre>Run on digits: finished")
+    run = runs[name]
+    page = run._repr_html_()
+    score = "r2" if run.model.task == "regression" else "accuracy"
+    value = run.summary[f"val_{score}"]
+    shown = f"{value:.4f}" if score == "r2" else f"{100 * value:.2f} %"
+    assert f"<b>{shown}</b><span>validation" in page
+    assert page.count("<svg class=") == 3
     assert "&lt;Model: " in page
-    assert page.count('<img style="max-width: 100%" alt="Curves" src="data:image/png;base64,') == 1
+    assert not re.search("<script|http", page)
+
+
+def test_a_notebook_shows_what_is_known_of_a_model_alone(tmp_path, runs):
+    runs["words"].save(tmp_path / "m.safetensors")
+    page = load(tmp_path / "m.safetensors")._repr_html_()
+    assert "<svg" not in page
+    assert "&lt;Model: " in page
 
 
 # Copies
@@ -458,7 +469,7 @@ def test_copies(runs, name, copied):
 def test_a_run_holds_on_to_no_memory_of_its_solver(runs):
     assert runs["classes"].result is None
     for attribute in dataclasses.fields(experiment.Experiment):
-        if attribute.name not in ("result", "best", "out_of_scale"):
+        if attribute.name not in ("result", "best", "out_of_scale", "tested"):
             assert getattr(runs["classes"], attribute.name) is not None, attribute.name
 
 
@@ -472,11 +483,11 @@ def test_the_best_model_is_kept(runs):
 
 def test_a_run_of_which_less_is_known(tmp_path, runs):
     """As one that is read from its folder: no validation rows, no rates."""
-    run = dataclasses.replace(runs["words"], validated=None, rates=None, best=None)
+    run = dataclasses.replace(runs["words"], validated=None, tested=None, rates=None, best=None, best_rows=())
     assert run.report(tmp_path / "r.html").exists()
     run.save(tmp_path / "run")
     assert not (tmp_path / "run" / "best.safetensors").exists()
-    assert run_folder.report_of(run, {}).y is None
+    assert not run_folder.report_of(run).evaluated
     run._repr_html_()
 
 

@@ -144,9 +144,10 @@ def test_a_sweep_prints_the_best_and_what_became_of_the_others():
         "        5     2  0.125  75.00 %  50.00 %   dropped)"
     )
     page = found._repr_html_()
-    assert page.startswith(
-        "<p>Sweep: 6 networks, 3 dropped, 1 diverged</p><table><tr><th>network</th><th>seed"
-    )
+    assert "Sweep: 6 networks</span>" in page
+    assert "3 dropped, 1 diverged" in page
+    assert "<b>87.50 %</b><span>best validation accuracy" in page
+    assert "<table><tr><th>network</th><th>seed" in page
     assert page.count("<tr>") == 7
     assert "<td>0.125</td>" in page
     assert repr(Sweep(configs, [], None, complete=False)) == "Sweep(6 networks, cut off with 0 trained)"

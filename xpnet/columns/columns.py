@@ -207,6 +207,22 @@ class Columns:
             lines.append(f"… {len(others) - categories} more of numbers and {categories} of categories")
         return "\n".join(lines)
 
+    def said(self, row: NDArray[Any], most: int) -> dict[str, str]:
+        """Return the values of a row of the matrix as people write them, by name; of many columns the first.
+
+        Parameters
+        ----------
+        row : ndarray, shape (columns,)
+            A row of what `matrix` returned.
+        most : int
+            How many columns.
+        """
+        found: dict[str, str] = {}
+        for column, value in zip(self.columns, np.asarray(row, np.float64).tolist(), strict=True):
+            if column.part in ("", "days") and len(found) < most:  # a date is said once, not part by part
+                found[column.name] = _said(column, value)
+        return found
+
     def as_json(self) -> dict[str, Any]:
         """Return the columns as JSON has them."""
         described = [column.as_json() for column in self.columns]
@@ -257,6 +273,15 @@ def _summary(column: Column, values: NDArray[np.float64]) -> str:
     unknown = int((values < 0).sum())
     found += [f"{more:,} more"] if more else []
     return ", ".join(found + ([f"unknown {unknown:,}"] if unknown else []))
+
+
+def _said(column: Column, value: float) -> str:
+    """Return one value of a column in words; a dash for a gap."""
+    if np.isnan(value):
+        return "–"
+    if column.kind == "category":
+        return shorten(printable(column.categories[int(value)]), 24) if value >= 0 else "unknown"
+    return _date(value) if column.part == "days" else f"{value:.6g}"
 
 
 def _date(days: float) -> str:

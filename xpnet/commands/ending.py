@@ -40,10 +40,10 @@ def best_epoch(run: Run) -> str:
     if run.validated is not None and monitors.undefined(monitor, run.model.task, run.validated.y):
         monitor = "val_loss"
     is_saved = config.patience is not None
-    if run.best_epoch is None:
+    if len(run.best_rows) != 1:
         best = f"best epoch of each of {config.ensemble} networks by {monitor}"
     else:
-        row = rows[run.best_epoch]
+        row = rows[run.best_rows[0]]
         best = f"best epoch {row.epoch} of {rows[-1].epoch} by {monitor}"
         if row is rows[-1]:
             is_saved = True

@@ -22,8 +22,12 @@ from xpnet.device import Device, get_device
 from xpnet.errors import InputError
 from xpnet.files import path_of, replacing
 from xpnet.reporting import metrics, plots
-from xpnet.runs.folder import EVALUATIONS
-from xpnet.runs.saved import open_run
+from xpnet.reporting.evaluated import Evaluated, Mistake
+from xpnet.runs.folder import EVALUATIONS, TITLES, add_evaluation
+from xpnet.runs.labelled import Labelled
+from xpnet.runs.load import load
+from xpnet.runs.mistakes import worst
+from xpnet.runs.saved import SavedRun, open_run
 from xpnet.text import printable
 from xpnet.training.measures import measured
 from xpnet.training.model import Model
@@ -83,7 +87,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         "--out",
         metavar="DIR",
         help="existing folder for confusion-SPLIT.png and mistakes-SPLIT.png, or predicted-SPLIT.png of a "
-        "regression (default: that of the run)",
+        "regression (default: that of the run, whose report.html then shows what was found)",
     )
     parser.add_argument(
         "--json", action=BooleanOptionalAction, help="print all as JSON in the last line of standard output"
@@ -123,6 +127,9 @@ def _evaluate(given: Namespace) -> int:
     except RowError as error:
         raise InputError(f"{run.path} and {data.name}: {error}") from error
     written = _write(folder, split, found.drawn)
+    told = written
+    if given.out is None:
+        told = [*written, *_report(run, data, found, is_own=given.dataset is None)]
     if not given.quiet:
         rows = f"all {len(y)} rows" if split == "all" else f"the {len(y)} {split} rows"
         print(f"{found.score} of {rows} of {printable(data.name)}")
@@ -130,8 +137,8 @@ def _evaluate(given: Namespace) -> int:
         print(metrics.measures_text(dict(others)))
         for table in found.tables:
             print(f"\n{table}")
-        if written:
-            print(f"\nwritten to {' and '.join(printable(str(path)) for path in written)}")
+        if told:
+            print(f"\nwritten to {' and '.join(printable(str(path)) for path in told)}")
         if run.model.task != "multilabel" and not plots.available():
             complain(NAME, f"note: there are no pictures, which need matplotlib: {plots.INSTALL}")
     if given.json:
@@ -161,6 +168,10 @@ class Findings(NamedTuple):
         For a terminal.
     summary
         For JSON, beside the measures.
+    predicted
+        What was predicted, as `Model.predict` gives it.
+    mistakes
+        The worst.
     drawn
         Pictures by name.
     """
@@ -169,6 +180,8 @@ class Findings(NamedTuple):
     measures: dict[str, float]
     tables: list[str]
     summary: dict[str, Any]
+    predicted: NDArray[Any]
+    mistakes: tuple[Mistake, ...] = ()
     drawn: dict[str, "Figure"] = {}  # noqa: RUF012 - nobody writes to it
 
 
@@ -188,7 +201,9 @@ def of_classes(model: Model, X: NDArray[Any], y: NDArray[np.int64], device: Devi
         "confusion": None if counts is None else counts.tolist(),
     }
     drawn = _draw(model, X, y, P, found, counts) if plots.available() else {}
-    return Findings(f"accuracy: {metrics.shown(measures['accuracy'])}", measures, tables, summary, drawn)
+    mistakes = worst(model, X, y, predicted, device, P)
+    score = f"accuracy: {metrics.shown(measures['accuracy'])}"
+    return Findings(score, measures, tables, summary, predicted, mistakes, drawn)
 
 
 def of_labels(model: Model, X: NDArray[Any], y: NDArray[np.uint8], device: Device) -> Findings:
@@ -201,6 +216,7 @@ def of_labels(model: Model, X: NDArray[Any], y: NDArray[np.uint8], device: Devic
         measures,
         [metrics.per_class_text(found, model.class_names)],
         _of_each("labels", found, model.class_names),
+        P > 0.5,
     )
 
 
@@ -214,6 +230,8 @@ def of_numbers(model: Model, X: NDArray[Any], y: NDArray[np.float64], device: De
         measures,
         [metrics.regression_text(found, model.class_names)],
         _of_each("outputs", found, model.class_names),
+        predicted,
+        worst(model, X, y, predicted, device),
         {"predicted": plots.predictions(y, predicted, model.class_names)} if plots.available() else {},
     )
 
@@ -260,6 +278,25 @@ def _draw(
                 X[surest], model.image_shape, y[surest], P[surest], model.class_names
             )
     return drawn
+
+
+def _report(run: SavedRun, data: Labelled, found: Findings, is_own: bool) -> list[Path]:
+    """Write what was found into the report of the run, if it has one; return that."""
+    known = Evaluated(
+        TITLES[data.split] if is_own else f"Measured on {Path(data.name).name}",
+        run.model.task,
+        run.model.class_names,
+        data.y,
+        found.predicted,
+        found.mistakes,
+        found.measures,
+    )
+    file = run.folder / "report.html"
+    with refusing(file, "--out"):
+        written = add_evaluation(
+            run.folder, lambda: load(run.path.parent), data.split if is_own else "other", known
+        )
+    return [] if written is None else [written]
 
 
 def _write(folder: Path, split: str, drawn: dict[str, "Figure"]) -> list[Path]:

@@ -198,7 +198,7 @@ def _report(found: Sweep, folder: Path, settings: dict[str, Any]) -> int:
             numbers = ", ".join(map(str, ensemble.summary["networks"]))
             print(f"ensemble: networks {numbers}: {_scores(ensemble.summary, found.score)}")
         print(f"table: {name_of(folder / 'results.csv')}")
-        reports = [folder / "best" / "report.html"]
+        reports = [folder / "report.html"]
         reports += [] if ensemble is None else [folder / "ensemble" / "report.html"]
         print(f"report: {', '.join(map(name_of, reports))}")
         predictor = folder if ensemble is None else folder / "ensemble"

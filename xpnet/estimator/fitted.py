@@ -17,8 +17,10 @@ from xpnet.columns.columns import Columns
 from xpnet.device import Device
 from xpnet.errors import InputError, RangeWarning
 from xpnet.estimator import inputs
+from xpnet.estimator.cards import card_of_epochs
 from xpnet.estimator.fitting import Fitting
 from xpnet.files import output_file
+from xpnet.training.history import SCORE_OF
 from xpnet.training.model import Model
 from xpnet.typing import Task
 from xpnet.values import shown
@@ -32,6 +34,9 @@ class Fitted(Fitting):
     @abstractmethod
     def _task(self) -> tuple[Task, Sequence[Any]]:
         """Return what is predicted, and the names of classes, labels or numbers."""
+
+    def _card(self) -> str:
+        return card_of_epochs(self, SCORE_OF[self._task()[0]]) if hasattr(self, "history_") else ""
 
     def _model(self) -> Model:
         """Return the fitted network with its preprocessing."""

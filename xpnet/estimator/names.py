@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self, TypeVar
 from sklearn.base import BaseEstimator
 
 from xpnet.errors import InputError
+from xpnet.estimator.cards import Carded
 from xpnet.runs.config import Config
 from xpnet.runs.names import meant
 
@@ -61,7 +62,7 @@ def hint_of_table(word: str, known: Collection[str]) -> str:
     return f": did you mean {name}?" if name in known else f': give settings={{"{name}": …}}'
 
 
-class Named(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class Named(Carded, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """An estimator that says what is meant by a parameter that it has not."""
 
     _known_names: ClassVar[list[str]]

@@ -24,6 +24,7 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from xpnet.errors import InputError
 from xpnet.estimator import inputs
+from xpnet.estimator.cards import Carded, card_of_search
 from xpnet.estimator.delivery import delivering, in_stacks, routed
 from xpnet.estimator.fitting import Fitting
 from xpnet.estimator.selected import SelectedClassifier, SelectedRegressor
@@ -39,7 +40,7 @@ SOME = 256
 """Rows by which those of a search are known again."""
 
 
-class MLPSearchCV(GridSearchCV):  # type: ignore[misc]  # scikit-learn has no types
+class MLPSearchCV(Carded, GridSearchCV):  # type: ignore[misc]  # scikit-learn has no types
     """Search over parameters by cross-validation, all candidates and folds trained as stacks.
 
     The results are those of `sklearn.model_selection.GridSearchCV` and its like with the same estimator, and
@@ -280,6 +281,9 @@ multimetric_
         first = len(self.cv_results_["params"]) - len(self._networks) // folds
         networks = [one for _, each in chosen for one in each]
         return kind(networks, [first + number for number, _ in chosen])
+
+    def _card(self) -> str:
+        return card_of_search(self) if hasattr(self, "cv_results_") else ""
 
     def __sklearn_clone__(self) -> Self:
         """Return one with the same executor, which cannot be copied."""

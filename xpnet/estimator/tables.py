@@ -108,6 +108,9 @@ class Table(Named):
         self.run_: Run = replace(run, model=_with_gaps(run.model))
         return self
 
+    def _card(self) -> str:
+        return self.run_._repr_html_() if hasattr(self, "run_") else ""
+
     def _share(
         self,
         X: Any,

@@ -29,6 +29,7 @@ __all__ = [
     "MOST_MISTAKES",
     "MOST_OUTPUTS",
     "MOST_POINTS",
+    "as_images",
     "available",
     "check_images",
     "confusion",
@@ -248,6 +249,11 @@ def tile(rows: NDArray[Any], image_shape: tuple[int, int, int]) -> NDArray[np.ui
     return grid
 
 
+def as_images(rows: NDArray[Any], image_shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return rows ``(images, features)`` as images ``(images, height, width, 1 or 3)`` of one contrast."""
+    return _stretched(_images(rows, image_shape), axis=None)
+
+
 def _images(rows: NDArray[Any], image_shape: tuple[int, int, int]) -> NDArray[np.float64]:
     """Return rows as images ``(images, height, width, 1 or 3)``, without an opacity."""
     images = rows.reshape(-1, *image_shape)[..., :3].astype(np.float64)
@@ -351,7 +357,7 @@ def mistakes(
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for axes in panels:
         axes.set_axis_off()
-    images = _stretched(_images(rows, image_shape), axis=None)
+    images = as_images(rows, image_shape)
     images = np.broadcast_to(images, (*images.shape[:3], 3))
     for axes, image, true, of_classes in zip(panels, images, y, P, strict=False):
         taken = int(of_classes.argmax())

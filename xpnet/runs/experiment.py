@@ -14,9 +14,11 @@ from xpnet.datasets import Dataset
 from xpnet.datasets.stored import picked
 from xpnet.device import Device, all_to_host, busy_note, cores, one_blas_thread, small_products
 from xpnet.nn import losses
+from xpnet.reporting.evaluated import Mistake
 from xpnet.reporting.live import Phase
 from xpnet.runs.config import Config
 from xpnet.runs.members import train_apart
+from xpnet.runs.mistakes import worst
 from xpnet.runs.networks import schedule_of, train
 from xpnet.runs.preparation import Prepared, check, prepare
 from xpnet.training import out_of_scale
@@ -30,7 +32,7 @@ from xpnet.typing import Params
 
 __all__ = [
     "Experiment",
-    "Validated",
+    "Predicted",
     "as_model",
     "members_of",
     "record",
@@ -43,11 +45,20 @@ MEASURED = 100_000
 """Training rows whose score is measured at the end, at most."""
 
 
-class Validated(NamedTuple):
-    """The validation rows' targets as a data set has them, and what was predicted."""
+class Predicted(NamedTuple):
+    """The targets of the validation or the test rows as a data set has them, and what was predicted.
+
+    Attributes
+    ----------
+    y, predicted
+        Both.
+    mistakes
+        The worst of them; none of validation rows where there are others to test on.
+    """
 
     y: NDArray[Any]
     predicted: NDArray[Any]
+    mistakes: tuple[Mistake, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +77,11 @@ class Experiment:
         As in ``summary.json``.
     best
         The model of the best epoch by ``monitor``; None where the run kept none.
-    best_epoch
-        Which of the history's rows is that epoch's; None of an ensemble, whose networks have one each.
-    validated
-        The validation rows; None where they are not known any more.
+    validated, tested
+        The validation rows, and those of the test; None where they are not known any more, or there are none.
+    best_rows
+        The place among the history's rows of the epoch with the best validation figure by ``monitor``, of
+        each network; none if it is unknown.
     rates
         Numbers of steps, from 1 to the last that was planned, and the learning rate of each: some of them.
     diverged_at
@@ -85,8 +97,9 @@ class Experiment:
     history: History
     summary: dict[str, Any]
     best: Model | None = None
-    best_epoch: int | None = None
-    validated: Validated | None = None
+    validated: Predicted | None = None
+    tested: Predicted | None = None
+    best_rows: tuple[int, ...] = ()
     rates: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
     diverged_at: int = 0
     out_of_scale: OutOfScale | None = None
@@ -236,15 +249,16 @@ def record(
     test = None
     if data.X_test is not None and data.y_test is not None:
         test = model.score(data.X_test, data.y_test, device)
-    best, best_epoch = None, None
+    best = None
     if result.best is not None:
-        best_epoch = int(result.best.epoch.item()) if result.best.epoch.size == 1 else None
         params = all_to_host(device, result.best.params)
         best = _calibrated(replace(model, params=params), data, device)
     model = _calibrated(model, data, device)
-    validated = None
+    validated = tested = None
     with contextlib.suppress(RowError):  # a diverged network may be of parameters too large to predict
-        validated = Validated(data.y_val, model.predict(data.X_val, device))
+        validated = _predicted(model, data.X_val, data.y_val, device, data.X_test is None)
+        if data.X_test is not None and data.y_test is not None:
+            tested = _predicted(model, data.X_test, data.y_test, device, True)
     # Last of all: rows of the data set itself are nothing to warn of.
     row_range = RowRange.of(data.X_train, data.X_val, data.X_test)
     model = replace(model, row_range=row_range)
@@ -274,13 +288,19 @@ def record(
         result.history.mean(),
         summary,
         best,
-        best_epoch,
         validated,
+        tested,
+        () if result.best is None else tuple(np.atleast_1d(result.best.epoch).tolist()),
         schedule_of(config, len(data.X_train), data.task),
         int(diverged_at.min()) if diverged_at.size else 0,
         wrong,
         result,
     )
+
+
+def _predicted(model: Model, X: Any, y: NDArray[Any], device: Device, with_mistakes: bool) -> Predicted:
+    predicted = model.predict(X, device)
+    return Predicted(y, predicted, worst(model, X, y, predicted, device) if with_mistakes else ())
 
 
 def as_model(config: Config, prepared: Prepared, params: Params) -> Model:

@@ -6,7 +6,7 @@ import json
 import platform
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,11 @@ from xpnet import __version__
 from xpnet.data import transforms
 from xpnet.errors import InputError
 from xpnet.files import replacing
-from xpnet.reporting import metrics, plots
-from xpnet.reporting.report import Report
+from xpnet.reporting import plots
+from xpnet.reporting.curves import best_row, curves
+from xpnet.reporting.evaluated import Evaluated
+from xpnet.reporting.png import png_of
+from xpnet.reporting.report import Report, with_evaluation
 from xpnet.runs.config import Config
 from xpnet.runs.defaults import defaults_for
 from xpnet.runs.experiment import Experiment
@@ -34,9 +37,11 @@ __all__ = [
     "EVALUATIONS",
     "EXPORTS",
     "FILES",
+    "TITLES",
+    "add_evaluation",
+    "charts_of",
     "claim",
     "curves_of",
-    "pictures_of",
     "refuse_sweep",
     "report_of",
     "write",
@@ -61,8 +66,14 @@ EVALUATIONS = ("confusion", "mistakes", "predicted")
 EXPORTS = ("model.onnx", "model-torch.safetensors")
 """What ``xpnet export`` adds, unless a user names another file."""
 
+TITLES = {"val": "Validation", "test": "Test", "train": "Training rows"}
+"""What the report calls the rows of a split."""
+
 REPORTED_UNITS = 100
 """Units whose weights the report shows, at most: it has to stay a page that can be sent around."""
+
+SHADES = 8
+"""Brightnesses of its pictures of weights that are one: nobody sees them, and they would double its size."""
 
 
 @contextlib.contextmanager
@@ -129,7 +140,7 @@ def write(folder: Path, run: Experiment, pictures: bool, report: bytes | None = 
     run
         The run.
     pictures
-        Whether to draw, which takes matplotlib.
+        Whether to draw pictures, which takes matplotlib; the report does not.
     report
         The page, if there is one already; made of the run by default.
 
@@ -149,13 +160,11 @@ def write(folder: Path, run: Experiment, pictures: bool, report: bytes | None = 
     lines += [_csv(row, config) for row in run.history.rows]
     _write_text(folder / "history.csv", "\n".join(lines) + "\n")
 
-    drawn, reported = {}, {}
-    if pictures:
-        reported = pictures_of(run)
-        if "curves" in reported:
-            drawn["curves.png"] = reported["curves"]
-        if config.weights_image:
-            drawn["weights.png"] = _png(plots.weights(_of_pixels(model), model.image_shape))
+    drawn = {}
+    if pictures and run.history.rows:
+        drawn["curves.png"] = curves_of(run)
+    if pictures and config.weights_image:
+        drawn["weights.png"] = _png(plots.weights(_of_pixels(model), model.image_shape))
     for name in ("curves.png", "weights.png"):
         if name in drawn:
             with replacing(folder / name) as temporary:
@@ -163,7 +172,7 @@ def write(folder: Path, run: Experiment, pictures: bool, report: bytes | None = 
         else:
             (folder / name).unlink(missing_ok=True)  # of the run that was here before
     with replacing(folder / "report.html") as temporary:
-        temporary.write_bytes(report_of(run, reported).as_html() if report is None else report)
+        temporary.write_bytes(report_of(run).as_html() if report is None else report)
     # The last one, since it says that the run is done.
     _write_text(folder / "summary.json", json.dumps(run.summary, indent=2) + "\n")
 
@@ -180,33 +189,26 @@ def write_settings(folder: Path, config: Config) -> None:
     _write_text(folder / "config.json", json.dumps(settings, indent=2) + "\n")
 
 
-def pictures_of(run: Experiment) -> dict[str, bytes]:
-    """Return the pictures of a run's report as PNG files.
-
-    They are ``curves``; of a regression whose validation rows are known ``predictions``; and ``weights`` if
-    rows are images.
-    """
-    pictures = {"curves": curves_of(run)} if run.history.rows else {}
-    if run.validated is not None and run.model.task == "regression":
-        pictures["predictions"] = _png(plots.predictions(*run.validated, run.model.class_names))
-    shape = run.model.image_shape
-    # A table's preprocessing is no matrix, so its weights are not those of pixels.
-    if shape is not None and shape[2] in plots.CHANNELS and run.model.preprocessing.kind != "table":
-        W = _of_pixels(run.model)[:, :REPORTED_UNITS]
-        pictures["weights"] = _png(plots.weights(W, shape, width=600))
-    return pictures
-
-
 def curves_of(run: Experiment) -> bytes:
     """Return the curves of a run as a PNG file."""
     return _png(plots.curves(run.history, run.rates, SCORE_OF[run.model.task]))
 
 
-def report_of(run: Experiment, pictures: Mapping[str, bytes]) -> Report:
-    """Return what the report of a run shows, with these pictures."""
+def charts_of(run: Experiment) -> str:
+    """Return the curves of a run as charts in HTML; nothing where there is no history."""
+    score, networks, best = SCORE_OF[run.model.task], run.model.networks or 1, run.best_rows
+    if not best and networks == 1:  # of a run that was loaded: each of several had a best epoch of its own
+        found = best_row(run.history, run.config.monitor, score)
+        best = () if found is None else (found,)
+    return curves(
+        run.history, score, schedule=run.rates, best=best, networks=networks, diverged_at=run.diverged_at
+    )
+
+
+def report_of(run: Experiment) -> Report:
+    """Return what the report of a run shows."""
     config, model = run.config, run.model
-    classes = run.validated if model.task == "classification" else None
-    numbers = run.validated if model.task == "regression" else None
+    known = {"test": run.tested, "val": run.validated}
     return Report(
         title=f"xpnet: {Path(config.dataset).name}",
         subtitle=time.strftime("%Y-%m-%d %H:%M:%S %z"),
@@ -220,12 +222,55 @@ def report_of(run: Experiment, pictures: Mapping[str, bytes]) -> Report:
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         },
         score=SCORE_OF[model.task],
-        class_names=model.class_names,
-        y=None if classes is None else classes.y,
-        predicted=None if classes is None else classes.predicted,
-        outputs=None if numbers is None else metrics.regression(*numbers),
-        pictures=pictures,
+        curves=charts_of(run),
+        evaluated={
+            split: Evaluated(TITLES[split], model.task, model.class_names, *found)
+            for split, found in known.items()
+            if found is not None
+        },
+        weights=_weights_of(model),
     )
+
+
+def add_evaluation(folder: Path, run: Callable[[], Experiment], key: str, found: Evaluated) -> Path | None:
+    """Write what is known of some rows into the report of a folder, beside all that it says already.
+
+    Parameters
+    ----------
+    folder
+        With the report.
+    run
+        Gives what the page is made of where the one that is there has no place for it.
+    key
+        The split that was measured, or ``"other"`` for rows that are none of the run's: what it said of
+        these before is replaced.
+    found
+        What is known of them.
+
+    Returns
+    -------
+    Path or None
+        The report; None where there is none.
+    """
+    file = folder / "report.html"
+    if not file.is_file():
+        return None
+    page = with_evaluation(file.read_text(encoding="utf-8", errors="replace"), key, found)
+    if page is None:
+        page = with_evaluation(report_of(run()).as_html().decode(), key, found)
+    if page is not None:
+        _write_text(file, page)
+    return file
+
+
+def _weights_of(model: Model) -> bytes | None:
+    """Return the first units' weights as images, each pixel one of the PNG file; None if rows are none."""
+    shape = model.image_shape
+    # A table's preprocessing is no matrix, so its weights are not those of pixels.
+    if shape is None or shape[2] not in plots.CHANNELS or model.preprocessing.kind == "table":
+        return None
+    pixels = plots.tile(_of_pixels(model)[:, :REPORTED_UNITS].T, shape)
+    return png_of(pixels // SHADES * SHADES)
 
 
 def _png(figure: "Figure") -> bytes:

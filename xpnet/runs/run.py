@@ -1,13 +1,11 @@
 """A run as people hold it in their hands: what was trained, what it predicts, and what it leaves."""
 
-import base64
 import math
 import os
 import textwrap
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,8 @@ from xpnet.device import Device, to_numpy
 from xpnet.errors import InputError
 from xpnet.files import output_file, output_path, path_of, replacing
 from xpnet.reporting import plots
+from xpnet.reporting.card import card
+from xpnet.reporting.metrics import score_name, shown
 from xpnet.runs import folder as run_folder
 from xpnet.runs.experiment import Experiment
 from xpnet.runs.labelled import is_file, labelled_rows
@@ -53,8 +53,8 @@ class Run(Experiment):
         Scores, seconds, steps, device and how the run ended: what ``summary.json`` holds.
     best
         The model of the best epoch by ``monitor``; None where the run kept none.
-    best_epoch
-        Which row of the history is that epoch's; None where that is not known, and of an ensemble.
+    best_rows
+        The row of the history that is that epoch's, of each network; empty where it is not known.
     folder
         Where its files are; None if it has none.
     """
@@ -327,8 +327,7 @@ class Run(Experiment):
             raise InputError('the run has no folder: give report a path, such as "report.html"')
         report = self._kept_report()
         if report is None:
-            pictures = run_folder.pictures_of(self) if plots.available() else {}
-            report = run_folder.report_of(self, pictures).as_html()
+            report = run_folder.report_of(self).as_html()
         with replacing(file) as temporary:
             temporary.write_bytes(report)
         return file
@@ -359,11 +358,21 @@ class Run(Experiment):
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        card = f"<pre>{escape(repr(self))}</pre>"
-        if not (plots.available() and self.history.rows):
-            return card
-        png = base64.b64encode(run_folder.curves_of(self)).decode("ascii")
-        return f'{card}<img style="max-width: 100%" alt="Curves" src="data:image/png;base64,{png}">'
+        """Return a card with the scores and the curves, for a notebook."""
+        score, summary = SCORE_OF[self.model.task], self.summary
+        values = [
+            (f"{of} {score_name(score)}", shown(summary[f"{part}_{score}"], score))
+            for part, of in (("test", "test"), ("val", "validation"), ("train", "training"))
+            if summary.get(f"{part}_{score}") is not None
+        ]
+        if summary:
+            values += [
+                ("steps", f"{summary['steps']:,}"),
+                ("on " + summary["device"], f"{summary['seconds']:.2f} s"),
+            ]
+        title = f"Run on {Path(self.config.dataset).name}" if summary else "Run"
+        charts = run_folder.charts_of(self)
+        return card(title, summary.get("status", ""), values, charts, repr(self))
 
     def _rows(self, X: ArrayLike) -> Any:
         """Return rows as the model takes them: a table's matrix; those of several dimensions flat."""

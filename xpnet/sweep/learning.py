@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Line", "learning", "lines_of"]
+__all__ = ["SEEDS", "Line", "learning", "lines_of"]
 
 MOST_LINES = 6
 """Settings that get a line each; of more there is one line, of the best at each number of rows."""

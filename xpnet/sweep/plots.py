@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xpnet.reporting import plots
 from xpnet.reporting.metrics import score_name, shown
@@ -14,7 +15,7 @@ from xpnet.sweep.table import show, varied
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["curves", "described", "heatmap"]
+__all__ = ["curves", "described", "field_of", "heatmap"]
 
 LABELLED = 12
 """Curves that get a line in the legend: the best."""
@@ -34,20 +35,12 @@ def heatmap(
     score
         What the scores are: ``"accuracy"``, or ``"r2"``.
     """
-    names = varied(configs)
-    if len(names) != 2:
-        return None
-    axis = [sorted({getattr(c, name) for c in configs}, key=_order) for name in names]
-    fields = {tuple(getattr(c, name) for name in names) for c in configs}
-    if not len(fields) == len(configs) == len(axis[0]) * len(axis[1]):
+    found = field_of(configs, rows)
+    if found is None:
         return None
     from matplotlib.figure import Figure
 
-    values = np.full((len(axis[0]), len(axis[1])), np.nan)
-    for row in rows:
-        if row["status"] != "diverged":
-            place = [a.index(getattr(configs[row["network"]], n)) for a, n in zip(axis, names, strict=True)]
-            values[tuple(place)] = row["val_score"]
+    names, axis, values = found
     figure = Figure(
         figsize=(2.2 + 0.9 * len(axis[1]), 1.6 + 0.6 * len(axis[0])), dpi=130, layout="constrained"
     )
@@ -66,6 +59,28 @@ def heatmap(
     bar = figure.colorbar(image, ax=axes, label=f"validation {score_name(score)}")
     bar.ax.yaxis.set_major_formatter(plots.score_formatter(score))
     return figure
+
+
+def field_of(
+    configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]
+) -> tuple[list[str], list[list[Any]], NDArray[np.float64]] | None:
+    """Return the two settings that vary, the values of each, and the scores of all pairs.
+
+    None if it isn't two in a grid; NaN for networks that diverged or were not trained.
+    """
+    names = varied(configs)
+    if len(names) != 2:
+        return None
+    axis = [sorted({getattr(c, name) for c in configs}, key=_order) for name in names]
+    fields = {tuple(getattr(c, name) for name in names) for c in configs}
+    if not len(fields) == len(configs) == len(axis[0]) * len(axis[1]):
+        return None
+    values = np.full((len(axis[0]), len(axis[1])), np.nan)
+    for row in rows:
+        if row["status"] != "diverged":
+            place = [a.index(getattr(configs[row["network"]], n)) for a, n in zip(axis, names, strict=True)]
+            values[tuple(place)] = row["val_score"]
+    return names, axis, values
 
 
 def curves(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], score: str = "accuracy") -> "Figure":

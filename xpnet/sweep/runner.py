@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from xpnet.datasets import Dataset
 from xpnet.device import Device, get_device
 from xpnet.errors import InputError
-from xpnet.files import path_of
+from xpnet.files import output_file, path_of, replacing
+from xpnet.reporting.card import card
+from xpnet.reporting.metrics import score_name
+from xpnet.reporting.metrics import shown as shown_score
 from xpnet.runs.config import Config
 from xpnet.runs.names import flag
 from xpnet.runs.preparation import check, suited
@@ -24,9 +28,10 @@ from xpnet.sweep import gpus
 from xpnet.sweep.chunk import Outcome, Task, merit
 from xpnet.sweep.ensembles import Library, choose
 from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung, groups, shape_of
+from xpnet.sweep.report import curves, page_of
 from xpnet.sweep.space import check_alike
 from xpnet.sweep.store import Memory, Store, recorded
-from xpnet.sweep.table import as_text, cells
+from xpnet.sweep.table import as_text, cells, show, varied
 from xpnet.sweep.workers import Here, There, check_executor, load_of, options_of, source_of
 from xpnet.text import html_table
 from xpnet.training import monitors
@@ -38,8 +43,8 @@ from xpnet.values import Kind, counted, shown
 
 __all__ = ["Sweep", "run"]
 
-SHOWN_ROWS, SHOWN_ROWS_HTML = 5, 20
-"""Networks that a sweep shows as text, and in a notebook."""
+SHOWN_ROWS, SHOWN_ROWS_HTML, MOST_VARIED = 5, 20, 6
+"""Networks that a sweep shows as text, and in a notebook; settings of the best that stand out there."""
 
 
 @dataclass(frozen=True)
@@ -120,10 +125,38 @@ class Sweep:
             lines += as_text(self.configs, self.rows[:SHOWN_ROWS], self.score).splitlines()
         return "\n  ".join(lines) + ")"
 
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Write a page about all networks, which opens without a network, and return where it is.
+
+        Parameters
+        ----------
+        path
+            The file, such as ``"sweep.html"``. A sweep with a folder has written ``report.html`` there.
+        """
+        file = output_file(path)
+        num_rows = None if self.library is None else len(self.library.data.X_train)
+        best = self.best if isinstance(self.best, Run) else None
+        html = page_of(self.configs, self.rows, self.score, best, num_rows=num_rows, remedy=self.remedy)
+        with replacing(file) as temporary:
+            temporary.write_bytes(html)
+        return file
+
     def _repr_html_(self) -> str:
-        """Return the counts and a table of the best, for a notebook."""
+        """Return a card with the curves and a table of the best, for a notebook."""
         header, *rows = cells(self.configs, self.rows[:SHOWN_ROWS_HTML], self.score)
-        return f"<p>Sweep: {', '.join(self._counts())}</p>{html_table(header, rows)}"
+        count, *others = self._counts()
+        values = []
+        if self.rows and self.rows[0]["status"] != "diverged":
+            best = self.rows[0]
+            values.append(
+                (f"best validation {score_name(self.score)}", shown_score(best["val_score"], self.score))
+            )
+            config = self.configs[best["network"]]
+            values += [(name, show(getattr(config, name))) for name in varied(self.configs)[:MOST_VARIED]]
+        table = f'<div class="o">{html_table(header, rows)}</div>'
+        drawn = curves(self.rows, self.score)
+        drawn = f'<div class="xp-charts">{drawn}</div>' if drawn else ""
+        return card(f"Sweep: {count}", ", ".join(others), values, drawn + table)
 
     def _counts(self) -> list[str]:
         """How many networks there are, and what became of them."""

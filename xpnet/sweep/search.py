@@ -35,6 +35,7 @@ from xpnet.sweep import plots as sweep_plots
 from xpnet.sweep.chunk import Trained
 from xpnet.sweep.learning import learning
 from xpnet.sweep.plan import count_halvings, total_steps
+from xpnet.sweep.report import page_of
 from xpnet.sweep.runner import Sweep, run
 from xpnet.sweep.store import recorded
 from xpnet.sweep.table import write_csv
@@ -328,7 +329,7 @@ def carry_out(
             remedy = _remedy(found.configs[0], loaded, executor is not None)
         if place is not None:
             screen.on_phase("drawing" if plots.available() else "writing")
-            _write(place, found, best, num_rows)
+            _write(place, replace(found, remedy=remedy), best, num_rows)
         return replace(found, best=best, remedy=remedy)
 
 
@@ -364,7 +365,7 @@ def _record(found: Sweep, trained: Trained, data: Dataset, folder: Path | None, 
 
 
 def _write(folder: Path, found: Sweep, best: Run | None, num_rows: int) -> None:
-    """Write the table, the pictures and the best network's run folder."""
+    """Write the table, the pictures, the report and the best network's run folder."""
     write_csv(folder / "results.csv", found.configs, found.rows, found.score)
     if plots.available():
         pictures = {
@@ -376,6 +377,17 @@ def _write(folder: Path, found: Sweep, best: Run | None, num_rows: int) -> None:
             if figure is not None:
                 with replacing(folder / name) as temporary:
                     figure.savefig(temporary, format="png")
+    html = page_of(
+        found.configs,
+        found.rows,
+        found.score,
+        best,
+        num_rows=num_rows,
+        remedy=found.remedy,
+        folder=folder,
+    )
+    with replacing(folder / "report.html") as temporary:
+        temporary.write_bytes(html)
     if best is not None:
         with run_folder.claim(str(folder / "best"), best.config.dataset) as best_folder:
             run_folder.write(best_folder, best, pictures=plots.available())

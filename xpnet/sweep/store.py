@@ -22,7 +22,7 @@ __all__ = ["Memory", "Store", "recorded"]
 
 
 PICTURES = ("heatmap.png", "curves.png", "learning.png")
-MADE = ("sweep.json", "results.jsonl", "results.csv", *PICTURES, "chunks", "best", "ensemble")
+MADE = ("sweep.json", "results.jsonl", "results.csv", "report.html", *PICTURES, "chunks", "best", "ensemble")
 """What a sweep leaves in its folder."""
 
 

@@ -1,0 +1,106 @@
+"""The rows that a network is most wrong about, as a report shows them."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.device import Device
+from xpnet.reporting.evaluated import Mistake
+from xpnet.reporting.metrics import shown
+from xpnet.reporting.plots import CHANNELS, as_images
+from xpnet.reporting.png import png_of
+from xpnet.training.model import Model
+
+__all__ = ["worst"]
+
+MOST = 12
+"""Mistakes that are shown."""
+
+LOOKED_AT = 2000
+"""Wrong rows among which the network's surest mistakes are found, where there are more."""
+
+MOST_COLUMNS = 6
+"""Columns of a table whose values are shown."""
+
+SIDE = 64
+"""Pixels of an image, across and down, from which on only some are shown."""
+
+
+def worst(
+    model: Model,
+    X: Any,
+    y: NDArray[Any],
+    predicted: NDArray[Any],
+    device: str | Device = "cpu",
+    P: NDArray[Any] | None = None,
+) -> tuple[Mistake, ...]:
+    """Return the mistakes that the network was surest of; of numbers those furthest off; of labels none.
+
+    Parameters
+    ----------
+    model
+        The network.
+    X
+        Raw rows, in memory or on the disk.
+    y, predicted
+        What the rows are, and what `Model.predict` said.
+    device
+        Where to compute.
+    P
+        Probabilities of all rows, if they are known.
+    """
+    if model.task == "classification":
+        wrong = np.flatnonzero(predicted != y)
+        if len(wrong) > LOOKED_AT:
+            wrong = np.sort(np.random.default_rng(0).choice(wrong, LOOKED_AT, replace=False))
+        if not len(wrong):
+            return ()
+        of_wrong = model.probabilities(_rows(X, wrong), device) if P is None else P[wrong]
+        sure = of_wrong[np.arange(len(wrong)), predicted[wrong]]
+        order = np.argsort(-sure, kind="stable")[:MOST]
+        chosen = wrong[order]
+        names = model.class_names
+        said = [(names[y[k]], names[predicted[k]]) for k in chosen]
+        how = [f"{100 * part:.1f} %" for part in sure[order].tolist()]
+    elif model.task == "regression" and len(y):
+        found = np.reshape(predicted, y.shape)
+        with np.errstate(all="ignore"):
+            off = np.abs(y - found)
+            scale = y.std(axis=0)
+            size = np.nan_to_num((off / np.where(scale > 0, scale, 1.0)).max(axis=1))
+        chosen = np.argsort(-size, kind="stable")[:MOST]
+        said = [(_numbers(y[k]), _numbers(found[k])) for k in chosen]
+        how = [_numbers(off[k]) for k in chosen]
+    else:
+        return ()
+    rows = _rows(X, chosen)
+    images = _pictures(model, rows)
+    return tuple(
+        Mistake(
+            int(row),
+            *said[place],
+            how[place],
+            None if images is None else images[place],
+            {} if model.columns is None else model.columns.said(rows[place], MOST_COLUMNS),
+        )
+        for place, row in enumerate(chosen)
+    )
+
+
+def _rows(X: Any, index: NDArray[Any]) -> NDArray[Any]:
+    rows = X[index]
+    return np.asarray(rows.toarray() if hasattr(rows, "toarray") else rows)
+
+
+def _pictures(model: Model, rows: NDArray[Any]) -> list[bytes] | None:
+    """Return rows as PNG files; None if they are no images that can be shown."""
+    shape = model.image_shape
+    if shape is None or shape[2] not in CHANNELS or model.columns is not None:
+        return None
+    every = -(-max(shape[:2]) // SIDE)
+    return [png_of(image[::every, ::every]) for image in as_images(rows, shape)]
+
+
+def _numbers(values: NDArray[Any]) -> str:
+    return ", ".join(shown(value, "rmse") for value in np.atleast_1d(values).tolist())
