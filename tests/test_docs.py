@@ -1,9 +1,10 @@
-"""The documentation: every block of code on the pages runs, the site builds, and so does the notebook.
+"""The documentation: every block of code on the pages runs, the site builds, and the tutorials execute.
 
 Own code instead of Sybil or pytest-markdown-docs, which know of Python alone: most blocks here are commands.
 """
 
-import os
+import json
+import pkgutil
 import re
 import shlex
 import shutil
@@ -18,7 +19,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from xpnet import recipes
+import xpnet
+from xpnet import datasets, recipes, sweep
 from xpnet.__main__ import main
 from xpnet.commands import COMMANDS, train
 from xpnet.commands import sweep as sweep_command
@@ -30,7 +32,7 @@ from xpnet.runs.settings import kinds_of, read_file
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-NOTEBOOK = ROOT / "examples" / "cifar10.ipynb"
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "docs" / "conf.py").exists(), reason="xpnet is installed without its checkout"
@@ -65,7 +67,7 @@ OPTIONAL = ("matplotlib", "onnx", "optuna", "pandas", "PIL", "polars", "pyarrow"
 """Packages that a block may need. Where it says that one is missing it ends there, and the test is skipped
 once the rest of its page has run."""
 
-NOT_RUN = {"marked": 2, "elsewhere": 6, "parsed": 10}
+NOT_RUN = {"marked": 3, "elsewhere": 6, "parsed": 13}
 """On the site: marked ``<!-- not run: why -->``, and commands of the two kinds above. None comes unseen."""
 
 
@@ -177,6 +179,7 @@ def test_every_block_of_a_page_runs(page, tmp_path, monkeypatch, capfd):
     monkeypatch.delenv("XPNET_DATA_DIR", raising=False)
     if page != PAGES[0]:  # they take longer than all else, and are the same on each page
         monkeypatch.setattr(plots, "available", lambda: False)
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")  # as in a clone
     namespace = {"__name__": "__main__"}
     for block in blocks_of(page):
         if block.mark is not None:
@@ -225,8 +228,18 @@ def test_every_command_has_its_help_on_the_page():
 
 def test_every_page_is_in_the_table_of_contents():
     index = (ROOT / "docs" / "index.md").read_text("utf-8")
-    contents = re.search(r"```\{toctree\}\n(.*?)```", index, re.DOTALL)[1].split()[1:]
-    assert sorted(contents) == sorted(page.stem for page in PAGES[1:] if page.stem != "index")
+    lists = re.findall(r"```\{toctree\}\n(?::[^\n]*\n)+\n(.*?)```", index, re.DOTALL)
+    pages = [page.stem for page in PAGES[1:] if page.stem != "index"]
+    assert sorted(" ".join(lists).split()) == sorted(pages + [f"tutorials/{path.stem}" for path in TUTORIALS])
+
+
+def test_every_public_name_is_on_its_page():
+    page = (ROOT / "docs" / "api.md").read_text("utf-8")
+    listed = re.findall(r"^   (xpnet[\w.]+)$", page, re.MULTILINE)
+    public = [f"xpnet.{name}" for name in dir(xpnet) if name != "__version__"]
+    public += [f"{room.__name__}.{name}" for room in (datasets, sweep) for name in room.__all__]
+    known = {pkgutil.resolve_name(name) for name in listed}
+    assert [name for name in public if pkgutil.resolve_name(name) not in known] == []
 
 
 @pytest.mark.parametrize("name", ["solver", "schedule", "activation", "preprocess"])
@@ -241,39 +254,76 @@ def test_the_page_of_techniques_names_every_recipe():
     assert [name for name in recipes.names() if f"| `{name}`" not in page] == []
 
 
-@needs("sphinx")
+@needs("sphinx", "sphinx_design", "myst_nb", "furo", "numpydoc")
 @pytest.mark.skipif(
     np.lib.NumpyVersion(np.__version__) < "2.1.0", reason="NumPy 2.0 spells its annotations out"
 )
 def test_the_site_builds_without_a_warning(tmp_path):
     # Every page is read and every reference resolved, which is where warnings come from.
-    source = shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("_build", "api"))
-    options = ["-b", "dummy", "-W", "--keep-going", "-n", "-q"]
+    left_out = shutil.ignore_patterns("_build", "api", "internals")
+    source = shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=left_out)
+    options = ["-b", "dummy", "-W", "--keep-going", "-n", "-q", "-d", str(tmp_path / "trees")]
     # Looking for garbage in its trees takes a fifth of the time, and there is little.
     code = "import gc, sys; gc.disable(); from sphinx.cmd.build import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, *options, str(source), str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
-
-@pytest.mark.skipif(
-    find_spec("nbclient") is None or find_spec("ipykernel") is None, reason="needs the group docs"
-)
-def test_the_notebook_runs_on_a_small_slice(tmp_path):
-    """In a process of its own: nbclient's kernel and event loop leave warnings that are not ours."""
-    script = (
-        "import sys, nbformat; from nbclient import NotebookClient;"
-        "book = nbformat.read(sys.argv[1], 4);"
-        "NotebookClient(book, timeout=120, kernel_name='python3').execute(cwd=sys.argv[2])"
+    found = json.loads(
+        subprocess.run(
+            [sys.executable, "-c", FOUND, str(tmp_path / "trees" / "environment.pickle")],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
     )
-    environment = os.environ | {"XPNET_NOTEBOOK_SMALL": "1"}
-    command = [sys.executable, "-c", script, str(NOTEBOOK), str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    shown = set(found["objects"])
+    for name in ("MLPClassifier", "MLPRegressor", "TableClassifier", "TableRegressor", "MLPSearchCV"):
+        assert {f"xpnet.{name}.{part}" for part in ("fit", "predict", "score", "get_params")} <= shown
+    # What people search for leads to the page that tells it: the index counts more than all text.
+    for word, page in {
+        "own data": "tables",
+        "CSV": "tables",
+        "GPU": "tutorials/gpu",
+        "regression": "tutorials/table",
+    }.items():
+        assert [word, page] in found["index"]
+
+
+FOUND = """
+import json, pickle, sys
+with open(sys.argv[1], "rb") as file:
+    data = pickle.load(file).domaindata
+pages = data["index"]["entries"].items()
+entries = [[entry[1], page] for page, listed in pages for entry in listed if entry[3] == "main"]
+print(json.dumps({"objects": list(data["py"]["objects"]), "index": entries}))
+"""
+"""What a built site has: names in the reference, and entries of the index with their pages."""
+
+
+@needs("nbclient", "ipykernel", "pandas", "sklearn", "matplotlib", "pyarrow")
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+def test_a_tutorial_executes(path, tmp_path):
+    """In a process of its own: nbclient's kernel and event loop leave warnings that are not ours."""
+    command = [sys.executable, str(ROOT / "docs" / "execute.py"), "--check", str(tmp_path), path.stem]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert sources_of(tmp_path / path.name) == sources_of(path)
 
 
-def test_the_notebook_is_small_has_outputs_and_names_no_machine():
-    text = NOTEBOOK.read_text("utf-8")
-    assert len(text) < 400_000
-    assert '"image/png"' in text
-    assert not re.search(r"/(home|root|tmp|work|Users)/|\\\\Users", text)
+def sources_of(notebook):
+    return ["".join(cell["source"]) for cell in json.loads(notebook.read_text("utf-8"))["cells"]]
+
+
+WIDEST = 100
+"""Characters of code that a page shows on a screen of 1280 pixels without scrolling sideways."""
+
+
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+def test_a_tutorial_is_small_shows_what_it_does_and_names_no_machine(path):
+    text = path.read_text("utf-8")
+    assert len(text) <= 300_000
+    code = [cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    assert [line for source in code for line in "".join(source).splitlines() if len(line) > WIDEST] == []
+    assert [cell for cell in json.loads(text)["cells"] if cell.get("outputs")]
+    assert not re.search(r"/(home|root|tmp|work|Users)/|\\Users", text)
