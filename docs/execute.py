@@ -1,8 +1,8 @@
 """Execute the tutorials again and write what they show: ``python docs/execute.py [NAME ...]``.
 
-With ``--check FOLDER`` they run on less, and what they show goes to that folder: ``tests/test_docs.py`` does
-so, that none goes stale. Each runs in a folder that holds ``examples`` alone, or with ``--in FOLDER`` in one that already holds what
-takes long.
+With ``--check FOLDER`` they run on less data, and the result goes to that folder: ``tests/test_docs.py`` does
+that, so that no tutorial goes stale. Each runs in a folder that holds ``examples`` alone, or with
+``--in FOLDER`` in one that already holds what takes long.
 """
 
 import argparse
