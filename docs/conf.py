@@ -86,7 +86,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(np|numpy|concurrent|contextlib|collections|argparse|pathlib)\b.*"),
     (r"py:.*", r"(array_api_compat|matplotlib|optuna|sklearn)\b.*"),
     # Types that annotations name: of other libraries, or aliases.
-    (r"py:class", r"(Figure|Axes|Study|Trial|FrozenTrial|ArrayLike|NDArray)"),
+    (r"py:class", r"(Figure|Axes|Study|Trial|FrozenTrial|RenderableType|ArrayLike|NDArray)"),
     (r"py:class", r"(Array|Namespace|Params|Layer|Pullback)"),
 ]
 if os.environ.get("READTHEDOCS"):  # where there is a network for sure

@@ -94,7 +94,7 @@ def photograph(page, picture, dark):
             "--no-sandbox",
             "--hide-scrollbars",
             "--window-size=1280,1000",
-            f"--blink-settings=preferredColorScheme={0 if dark else 1}",
+            *(["--force-dark-mode"] if dark else []),
             f"--screenshot={picture}",
             page.resolve().as_uri(),
         ],
