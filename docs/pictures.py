@@ -108,7 +108,7 @@ def draw_strip(path):
     panels = {
         "report.png": "The report of a run",
         "heatmap.png": "A grid of 30 networks, trained as one",
-        "mistakes.png": "Its most confident mistakes",
+        "mistakes.png": "The most confident mistakes",
         "weights.png": "What units of the first layer look for",
     }
     images = [imread(PICTURES / name)[..., :3] for name in panels]

@@ -198,7 +198,7 @@ def test_mistakes(count, channels):
     drawn = [axes for axes in figure.axes if axes.images]
     assert len(drawn) == count
     title = drawn[0].get_title()
-    assert title.startswith("a\ntaken for $x$")
+    assert title.startswith("a\npredicted $x$")
     assert title.endswith("…, 90 %")
     pixels = np.stack([axes.images[0].get_array() for axes in drawn])
     assert pixels.shape == (count, 4, 3, 3)

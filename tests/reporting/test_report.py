@@ -103,7 +103,7 @@ def test_the_mistakes_as_images_or_rows():
     image = Mistake(7, EVIL[0], EVIL[1], "99.1 %", PNG)
     page = Page(make(evaluated={"val": of_classes(mistakes=[image])}))
     assert page.tags.count("img") == page.tags.count("figure") == 1
-    assert f"taken for {EVIL[1]}, 99.1 %" in page.text
+    assert f"predicted {EVIL[1]}, 99.1 %" in page.text
     row = Mistake(1234, "a", "b", "99.1 %", None, {EVIL[0]: EVIL[1], "age": "39"})
     page = Page(make(evaluated={"val": of_classes(mistakes=[row])}))
     assert "img" not in page.tags
@@ -177,7 +177,7 @@ def test_many_classes_are_those_of_the_lowest_f1():
 def test_labels():
     y, said = np.array([[1, 0], [1, 1]]), np.array([[1, 0], [0, 1]])
     page = Page(make(evaluated={"val": Evaluated("Validation", "multilabel", EVIL[:2], y, said)}))
-    assert "What each label is worth" in page.text
+    assert "Scores by label" in page.text
     assert "50.0 %" in page.text
 
 
@@ -193,7 +193,7 @@ def test_numbers():
     many = np.zeros((3, 40))
     names = [f"output {k}" for k in range(40)]
     page = Page(make(evaluated={"val": Evaluated("Validation", "regression", names, many, many)}))
-    assert "How far each number is off, the first 30 of 40" in page.text
+    assert "Errors, the first 30 of 40" in page.text
     assert "the first 4 of 40 outputs" in page.text
     assert page.tags.count("tr") == 32
 

@@ -386,7 +386,7 @@ def test_a_report(tmp_path, runs, name):
     page = found.read_text(encoding="utf-8")
     assert page.count("<svg class=") == 3 + 2 * {"a number": 1, "numbers": 2}.get(name, 0)
     assert ("Weights of the first layer" in page) == (name == "images")
-    assert ("How far each number is off" in page) == (run.model.task == "regression")
+    assert ("<caption>Errors" in page) == (run.model.task == "regression")
     score = "r2" if run.model.task == "regression" else "accuracy"
     value = run.summary[f"val_{score}"]
     assert (f"{value:.4f}" if score == "r2" else f"{100 * value:.2f} %") in page

@@ -1,4 +1,4 @@
-"""What a command says after training: what the network is worth, where all is, and what comes next."""
+"""What a command says after training: the scores, where the files are, and the next command."""
 
 import os
 import shlex
@@ -21,7 +21,7 @@ _NAMES = {"test": "test", "val": "validation", "train": "train"}
 
 
 def scores(summary: Mapping[str, Any], task: Task) -> str:
-    """Return what a run is worth, the rows first that tell most: ``test accuracy 97.22 %, validation …``."""
+    """Return the scores of a run, the most telling first: ``test accuracy 97.22 %, validation …``."""
     score = SCORE_OF[task]
     known = {part: summary[f"{part}_{score}"] for part in _NAMES}
     parts = [(_NAMES[part], value) for part, value in known.items() if not (part == "test" and value is None)]

@@ -1,4 +1,4 @@
-"""``xpnet evaluate``: what a trained run is worth on a data set, class by class or number by number."""
+"""``xpnet evaluate``: measure a trained run on a data set, class by class or number by number."""
 
 import json
 import logging
@@ -193,7 +193,7 @@ def of_classes(model: Model, X: NDArray[Any], y: NDArray[np.int64], device: Devi
     counts = metrics.confusion(y, predicted, len(names)) if len(names) <= metrics.MOST_CLASSES else None
     tables = [metrics.per_class_text(found, names)]
     if counts is not None:
-        head = "class (down) taken for (across)" if len(names) <= metrics.WIDEST else "mistakes"
+        head = "true class (rows), predicted class (columns)" if len(names) <= metrics.WIDEST else "mistakes"
         tables.append(f"{head}\n{metrics.confusion_text(counts, names)}")
     measures = measured("classification", y, P)
     summary = {

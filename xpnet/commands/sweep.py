@@ -211,7 +211,7 @@ def _report(found: Sweep, folder: Path, settings: dict[str, Any]) -> int:
 
 
 def _scores(summary: Mapping[str, Any], score: str) -> str:
-    """Say what a run is worth on rows that it was not trained on."""
+    """Say the scores of a run on rows that it was not trained on."""
     test = summary[f"test_{score}"]
     of_test = "" if test is None else f", test {named(test, score)}"
     return f"validation {named(summary[f'val_{score}'], score)}{of_test}"

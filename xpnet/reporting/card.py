@@ -1,4 +1,4 @@
-"""What a notebook shows of an object: a card with what it is worth and its curves, in light and in dark."""
+"""What a notebook shows of an object: a card with its scores and curves, in light and in dark."""
 
 from collections.abc import Iterable
 

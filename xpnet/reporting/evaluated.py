@@ -31,7 +31,7 @@ class Mistake:
     row
         Its number, from 0.
     true, said
-        What it is, and what it was taken for.
+        Its true value, and what was predicted.
     how
         How sure the network was, or how far off it is.
     image
@@ -61,7 +61,7 @@ class Evaluated:
     names
         Of the classes, labels or numbers.
     y, predicted
-        The class of each row ``(rows,)``, and what it was taken for; or 0 and 1, or numbers,
+        The class of each row ``(rows,)``, and the predicted one; or 0 and 1, or numbers,
         ``(rows, outputs)``.
     mistakes
         The worst ones, if they are known.
@@ -121,7 +121,7 @@ def _matrix(y: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[
         cells = "".join(_cell(count, sum(row)) for count in row)
         rows.append(f'<tr><th scope="row">{text(name)}</th>{cells}</tr>')
     return (
-        '<table class="matrix"><caption>Class (down), taken for (across)'
+        '<table class="matrix"><caption>True class (rows), predicted class (columns)'
         f"</caption><thead><tr><td></td>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
 
@@ -133,7 +133,7 @@ def _cell(count: int, of: int) -> str:
 
 
 def _confused(y: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[str]) -> str:
-    """Return the classes that are most often taken for others; nothing where none is."""
+    """Return the pairs of classes that are confused most often; nothing where none is."""
     wrong = y != predicted
     pairs, counts = np.unique(np.stack([y[wrong], predicted[wrong]]), axis=1, return_counts=True)
     most = np.argsort(-counts, kind="stable")[:MOST_PAIRS]
@@ -145,13 +145,13 @@ def _confused(y: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequenc
     ]
     if not rows:
         return ""
-    heads = ("class", "taken for", "rows", "of the class")
+    heads = ("class", "predicted", "rows", "of the class")
     return table("Most confused", heads, rows, of_text=(0, 1))
 
 
 def _per_class(found: metrics.PerClass, names: Sequence[str], what: str) -> str:
     order = np.arange(len(names))
-    caption = f"What each {what} is worth"
+    caption = f"Scores by {what}"
     if len(order) > MOST_CLASSES:  # the worst of them, those without a measure last
         order = np.argsort(np.where(np.isnan(found.f1), 2, found.f1), kind="stable")[:MOST_CLASSES]
         several = "classes" if what == "class" else "labels"
@@ -173,7 +173,7 @@ def _per_output(found: metrics.PerOutput, names: Sequence[str]) -> str:
         return _row(name, [metrics.shown(value, of) for of, value in zip(found._fields, values, strict=True)])
 
     rows = [row(name, values) for name, *values in zip(names, *found, strict=True)][:MOST_CLASSES]
-    caption = "How far each number is off"
+    caption = "Errors"
     if len(names) > MOST_CLASSES:
         caption += f", the first {MOST_CLASSES} of {len(names)}"
     mean = row("mean", found.mean().values()) if len(names) > 1 else ""
@@ -187,7 +187,7 @@ def _mistakes(found: Evaluated) -> str:
     of_numbers = found.task == "regression"
     title = "Largest errors" if of_numbers else "Most confident mistakes"
     if all(mistake.image is not None for mistake in found.mistakes):
-        figures = "".join(_figure(mistake, of_numbers) for mistake in found.mistakes)
+        figures = "".join(_figure(mistake) for mistake in found.mistakes)
         return f'<h3>{title}</h3><div class="mistakes">{figures}</div>'
     columns = list(found.mistakes[0].values)
     heads = ("row", "true", "predicted", "error" if of_numbers else "probability", *columns)
@@ -211,8 +211,8 @@ def _is_number(value: str) -> bool:
     return True
 
 
-def _figure(mistake: Mistake, of_numbers: bool) -> str:
-    said = f"{'predicted' if of_numbers else 'taken for'} {mistake.said}, {mistake.how}"
+def _figure(mistake: Mistake) -> str:
+    said = f"predicted {mistake.said}, {mistake.how}"
     image = picture(mistake.image or b"", f"row {mistake.row}")
     return f"<figure>{image}<figcaption><b>{text(mistake.true)}</b><br>{text(said)}</figcaption></figure>"
 

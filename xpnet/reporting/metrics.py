@@ -1,4 +1,4 @@
-"""What predictions are worth: of classes and labels precision and recall, of numbers how far they are off."""
+"""Metrics of predictions: precision and recall of classes and labels, errors of numbers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -41,9 +41,9 @@ class PerClass(NamedTuple):
     Attributes
     ----------
     precision
-        Part of the rows taken for the class that are of it; NaN if none was taken for it.
+        Part of the rows predicted as the class that are of it; NaN if none was.
     recall
-        Part of the rows of the class that were taken for it; NaN if it has no rows.
+        Part of the rows of the class that were predicted as it; NaN if it has no rows.
     f1
         Harmonic mean of both, ``2 hits / (support + taken)``; NaN if the class doesn't occur at all.
     support
@@ -85,7 +85,7 @@ def per_class(y: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: i
     Parameters
     ----------
     y, predicted
-        The class of each row ``(rows,)``, and what it was taken for.
+        The class of each row ``(rows,)``, and the predicted one.
     num_classes
         Both are below it.
     """
@@ -113,7 +113,7 @@ def _per_class(hits: NDArray[np.int64], support: NDArray[np.int64], taken: NDArr
 
 
 def confusion(y: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: int) -> NDArray[np.int64]:
-    """Return how many rows of each class (down) were taken for which (across): ``(classes, classes)``.
+    """Return the confusion matrix ``(classes, classes)``: true classes down, predicted ones across.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def confusion_text(counts: NDArray[np.int64], class_names: Sequence[str]) -> str
     most = np.argsort(-mistakes, axis=None, kind="stable")[:WIDEST]
     pairs = [divmod(int(flat), len(counts)) for flat in most]
     return _aligned(
-        [("class", "taken for", "rows")]
+        [("class", "predicted", "rows")]
         + [
             (names[true], names[taken], str(counts[true, taken]))
             for true, taken in pairs

@@ -268,7 +268,7 @@ def _stretched(images: NDArray[np.float64], axis: tuple[int, ...] | None) -> NDA
 
 
 def confusion(counts: NDArray[np.int64], found: PerClass, class_names: Sequence[str]) -> "Figure":
-    """Draw a confusion matrix, and beside it what each class is worth.
+    """Draw a confusion matrix, and beside it precision, recall and F1 of each class.
 
     Parameters
     ----------
@@ -292,8 +292,8 @@ def confusion(counts: NDArray[np.int64], found: PerClass, class_names: Sequence[
         matrix = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     matrix.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-    matrix.set_xlabel("taken for")
-    matrix.set_ylabel("class")
+    matrix.set_xlabel("predicted class")
+    matrix.set_ylabel("true class")
     if numbered:
         # Not as mathematics, which a $ in a name would else begin.
         names = [_shortened(name) for name in class_names]
@@ -335,7 +335,7 @@ def mistakes(
     P: NDArray[Any],
     class_names: Sequence[str],
 ) -> "Figure":
-    """Draw images with their class, what they were taken for and how sure the network was of it.
+    """Draw images with their class, the predicted class and its probability.
 
     Parameters
     ----------
@@ -362,7 +362,7 @@ def mistakes(
     for axes, image, true, of_classes in zip(panels, images, y, P, strict=False):
         taken = int(of_classes.argmax())
         axes.imshow(image, interpolation="nearest")
-        title = f"{_shortened(class_names[true])}\ntaken for {_shortened(class_names[taken])}"
+        title = f"{_shortened(class_names[true])}\npredicted {_shortened(class_names[taken])}"
         axes.set_title(f"{title}, {100 * of_classes[taken]:.0f} %", fontsize=8, parse_math=False)
     return figure
 
