@@ -342,7 +342,7 @@ def test_later_layers_go_over_earlier_ones(tmp_path):
         Config.of(iterations=4, epochs=4)
     with pytest.raises(InputError, match=r"mine\.json cannot be read"):
         Config.of(tmp_path / "mine.json")
-    with pytest.raises(InputError, match="in a dict, a Config or a file, not list"):
+    with pytest.raises(InputError, match="must be a dict, a Config or the path of a file, not list"):
         Config.of(["reg"])
 
 

@@ -124,9 +124,9 @@ def test_absolute_errors_end_at_the_median():
         (
             "y_train",
             -3.0,
-            "^y_train holds -3 in row 2, and the loss poisson takes numbers from 0 up: use --",
+            "^y_train holds -3 in row 2, but the loss poisson needs numbers of at least 0: use --",
         ),
-        ("y_val", -3.0, "y_val holds -3 in row 2, and the loss poisson"),
+        ("y_val", -3.0, "y_val holds -3 in row 2, but the loss poisson"),
         ("y_train", 0.0, "y_train is 0 in all rows, .*: use --loss squared-error"),
     ],
 )

@@ -160,21 +160,21 @@ def test_the_name_of_a_data_set():
 @pytest.mark.parametrize(
     ("args", "given", "text"),
     [
-        ((BLOBS.X_train,), {}, "X is an array, so what it is to predict is missing: give y, too"),
+        ((BLOBS.X_train,), {}, "X is an array without targets: give y, too"),
         (
             (BLOBS, BLOBS.y_train),
             {},
-            "'blobs' brings its targets and weights along: drop y, or give X as rows",
+            "'blobs' contains its own targets and weights: drop y, or give X as rows",
         ),
         (
             ("digits",),
             {"X_val": BLOBS.X_val},
-            "'digits' brings its targets and weights along: drop X_val",
+            "'digits' contains its own targets and weights: drop X_val",
         ),
         (
             (Path("a.npz"),),
             {"sample_weight": [1]},
-            "'a.npz' brings its targets and weights along: drop sample_weight",
+            "'a.npz' contains its own targets and weights: drop sample_weight",
         ),
         (
             (BLOBS.X_train, BLOBS.y_train),
@@ -182,7 +182,7 @@ def test_the_name_of_a_data_set():
             "data has only one of X_val and y_val: give",
         ),
         ((BLOBS.X_train, BLOBS.y_train[:-1]), {}, "data: "),
-        ((None,), {}, "X is missing: give rows, or a data set by its name"),
+        ((None,), {}, "X is missing: give rows or the name of a data set"),
         (("nowhere.npz",), {}, "there is no file nowhere.npz: check the path"),
         (("nonsense",), {}, "unknown dataset 'nonsense'"),
     ],
@@ -342,7 +342,7 @@ def test_a_new_gap_in_a_named_column_gets_a_word():
     table = {"a": np.arange(40.0) * 3 % 40, "b": [str(k % 3) for k in range(40)]}
     run = fit(table, np.arange(40) % 2, **FAST | {"preprocess": "table"})
     new = {"a": [None, 3.0], "b": ["1", "2"]}
-    with pytest.warns(GapWarning, match="no value in columns that had one in every training row: a;"):
+    with pytest.warns(GapWarning, match="missing values in columns without any in the training rows: a;"):
         assert run.predict(new).shape == (2,)
     with pytest.warns(
         RangeWarning, match="column 'a' holds 5000, far from the [0-9] to 3[0-9] of training: is it in"
@@ -365,7 +365,7 @@ def test_what_is_given_in_a_wrong_place_is_said_to_be_that():
     pandas = pytest.importorskip("pandas")
     X, y = BLOBS.X_train, BLOBS.y_train
     for pair in ((X, y), [X, y], (pandas.DataFrame(X), pandas.Series(y))):
-        assert refused(pair, None) == "X is a pair of arrays: give X and y apart, as xpnet.fit(*pair)"
+        assert refused(pair, None) == "X is a pair of arrays: give X and y separately, as in xpnet.fit(*pair)"
     assert fit(tuple(map(tuple, X.tolist())), y, **FAST).model.num_features == 5
     frame = pandas.DataFrame(X, columns=list("abcde")).assign(y=y)
     says = "sample_weight is 'a', which is no weights: give the values of that column, and --ignore a"
@@ -441,12 +441,15 @@ def test_what_data_have_no_use_for_is_refused(args, given, text):
         ({"lr": 0.1}, "there is no setting 'lr': did you mean learning_rate?"),
         ({"learning_rate": -1.0}, "--learning-rate must be a finite number, 0 or more, not -1.0"),
         ({"resume": False}, "--resume must be text, not False"),
-        ({"dataset": "digits"}, "X is blobs, and dataset is 'digits': leave out dataset"),
+        ({"dataset": "digits"}, "X is blobs, but dataset is 'digits': leave out dataset"),
         ({"recipe": "quick"}, "there is no recipe 'quick': use "),
         ({"loss": "squared-error"}, "--loss squared-error is not for classification"),
         ({"flip": True}, "augmentation is of images"),
-        ({"on_epoch": np.zeros((2, 2))}, "on_epoch must be a function of the history, not array([[0., 0."),
-        ({"on_epoch": 5}, "on_epoch must be a function of the history, not 5"),
+        (
+            {"on_epoch": np.zeros((2, 2))},
+            "on_epoch must be a function that takes the history, not array([[0., 0.",
+        ),
+        ({"on_epoch": 5}, "on_epoch must be a function that takes the history, not 5"),
         ({"checkpoint_every": 2}, "--checkpoint-every writes into the folder of the run: give --out, too"),
         ({"tensorboard": True}, "--tensorboard writes into the folder of the run: give --out, too"),
         ({"weights_image": True}, "--weights-image writes into the folder of the run: give --out, too"),
@@ -811,7 +814,7 @@ def clipped(door, size, capsys):
 def test_a_batch_of_more_rows_than_there_are_has_all_of_them(door, capsys):
     score, said = clipped(door, 41, capsys)
     assert said
-    assert said[0].endswith("--batch-size 41 is more than the 40 training rows: a batch has all of them")
+    assert said[0].endswith("--batch-size 41 is more than the 40 training rows: each batch has all of them")
     assert len(said) == 1
     assert clipped(door, 40, capsys) == (score, [])
 
@@ -833,7 +836,7 @@ def test_where_r_squared_says_nothing_the_loss_chooses(monitor, y_val):
     assert run.best.checksum() == by_loss.best.checksum()
     assert run.summary["val_r2"] is None
     assert json.loads(Path("there/summary.json").read_text())["val_r2"] is None
-    with pytest.raises(InputError, match="is undefined, and a sweep ranks by it: hold out more rows"):
+    with pytest.raises(InputError, match="is undefined, but a sweep ranks by it: hold out more rows"):
         search(
             X, y, {"learning_rate": [1e-9, 1e-2]}, **{k: v for k, v in how.items() if k != "learning_rate"}
         )
@@ -884,11 +887,11 @@ def test_what_cannot_be_resumed():
     assert refused(BLOBS, resume="there") == "there is no run in there to resume: give the folder of one"
     fit(BLOBS, out="there", **FAST)
     text = (
-        "there holds no checkpoint: its run has come to its end, or was made without them; train a new run "
-        "that begins with its weights: --init-from there"
+        "there holds no checkpoint: its run is finished, or wrote none; train a new run from its weights "
+        "by --init-from there"
     )
     assert refused(BLOBS, resume="there") == text
-    assert refused(BLOBS, resume="there", out="b") == "--resume goes on in there itself: drop --out"
+    assert refused(BLOBS, resume="there", out="b") == "--resume continues in there itself: drop --out"
     fit(BLOBS, on_epoch=interrupt_after(6), out="other", checkpoint_every=2, **FAST)
     assert "is of a run with other data" in refused(blobs(seed=1), resume="other")
     assert "is of a run with other settings (seed)" in refused(BLOBS, resume="other", seed=9)
@@ -932,9 +935,9 @@ def test_batch_norm_of_all_rows_learns_whatever_rest_there_is(rest):
 def test_batch_norm_of_one_row_is_refused():
     X, y = np.eye(3), np.arange(3.0)
     how = {"X_val": X, "y_val": y, "norm": "batch", "recipe": "none", "task": "regression"}
-    text = "--norm batch needs the statistics of a batch, and there is 1 row to train on: give more, or use "
+    text = "--norm batch needs batches of several rows, but there is only 1 training row: give more, or use "
     assert refused(X[:1], y[:1], **how).startswith(text)
-    with pytest.raises(InputError, match="there is 1 row to train on"):
+    with pytest.raises(InputError, match="there is only 1 training row"):
         search(X[:1], y[:1], {"reg": [0.0, 0.1]}, **how)
 
 

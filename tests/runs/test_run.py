@@ -89,7 +89,7 @@ def test_predictions_are_in_the_users_own_words(runs, name):
 def test_probabilities(runs, name):
     run, data = runs[name], DATA[name]
     if data.task == "regression":
-        with pytest.raises(InputError, match="a regression predicts numbers, which have no probabilities"):
+        with pytest.raises(InputError, match="a regression has no probabilities"):
             run.predict_proba(data.X_val)
         return
     P = run.predict_proba(data.X_val)
@@ -210,7 +210,7 @@ def test_no_rows_are_worth_nothing(runs):
         data = DATA[name]
         with pytest.raises(InputError) as caught:
             runs[name].evaluate(data.X_val[:0], data.y_val[:0])
-        assert str(caught.value) == "there are no rows to measure on: give at least one"
+        assert str(caught.value) == "there are no rows to score: give at least one"
 
 
 def test_a_path_is_no_rows(runs):
@@ -272,7 +272,7 @@ def test_intervals_of_numbers(name, ensemble):
 
 
 def test_intervals_that_there_are_none_of(runs):
-    with pytest.raises(InputError, match=r"^intervals are of numbers, not of a classification: use predict_"):
+    with pytest.raises(InputError, match=r"^intervals need a regression, not a classification: use predict_"):
         runs["words"].predict_interval(DATA["words"].X_val)
     run, X = runs["a number"], DATA["a number"].X_val
     bare = dataclasses.replace(run, model=dataclasses.replace(run.model, calibration=None))
@@ -389,9 +389,7 @@ def test_a_report(tmp_path, runs, name, monkeypatch):
     value = run.summary[f"val_{score}"]
     assert (f"{value:.4f}" if score == "r2" else f"{100 * value:.2f} %") in page
     assert ("ünïcode" in unescape(page)) == (name == "words")
-    with pytest.raises(
-        InputError, match=r'the run has no folder: give report a path, such as "report\.html"'
-    ):
+    with pytest.raises(InputError, match=r'the run has no folder: give a path, such as "report\.html"'):
         run.report()
     monkeypatch.setattr(plots, "available", lambda: False)  # it would be the same once more
     there = dataclasses.replace(run, folder=tmp_path)

@@ -13,7 +13,7 @@ def add_device(parser: Parser) -> None:
     """Add the flags."""
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N, mps or auto (default: cpu)")
     parser.add_argument(
-        "--backend", default="auto", choices=get_args(Backend), help="library that computes (default: auto)"
+        "--backend", default="auto", choices=get_args(Backend), help="array library (default: auto)"
     )
 
 
