@@ -163,7 +163,7 @@ def test_images_become_as_the_training_rows_were(tmp_path, capsys, X, argv, shad
         (
             X / 127.5 - 1,
             [],
-            "do not tell the value of white: which do not tell the value of white, as --black -1 --white 1 (",
+            "do not tell the value of white: give both, such as --black -1 --white 1 (",
         ),
         (X // 2.56, [], "from 0 to 99, which do not tell the value of white"),
         (X // 2.56, [], "--black 0 --white 100"),
@@ -267,8 +267,8 @@ def test_a_gap_where_training_rows_had_none(tmp_path, capsys):
     for text in ("", "NA"):
         line = refused(predict.main, capsys, *csv_with(2, text))
         assert (
-            "X.csv: line 3 has no value (an empty field, NA or NaN) in column 'p2', where every training row "
-            "had one: fill it in, or drop the row" in line
+            "X.csv: line 3 has no value (an empty field, NA or NaN) in column 'p2', where every training "
+            "row had one: fill in a value, or drop the row" in line
         )
         assert call(predict.main, capsys, *csv_with(1, text)) == (0, "", "")
 
@@ -280,7 +280,7 @@ def test_a_field_without_a_value_is_named(tmp_path, run, capsys, text):
         ",".join(f"p{k}" for k in range(12)) + f"\n{'4,' * 11}4\n{'4,' * 11}{text}\n"
     )
     line = refused(predict.main, capsys, run, "--input", tmp_path / "X.csv", "--output", tmp_path / "y.npy")
-    says = "line 3 has no value (an empty field, NA or NaN) in column 'p11': fill it in, or drop the row"
+    says = "line 3 has no value (an empty field, NA or NaN) in column 'p11': fill in a value, or drop the row"
     assert line.endswith(f"X.csv: {says}")
 
 

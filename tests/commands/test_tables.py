@@ -199,7 +199,7 @@ def test_intervals_of_numbers(capsys):
             "column 'city' has categories, which --preprocess mean",
         ),
         (["--target", "plan", "--group", "nobody"], "'nobody' is no column"),
-        (["--target", "plan", "--size", "8"], "people.csv is no folder of images: drop --size"),
+        (["--target", "plan", "--size", "8"], "people.csv is not a folder of images: drop --size"),
     ],
 )
 def test_what_a_user_can_mend(capsys, argv, text):
@@ -210,7 +210,7 @@ def test_what_a_user_can_mend(capsys, argv, text):
 
 def test_a_column_that_is_plainly_the_target_needs_no_name(capsys):
     write("plans.csv", [row | {"age": row["age"] or 30} for row in rows()], ("age", "pay", "plan"))
-    said = "note: column 'plan' is taken for what is to be predicted: --target NAME for another\n"
+    said = "note: column 'plan' is used as the target: give --target NAME for another\n"
     for main, at in ((train.main, "a"), (sweep.main, "s")):
         grid = ["--reg", "0", "0.1"] if main is sweep.main else []
         status, _, err = call(main, capsys, "plans.csv", *QUICK[2:], "--out", at, "--quiet", *grid)

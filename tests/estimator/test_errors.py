@@ -37,7 +37,7 @@ TARGETS = np.array([0, 1] * 3)
     [
         (
             np.ma.array(ROWS, mask=ROWS > 16),
-            "^{} masks .* values, and masks are not read: fill them in, or drop such rows",
+            "^{} masks .* values, but masks are not supported: fill them in, or drop such rows",
         ),
         (ROWS + 1j, "^Complex data not supported: give {} as finite real numbers .rows, features."),
         (scipy.sparse.csr_matrix(ROWS + 1j), "^Complex data not supported: give {} as finite real"),
@@ -77,7 +77,7 @@ def test_a_frame_of_days_or_with_two_columns_of_one_name():
     [
         (
             np.ma.array(TARGETS, mask=ROWS[:, 0] > 10),
-            "masks . values, and masks are not read: fill them in, or drop",
+            "masks . values, but masks are not supported: fill them in, or drop",
         ),
         (DAYS, r"has dtype datetime64\[D\]: give numbers$"),
         (scipy.sparse.csr_matrix(ROWS), "is a sparse matrix: give a dense array$"),
@@ -273,9 +273,9 @@ def test_masks_are_not_read(kind):
     X, y = classes("binary")
     masked, labels = np.ma.masked_greater(X, 2.0), np.ma.masked_array(y, np.arange(90) == 7)
     count = int(masked.mask.sum())
-    text = f"^X masks {count} values, and masks are not read: .* X.astype.float..filled.numpy.nan. whe"
+    text = f"^X masks {count} values, but masks are not supported: .* X.astype.float..filled.numpy.nan. whe"
     refused(text, lambda: kind().fit(masked, y))
-    text = "^{} masks 1 values, and masks are not read: fill them in, or drop such rows$"
+    text = "^{} masks 1 values, but masks are not supported: fill them in, or drop such rows$"
     refused(text.format("y"), lambda: kind().fit(X, labels))
     refused(text.format("sample_weight"), lambda: kind().fit(X, y, labels))
     if kind is not TableClassifier:

@@ -316,7 +316,9 @@ def test_gaps_in_rows_of_an_array_are_such_as_training_had(with_gaps):
     fit_rows = X.copy()
     fit_rows[7, 2] = np.nan
     pandas = pytest.importorskip("pandas")
-    says = r"row 7 of X has no value \(NaN\) in column 2, where every training row had one: fill it in, or"
+    says = (
+        r"row 7 of X has no value \(NaN\) in column 2, where every training row had one: fill in a value, or"
+    )
     for call in (run.predict, run.predict_proba, lambda X: run.evaluate(X, y), run.model.predict):
         for rows in (fit_rows, pandas.DataFrame(fit_rows, columns=list("abc"))):
             with pytest.raises(InputError, match=says):
@@ -392,7 +394,7 @@ def test_values_beyond_all_measure_are_no_matter_of_how_training_rows_were(row):
 def test_a_lazy_frame_is_to_be_collected():
     polars = pytest.importorskip("polars")
     lazy = polars.DataFrame({"a": BLOBS.X_train[:, 0]}).lazy()
-    text = "the table is not there yet, only a query for it: give its collect()"
+    text = "the table is a lazy query: give its collect()"
     assert refused(lazy, BLOBS.y_train) == refused(lazy, target="a") == text
 
 
@@ -415,7 +417,7 @@ def test_columns_of_an_array_are_called_by_their_numbers():
         ((BLOBS,), {"target": "plan"}, "blobs is no table: drop --target"),
         ((BLOBS,), {"validation_fraction": 0.3}, "blobs has rows to validate on: drop --validation-fraction"),
         (("digits",), {"validation_fraction": 0.3}, "digits has rows to validate on: drop "),
-        ((BLOBS.X_train, BLOBS.y_train), {"size": 8}, "data is no folder of images: drop --size"),
+        ((BLOBS.X_train, BLOBS.y_train), {"size": 8}, "data is not a folder of images: drop --size"),
         (
             ({"a": BLOBS.X_train[:, 0]}, BLOBS.y_train),
             {"header": True},
@@ -444,7 +446,7 @@ def test_what_data_have_no_use_for_is_refused(args, given, text):
         ({"dataset": "digits"}, "X is blobs, but dataset is 'digits': leave out dataset"),
         ({"recipe": "quick"}, "there is no recipe 'quick': use "),
         ({"loss": "squared-error"}, "--loss squared-error is not for classification"),
-        ({"flip": True}, "augmentation is of images"),
+        ({"flip": True}, "augmentation needs images"),
         (
             {"on_epoch": np.zeros((2, 2))},
             "on_epoch must be a function that takes the history, not array([[0., 0.",

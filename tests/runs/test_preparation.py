@@ -68,8 +68,8 @@ PLAIN = dataclasses.replace(CATS, weight_train=None)
             numbers(),
             "--batch-size 41 is larger than the 40 training rows: use 40 or less",
         ),
-        ({"flip": True}, numbers(), "augmentation is of images"),
-        ({"averaging": "flip"}, labels(), "averaging over views is of images"),
+        ({"flip": True}, numbers(), "augmentation needs images"),
+        ({"averaging": "flip"}, labels(), "averaging over views needs images"),
         ({"preprocess": "pca", "components": 5}, numbers(), "5 components of 4 features"),
     ],
 )

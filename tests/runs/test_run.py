@@ -183,10 +183,10 @@ def test_what_a_run_is_worth(runs, name):
         (
             "words",
             ["cow"] * 30,
-            "y holds 'cow' in row 0, which is no class: give one of 'cat', 'dog', 'ünïcode'",
+            "y holds 'cow' in row 0, which is not a class: give one of 'cat', 'dog', 'ünïcode'",
         ),
         ("words", [1] * 30, "y holds 1 in row 0, which is no class"),
-        ("classes", ["cat"] * 30, "y holds 'cat' in row 0, which is no class: give one of 0, 1, 2"),
+        ("classes", ["cat"] * 30, "y holds 'cat' in row 0, which is not a class: give one of 0, 1, 2"),
         ("classes", [0] * 29, "y has 29 rows and X 30: give one for each row"),
         ("labels", np.full((30, 3), 2), "y holds 2 in row 0: give 1 for a label that is set, else 0"),
         ("labels", np.ones((30, 2)), "y"),
@@ -220,7 +220,7 @@ def test_a_path_is_no_rows(runs):
         runs["numbers"].predict_interval,
     ):
         with pytest.raises(
-            InputError, match=r"X is a path, 'rows\.npy': give the rows in it, or use xpnet predict"
+            InputError, match=r"X is a path, 'rows\.npy': give the rows themselves, or use xpnet predict"
         ):
             function("rows.npy")
 

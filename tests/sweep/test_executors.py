@@ -150,7 +150,7 @@ def test_a_worker_of_another_xpnet_is_one_line(monkeypatch):
     other = tell(Options())._replace(versions=versions() | {"xpnet": "99.0"})
     monkeypatch.setattr("xpnet.device.elsewhere.tell", lambda _: other)
     executor = Inline(1)
-    with pytest.raises(DeviceError, match=r"has xpnet 99\.0 and this process") as caught:
+    with pytest.raises(DeviceError, match=r"has xpnet 99\.0, but this process has") as caught:
         sweep.run(CONFIGS, blobs(), executor=executor)
     assert "\n" not in str(caught.value)
 

@@ -174,7 +174,7 @@ def test_columns_without_names_are_far_where_most_rows_are():
     new[:5, 0] *= 1000
     assert known.far(new, None, False) is None
     new[:, 0] = 1000
-    assert known.far(new, numbers(2), False).startswith("column '0' holds 1000, far outside the 0")
+    assert known.far(new, numbers(2), False).startswith("column '0' holds 1000, far outside the")
     assert known.far(new[:9], None, False) is None
     new[3, 1] = 1e7
     assert known.far(new[:9], None, False).startswith("values from ")
