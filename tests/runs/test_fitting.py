@@ -412,14 +412,14 @@ def test_columns_of_an_array_are_called_by_their_numbers():
 @pytest.mark.parametrize(
     ("args", "given", "text"),
     [
-        ((BLOBS,), {"target": "plan"}, "blobs is no table: drop --target"),
+        ((BLOBS,), {"target": "plan"}, "blobs is not a table: drop --target"),
         ((BLOBS,), {"validation_fraction": 0.3}, "blobs has rows to validate on: drop --validation-fraction"),
         (("digits",), {"validation_fraction": 0.3}, "digits has rows to validate on: drop "),
         ((BLOBS.X_train, BLOBS.y_train), {"size": 8}, "data is not a folder of images: drop --size"),
         (
             ({"a": BLOBS.X_train[:, 0]}, BLOBS.y_train),
             {"header": True},
-            "data is no text file: drop --header",
+            "data is not a text file: drop --header",
         ),
         (
             (BLOBS.X_train, BLOBS.y_train),

@@ -183,7 +183,7 @@ def parquet(tmp_path, monkeypatch):
     return folder
 
 
-quiet = pytest.mark.filterwarnings("ignore:.*(on the disk|by row groups|is taken for|was trained on)")
+quiet = pytest.mark.filterwarnings("ignore:.*(on disk|by row groups|is used as|holds the data)")
 
 
 @quiet
