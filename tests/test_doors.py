@@ -126,7 +126,7 @@ NOT_OF_SWEEPS = {
     "tensorboard": "a sweep leaves tables",
     "checkpoint_every": "a sweep keeps what it has done by itself",
     "resume": "the same sweep goes on from where it stopped",
-    "alone": "a sweep shares out its networks, not the rows of one",
+    "alone": "a sweep distributes whole networks, not the rows of one network",
 }
 
 

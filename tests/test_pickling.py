@@ -45,7 +45,7 @@ def everything():
     return found
 
 
-@pytest.mark.filterwarnings("ignore:the loss has not settled")
+@pytest.mark.filterwarnings("ignore:training has not converged")
 @pytest.mark.filterwarnings("ignore:left out")
 def test_copies_and_another_process():
     things = everything()

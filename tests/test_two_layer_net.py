@@ -381,7 +381,7 @@ def message_of(call, *args, **kwargs):
 @pytest.mark.parametrize("shape", [(5,), (5, 7), (0, 6), (2, 5, 6), ()])
 def test_rows_of_a_wrong_shape(data, shape):
     net, X = TwoLayerNet(6, 8, 4, rng=0), np.ones(shape)
-    expected = f"X has the shape {shape}; it must be (rows, 6)"
+    expected = f"X has shape {shape}; it must be (rows, 6)"
     assert message_of(net.loss, X) == expected
     assert message_of(net.predict, X) == expected
     assert message_of(net.loss, X, [0]) == expected
@@ -418,10 +418,10 @@ def test_rows_of_other_kinds(data):
         for kind in ("datetime64[s]", "timedelta64[s]"):
             assert message_of(call, X.astype(kind)) == f"X holds {kind}: give real numbers"
         assert message_of(call, masked).startswith(
-            "X masks 2 values, and masks are not read: fill them in, or"
+            "X masks 2 values, but masks are not supported: fill them in, or"
         )
     labels = np.ma.masked_array(data[1], np.arange(len(X)) == 1)
-    assert message_of(net.loss, X, labels).startswith("y masks 1 values, and masks are not read: fill")
+    assert message_of(net.loss, X, labels).startswith("y masks 1 values, but masks are not supported: fill")
     np.testing.assert_array_equal(net.predict(np.ma.masked_invalid(X)), net.predict(X))
 
 
@@ -440,7 +440,10 @@ def test_frames(data):
     lacking = X.astype("Float64")
     lacking.iloc[2, 1] = pd.NA
     for frame in (lacking, X.assign(b="much"), X.assign(b=pd.Timestamp("2001-02-03"))):
-        assert message_of(net.predict, frame) == "X holds gaps, or what is no number: give real numbers"
+        assert (
+            message_of(net.predict, frame)
+            == "X has missing values, or values that are not numbers: give real numbers"
+        )
 
 
 def test_predictions_hold_few_hidden_units_at_once(monkeypatch):
@@ -460,9 +463,9 @@ def test_predictions_hold_few_hidden_units_at_once(monkeypatch):
 
 def test_rows_and_labels_that_are_no_arrays(data):
     net = TwoLayerNet(6, 8, 4, rng=0)
-    assert "X is no array: give rows of 6 numbers each" in message_of(net.predict, [[1.0] * 6, [1.0] * 5])
+    assert "X is not an array: give rows of 6 numbers each" in message_of(net.predict, [[1.0] * 6, [1.0] * 5])
     assert "X holds <U1: give real numbers" in message_of(net.predict, [["a"] * 6])
-    assert "y is no array: give a label a row" in message_of(net.loss, data[0], [[1], [1, 2]])
+    assert "y is not an array: give one label for each row" in message_of(net.loss, data[0], [[1], [1, 2]])
 
 
 @pytest.mark.parametrize("y", [np.zeros(60, int), np.zeros((61, 1), int), np.zeros((61, 4), int)])
@@ -473,16 +476,16 @@ def test_labels_of_a_wrong_shape(data, y):
         message_of(net.train, data[0], y, *data[2:]),
         message_of(net.train, *data[2:], data[0], y).replace("y_val", "y"),
     ):
-        assert message == f"y has the shape {y.shape}; it must be (61,), a label a row of X"
+        assert message == f"y has shape {y.shape}; it must be (61,), one label for each row of X"
 
 
 def test_labels_that_are_no_integers(data):
     net = TwoLayerNet(6, 8, 4, rng=0)
     message = message_of(net.loss, data[0], data[1].astype(float))
-    assert "labels are integers, not float64" in message
+    assert "labels must be integers, not float64" in message
     assert "astype(int)" in message
     message = message_of(net.loss, data[0], data[1] + 0.5)
-    assert "labels are integers, not float64: number the 4 classes from 0" in message
+    assert "labels must be integers, not float64: number the 4 classes from 0" in message
     for y in (data[1].astype(str), np.where(data[1] == 0, np.nan, data[1])):
         assert message_of(net.loss, data[0], y).endswith(": number the 4 classes from 0")
 
@@ -526,7 +529,7 @@ def test_more_classes_than_a_label_byte_can_count():
 @pytest.mark.parametrize("dtype", ["float16", "int64", "complex128"])
 def test_a_dtype_it_cannot_compute_in(dtype):
     message = message_of(TwoLayerNet, 3, 5, 2, dtype=dtype)
-    assert message == f"dtype is float32 or float64, not {dtype}"
+    assert message == f"dtype must be float32 or float64, not {dtype}"
 
 
 @pytest.mark.parametrize("sizes", [(0, 5, 2), (3, 0, 2), (3, 5, 0), (-1, 5, 2)])
@@ -544,8 +547,8 @@ def test_a_failed_call_changes_nothing(data):
 @pytest.mark.parametrize(
     ("changes", "settings", "message"),
     [
-        ({"dtype": "foo"}, {}, "dtype is float32 or float64, not foo"),
-        ({"rng": "a"}, {}, "rng is a seed"),
+        ({"dtype": "foo"}, {}, "dtype must be float32 or float64, not foo"),
+        ({"rng": "a"}, {}, "rng must be a seed"),
         ({"std": -1.0}, {}, "std must be a finite number, 0 or more"),
         ({}, {"batch_size": 0}, "batch_size must be 1 or more, not 0"),
         ({}, {"batch_size": 2.5}, "batch_size must be an integer, not 2.5"),

@@ -1,7 +1,7 @@
-"""xpnet: fully-connected networks on NumPy, CuPy, PyTorch or JAX, from one implementation of backprop.
+"""Fully-connected neural networks on NumPy, CuPy, PyTorch and JAX, with one implementation of backprop.
 
-`fit` trains, `load` brings back what was saved, `search` trains many networks at once; `MLPClassifier` and
-`MLPRegressor` are scikit-learn's protocol, `TwoLayerNet` is the class of the CIFAR-10 exercise.
+`fit` trains a network, `load` loads a saved one, and `search` trains many networks at once. `MLPClassifier`
+and `MLPRegressor` are scikit-learn estimators; `TwoLayerNet` is the class of the CIFAR-10 exercise.
 """
 
 import importlib
@@ -64,13 +64,13 @@ _WHERE = {
     "load": "runs.load",
     "search": "sweep.search",
 }
-"""The module of each public name, imported when the name is first used."""
+"""The module of each public name; it is imported when the name is first used."""
 
 _ROOMS = (
     *("columns", "data", "datasets", "device", "errors", "estimator", "exporters", "nn"),
     *("reporting", "runs", "sweep", "training", "typing"),
 )
-"""Modules that the documentation names, imported when they are first used: `xpnet.datasets.load`."""
+"""Submodules that are imported when they are first used, as in `xpnet.datasets.load`."""
 
 __version__ = "0.1.0"
 
@@ -95,7 +95,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: NumPy and all else then, and not before."""
+    """Import a public name when it is first used; until then not even NumPy is imported."""
     if name in _ROOMS:
         found = importlib.import_module(f"{__name__}.{name}")
         if name == "nn":  # whose face this is, and which by itself imports nothing

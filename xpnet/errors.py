@@ -1,32 +1,32 @@
-"""Errors that a user can mend.
+"""Errors that a user can fix, and warnings about rows to predict.
 
-Every message is one line and contains the fix; the command lines print it and exit with status 2.
+Each error message is one line that contains the fix; the commands print it and exit with status 2.
 """
 
 
 class XpnetError(Exception):
-    """Base of all errors that xpnet raises on purpose."""
+    """Base class of all errors that xpnet raises on purpose."""
 
 
 class InputError(XpnetError, ValueError):
-    """Data, files or settings that cannot be used as they are."""
+    """Data, files or settings cannot be used as given."""
 
 
 class DeviceError(XpnetError, RuntimeError):
-    """A device that was asked for and cannot be used."""
+    """The requested device cannot be used."""
 
 
 class RowsWarning(UserWarning):
-    """Rows that can be predicted, and are unlike those that the network was trained on."""
+    """The rows to predict are unlike those that the network was trained on."""
 
 
 class RangeWarning(RowsWarning):
-    """Values far from all that training rows held."""
+    """Values lie far outside the range of the training rows."""
 
 
 class GapWarning(RowsWarning):
-    """A value is missing where no training row lacked it."""
+    """Values are missing in a feature that had no gaps in the training rows."""
 
 
 class UnseenWarning(RowsWarning):
-    """A column of categories most of whose values no training row had."""
+    """Most values of a categorical column did not occur in the training rows."""

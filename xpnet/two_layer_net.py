@@ -1,4 +1,4 @@
-"""The original two-layer network as a class, a thin face over the rooms below."""
+"""`TwoLayerNet`: the original two-layer network, a thin class over the modules below."""
 
 import warnings
 from typing import Any
@@ -29,9 +29,9 @@ PART = 2**22
 
 
 class TwoLayerNet:
-    """A two-layer network, affine – ReLU – affine – softmax, trained by SGD with L2 regularisation.
+    """Two-layer network (affine – ReLU – affine – softmax), trained by SGD with L2 regularisation.
 
-    The class of the CIFAR-10 exercise with its conventions: the same random draws give the same numbers.
+    This is the class of the CIFAR-10 exercise, with its conventions: the same seed gives the same numbers.
 
     Parameters
     ----------
@@ -40,26 +40,25 @@ class TwoLayerNet:
     std
         Standard deviation of the initial weights.
     device
-        ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"mps"`` or ``"auto"``; or a device of `xpnet.get_device`.
+        ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"mps"`` or ``"auto"``; or a device from `xpnet.get_device`.
     dtype
-        ``"float32"`` or ``"float64"``. By default the class computes in float64 until it is given float32
-        data, which it follows.
+        ``"float32"`` or ``"float64"``. By default float64, and float32 once it is given float32 data.
     rng
-        Source of the initial weights, then of the batches: a seed, a `numpy.random.Generator` or a
-        `numpy.random.RandomState`; by default NumPy's global one, which ``numpy.random.seed`` sets.
+        Random source of the initial weights, then of the batches: a seed, a `numpy.random.Generator` or a
+        `numpy.random.RandomState`; by default NumPy's global state, which ``numpy.random.seed`` sets.
 
     Attributes
     ----------
     params : dict
-        ``W1`` (D, H), ``b1`` (H,), ``W2`` (H, C), ``b2`` (C,), on the device. They may be changed in
-        place, as a numerical gradient check does, or replaced where arrays cannot be written to (JAX).
+        ``W1`` (D, H), ``b1`` (H,), ``W2`` (H, C), ``b2`` (C,), on the device. They may be changed in place,
+        as for a numerical gradient check, or replaced if arrays are read-only (JAX).
 
     Raises
     ------
     InputError
-        A size below 1, a deviation below 0, or another dtype.
+        If a size is below 1, ``std`` is negative, or the dtype is another one.
     DeviceError
-        The device cannot be used.
+        If the device cannot be used.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class TwoLayerNet:
         except TypeError:
             self._dtype = str(dtype)
         if self._dtype not in ("float32", "float64"):
-            raise InputError(f"dtype is float32 or float64, not {self._dtype}")
+            raise InputError(f"dtype must be float32 or float64, not {self._dtype}")
         if rng is None:
             rng = np.random.mtrand._rand  # the state that numpy.random.seed sets
         elif not isinstance(rng, np.random.Generator | np.random.RandomState):
@@ -90,7 +89,7 @@ class TwoLayerNet:
                 rng = np.random.default_rng(rng)
             except (TypeError, ValueError) as error:
                 raise InputError(
-                    f"rng is a seed, a numpy.random.Generator or a RandomState, not {rng!r}"
+                    f"rng must be a seed, a numpy.random.Generator or a RandomState, not {rng!r}"
                 ) from error
         self._rng = rng
         drawn = init(self._mlp, rng, std)
@@ -115,7 +114,7 @@ class TwoLayerNet:
     def loss(
         self, X: ArrayLike, y: ArrayLike | None = None, reg: float = 0.0
     ) -> NDArray[Any] | tuple[float, dict[str, NDArray[Any]]]:
-        """Return the scores, or with ``y`` the loss and the gradients of all parameters.
+        """Return the scores or, with ``y``, the loss and its gradients.
 
         Parameters
         ----------
@@ -164,8 +163,8 @@ class TwoLayerNet:
     ) -> dict[str, list[float]]:
         """Train by SGD on batches drawn with replacement.
 
-        An epoch is ``N // batch_size`` iterations, at least 1. Accuracies are taken and the learning
-        rate decays after every iteration ``it`` with ``it % epoch == 0``, so also after the first.
+        An epoch is ``N // batch_size`` iterations, at least 1. After every iteration ``it`` with ``it % epoch
+        == 0``, including the first, accuracies are measured and the learning rate decays.
 
         Parameters
         ----------
@@ -174,15 +173,15 @@ class TwoLayerNet:
         X_val, y_val
             Validation rows and labels.
         learning_rate, learning_rate_decay
-            Step size, and its factor after each epoch.
+            Learning rate, and the factor on it after each epoch.
         reg
             Strength of the regularisation, as for `loss`.
         num_iters
             Number of iterations.
         batch_size
-            Rows drawn in each.
+            Rows per batch.
         verbose
-            Print the loss of every hundredth iteration.
+            Whether to print the loss of every hundredth iteration.
 
         Returns
         -------
@@ -193,7 +192,7 @@ class TwoLayerNet:
         Warns
         -----
         RuntimeWarning
-            The loss overflowed: training stopped there, and the parameters are those of the best epoch.
+            If the loss overflowed; training stopped there, and the parameters are those of the best epoch.
 
         Raises
         ------
@@ -252,10 +251,10 @@ class TwoLayerNet:
         }
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
-        """Return the most probable class ``(N,)`` of each row of ``X`` ``(N, D)``.
+        """Predict the most probable class ``(N,)`` of each row of ``X`` ``(N, D)``.
 
-        Nothing is said of rows on another scale than those of training: parameters are all that the class
-        has, as in the exercise, and anyone may replace them.
+        There is no warning about rows on another scale than the training rows: as in the exercise, the class
+        holds parameters only, and anyone may replace them.
 
         Raises
         ------
@@ -285,15 +284,19 @@ class TwoLayerNet:
         try:
             X = X if is_array else np.asarray(X)
         except (TypeError, ValueError) as error:  # rows of several lengths
-            raise InputError(f"{name} is no array: give rows of {self._mlp.sizes[0]} numbers each") from error
+            raise InputError(
+                f"{name} is not an array: give rows of {self._mlp.sizes[0]} numbers each"
+            ) from error
         shape = np.shape(X)
         if len(shape) != 2 or shape[1] != self._mlp.sizes[0] or not shape[0]:
-            raise InputError(f"{name} has the shape {shape}; it must be (rows, {self._mlp.sizes[0]})")
+            raise InputError(f"{name} has shape {shape}; it must be (rows, {self._mlp.sizes[0]})")
         if not is_array and X.dtype.kind == "O":  # of a data frame, whose columns may be of several kinds
             try:
                 X = np.asarray(X, self._dtype)
             except (TypeError, ValueError) as error:
-                raise InputError(f"{name} holds gaps, or what is no number: give real numbers") from error
+                raise InputError(
+                    f"{name} has missing values, or values that are not numbers: give real numbers"
+                ) from error
         if str(X.dtype).startswith(("complex", "datetime", "object", "timedelta", "<U", "|S")):
             raise InputError(f"{name} holds {X.dtype}: give real numbers")
         with np.errstate(over="ignore"):  # to infinity, which is refused here
@@ -311,14 +314,16 @@ class TwoLayerNet:
         try:
             labels = to_numpy(y)
         except ValueError as error:
-            raise InputError(f"{name} is no array: give a label a row") from error
+            raise InputError(f"{name} is not an array: give one label for each row") from error
         classes = self._mlp.sizes[-1]
         if labels.shape != (rows,):
-            raise InputError(f"{name} has the shape {labels.shape}; it must be ({rows},), a label a row of X")
+            raise InputError(
+                f"{name} has shape {labels.shape}; it must be ({rows},), one label for each row of X"
+            )
         if labels.dtype.kind not in "iu":
             is_whole = labels.dtype.kind in "bf" and np.array_equal(labels, np.floor(labels))
             fix = f"convert with {name}.astype(int)" if is_whole else f"number the {classes} classes from 0"
-            raise InputError(f"labels are integers, not {labels.dtype}: {fix}")
+            raise InputError(f"labels must be integers, not {labels.dtype}: {fix}")
         bad = (labels < 0) | (labels >= classes)
         if bad.any():
             row = int(bad.argmax())

@@ -214,8 +214,8 @@ def refuse_mask(values: Any, what: str) -> None:
         if what.startswith("X"):
             gaps = f", or give {what}.astype(float).filled(numpy.nan) where gaps are taken"
         raise InputError(
-            f"{what} masks {int(np.count_nonzero(values.mask))} values, and masks are not read: fill them "
-            f"in, or drop such rows{gaps}"
+            f"{what} masks {int(np.count_nonzero(values.mask))} values, but masks are not supported: fill "
+            f"them in, or drop such rows{gaps}"
         )
 
 

@@ -368,7 +368,7 @@ def test_kinds_are_asked_for_by_name():
         message = refusal(infer, {"Age": [1, 2]}, **{option: ["age"]})
         assert message == f"--{option} 'age' is no column; did you mean 'Age'?"
     assert "give one of Age" in refusal(infer, {"Age": [1, 2]}, ignore=["zzz"])
-    assert "say one" in refusal(infer, {"a": [1, 2]}, numeric=["a"], categorical=["a"])
+    assert "give one" in refusal(infer, {"a": [1, 2]}, numeric=["a"], categorical=["a"])
     clash = {"d": ["2020-01-01", "2020-02-01"], "d (month)": [1, 2]}
     assert "rename it" in refusal(infer, clash)
 
@@ -380,7 +380,7 @@ def test_new_columns_are_found_by_name():
     assert message == "columns are missing: give a; did you mean 'A'?"
     same(columns.matrix([["7", "x", 1]]), [[7, 0]])  # all columns of training, by their place
     same(columns.matrix(np.array([["7", "x"]], object)), [[7, 0]])  # those that are needed
-    assert "there are 4 columns and the model takes 3" in refusal(columns.matrix, [[1, 2, 3, 4]])
+    assert "there are 4 columns, but the model takes 3" in refusal(columns.matrix, [[1, 2, 3, 4]])
 
 
 def test_columns_without_names_go_by_their_place():
@@ -389,14 +389,14 @@ def test_columns_without_names_go_by_their_place():
     X = np.arange(6.0).reshape(2, 3)
     same(columns.matrix(X), X)
     same(columns.matrix({"p": [1], "q": [2], "r": [3]}), [[1, 2, 3]])
-    assert "there are 2 columns and the model takes 3" in refusal(columns.matrix, X[:, :2])
+    assert "there are 2 columns, but the model takes 3" in refusal(columns.matrix, X[:, :2])
     assert "there are 2 columns" in refusal(columns.matrix, {"p": [1], "q": [2]})
     same(columns.matrix({"2": [3], "0": [1], "1": [2]}), [[1, 2, 3]])  # all names there are
     same(columns.matrix({"2": [3], "0": [1], "1": [2], "kind": ["x"]}), [[1, 2, 3]])
     more = {
         str(k): [k + 0.5] for k in range(4)
     }  # one of them is not among those of training, and which is open
-    assert "there are 4 columns and the model takes 3: give those" in refusal(columns.matrix, more)
+    assert "there are 4 columns, but the model takes 3: give those" in refusal(columns.matrix, more)
     assert "there are 5 columns" in refusal(columns.matrix, {**more, "kind": ["x"]})
     same(
         columns.matrix({"0": [1], "1": [2], "2": [3], "9" * 5000: [4]}), [[1, 2, 3]]
@@ -558,7 +558,7 @@ def test_targets_stay_what_they_are(values, expected, dtype):
 def test_a_value_that_is_no_class_is_named_by_the_row_that_has_it():
     frame = {"x": range(4), "y": ["a", None, "b", "c"]}
     message = refusal(take_target, frame, "y", str, ("a", "b"))
-    assert message == "column 'y' holds 'c' in row 3, which is no class: give one of 'a', 'b'"
+    assert message == "column 'y' holds 'c' in row 3, which is not a class: give one of 'a', 'b'"
     assert take_target(frame, "y", str, ("a", "b", "c")).y.tolist() == ["a", "b", "c"]
 
 

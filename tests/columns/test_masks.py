@@ -64,9 +64,9 @@ def test_rows_to_train_on_and_to_predict(run):
 
 def test_columns_by_name():
     run = xpnet.fit({"a": ROWS[:, 0], "b": ROWS[:, 1]}, Y, **SHORT)
-    with pytest.warns(GapWarning, match="every training row: a, b"):
+    with pytest.warns(GapWarning, match="in the training rows: a, b"):
         found = run.predict_proba(MASKED[:, :2])
-    with pytest.warns(GapWarning, match="in every training row: a, b"):
+    with pytest.warns(GapWarning, match="in the training rows: a, b"):
         np.testing.assert_array_equal(found, run.predict_proba({"a": MASKED[:, 0], "b": MASKED[:, 1]}))
 
 
@@ -81,7 +81,9 @@ def test_where_gaps_are_refused():
         {"X_train": np.ma.masked_greater(data.X_train, 1)},
         {"y_train": np.ma.masked_equal(data.y_train, 1)},
     ):
-        with pytest.raises(InputError, match=f"{next(iter(change))} masks .* values, and masks are not read"):
+        with pytest.raises(
+            InputError, match=f"{next(iter(change))} masks .* values, but masks are not supported"
+        ):
             dataclasses.replace(data, **change)
 
 

@@ -75,15 +75,15 @@ def test_only_training_takes_several(given, capsys, name, several):
     command, argv = given[name]
     line = refused(command.main, capsys, *(several if word == "auto" else word for word in argv))
     assert line.endswith(
-        f"device {several} is not one device: name one, as cuda:0; several GPUs are for `xpnet train`, "
-        "`xpnet sweep` and xpnet.search"
+        f"device {several} is not a single device: give one, such as cuda:0; only `xpnet train`, `xpnet "
+        "sweep` and xpnet.search take several GPUs"
     )
 
 
 @pytest.mark.parametrize(
     ("named", "end"),
     [
-        ("cuda:ALL", "`xpnet train` and a sweep take cuda:all and cuda:0,cuda:1 too"),
+        ("cuda:ALL", "`xpnet train` and sweeps also take cuda:all and cuda:0,cuda:1"),
         ("cuda:0,cpu", "'cpu' is no GPU of a list: name them as in cuda:0,cuda:1, or use cuda:all"),
     ],
 )

@@ -82,7 +82,7 @@ def test_rows_unlike_those_of_training_are_noted(tmp_path, capsys):
     np.savez(tmp_path / "new.npz", X=X, y=Y)
     status, _, err = call(evaluate.main, capsys, run, "--dataset", tmp_path / "new.npz", "--quiet")
     assert (status, len(err.splitlines())) == (0, 1)
-    assert "note: values from 1 to 255 are far from those that the network was trained on, 0.0" in err
+    assert "note: values from 1 to 255 are far outside the training range, 0.0" in err
 
 
 @pytest.mark.usefixtures("without_pictures")
@@ -92,7 +92,7 @@ def test_a_folder_of_images(tmp_path, capsys):
     (tmp_path / "new" / "cat").mkdir(parents=True)
     image.fromarray(X[0].reshape(4, 3)).save(tmp_path / "new" / "cat" / "a.png")
     argv = [run, "--dataset", tmp_path / "new"]
-    assert "say what black and white are" in refused(evaluate.main, capsys, *argv)
+    assert "which do not tell the value of white" in refused(evaluate.main, capsys, *argv)
     status, out, err = call(evaluate.main, capsys, *argv, "--white=1", "--black=-1", "--json", "--quiet")
     assert (status, err) == (0, "")
     expected = models.make().probabilities(X[:1] / 127.5 - 1)
@@ -127,7 +127,7 @@ def test_no_mistakes_leave_no_picture_of_mistakes(tmp_path, run, capsys):
 def test_another_folder_and_a_model_alone(tmp_path, run, data, capsys):
     (run / "config.json").unlink()
     model = run / "model.safetensors"
-    assert "name the data set with --dataset" in refused(evaluate.main, capsys, model)
+    assert "give the data set by --dataset" in refused(evaluate.main, capsys, model)
     (tmp_path / "out").mkdir()
     argv = [model, "--dataset", data, "--out", tmp_path / "out", "--quiet"]
     assert call(evaluate.main, capsys, *argv) == (0, "", "")
@@ -151,15 +151,17 @@ def test_what_a_user_can_mend(tmp_path, run, data, capsys):
     assert "give the model.safetensors of a run" in error(tmp_path)
     assert "there is no folder" in error(run, "--out", tmp_path / "missing")
     assert "unknown dataset" in error(run, "--dataset", "nonsense")
-    assert "has 64 features and the model 12" in error(run, "--dataset", "digits")
+    assert "has 64 features, but the model has 12" in error(run, "--dataset", "digits")
     np.savez(tmp_path / "more.npz", X=X, y=np.arange(40) % 5)
-    assert "has the label 3, which is no class of the model" in error(run, "--dataset", tmp_path / "more.npz")
+    assert "has the label 3, which is not a class of the model" in error(
+        run, "--dataset", tmp_path / "more.npz"
+    )
     np.savez(tmp_path / "val.npz", X=X, y=Y)
-    assert "val.npz has no test rows apart, one set of rows, which is measured whole: drop --split" in error(
+    assert "val.npz has no test rows, one set of rows, without splits: drop --split" in error(
         run, "--dataset", tmp_path / "val.npz", "--split", "test"
     )
     (run / "config.json").write_text("{")
-    assert "or name the data set with --dataset" in error(run)
+    assert "or give the data set by --dataset" in error(run)
     data.write_bytes(b"nonsense")
     assert "cannot be read" in error(run, "--dataset", data)
 
@@ -168,7 +170,7 @@ def test_a_model_that_says_nothing(tmp_path, data, capsys):
     model = models.make()
     model.params["b2"][:] = np.nan
     run = write_run(tmp_path / "nan", model, dataset=str(data))
-    assert "row 0 of X gives no prediction but NaN" in refused(evaluate.main, capsys, run)
+    assert "row 0 of X is predicted as NaN" in refused(evaluate.main, capsys, run)
 
 
 @pytest.mark.usefixtures("without_pictures")
@@ -192,7 +194,7 @@ def test_numbers_are_no_classes_of_a_model_of_text(tmp_path, capsys):
     np.savez(path, X=X, y=Y, X_val=X, y_val=Y)
     run = write_run(tmp_path / "run", model, dataset=str(path))
     line = refused(evaluate.main, capsys, run)
-    assert "has the label 0, which is no class of the model: give --dataset one like that" in line
+    assert "has the label 0, which is not a class of the model: give --dataset a file like" in line
     assert not list(run.glob("*.png"))
 
 

@@ -49,7 +49,7 @@ def test_what_a_user_can_mend(tmp_path, capsys, monkeypatch):
     assert "there is no folder" in error(run, "--output", tmp_path / "missing" / "a.onnx")
     assert "--opset must be from 13 to" in error(run, "--opset", 9)
     torch = ["--format", "torch"]
-    assert "--opset is of ONNX" in error(run, *torch, "--opset", 17)
+    assert "--opset applies to ONNX only" in error(run, *torch, "--opset", 17)
     assert "is the model itself" in error(run, *torch, "--output", run / "model.safetensors")
     assert "give another --output" in error(run, *torch, "--output", "/proc/a.safetensors")
     real = builtins.__import__

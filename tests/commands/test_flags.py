@@ -198,7 +198,7 @@ def test_an_unknown_recipe(tmp_path):
         ("n_epochs = 3", ["'n_epochs'", "did you mean epochs?"]),
         ("name = 1979-05-27", ["name must be text"]),
         ("[size]\na = 1", ["size must be an integer, not {'a': 1}"]),
-        ("size 3", ["is no valid TOML", "line 1"]),
+        ("size 3", ["is not valid TOML", "line 1"]),
     ],
 )
 def test_mistakes_in_a_file_name_file_and_key(tmp_path, content, parts):
@@ -210,9 +210,9 @@ def test_mistakes_in_a_file_name_file_and_key(tmp_path, content, parts):
 @pytest.mark.parametrize(
     ("content", "part"),
     [
-        ("[1]", "holds no settings"),
-        ("{", "is no valid JSON"),
-        ("[" * 100_000, "is no valid JSON"),
+        ("[1]", "contains no settings"),
+        ("{", "is not valid JSON"),
+        ("[" * 100_000, "is not valid JSON"),
         ('{"size": null}', "size must be an integer, not None"),
     ],
 )
@@ -239,7 +239,7 @@ def test_a_file_that_cannot_be_read(tmp_path):
         text = message(parse, "--config", str(path))
         assert text.startswith(f"{path} cannot be read (")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
-    assert "is no valid TOML" in message(parse, "--config", str(tmp_path / "binary.toml"))
+    assert "is not valid TOML" in message(parse, "--config", str(tmp_path / "binary.toml"))
 
 
 def help_of(capsys, *argv, **options):
@@ -268,7 +268,7 @@ def test_help_of_several_values_has_the_choices_once(capsys):
     for part in (
         "--mode NAME [NAME ...] how; one of fast, slow (default: fast)",
         "--rate X [X ...]",
-        "--loud [true|false ...] with noise; alone it is true",
+        "--loud [true|false ...] with noise; without a value: true",
     ):
         assert part in text
     assert "{" not in text

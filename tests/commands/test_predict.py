@@ -113,7 +113,7 @@ def test_a_row_of_a_later_part_is_named(tmp_path, run, capsys, monkeypatch):
     model.params["W1"] *= np.float32(1e3)
     run = write_run(tmp_path / "run", model)
     line = refused(predict.main, capsys, run, "--input", tmp_path / "X.npy", "--output", tmp_path / "a.npy")
-    assert "X.npy: row 8 gives no prediction but NaN" in line
+    assert "X.npy: row 8 is predicted as NaN" in line
 
 
 def test_images(tmp_path, run, capsys):
@@ -163,9 +163,9 @@ def test_images_become_as_the_training_rows_were(tmp_path, capsys, X, argv, shad
         (
             X / 127.5 - 1,
             [],
-            "do not tell what a white pixel is: say what black and white are, as --black -1 --white 1 (",
+            "do not tell the value of white: give both, such as --black -1 --white 1 (",
         ),
-        (X // 2.56, [], "from 0 to 99, which do not tell what a white pixel is"),
+        (X // 2.56, [], "from 0 to 99, which do not tell the value of white"),
         (X // 2.56, [], "--black 0 --white 100"),
         (X * 100.0, [], "--black 0 --white 25500"),
         (X / 127.5, [], "--black 0 --white 2"),
@@ -239,8 +239,8 @@ def test_one_note_of_each_kind_on_rows_unlike_those_of_training(tmp_path, capsys
     status, out, err = call(predict.main, capsys, *argv)
     assert (status, out) == (0, "")
     far, gap = err.splitlines()
-    assert "note: column 'age' holds 50, far from the 0 to 1 of training" in far
-    assert "note: no value in columns that had one in every training row: age;" in gap
+    assert "note: column 'age' holds 50, far outside the training range 0 to 1" in far
+    assert "note: missing values in columns without any in the training rows: age;" in gap
 
 
 def test_a_gap_where_training_rows_had_none(tmp_path, capsys):
@@ -267,8 +267,8 @@ def test_a_gap_where_training_rows_had_none(tmp_path, capsys):
     for text in ("", "NA"):
         line = refused(predict.main, capsys, *csv_with(2, text))
         assert (
-            "X.csv: line 3 has no value (an empty field, NA or NaN) in column 'p2', where every training row "
-            "had one: fill it in, or drop the row" in line
+            "X.csv: line 3 has no value (an empty field, NA or NaN) in column 'p2', where every training "
+            "row had one: fill in a value, or drop the row" in line
         )
         assert call(predict.main, capsys, *csv_with(1, text)) == (0, "", "")
 
@@ -280,7 +280,7 @@ def test_a_field_without_a_value_is_named(tmp_path, run, capsys, text):
         ",".join(f"p{k}" for k in range(12)) + f"\n{'4,' * 11}4\n{'4,' * 11}{text}\n"
     )
     line = refused(predict.main, capsys, run, "--input", tmp_path / "X.csv", "--output", tmp_path / "y.npy")
-    says = "line 3 has no value (an empty field, NA or NaN) in column 'p11': fill it in, or drop the row"
+    says = "line 3 has no value (an empty field, NA or NaN) in column 'p11': fill in a value, or drop the row"
     assert line.endswith(f"X.csv: {says}")
 
 

@@ -228,7 +228,7 @@ def test_a_folder_that_was_moved_and_data_of_ones_own(run, killed, monkeypatch):
     assert_same_run("c", "../b")
     status, out, err = run("--resume c --quiet")
     assert (status, out) == (2, "")
-    assert "the run in c has come to its end: give more --epochs" in err
+    assert "the run in c is finished: give more --epochs" in err
 
 
 def test_what_is_said_and_printed_may_be_another(run, killed):
@@ -317,7 +317,7 @@ def test_the_checkpoint_before_a_damaged_one(run, killed):
         ("--resume none", "there is no run in none to resume"),
         ("--resume file", "there is no run in file to resume"),
         ("--resume empty", "there is no run in empty to resume"),
-        ("--resume done", "begins with its weights: --init-from done"),
+        ("--resume done", "from its weights by --init-from done"),
         ("--resume a --seed 3", "other settings (seed)"),
         ("--resume a --iterations 12", "give more steps"),
         ("--resume a --learning-rate 0.1 --reg 0.5", "other settings (learning_rate, reg)"),

@@ -108,7 +108,7 @@ def test_another_command_does_not_mix_with_it(run):
     run(f"{GRID} --out s --quiet")
     status, _, err = run(f"{GRID} --iterations 61 --out s")
     assert status == 2
-    assert "holds another sweep: choose another --out" in err
+    assert "holds another sweep: give another --out" in err
     assert len(err.splitlines()) == 1
 
 

@@ -94,8 +94,8 @@ def test_a_named_table_is_measured_whole(capsys):
     assert json.loads(call(evaluate.main, capsys, *argv)[1])["accuracy"] == found["accuracy"]
     assert "'plan' is no column" in refused(evaluate.main, capsys, "a", "--dataset", "renamed.csv")
     line = refused(evaluate.main, capsys, "a", "--dataset", "new.csv", "--split", "val")
-    assert "new.csv is a table, which is measured whole: drop --split" in line
-    assert "--target is of a table that" in refused(evaluate.main, capsys, "a", "--target", "plan")
+    assert "new.csv is a table, which has no splits: drop --split" in line
+    assert "--target applies to a table given" in refused(evaluate.main, capsys, "a", "--target", "plan")
 
 
 def test_new_categories_get_one_note_at_each_command(capsys):
@@ -199,7 +199,7 @@ def test_intervals_of_numbers(capsys):
             "column 'city' has categories, which --preprocess mean",
         ),
         (["--target", "plan", "--group", "nobody"], "'nobody' is no column"),
-        (["--target", "plan", "--size", "8"], "people.csv is no folder of images: drop --size"),
+        (["--target", "plan", "--size", "8"], "people.csv is not a folder of images: drop --size"),
     ],
 )
 def test_what_a_user_can_mend(capsys, argv, text):
@@ -210,7 +210,7 @@ def test_what_a_user_can_mend(capsys, argv, text):
 
 def test_a_column_that_is_plainly_the_target_needs_no_name(capsys):
     write("plans.csv", [row | {"age": row["age"] or 30} for row in rows()], ("age", "pay", "plan"))
-    said = "note: column 'plan' is taken for what is to be predicted: --target NAME for another\n"
+    said = "note: column 'plan' is used as the target: give --target NAME for another\n"
     for main, at in ((train.main, "a"), (sweep.main, "s")):
         grid = ["--reg", "0", "0.1"] if main is sweep.main else []
         status, _, err = call(main, capsys, "plans.csv", *QUICK[2:], "--out", at, "--quiet", *grid)
@@ -222,7 +222,7 @@ def test_a_column_that_is_plainly_the_target_needs_no_name(capsys):
         assert (status, err, json.loads(out)["rows"]) == (0, "", 16)
         status, out, err = call(evaluate.main, capsys, folder, "--dataset", "plans.csv", "--quiet", "--json")
         assert json.loads(out)["rows"] == 80
-        assert "plans.csv is what the network was trained on: training rows are among those" in err
+        assert "plans.csv holds the data of the run: the rows evaluated include those" in err
     assert call(train.main, capsys, "--resume", "a", "--quiet")[0] == 2  # which has ended
 
 
@@ -261,7 +261,7 @@ def test_a_table_that_has_changed_since_is_no_measure_and_says_so(capsys):
     write("people.csv", [*table[40:], *table[:40]])
     status, _, err = call(evaluate.main, capsys, "a")
     assert status == 0
-    assert "people.csv has changed since the run: rows may be measured that it was trained on" in err
+    assert "people.csv has changed since the run: the rows evaluated may include training rows" in err
 
 
 SHORT = [*QUICK, "--recipe", "table-fast", "--quiet"]

@@ -226,7 +226,7 @@ FOLDER_IN_THE_WAY = "runs/a/config.json"
         (lambda: Path("a", "config.json").mkdir(parents=True), "--out a", ["is a folder"]),
         (lambda: Path("c.toml").write_text("sede = 3"), "--config c.toml", ["did you mean seed?"]),
         (lambda: Path("c.toml").write_text("seed = '3'"), "--config c.toml", ["c.toml: seed"]),
-        (lambda: Path("c.json").write_text("{"), "--config c.json", ["no valid JSON"]),
+        (lambda: Path("c.json").write_text("{"), "--config c.json", ["not valid JSON"]),
         (
             lambda: Path("c.toml").write_text("epochs = 1\niterations = 1"),
             "--config c.toml",
@@ -476,7 +476,7 @@ def test_the_command_without_a_subcommand(argv, part, capsys):
         (["train", "--help"], "xpnet train people.csv --target plan --out runs/plans"),
         (["train", "--help-all"], "--label-smoothing X"),
         (["sweep", "--help"], "--halving, --no-halving"),
-        (["sweep", "--help-all"], "--solver NAME [NAME ...] how gradients change parameters; one of sgd, "),
+        (["sweep", "--help-all"], "--solver NAME [NAME ...] optimiser; one of sgd, "),
     ],
 )
 def test_help_and_version(argv, part, capsys):
@@ -515,5 +515,5 @@ def test_images_may_be_taken_for_a_table_and_have_no_weights_of_pixels(run):
     assert Path("a/report.html").exists()
     status, _, err = run(f"{table} --weights-image --out b")
     assert status == 2
-    assert "--preprocess table leaves no weights of pixels to draw: drop --weights-image" in err
+    assert "--preprocess table has no weights per pixel to draw: drop --weights-image" in err
     assert not Path("b").exists()

@@ -299,8 +299,8 @@ def test_strengths_out_of_range_are_refused(setting, message):
 @pytest.mark.parametrize(
     ("how", "image_shape", "message"),
     [
-        (Augmentation(flip=True), None, "augmentation is of images, and these data have no height"),
-        (Augmentation(flip=True), (8, 8), "augmentation is of images"),
+        (Augmentation(flip=True), None, "augmentation needs images, but these data have no height"),
+        (Augmentation(flip=True), (8, 8), "augmentation needs images"),
         (
             Augmentation(shift=5),
             (6, 5, 3),
@@ -359,7 +359,7 @@ def test_the_only_view_of_what_is_no_image_is_itself():
 @pytest.mark.parametrize(
     ("kind", "image_shape", "shift", "message"),
     [
-        ("flip", None, 1, "averaging over views is of images"),
+        ("flip", None, 1, "averaging over views needs images"),
         ("flip-shift", (6, 5, 3), 5, "give at most 4"),
         ("flip-shift", (6, 5, 3), 0, "shifted by 0 pixels: give 1 or more"),
         ("mirror", (6, 5, 3), 1, "no views 'mirror' of an image: give none, flip or flip-shift"),

@@ -153,7 +153,7 @@ def test_many_rows_are_described_by_some(monkeypatch):
 
 
 def test_a_table_can_neither_be_folded_nor_normalised_by_contrast():
-    with pytest.raises(InputError, match="contrast is of an image"):
+    with pytest.raises(InputError, match="contrast applies to images"):
         Preprocessing("table", contrast=True)
     X, categories = mixed()
     fitted = table.fit(X, categories, bins=4)

@@ -256,7 +256,7 @@ def test_frames_and_lists_are_taken():
 def test_channels_come_last(channels):
     X = np.random.default_rng(3).normal(size=(20, channels, 6, 5)).astype(np.float32)
     message = refusal(from_arrays, X, np.arange(20) % 2)
-    assert "channels come last: give np.moveaxis(X, 1, -1), or X.reshape(len(X), -1)" in message
+    assert "channels must come last: give np.moveaxis(X, 1, -1), or X.reshape(len(X), -1)" in message
     assert from_arrays(np.moveaxis(X, 1, -1), np.arange(20) % 2).image_shape == (6, 5, channels)
     assert from_arrays(X.reshape(20, -1), np.arange(20) % 2).image_shape is None
     assert from_arrays(X[:, :, :1], np.arange(20) % 2).image_shape is None
@@ -349,7 +349,7 @@ def test_settings_that_make_no_sense(more, words):
 
 
 def test_one_row_cannot_be_divided():
-    assert "X has one row, which leaves none to train on" in refusal(from_arrays, X[:1], [0])
+    assert "X has only one row, which leaves none to train on" in refusal(from_arrays, X[:1], [0])
 
 
 def test_weights_stay_with_training_rows():
@@ -408,18 +408,18 @@ def test_classes_of_many_rows_take_few_bytes(classes, dtype, as_text):
     encoded = encode_targets(y, "classification", labels, classes, many=True)
     assert encoded.dtype == dtype
     assert encoded.tolist() == [0, classes - 1, 1]
-    with pytest.raises(InputError, match="row 1, which is no class"):
+    with pytest.raises(InputError, match="row 1, which is not a class"):
         encode_targets(y, "classification", labels and labels[:-1], classes - 1, many=True)
 
 
 @pytest.mark.parametrize(
     ("y", "task", "labels", "num_outputs", "words"),
     [
-        (["a", "c"], "classification", ("a", "b"), 2, "holds 'c' in row 1, which is no class: give one of"),
-        ([0, 12], "classification", None, 12, "holds 12 in row 1, which is no class: give one of 0, 1, 2, 3"),
-        ([0.5], "classification", None, 2, "holds 0.5 in row 0, which is no class"),
-        (["a"], "classification", None, 2, "holds 'a' in row 0, which is no class"),
-        ([1], "classification", ("a", "b"), 2, "holds 1 in row 0, which is no class"),
+        (["a", "c"], "classification", ("a", "b"), 2, "holds 'c' in row 1, which is not a class: give one"),
+        ([0, 12], "classification", None, 12, "holds 12 in row 1, which is not a class: give one of 0, 1"),
+        ([0.5], "classification", None, 2, "holds 0.5 in row 0, which is not a class"),
+        (["a"], "classification", None, 2, "holds 'a' in row 0, which is not a class"),
+        ([1], "classification", ("a", "b"), 2, "holds 1 in row 0, which is not a class"),
         ([[1, 0]], "multilabel", None, 3, "has shape (1, 2): give (rows, 3)"),
         ([1, 2], "regression", None, 2, "has shape (2, 1): give (rows, 2)"),
     ],

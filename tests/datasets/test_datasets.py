@@ -121,8 +121,8 @@ def test_labels_and_numbers_are_targets_too():
         ({"X_train": np.zeros((6, 4), complex)}, "X_train has dtype complex128"),
         ({"X_train": np.zeros((6, 4), object)}, "X_train has dtype object"),
         ({"X_train": np.zeros((5, 4))}, "X_train has 5 rows and y_train 6"),
-        ({"X_val": np.ones((2, 5))}, "X_val has 5 features and X_train 4"),
-        ({"X_test": np.ones((3, 3))}, "X_test has 3 features and X_train 4"),
+        ({"X_val": np.ones((2, 5))}, "X_val has 5 features, but X_train has 4"),
+        ({"X_test": np.ones((3, 3))}, "X_test has 3 features, but X_train has 4"),
         ({"X_test": None}, "X_test is of type NoneType"),
         ({"y_test": None}, "y_test is of type NoneType"),
         ({"y_val": np.array([0, 1], dtype=np.int32)}, "y_val is of type int32"),
@@ -131,15 +131,15 @@ def test_labels_and_numbers_are_targets_too():
         ({"y_test": np.array([0, -1, -2])}, "y_test holds label -1 in row 1"),
         ({"image_shape": (2, 2, 3)}, "image_shape (2, 2, 3) does not multiply to 4"),
         ({"task": "ranking"}, "unknown task 'ranking': use classification, multilabel, regression"),
-        ({"labels": (1, 2)}, "labels are 2 different values for 3 classes"),
-        ({"labels": (1, 2, 1)}, "labels are 2 different values for 3 classes"),
+        ({"labels": (1, 2)}, "labels has 2 distinct values for 3 classes"),
+        ({"labels": (1, 2, 1)}, "labels has 2 distinct values for 3 classes"),
         ({"weight_train": np.ones(5)}, "weight_train has shape (5,): give (6,), one weight for each row"),
         ({"weight_train": np.ones(6, int)}, "weight_train is of type int64: give a NumPy array of float64"),
         ({"weight_val": [1.0, 2.0]}, "weight_val is of type list: give a NumPy array of float64"),
         ({"weight_val": np.array([1, np.nan])}, "weight_val holds nan in row 1: give finite weights"),
         ({"weight_val": np.array([-0.5, 1])}, "weight_val holds -0.5 in row 0"),
         ({"weight_val": np.zeros(2)}, "weight_val is 0 in every row"),
-        ({"columns": numbers(3)}, "3 columns are described and X_train has 4: give one description each"),
+        ({"columns": numbers(3)}, "3 columns are described, but X_train has 4: give one description each"),
         ({"columns": numbers(4), "X_val": np.full((2, 4), -np.inf)}, "X_val holds infinity in row 0"),
     ],
 )
@@ -153,7 +153,7 @@ def test_dataset_refuses_in_one_line(changes, words):
         ("multilabel", {"y_val": np.ones((2, 2))}, "y_val is of type float64: give a NumPy array of uint8"),
         ("multilabel", {"y_val": np.ones(2, np.uint8)}, "y_val has shape (2,): give (rows, 2), a column for"),
         ("multilabel", {"y_val": np.array([[0, 1], [2, 0]], np.uint8)}, "y_val holds 2 in row 1: give 1 for"),
-        ("multilabel", {"labels": ("a", "b")}, "labels are for classification: leave them out"),
+        ("multilabel", {"labels": ("a", "b")}, "labels apply to classification only: leave them out"),
         (
             "regression",
             {"y_val": np.ones((2, 2), int)},
@@ -251,7 +251,7 @@ def test_load_by_name_and_by_path(tmp_path, monkeypatch):
         ("", "unknown dataset ''"),
         ("data.npy", "there is no file data.npy"),
         ("folder/data.csv", "there is no folder/data.csv"),
-        ("data.jpg", "data.jpg is no data set: give a table (.csv, .tsv, .parquet, .arrow), an .npz file"),
+        ("data.jpg", "data.jpg is not a data set: give a table (.csv, .tsv, .parquet, .arrow), an .npz file"),
         ("missing.npz", "there is no file missing.npz"),
     ],
 )
@@ -264,7 +264,7 @@ def test_load_refuses_in_one_line(name, words):
 
 @pytest.mark.parametrize("name", ["digits", "cifar10"])
 def test_what_has_classes_has_no_other_task(name):
-    with pytest.raises(InputError, match=f"^{name} has classes, not the task 'regression': leave"):
+    with pytest.raises(InputError, match=f"^{name} is for classification, not 'regression': leave"):
         load(name, reading=Reading(task="regression"))
 
 
@@ -291,15 +291,15 @@ def test_which_have_rows_to_validate_on(tmp_path):
 @pytest.mark.parametrize(
     ("name", "said", "text"),
     [
-        ("digits", {"target": ("plan",)}, "digits is no table: drop --target"),
-        ("cifar10", {"size": 8}, "cifar10 is no folder of images: drop --size"),
-        ("a.npz", {"group": "family"}, "a.npz is no table: drop --group"),
-        ("a.npz", {"header": True}, "a.npz is no text file: drop --header"),
-        (".", {"categorical": ("a",)}, ". is no table: drop --categorical"),
-        (".", {"task": "regression"}, ". has classes, not the task 'regression': leave out the task"),
-        ("a.csv", {"size": 8}, "a.csv is no folder of images: drop --size"),
-        ("a.parquet", {"header": False}, "a.parquet is no text file: drop --header"),
-        ("a.npy", {"header": False}, "a.npy is no text file: drop --header"),
+        ("digits", {"target": ("plan",)}, "digits is not a table: drop --target"),
+        ("cifar10", {"size": 8}, "cifar10 is not a folder of images: drop --size"),
+        ("a.npz", {"group": "family"}, "a.npz is not a table: drop --group"),
+        ("a.npz", {"header": True}, "a.npz is not a text file: drop --header"),
+        (".", {"categorical": ("a",)}, ". is not a table: drop --categorical"),
+        (".", {"task": "regression"}, ". is for classification, not 'regression': leave out the task"),
+        ("a.csv", {"size": 8}, "a.csv is not a folder of images: drop --size"),
+        ("a.parquet", {"header": False}, "a.parquet is not a text file: drop --header"),
+        ("a.npy", {"header": False}, "a.npy is not a text file: drop --header"),
     ],
 )
 def test_what_data_have_no_use_for_is_refused(name, said, text):

@@ -402,7 +402,7 @@ def test_splits_by_other_names_are_noted(tmp_path):
             {"a": 2, "b/Training": 2, "b/validation": 2},
             "has the class 'b' with Training and validation in",
         ),
-        ({"a": 1, "b": 1}, "has one image of each class, which leaves none to hold out"),
+        ({"a": 1, "b": 1}, "has one image per class, which leaves none to hold out"),
     ],
 )
 def test_folders_that_are_none(tmp_path, folders, reason):

@@ -193,7 +193,7 @@ def test_tables_of_other_kinds(tmp_path):
     [
         ("1,2,3,4,5,0\n1,2,3,x,5,6\n", "column '3' holds 'x' in line 2, which is no number: correct it"),
         ("a,b,c,d,e,f\n\n1,2,3,4,5,6\n1,2,3,4,5\n", "line 4 has 5 fields and the first has 6"),
-        ("1,2,3,4,5,6,8\n", "there are 7 columns and the model takes 6: give those that it was trained on"),
+        ("1,2,3,4,5,6,8\n", "there are 7 columns, but the model takes 6: give those that it was trained on"),
         (
             "a,b,c,d,e,f,g\n1,2,3,4,5,6,dog\n",
             "the model takes 6: give those that it was trained on, without g",

@@ -178,9 +178,7 @@ def test_rows_stay_on_the_disk_if_they_are_large(folder, monkeypatch):
     notes = []
     assert isinstance(datasets.load(folder, note=notes.append).X_train, Stored)
     (note,) = notes
-    assert note.endswith(
-        "GB of rows stay on the disk and are read as they are needed, as 0.0 GB of memory are free"
-    )
+    assert note.endswith("GB of rows stay on disk and are read as needed, as 0.0 GB of memory are free")
 
 
 def test_a_file_that_is_cut_short_while_it_is_read_is_told(folder):

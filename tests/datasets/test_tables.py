@@ -94,7 +94,7 @@ def test_rows_of_one_time_stay_together(times, fraction, latest):
 
 def test_rows_of_a_single_time_cannot_be_split():
     with pytest.raises(
-        InputError, match="people: all rows are of one time, which can't be split: give another --t"
+        InputError, match="people: all rows have the same time and cannot be split: give another --t"
     ):
         made(people(visit=["2024-05-01"] * N), time="visit")
 

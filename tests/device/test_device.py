@@ -145,8 +145,8 @@ def error_of(spec):
 )
 def test_unknown_device(spec):
     assert error_of(spec) == (
-        f"unknown device {spec!r}: use cpu, cuda, cuda:N, mps or auto; `xpnet train` and a sweep take "
-        "cuda:all and cuda:0,cuda:1 too"
+        f"unknown device {spec!r}: use cpu, cuda, cuda:N, mps or auto; `xpnet train` and sweeps also take "
+        "cuda:all and cuda:0,cuda:1"
     )
 
 

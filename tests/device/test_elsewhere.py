@@ -106,7 +106,7 @@ def test_what_has_a_line_of_its_own_is_left_as_it_is(error):
 def test_a_worker_of_another_version_is_one_line():
     with pytest.raises(DeviceError) as caught:
         ask(Telling(worker(), worker("b", 7, xpnet="99.0"), number=2))
-    assert str(caught.value).startswith("the worker 7 of b has xpnet 99.0 and this process xpnet ")
+    assert str(caught.value).startswith("the worker 7 on b has xpnet 99.0, but this process has xpnet ")
     assert str(caught.value).endswith(": give both the same versions")
 
 

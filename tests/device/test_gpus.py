@@ -135,8 +135,8 @@ def test_one_network_takes_one_device(name):
         with pytest.raises(DeviceError) as caught:
             door()
         assert str(caught.value) == (
-            f"device {name} is not one device: name one, as cuda:0; several GPUs are for `xpnet train`, "
-            "`xpnet sweep` and xpnet.search"
+            f"device {name} is not a single device: give one, such as cuda:0; only `xpnet train`, `xpnet "
+            "sweep` and xpnet.search take several GPUs"
         )
 
 

@@ -152,7 +152,7 @@ def test_the_gpu_of_a_mac():
     if torch.backends.mps.is_available():
         assert get_device("mps").name == "mps"
     else:
-        with pytest.raises(DeviceError, match="finds no GPU of a Mac"):
+        with pytest.raises(DeviceError, match="finds no Apple GPU"):
             get_device("mps")
 
 

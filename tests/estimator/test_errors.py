@@ -37,7 +37,7 @@ TARGETS = np.array([0, 1] * 3)
     [
         (
             np.ma.array(ROWS, mask=ROWS > 16),
-            "^{} masks .* values, and masks are not read: fill them in, or drop such rows",
+            "^{} masks .* values, but masks are not supported: fill them in, or drop such rows",
         ),
         (ROWS + 1j, "^Complex data not supported: give {} as finite real numbers .rows, features."),
         (scipy.sparse.csr_matrix(ROWS + 1j), "^Complex data not supported: give {} as finite real"),
@@ -77,7 +77,7 @@ def test_a_frame_of_days_or_with_two_columns_of_one_name():
     [
         (
             np.ma.array(TARGETS, mask=ROWS[:, 0] > 10),
-            "masks . values, and masks are not read: fill them in, or drop",
+            "masks . values, but masks are not supported: fill them in, or drop",
         ),
         (DAYS, r"has dtype datetime64\[D\]: give numbers$"),
         (scipy.sparse.csr_matrix(ROWS), "is a sparse matrix: give a dense array$"),
@@ -98,8 +98,8 @@ def test_days_are_classes():
     ("weight", "message"),
     [
         (np.ma.array(np.ones(6), mask=TARGETS), "masks 3 values"),
-        (np.ones(6) + 1j, "has dtype complex128: give numbers, a weight a row$"),
-        (DAYS, r"has dtype datetime64\[D\]: give numbers, a weight a row$"),
+        (np.ones(6) + 1j, "has dtype complex128: give one number for each row$"),
+        (DAYS, r"has dtype datetime64\[D\]: give one number for each row$"),
     ],
 )
 def test_weights_of_other_kinds(weight, message):
@@ -110,7 +110,7 @@ def test_weights_of_other_kinds(weight, message):
 @pytest.mark.parametrize("gap", [None, np.nan])
 def test_rows_without_a_target(kind, gap):
     y = [1.5, 2.5, gap, 1.5] if kind is MLPRegressor else ["a", "b", gap, "a"]
-    text = "^y contains NaN or None in row 2: drop rows without a target, of X, too$"
+    text = "^y contains NaN or None in row 2: drop rows without a target, also from X$"
     refused(text, lambda: kind(max_iter=1).fit(np.eye(4), y))
 
 
@@ -120,7 +120,7 @@ def test_rows_without_a_target(kind, gap):
         *(
             (
                 {"solver": "lbfgs", name: value},
-                f"^solver 'lbfgs' takes all rows in .* one network: set {name}={neutral}, or use 'adam'$",
+                f"^solver 'lbfgs' does not support this setting: set {name}={neutral}, or use 'adam'$",
             )
             for name, value, neutral in (
                 ("ensemble", 2, "1"),
@@ -135,7 +135,7 @@ def test_rows_without_a_target(kind, gap):
                 ("callbacks", print, "None"),
             )
         ),
-        ({"solver": "lbfgs", "norm": "batch"}, "no batches to normalise by: set norm='layer'"),
+        ({"solver": "lbfgs", "norm": "batch"}, "no batches to normalise over: set norm='layer'"),
         ({"max_fun": 0}, "max_fun must be 1 or more, not 0"),
         ({"solver": "newton"}, "solver must be one of 'sgd', .*'adam'.* not 'newton'"),
         ({"activation": "softmax"}, "activation must be one of 'relu', .*not 'softmax'"),
@@ -183,8 +183,8 @@ def test_rows_without_a_target(kind, gap):
         ({"activation": np.array(["relu", "tanh"])}, "activation must be one of 'relu', .*not array"),
         ({"solver": np.array(["adam", "sgd"])}, "solver must be one of .*not array"),
         ({"alpha": np.ones((2, 2))}, "alpha must be a number, not array"),
-        ({"early_stopping": True, "validation_fraction": 0.01}, "leaves too few to train or to validate on"),
-        ({"early_stopping": True, "validation_fraction": 0.999}, "leaves too few to train or to validate on"),
+        ({"early_stopping": True, "validation_fraction": 0.01}, "leaves too few to train or validate on"),
+        ({"early_stopping": True, "validation_fraction": 0.999}, "leaves too few to train or validate on"),
     ],
     ids=lambda value: str(value).partition(" object at")[0],  # the same in every process
 )
@@ -202,8 +202,8 @@ def test_parameters_that_mean_nothing(how, message):
         ("hidden_units", "did you mean hidden_layer_sizes?"),
         ("seed", "did you mean random_state?"),
         ("early_stop", "did you mean early_stopping?"),
-        ("n_jobs", "training takes the cores that it needs; the variable OMP_NUM_THREADS limits them"),
-        ("zzz", "help(xpnet.{}) lists those that there are"),
+        ("n_jobs", "training uses the cores it needs; set the variable OMP_NUM_THREADS to limit them"),
+        ("zzz", "help(xpnet.{}) lists them all"),
     ],
 )
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
@@ -258,8 +258,8 @@ def test_parameters_at_the_edge(allowed):
         (-np.ones(90), "no weight negative"),
         (np.full(90, np.nan), "finite numbers"),
         (np.zeros(90), "not all zero"),
-        (["heavy"] * 90, "sample_weight must be numbers"),
-        (np.full(90, 1 + 2j), "sample_weight has dtype complex128: give numbers, a weight a row"),
+        (["heavy"] * 90, "sample_weight must be one number for each row"),
+        (np.full(90, 1 + 2j), "sample_weight has dtype complex128: give one number for each row"),
     ],
 )
 def test_weights_that_mean_nothing(weight, message):
@@ -273,9 +273,9 @@ def test_masks_are_not_read(kind):
     X, y = classes("binary")
     masked, labels = np.ma.masked_greater(X, 2.0), np.ma.masked_array(y, np.arange(90) == 7)
     count = int(masked.mask.sum())
-    text = f"^X masks {count} values, and masks are not read: .* X.astype.float..filled.numpy.nan. whe"
+    text = f"^X masks {count} values, but masks are not supported: .* X.astype.float..filled.numpy.nan. whe"
     refused(text, lambda: kind().fit(masked, y))
-    text = "^{} masks 1 values, and masks are not read: fill them in, or drop such rows$"
+    text = "^{} masks 1 values, but masks are not supported: fill them in, or drop such rows$"
     refused(text.format("y"), lambda: kind().fit(X, labels))
     refused(text.format("sample_weight"), lambda: kind().fit(X, y, labels))
     if kind is not TableClassifier:
@@ -302,7 +302,7 @@ def test_labels_of_several_kinds(kind):
 
 def test_classes_are_not_for_several_labels_a_row():
     X, Y = classes("multilabel")
-    text = "^classes is for one label a row, and y has a column of 0 and 1 for each label: leave it out$"
+    text = "^classes needs one label per row, but y has a column of 0 and 1 for each label: leave it out$"
     parts = MLPClassifier()
     refused(text, lambda: parts.partial_fit(X, Y, classes=[0, 1]))
     refused(text, lambda: parts.partial_fit(X, Y).partial_fit(X, Y, classes=["a", "b", "c"]))
@@ -369,7 +369,7 @@ def test_targets_that_mean_nothing():
     with pytest.raises(ValueError, match="Unknown label type"):
         MLPClassifier().fit(X, X[:, 0])
     X, Y = classes("multilabel")
-    refused("class_weight is for one label a row", lambda: MLPClassifier(class_weight="balanced").fit(X, Y))
+    refused("class_weight needs one label per row", lambda: MLPClassifier(class_weight="balanced").fit(X, Y))
     X, y = numbers()
     refused(
         "loss must be one of 'squared_error', 'poisson', 'absolute_error', 'huber', not 'squared-error'; did",
@@ -382,7 +382,7 @@ def test_targets_that_have_no_logarithm():
     """Below 0 nowhere, not even to validate on; all 0 not in a whole `fit`, but in a part of the rows."""
     X, y = numbers()
     model = MLPRegressor(4, loss="poisson", max_iter=1)
-    text = "and the loss poisson takes numbers from 0 up: use 'squared_error'$"
+    text = "but the loss poisson needs numbers of at least 0: use 'squared_error'$"
     y = np.abs(y)
     wrong = np.where(np.arange(90) == 3, -1.5, y)
     refused(f"^y holds -1.5 in row 3, {text}", lambda: model.fit(X, wrong))
@@ -398,7 +398,7 @@ def test_what_a_network_that_goes_on_cannot_change():
     X, y = numbers()
     model = fitted(MLPRegressor(4, max_iter=2, warm_start=True), X, np.abs(y))
     refused(
-        "^standardize_target was False when the network was begun: leave it so, or fit a new estimator$",
+        "^standardize_target was False in the first fit: leave it unchanged, or fit a new estimator$",
         lambda: model.set_params(standardize_target=True).fit(X, np.abs(y)),
     )
     refused("other units, output", lambda: model.set_params(loss="poisson").fit(X, np.abs(y)))
@@ -410,12 +410,12 @@ def test_lbfgs_knows_no_parts_and_no_epochs():
     assert not hasattr(model, "partial_fit")
     assert hasattr(model.set_params(solver="adam"), "partial_fit")
     model.set_params(solver="lbfgs")
-    refused("no epochs to choose from: leave out X_val", lambda: model.fit(X, y, X_val=X, y_val=y))
+    refused("does not use validation data: leave out X_val", lambda: model.fit(X, y, X_val=X, y_val=y))
 
 
 def test_validation_rows_that_mean_nothing():
     X, y = classes("multiclass")
-    refused("give X_val and y_val, or neither", lambda: MLPClassifier().fit(X, y, X_val=X))
+    refused("give both, or neither", lambda: MLPClassifier().fit(X, y, X_val=X))
     refused(
         r"y has the labels \[5\], but the classes are \[0, 1, 2\]",
         lambda: MLPClassifier().fit(X, y, X_val=X, y_val=np.full(90, 5)),
@@ -443,7 +443,7 @@ def test_rows_too_large_for_the_network(kind):
     for sign in (1, -1):
         large = np.where(np.arange(6) == 2, sign * 1e300, X)
         for predict in (ours.predict, ours.predict_proba):
-            refused("X holds values too large for float32: scale them", lambda p=predict, X=large: p(kind(X)))
+            refused("X has values too large for float32: scale them", lambda p=predict, X=large: p(kind(X)))
     assert ours.predict(kind(X)).shape == (90,)
 
 
@@ -454,7 +454,7 @@ def test_going_on_with_something_else():
         "the fitted layers are.*set warm_start=False", lambda: ours.set_params(hidden_layer_sizes=7).fit(X, y)
     )
     ours.set_params(hidden_layer_sizes=(100,))
-    refused("labels.*name all of them from the beginning", lambda: ours.fit(X, y + 1))
+    refused("labels.*name all labels in the first call", lambda: ours.fit(X, y + 1))
     fitted(ours.set_params(warm_start=False), X, y + 1)
 
 
@@ -466,7 +466,7 @@ def test_training_in_parts_of_what_has_no_parts():
         lambda: MLPClassifier(early_stopping=True).partial_fit(X, y, classes=[0, 1, 2]),
     )
     refused(
-        "'cosine' ends with the last step.*use 'constant'",
+        "'cosine' depends on the total number of steps.*use 'constant'",
         lambda: MLPClassifier(learning_rate="cosine").partial_fit(X, y, classes=[0, 1, 2]),
     )
     ours = MLPClassifier().partial_fit(X[:10], y[:10], classes=[0, 1, 2])
@@ -475,7 +475,7 @@ def test_training_in_parts_of_what_has_no_parts():
 
 def test_a_batch_larger_than_the_data_is_clipped():
     X, y = classes("multiclass")
-    with pytest.warns(UserWarning, match="batch_size 1000 is clipped to the 90 training rows"):
+    with pytest.warns(UserWarning, match="batch_size 1000 is more than the 90 training rows and was clipped"):
         MLPClassifier(batch_size=1000, max_iter=1, n_iter_no_change=np.inf).fit(X, y)
 
 

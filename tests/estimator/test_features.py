@@ -106,7 +106,7 @@ def test_bags_are_of_rows_and_of_an_ensemble(kind):
     weight = np.where(np.arange(len(y)) % 2, 1.0, 3.0)
     weighted = fitted(kind(**how, bagging=True), X, y, sample_weight=weight)
     assert not np.allclose(bagged.coefs_[0], weighted.coefs_[0])
-    with pytest.raises(InputError, match="bagging is of the networks of an ensemble: set ensemble=8, say"):
+    with pytest.raises(InputError, match="bagging needs several networks: set ensemble=8, for example"):
         kind(bagging=True).fit(X, y)
 
 
@@ -141,20 +141,20 @@ def test_batch_norm_learns_whatever_rows_are_left_for_the_last_batch(rest, how):
             MLPClassifier,
             {"batch_size": 1},
             8,
-            "needs the statistics of a batch: set a batch_size of 2 or more",
+            "needs batches of several rows: set a batch_size of 2 or more",
         ),
         (
             MLPRegressor,
             {"batch_size": 1},
             8,
-            "statistics of a batch: set a batch_size of .* or norm='layer'$",
+            "batches of several rows: set a batch_size of .* or norm='layer'$",
         ),
-        (MLPRegressor, {}, 1, "a batch, and there is 1 sample to train on: give 2 rows or more, or set norm"),
+        (MLPRegressor, {}, 1, "several rows, but there is only 1 sample: give 2 rows or more, or set norm"),
         (
             MLPRegressor,
             {"early_stopping": True, "validation_fraction": 0.6},
             3,
-            "there is 1 sample to train on",
+            "there is only 1 sample",
         ),
     ],
 )
@@ -169,10 +169,10 @@ def test_batch_norm_of_one_row_is_refused(kind, how, rows, message):
 def test_batch_norm_row_by_row_is_refused_and_the_network_stays():
     X, y = np.random.default_rng(0).normal(size=(8, 3)), np.arange(8) % 2
     ours = MLPClassifier(norm="batch", random_state=0)
-    with pytest.raises(InputError, match="there is 1 sample to train on: give 2 rows or more"):
+    with pytest.raises(InputError, match="there is only 1 sample: give 2 rows or more"):
         ours.partial_fit(X[:1], y[:1], classes=[0, 1])
     before = ours.partial_fit(X, y, classes=[0, 1]).predict_proba(X)
-    with pytest.raises(InputError, match="there is 1 sample to train on: give 2 rows or more"):
+    with pytest.raises(InputError, match="there is only 1 sample: give 2 rows or more"):
         ours.partial_fit(X[:1], y[:1])
     np.testing.assert_array_equal(ours.predict_proba(X), before)
 
@@ -254,7 +254,7 @@ def test_a_monitor_of_the_loss_keeps_the_epoch_of_the_lowest():
         ({"clip_norm": 0}, "clip_norm must be a finite number above 0, or None"),
         (
             {"warmup": 0.1, "solver": "sgd", "learning_rate": "adaptive"},
-            "warmup does not go with learning_rate='adaptive'",
+            "warmup cannot be combined with learning_rate='adaptive'",
         ),
     ],
     ids=str,
@@ -270,11 +270,11 @@ def test_what_does_not_go_together():
     X, y = classes("multiclass")
     with pytest.raises(InputError, match="preprocess='pca' takes dense rows"):
         model(preprocess="pca").fit(scipy.sparse.csr_array(X), y)
-    with pytest.raises(InputError, match="warmup is a part of all steps"):
+    with pytest.raises(InputError, match="warmup depends on the total number of steps"):
         model(warmup=0.1).partial_fit(X, y, classes=[0, 1, 2])
-    with pytest.raises(InputError, match="mixup makes one row of two"):
+    with pytest.raises(InputError, match="mixup cannot be combined with weights"):
         model(mixup=0.3).fit(X, y, np.ones(90))
-    with pytest.raises(InputError, match="label_smoothing is for classes"):
+    with pytest.raises(InputError, match="label_smoothing does not apply to regression"):
         MLPRegressor(label_smoothing=0.1).fit(*numbers())
 
 
@@ -340,7 +340,7 @@ def test_validation_rows_are_checked_as_those_of_training():
     with pytest.raises(InputError, match="preprocess='standardize' takes dense rows"):
         model(preprocess="standardize").fit(X, y, X_val=scipy.sparse.csr_array(X), y_val=y)
     X, Y = numbers(2)
-    with pytest.raises(InputError, match="y has 1 numbers a row and the network 2"):
+    with pytest.raises(InputError, match="y has 1 numbers per row, but the network has 2"):
         MLPRegressor(**HOW).fit(X, Y, X_val=X, y_val=Y[:, 0])
 
 
@@ -361,9 +361,7 @@ def test_validation_rows_that_are_all_alike_have_no_roc_curve():
     X = np.random.default_rng(0).normal(size=(20, 3))
     y = (X[:, 0] > 0).astype(int)
     ours = MLPClassifier(monitor="val_roc_auc", max_iter=2, n_iter_no_change=np.inf)
-    with pytest.raises(
-        InputError, match="monitor val_roc_auc compares rows, and those of validation are all"
-    ):
+    with pytest.raises(InputError, match="monitor val_roc_auc compares rows, but all validation rows are"):
         ours.fit(X, y, X_val=X[y == 1], y_val=y[y == 1])
     assert not hasattr(ours, "coefs_")
     assert ours.fit(X, y, X_val=X, y_val=y).n_iter_ == 2
@@ -446,7 +444,7 @@ def test_a_scorer_is_weighted_as_classes_are():
     model = MLPClassifier(8, monitor=scorer, **how).fit(X[:60], y[:60], X_val=X[60:], y_val=y[60:])
     np.testing.assert_allclose(seen[-1], np.where(y[60:] == 0, 1.0, 0.25))
     assert model.best_validation_score_ == pytest.approx(max(model.validation_scores_))
-    with pytest.raises(InputError, match="takes no sample_weight"):
+    with pytest.raises(InputError, match="does not support weights of rows or classes"):
         model.set_params(monitor=lambda _model, _X, _y: 1.0).fit(X, y, X_val=X, y_val=y)
 
 
@@ -454,7 +452,7 @@ def test_what_is_no_monitor():
     X, y = classes("multiclass")
     for monitor, text in {
         "f1_macr": "monitor must be one of .* did you mean 'f1_macro'",
-        "f1": "monitor f1 measures one class, and there are 3: name one, as in f1:0, or use f1_macro",
+        "f1": "monitor f1 measures one class, but there are 3: name one, as in f1:0, or use f1_macro",
         "neg_max_error": "neg_max_error is not for classification",
     }.items():
         with pytest.raises(InputError, match=text):

@@ -148,7 +148,7 @@ def test_interrupted_before_the_first_step(monkeypatch):
 def test_ctrl_c_ends_training_after_a_step():
     X, y = classes("multiclass")
     ours = model(callbacks=lambda fitted: fitted.n_iter_ == 2 and signal.raise_signal(signal.SIGINT))
-    with pytest.warns(UserWarning, match="interrupted: the weights are those it had by then"):
+    with pytest.warns(UserWarning, match="interrupted: the weights are those reached so far"):
         ours.fit(X, y)
     assert_same_network(ours, fitted(model(max_iter=2), X, y))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -210,7 +210,7 @@ def test_an_interrupted_fit_keeps_what_it_has():
         if estimator.n_iter_ == 2:
             raise KeyboardInterrupt
 
-    with pytest.warns(UserWarning, match="interrupted: the weights are those it had by then"):
+    with pytest.warns(UserWarning, match="interrupted: the weights are those reached so far"):
         ours = model(callbacks=interrupt).fit(X, y)
     assert_same_network(ours, fitted(model(max_iter=2), X, y))
 
@@ -247,7 +247,9 @@ def test_rows_out_of_scale_are_named():
     X, y = numbers()
     X[:, 2] *= 1e6
     ours = MLPRegressor(solver="sgd", learning_rate_init=0.1, max_iter=30, random_state=0)
-    with pytest.warns(ConvergenceWarning, match=r"feature 2 of X has a mean of .* so scale X, say by"):
+    with pytest.warns(
+        ConvergenceWarning, match=r"feature 2 of X has a mean of .* so scale X, for example by"
+    ):
         ours.fit(X, y)
     assert np.isfinite(ours.predict(X)).all()
 
@@ -255,7 +257,7 @@ def test_rows_out_of_scale_are_named():
 def test_counts_that_hardly_vary_are_for_another_loss():
     X, y = numbers(rows=120)
     ours = MLPRegressor(8, loss="poisson", standardize_target=True, max_iter=5, random_state=0, tol=1e-6)
-    said = r"^the network .* constant: y has .* over its mean, so use loss='squared_error', which subtracts"
+    said = r"^the network .* constant prediction: y has .* over its mean, so use loss='squared_error',"
     with pytest.warns(ConvergenceWarning, match=said):
         ours.fit(X, 1e6 + 1e3 * y)
 
@@ -268,11 +270,7 @@ def test_targets_out_of_scale_are_named_where_nothing_was_learnt(early_stopping,
         return  # which gets there
     X, y = numbers(rows=120)
     ours = MLPRegressor(early_stopping=early_stopping, random_state=0, max_iter=60, solver=solver, tol=1e-6)
-    said = (
-        "^the network predicts hardly better than a constant"
-        if solver == "adam"
-        else "^lbfgs has not settled"
-    )
+    said = "^the network is hardly better than a constant" if solver == "adam" else "^lbfgs has not converged"
     said += r".*: y has a .*, so set standardize_target=True$"
     with pytest.warns(ConvergenceWarning, match=said) as seen:
         ours.fit(X, unit * (y + 5 if unit > 1 else y))
@@ -295,12 +293,14 @@ def test_targets_far_off_0_or_small_are_named_where_nothing_was_learnt(mean, dev
 def test_tiny_features_are_named_where_nothing_was_learnt(kind, solver):
     X, y = classes("binary")
     ours = kind(random_state=0, max_iter=60, solver=solver)
-    said = "constant: the features of X have deviations of at most .*e-0., so scale X, say by preprocess='st"
+    said = "constant prediction: the features of X have deviations of at most .*e-0., so scale X, for example"
     with pytest.warns(ConvergenceWarning, match=said) as seen:
         ours.fit(1e-7 * X, y)
     assert (len(seen), seen[0].filename) == (1, __file__)
     assert fitted(ours.set_params(preprocess="standardize"), 1e-7 * X, y).score(1e-7 * X, y) > 0.4
-    with pytest.warns(ConvergenceWarning, match=r"so scale X, say by sklearn.preprocessing.MaxAbsScaler$"):
+    with pytest.warns(
+        ConvergenceWarning, match=r"so scale X, for example by sklearn.preprocessing.MaxAbsScaler$"
+    ):
         ours.set_params(preprocess="none").fit(scipy.sparse.csr_matrix(1e-7 * X), y)
 
 
@@ -317,7 +317,7 @@ def test_noise_of_size_one_is_no_matter_of_scale(solver):
 
 def test_a_fit_that_could_go_on_says_so():
     X, y = classes("multiclass")
-    with pytest.warns(ConvergenceWarning, match="not settled within max_iter=12 epochs: raise max_iter"):
+    with pytest.warns(ConvergenceWarning, match="not converged within max_iter=12 epochs: raise max_iter"):
         model().fit(X, y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -586,7 +586,9 @@ def test_a_part_whose_rows_all_weigh_nothing_is_refused_where_they_would_shape_m
 
 def test_balanced_is_of_all_rows_and_not_of_a_part():
     X, y = classes("binary")
-    with pytest.raises(InputError, match=r"class_weight 'balanced' is of all rows.* give a dict, say from"):
+    with pytest.raises(
+        InputError, match=r"class_weight 'balanced' needs all rows.* give a dict, for example from"
+    ):
         model(class_weight="balanced").partial_fit(X, y, classes=[0, 1])
 
 
@@ -832,7 +834,7 @@ def test_a_new_network_begins_with_the_rate_of_a_new_one():
 def test_a_fit_that_is_refused_late_leaves_no_network(monkeypatch):
     X, y = classes("multiclass")
     ours = model(mixup=0.4)
-    with pytest.raises(InputError, match="mixup makes one row of two"):
+    with pytest.raises(InputError, match="mixup cannot be combined with weights"):
         ours.fit(X, y, np.ones(90))
     with pytest.raises(NotFittedError):
         ours.predict(X)

@@ -31,7 +31,7 @@ def measured(rows=200):
 def said(act):
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        warnings.filterwarnings("ignore", "the loss has not settled")
+        warnings.filterwarnings("ignore", "training has not converged")
         act()
     assert all(one.filename == __file__ for one in found)
     return [str(one.message) for one in found]
@@ -46,8 +46,8 @@ def test_a_feature_that_stood_still_in_the_first_part_is_named_once(preprocess):
     assert (len(first) == 1) == (preprocess in WHITENS)
     if first:
         assert first[0] == (
-            "the preprocessing was fitted on rows that are all alike in feature 0, and leaves that out, but "
-            "these rows vary there: fit anew on rows that do"
+            "the preprocessing was fitted on rows with a constant value in feature 0 and ignores it, but "
+            "these rows vary there: fit a new network on rows that do"
         )
     assert said(lambda: parts.partial_fit(X, y)) == []
 
@@ -69,7 +69,7 @@ def test_a_warm_start_names_columns_by_their_names(kind):
     frame = pd.DataFrame(X, columns=["age", "height", "weight"])
     model = fitted(kind(**HOW, preprocess="standardize", warm_start=True), frame[:20], y[:20])
     (line,) = said(lambda: model.fit(frame, y))
-    assert "alike in feature age, and" in line
+    assert "constant value in feature age and" in line
     assert said(lambda: clone(model).fit(frame, y)) == []
 
 
@@ -95,7 +95,7 @@ def test_predictions_of_pixels_on_another_scale(kind):
         for name in calls:
             assert said(lambda of=of, name=name: getattr(of, name)(X)) == []
             (line,) = said(lambda of=of, name=name: getattr(of, name)(X / 255))
-            assert line.startswith("all values are from 0 to 1, and the network was trained on 0 to 255: ")
+            assert line.startswith("all values are from 0 to 1, but the network was trained on 0 to 255: ")
         with pytest.warns(RangeWarning, match="all values are from 0 to 1"):
             of.score(X / 255, y)
     assert said(lambda: fitted(clone(model), X / 255, y).predict(X / 255)) == []

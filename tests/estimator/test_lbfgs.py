@@ -63,8 +63,8 @@ def test_every_loss_of_numbers(loss, standardize):
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ({"max_iter": 3}, "^lbfgs has not settled after 3 steps .*: raise max_iter, or scale X"),
-        ({"max_fun": 4}, "^lbfgs has not settled after . steps .*: raise max_fun, or scale X"),
+        ({"max_iter": 3}, "^lbfgs has not converged after 3 steps .*: raise max_iter, or scale X"),
+        ({"max_fun": 4}, "^lbfgs has not converged after . steps .*: raise max_fun, or scale X"),
     ],
 )
 def test_what_has_not_settled_says_so(how, said):
@@ -113,7 +113,7 @@ def test_ctrl_c_ends_it_after_a_step(monkeypatch):
 
     monkeypatch.setattr(fitting, "tell", interrupts)
     X, y = classes("multiclass")
-    with pytest.warns(UserWarning, match="^lbfgs was interrupted: the weights are those it had by then$"):
+    with pytest.warns(UserWarning, match="^lbfgs was interrupted: the weights are those reached so far$"):
         ours = MLPClassifier(**HOW, verbose=True).fit(X, y)
     assert ours.n_iter_ == 2
 

@@ -442,10 +442,10 @@ def test_an_ensemble_takes_the_rows_of_the_search():
     search = MLPSearchCV(MODEL, GRID, cv=3)
     with pytest.raises(ValueError, match="not fitted"):
         search.ensemble(DIGITS, LABELS)
-    with pytest.raises(InputError, match="give its rows and targets, in their order"):
+    with pytest.raises(InputError, match="give the same rows and targets, in the same order"):
         search.fit(DIGITS, LABELS).ensemble(DIGITS[::-1], LABELS[::-1])
     search.ensemble(DIGITS, LABELS.astype(np.int8))
-    with pytest.raises(InputError, match="give its rows and targets, in their order"):
+    with pytest.raises(InputError, match="give the same rows and targets, in the same order"):
         search.ensemble(DIGITS[::-1], LABELS)
 
 

@@ -243,7 +243,7 @@ def test_rows_to_validate_on_and_weights(kind):
     lone = quick(kind, epochs=40).fit(X, y, sample_weight=rome, X_val=X_val, y_val=y_val)
     if kind is TableClassifier:
         assert np.mean(lone.predict(X) == y[0]) > 0.9
-    with pytest.raises(InputError, match="validation takes both"):
+    with pytest.raises(InputError, match="validation data need both"):
         quick(kind).fit(X, y, X_val=X_val)
 
 
@@ -272,16 +272,16 @@ def test_in_a_search_and_a_pipeline(kind):
         ({"settings": {"lr": 1}}, "there is no setting 'lr': did you mean learning_rate?"),
         (
             {"random_state": 1, "settings": {"seed": 5}},
-            "random_state and settings['seed'] say the same",
+            "random_state and settings['seed'] set the same",
         ),
-        ({"epochs": 2, "settings": {"epochs": 2}}, "epochs and settings['epochs'] say the same: give one of"),
-        ({"verbose": True, "settings": {"quiet": True}}, "verbose and settings['quiet'] say the same: give"),
+        ({"epochs": 2, "settings": {"epochs": 2}}, "epochs and settings['epochs'] set the same: give one of"),
+        ({"verbose": True, "settings": {"quiet": True}}, "verbose and settings['quiet'] set the same: give"),
         (
             {"numeric": ["age"], "settings": {"numeric": ["age"]}},
-            "numeric and settings['numeric'] say",
+            "numeric and settings['numeric'] set",
         ),
-        ({"settings": {"recipe": "table"}}, "settings name a recipe: give the parameter recipe instead"),
-        ({"settings": [1]}, "settings must be a dict of them by name, not [1]"),
+        ({"settings": {"recipe": "table"}}, "settings contains a recipe: give the parameter recipe instead"),
+        ({"settings": [1]}, "settings must be a dict of settings by name, not [1]"),
         ({"categorical": 5}, "--categorical must be text or a list of them, not 5"),
         ({"random_state": "a"}, "RandomState or None, not 'a': give a seed, as random_state=0"),
     ],
@@ -306,8 +306,8 @@ def test_what_is_refused_is_one_line(kind, changes, text):
         ("droput", 'give settings={"dropout": …}'),
         ("max_iter", "did you mean epochs?"),
         ("seed", "did you mean random_state?"),
-        ("n_jobs", "training takes the cores that it needs; the variable OMP_NUM_THREADS limits them"),
-        ("zzz", "help(xpnet.{}) lists those that there are"),
+        ("n_jobs", "training uses the cores it needs; set the variable OMP_NUM_THREADS to limit them"),
+        ("zzz", "help(xpnet.{}) lists them all"),
     ],
 )
 def test_parameters_that_are_none_lead_to_settings(kind, word, text):
@@ -330,7 +330,7 @@ def test_a_search_over_other_settings(kind):
     assert (best.run_.config.reg, plain.settings) == (0.1, {"reg": 0.1})
     assert kind().set_params(settings={"reg": 1.0}, settings__ema=0.5).settings == {"reg": 1.0, "ema": 0.5}
     assert kind().set_params(settings__ema=0.5).settings == {"ema": 0.5}
-    with pytest.raises(InputError, match="settings must be a dict of them by name, not 3"):
+    with pytest.raises(InputError, match="settings must be a dict of settings by name, not 3"):
         kind(settings=3).set_params(settings__ema=0.5)
 
 
@@ -387,7 +387,7 @@ def test_rows_that_are_none(kind, X, text):
 @pytest.mark.parametrize(
     ("y", "text"),
     [
-        ([None, *range(39)], "y contains NaN or None in row 0: drop rows without a target, of X, too"),
+        ([None, *range(39)], "y contains NaN or None in row 0: drop rows without a target, also from X"),
         ([0.5] * 39 + [np.nan], "y contains NaN or None in row 39: drop rows"),
         ("plan", "y has shape (): give one target for each row"),
         ({"a": 1}, "y has shape (): give one target for each row"),

@@ -124,7 +124,7 @@ def test_versions_that_cannot_be(opset, tmp_path):
         export(models.make(), tmp_path / "a.onnx", opset=opset)
     with pytest.raises(InputError, match=r"^--opset must be an integer, not 'new'$"):
         export(models.make(), tmp_path / "a.onnx", opset="new")
-    with pytest.raises(InputError, match="--opset is of ONNX: leave it out"):
+    with pytest.raises(InputError, match="--opset applies to ONNX only: leave it out"):
         export(models.make(), tmp_path / "a.safetensors", opset=20)
     assert not list(tmp_path.iterdir())
 

@@ -128,7 +128,7 @@ def _empty_folder(tmp_path, monkeypatch):
         *[({name: 0}, [flags.flag(name), "not 0"]) for name in ("size", "patience", "iterations")],
         *[({"validation_fraction": value}, ["--validation-fraction", "above 0 and below 1", str(value)])
           for value in (0.0, 1.0, math.nan)],
-        ({"preprocess": "table", "contrast": True}, ["contrast is of an image"]),
+        ({"preprocess": "table", "contrast": True}, ["contrast applies to images"]),
         ({"class_weight": ["0=2", "0=3"]}, ["--class-weight gives 0 twice"]),
         ({"rotation": -1.0}, ["rotation of images is -1.0"]),
         ({"rotation": 181.0}, ["rotation of images is 181.0"]),
@@ -342,7 +342,7 @@ def test_later_layers_go_over_earlier_ones(tmp_path):
         Config.of(iterations=4, epochs=4)
     with pytest.raises(InputError, match=r"mine\.json cannot be read"):
         Config.of(tmp_path / "mine.json")
-    with pytest.raises(InputError, match="in a dict, a Config or a file, not list"):
+    with pytest.raises(InputError, match="must be a dict, a Config or the path of a file, not list"):
         Config.of(["reg"])
 
 
@@ -432,9 +432,9 @@ ROWS = "--dataset rows.npz --batch-size 10"
         ("--loss hinge --label-smoothing 0.1", ["--loss hinge"]),
         ("--preprocess pca --components 65", ["65 components of 64 features", "at most 64"]),
         (f"{ROWS} --preprocess pca-whiten --components 7", ["7 components of 6 features"]),
-        (f"{ROWS} --flip", ["augmentation is of images", "turn it off"]),
-        (f"{ROWS} --rotation 5", ["augmentation is of images"]),
-        (f"{ROWS} --averaging flip", ["averaging over views is of images"]),
+        (f"{ROWS} --flip", ["augmentation needs images", "turn it off"]),
+        (f"{ROWS} --rotation 5", ["augmentation needs images"]),
+        (f"{ROWS} --averaging flip", ["averaging over views needs images"]),
         ("--shift 8", ["shift of 8 pixels", "at most 7"]),
         ("--cutout 9", ["cutout of side 9", "at most 8"]),
         ("--solver adagrid", ["--solver", "adagrid"]),

@@ -162,7 +162,9 @@ def test_bags_are_the_same_on_every_device(device, dtype):
 
 @pytest.mark.parametrize("changes", [{}, {"batch_seed": 3}])
 def test_bags_are_of_an_ensemble(changes):
-    with pytest.raises(InputError, match=r"^--bagging is of the networks .*: give --ensemble 8, say, or"):
+    with pytest.raises(
+        InputError, match=r"^--bagging needs several networks: give --ensemble 8, for example, or"
+    ):
         run(dataclasses.replace(ADAM, bagging=True, **changes), IMAGES, DEVICE)
 
 

@@ -128,7 +128,7 @@ def test_the_task_can_be_said():
     )
     assert refused(BLOBS, task="regression").startswith("'blobs' is for classification, not 'regression'")
     assert fit(BLOBS, task="classification", **FAST).model.task == "classification"
-    assert "digits has classes" in refused("digits", task="regression")
+    assert "digits is for classification" in refused("digits", task="regression")
 
 
 def test_test_rows_and_weights():
@@ -160,21 +160,21 @@ def test_the_name_of_a_data_set():
 @pytest.mark.parametrize(
     ("args", "given", "text"),
     [
-        ((BLOBS.X_train,), {}, "X is an array, so what it is to predict is missing: give y, too"),
+        ((BLOBS.X_train,), {}, "X is an array without targets: give y, too"),
         (
             (BLOBS, BLOBS.y_train),
             {},
-            "'blobs' brings its targets and weights along: drop y, or give X as rows",
+            "'blobs' contains its own targets and weights: drop y, or give X as rows",
         ),
         (
             ("digits",),
             {"X_val": BLOBS.X_val},
-            "'digits' brings its targets and weights along: drop X_val",
+            "'digits' contains its own targets and weights: drop X_val",
         ),
         (
             (Path("a.npz"),),
             {"sample_weight": [1]},
-            "'a.npz' brings its targets and weights along: drop sample_weight",
+            "'a.npz' contains its own targets and weights: drop sample_weight",
         ),
         (
             (BLOBS.X_train, BLOBS.y_train),
@@ -182,7 +182,7 @@ def test_the_name_of_a_data_set():
             "data has only one of X_val and y_val: give",
         ),
         ((BLOBS.X_train, BLOBS.y_train[:-1]), {}, "data: "),
-        ((None,), {}, "X is missing: give rows, or a data set by its name"),
+        ((None,), {}, "X is missing: give rows or the name of a data set"),
         (("nowhere.npz",), {}, "there is no file nowhere.npz: check the path"),
         (("nonsense",), {}, "unknown dataset 'nonsense'"),
     ],
@@ -316,7 +316,9 @@ def test_gaps_in_rows_of_an_array_are_such_as_training_had(with_gaps):
     fit_rows = X.copy()
     fit_rows[7, 2] = np.nan
     pandas = pytest.importorskip("pandas")
-    says = r"row 7 of X has no value \(NaN\) in column 2, where every training row had one: fill it in, or"
+    says = (
+        r"row 7 of X has no value \(NaN\) in column 2, where every training row had one: fill in a value, or"
+    )
     for call in (run.predict, run.predict_proba, lambda X: run.evaluate(X, y), run.model.predict):
         for rows in (fit_rows, pandas.DataFrame(fit_rows, columns=list("abc"))):
             with pytest.raises(InputError, match=says):
@@ -342,10 +344,10 @@ def test_a_new_gap_in_a_named_column_gets_a_word():
     table = {"a": np.arange(40.0) * 3 % 40, "b": [str(k % 3) for k in range(40)]}
     run = fit(table, np.arange(40) % 2, **FAST | {"preprocess": "table"})
     new = {"a": [None, 3.0], "b": ["1", "2"]}
-    with pytest.warns(GapWarning, match="no value in columns that had one in every training row: a;"):
+    with pytest.warns(GapWarning, match="missing values in columns without any in the training rows: a;"):
         assert run.predict(new).shape == (2,)
     with pytest.warns(
-        RangeWarning, match="column 'a' holds 5000, far from the [0-9] to 3[0-9] of training: is it in"
+        RangeWarning, match="column 'a' holds 5000, far outside the training range [0-9] to 3[0-9]: is it in"
     ):
         run.predict({"a": [1, 5000], "b": ["1", "2"]})
 
@@ -353,9 +355,7 @@ def test_a_new_gap_in_a_named_column_gets_a_word():
 @pytest.mark.parametrize("name", ["target", "Label", " CLASS ", "y", "kind"])
 def test_the_column_to_predict_is_found_where_it_is_plain(name):
     table = {"a": np.arange(40.0) % 9, "b": np.arange(40) % 7, name: ["no", "yes"] * 20}
-    with pytest.warns(
-        UserWarning, match=rf"column '{name}' is taken for what is to be predicted: --target NAME"
-    ):
+    with pytest.warns(UserWarning, match=rf"column '{name}' is used as the target: give --target NAME"):
         run = fit(table, **FAST | {"preprocess": "table"})
     assert (run.config.target, run.model.labels) == ((name,), ("no", "yes"))
     assert run.evaluate(table)["accuracy"] == run.evaluate(table, table[name])["accuracy"]
@@ -365,10 +365,10 @@ def test_what_is_given_in_a_wrong_place_is_said_to_be_that():
     pandas = pytest.importorskip("pandas")
     X, y = BLOBS.X_train, BLOBS.y_train
     for pair in ((X, y), [X, y], (pandas.DataFrame(X), pandas.Series(y))):
-        assert refused(pair, None) == "X is a pair of arrays: give X and y apart, as xpnet.fit(*pair)"
+        assert refused(pair, None) == "X is a pair of arrays: give X and y separately, as in xpnet.fit(*pair)"
     assert fit(tuple(map(tuple, X.tolist())), y, **FAST).model.num_features == 5
     frame = pandas.DataFrame(X, columns=list("abcde")).assign(y=y)
-    says = "sample_weight is 'a', which is no weights: give the values of that column, and --ignore a"
+    says = "sample_weight is 'a', the name of a column: give the values of that column, and --ignore a"
     assert says in refused(frame, None, target="y", sample_weight="a")
     assert says in refused(X, y, sample_weight="a")
     assert "sample_weight has shape (3,)" in refused(frame, None, target="y", sample_weight=[1, 2, 3])
@@ -392,7 +392,7 @@ def test_values_beyond_all_measure_are_no_matter_of_how_training_rows_were(row):
 def test_a_lazy_frame_is_to_be_collected():
     polars = pytest.importorskip("polars")
     lazy = polars.DataFrame({"a": BLOBS.X_train[:, 0]}).lazy()
-    text = "the table is not there yet, only a query for it: give its collect()"
+    text = "the table is a lazy query: give its collect()"
     assert refused(lazy, BLOBS.y_train) == refused(lazy, target="a") == text
 
 
@@ -412,14 +412,14 @@ def test_columns_of_an_array_are_called_by_their_numbers():
 @pytest.mark.parametrize(
     ("args", "given", "text"),
     [
-        ((BLOBS,), {"target": "plan"}, "blobs is no table: drop --target"),
+        ((BLOBS,), {"target": "plan"}, "blobs is not a table: drop --target"),
         ((BLOBS,), {"validation_fraction": 0.3}, "blobs has rows to validate on: drop --validation-fraction"),
         (("digits",), {"validation_fraction": 0.3}, "digits has rows to validate on: drop "),
-        ((BLOBS.X_train, BLOBS.y_train), {"size": 8}, "data is no folder of images: drop --size"),
+        ((BLOBS.X_train, BLOBS.y_train), {"size": 8}, "data is not a folder of images: drop --size"),
         (
             ({"a": BLOBS.X_train[:, 0]}, BLOBS.y_train),
             {"header": True},
-            "data is no text file: drop --header",
+            "data is not a text file: drop --header",
         ),
         (
             (BLOBS.X_train, BLOBS.y_train),
@@ -441,12 +441,15 @@ def test_what_data_have_no_use_for_is_refused(args, given, text):
         ({"lr": 0.1}, "there is no setting 'lr': did you mean learning_rate?"),
         ({"learning_rate": -1.0}, "--learning-rate must be a finite number, 0 or more, not -1.0"),
         ({"resume": False}, "--resume must be text, not False"),
-        ({"dataset": "digits"}, "X is blobs, and dataset is 'digits': leave out dataset"),
+        ({"dataset": "digits"}, "X is blobs, but dataset is 'digits': leave out dataset"),
         ({"recipe": "quick"}, "there is no recipe 'quick': use "),
         ({"loss": "squared-error"}, "--loss squared-error is not for classification"),
-        ({"flip": True}, "augmentation is of images"),
-        ({"on_epoch": np.zeros((2, 2))}, "on_epoch must be a function of the history, not array([[0., 0."),
-        ({"on_epoch": 5}, "on_epoch must be a function of the history, not 5"),
+        ({"flip": True}, "augmentation needs images"),
+        (
+            {"on_epoch": np.zeros((2, 2))},
+            "on_epoch must be a function that takes the history, not array([[0., 0.",
+        ),
+        ({"on_epoch": 5}, "on_epoch must be a function that takes the history, not 5"),
         ({"checkpoint_every": 2}, "--checkpoint-every writes into the folder of the run: give --out, too"),
         ({"tensorboard": True}, "--tensorboard writes into the folder of the run: give --out, too"),
         ({"weights_image": True}, "--weights-image writes into the folder of the run: give --out, too"),
@@ -811,7 +814,7 @@ def clipped(door, size, capsys):
 def test_a_batch_of_more_rows_than_there_are_has_all_of_them(door, capsys):
     score, said = clipped(door, 41, capsys)
     assert said
-    assert said[0].endswith("--batch-size 41 is more than the 40 training rows: a batch has all of them")
+    assert said[0].endswith("--batch-size 41 is more than the 40 training rows: each batch has all of them")
     assert len(said) == 1
     assert clipped(door, 40, capsys) == (score, [])
 
@@ -825,7 +828,7 @@ def test_where_r_squared_says_nothing_the_loss_chooses(monitor, y_val):
     X, y = data.X_train, data.y_train[:, 0]
     how = {"X_val": X[: len(y_val)], "y_val": y_val, "patience": 60, "recipe": "none"}
     how = FAST | how | {"learning_rate": 0.05}
-    text = "R² of (one validation row|validation rows of equal targets) is undefined: epochs are compared by"
+    text = "R² of (a single validation row|validation rows with equal targets) is undefined: epochs"
     with pytest.warns(UserWarning, match=text):
         run = fit(X, y, **how | {"monitor": monitor, "out": "there"})
     by_loss = fit(X, y, **how | {"monitor": "val_loss"})
@@ -833,7 +836,7 @@ def test_where_r_squared_says_nothing_the_loss_chooses(monitor, y_val):
     assert run.best.checksum() == by_loss.best.checksum()
     assert run.summary["val_r2"] is None
     assert json.loads(Path("there/summary.json").read_text())["val_r2"] is None
-    with pytest.raises(InputError, match="is undefined, and a sweep ranks by it: hold out more rows"):
+    with pytest.raises(InputError, match="is undefined, but a sweep ranks by it: hold out more rows"):
         search(
             X, y, {"learning_rate": [1e-9, 1e-2]}, **{k: v for k, v in how.items() if k != "learning_rate"}
         )
@@ -884,11 +887,11 @@ def test_what_cannot_be_resumed():
     assert refused(BLOBS, resume="there") == "there is no run in there to resume: give the folder of one"
     fit(BLOBS, out="there", **FAST)
     text = (
-        "there holds no checkpoint: its run has come to its end, or was made without them; train a new run "
-        "that begins with its weights: --init-from there"
+        "there holds no checkpoint: its run is finished, or wrote none; train a new run from its weights "
+        "by --init-from there"
     )
     assert refused(BLOBS, resume="there") == text
-    assert refused(BLOBS, resume="there", out="b") == "--resume goes on in there itself: drop --out"
+    assert refused(BLOBS, resume="there", out="b") == "--resume continues in there itself: drop --out"
     fit(BLOBS, on_epoch=interrupt_after(6), out="other", checkpoint_every=2, **FAST)
     assert "is of a run with other data" in refused(blobs(seed=1), resume="other")
     assert "is of a run with other settings (seed)" in refused(BLOBS, resume="other", seed=9)
@@ -932,9 +935,9 @@ def test_batch_norm_of_all_rows_learns_whatever_rest_there_is(rest):
 def test_batch_norm_of_one_row_is_refused():
     X, y = np.eye(3), np.arange(3.0)
     how = {"X_val": X, "y_val": y, "norm": "batch", "recipe": "none", "task": "regression"}
-    text = "--norm batch needs the statistics of a batch, and there is 1 row to train on: give more, or use "
+    text = "--norm batch needs batches of several rows, but there is only 1 training row: give more, or use "
     assert refused(X[:1], y[:1], **how).startswith(text)
-    with pytest.raises(InputError, match="there is 1 row to train on"):
+    with pytest.raises(InputError, match="there is only 1 training row"):
         search(X[:1], y[:1], {"reg": [0.0, 0.1]}, **how)
 
 

@@ -50,11 +50,11 @@ def test_splits_of_an_array_file(tmp_path):
     for split, count in {"train": 9, "val": 1, "test": 4}.items():
         found = measured(path, split=split)
         assert (found.split, len(found.X), found.y.tolist()) == (split, count, Y[:count].tolist())
-    assert "has no val rows apart, only train, test: drop --split or" in refused(
+    assert "has no val rows, only train, test: drop --split or" in refused(
         save(tmp_path, X=X, y=Y, X_test=X, y_test=Y), split="val"
     )
     for split in ("train", "val", "test"):
-        assert f"has no {split} rows apart, one set of rows, which is measured whole" in refused(
+        assert f"has no {split} rows, one set of rows, without splits" in refused(
             save(tmp_path, X=X, y=Y), split=split
         )
 
@@ -91,15 +91,15 @@ def test_labels_are_the_models_also_where_some_are_missing(tmp_path, class_names
 def test_a_file_that_names_its_classes(tmp_path):
     names = np.array(["ant", "dog", "cat"])
     assert measured(save(tmp_path, X=X[:3], y=[2, 1, 1], class_names=names)).y.tolist() == [0, 1, 1]
-    assert "has the label 0, which is no class" in refused(save(tmp_path, X=X, y=Y, class_names=names))
+    assert "has the label 0, which is not a class" in refused(save(tmp_path, X=X, y=Y, class_names=names))
     path = save(tmp_path, X=X, y=Y + 1, class_names=names)
-    assert "y is to hold numbers from 0 to 2: mend class_names or y" in refused(path)
+    assert "y must hold numbers from 0 to 2: correct class_names or y" in refused(path)
 
 
 @pytest.mark.parametrize(
     ("class_names", "labels", "y", "says"),
     [
-        (models.NAMES, None, ["dog", "cow"], "has the label 'cow', which is no class of the model: give"),
+        (models.NAMES, None, ["dog", "cow"], "has the label 'cow', which is not a class of the model: give"),
         (models.NAMES, None, [1, 3], "has the label 3"),
         (models.NAMES, models.NAMES, [1, 2], "has the label 1"),
         (("1", "2", "3"), None, [0, 2], "has the label 0"),
@@ -114,10 +114,10 @@ def test_labels_that_are_none_of_the_models(tmp_path, class_names, labels, y, sa
 
 
 def test_other_rows_and_files(tmp_path):
-    assert "has 11 features and the model 12: give" in refused(save(tmp_path, X=X[:, 1:], y=Y))
+    assert "has 11 features, but the model takes 12: give" in refused(save(tmp_path, X=X[:, 1:], y=Y))
     assert "there is no file" in refused(tmp_path / "missing.npz")
     (tmp_path / "a.doc").touch()
-    assert "is no data set: give a table" in refused(tmp_path / "a.doc")
+    assert "is not a data set: give a table" in refused(tmp_path / "a.doc")
     path = save(tmp_path, X=X, y=Y)
     assert refused(path, target=["y"]) == f"{path} is no table: drop --target"
     assert refused(path, header=False) == f"{path} is no table: drop --header"
@@ -151,7 +151,7 @@ def test_a_table_for_a_model_of_arrays(tmp_path, name):
         names = ",".join(map(str, range(2000, 2013)))
         path.write_text(f"{names}\n{path.read_text()}")
         assert len(measured(path, target=["2012"]).y) == 9
-        assert "has the label 2012, which is no class" in refused(path, target=["12"], header=False)
+        assert "has the label 2012, which is not a class" in refused(path, target=["12"], header=False)
     if name == "new.npy":
         path.unlink()
         assert "there is no file" in refused(path, target=["12"])
@@ -179,9 +179,11 @@ def test_a_folder_is_measured_whole(tmp_path, image):
     folder = pictures(image, tmp_path / "several", "val/dog", "test/cat", "test/dog")
     assert sorted(measured(folder).y.tolist()) == [0, 1, 1]
     assert measured(folder, split="test").y.tolist() == [0, 1]
-    assert "has no train rows apart, only val, test" in refused(folder, split="train")
-    assert "has the label 'cow', which is no class" in refused(pictures(image, tmp_path / "cow", "cow"))
-    assert "is for classification and the model for regression" in refused(folder, models.make(of="numbers"))
+    assert "has no train rows, only val, test" in refused(folder, split="train")
+    assert "has the label 'cow', which is not a class" in refused(pictures(image, tmp_path / "cow", "cow"))
+    assert "is for classification, but the model is for regression" in refused(
+        folder, models.make(of="numbers")
+    )
     assert "takes rows of 12 numbers" in refused(folder, models.make(image_shape=None))
 
 
@@ -196,7 +198,7 @@ def test_images_become_as_the_training_rows_were(tmp_path, image, rows, shades, 
     expected = ends[0] + X[:2] * ((ends[1] - ends[0]) / 255)
     np.testing.assert_allclose(found.X, expected, atol=1e-6)
     if shades is not None:
-        assert "do not tell what a white pixel is" in refused(folder, model)
+        assert "do not tell the value of white" in refused(folder, model)
 
 
 # At the door of Python, and whether the network was trained on the rows
@@ -223,9 +225,9 @@ def test_a_file_by_its_path(trained, recwarn):
         )
         assert each.evaluate(folder / "b.npz") == run.evaluate(A[:8], y[:8])
     assert not [str(w.message) for w in recwarn.list]
-    with pytest.raises(InputError, match="has what it should give with it: leave out y"):
+    with pytest.raises(InputError, match="has its own targets: leave out y"):
         run.evaluate(folder / "b.npz", y)
-    with pytest.raises(InputError, match="split, target, header and shades are of a file"):
+    with pytest.raises(InputError, match="split, target, header and shades apply to files only"):
         run.evaluate(A, y, split="test")
 
 
@@ -242,7 +244,7 @@ def test_a_table_by_its_path_is_measured_as_its_frame_is(tmp_path):
     assert expected["accuracy"] > 0.9
     for target in ("other", ["other"]):
         assert run.evaluate(tmp_path / "b.csv", target=target) == pytest.approx(expected)
-    with pytest.raises(InputError, match="target, header and shades are of a file"):
+    with pytest.raises(InputError, match="target, header and shades apply to files only"):
         run.evaluate(frame, target="is_a")
 
 
@@ -271,17 +273,17 @@ def test_weights_that_only_training_goes_by_are_said(tmp_path, capsys):
     how = {"hidden": (4,), "epochs": 2, "batch_size": 9, "recipe": "none"}
     run = xpnet.fit(str(tmp_path / "w.npz"), out=str(tmp_path / "r"), **how)
     np.savez(tmp_path / "v.npz", X=A[:30], y=y[:30], sample_weight=y[:30] + 0.5)
-    with pytest.warns(UserWarning, match="has sample_weight, which training goes by, its summary too; here"):
+    with pytest.warns(UserWarning, match="has sample_weight, which training and its summary use; here"):
         assert run.evaluate(tmp_path / "v.npz") == run.evaluate(A[:30], y[:30])
     evaluate.main([str(tmp_path / "r"), "--split", "val", "--quiet"])
-    assert capsys.readouterr().err.count("here each row counts as one") == 1
+    assert capsys.readouterr().err.count("here every row counts the same") == 1
 
 
 def test_rows_that_it_was_trained_on_are_noted(trained):
     folder, run, A, y = trained
     (folder / "copy.npz").write_bytes((folder / "a.npz").read_bytes())
     for name in ("a.npz", "copy.npz"):
-        with pytest.warns(UserWarning, match=f"{name} is what the network was trained on: training rows are"):
+        with pytest.warns(UserWarning, match=f"{name} holds the data of the run: the rows evaluated"):
             assert run.evaluate(folder / name) == run.evaluate(A, y)
 
 
@@ -290,7 +292,7 @@ def test_images_that_it_was_trained_on_are_noted(tmp_path, image, recwarn):
         pictures(image, tmp_path / "a", name)
     run = xpnet.fit(str(tmp_path / "a"), hidden=(4,), epochs=1, recipe="none", batch_size=2)
     assert not [str(w.message) for w in recwarn.list]
-    with pytest.warns(UserWarning, match="is what the network was trained on"):
+    with pytest.warns(UserWarning, match="holds the data of the run"):
         run.evaluate(tmp_path / "a")
     (tmp_path / "a").rename(tmp_path / "b")
     run.evaluate(tmp_path / "b")

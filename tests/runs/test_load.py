@@ -20,7 +20,7 @@ def test_a_folder_or_any_model_in_it(tmp_path):
 
 
 def test_what_is_no_path():
-    with pytest.raises(InputError, match="a run is loaded from its path, not from None: give its folder"):
+    with pytest.raises(InputError, match="a run is loaded from a path, not from None: give its folder"):
         open_run(None)
 
 
@@ -36,13 +36,13 @@ def test_a_folder_of_a_sweep_is_its_best(tmp_path):
 def test_a_model_alone_has_no_settings(tmp_path):
     run = open_run(str(write_run(tmp_path)))
     assert run.settings() == {}
-    with pytest.raises(InputError, match="name the data set with --dataset"):
+    with pytest.raises(InputError, match="give the data set by --dataset"):
         run.dataset(None, None, progress=False)
 
 
 def test_a_data_set_of_another_task(tmp_path):
     run = open_run(str(write_run(tmp_path, models.make(of="numbers"))))
-    with pytest.raises(InputError, match="digits is for classification and the model for regression"):
+    with pytest.raises(InputError, match="digits is for classification, but the model is for regression"):
         run.dataset("digits", None, progress=False)
 
 
@@ -50,5 +50,5 @@ def test_a_data_set_of_another_task(tmp_path):
 def test_settings_that_are_damaged(tmp_path, content):
     run = write_run(tmp_path)
     (run / "config.json").write_bytes(content.encode("utf-8", "surrogatepass"))
-    with pytest.raises(InputError, match="or name the data set with --dataset"):
+    with pytest.raises(InputError, match="or give the data set by --dataset"):
         open_run(str(run)).dataset(None, None, progress=False)

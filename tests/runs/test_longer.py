@@ -96,7 +96,7 @@ def test_a_run_that_ran_out_of_patience():
 def test_networks_of_an_ensemble_that_ran_out_of_patience_before():
     settings = SMALL | {"monitor": "val_loss", "epochs": 30, "ensemble": 3, "learning_rate": 0.5}
     fit(BLOBS, out="a", checkpoint_every=1, **settings | {"patience": 2})
-    assert "has stopped networks before the last checkpoint" in refused(resume="a", patience=9)
+    assert "has already stopped networks of this run" in refused(resume="a", patience=9)
 
 
 def test_a_run_that_ran_out_of_time(monkeypatch):
@@ -109,7 +109,7 @@ def test_a_run_that_ran_out_of_time(monkeypatch):
     assert len(cut.history.rows) < 9
     summary = json.loads(Path("a/summary.json").read_text())
     Path("a/summary.json").write_text(json.dumps(summary | {"seconds": 0.6}))  # of another clock
-    assert "has had its --max-time 0.5: give a longer one" in refused(resume="a", epochs=20)
+    assert "was stopped by --max-time 0.5: give a longer one" in refused(resume="a", epochs=20)
     assert "give a longer --max-time" in refused(resume="a", max_time=0.2)
     run, whole = fit(BLOBS, resume="a", max_time=1e6), undisturbed(**settings)
     same(run, whole)
@@ -118,9 +118,9 @@ def test_a_run_that_ran_out_of_time(monkeypatch):
 @pytest.mark.filterwarnings("ignore:training diverged")
 def test_what_has_ended_for_good():
     fit(BLOBS, epochs=4, checkpoint_every=1, out="a", **SMALL)
-    assert "come to its end: give more --epochs" in refused(resume="a")
-    assert "come to its end: give more --epochs" in refused(resume="a", epochs=3)
-    assert "come to its end: give more --epochs" in refused(resume="a", max_time=1e9)
+    assert "is finished: give more --epochs" in refused(resume="a")
+    assert "is finished: give more --epochs" in refused(resume="a", epochs=3)
+    assert "is finished: give more --epochs" in refused(resume="a", max_time=1e9)
     assert "other settings (seed)" in refused(resume="a", epochs=9, seed=4)
     fit(BLOBS, epochs=4, out="b", **SMALL)
     assert refused(resume="b", epochs=9).endswith("--init-from b")
@@ -153,20 +153,22 @@ def test_killed_before_there_is_a_model(monkeypatch):
         patch.setattr(run_folder, "write", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             fit(BLOBS, epochs=4, checkpoint_every=1, out="a", **SMALL)
-    said = "the run in a was cut off and has left a checkpoint, no model yet: let it .* by --resume a$"
+    said = "the run in a was interrupted and has a checkpoint, but no model yet: finish it by --resume a$"
     for door in (load, lambda path: fit(BLOBS, init_from=path)):
         with pytest.raises(InputError, match=said):
             door("a")
     checkpoint = str(next(Path("a").glob("checkpoint-*")))
-    with pytest.raises(InputError, match=r"is a checkpoint, to be gone on from: --resume a$"):
+    with pytest.raises(InputError, match=r"is a checkpoint, not a model: resume its run by --resume a$"):
         load(checkpoint)
-    assert refused(resume="a", epochs=1).endswith("give more steps, or begin anew in another folder")
+    assert refused(resume="a", epochs=1).endswith("give more steps, or begin a new run in another folder")
     assert fit(BLOBS, resume="a").summary["status"] == "finished"
 
 
 def test_a_sweep_is_no_run_to_resume():
     search(BLOBS, grid={"seed": [0, 1]}, epochs=1, out="s", **SMALL)
-    with pytest.raises(InputError, match=r"s holds a sweep, which its own command .* run: --init-from s"):
+    with pytest.raises(
+        InputError, match=r"s holds a sweep: run its command again .* further by --init-from s"
+    ):
         fit(BLOBS, resume="s", epochs=2)
 
 

@@ -40,12 +40,12 @@ PLAIN = dataclasses.replace(CATS, weight_train=None)
         (
             {"class_weight": "balanced"},
             numbers(),
-            "--class-weight is for one class a row, not for regression: give rows weights",
+            "--class-weight needs one class per row, not regression: give rows weights",
         ),
         (
             {"class_weight": {"0": 2}},
             labels(),
-            "--class-weight is for one class a row, not for multilabel: give rows weights",
+            "--class-weight needs one class per row, not multilabel: give rows weights",
         ),
         (
             {"class_weight": {"cow": 2}},
@@ -57,19 +57,19 @@ PLAIN = dataclasses.replace(CATS, weight_train=None)
             CATS,
             "class_weight leaves all rows with weight 0: raise that of a class that has rows",
         ),
-        ({"mixup": 0.5}, CATS, "--mixup makes one row of two: give weights or --mixup, not both"),
+        ({"mixup": 0.5}, CATS, "--mixup cannot be combined with weights: give one of them"),
         (
             {"mixup": 0.5, "class_weight": "balanced"},
             PLAIN,
-            "--mixup makes one row of two: give weights or --mixup, not both",
+            "--mixup cannot be combined with weights: give one of them",
         ),
         (
             {"batch_size": 41},
             numbers(),
             "--batch-size 41 is larger than the 40 training rows: use 40 or less",
         ),
-        ({"flip": True}, numbers(), "augmentation is of images"),
-        ({"averaging": "flip"}, labels(), "averaging over views is of images"),
+        ({"flip": True}, numbers(), "augmentation needs images"),
+        ({"averaging": "flip"}, labels(), "averaging over views needs images"),
         ({"preprocess": "pca", "components": 5}, numbers(), "5 components of 4 features"),
     ],
 )
@@ -84,7 +84,10 @@ def test_what_does_not_go_together(changes, data, text):
 @pytest.mark.parametrize(
     ("weights", "said"),
     [
-        ({"cat": 2, "cow": 5, "yak": 1}, "--class-weight names cow, yak, of which there are no rows: that"),
+        (
+            {"cat": 2, "cow": 5, "yak": 1},
+            "--class-weight names cow, yak, but no training row has that class: it",
+        ),
         ({"cat": 2, "dogg": 5}, "class_weight has 'dogg', which no row is: did you mean 'dog'?"),
         ({"cat": 2, "dog": 5}, ""),
         ({"cow": 2}, ""),  # nothing of it occurs, which is refused

@@ -103,7 +103,7 @@ def test_all_is_moved_or_nothing(monkeypatch, error, moved, force):
     assert contents() == before
     assert tree() == OF_RUNS | STRANGE
     if expected is InputError:
-        reason = "what a holds cannot be moved aside (No space left on device): give another --out"
+        reason = "the files in a cannot be moved aside (No space left on device): give another --out"
         assert str(caught.value) == reason
 
 
@@ -114,7 +114,9 @@ def test_fit_again_into_a_folder():
     first = fit(BLOBS, out="a", checkpoint_every=1, **SMALL)
     make({"confusion-val.png", "mistakes-val.png", "notes.txt"})
     before = {path.name: content for path, content in contents().items()}
-    with pytest.warns(UserWarning, match=r"^the run that was in a is now in a/previous-1; --force removes"):
+    with pytest.warns(
+        UserWarning, match=r"^the previous run in a was moved to a/previous-1; --force deletes"
+    ):
         second = fit(BLOBS, out="a", **SMALL | {"epochs": 3})
     assert tree("a") == tree("a/previous-1") - {"checkpoint-000000002.safetensors"} - {
         "confusion-val.png",
@@ -139,7 +141,7 @@ def test_train_again_into_a_folder(capsys):
         out, err = capsys.readouterr()
         assert out == ""
         notes.append(err)
-    told = "xpnet train: note: the run that was in a is now in a/previous-{}; --force removes it instead\n"
+    told = "xpnet train: note: the previous run in a was moved to a/previous-{}; --force deletes it instead\n"
     assert notes == ["", told.format(1), "", told.format(2)]
 
 
@@ -148,7 +150,7 @@ def test_save_into_the_folder_of_a_run():
     first.save("a")  # where it is already
     load("a").save("a")
     assert "previous-1" not in tree("a")
-    with pytest.warns(UserWarning, match="is now in a/previous-1"):
+    with pytest.warns(UserWarning, match="was moved to a/previous-1"):
         second.save("a")
     assert load("a").summary == second.summary
     first.save("a", force=True)

@@ -91,7 +91,7 @@ def test_predictions_are_in_the_users_own_words(runs, name):
 def test_probabilities(runs, name):
     run, data = runs[name], DATA[name]
     if data.task == "regression":
-        with pytest.raises(InputError, match="a regression predicts numbers, which have no probabilities"):
+        with pytest.raises(InputError, match="a regression has no probabilities"):
             run.predict_proba(data.X_val)
         return
     P = run.predict_proba(data.X_val)
@@ -185,10 +185,10 @@ def test_what_a_run_is_worth(runs, name):
         (
             "words",
             ["cow"] * 30,
-            "y holds 'cow' in row 0, which is no class: give one of 'cat', 'dog', 'ünïcode'",
+            "y holds 'cow' in row 0, which is not a class: give one of 'cat', 'dog', 'ünïcode'",
         ),
         ("words", [1] * 30, "y holds 1 in row 0, which is no class"),
-        ("classes", ["cat"] * 30, "y holds 'cat' in row 0, which is no class: give one of 0, 1, 2"),
+        ("classes", ["cat"] * 30, "y holds 'cat' in row 0, which is not a class: give one of 0, 1, 2"),
         ("classes", [0] * 29, "y has 29 rows and X 30: give one for each row"),
         ("labels", np.full((30, 3), 2), "y holds 2 in row 0: give 1 for a label that is set, else 0"),
         ("labels", np.ones((30, 2)), "y"),
@@ -212,7 +212,7 @@ def test_no_rows_are_worth_nothing(runs):
         data = DATA[name]
         with pytest.raises(InputError) as caught:
             runs[name].evaluate(data.X_val[:0], data.y_val[:0])
-        assert str(caught.value) == "there are no rows to measure on: give at least one"
+        assert str(caught.value) == "there are no rows to score: give at least one"
 
 
 def test_a_path_is_no_rows(runs):
@@ -222,7 +222,7 @@ def test_a_path_is_no_rows(runs):
         runs["numbers"].predict_interval,
     ):
         with pytest.raises(
-            InputError, match=r"X is a path, 'rows\.npy': give the rows in it, or use xpnet predict"
+            InputError, match=r"X is a path, 'rows\.npy': give the rows themselves, or use xpnet predict"
         ):
             function("rows.npy")
 
@@ -274,7 +274,7 @@ def test_intervals_of_numbers(name, ensemble):
 
 
 def test_intervals_that_there_are_none_of(runs):
-    with pytest.raises(InputError, match=r"^intervals are of numbers, not of a classification: use predict_"):
+    with pytest.raises(InputError, match=r"^intervals need a regression, not a classification: use predict_"):
         runs["words"].predict_interval(DATA["words"].X_val)
     run, X = runs["a number"], DATA["a number"].X_val
     bare = dataclasses.replace(run, model=dataclasses.replace(run.model, calibration=None))
@@ -391,9 +391,7 @@ def test_a_report(tmp_path, runs, name):
     value = run.summary[f"val_{score}"]
     assert (f"{value:.4f}" if score == "r2" else f"{100 * value:.2f} %") in page
     assert ("ünïcode" in unescape(page)) == (name == "words")
-    with pytest.raises(
-        InputError, match=r'the run has no folder: give report a path, such as "report\.html"'
-    ):
+    with pytest.raises(InputError, match=r'the run has no folder: give a path, such as "report\.html"'):
         run.report()
     there = dataclasses.replace(run, folder=tmp_path)
     assert there.report() == tmp_path / "report.html"

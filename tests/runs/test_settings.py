@@ -164,7 +164,7 @@ def test_what_a_layer_may_be(tmp_path):
     assert settings_in(tmp_path / "a.toml", Settings) == {"size": 7}
     assert settings_in(Settings(size=7), Settings)["size"] == 7
     for layer in (7, None, ["size"]):
-        with pytest.raises(InputError, match="in a dict, a Config or a file"):
+        with pytest.raises(InputError, match="must be a dict, a Config or the path of a file"):
             settings_in(layer, Settings)
 
 
@@ -267,10 +267,10 @@ HINTS = {  # what fit says, and search where that is something else
     "sample_weights weights": ["did you mean sample_weight?"],
     "callbacks callback on_epoch_end": [
         "did you mean on_epoch?",
-        "after each epoch xpnet.fit calls its on_epoch;",
+        "xpnet.fit calls on_epoch after each epoch;",
     ],
-    "param_grid": ["several values are tried by xpnet.search, or xpnet sweep", "did you mean grid?"],
-    "n_jobs": ["the cores of a CPU are used as they are: leave it out", "did you mean executor?"],
+    "param_grid": ["use xpnet.search or xpnet sweep to try several values", "did you mean grid?"],
+    "n_jobs": ["all CPU cores are used anyway: leave it out", "did you mean executor?"],
     "n_trials": [HELP, "did you mean random?"],
     "verbose progress_bar": ["did you mean quiet?"],
     "random_state": ["did you mean seed?"],
@@ -296,15 +296,18 @@ def test_what_other_tools_call_an_argument(door, words, hints):
     [
         (
             "--validation-data",
-            "rows to validate on are X_val and y_val of xpnet.fit, or in an .npz file; or a",
+            "give validation rows as X_val and y_val to xpnet.fit or in an .npz file, or set",
         ),
-        ("--X-val", "or in an .npz file; or a part, --validation-fraction"),
-        ("--eval-set=a.csv", "rows to validate on are X_val and y_val"),
-        ("--test-data", "rows to test on are X_test and y_test of xpnet.fit, or in an .npz file; or those"),
-        ("--sample-weight", "weights of rows are sample_weight of xpnet.fit, or in an .npz file; those of"),
-        ("--callbacks", "after each epoch xpnet.fit calls its on_epoch; --tensorboard writes them down"),
+        ("--X-val", "or in an .npz file, or set --validation-fraction"),
+        ("--eval-set=a.csv", "give validation rows as X_val and y_val"),
+        ("--test-data", "give test rows as X_test and y_test to xpnet.fit or in an .npz file, or use"),
+        (
+            "--sample-weight",
+            "give weights of rows as sample_weight to xpnet.fit or in an .npz file, weights of",
+        ),
+        ("--callbacks", "xpnet.fit calls on_epoch after each epoch; --tensorboard logs the epochs"),
         ("--weights", "did you mean --class-weight?"),
-        ("--num-workers", "the cores of a CPU are used as they are: leave it out"),
+        ("--num-workers", "all CPU cores are used anyway: leave it out"),
     ],
 )
 def test_a_command_says_where_what_it_lacks_is(main, word, text, capsys):

@@ -114,10 +114,10 @@ def test_columns_and_classes_of_other_rows():
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
-        ({"hidden": 7}, ["--hidden is (7,), and (6,) in a", "give --hidden 6"]),
+        ({"hidden": 7}, ["--hidden is (7,), but (6,) in a", "give --hidden 6"]),
         ({"activation": "tanh"}, ["--activation is 'tanh'", "give --activation relu"]),
-        ({"ensemble": 2}, ["--ensemble is 2, and 1 in a"]),
-        ({"preprocess": "mean"}, ["--preprocess is 'mean', and 'table' in a"]),
+        ({"ensemble": 2}, ["--ensemble is 2, but 1 in a"]),
+        ({"preprocess": "mean"}, ["--preprocess is 'mean', but 'table' in a"]),
         ({"init_from": "nowhere"}, ["there is no file nowhere"]),
         ({"init_from": 3}, ["--init-from must be text"]),
         ({"target": "city"}, ["lacks columns", "give city"]),
@@ -125,9 +125,9 @@ def test_columns_and_classes_of_other_rows():
         ({"data": {"plans": ("no", "perhaps")}}, ["has the label 'perhaps'"]),
         (
             {"categorical": ("child",)},
-            ["is a category, and a number in a", "--numeric child"],
+            ["is a category, but a number in a", "--numeric child"],
         ),
-        ({"target": "age"}, ["is for regression, and a for classification"]),
+        ({"target": "age"}, ["is for regression, but a is for classification"]),
     ],
 )
 def test_what_does_not_fit(change, parts):
@@ -149,7 +149,7 @@ def test_its_own_folder():
 def test_arrays_of_another_width():
     fit(BLOBS, out="a", **SMALL)
     message = refused(fit, blobs(features=6), init_from="a", **SMALL)
-    assert "blobs has rows of 6 features, and a was trained on 5 features" in message
+    assert "blobs has rows of 6 features, but a was trained on 5 features" in message
 
 
 # Sweeps
@@ -164,7 +164,7 @@ def test_a_sweep_begins_with_a_run_and_a_run_with_a_sweep():
     best = fit(BLOBS, init_from="s", **SMALL | STILL)
     assert_begins_with(best, load("s"))
     configs = sweep.configs(sweep.grid({"hidden": [5, 6]}), Config(init_from="a", **SMALL))
-    assert "--hidden is (6,), and (5,) in a" in refused(sweep.run, configs, BLOBS)
+    assert "--hidden is (6,), but (5,) in a" in refused(sweep.run, configs, BLOBS)
     again = sweep.run(
         sweep.configs(sweep.grid({"learning_rate": [0.0]}), Config(init_from="a", **SMALL)), BLOBS
     )
@@ -214,7 +214,7 @@ def test_a_feature_that_stood_still_in_the_first_rows_is_named(preprocess):
     how = {"recipe": "none", "preprocess": preprocess, "epochs": 1, "quiet": True}
     fit(still, y, out="a", **how)
     fit(still, y, init_from="a", **how)
-    with pytest.warns(UserWarning, match="rows that are all alike in feature 2, and leaves that out, but"):
+    with pytest.warns(UserWarning, match="rows with a constant value in feature 2 and ignores it, but"):
         fit(X, y, init_from="a", **how)
-    with pytest.warns(UserWarning, match="rows that are all alike in feature 2, and leaves that out, but"):
+    with pytest.warns(UserWarning, match="rows with a constant value in feature 2 and ignores it, but"):
         search(X, y, {"learning_rate": [0.01, 0.1]}, init_from="a", **how)

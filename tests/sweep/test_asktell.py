@@ -164,8 +164,8 @@ def test_counts_have_to_be_at_least_one(study, options):
 @pytest.mark.parametrize(
     ("space", "words"),
     [
-        ({"hidden": Choice([(3,), (9,)])}, "the study knows hidden by another distribution"),
-        ({"reg": Choice([0.1, 0.2])}, "the study knows reg by another distribution"),
+        ({"hidden": Choice([(3,), (9,)])}, "the study has another distribution for hidden"),
+        ({"reg": Choice([0.1, 0.2])}, "the study has another distribution for reg"),
         ({"learning_rat": Uniform(0, 1)}, "did you mean learning_rate?"),
         ({"init_std": Uniform(-2, -1)}, "--init-std must be"),
         ({"reg": [0.1, 0.2]}, "reg is a plain list: give Choice([0.1, 0.2])"),

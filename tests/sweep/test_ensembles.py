@@ -163,7 +163,7 @@ def test_those_that_fell_behind_or_diverged_are_not_chosen():
 
 def test_one_of_a_sweep_that_was_cut_off():
     found = sweep.run(CONFIGS, blobs(), should_stop=stop_after(3))
-    with pytest.raises(InputError, match="was cut off: run it again to its end"):
+    with pytest.raises(InputError, match="was interrupted: run it again to the end"):
         found.ensemble(2)
     with pytest.raises(InputError, match=r"^k must be an integer, at least 1, not 0"):
         sweep.run(CONFIGS[:1], blobs()).ensemble(0)

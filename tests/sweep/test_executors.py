@@ -150,7 +150,7 @@ def test_a_worker_of_another_xpnet_is_one_line(monkeypatch):
     other = tell(Options())._replace(versions=versions() | {"xpnet": "99.0"})
     monkeypatch.setattr("xpnet.device.elsewhere.tell", lambda _: other)
     executor = Inline(1)
-    with pytest.raises(DeviceError, match=r"has xpnet 99\.0 and this process") as caught:
+    with pytest.raises(DeviceError, match=r"has xpnet 99\.0, but this process has") as caught:
         sweep.run(CONFIGS, blobs(), executor=executor)
     assert "\n" not in str(caught.value)
 
@@ -232,7 +232,7 @@ def test_dask_trains_again_what_a_killed_worker_had(dask, tmp_path):
 def test_dask_gives_up_on_what_ends_its_workers(dask, monkeypatch):
     monkeypatch.setattr(dask.cluster.scheduler, "allowed_failures", 0)
     with (
-        pytest.raises(DeviceError, match="gave up on a stack that ended 1 of its workers") as caught,
+        pytest.raises(DeviceError, match="gave up on a stack after losing 1 workers") as caught,
         cluster.connect(dask.scheduler.address) as executor,
     ):
         executor.submit(os._exit, 1).result()
@@ -333,7 +333,7 @@ def test_workers_of_another_version_are_one_line(monkeypatch, dask):
     monkeypatch.setattr("xpnet.device.elsewhere.__version__", "99.0")
     with pytest.raises(DeviceError) as caught, cluster.connect(dask.scheduler.address):
         pass
-    assert "and this machine xpnet 99.0: install the same versions" in str(caught.value)
+    assert "but this machine has xpnet 99.0: install the same versions" in str(caught.value)
     assert "NumPy" not in str(caught.value)
     assert "\n" not in str(caught.value)
 

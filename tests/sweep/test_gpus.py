@@ -209,8 +209,8 @@ def test_a_process_that_is_lost_is_one_line():
         process.call("count", Options())
     process.end()
     assert str(caught.value) == (
-        "the process cuda:0 was lost, perhaps for want of memory: run the same sweep again, with a smaller "
-        "--max-nets if it runs out of memory"
+        "the process cuda:0 was lost, perhaps because memory ran out: run the same sweep again, if so with "
+        "a smaller --max-nets"
     )
 
 
@@ -242,8 +242,8 @@ except ValueError as error:
 @pytest.mark.parametrize(
     ("where", "start"),
     [
-        ("main", "the process of a GPU cannot read what it is sent (Can't get attribute 'Mine'"),
-        ("local", "the process of a GPU cannot be sent what it needs (Can't "),
+        ("main", "the process of a GPU cannot load an object (Can't get attribute 'Mine'"),
+        ("local", "an object cannot be sent to the process of a GPU (Can't "),
     ],
 )
 def test_a_class_that_is_not_known_there_is_one_line(tmp_path, where, start):
@@ -254,7 +254,7 @@ def test_a_class_that_is_not_known_there_is_one_line(tmp_path, where, start):
         [sys.executable, script, where], capture_output=True, text=True, env=env, check=False, timeout=60
     )
     assert run.stdout.startswith(start)
-    assert run.stdout.endswith("): put the class into a module that can be imported, or use one GPU\n")
+    assert run.stdout.endswith("): put its class into a module that can be imported, or use one GPU\n")
     assert (run.stdout.count("\n"), run.stderr) == (1, "")
 
 
@@ -267,7 +267,7 @@ class Unreadable:
 
 def test_a_process_ends_with_its_pipe_also_after_what_it_cannot_read():
     process = gpus.Process("cuda:0")
-    with pytest.raises(InputError, match=r"cannot read what it is sent \(invalid literal"):
+    with pytest.raises(InputError, match=r"cannot load an object \(invalid literal"):
         process.call("begin", Unreadable(), bytes(10**6))
     process._calls.close()
     assert process._process.wait(5) == 0

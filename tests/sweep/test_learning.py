@@ -214,7 +214,7 @@ def test_the_picture():
     figure = learning(configs, rows, num_rows=10_000)
     (axes,) = figure.axes
     legend = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert legend == ["reg 0.2", "reg 0.1", "validation", "training", "mean ± deviation of 2 seeds"]
+    assert legend == ["reg 0.2", "reg 0.1", "validation", "training", "mean ± standard deviation of 2 seeds"]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["10,000", "4,000", "1,020"]  # with room
     assert axes.get_xscale() == "log"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("training rows", "accuracy")

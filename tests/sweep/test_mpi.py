@@ -133,8 +133,8 @@ def test_a_lost_process_is_one_line_and_what_is_done_is_kept(tmp_path):
     assert status != 0
     if complaints or "prterun" not in err:  # which is Open MPI's, and may close its ears before
         (line,) = complaints
-        assert line.startswith("xpnet sweep: error: a process of MPI was lost"), err
-        assert "run the same command again to go on" in line
+        assert line.startswith("xpnet sweep: error: an MPI process was lost"), err
+        assert "run the same command again to resume" in line
     done = (tmp_path / "s" / "results.jsonl").read_text().splitlines()
     assert 0 < len(done) < 40
 
@@ -292,5 +292,6 @@ def test_processes_of_other_versions_are_one_line():
     with pytest.raises(DeviceError) as caught:
         mpi._check_versions([("a", here), ("b", here | {"NumPy": "1.0"})])
     assert str(caught.value) == (
-        f"process 1, on b, has NumPy 1.0 and the first one NumPy {np.__version__}: install the same versions"
+        f"process 1, on b, has NumPy 1.0, but the first one has NumPy {np.__version__}: install the same "
+        "versions"
     )

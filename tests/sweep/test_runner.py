@@ -90,7 +90,7 @@ def test_settings_that_do_not_fit_the_data_are_an_error_before_any_work(tmp_path
 
 def test_what_is_no_executor(tmp_path):
     with pytest.raises(
-        InputError, match=r"^executor must be a concurrent\.futures\.Executor or like one, not 5$"
+        InputError, match=r"^executor must be a concurrent\.futures\.Executor or similar, not 5$"
     ):
         sweep.run(sweep.configs([{}], BASE), blobs(), out=tmp_path / "there", executor=5)
     assert not (tmp_path / "there").exists()
@@ -150,7 +150,7 @@ def test_a_sweep_prints_the_best_and_what_became_of_the_others():
     assert "<table><tr><th>network</th><th>seed" in page
     assert page.count("<tr>") == 7
     assert "<td>0.125</td>" in page
-    assert repr(Sweep(configs, [], None, complete=False)) == "Sweep(6 networks, cut off with 0 trained)"
+    assert repr(Sweep(configs, [], None, complete=False)) == "Sweep(6 networks, interrupted with 0 trained)"
     assert repr(Sweep(configs[:1], [row(0)], None, complete=True)).startswith("Sweep(1 network\n")
     many = [row(k) for k in range(6)] * 30
     assert repr(Sweep(configs, many, None, complete=True)).count("\n") < 10

@@ -68,8 +68,8 @@ def test_layers_to_try(sizes):
         (
             (300, 100),
             (
-                "hidden is (300, 100), one value or several: "
-                "give [(300, 100)] to try that, or [300, 100] to try each"
+                "hidden is (300, 100), which may be one value or several: give [(300, 100)] to try it as "
+                "one, or [300, 100] to try each"
             ),
         ),
     ],

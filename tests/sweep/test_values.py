@@ -15,7 +15,7 @@ FAST = {"iterations": 2, "batch_size": 10, "recipe": "none"}
     ("call", "text"),
     [
         # what is no grid
-        *[(lambda make=make, given=given: make(given), "the grid must be values by the name")
+        *[(lambda make=make, given=given: make(given), "the grid must be a dict of values by setting")
           for make in (sweep.grid, sweep.ablation, lambda given: sweep.random(given, 2),
                        lambda given: search(ROWS, grid=given or 5, **FAST))
           for given in (None, [], [("reg", [1.0])], "reg", 5)],
@@ -29,30 +29,30 @@ FAST = {"iterations": 2, "batch_size": 10, "recipe": "none"}
         (lambda: search(ROWS, grid={"seed": [True]}, **FAST), "--seed must be an integer, not True"),
         (lambda: search(ROWS, grid={"hidden": [10.0]}, **FAST), "--hidden must be an integer or a list"),
         (lambda: search(ROWS, grid={1: [0.1]}, **FAST), "there is no setting 1"),
-        (lambda: search(ROWS, reg=[0.1, 0.2], **FAST), "reg is one value for all networks: give those to"),
+        (lambda: search(ROWS, reg=[0.1, 0.2], **FAST), "reg takes one value for all networks: give several"),
         # draws
         *[(lambda n=n: sweep.random({}, n), "n, the number of points, must be an integer, at least 1")
           for n in ("2", 2.0, True, 0, None)],
         *[(lambda seed=seed: sweep.random({}, 1, seed), "seed must be an integer, at least 0")
           for seed in ("a", -1, 1.5, None)],
-        (lambda: sweep.random({"reg": (1e-3, 1e-1)}, 2), "give LogUniform, Uniform or Choice of that"),
+        (lambda: sweep.random({"reg": (1e-3, 1e-1)}, 2), "give LogUniform, Uniform or Choice instead"),
         *[(lambda of=of, ends=ends: of(*ends), "an end of the range, must be a number")
           for of in (sweep.Uniform, sweep.LogUniform) for ends in (("a", 1), (1, None), (True, 2))],
-        *[(lambda given=given: sweep.Choice(given), "a choice is between the values of a list, not ")
+        *[(lambda given=given: sweep.Choice(given), "a choice needs a list of values, not ")
           for given in (5, None, "adam", {"a": 1})],
         # points
-        *[(lambda given=given: sweep.configs(given, BASE), "points must be a list of them")
+        *[(lambda given=given: sweep.configs(given, BASE), "points must be a list of points")
           for given in (None, {"seed": 1}, "seed", 5)],
-        *[(lambda given=given: sweep.configs([given], BASE), "a point must be values by the name")
+        *[(lambda given=given: sweep.configs([given], BASE), "a point must be a dict of values by setting")
           for given in (BASE, "seed", None)],
         *[(lambda base=base: sweep.configs([{}], base), "base must be a Config")
           for base in (None, {}, Config)],
         # what is run
-        *[(lambda given=given: sweep.run(given, ROWS), "a sweep is of a list of Configs, not of ")
+        *[(lambda given=given: sweep.run(given, ROWS), "a sweep needs a list of Config objects, not ")
           for given in (None, BASE, "digits", {"seed": 1}, 5)],
         (lambda: sweep.run([], ROWS), "a sweep needs at least one network"),
         (lambda: sweep.run(iter([]), ROWS), "a sweep needs at least one network"),
-        (lambda: sweep.run([{"seed": 1}], ROWS), "a sweep is of Configs, not of {'seed': 1}"),
+        (lambda: sweep.run([{"seed": 1}], ROWS), "a sweep needs a list of Config objects, not {'seed': 1}"),
         (lambda: sweep.run([BASE], ROWS.X_train), "data must be a Dataset"),
         (lambda: sweep.run([BASE], "digits"), "data must be a Dataset"),
         (lambda: sweep.run([BASE], ROWS, out=5), "out must be the path of a folder"),

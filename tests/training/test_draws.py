@@ -65,7 +65,7 @@ def test_not_as_many_sources_as_networks(stream):
     def source(name, epoch):
         return (own_sources(1) if name == stream else sources(1))(name, epoch)
 
-    with pytest.raises(InputError, match=rf"1 sources of {stream} for networks \(3,\): give one each"):
+    with pytest.raises(InputError, match=rf"1 sources of {stream} for networks \(3,\): give one for each"):
         drawn((3,), source)
 
 

@@ -82,7 +82,7 @@ def test_predictions_that_are_exact_leave_no_width():
 def test_what_is_no_coverage(coverage):
     found = Calibration(np.ones(1), np.ones((9, 1)))
     with pytest.raises(
-        InputError, match=r"^coverage must be a number between 0 and 1, not .*: give 0\.9, say$"
+        InputError, match=r"^coverage must be a number between 0 and 1, not .*: give 0\.9, for example$"
     ):
         interval(found, np.zeros((1, 1)), np.zeros((1, 1)), coverage)
 
@@ -91,7 +91,5 @@ def test_too_few_rows_for_a_coverage():
     found = Calibration(np.ones(1), np.ones((9, 1)))
     assert interval(found, np.zeros((1, 1)), np.zeros((1, 1)), np.float32(0.5)).shape == (1, 1, 2)
     interval(found, np.zeros((1, 1)), np.zeros((1, 1)), 0.9)
-    with pytest.raises(
-        InputError, match=r"coverage 0\.91 is more than the validation rows can tell: give 0\.9 or"
-    ):
+    with pytest.raises(InputError, match=r"coverage 0\.91 needs more validation rows: give 0\.9 or"):
         interval(found, np.zeros((1, 1)), np.zeros((1, 1)), 0.91)

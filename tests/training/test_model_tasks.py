@@ -107,7 +107,7 @@ def test_numbers(device, of, averaged):
     np.testing.assert_array_equal(model.scores(X, device), expected)
     y = expected + np.random.default_rng(0).normal(size=expected.shape) * expected.std(axis=0) / 3
     assert model.score(X, y, device) == pytest.approx(metrics.r2_score(y, expected), abs=1e-6)
-    with pytest.raises(InputError, match="a regression predicts numbers, which have no probabilities"):
+    with pytest.raises(InputError, match="a regression has no probabilities"):
         model.probabilities(X)
 
 
@@ -144,12 +144,12 @@ def test_without_labels_a_class_is_its_number():
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"class_names": ("a", "b")}, "3 outputs and 2 names"),
-        ({"task": "multilabel", "class_names": ("a", "b")}, "3 outputs and 2 names"),
-        ({"labels": (1, 2)}, "2 labels and 3 names"),
+        ({"class_names": ("a", "b")}, "3 outputs, but 2 names"),
+        ({"task": "multilabel", "class_names": ("a", "b")}, "3 outputs, but 2 names"),
+        ({"labels": (1, 2)}, "2 labels, but 3 names"),
         ({"task": "ranking"}, "use classification, multilabel, regression"),
-        ({"target": Scale(np.zeros(3), np.ones(3))}, "a classification has no target's"),
-        ({"task": "regression", "target": Scale(np.zeros(3), np.ones(2))}, r"must be of shape \(3,\)"),
+        ({"target": Scale(np.zeros(3), np.ones(3))}, "a classification has no mean and scale of targets"),
+        ({"task": "regression", "target": Scale(np.zeros(3), np.ones(2))}, r"must have shape \(3,\)"),
     ],
 )
 def test_outputs_that_do_not_fit(changes, says):
@@ -159,7 +159,7 @@ def test_outputs_that_do_not_fit(changes, says):
 
 def test_one_output_fits_two_classes_of_a_classification_only():
     for changes in ({"class_names": tuple("abc"), "labels": None}, {"task": "multilabel"}):
-        with pytest.raises(InputError, match="1 outputs and"):
+        with pytest.raises(InputError, match="1 outputs, but"):
             replace(make(of="one of two"), **changes)
 
 
@@ -269,7 +269,7 @@ def test_values_that_overflow_within_the_network(of, averaged):
     X[:, 0] = 0
     model.predict(X)
     X[5, 0] = 3e38
-    with pytest.raises(RowError, match="row 5 of X gives no prediction but NaN, its values are too large"):
+    with pytest.raises(RowError, match="row 5 of X is predicted as NaN, its values are too large"):
         model.predict(X)
 
 
@@ -299,9 +299,9 @@ def test_objects_that_are_all_numbers_are_rows():
         (np.full((2, 12), "1", object), "X has dtype object: give real numbers"),
         (np.full((2, 12), 10**400, object), "X has dtype object: give real numbers"),
         (np.full((2, 12), np.nan, object), "row 0 of X holds NaN or infinity"),
-        ("rows.npy", "X is a path, 'rows.npy': give the rows in it, or use xpnet predict"),
-        (Path("a") / "rows.npy", "X is a path, '.*rows.npy': give the rows in it"),
-        ([[1.0] * 12, [1.0] * 11], r"X is no array \(.*\): give rows of 12 numbers each"),
+        ("rows.npy", "X is a path, 'rows.npy': give the rows themselves, or use xpnet predict"),
+        (Path("a") / "rows.npy", "X is a path, '.*rows.npy': give the rows themselves"),
+        ([[1.0] * 12, [1.0] * 11], r"X is not an array \(.*\): give rows of 12 numbers each"),
         (np.zeros(12), r"X has shape \(12,\): give \(rows, 12\)"),
         (3.0, r"X has shape \(\): give \(rows, 12\)"),
         (None, r"X has shape \(\): give \(rows, 12\)"),
@@ -324,7 +324,7 @@ def test_rows_of_every_real_dtype(dtype):
 def test_a_y_of_another_shape(of, shape):
     with pytest.raises(InputError, match=r"y has shape .*: give \(.*\)$"):
         make(of=of).score(rows(9), np.zeros(shape))
-    with pytest.raises(InputError, match=r"there are no rows to measure on: give at least one"):
+    with pytest.raises(InputError, match=r"there are no rows to score: give at least one"):
         make().score(rows(0), np.zeros(0, np.int64))
 
 
@@ -355,7 +355,7 @@ def test_targets_of_a_score_that_are_none(of, value, says):
     y[5] = value if of in ("classes", "one of two") else [value] * 3
     with pytest.raises(InputError, match=says):
         model.score(X, y)
-    with pytest.raises(InputError, match="y is no array"):
+    with pytest.raises(InputError, match="y is not an array"):
         model.score(X, [[1], [1, 2]])
 
 
@@ -371,7 +371,7 @@ def test_gaps_are_refused_where_training_rows_had_none(dtype):
         with pytest.raises(RowError, match="row 1500 of X holds infinity: drop such rows"):
             raw_rows.checked(form(X), 12, "float32", gaps=gaps)
         X[1234, 7] = np.nan
-        says = r"row 1234 of X has no value \(NaN\) in column 7, where every training row had one: fill it in"
+        says = r"row 1234 of X has no value \(NaN\) in column 7, where every training row had one: fill in"
         with pytest.raises(RowError, match=says) as caught:
             raw_rows.checked(form(X), 12, "float32", gaps=gaps)
         assert (caught.value.row, caught.value.column) == (1234, 7)

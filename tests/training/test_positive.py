@@ -90,12 +90,12 @@ def test_a_label_of_several_a_row():
         (
             "recall",
             ["fraud", "ok"],
-            "by default 1, and the classes are 'fraud', 'ok': name one, as in recall",
+            "by default 1, but the classes are 'fraud', 'ok': name one, as in recall",
         ),
         ("average_precision", [2, 3], "the classes are '2', '3': name one, as in average_precision:2$"),
-        ("f1", [0, 1, 2], "one class, and there are 3: name one, as in f1:0, or use f1_macro$"),
-        ("recall:frau", ["fraud", "ok"], "one class, and 'frau' is none: name one of 'fraud', 'ok'$"),
-        ("recall:", list("abcdefg"), "'' is none: name one of 'a', 'b', 'c', 'd', 'e', …$"),
+        ("f1", [0, 1, 2], "one class, but there are 3: name one, as in f1:0, or use f1_macro$"),
+        ("recall:frau", ["fraud", "ok"], "one class, but 'frau' is not a class: name one of 'fraud', 'ok'$"),
+        ("recall:", list("abcdefg"), "'' is not a class: name one of 'a', 'b', 'c', 'd', 'e', …$"),
     ],
 )
 def test_what_class_is_meant_has_to_be_plain(name, labels, text):
@@ -107,7 +107,7 @@ def test_what_class_is_meant_has_to_be_plain(name, labels, text):
 def test_validation_rows_without_the_class():
     of = scorer_of("recall", "classification", [0, 1])
     with pytest.raises(
-        InputError, match="recall measures one class, and no validation row is of it: give rows"
+        InputError, match="recall measures one class, but no validation row has it: give rows"
     ):
         of.check(np.array([0, 0, 1]), np.array([1.0, 1.0, 0.0]), 2)
     of.check(np.array([0, 0, 1]), None, 2)
@@ -116,7 +116,8 @@ def test_validation_rows_without_the_class():
 @pytest.mark.parametrize("name", ["accuracy", "val_loss", "f1_macro", "roc_auc"])
 def test_a_class_for_what_is_of_all(name):
     with pytest.raises(
-        InputError, match=f"--monitor {name} takes no class: use {name}, average_precision:CLASS, .*, recall:"
+        InputError,
+        match=f"--monitor {name} does not take a class: use {name}, average_precision:CLASS, .*, recall:",
     ):
         monitors.check_name(f"{name}:fraud")
 
@@ -158,8 +159,8 @@ def test_it_is_refused_before_training_at_every_door(door, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     y = np.array(["ok", "fraud"])[RARE]
     text = (
-        "monitor recall measures one class, by default 1, and the classes are 'fraud', 'ok': name one, as in "
-        "recall:fraud"
+        "monitor recall measures one class, by default 1, but the classes are 'fraud', 'ok': name one, as "
+        "in recall:fraud"
     )
     rows = [f"{a},{b},{label}" for (a, b, _), label in zip(X, y, strict=True)]
     (tmp_path / "t.csv").write_text("\n".join(["a,b,kind", *rows]))

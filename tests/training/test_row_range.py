@@ -46,9 +46,12 @@ def test_gaps_are_those_of_all_rows_and_ends_of_the_training_rows():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({0: 7000}, "column 'age' holds 7000, far from the 20.* to 69.* of training: is it in the same unit"),
-        ({0: -600}, "column 'age' holds -600, far from"),
-        ({0: 7000, 1: -1e7}, "column 'age' holds 7000, .*, and 1 more column is as far: is it"),
+        (
+            {0: 7000},
+            "column 'age' holds 7000, far outside the training range 20.* to 69.*: is it in the same unit",
+        ),
+        ({0: -600}, "column 'age' holds -600, far outside"),
+        ({0: 7000, 1: -1e7}, r"column 'age' holds 7000, .* \(and 1 more column\): is it"),
         ({0: 100}, None),
         ({0: -300}, None),
         ({1: 2e5}, None),
@@ -83,10 +86,10 @@ def test_ordinary_tails_are_not_far(seed):
         (
             PIXELS / 255,
             PIXELS,
-            "values from 0 to 255 are far from those that the network was trained on, 0 to 1",
+            "values from 0 to 255 are far outside the training range, 0 to 1",
         ),
-        (PIXELS, PIXELS / 255, "all values are from 0 to 1, and the network was trained on 0 to 255"),
-        (PIXELS // 16, PIXELS, "values from 0 to 255 are far from"),
+        (PIXELS, PIXELS / 255, "all values are from 0 to 1, but the network was trained on 0 to 255"),
+        (PIXELS // 16, PIXELS, "values from 0 to 255 are far outside"),
         (PIXELS // 16, PIXELS / 255, "all values are from 0 to 1"),
         (PIXELS.astype(np.float32), (PIXELS / 255)[:1], "all values are from 0 to "),
         (PIXELS / 127.5 - 1, PIXELS, "values from 0 to 255 are far"),
@@ -116,10 +119,18 @@ INK = INK.reshape(60, 64)
 @pytest.mark.parametrize(
     ("of", "dtype", "fix"),
     [
-        (lambda X: X.round(2), float, "invert them, 1 - X, or files by --black 1 --white 0"),
-        (lambda X: (16 * X).round(), np.float32, "invert them, 16 - X, or files by --black 16 --white 0"),
-        (lambda X: 250 * X, np.uint8, "invert them, 255 - X, or files by --black 255 --white 0"),
-        (lambda X: (2 * X - 1).round(), np.float32, "invert them, 0 - X, or files by --black 1 --white -1"),
+        (lambda X: X.round(2), float, "invert them by 1 - X, or image files by --black 1 --white 0"),
+        (
+            lambda X: (16 * X).round(),
+            np.float32,
+            "invert them by 16 - X, or image files by --black 16 --white 0",
+        ),
+        (lambda X: 250 * X, np.uint8, "invert them by 255 - X, or image files by --black 255 --white 0"),
+        (
+            lambda X: (2 * X - 1).round(),
+            np.float32,
+            "invert them by 0 - X, or image files by --black 1 --white -1",
+        ),
     ],
 )
 def test_inverted_images_are_told(monkeypatch, of, dtype, fix):
@@ -163,7 +174,7 @@ def test_columns_without_names_are_far_where_most_rows_are():
     new[:5, 0] *= 1000
     assert known.far(new, None, False) is None
     new[:, 0] = 1000
-    assert known.far(new, numbers(2), False).startswith("column '0' holds 1000, far from the 0")
+    assert known.far(new, numbers(2), False).startswith("column '0' holds 1000, far outside the")
     assert known.far(new[:9], None, False) is None
     new[3, 1] = 1e7
     assert known.far(new[:9], None, False).startswith("values from ")
@@ -186,7 +197,7 @@ def test_white(high, white):
 
 @pytest.mark.parametrize("ends", [(-1, 1), (0, 3), (0, 256), (-0.1, 255), (0, 65535)])
 def test_white_that_is_not_known(ends):
-    with pytest.raises(InputError, match="which do not tell what a white pixel is"):
+    with pytest.raises(InputError, match="which do not tell the value of white"):
         RowRange.of(np.array([ends])).white()
 
 
@@ -208,7 +219,7 @@ def test_white_that_is_not_known(ends):
     ],
 )
 def test_a_range_that_is_none_of_pixels_is_asked_about_with_what_is_likely(ends, black, white):
-    with pytest.raises(InputError, match="which do not tell what a white pixel is") as caught:
+    with pytest.raises(InputError, match="which do not tell the value of white") as caught:
         RowRange.of(np.array([ends])).white()
     assert f"as --black {black:g} --white {white:g} (in Python shades=({black:g}, {white:g}))" in str(
         caught.value
@@ -225,7 +236,7 @@ CALLS = ["predict", "predict_labels", "probabilities", "scores", "members"]
 @pytest.mark.parametrize("kind", [{}, {"networks": 2, "averaging": "flip", "of": "labels"}])
 def test_a_model_warns_once(name, kind):
     model = replace(models.make(**kind), row_range=RowRange.of(X))
-    with pytest.warns(RangeWarning, match=r"^values from 1 to 25500 are far from") as caught:
+    with pytest.warns(RangeWarning, match=r"^values from 1 to 25500 are far outside") as caught:
         getattr(model, name)(np.where(X.max() == X, 25500, X))
     assert len(caught) == 1
     with warnings.catch_warnings():
@@ -243,14 +254,14 @@ def test_named_columns_may_lack_what_none_lacked_with_one_word():
     table["age"][7] = np.nan
     for call in (model.predict, model.predict_interval):
         with pytest.warns(
-            GapWarning, match="had one in every training row: age, member; such a row"
+            GapWarning, match="without any in the training rows: age, member; such rows"
         ) as caught:
             call(table)
         assert len(caught) == 1
 
 
 def test_a_range_of_other_features_is_refused():
-    with pytest.raises(InputError, match=r"row_range has another shape than \(12,\)"):
+    with pytest.raises(InputError, match=r"row_range must have shape \(12,\)"):
         replace(models.make(), row_range=RowRange.of(X[:, :5]))
 
 

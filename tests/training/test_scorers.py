@@ -105,7 +105,7 @@ def test_a_function_sees_the_labels_and_the_rows():
         (lambda _estimator, _X, _y: 1 / 0, None, "ZeroDivisionError: division by zero"),
         (lambda _estimator, _X, _y: [1, 2], None, "TypeError"),
         (lambda _estimator: 1.0, None, "TypeError"),
-        (lambda _estimator, _X, _y: 1.0, np.ones(3), "takes no sample_weight, and rows or classes have"),
+        (lambda _estimator, _X, _y: 1.0, np.ones(3), "does not support weights of rows or classes"),
         (make_scorer(f1_score), None, "ValueError: Target is multiclass but average='binary'"),
     ],
 )

@@ -565,7 +565,7 @@ def test_a_row_moves_as_much_as_it_weighs(device, dtype, nets, reg_per_row):
 def test_mixup_refuses_weights():
     X, y = learnable()[:2]
     feed = Feed(X, y, weight=np.ones(30))
-    with pytest.raises(InputError, match="give weights of rows or mixup, not both"):
+    with pytest.raises(InputError, match="mixup cannot be combined with weights of rows: give one of them"):
         make_step(
             HERE, MLP_543, feed, Regime(5, 6, mixup=0.4), Hyper(), random_params(np.random.default_rng(16))
         )

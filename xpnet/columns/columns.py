@@ -161,7 +161,7 @@ class Columns:
             surplus = len(frame.names) - len(sources)
             others = f"{listed(text)}, of text" if len(text) == surplus > 0 else "what is to be predicted"
             raise InputError(
-                f"there are {len(frame.names)} columns and the model takes {len(self.names)}: give those "
+                f"there are {len(frame.names)} columns, but the model takes {len(self.names)}: give those "
                 f"that it was trained on, without {others}"
             )
         missing = [name for name in sources if name not in frame.columns]

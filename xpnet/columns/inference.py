@@ -42,7 +42,7 @@ def infer_columns(
         frame.require(names, f"--{option}")
     both = set(categorical) & set(numeric)
     if both:
-        raise InputError(f"column {shown(min(both))} is said to be categorical and numeric: say one")
+        raise InputError(f"column {shown(min(both))} is given as both categorical and numeric: give one")
     notes = _Notes()
     columns: list[Column] = []
     for name in frame.names:

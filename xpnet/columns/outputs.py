@@ -80,7 +80,7 @@ def take_target(
     names = [target] if isinstance(target, str) else list(target)
     frame.require(names, "--target")
     if not names:
-        raise InputError("no column is to be predicted: give --target NAME")
+        raise InputError("there is no target column: give --target NAME")
     are_words = not isinstance(classes, bool) and all(isinstance(name, str) for name in classes)
     is_text = frame.is_text and not are_words
     found = [_exact(frame, name, is_text, is_target=True, are_classes=bool(classes)) for name in names]
@@ -152,7 +152,7 @@ def _refuse_others(
             listed = ", ".join(map(shown, classes[:_MOST_SHOWN]))
             listed += ", …" if len(classes) > _MOST_SHOWN else ""
             raise InputError(
-                f"column {shown(name)} holds {shown(value)} in {frame.where(row)}, which is no class: "
+                f"column {shown(name)} holds {shown(value)} in {frame.where(row)}, which is not a class: "
                 f"give one of {listed}"
             )
 

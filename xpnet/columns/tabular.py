@@ -278,7 +278,7 @@ def _of_narwhals(data: Any) -> Frame | None:
     try:
         frame = nw.from_native(data, pass_through=True)
         if isinstance(frame, nw.LazyFrame):
-            raise InputError("the table is not there yet, only a query for it: give its collect()")
+            raise InputError("the table is a lazy query: give its collect()")
         if not isinstance(frame, nw.DataFrame):
             return None
         names = flatten_names(frame.columns)

@@ -19,7 +19,7 @@ def add_device(parser: Parser) -> None:
         "--threads", metavar="N", type=int, help="CPU threads; by default what the environment says"
     )
     parser.add_argument(
-        "--backend", default="auto", choices=get_args(Backend), help="library that computes (default: auto)"
+        "--backend", default="auto", choices=get_args(Backend), help="array library (default: auto)"
     )
 
 

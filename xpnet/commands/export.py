@@ -36,15 +36,13 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         "xpnet export runs/mine --format torch --output mine.safetensors > mine.py",
     )
     add_run(parser)
-    parser.add_argument("--format", choices=FILES, default="onnx", help="what to write (default: onnx)")
+    parser.add_argument("--format", choices=FILES, default="onnx", help="format to write (default: onnx)")
     parser.add_argument(
         "--output",
         metavar="FILE",
         help=f"file to write (default: {' or '.join(FILES.values())} in the folder of the run)",
     )
-    parser.add_argument(
-        "--opset", metavar="N", type=int, help="version of ONNX's operators, 13 or more (default: 20)"
-    )
+    parser.add_argument("--opset", metavar="N", type=int, help="ONNX opset version, 13 or more (default: 20)")
     return parser.read(argv)
 
 

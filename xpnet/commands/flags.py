@@ -202,16 +202,16 @@ def _add_flags(
     parser.usage = f"%(prog)s {'[DATA] ' if has_data else ''}[flags]"
     parser.argument_default = argparse.SUPPRESS  # so that only what is given ends up in the namespace
     if has_data:
-        parser.add_argument("data", nargs="?", metavar="DATA", help="the same as --dataset DATA")
-    parser.add_argument("--help-all", action="help", help="show all flags, not only the common ones")
-    files = parser.add_argument_group("settings in a file, over which single flags go")
+        parser.add_argument("data", nargs="?", metavar="DATA", help="same as --dataset DATA")
+    parser.add_argument("--help-all", action="help", help="show all flags, not just the common ones")
+    files = parser.add_argument_group("settings from a file (flags override them)")
     if recipes:
         files.add_argument(
             "--recipe",
             metavar=_braces(recipes),
-            help="settings that are known to work; data of your own begin with those of table or images",
+            help="a set of settings known to work; your own data use table or images by default",
         )
-    files.add_argument("--config", metavar="FILE", help="a TOML file, or the config.json of a run")
+    files.add_argument("--config", metavar="FILE", help="TOML file of settings, or the config.json of a run")
     groups: dict[str, Any] = {}  # by heading
     exclusive: dict[str, Any] = {}  # by the name of the setting that excludes another
     for f in fields(settings):
@@ -233,7 +233,7 @@ def _options(f: Field[Any], kind: Kind, is_several: bool, note: str) -> dict[str
     if kind.item is bool and not is_several:
         return {"action": argparse.BooleanOptionalAction, "help": (help + note).replace("%", "%%")}
     if kind.item is bool:
-        options["nargs"], metavar, note = "*", "true|false", note + "; alone it is true"
+        options["nargs"], metavar, note = "*", "true|false", note + "; without a value: true"
     elif kind.is_tuple or is_several:
         options["nargs"] = "+"
     if kind.is_tuple and is_several:
@@ -272,4 +272,4 @@ def _show(value: Any) -> str:
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Add the argument that `xpnet.runs.load.open_run` takes."""
-    parser.add_argument("run", metavar="RUN", help="run folder, folder of a sweep, or a model.safetensors")
+    parser.add_argument("run", metavar="RUN", help="folder of a run or a sweep, or a model.safetensors file")

@@ -55,20 +55,23 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         metavar="PATH",
         required=True,
         help="a table with the columns that the run was trained on, in any order (.csv, .tsv, .parquet, "
-        ".arrow); raw rows in .npy or .npz (its X); or a folder of PNG and JPEG images, or one. Files of any "
-        "size are worked part by part",
+        ".arrow); raw rows in a .npy file, or as X in an .npz file; a PNG or JPEG image, or a folder "
+        "of them. Large files are processed in parts",
     )
     parser.add_argument(
         "--output",
         metavar="FILE",
         required=True,
-        help=".npy, .npz (with the names of classes and images) or .csv (classes by name)",
+        help="file to write: .npy, .npz (with the names of classes and images) or .csv (classes by name)",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--labels",
         action="store_true",
-        help="write the most probable class, or 0 or 1 for each label; of a regression its numbers (default)",
+        help=(
+            "write the most probable class, 0 or 1 for each label, or the predicted numbers of a "
+            "regression (default)"
+        ),
     )
     what.add_argument(
         "--probabilities", action="store_true", help="write the probability of each class or label"
@@ -77,26 +80,30 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         "--interval",
         metavar="COVERAGE",
         type=float,
-        help="write each number of a regression with the ends of the interval that holds the true one in so "
-        "many cases, 0.9 say",
+        help="write each number of a regression with a prediction interval that covers the true value with "
+        "this probability, such as 0.9",
     )
     parser.add_argument(
         "--spread",
         action="store_true",
-        help="write with each number or probability the standard deviation of what the networks of an "
-        "ensemble say, 0 of one network",
+        help="add the standard deviation of each number or probability over the networks of an ensemble (0 "
+        "for a single network)",
     )
     parser.add_argument(
         "--header",
         action=BooleanOptionalAction,
-        help="whether the first line of a CSV has names of columns; by default what the run was told, or "
-        "found out",
+        help="whether the first line of a CSV file holds the column names (default: as in the run, else "
+        "detected)",
     )
     add_shades(parser)
     add_device(parser)
-    parser.add_argument("--json", action=BooleanOptionalAction, help="print a summary as JSON")
     parser.add_argument(
-        "--quiet", action=BooleanOptionalAction, help="print nothing but errors and that JSON"
+        "--json",
+        action=BooleanOptionalAction,
+        help="print a summary as JSON, as the last line of standard output",
+    )
+    parser.add_argument(
+        "--quiet", action=BooleanOptionalAction, help="print nothing but errors and the JSON of --json"
     )
     return parser.read(argv)
 

@@ -20,14 +20,17 @@ def add_shades(parser: Parser) -> None:
         "--white",
         metavar="X",
         type=float,
-        help="what a white pixel of an image file is in the rows of the run (default: 1, 16 or 255, as the "
-        "range of the training rows tells)",
+        help="value that a white pixel had in the training rows (default: 1, 16 or 255, judged by their "
+        "range)",
     )
     parser.add_argument(
         "--black",
         metavar="X",
         type=float,
-        help="what a black pixel of an image file is (default: 0); above --white, images are inverted",
+        help=(
+            "value that a black pixel had in the training rows (default: 0); if it is above --white, "
+            "images are inverted"
+        ),
     )
 
 

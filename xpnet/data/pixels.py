@@ -20,7 +20,7 @@ def checked(image_shape: tuple[int, ...] | None, shift: int, what: str) -> Image
     """Return the shape of the images, or refuse rows that are none and a shift larger than they are."""
     if image_shape is None or len(image_shape) != 3:
         raise InputError(
-            f"{what} is of images, and these data have no height, width and channels: turn it off"
+            f"{what} needs images, but these data have no height, width and channels: turn it off"
         )
     height, width, channels = image_shape
     if shift >= min(height, width):

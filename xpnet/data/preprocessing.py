@@ -83,7 +83,9 @@ class Preprocessing:
         if self.fit_rows is not None and self.fit_rows < self.least_rows:
             raise InputError(f"{self.kind} fitted on {self.fit_rows} rows: give at least {self.least_rows}")
         if self.kind == "table" and self.contrast:
-            raise InputError("contrast is of an image, not of a table's row: drop it, or use standardize")
+            raise InputError(
+                "contrast applies to images, not to rows of a table: drop it, or use standardize"
+            )
 
     @property
     def most(self) -> float:

@@ -1,9 +1,9 @@
-"""Data sets: files in, host NumPy arrays out.
+"""Data sets: from files to NumPy arrays on the host.
 
-`load` takes the name that a command line takes: of a data set that comes along, of a table, of an ``.npz``
-file, of a folder of images. `from_arrays` takes arrays and ``tables.from_frame`` frames. All return a
-`Dataset`, whose arrays are checked. ``frames`` reads files of tables, ``images`` folders, ``reading`` is what
-a user says of data, ``readers`` reads what is to be predicted.
+`load` takes a name as the commands do: of a built-in data set, or the path of a table, an ``.npz`` file or a
+folder of images. `from_arrays` takes arrays, and ``tables.from_frame`` data frames. All return a `Dataset`,
+whose arrays are checked. ``frames`` reads table files and ``images`` folders; ``reading`` holds the user's
+options, and ``readers`` reads rows to predict.
 
 May import: columns, device.
 """
@@ -55,17 +55,17 @@ def load(
     Parameters
     ----------
     name : str or path-like
-        ``"digits"``, ``"cifar10"``, or a path: of a table (CSV, TSV, Parquet, Arrow), of an ``.npz`` file, of
-        a folder with ``X.npy`` and ``y.npy``, or of a folder of images with a subfolder a class.
+        ``"digits"``, ``"cifar10"``, or a path: a table (CSV, TSV, Parquet, Arrow), an ``.npz`` file, a folder
+        with ``X.npy`` and ``y.npy``, or a folder with one subfolder of images per class.
     data_dir : str or path-like, optional
-        The first folder to look in for the files of CIFAR-10 (see `cifar10`).
+        Folder to search first for the CIFAR-10 files (see `cifar10`).
     progress : bool or callable, default False
-        Show a progress bar while a file is downloaded or converted and standard error is a terminal. A
-        function returns the context to show it in: for who has another display there.
+        Whether to show a progress bar during downloads and conversions, if standard error is a terminal. A
+        callable returns the context to show it in, for callers that have a display of their own.
     reading : Reading, optional
-        What is to be predicted, and what else is known of a user's own data.
+        The target, and other options for the user's own data.
     note : callable, optional
-        Told what was guessed or left out.
+        Called with a sentence about what was guessed or left out.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def load(
     if is_folder and npy_folder.lacks_rows(path):
         raise InputError(f"{path} has y.npy and no file X.npy: save the rows there with np.save")
     if (is_known or is_folder) and reading.task not in (None, "classification"):
-        raise InputError(f"{name} has classes, not the task {reading.task!r}: leave out the task")
+        raise InputError(f"{name} is for classification, not {reading.task!r}: leave out the task")
     if is_known:
         refuse_unused(name, reading)
         return digits() if name == "digits" else cifar10(data_dir, progress=progress)
@@ -116,7 +116,7 @@ def load(
         refuse_unused(name, reading, *OF_COLUMNS, *(["header"] if is_text(path) else []), *_may_stay(path))
         return tables.from_table(path, reading, note, progress)
     if path.suffix or path.is_file():
-        raise InputError(f"{path} is no data set: give a {KINDS}")
+        raise InputError(f"{path} is not a data set: give a {KINDS}")
     raise InputError(f"unknown dataset {name!r}: use digits, cifar10, or the path of a {KINDS}")
 
 
@@ -139,7 +139,7 @@ def kind_of(name: str | os.PathLike[str]) -> Literal["digits", "cifar10", "image
 
 
 def is_folder_of_rows(name: str | os.PathLike[str]) -> bool:
-    """Return whether a name is that of a folder of ``.npy`` or Parquet files."""
+    """Return whether a name is the path of a folder of ``.npy`` or Parquet files."""
     path = Path(name)
     is_folder = bool(os.fspath(name)) and path.is_dir() and os.fspath(name) not in ("digits", "cifar10")
     return is_folder and (npy_folder.holds_arrays(path) or parquet_rows.holds_parts(path))

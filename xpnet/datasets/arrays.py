@@ -1,4 +1,4 @@
-"""A user's own arrays."""
+"""Data sets from the user's arrays."""
 
 import math
 import warnings
@@ -32,14 +32,14 @@ __all__ = [
 
 
 MOST_RARE = 100
-"""Classes of fewer than two rows each, on average, at most: names and ids are no classes."""
+"""Maximum number of classes with fewer than two rows each on average: names and ids are not classes."""
 
 
 LEAST_SIDE = 8
-"""Height and width from which on samples of several dimensions are taken for pictures of something."""
+"""Minimum height and width for samples of several dimensions to be treated as images."""
 
 SMALLEST = 4
-"""Height and width from which samples of 1, 3 or 4 planes are taken for images whose channels come first."""
+"""Minimum height and width for samples of 1, 3 or 4 planes to be recognised as channels-first images."""
 
 
 def from_arrays(
@@ -57,44 +57,42 @@ def from_arrays(
     name: str = "data",
     note: Note = warnings.warn,
 ) -> Dataset:
-    """Make a data set of arrays, or of what NumPy makes arrays of, as lists.
+    """Make a data set from arrays, or from lists and other array-likes.
 
     Parameters
     ----------
     X : array_like, shape (rows, ...)
-        Real numbers, NaN where one is not known. Samples of several dimensions become one row each; images,
-        of shape (rows, height, width) or (rows, height, width, 1, 3 or 4), are remembered as such.
+        Real numbers, with NaN for missing values. Samples of several dimensions are flattened to rows; for
+        images of shape (rows, height, width) or (rows, height, width, 1, 3 or 4), the image shape is kept.
     y : array_like, shape (rows,) or (rows, columns)
-        What to predict. Integers, bools or text are classes, whatever they are called; so are floats that are
-        0 and 1, both and nothing else; other floats are numbers to predict, one or several a row; rows of 0
-        and 1 are several labels a row.
+        Targets. Integers, bools and text are classes; so are floats that are only 0 and 1. Other floats are
+        numbers to predict, one or several per row. Rows of 0 and 1 are several labels per row.
     X_val, y_val, X_test, y_test : array_like, optional
-        Validation and test rows. Without ``X_val``, some of the rows of X are held out.
+        Validation and test data. Without ``X_val``, part of X is held out.
     sample_weight : array_like, optional, shape (rows,)
-        How much each row of X counts: 0 or above. Rows of weight 0 are left out, whatever they hold.
+        Weights of the rows of X, at least 0. Rows of weight 0 are skipped, whatever they hold.
     task : {"classification", "multilabel", "regression"}, optional
-        What y holds, where it does not look like it: ``"classification"`` for whole numbers that are floats,
-        ``"regression"`` for integers, and for floats that are 0 and 1.
+        The task, if it cannot be inferred from y: ``"classification"`` for whole numbers stored as floats,
+        ``"regression"`` for integers, or for floats that are only 0 and 1.
     validation_fraction : float, default 0.1
-        The part of the rows that is held out, at random: at least one row.
+        Fraction of the rows held out at random, at least one row.
     seed : int, default 0
-        Another seed holds out other rows.
+        Random seed of the held-out rows.
     name : str, default "data"
-        What the data set is called in messages and summaries.
+        Name of the data set in messages and summaries.
     note : callable, default `warnings.warn`
         Told where floats may be classes or numbers.
 
     Returns
     -------
     Dataset
-        Its classes are the different values in all y, sorted: they become ``labels``, unless they are
-        the numbers from 0 on. The caller's arrays are never written to, and only copied where rows are
-        held out.
+        Its classes are the sorted distinct values of all y; they become ``labels``, unless they are 0, 1, 2,
+        … The caller's arrays are never modified, and copied only if rows are held out.
 
     Raises
     ------
     InputError
-        If an array cannot be used. The message names it, and its first offending row.
+        If an array cannot be used. The message names it and its first invalid row.
     """
     optional = {
         "X_val": X_val,
@@ -167,8 +165,8 @@ def assemble(
     for key, shape in shapes.items():
         if len(shape) > 2 and shape[1:] != shapes["X"][1:]:
             raise InputError(
-                f"{name}: a row of {key} has the shape {shape[1:]} and one of X {shapes['X'][1:]}: give all "
-                "the same"
+                f"{name}: rows of {key} have shape {shape[1:]}, but those of X have {shapes['X'][1:]}: give "
+                "all the same"
             )
     arrays = {key: as_rows(f"{name}: {key}", X) for key, X in arrays.items()}
     if "sample_weight" in given:
@@ -227,8 +225,8 @@ def _refuse_channels_first(what: str, shape: tuple[int, ...]) -> None:
     match shape:
         case (_, 1 | 3 | 4, height, width) if min(height, width) >= SMALLEST:
             raise InputError(
-                f"{what} has shape {shape}, and channels come last: give np.moveaxis(X, 1, -1), or "
-                "X.reshape(len(X), -1) if these are no images"
+                f"{what} has shape {shape}, but channels must come last: give np.moveaxis(X, 1, -1), or "
+                "X.reshape(len(X), -1) if these are not images"
             )
 
 
@@ -257,7 +255,7 @@ def refuse_name_of_weights(name: str, weights: Any) -> None:
     """Refuse the name of a column where a weight for each row is to be."""
     if isinstance(weights, str):
         raise InputError(
-            f"{name}: sample_weight is {shown(weights)}, which is no weights: give the values of that "
+            f"{name}: sample_weight is {shown(weights)}, the name of a column: give the values of that "
             f"column, and {flag('ignore', weights)}"
         )
 
@@ -321,15 +319,15 @@ def _targets(
         if len(values) > MOST_RARE and 2 * len(values) > len(y):
             of_numbers = "" if y.dtype.kind == "O" else ", or predict numbers with --task regression"
             raise InputError(
-                f"{name}: y holds {len(values):,} classes in {len(y):,} rows, too few of each to learn from: "
+                f"{name}: y has {len(values):,} classes in {len(y):,} rows, too few of each to learn from: "
                 f"give another target{of_numbers}"
             )
         if class_names is not None:
             number = range(len(class_names))
             if len(set(class_names)) < len(class_names) or any(value not in number for value in values):
                 raise InputError(
-                    f"{name}: class_names are {len(class_names)} names, and y is to hold numbers from 0 to "
-                    f"{len(class_names) - 1}, the place of each class among them: mend one of the two"
+                    f"{name}: class_names has {len(class_names)} names, so y must hold class numbers from 0 "
+                    f"to {len(class_names) - 1}: correct one of the two"
                 )
         if any(type(value) is not int for value in values) or values != list(range(len(values))):
             labels = tuple(values)

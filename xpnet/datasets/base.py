@@ -1,4 +1,4 @@
-"""What a data set is, and how it shows itself."""
+"""`Dataset`: checked arrays with their description."""
 
 import html
 import math
@@ -23,38 +23,38 @@ _MOST_NAMES, _LONGEST_NAME = 10, 20
 
 @dataclass(frozen=True, eq=False, repr=False)  # eq: comparing arrays gives arrays, not a truth value
 class Dataset:
-    """Samples with their targets on the host, in two or three splits.
+    """Samples with targets on the host, in two or three splits.
 
-    Every X is 2-D, a row a sample, in the dtype it is stored in: images stay ``uint8``, a fourth
-    of their ``float32`` size. What y holds depends on the task: the class of each row, from 0 on, as
-    ``int64`` (n,), or in fewer bytes where X is on the disk; a 0 or 1 for each label, as ``uint8``
-    (n, labels); or the numbers to predict, as ``float64`` (n, outputs).
+    Every X is 2-D, with one row per sample, in its stored dtype: images stay ``uint8``, a quarter of their
+    ``float32`` size. The form of y depends on the task: class numbers from 0 on, ``int64`` (n,), or a smaller
+    dtype if X is on disk; 0 or 1 for each label, ``uint8`` (n, labels); or numbers to predict, ``float64``
+    (n, outputs).
 
     Parameters
     ----------
     name : str
-        What the data set is called in messages and summaries.
+        Name of the data set in messages and summaries.
     X_train, y_train : ndarray, shape (num_train, num_features) and (num_train, ...)
-        Samples to fit. Here and below, X may be a `xpnet.datasets.stored.Stored`: rows on the disk.
+        Training rows. Here and below, X may be a `xpnet.datasets.stored.Stored`: rows on disk.
     X_val, y_val : ndarray, shape (num_val, num_features) and (num_val, ...)
-        Samples to choose hyper-parameters by.
+        Validation rows, for choosing hyper-parameters and early stopping.
     X_test, y_test : ndarray or None, shape (num_test, num_features) and (num_test, ...)
-        Samples to report on once at the end; both None if there are none.
+        Test rows, evaluated once at the end; None if there are none.
     class_names : tuple of str
-        The name of each class, of each label, or of each number to predict.
+        Names of the classes, labels or outputs.
     image_shape : (int, int, int), optional
-        Height, width and channels of the image that a row holds; None for rows that are no image.
+        Height, width and channels if the rows are images, else None.
     task : {"classification", "multilabel", "regression"}
-        What y holds.
+        The task.
     labels : tuple, optional
-        What the classes are called in the user's own y, in the order of their numbers; None where they
-        are the numbers themselves.
+        Labels of the classes in the user's y, in the order of class numbers; None if they are the class
+        numbers.
     weight_train, weight_val : ndarray of float64, optional, shape (num_train,) and (num_val,)
-        How much each row counts. Rows of weight 0 are left out, whatever they hold.
+        Weights of the rows. Rows of weight 0 are skipped, whatever they hold.
     columns : Columns, optional
-        The columns of a table that X is the matrix of: then X may hold NaN, where a value is not known.
+        Columns of the table that X was made from; X may then hold NaN for missing values.
     target : tuple of str
-        The columns of the table that y is of; none where it was given by itself.
+        Target columns of the table; empty if y was given separately.
 
     Raises
     ------
@@ -93,7 +93,7 @@ class Dataset:
             check_split(self.name, f"X_{split}", X, f"y_{split}", y, self.task, self.num_outputs, gaps)
             if X.shape[1] != self.num_features:
                 raise InputError(
-                    f"{self.name}: X_{split} has {X.shape[1]} features and X_train "
+                    f"{self.name}: X_{split} has {X.shape[1]} features, but X_train has "
                     f"{self.num_features}: give all splits the same columns"
                 )
             weights = getattr(self, f"weight_{split}", None)  # the test set has none
@@ -108,7 +108,7 @@ class Dataset:
             self._leave_out_of_weight_0(split)
         if self.columns is not None and len(self.columns.columns) != self.num_features:
             raise InputError(
-                f"{self.name}: {len(self.columns.columns)} columns are described and X_train has "
+                f"{self.name}: {len(self.columns.columns)} columns are described, but X_train has "
                 f"{self.num_features}: give one description each"
             )
 
@@ -122,11 +122,13 @@ class Dataset:
 
     def _check_labels(self, labels: tuple[Any, ...]) -> None:
         if self.task != "classification":
-            raise InputError(f"{self.name}: labels are for classification: leave them out of {self.task}")
+            raise InputError(
+                f"{self.name}: labels apply to classification only: leave them out of {self.task}"
+            )
         if len(labels) != self.num_classes or len(set(labels)) != len(labels):
             raise InputError(
-                f"{self.name}: labels are {len(set(labels))} different values for {self.num_classes} "
-                "classes: give each class one of its own"
+                f"{self.name}: labels has {len(set(labels))} distinct values for {self.num_classes} "
+                "classes: give each class its own"
             )
 
     def checksum(self) -> str:

@@ -1,4 +1,4 @@
-"""A folder of images, a folder for each class."""
+"""Folders of images, with one subfolder per class."""
 
 import os
 import warnings
@@ -41,20 +41,19 @@ def from_folder(
     Parameters
     ----------
     path : str or path-like
-        A folder with a folder for each class, which is called as the class and has its images, in folders
-        of its own if need be. Or a folder with ``train`` and, if wanted, ``val`` (``valid``, ``validation``)
-        and ``test``, which have these. Hidden files, and files that are no images, are left out.
+        A folder with one subfolder per class, named after the class, that holds its images, possibly in
+        further subfolders. Or a folder with ``train`` and optionally ``val`` (``valid``, ``validation``) and
+        ``test``, which hold the subfolders. Hidden files and files that are not images are skipped.
     size : int or (int, int), optional
-        Height and width to resize all images to; one number for both. By default images of one size are
-        taken as they are up to 64 by 64 pixels; larger ones are fitted into 32 by 32, with their ratio of
-        height to width; images of several sizes become 32 by 32. Images are resized whole: nothing is cut
-        off, and another ratio is squeezed.
+        Height and width to resize all images to, or one number for both. By default, images of one size keep
+        it up to 64 by 64 pixels; larger ones are fitted into 32 by 32, keeping their aspect ratio; images of
+        several sizes become 32 by 32. Images are never cropped: another aspect ratio is squeezed.
     channels : {1, 3}, optional
-        1 for grey, 3 for colours. By default colours, unless all images are grey.
+        1 for grey, 3 for colour. By default colour, unless all images are grey.
     validation_fraction : float, default 0.1
-        The part of the training images that is held out where there is no ``val``: at random, of each class
-        its share, of each class of two images or more at least one if the part is large enough, and never
-        all of a class.
+        Fraction of the training images held out if there is no ``val``: at random, stratified by class, with
+        at least one of each class of two or more images if the fraction is large enough, and never a whole
+        class.
     seed : int, default 0
         Another seed holds out other images.
     note : callable, default `warnings.warn`
@@ -225,7 +224,7 @@ def _hold_out(path: Path, classes: Classes, fraction: float, seed: int) -> tuple
     parts = _parts(sizes, fraction, rng)
     if not parts.any():
         raise InputError(
-            f"{shown(path)} has one image of each class, which leaves none to hold out: add some, or a 'val'"
+            f"{shown(path)} has one image per class, which leaves none to hold out: add some, or a 'val'"
         )
     kept: Classes = {}
     held: Classes = {}

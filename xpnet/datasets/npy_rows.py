@@ -50,14 +50,14 @@ class NpyRows(Stored):
         if array is None:
             array = load_array(Path(path))
         elif getattr(array, "mode", "r") == "c":
-            raise InputError(f"{path} is mapped for changes that reach no file: map it read-only")
+            raise InputError(f"{path} is mapped copy-on-write: give it mapped read-only")
         if array.ndim < 2 or not array.size:
             raise InputError(f"{path} has shape {array.shape}: give samples of numbers")
         if array.dtype.kind not in "biuf":
             raise InputError(f"{path} has dtype {array.dtype}: give real numbers")
         if not array.flags.c_contiguous:
             raise InputError(
-                f"{path} does not lie row by row in its file, so none can be read alone: save "
+                f"{path} is not stored row by row, so rows cannot be read separately: save "
                 "np.ascontiguousarray(X), or keep rows in memory with --rows-in memory"
             )
         self._array = array.reshape(len(array), math.prod(array.shape[1:]))

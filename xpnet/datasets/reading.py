@@ -1,4 +1,4 @@
-"""How a user's own data are read: which columns are what, and which rows are held out."""
+"""Options for the user's own data: the roles of columns, and which rows are held out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -30,10 +30,10 @@ RowsIn: TypeAlias = Literal["auto", "memory", "disk"]
 """Where rows are while they are trained on."""
 
 MOST = 0.5
-"""Part of the free memory that rows may take where nobody says where they are to be."""
+"""Fraction of the free memory that rows may fill with ``rows_in="auto"``."""
 
 Note: TypeAlias = Callable[[str], None]
-"""Told in a sentence what was done with data that a user should know of."""
+"""Called with a sentence about the data that the user should know."""
 
 
 def silent(_text: str) -> None:
@@ -42,33 +42,33 @@ def silent(_text: str) -> None:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a user says of data, beside where they are.
+    """Options for the user's own data.
 
     Attributes
     ----------
     task
-        What is predicted, where the targets leave it open.
+        The task, if the targets leave it open.
     target
         Columns to predict.
     categorical, numeric, ignore
-        Columns to take for categories or numbers, whatever they look like, and to leave out.
+        Columns to treat as categorical or numeric, whatever they look like, and columns to ignore.
     header
-        Whether the first line of a CSV has names; None to find out.
+        Whether the first line of a CSV file holds the column names; None to detect it.
     validation_fraction
-        The part of the rows that is held out, at least one row.
+        Fraction of the rows held out, at least one row.
     group
-        A column of which no value is on both sides of the split; it is no input.
+        Column of groups, which are not split between training and validation; it is not an input.
     time
-        A column by which the latest rows are held out; rows of one time stay together.
+        Column of times: the latest rows are held out; rows of one time stay together.
     size
-        Height and width that images are brought to, one number for both; None to keep small ones as they are.
+        Height and width to resize images to, or one number for both; None keeps the size of small images.
     channels
-        1 or 3, of images; None for what they have.
+        Channels of images, 1 or 3; None to keep them.
     seed
         Another seed holds out other rows.
     rows_in
-        Where rows are while they are trained on: in memory, on the disk from which they are read as they are
-        needed, or ``"auto"``: on the disk if they are large against the free memory.
+        Where the rows stay during training: ``"memory"``; ``"disk"``, read as needed; or ``"auto"``, on disk
+        if they would fill much of the free memory.
     """
 
     task: Task | None = None
@@ -87,20 +87,20 @@ class Reading:
 
     @property
     def names(self) -> set[str]:
-        """All columns that are named."""
+        """All columns named by the options."""
         one = {name for name in (self.group, self.time) if name is not None}
         return one.union(self.target, self.categorical, self.numeric, self.ignore)
 
 
 SETTINGS = tuple(f.name for f in fields(Reading) if f.name not in ("channels", "seed"))
-"""What of it users can say."""
+"""The options that are settings."""
 
 OF_COLUMNS = ("target", "categorical", "numeric", "ignore", "group", "time")
-"""What of it is said of the columns of a table."""
+"""The options about columns of a table."""
 
 
 def refuse_unused(name: str, reading: Reading, *used: str) -> None:
-    """Refuse what is said of columns, of a first line or of images where the data have none.
+    """Refuse options about columns, header or images that do not apply to the data.
 
     Parameters
     ----------
@@ -122,16 +122,16 @@ def refuse_unused(name: str, reading: Reading, *used: str) -> None:
     usual = Reading(rows_in="memory" if reading.rows_in == "memory" else "auto")
     for setting, kind in kinds.items():
         if setting not in used and getattr(reading, setting) != getattr(usual, setting):
-            raise InputError(f"{name} is no {kind}: drop --{setting.replace('_', '-')}")
+            raise InputError(f"{name} is not a {kind}: drop --{setting.replace('_', '-')}")
 
 
 def is_large(size: int) -> bool:
-    """Return whether so many bytes are more than rows may take of the free memory."""
+    """Return whether rows of this many bytes are too large to be kept in memory."""
     return size > MOST * Device().free_memory()
 
 
 def stay_on_disk(name: str, size: int, rows_in: RowsIn, note: Note) -> bool:
-    """Return whether rows are to stay on the disk, and say so where nobody has asked for it.
+    """Return whether rows stay on disk; say so if the user did not ask for it.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def stay_on_disk(name: str, size: int, rows_in: RowsIn, note: Note) -> bool:
     """
     if rows_in == "auto" and is_large(size):
         note(
-            f"{name}: {size / 1e9:.3g} GB of rows stay on the disk and are read as they are needed, as "
+            f"{name}: {size / 1e9:.3g} GB of rows stay on disk and are read as needed, as "
             f"{Device().free_memory() / 1e9:.1f} GB of memory are free"
         )
         return True
@@ -161,7 +161,7 @@ def hold_out(
     groups: NDArray[np.generic] | None = None,
     times: NDArray[np.generic] | None = None,
 ) -> NDArray[np.int64]:
-    """Choose the rows to validate on.
+    """Choose the validation rows.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def hold_out(
     if not 0 <= seed < 2**32:
         raise InputError(f"{name}: seed must be from 0 to 2**32 - 1, not {seed}")
     if num_rows == 1:
-        raise InputError(f"{name}: X has one row, which leaves none to train on: give at least two")
+        raise InputError(f"{name}: X has only one row, which leaves none to train on: give at least two")
     count = min(num_rows - 1, max(1, int(num_rows * fraction)))
     if times is not None:
         return _latest(name, times, count)
@@ -218,7 +218,7 @@ def _latest(name: str, times: NDArray[np.generic], count: int) -> NDArray[np.int
     """
     _, number, sizes = np.unique(times, return_inverse=True, return_counts=True)
     if len(sizes) < 2:
-        raise InputError(f"{name}: all rows are of one time, which can't be split: give another --time")
+        raise InputError(f"{name}: all rows have the same time and cannot be split: give another --time")
     later = np.cumsum(sizes[:0:-1])  # how many rows the latest, the two latest, … times have
     nearest = int(np.abs(later - count).argmin())
     return np.flatnonzero(number >= len(sizes) - 1 - nearest)
@@ -230,7 +230,7 @@ def _whole_groups(
     """Return the rows of as many groups as have about ``count`` rows: one at least, and not all."""
     _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     if len(sizes) < 2:
-        raise InputError(f"{name}: all rows are of one group, which can't be split: give another --group")
+        raise InputError(f"{name}: all rows are in one group and cannot be split: give another --group")
     shuffled = order(len(sizes))
     before = np.cumsum(sizes[shuffled]) - sizes[shuffled]
     chosen = shuffled[:-1][before[:-1] < count]

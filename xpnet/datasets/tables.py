@@ -96,7 +96,7 @@ def from_frame(
         likely = likely_target(frames["X"], {*of_rows.values(), *reading.ignore})
         if likely is None:
             raise InputError(f"{name}: which column is to be predicted? Give its name: --target NAME")
-        note(f"column {shown(likely)} is taken for what is to be predicted: --target NAME for another")
+        note(f"column {shown(likely)} is used as the target: give --target NAME for another")
         reading = replace(reading, target=(likely,))
     for what, column in of_rows.items():
         frames["X"].require([column], f"--{what}")

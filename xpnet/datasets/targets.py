@@ -299,7 +299,9 @@ def _class_numbers(
         known = ", ".join(f"{label!r:.60}" for label in labels[:_MOST_SHOWN])
         known += ", …" if len(labels) > _MOST_SHOWN else ""
         value = y[row : row + 1].tolist()[0]
-        raise InputError(f"{what} holds {value!r:.60} in row {row}, which is no class: give one of {known}")
+        raise InputError(
+            f"{what} holds {value!r:.60} in row {row}, which is not a class: give one of {known}"
+        )
     return numbers
 
 

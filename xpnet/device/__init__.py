@@ -1,10 +1,10 @@
-"""Devices: ``"cpu"``, ``"cuda:1"``, ``"mps"``, ``"auto"`` to a namespace and the ways in and out of it.
+"""Devices: from a name (``"cpu"``, ``"cuda:1"``, ``"mps"``, ``"auto"``) to a namespace and its transfers.
 
-A `Device` is looked up once, where a user's call or command comes in, and passed on by argument; there is
-no current device and no global. This is the only room that names an array library as a thing to compute
-with: NumPy in `base`, CuPy in `cuda`, PyTorch in `torch`, JAX in `jax`. Of CUDA, `cublas` has the products,
-`fusing` writes kernels from the maths, `kernels` has those written by hand, `graph` captures steps, and
-`uploads` brings rows while others are computed with.
+A `Device` is looked up once, where a user's call or command comes in, and passed on as an argument; there is
+no current device and no global state. This is the only room that names array libraries to compute with: NumPy
+in `base`, CuPy in `cuda`, PyTorch in `torch`, JAX in `jax`. For CUDA, `cublas` computes matrix products,
+`fusing` generates kernels from the maths, `kernels` holds hand-written ones, `graph` captures steps, and
+`uploads` transfers rows during computation.
 
 May import: nothing but the ground.
 """
@@ -70,10 +70,10 @@ Backend = Literal["auto", "numpy", "cupy", "torch", "jax"]
 Precision = Literal["fp32", "tf32", "bf16"]
 
 KINDS_OF = {"numpy": ("cpu",), "cupy": ("cuda",), "torch": ("cpu", "cuda", "mps"), "jax": ("cpu", "cuda")}
-"""The kinds of device that each library has."""
+"""The kinds of device that each library supports."""
 
 DEFAULT = {"cpu": "numpy", "cuda": "cupy", "mps": "torch"}
-"""The library of each kind of device where none is asked for."""
+"""The default library of each kind of device."""
 
 PRECISIONS = {
     ("cuda", "cupy"): ("fp32", "tf32", "bf16"),
@@ -81,7 +81,7 @@ PRECISIONS = {
     ("cuda", "jax"): ("fp32", "tf32"),
     ("cpu", "torch"): ("fp32", "bf16"),
 }
-"""The precisions of products that each kind of device has with a library; elsewhere there is only fp32."""
+"""The precisions of products by kind of device and library; all others support only fp32."""
 
 
 def get_device(
@@ -90,29 +90,30 @@ def get_device(
     precision: str = "fp32",
     compiled: bool = False,
 ) -> Device:
-    """Return the device of that name, with the library that computes there.
+    """Return the device of a given name, with an array library.
 
     Parameters
     ----------
     device
-        ``"cpu"``, ``"cuda"`` (the first GPU), ``"cuda:N"``, ``"mps"`` (the GPU of a Mac); ``"auto"``, the
-        first CUDA GPU if a library here can use it, else the CPU, which CuPy lacks; or a `Device`, which is
-        returned as it is.
+        ``"cpu"``, ``"cuda"`` (the first GPU), ``"cuda:N"``, ``"mps"`` (Apple GPU); ``"auto"``, the first CUDA
+        GPU if an installed library can use it, else the CPU (which CuPy does not support); or a `Device`,
+        which is returned unchanged.
     backend
-        ``"numpy"``, ``"cupy"``, ``"torch"`` or ``"jax"``. ``"auto"`` is NumPy on the CPU, CuPy on CUDA
-        GPUs and PyTorch on Macs' GPUs; with device ``"auto"`` the first of CuPy, PyTorch and JAX that can use
-        the GPU.
+        ``"numpy"``, ``"cupy"``, ``"torch"`` or ``"jax"``. ``"auto"`` is NumPy on the CPU, CuPy on CUDA GPUs
+        and PyTorch on Apple GPUs; with device ``"auto"``, the first of CuPy, PyTorch and JAX that can use the
+        GPU.
     precision
-        Of the products of float32 matrices: ``"fp32"``. On a CUDA GPU ``"tf32"`` rounds their factors to 10
-        bits of fraction, and with CuPy ``"bf16"`` to at least 7; so it may with PyTorch on a CPU that has
+        Precision of products of float32 matrices, by default ``"fp32"``. On a CUDA GPU, ``"tf32"`` rounds the
+        factors to 10 bits of mantissa and, with CuPy, ``"bf16"`` to at least 7; so may PyTorch on a CPU with
         AMX-BF16 or AVX512-BF16. Sums and parameters stay float32.
     compiled
-        CuPy captures a step as a CUDA graph, PyTorch compiles it; JAX always does, NumPy never.
+        Whether CuPy captures the training step as a CUDA graph, or PyTorch compiles it. JAX always compiles,
+        NumPy never does.
 
     Raises
     ------
     DeviceError
-        No such device, or it cannot be used here; the message says what to do.
+        If there is no such device, or it cannot be used; the message says what to do.
     """
     if isinstance(device, Device):
         return device
@@ -121,16 +122,16 @@ def get_device(
         raise DeviceError(f"unknown backend {backend!r}: use auto, {', '.join(KINDS_OF)}")
     if is_several(device):
         raise DeviceError(
-            f"device {device} is not one device: name one, as cuda:0; several GPUs are for `xpnet train`, "
-            "`xpnet sweep` and xpnet.search"
+            f"device {device} is not a single device: give one, such as cuda:0; only `xpnet train`, `xpnet "
+            "sweep` and xpnet.search take several GPUs"
         )
     if device == "auto":
         device, backend, _ = choose(backend)
     match = re.fullmatch(r"cpu|mps|cuda(?::(\d+))?", device)
     if match is None:
         raise DeviceError(
-            f"unknown device {device!r}: use cpu, cuda, cuda:N, mps or auto; `xpnet train` and a sweep take "
-            "cuda:all and cuda:0,cuda:1 too"
+            f"unknown device {device!r}: use cpu, cuda, cuda:N, mps or auto; `xpnet train` and sweeps also "
+            "take cuda:all and cuda:0,cuda:1"
         )
     kind = device.partition(":")[0]
     place = f"cuda:{int(match[1] or 0)}" if kind == "cuda" else kind
@@ -141,7 +142,7 @@ def get_device(
         raise DeviceError(f"{backend} has no device {kind}: use backend {' or '.join(fitting)}")
     offered = PRECISIONS.get((kind, backend), ("fp32",))
     if precision not in offered:
-        # PyTorch's, where it could be had, is faster than leaving it be.
+        # PyTorch's bf16, where available, is faster.
         other = ", or backend torch" if (kind, precision) == ("cpu", "bf16") and has_bf16() else ""
         raise DeviceError(
             f"no precision {precision!r} with {backend} on device {kind}: use {' or '.join(offered)}{other}"
@@ -156,7 +157,7 @@ def get_device(
 
 
 def _ask_again(device: Device) -> tuple[Callable[..., Device], Options]:
-    """Return how a device is had again, as in another process; a derived class sees to that itself."""
+    """Return how to get the same device again, as in another process; derived classes define their own."""
     return get_device, device.options
 
 

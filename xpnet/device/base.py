@@ -47,25 +47,25 @@ class Device:
     Attributes
     ----------
     name
-        As a user writes it: ``"cpu"``, ``"cuda:0"``.
+        Its name as a user writes it: ``"cpu"``, ``"cuda:0"``.
     backend
         Name and version of the array library.
     xp
         Array API namespace.
     is_host
-        Whether reading an array back costs nothing, so that a loop may look at every loss.
+        Whether reading an array back is free, so that a loop may look at every loss.
     keeps_raw
-        Whether training rows of whole numbers are best kept as they are and prepared batch by batch, for the
-        memory's sake, rather than once and for all, for the time's.
+        Whether training rows of integers are kept raw and preprocessed batch by batch, to save memory, rather
+        than once, to save time.
     donates
-        Whether steps make the arrays of the state that they are given unusable, instead of overwriting them.
+        Whether steps invalidate the arrays of the state they are given, instead of overwriting them.
     subtracted_from
-        Entries of a network's matrix from which `find_subtract`'s product is worth its call.
+        Minimum size of a network's matrix for which `find_subtract`'s product pays off.
     steps_at_once
-        Steps to ask of what `compile` returns in one call: the more, the less often it is left, the fewer,
-        the sooner a run can be ended.
+        Number of steps per call of the function that `compile` returns: more save calls, fewer let a run end
+        sooner.
     team
-        The processes that train one network, each on a device such as this; None where there is but one.
+        The processes that train one network, each on such a device; None for a single process.
     """
 
     name = "cpu"
@@ -86,11 +86,11 @@ class Device:
 
     @property
     def options(self) -> Options:
-        """What another process has to ask for to have the same device."""
+        """Return the arguments with which another process gets the same device."""
         return Options()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a class of somebody's own is pickled as: modules, which cannot be, by their name."""
+        """Return the state of a derived class for pickling, with modules replaced by their names."""
 
         def named(value: Any) -> Any:
             # Not a namespace that a device has changed: of that name there is another.
@@ -120,11 +120,11 @@ class Device:
         return np.asarray(array)
 
     def pinned(self, rows: NDArray[Any]) -> NDArray[Any]:
-        """Return rows where `send` takes them from soonest; from any thread."""
+        """Return rows in memory from which `send` is fastest; callable from any thread."""
         return rows
 
     def send(self, rows: NDArray[Any], dtype: str | None = None) -> Callable[[], Array]:
-        """Begin to bring rows of the host to this device; return what gives them there.
+        """Start transferring rows to this device; return a function that returns them there.
 
         Parameters
         ----------
@@ -137,34 +137,34 @@ class Device:
         return lambda: array
 
     def synchronize(self) -> None:
-        """Wait until everything asked of the device is done."""
+        """Wait until the device has finished all its work."""
 
     def free_memory(self) -> int:
-        """Return the bytes that can still be had; where the system doesn't say, half of what there is."""
+        """Return the free memory in bytes; if the system does not tell, half of the total."""
         free = memory.free()
         return _physical_memory() // 2 if free is None else free
 
     def active(self) -> AbstractContextManager[Any]:
-        """Return the context to compute in.
+        """Return the context manager to compute in.
 
-        Overflow warnings are silenced in it: a diverging network is found by its loss.
+        It silences overflow warnings: divergence is detected by the loss.
         """
         return _computing()
 
     def among(self, team: Team) -> "Device":
-        """Return the same device for one of several processes that train one network.
+        """Return this device for one of several processes that train one network.
 
         Its namespace adds up what the maths calls `xpnet.nn.composites.whole`.
 
         Raises
         ------
         DeviceError
-            The device is none for several processes.
+            If the device does not support several processes.
         """
         if self.xp is not of_numpy:
             raise DeviceError(
-                f"several processes train one network by numpy or by cupy, not by {self.backend}: use one of "
-                "these backends, or one process"
+                f"training one network in several processes needs numpy or cupy, not {self.backend}: use "
+                "one of these backends, or one process"
             )
         return self._with(team, team.whole)
 
@@ -181,12 +181,13 @@ class Device:
         return blas.find_subtract() if self.xp is of_numpy else None
 
     def compile(self, step: Step) -> Advance:
-        """Return what takes many steps, made of a pure function for one, as fast as this device can.
+        """Turn a pure function for one step into a fast function for many steps.
 
         Parameters
         ----------
         step
-            Of arrays alone: it reads nothing back and takes whatever changes as an array.
+            A function of arrays only: it reads nothing back, and everything that changes is an array
+            argument.
         """
         return one_by_one(self, step)
 

@@ -166,7 +166,7 @@ class CudaDevice(Device):
             It captures steps, or NCCL does not join the GPUs.
         """
         if self._compiled:
-            raise DeviceError("several processes do not capture steps yet: leave out compile")
+            raise DeviceError("compile does not work with several processes yet: leave out compile")
         with self.active():
             return self._with(team, Nccl(self._cupy, team).whole)
 

@@ -116,7 +116,7 @@ def ask(
     for (host, process, _), one in of_place.items():
         if one.versions != here:
             raise DeviceError(
-                f"the worker {process} of {host} has {differing(one.versions, here)} and this process "
+                f"the worker {process} on {host} has {differing(one.versions, here)}, but this process has "
                 f"{differing(here, one.versions)}: give both the same versions"
             )
     number = known or len(of_place)

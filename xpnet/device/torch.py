@@ -178,7 +178,7 @@ class TorchDevice(Device):
                 result = in_precision(state, draws)
             except Exception as error:  # of the compiler's, or of the C++ compiler that it calls
                 warnings.warn(
-                    f"torch.compile fails, training goes on without it ({one_line(error)[:300]})",
+                    f"torch.compile failed, training continues without it ({one_line(error)[:300]})",
                     RuntimeWarning,
                     stacklevel=2,
                 )
@@ -197,7 +197,7 @@ def _check(torch: Any, place: str) -> None:
     """Raise a `DeviceError` where PyTorch has no such device."""
     kind, _, index = place.partition(":")
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("PyTorch finds no GPU of a Mac (Metal, macOS 14 or later): use device cpu")
+        raise DeviceError("PyTorch finds no Apple GPU (Metal, macOS 14 or later): use device cpu")
     if kind == "cuda":
         built = re.search(r"\+cpu$", torch.__version__) is None and torch.version.cuda is not None
         count = torch.cuda.device_count() if built else 0

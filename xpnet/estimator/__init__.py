@@ -1,8 +1,8 @@
 """scikit-learn estimators (extra ``sklearn``).
 
-`MLPClassifier` and `MLPRegressor` have the parameters of scikit-learn's own; those of ``tables``,
-`TableClassifier` and `TableRegressor`, train as `xpnet.fit` does. `MLPSearchCV`, of ``search``, has
-many fitted ``together``.
+`MLPClassifier` and `MLPRegressor` have the parameters of scikit-learn's own. `TableClassifier` and
+`TableRegressor`, in ``tables``, train as `xpnet.fit` does. `MLPSearchCV`, in ``search``, fits many networks
+``together``.
 
 May import: device, nn, columns, data, training, reporting, exporters, runs.
 """

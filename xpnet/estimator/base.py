@@ -1,4 +1,4 @@
-"""What both estimators share: their parameters, and what is checked before training."""
+"""What `MLPClassifier` and `MLPRegressor` share: parameters, and the checks before training."""
 
 import copy
 import functools
@@ -28,7 +28,7 @@ __all__ = ["Estimator"]
 
 @dataclass(eq=False, repr=False)
 class Estimator(Fitted):
-    """Parameters of `MLPClassifier` and `MLPRegressor`: what they mean is said there."""
+    """Base of `MLPClassifier` and `MLPRegressor`, which document the parameters."""
 
     hidden_layer_sizes: Any = (100,)
     activation: str = "relu"
@@ -93,17 +93,17 @@ class Estimator(Fitted):
         Parameters
         ----------
         X
-            Training rows ``(rows, features)``: an array, a data frame, or a sparse matrix, of which each
-            batch is made dense by itself.
+            Training rows ``(rows, features)``: an array, a data frame or a sparse matrix, which is made dense
+            batch by batch.
         y
             Targets: ``(rows,)``, or ``(rows, outputs)``.
         sample_weight
-            ``(rows,)``, 0 or more: how much each counts in the loss. As in scikit-learn a batch's loss is
-            over the sum of its own weights, so they even out in batches of few rows, and do nothing in those
-            of one: then raise ``batch_size``. Where classes have weights, both count the same in any batch.
+            Weights ``(rows,)``, at least 0. As in scikit-learn, the loss of a batch is divided by the sum of
+            the weights in that batch; so weights lose effect in small batches, and have none in batches of
+            one row. With ``class_weight``, both kinds of weights count the same in batches of any size.
         X_val, y_val
-            Validation rows, evaluated after each epoch: the weights of the best are kept. They take the
-            place of those that ``early_stopping`` would set aside.
+            Validation data, evaluated after each epoch; the weights of the best epoch are kept. They replace
+            the rows that ``early_stopping`` would set aside.
 
         Returns
         -------
@@ -112,24 +112,24 @@ class Estimator(Fitted):
         Raises
         ------
         InputError
-            Parameters or data that cannot be used; a `ValueError`, as scikit-learn's own.
+            If parameters or data cannot be used; it is a `ValueError`, as in scikit-learn.
         DeviceError
-            The device cannot be used.
+            If the device cannot be used.
 
         Warns
         -----
         ConvergenceWarning
-            The loss has not settled within ``max_iter`` epochs; or training diverged, and the weights are
-            those of the best epoch before.
+            If the loss has not converged within ``max_iter`` epochs; or if training diverged, in which case
+            the weights are those of the best epoch before.
         """
         return self._fit(X, y, sample_weight, self._given(X_val, y_val))
 
     def _given(self, X_val: Any, y_val: Any) -> tuple[Any, Any] | None:
-        """Return the validation rows that `fit` was given; None for none."""
+        """Return the validation data given to `fit`, or None."""
         if (X_val is None) != (y_val is None):
-            raise InputError("validation takes both: give X_val and y_val, or neither")
+            raise InputError("validation data need both X_val and y_val: give both, or neither")
         if X_val is not None and self.solver == "lbfgs":
-            raise InputError("solver 'lbfgs' has no epochs to choose from: leave out X_val and y_val")
+            raise InputError("solver 'lbfgs' does not use validation data: leave out X_val and y_val")
         return None if X_val is None else (X_val, y_val)
 
     def _fit(
@@ -160,7 +160,7 @@ class Estimator(Fitted):
         X_val: Any = None,
         y_val: Any = None,
     ) -> Share:
-        """Do what comes before training, for a network that is trained beside others; as for `fit`."""
+        """Prepare training of a network beside others; arguments as for `fit`."""
         try:
             ready, _ = self._ready(X, y, sample_weight, self._given(X_val, y_val))
             parameters = self.get_params(deep=False)
@@ -230,9 +230,7 @@ class Estimator(Fitted):
         rows = Rows(X, target, inputs.row_weights(sample_weight, X.shape[0]))
         weight = self._weights(rows, rows, whole=not incremental)
         if weight is not None and self.mixup:  # refused before anything is done
-            raise InputError(
-                "mixup makes one row of two: give weights of rows or of classes or mixup, not all"
-            )
+            raise InputError("mixup cannot be combined with weights of rows or classes: give one of them")
         if fresh and (note := self._doubt()):
             warnings.warn(note, stacklevel=4)
         if weight is not None and (self.preprocess != "none" or self.norm == "batch"):
@@ -270,21 +268,24 @@ class Estimator(Fitted):
             count = rows.X.shape[0]
             if count == 1 and self.norm == "batch":
                 raise InputError(
-                    "norm='batch' needs the statistics of a batch, and there is 1 sample to train on: give 2 "
-                    "rows or more, or set norm='layer'"
+                    "norm='batch' needs batches of several rows, but there is only 1 sample: give 2 rows "
+                    "or more, or set norm='layer'"
                 )
             size = min(200 if self.batch_size == "auto" else int(self.batch_size), count)
             if self.batch_size != "auto" and size < int(self.batch_size) and self.solver != "lbfgs":
                 warnings.warn(
-                    f"batch_size {self.batch_size} is clipped to the {size} training rows", stacklevel=4
+                    f"batch_size {self.batch_size} is more than the {size} training rows and was clipped",
+                    stacklevel=4,
                 )
             if validation is not None:
                 watched, task = self._watched(validation), self._task()[0]
                 target, weight = validation.target, validation.weight
                 monitors.check(watched, task, target, weight, called="monitor", outputs=self.n_outputs_)
                 if undefined := monitors.undefined(watched, task, target, weight):
-                    fix = "give rows of different targets for R²"
-                    warnings.warn(f"{undefined}: epochs are compared by val_loss; {fix}", stacklevel=4)
+                    fix = "for R², give rows with different targets"
+                    warnings.warn(
+                        f"{undefined}: epochs are compared by val_loss instead; {fix}", stacklevel=4
+                    )
             with one_blas_thread(device.is_host and small_products(size, mlp.sizes)):
                 if fresh and how.kind != "none":
                     self._how = transforms.suited(how, rows.X, dtype)
@@ -295,7 +296,7 @@ class Estimator(Fitted):
         return Ready(device, mlp, rows, size, validation, incremental), fresh
 
     def _forget(self, fresh: bool) -> None:
-        """Forget a network that nothing was learnt by."""
+        """Forget a network that has not been trained."""
         if fresh and not self.n_iter_:
             self._drop()
 
@@ -340,7 +341,7 @@ class Estimator(Fitted):
         """
 
     def _doubt(self) -> str:
-        """Return a line on a parameter that is likely not meant so; nothing if there is none."""
+        """Return a warning about a parameter that is probably a mistake, or an empty text."""
         return ""
 
     def _standardised(self, rows: Rows, fresh: bool, incremental: bool, what: str = "y") -> Rows:  # noqa: ARG002

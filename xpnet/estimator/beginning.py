@@ -1,4 +1,4 @@
-"""Estimators that are fitted together, made ready one by one; what several have in common is made once."""
+"""Prepares the estimators that are fitted together; what several have in common is computed once."""
 
 import math
 from collections.abc import Mapping
@@ -20,13 +20,13 @@ from xpnet.estimator.tables import Table
 __all__ = ["Beginning", "Part", "Unit"]
 
 ITEMSIZE = 8
-"""Bytes of a number, at most."""
+"""Maximum bytes per number."""
 
 
 class Part(NamedTuple):
-    """Rows to fit on, and what else ``fit`` is given: of one fold, the same for all that are fitted on it.
+    """Rows and other arguments of ``fit`` for one fold, shared by all estimators fitted on it.
 
-    ``test`` are the rows and targets to score on, where that is to be done at once.
+    ``test`` holds the rows and targets to score on, if scoring follows at once.
     """
 
     X: Any
@@ -43,7 +43,7 @@ class Unit(NamedTuple):
 
 
 class Beginning:
-    """Makes units ready to be trained. What units of one part have in common is made once."""
+    """Prepares units for training. What units of one part have in common is computed once."""
 
     def __init__(self) -> None:
         self._earlier: dict[tuple[int, str], tuple[Any, Any]] = {}
@@ -52,7 +52,7 @@ class Beginning:
         self._counted: set[int] = set()
 
     def __call__(self, unit: Unit) -> Share | None:
-        """Return what is to be trained; None for what has to be fitted by itself."""
+        """Return what to train; None for an estimator that has to be fitted by itself."""
         estimator, part = unit
         X, params = part.X, dict(part.params)
         last = estimator
@@ -90,7 +90,7 @@ class Beginning:
             return part.X, of_last
         try:
             known_by = joblib.hash(earlier)
-        except Exception:  # a step that cannot be pickled, whatever it raises: it is like no other
+        except Exception:  # a step that cannot be pickled (any error) counts as different from all others
             known_by = str(id(pipeline))
         key = id(part), known_by
         if key not in self._earlier:
@@ -101,17 +101,17 @@ class Beginning:
         return X, of_last
 
     def bytes_of(self, share: Share) -> int:
-        """Estimate the memory that a unit takes more: its rows, if they are new, and its networks."""
+        """Estimate the additional memory of a unit: its rows, if they are new, and its networks."""
         feeds = [feed for feed in (share.job.feed, share.job.validation) if feed is not None]
         new = [feed for feed in feeds if id(feed.X) not in self._counted]
         self._counted |= {id(feed.X) for feed in new}
         of_rows = sum(math.prod(feed.X.shape) for feed in new)
         of_network = sum(math.prod(shape) for shape in share.job.mlp.shapes.values())
-        # Rows are there by themselves and in the stack's pool; of a network see `xpnet.sweep.plan`.
+        # Rows are held twice, the second time in the stack's pool; for networks see `xpnet.sweep.plan`.
         return int(ITEMSIZE * (2 * of_rows + 12 * share.job.members * of_network))
 
     def _known(self, part: Part, feed: Feed) -> Feed:
-        """Return rows that are there already, if they are the same: the stack has them once then."""
+        """Return equal rows that exist already, if any, so that a stack holds them once."""
         known = self._feeds.setdefault(id(part), [])
         for other in known:
             if _alike(feed, other):
@@ -121,15 +121,15 @@ class Beginning:
 
 
 def _shares(estimator: Any) -> bool:
-    """Return whether an estimator can share a stack: not one of a class that has a ``fit`` of its own."""
+    """Return whether an estimator can share a stack; subclasses with their own ``fit`` cannot."""
     ours = isinstance(estimator, Fitting | Table) and type(estimator).fit in (Estimator.fit, Table.fit)
     return ours and estimator._shares_stack()
 
 
 def _is_plain(pipeline: Pipeline, part: Part) -> bool:
-    """Return whether a pipeline has its earlier steps fitted, and then its last, and nothing else done.
+    """Return whether fitting a pipeline fits its earlier steps, then its last, and does nothing else.
 
-    Where parameters of ``fit`` are routed, or transformed on the way, it knows how, and fits by itself.
+    A pipeline that routes or transforms parameters of ``fit`` has to be fitted by itself.
     """
     routes = get_config()["enable_metadata_routing"] or getattr(pipeline, "transform_input", None) is not None
     to_steps = {name.partition("__")[0] for name in part.params} <= set(pipeline.named_steps)

@@ -1,4 +1,4 @@
-"""`MLPClassifier`: scikit-learn's protocol for a network that chooses between classes."""
+"""`MLPClassifier`: a scikit-learn classifier."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,141 +26,149 @@ __all__ = ["MLPClassifier"]
 @named
 @dataclass(eq=False, repr=False)
 class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A multi-layer perceptron for classification, trained on the CPU or a GPU.
+    """Multi-layer perceptron classifier, trained on the CPU or a GPU.
 
-    Parameters, attributes and defaults are those of `sklearn.neural_network.MLPClassifier` where they have
-    its names; from the same ``random_state`` come the same weights and batches and so, in float64, the same
-    network, with two exceptions: with ``early_stopping`` the rows set aside keep the shares of three or more
-    classes, too, where scikit-learn sees to two only; and `partial_fit` shuffles anew in each call, where
-    scikit-learn takes the first order of a seed every time. New are those from ``device`` on. ``X`` is taken
-    as it is: scale it first, say by a `sklearn.preprocessing.StandardScaler` in a pipeline.
+    Parameters, attributes and defaults follow `sklearn.neural_network.MLPClassifier`; the parameters from
+    ``device`` on are additional. The same ``random_state`` gives the same initial weights and batches and
+    therefore, in float64, the same network, with two exceptions. The validation rows of ``early_stopping``
+    are stratified for any number of classes, where scikit-learn stratifies two classes only. And
+    `partial_fit` shuffles anew in each call, where scikit-learn repeats the first order of a seed. ``X`` is
+    not scaled: scale it first, for example by a `sklearn.preprocessing.StandardScaler` in a pipeline.
 
     Parameters
     ----------
     hidden_layer_sizes
-        Units of each hidden layer: a number or several, also none.
+        Units in each hidden layer: a number, or a sequence, which may be empty.
     activation
-        Of the hidden layers: relu, tanh, logistic, identity; leaky-relu, gelu, silu or soft-abs.
+        Activation function of the hidden layers: "relu", "tanh", "logistic", "identity", "leaky-relu",
+        "gelu", "silu" or "soft-abs".
     solver
-        adam or sgd; adamw, rmsprop, adagrad or lion; also momentum or nesterov, which are sgd with the one or
-        the other momentum. lbfgs, for few rows: all of them in each step of SciPy's L-BFGS-B, of one network,
-        without what draws or averages. Then ``tol`` is the largest slope left, ``max_iter`` counts steps, and
-        ``early_stopping`` means nothing, all as in scikit-learn.
+        "adam", "sgd", "adamw", "rmsprop", "adagrad" or "lion"; or "momentum" or "nesterov", which are sgd
+        with that momentum. "lbfgs" is SciPy's L-BFGS-B on all rows at once, for small data; it trains one
+        network, without dropout, averaging and the like. Then, as in scikit-learn, ``tol`` is the largest
+        remaining gradient component, ``max_iter`` counts steps, and ``early_stopping`` has no effect.
     alpha
-        Strength of the L2 penalty. A batch of ``n`` rows has the loss ``mean(loss) + alpha / 2 / n · ΣW²``,
-        so it is the ``reg`` of `xpnet.nn.penalty.penalty` times the rows of a batch.
+        Strength of the L2 penalty. The loss of a batch of ``n`` rows is ``mean(loss) + alpha / 2 / n · ΣW²``;
+        so ``alpha`` is ``n`` times the ``reg`` of `xpnet.nn.penalty.penalty`.
     batch_size
-        Rows in a batch; "auto" is 200, or all rows if they are fewer. The last of an epoch may be smaller;
-        with ``norm="batch"`` it is filled with the epoch's first rows, as few rows have no statistics.
+        Rows per batch; "auto" is 200, or all rows if there are fewer. The last batch of an epoch may be
+        smaller; with ``norm="batch"`` it is filled up with the first rows of the epoch.
     learning_rate
-        "constant"; "invscaling" and "adaptive", of sgd only, as in scikit-learn; "cosine" or "one-cycle" over
-        ``max_iter`` epochs, of any solver.
+        Learning-rate schedule: "constant"; "invscaling" or "adaptive", for sgd only, as in scikit-learn;
+        "cosine" or "one-cycle" over ``max_iter`` epochs, for any solver.
     learning_rate_init
-        Learning rate, the highest of its schedule.
+        Learning rate; the highest value of the schedule.
     power_t
-        After ``t`` rows "invscaling" is ``learning_rate_init / (t + 1) ** power_t``.
+        After ``t`` rows, the learning rate of "invscaling" is ``learning_rate_init / (t + 1) ** power_t``.
     max_iter, max_fun
-        Most epochs: passes over all rows. Of lbfgs, most evaluations of the loss, too.
+        Maximum number of epochs (of steps, for lbfgs), and for lbfgs the maximum number of loss evaluations.
     shuffle
-        Whether each epoch takes the rows in a new order.
+        Whether to shuffle the rows in each epoch.
     random_state
-        Seed or `numpy.random.RandomState` of weights, split and batches.
+        Seed or `numpy.random.RandomState` for the initial weights, the validation split and the batches.
     tol, n_iter_no_change
-        Training stops after more than so many epochs in which the loss has not fallen by ``tol``; with
-        ``early_stopping``, in which ``monitor``, the validation score by default, has not become better by as
-        much. ``float("inf")``: never.
+        Training stops when the loss has not improved by ``tol`` for more than ``n_iter_no_change`` epochs;
+        with ``early_stopping``, when ``monitor``, by default the validation score, has not. ``float("inf")``
+        never stops.
     verbose
-        Print the loss of each epoch.
+        Whether to print the loss after each epoch.
     warm_start
-        Whether `fit` goes on from the weights of the last.
+        Whether `fit` continues from the weights of the previous call.
     momentum, nesterovs_momentum
-        Of sgd; the first also of momentum and nesterov.
+        Momentum of sgd, and whether it is Nesterov's; ``momentum`` also applies to momentum and nesterov.
     early_stopping, validation_fraction
-        Set this part of the rows aside, in equal shares of the classes, and stop by their score.
+        Whether to set aside this fraction of the rows, stratified by class, and stop by their score.
     beta_1, beta_2, epsilon
-        Of adam, rmsprop and lion. In adam ``epsilon`` is scikit-learn's, added to the root of the average of
-        the squares before that is made one without bias.
+        Parameters of adam, adamw, rmsprop and lion. As in scikit-learn, adam adds ``epsilon`` to the root of
+        the averaged squares before the bias correction.
     device
-        "cpu", "cuda" or "cuda:N", "mps", the GPU of a Mac, or "auto". Where that cannot be used, a fitted
-        model predicts on the CPU, with NumPy.
+        "cpu", "cuda", "cuda:N", "mps" (Apple GPU) or "auto". A fitted model whose device is not available
+        predicts on the CPU, with NumPy.
     backend
-        Library that computes: "numpy", "cupy", "torch" or "jax"; by default NumPy on the CPU, CuPy on CUDA
-        GPUs and PyTorch on Macs'.
+        Array library: "numpy", "cupy", "torch" or "jax"; by default NumPy on the CPU, CuPy on CUDA GPUs and
+        PyTorch on Apple GPUs.
     dtype
-        "float32" or "float64"; by default that of ``X``, float64 if it has no floats.
+        "float32" or "float64"; by default that of ``X``, or float64 if ``X`` is not floating point.
     dropout
-        Part of the hidden units dropped in each step.
+        Fraction of the hidden units to drop in each step.
     weight_decay
-        Decay of the weights apart from the gradient, as in adamw.
+        Decoupled weight decay, as in AdamW.
     max_time
-        Seconds after which training stops, though not before its first step.
+        Stop training after this many seconds, but not before the first step.
     callbacks
-        A function or several, called with the estimator after each epoch, its fitted attributes set; one that
-        returns True stops training. A lambda cannot be pickled, and neither can an estimator that has one.
+        A function, or a list of them, called with the estimator after each epoch, when its fitted attributes
+        are set. A callback that returns True stops training. An estimator with a lambda as callback cannot be
+        pickled.
     norm, residual
-        "batch" or "layer" normalises the hidden layers; residual blocks take hidden layers of one width.
+        "batch" or "layer" normalisation of the hidden layers; whether hidden layers after the first are
+        residual blocks, which need layers of equal width.
     init, init_std
-        How the weights are drawn: by default as scikit-learn's; "he", "glorot", or "normal" with a standard
-        deviation of ``init_std``.
+        How the initial weights are drawn: by default as in scikit-learn; "he", "glorot", or "normal" with
+        standard deviation ``init_std``.
     input_dropout, label_smoothing, mixup
-        Part of the inputs dropped in each step; part of each target that is spread over all classes; both
-        parameters of the beta distribution of MixUp's shares. 0 for none.
+        Fraction of the inputs to drop in each step; fraction of each target that is spread evenly over all
+        classes; the parameter (both α and β) of the beta distribution that MixUp draws its proportions from.
+        0 switches each off.
     clip_norm
-        Longest gradient of the loss, its penalty apart; by default any.
+        Maximum norm of the gradient of the loss, without the L2 penalty; not clipped by default.
     ema
-        Decay, a step, of the moving average of the parameters that is validated and kept; 0 for none.
+        Decay per step of an exponential moving average of the parameters, which is then validated and kept in
+        their place; 0 switches it off.
     warmup
-        Part of the steps in which the learning rate is raised from 0.
+        Fraction of the steps in which the learning rate first rises from 0.
     ensemble
-        Networks that are trained at once, each on batches of its own; their probabilities are averaged. What
-        training measures are means over them, and each stops, and keeps its best epoch, by itself.
+        Number of networks to train at once, each on its own batches; their probabilities are averaged. Each
+        network stops, and keeps its best epoch, separately. Losses and scores during training are means over
+        the networks.
     bagging
-        Whether each network of an ensemble trains on as many rows as there are, drawn with replacement: about
-        two thirds of them, some several times. Validation rows are the same of all.
+        Whether each network of an ensemble trains on its own bootstrap sample of the rows. All have the same
+        validation rows.
     monitor
-        What the best epoch is chosen by, where there are validation rows: "val_score", the accuracy, or
-        "val_loss"; "val_accuracy", "val_balanced_accuracy", "val_log_loss" or "val_roc_auc"; of numbers
-        "val_r2", which is their score, "val_rmse" or "val_mae"; or a scorer of scikit-learn, by its name or
-        from `sklearn.metrics.make_scorer`. "recall" and others of one class are of 1, or of one that is named
-        as in "recall:fraud". By default "val_score", as in scikit-learn; "val_loss" where
-        classes have weights: a score that hangs on a few rows of a rare class rises by chance.
+        Validation measure that selects the best epoch. "val_score" (accuracy; R² in regression) or
+        "val_loss"; for classes "val_accuracy", "val_balanced_accuracy", "val_log_loss" or "val_roc_auc"; in
+        regression "val_r2", "val_rmse" or "val_mae"; or a scikit-learn scorer, by name or from
+        `sklearn.metrics.make_scorer`. Scorers of one class, such as "recall", score class 1, or a class named
+        as in "recall:fraud". By default "val_score", as in scikit-learn, but "val_loss" with
+        ``class_weight``: a score that depends on a few rows of a rare class can rise by chance.
     preprocess, components
-        What is done to the rows, fitted on those of training: "none"; "mean"; "standardize"; "pca",
-        "pca-whiten", which keep so many ``components``; "zca". Not of sparse rows. `partial_fit` and
-        ``warm_start`` keep what was fitted on the rows of the first call: a feature that did not vary there
-        is left out for good, of which later rows give a warning.
+        Preprocessing, fitted on the training rows: "none", "mean", "standardize", "pca" or "pca-whiten"
+        (which keep ``components`` components), or "zca". Not for sparse rows. `partial_fit` and
+        ``warm_start`` keep the preprocessing fitted in the first call. A feature that was constant there
+        stays ignored; a warning says so if it varies later.
     precision, compile
-        Of products, on a GPU or some CPUs: "fp32", "tf32" or "bf16"; and whether PyTorch compiles a step, or
-        CuPy captures it (see `xpnet.get_device`).
+        Precision of matrix products on a GPU or some CPUs: "fp32", "tf32" or "bf16"; whether to compile the
+        training step, by PyTorch or as a CUDA graph (see `xpnet.get_device`).
     class_weight
-        Weight of each class: a dict by label, 1 for those it leaves out; "balanced" gives all classes the
-        same total, which `partial_fit`, as it sees only some rows, cannot. It multiplies ``sample_weight``.
-        Both then count the same in batches of any size, unlike ``sample_weight`` alone: `fit` makes their
-        mean 1, `partial_fit` takes them as they are. Validation rows weigh what their classes do in training,
-        in all that is measured of them while training: ``monitor``, ``validation_scores_``, ``history_``.
-        Labels that ``y`` has not, in a fold of a cross-validation say, do nothing; one that is likely
-        misspelt gets a warning.
+        Weights of the classes: a dict by label, with 1 for missing labels; or "balanced", which gives all
+        classes the same total weight (not for `partial_fit`, which sees only part of the rows). They multiply
+        ``sample_weight``. Unlike ``sample_weight`` alone, the weights then count the same in batches of any
+        size: `fit` scales them to mean 1, `partial_fit` uses them unscaled. Validation rows have the same
+        class weights in ``monitor``, ``validation_scores_`` and ``history_``. Labels that do not occur in
+        ``y``, as in a fold of a cross-validation, have no effect; a label that is probably misspelt causes a
+        warning.
 
     Attributes
     ----------
     classes_
         Labels ``(classes,)``, sorted.
     coefs_, intercepts_
-        Weights ``(in, out)`` and biases ``(out,)`` of each layer, NumPy arrays; of the best epoch by
-        ``monitor``, the first of several, where there are validation rows, else of the last. Those of an
-        ensemble have an axis over its networks first; a residual block has two of each.
+        Weights ``(in, out)`` and biases ``(out,)`` of each layer, as NumPy arrays. With validation rows, they
+        are those of the best epoch by ``monitor`` (the first of several equal ones), else of the last. An
+        ensemble has its networks as the first axis; a residual block has two of each.
     history_
-        A list for each of "loss" (as ``loss_curve_``), "learning_rate", "seconds" and, with validation rows,
-        "val_loss" (without the penalty) and "val_score" (accuracy): one number an epoch, NaN for those of
-        other calls that had no validation rows.
+        Dict of lists with one number per epoch: "loss" (as ``loss_curve_``), "learning_rate", "seconds" and,
+        with validation rows, "val_loss" (without the penalty) and "val_score" (accuracy). NaN for epochs of
+        calls without validation rows.
     loss_, loss_curve_, best_loss_
-        Mean loss of the last epoch, of each, and the lowest; the last is None with ``early_stopping``.
+        Mean loss of the last epoch, of each epoch, and the lowest; ``best_loss_`` is None with
+        ``early_stopping``.
     validation_scores_, best_validation_score_
-        Accuracy on the validation rows after each epoch, and the highest; None if the last call had none.
+        Accuracy on the validation rows after each epoch, and the highest; None if the last call had no
+        validation rows.
     n_iter_, t_
-        Number of epochs of the last call, and of rows seen in all calls.
+        Number of epochs in the last call, and of rows seen in all calls.
     n_features_in_, feature_names_in_, n_layers_, n_outputs_, out_activation_
-        As in scikit-learn: two classes have one output, "logistic"; more have one each, "softmax".
+        As in scikit-learn: two classes share one output, "logistic"; more classes have one each, "softmax".
 
     Examples
     --------
@@ -180,16 +188,16 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
     def partial_fit(
         self, X: Any, y: Any, sample_weight: ArrayLike | None = None, classes: ArrayLike | None = None
     ) -> Self:
-        """Train one epoch on these rows, and go on from there in the next call.
+        """Train for one epoch on these rows; the next call continues from there.
 
-        ``preprocess`` is fitted on the rows of the first call: let them be many, and of all kinds.
+        ``preprocess`` is fitted on the rows of the first call, which should be many and representative.
 
         Parameters
         ----------
         X, y, sample_weight
             As for `fit`.
         classes
-            All labels there will be; needed in the first call alone. Not for several labels a row.
+            All labels that will occur. Needed in the first call only, and not for several labels per row.
 
         Returns
         -------
@@ -200,12 +208,12 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         several = _is_indicator(y)
         if several and classes is not None and not np.array_equal(classes, np.arange(np.shape(y)[1])):
             raise InputError(
-                "classes is for one label a row, and y has a column of 0 and 1 for each label: leave it out"
+                "classes needs one label per row, but y has a column of 0 and 1 for each label: leave it out"
             )
         if not self._is_begun():
             if classes is None and not several:
                 raise InputError(
-                    "classes must be passed on the first call to partial_fit: all labels to come"
+                    "classes must be passed on the first call to partial_fit: give all labels that will occur"
                 )
         elif classes is not None and not np.array_equal(_sorted(classes), self.classes_):
             raise InputError(
@@ -215,18 +223,18 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         return self._fit(X, y, sample_weight, classes=classes, incremental=True)
 
     def predict(self, X: Any, members: bool = False) -> Any:
-        """Return the most probable label of each row ``(rows,)``; 0 or 1 for each where there are several.
+        """Predict the most probable label of each row ``(rows,)``, or 0 and 1 for each of several labels.
 
-        A warning, `xpnet.errors.RangeWarning`, says where rows are far from the range of those of training;
-        here, in `predict_proba` and in `score`.
+        Here, in `predict_proba` and in `score`, an `xpnet.errors.RangeWarning` tells of values far outside
+        the range of the training rows.
 
         Parameters
         ----------
         X
             As for `fit`.
         members
-            Return what each network of the ensemble says by itself, with an axis over them first; one
-            network is an ensemble of one.
+            Return the prediction of each network of the ensemble, with the networks as the first axis (of
+            length 1 for a single network).
         """
         if members:
             P = self._members(X)
@@ -238,15 +246,15 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         return inputs.like(X, self.classes_[self._chosen(scores)])
 
     def predict_proba(self, X: Any, members: bool = False) -> Any:
-        """Return the probability ``(rows, classes)`` of each class, in the order of ``classes_``.
+        """Predict the probability of each class, ``(rows, classes)``, in the order of ``classes_``.
 
-        With ``members`` those of each network of the ensemble, ``(networks, rows, classes)``: the mean is
-        what is returned without, and their spread says how far the rows of training left it open.
+        With ``members``, return the probabilities of each network of the ensemble, ``(networks, rows,
+        classes)``. Their mean is the usual result; their spread shows how uncertain it is.
         """
         return inputs.like(X, self._members(X) if members else np.exp(self._log_probabilities(X)))
 
     def predict_log_proba(self, X: Any) -> Any:
-        """Return the logarithms of `predict_proba`, right also where it rounds to 0."""
+        """Return the logarithms of `predict_proba`, also accurate where that rounds to 0."""
         return inputs.like(X, self._log_probabilities(X))
 
     def _log_probabilities(self, X: Any) -> NDArray[Any]:
@@ -281,7 +289,7 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         several = _is_indicator(y)
         if not several and y.ndim == 2 and y.shape[1] > 1:
             raise InputError(
-                "y has columns of more than two values: give one label a row, or a column of 0 and 1 for "
+                "y has columns of more than two values: give one label per row, or a column of 0 and 1 for "
                 "each label; for several targets use sklearn.multioutput.MultiOutputClassifier"
             )
         if several:
@@ -296,8 +304,8 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         unknown = np.setdiff1d(labels, self.classes_)
         if several != self._several or len(unknown) or (several and len(labels) < len(self.classes_)):
             raise InputError(
-                f"y has the labels {labels.tolist()}, but the classes are {self.classes_.tolist()}: name all "
-                "of them from the beginning, or leave such rows out"
+                f"y has the labels {labels.tolist()}, but the classes are {self.classes_.tolist()}: name "
+                "all labels in the first call, or leave such rows out"
             )
         if several:
             return y
@@ -308,7 +316,7 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         if self.class_weight is None:
             return rows.weight
         if self._several:
-            raise InputError("class_weight is for one label a row: give sample_weight instead")
+            raise InputError("class_weight needs one label per row: give sample_weight instead")
         factors = by_class(self.class_weight, self.classes_.tolist(), _labels(training), training.weight)
         what = "rows" if rows is training else "validation rows"
         return weighted(factors, _labels(rows), rows.weight, what, may_be_zero=not whole)
@@ -337,7 +345,7 @@ def _labels(rows: Rows) -> NDArray[np.int64]:
 
 
 def _is_indicator(y: Any) -> bool:
-    """Whether the targets are several labels a row: a column of 0 and 1 for each."""
+    """Whether the targets are several labels per row: a column of 0 and 1 for each."""
     return bool(type_of_target(inputs.to_host(y)) == "multilabel-indicator")
 
 

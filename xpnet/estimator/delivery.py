@@ -1,7 +1,7 @@
-"""scikit-learn's searches, told to take networks that were trained as stacks.
+"""Makes scikit-learn's searches use networks that were trained as stacks.
 
-Theirs are the candidates, the splits, the scores and the table; theirs is the order in which they ask for one
-fitted estimator after the other.
+The searches still make the candidates, splits, scores and table, and ask for fitted estimators one by one, in
+their order.
 """
 
 import functools
@@ -19,11 +19,11 @@ from xpnet.estimator.together import Outcome, Score
 __all__ = ["delivering", "in_stacks", "routed"]
 
 FEW = 2
-"""Rows of each fold that ``fit`` is given where its network is there already."""
+"""Number of rows of a fold passed to ``fit`` if its network is already trained."""
 
 
 def in_stacks(kind: Any) -> Any:
-    """Return one of scikit-learn's searches, which has all networks trained before it asks for them."""
+    """Return one of scikit-learn's searches, with all networks trained before it asks for them."""
 
     class InStacks(kind):  # type: ignore[misc]  # scikit-learn has no types
         _train_all: Callable[..., list[tuple[Any, Any]]]
@@ -36,9 +36,9 @@ def in_stacks(kind: Any) -> Any:
         def _run_search(self, evaluate_candidates: Any, *, callback_ctx: Any = None) -> None:
             def evaluate(candidates: Any, cv: Any = None, *args: Any, **options: Any) -> Any:
                 candidates = list(candidates)
-                # Once and for all: a splitter that shuffles may split another way each time.
+                # Split once: a splitter that shuffles may split differently each time.
                 splits = self._train_all(candidates, self._checked_cv_orig if cv is None else cv)
-                if not self.return_train_score:  # nobody looks at these rows again: copy few of them
+                if not self.return_train_score:  # these rows are not used again: copy only a few
                     splits = [(train[:FEW], test) for train, test in splits]
                 return evaluate_candidates(candidates, check_cv(splits), *args, **options)
 
@@ -50,7 +50,7 @@ def in_stacks(kind: Any) -> Any:
 
 
 def routed(search: Any, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what of the parameters of ``fit`` is the estimator's, and what the splitter's."""
+    """Return the parameters of ``fit`` for the estimator, and those for the splitter."""
     if get_config()["enable_metadata_routing"]:
         routed = process_routing(search, "fit", **params)
         return dict(routed.estimator.fit), dict(routed.splitter.split)
@@ -58,9 +58,9 @@ def routed(search: Any, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict
 
 
 class _Recalling:
-    """A scorer that says what it said before of the estimator that was delivered last; all else is its own.
+    """A scorer that repeats the scores computed earlier for the estimator delivered last.
 
-    Networks that were trained in other processes were scored there. With parameters it has to score anew.
+    Networks trained in other processes were scored there. With parameters it scores anew.
     """
 
     def __init__(self, scorer: Any, scores: deque[Score]) -> None:
@@ -83,9 +83,9 @@ class _Recalling:
 
 
 def delivering(estimator: Any, deliveries: deque[Outcome], scores: deque[Score]) -> Any:
-    """Return an estimator that is the same but for its ``fit``: it takes what was fitted before.
+    """Return a copy of an estimator whose ``fit`` takes a network that was trained before.
 
-    If that was scored as well, it leaves the score for the search to recall.
+    If the network was scored as well, the scorer of the search repeats that score.
     """
     kind = type(estimator)
 

@@ -1,4 +1,4 @@
-"""What a fitted estimator is: its model, what that says of new rows, and its export."""
+"""Fitted estimators: their model, its predictions, and its export."""
 
 import warnings
 from abc import abstractmethod
@@ -29,11 +29,11 @@ __all__ = ["Fitted"]
 
 
 class Fitted(Fitting):
-    """What `xpnet.estimator.base.Estimator` has once it is fitted."""
+    """The part of `xpnet.estimator.base.Estimator` that needs a fitted network."""
 
     @abstractmethod
     def _task(self) -> tuple[Task, Sequence[Any]]:
-        """Return what is predicted, and the names of classes, labels or numbers."""
+        """Return the task, and the names of classes, labels or outputs."""
 
     def _card(self) -> str:
         return card_of_epochs(self, SCORE_OF[self._task()[0]]) if hasattr(self, "history_") else ""
@@ -45,7 +45,7 @@ class Fitted(Fitting):
             left = " or ".join(map(repr, self._out_activations))
             raise InputError(
                 f"out_activation_ is {shown(self.out_activation_)}, and fit leaves {left}: set it back, and "
-                "apply other functions to what predict returns"
+                "apply other functions to the result of predict"
             )
         how = self._how
         fitted = {"mean": np.zeros(self.n_features_in_)} if how.kind == "none" else self._fitted
@@ -62,7 +62,7 @@ class Fitted(Fitting):
         )
 
     def export(self, path: str | Path, format: str | None = None, *, opset: int | None = None) -> Path:
-        """Write the fitted network with its preprocessing for other libraries, of rows in float32.
+        """Export the fitted network with its preprocessing for other libraries, for rows in float32.
 
         Parameters
         ----------
@@ -72,7 +72,9 @@ class Fitted(Fitting):
         model, (task, names) = self._model(), self._task()
         if task == "classification":
             if len(names) == 1:
-                raise InputError("y had one class, so there is nothing to predict: fit it on two or more")
+                raise InputError(
+                    "y had only one class, so there is nothing to predict: fit it on two or more"
+                )
             model = replace(model, labels=tuple(names))
         model = replace(model, row_range=self._row_range)
         path = output_file(path)
@@ -93,19 +95,20 @@ class Fitted(Fitting):
         return self._said(Model.scores, X, stacklevel + 1)
 
     def _members(self, X: Any, stacklevel: int = 3) -> NDArray[Any]:
-        """Return what each network predicts by itself: probabilities or numbers ``(networks, rows, …)``."""
+        """Return the prediction of each network: probabilities or numbers ``(networks, rows, …)``."""
         return self._said(Model.members, X, stacklevel + 1)
 
     def _said(
         self, of: Callable[[Model, Any, Device], NDArray[Any]], X: Any, stacklevel: int
     ) -> NDArray[Any]:
-        """Return what the model says of new rows."""
+        """Return the model's prediction for new rows."""
         model = self._model()
         X = inputs.checked(self, X, reset=False)
         if not self._how.most:
             inputs.check_size(X, self.coefs_[0].dtype)
         device = inputs.device_or_cpu(self.device, self.backend, self.precision)
-        # Numbers in units of a target are float64: float32 would lose a deviation small against the mean.
+        # Numbers in the target's units are float64: float32 would lose deviations that are small against the
+        # mean.
         dtype = self.coefs_[0].dtype if self._target is None else np.float64
         found = of(model, X, device)
         self._warn_of_range(X, stacklevel)  # of rows that can be predicted

@@ -40,7 +40,7 @@ __all__ = ["Fitting", "stochastic"]
 
 def _is_stochastic(estimator: Any) -> bool:
     if isinstance(estimator.solver, str) and estimator.solver == "lbfgs":
-        raise AttributeError("partial_fit is of solvers that take batches, which lbfgs does not: use fit")
+        raise AttributeError("partial_fit needs a solver that trains by batches, unlike lbfgs: use fit")
     return True
 
 
@@ -49,7 +49,7 @@ stochastic: Any = available_if(_is_stochastic)
 
 
 class Fitting(Named):
-    """What `xpnet.estimator.base.Estimator` does once all is checked."""
+    """The part of `xpnet.estimator.base.Estimator` that trains, after all checks."""
 
     n_layers_: int
     n_outputs_: int
@@ -64,18 +64,18 @@ class Fitting(Named):
 
     @abstractmethod
     def _loss(self) -> str:
-        """Return the name in `xpnet.nn.losses` of what is minimised."""
+        """Return the name of the loss in `xpnet.nn.losses`."""
 
     @abstractmethod
     def _watched(self, validation: Rows) -> Any:
-        """Return what is monitored of validation rows, as `xpnet.training.regime.Regime` has it."""
+        """Return the monitor of the validation rows, as in `xpnet.training.regime.Regime`."""
 
     def _is_begun(self) -> bool:
-        """Whether there is a network to go on with: not where only ``coefs_`` were set by hand."""
+        """Whether there is a network to continue from; ``coefs_`` set by hand are not enough."""
         return hasattr(self, "coefs_") and hasattr(self, "_mlp")
 
     def _begin(self, mlp: MLP, dtype: str) -> None:
-        """Draw the first weights, and begin what goes on from call to call.
+        """Draw the initial weights, and initialise what is kept from call to call.
 
         scikit-learn's are uniform within ``√(6 / (in + out))``, for the logistic function
         ``√(2 / (in + out))`` (Glorot & Bengio 2010), and so are the biases; drawn in float64, so that a seed
@@ -102,7 +102,7 @@ class Fitting(Named):
         for name, shape in mlp.shapes.items():
             if name[0] == "W":
                 bound = math.sqrt((2.0 if self.activation == "logistic" else 6.0) / sum(shape))
-            if name[0] in "Wb":  # the biases of a layer come after its weights
+            if name[0] in "Wb":  # the biases of a layer are drawn after its weights
                 params[name] = rng.uniform(-bound, bound, shape)
             else:
                 params[name] = np.ones(shape) if name[0] in "gv" else np.zeros(shape)
@@ -126,12 +126,12 @@ class Fitting(Named):
             )
         self._take(begun, result)
         if result.interrupted or told.interrupted:
-            warnings.warn("training was interrupted: the weights are those it had by then", stacklevel=4)
+            warnings.warn("training was interrupted: the weights are those reached so far", stacklevel=4)
         else:
             self._tell(begun, result, told.ended, 5)
 
     def _job(self, ready: Ready, feeds: tuple[Feed, Feed | None] | None = None) -> Begun:
-        """Return what is to be trained, with all that has to be known once it is.
+        """Return the training job, with all that is needed afterwards.
 
         The rows may be there already, as training takes them.
         """
@@ -155,14 +155,14 @@ class Fitting(Named):
                 settled.best, settled.idle = self._settled.best, self._settled.idle
             self._settled = settled
             self._noise: list[np.random.Generator] = []
-        if settings.draws(parameters) and not self._noise:  # perhaps only from this call of partial_fit on
+        if settings.draws(parameters) and not self._noise:  # possibly from this call of partial_fit on
             self._noise = [
                 np.random.default_rng(self._random_state.randint(2**31)) for _ in range(self.ensemble)
             ]
         nets = () if self.ensemble == 1 else (self.ensemble,)
         self._pace.begin(regime, hyper, nets, count, self.t_)
         sources = [self._random_state]
-        if nets:  # each member shuffles for itself
+        if nets:  # each member shuffles separately
             sources = [np.random.RandomState(self._random_state.randint(2**31)) for _ in range(self.ensemble)]
         own = [of.randint(count, size=count) for of in sources] if nets and self.bagging else None
         streams = [
@@ -203,7 +203,7 @@ class Fitting(Named):
         return not (self.solver == "lbfgs" or self.verbose or self.callbacks or self.max_time is not None)
 
     def _end(self, begun: Begun, result: Fit) -> None:
-        """Set the fitted attributes to what was trained beside others, and warn as `fit` does."""
+        """Set the fitted attributes after training beside others, and warn as `fit` does."""
         rows, losses = result.history.rows, result.history.losses
         ended = int(result.stopped_at.max() if result.stopped_at.all() else 0)
         if ended:  # others went on
@@ -213,7 +213,7 @@ class Fitting(Named):
             begun.notes.on_epoch(History(rows[: k + 1]))
         self._take(begun, result)
         self._tell(begun, result, False, 3)
-        self._memory = {}  # as much again, and twice, that nobody goes on from
+        self._memory = {}  # solver state, once or twice the size of the weights, that is not needed again
 
     def _take(self, begun: Begun, result: Fit) -> None:
         """Set the fitted attributes to what was trained."""
@@ -223,13 +223,14 @@ class Fitting(Named):
         self._publish(begun.device, result, self._updates + steps)
 
     def _tell(self, begun: Begun, result: Fit, is_asked: bool, stacklevel: int) -> None:
-        """Warn of training that diverged, came to nothing or had not settled."""
+        """Warn if training diverged, was useless, or did not converge."""
         device, feed = begun.device, begun.job.feed
         ended = begun.incremental or result.timed_out or is_asked or bool(result.stopped_at.all())
         if result.diverged_at.any():
             fix = remedies.after_divergence(self, device, feed)
             warnings.warn(
-                f"training diverged in epoch {self.n_iter_}; the weights are those of the best before: {fix}",
+                f"training diverged in epoch {self.n_iter_}; the weights are those of the best epoch "
+                f"before: {fix}",
                 ConvergenceWarning,
                 stacklevel=stacklevel,
             )
@@ -237,8 +238,8 @@ class Fitting(Named):
             warnings.warn(useless, ConvergenceWarning, stacklevel=stacklevel)
         elif not ended and not math.isinf(self.n_iter_no_change):
             warnings.warn(
-                f"the loss has not settled within max_iter={self.max_iter} epochs: raise max_iter, or set "
-                "n_iter_no_change=float('inf') to train for so many on purpose",
+                f"training has not converged within max_iter={self.max_iter} epochs: raise max_iter, or set "
+                "n_iter_no_change=float('inf') to always train for max_iter epochs",
                 ConvergenceWarning,
                 stacklevel=stacklevel,
             )
@@ -280,7 +281,7 @@ class Fitting(Named):
         """Return rows with weights as training takes them, and what ``alpha`` is to be divided by for it."""
         if settings.weighs_by_batch(self.get_params(deep=False)):
             return _in_units(rows), unit_of(rows.weight)
-        # Of a part of the rows there is no mean to go by: weights are what they are.
+        # With only part of the rows there is no mean to scale by: weights are used as given.
         return rows if incremental else rows._replace(weight=relative(rows.weight)), 1.0
 
     def _feed(self, device: Device, rows: Rows) -> Feed:
@@ -300,7 +301,7 @@ class Fitting(Named):
         )
 
     def _state(self, device: Device) -> State:
-        """Return the parameters on the device, with what the solver remembers where training goes on."""
+        """Return the parameters on the device, with the solver's state if training continues."""
         dtype = str(self.coefs_[0].dtype)
 
         def copied(arrays: Params) -> Params:
@@ -323,13 +324,13 @@ class Fitting(Named):
         self._norms = {name: a for name, a in params.items() if name[0] not in "Wb"}
 
     def _publish(self, device: Device, result: Fit, updates: int) -> None:
-        """Set the fitted attributes that training leaves, after so many updates, as NumPy's arrays."""
+        """Set the fitted attributes after a number of updates, as NumPy arrays."""
         state = result.state
         host = all_to_host(device, {(kind, name): a for kind, of in state.items() for name, a in of.items()})
         self._memory = {kind: {name: np.array(host[kind, name]) for name in of} for kind, of in state.items()}
         self._updates = updates
-        # The parameters to evaluate are their moving average, where there is one; those that were trained
-        # are kept for a call that goes on from them.
+        # Evaluated are the averaged parameters, if there is an average; the trained ones are kept for a later
+        # call to continue from.
         average = self._memory.pop("average", None)
         self._set_params(average or self._memory["params"])
         if average is None:

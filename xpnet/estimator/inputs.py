@@ -1,4 +1,4 @@
-"""What users hand to an estimator: rows of any kind, weights of rows, and the way back to their library."""
+"""Input of estimators: rows of any kind and their weights, and results in the library of the rows."""
 
 import contextlib
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def checked(
     how |= {"accept_sparse": "csr", "dtype": dtype or (np.float64, np.float32)}
     X = to_host(X)
     _refuse_kinds(X, f"X{end}", "give numbers, or use TableClassifier or TableRegressor")
-    targets = "" if y is None else f", and y{end} with a target a row"
+    targets = "" if y is None else f", and y{end} with a target for each row"
     with in_one_line(f"give X{end} as finite real numbers (rows, features){targets}", as_it_is=True):
         if y is None:
             return validate_data(estimator, X, **how)
@@ -66,7 +66,7 @@ def checked(
 
 
 def _refuse_kinds(array: Any, what: str, fix: str, kinds: str = "mM") -> None:
-    """Refuse what would become numbers in silence: masked values and, where there is a fix, instants."""
+    """Refuse what would silently become numbers: masked values and, where there is a fix, dates."""
     refuse_mask(array, what)
     dtypes = [*getattr(array, "dtypes", ())] if hasattr(array, "columns") else [getattr(array, "dtype", None)]
     for dtype in dtypes:
@@ -105,17 +105,17 @@ def in_one_line(fix: str, as_it_is: bool = False) -> Iterator[None]:
 
 
 def refuse_gaps(y: Any, what: str = "y") -> None:
-    """Raise InputError for the first row without a target: scikit-learn has it that none is left out."""
+    """Raise InputError for the first row without a target; scikit-learn's protocol forbids skipping rows."""
     missing = np.zeros(0, bool)
     with contextlib.suppress(InputError, TypeError, ValueError):  # what is no target, the checks say
         missing = lacks(y if np.ndim(y) == 2 else {what: y})
     if missing.any():
         row = int(missing.argmax())
-        raise InputError(f"{what} contains NaN or None in row {row}: drop rows without a target, of X, too")
+        raise InputError(f"{what} contains NaN or None in row {row}: drop rows without a target, also from X")
 
 
 def given_targets(y: Any, what: str = "y") -> Any:
-    """Return targets on the host; raise InputError if a row has none: rows of X can't be left out here."""
+    """Return targets on the host; raise InputError if a row has none."""
     refuse_mask(y, what)
     y = to_host(y)
     array = as_array(y, what)
@@ -131,7 +131,7 @@ def check_length(X: Any, y: NDArray[Any]) -> None:
     """Refuse targets that are not as many as the rows."""
     rows = len(as_frame(X)) if is_frame(X) else _num_samples(X)
     if len(y) != rows:
-        raise InputError(f"y has {len(y)} values and X {rows} rows: give one for each")
+        raise InputError(f"y has {len(y)} values, but X has {rows} rows: give one for each")
 
 
 def check_size(X: Any, dtype: np.dtype[Any]) -> None:
@@ -140,7 +140,7 @@ def check_size(X: Any, dtype: np.dtype[Any]) -> None:
     if values.dtype.itemsize > dtype.itemsize and values.size:
         most = np.finfo(dtype).max
         if values.max() > most or values.min() < -most:
-            raise InputError(f"X holds values too large for {dtype}: scale them as the training rows were")
+            raise InputError(f"X has values too large for {dtype}: scale them like the training rows")
 
 
 def to_host(array: Any) -> Any:
@@ -178,14 +178,14 @@ def row_weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
     if sample_weight is None:
         return None
     sample_weight = to_host(sample_weight)
-    _refuse_kinds(sample_weight, "sample_weight", "give numbers, a weight a row", "mMc")
+    _refuse_kinds(sample_weight, "sample_weight", "give one number for each row", "mMc")
     try:
         given = np.asarray(sample_weight)
         if given.dtype.kind == "c":  # of which NumPy would take the real part
             raise TypeError("they are complex")
         weight = np.asarray(given, np.float64)
     except (TypeError, ValueError) as error:
-        raise InputError(f"sample_weight must be numbers, a weight a row: {error}") from error
+        raise InputError(f"sample_weight must be one number for each row: {error}") from error
     if weight.ndim == 0:
         weight = np.full(rows, float(weight))
     if weight.shape != (rows,):

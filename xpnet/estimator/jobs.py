@@ -1,4 +1,4 @@
-"""A fit on its way, as plain data: rows that are checked, what is ready to be trained, and what is."""
+"""The stages of a fit, as plain data: checked rows, what is ready to train, and what is being trained."""
 
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ class Rows(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """What is to be trained, once all is checked.
+    """What to train, after all checks.
 
     Attributes
     ----------
@@ -47,12 +47,12 @@ class Ready(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What an estimator has trained beside others.
+    """What an estimator contributes to training beside others.
 
     Attributes
     ----------
     job, device
-        Its networks, and where they are trained.
+        Its networks, and the device to train them on.
     take
         Takes the result, and the seconds that it took.
     ready
@@ -90,7 +90,7 @@ class Begun(NamedTuple):
 
 
 class Streams:
-    """Where a network's draws come from: its order of the rows, and its noise, if it has any.
+    """The random streams of a network: the order of its rows, and its noise, if any.
 
     Parameters
     ----------
@@ -108,8 +108,8 @@ class Streams:
     def __call__(self, stream: str, _epoch: int) -> Any:
         """Return the source of a stream.
 
-        Beside others a network draws from streams that it does not take, and must not lose by it what it
-        draws next from those that it does.
+        Beside others, a network also draws from streams that it does not use alone; that must not change its
+        own streams.
         """
         if stream == "batches":
             return self._order

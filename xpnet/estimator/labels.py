@@ -1,4 +1,4 @@
-"""What is odd about labels: several kinds of them."""
+"""Checks of labels: refuse mixed types."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ __all__ = ["refuse_mixed"]
 
 
 def refuse_mixed(labels: Any, what: str = "y") -> None:
-    """Refuse labels of which some are text and some are not: NumPy makes text of all, or cannot sort them.
+    """Refuse labels that are partly text: NumPy would convert all to text, or fail to sort them.
 
     Raises
     ------

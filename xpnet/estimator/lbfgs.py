@@ -1,4 +1,4 @@
-"""Training on all rows at once by L-BFGS-B, SciPy's, as scikit-learn does."""
+"""Training on all rows at once by SciPy's L-BFGS-B, as scikit-learn does."""
 
 import time
 from collections.abc import Callable
@@ -29,11 +29,11 @@ class Minimum(NamedTuple):
     losses
         That after each step.
     problem
-        What ended it before it settled; nothing if it has settled.
+        Why it ended before convergence; empty if it converged.
     limit
-        The parameter that was too low, if it was one.
+        The parameter that was too low, if any.
     is_early
-        Whether the search itself ended so, not a user or a clock.
+        Whether the solver itself ended early, not a user or the time limit.
     """
 
     params: Params
@@ -107,7 +107,7 @@ def minimise(
     reg
         Strength of the penalty, divided by the number of rows or the sum of their weights.
     tol
-        Largest slope at which it has settled.
+        Largest gradient component at which it has converged.
     max_iter, max_fun, max_time
         Most steps, evaluations of the loss, and seconds; None for no limit.
     should_stop
@@ -154,13 +154,13 @@ def minimise(
             search.evaluate, start, method="L-BFGS-B", jac=True, callback=callback, options=options
         )
     except _EndedError:
-        problem = "was interrupted: the weights are those it had by then" if should_stop() else ""
+        problem = "was interrupted: the weights are those reached so far" if should_stop() else ""
     else:
         if np.isfinite(found.fun) and np.isfinite(found.x).all():
             search.kept = found.x, float(found.fun)
         if found.status != 0:
             message = found.message if isinstance(found.message, str) else found.message.decode()
-            problem = f"has not settled after {len(search.losses)} steps ({message.strip().rstrip(': ')})"
+            problem = f"has not converged after {len(search.losses)} steps ({message.strip().rstrip(': ')})"
             limit = "max_iter" if found.nit >= max_iter else "max_fun" if found.nfev >= max_fun else ""
             is_early = True
     flat, least = search.kept if search.kept is not None else (start, float("nan"))

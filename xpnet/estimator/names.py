@@ -1,4 +1,4 @@
-"""Parameters that an estimator has not: what is meant by them, and where it goes."""
+"""Unknown parameters of estimators: what they probably mean, and where it can be set."""
 
 import functools
 import inspect
@@ -36,11 +36,11 @@ OF_NETWORKS = {
 OF_TABLES = {"quiet": "verbose", "seed": "random_state"}
 """The same of `xpnet.TableClassifier`."""
 
-CORES = ": training takes the cores that it needs; the variable OMP_NUM_THREADS limits them"
+CORES = ": training uses the cores it needs; set the variable OMP_NUM_THREADS to limit them"
 
 
 def hint_of_network(word: str, known: Collection[str]) -> str:
-    """Return what to add to a message about a parameter that `xpnet.MLPClassifier` or its like has not."""
+    """Return a hint about an unknown parameter of `xpnet.MLPClassifier` or `xpnet.MLPRegressor`."""
     if word == "n_jobs":
         return CORES
     close = get_close_matches(word, known, n=1, cutoff=0.8)
@@ -50,7 +50,7 @@ def hint_of_network(word: str, known: Collection[str]) -> str:
 
 
 def hint_of_table(word: str, known: Collection[str]) -> str:
-    """Return the same for `xpnet.TableClassifier` or its like, which takes all other settings by name."""
+    """Return a hint for `xpnet.TableClassifier` or `TableRegressor`, which take all settings by name."""
     if word == "n_jobs":
         return CORES
     settings = [f.name for f in fields(Config)]
@@ -63,7 +63,7 @@ def hint_of_table(word: str, known: Collection[str]) -> str:
 
 
 class Named(Carded, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """An estimator that says what is meant by a parameter that it has not."""
+    """An estimator that gives a hint about unknown parameters."""
 
     _known_names: ClassVar[list[str]]
 
@@ -74,7 +74,7 @@ class Named(Carded, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         for word in words:
             if word not in known:
                 name = type(self).__name__
-                hint = self._hint(word, known) or f": help(xpnet.{name}) lists those that there are"
+                hint = self._hint(word, known) or f": help(xpnet.{name}) lists them all"
                 raise InputError(f"{name} has no parameter {word!r}{hint}")
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What an estimator is told after each epoch: the fitted attributes that count, and the user's callbacks."""
+"""After each epoch: the fitted attributes of scores and losses, and the user's callbacks."""
 
 import math
 from collections.abc import Callable
@@ -19,7 +19,7 @@ def tell(number: int, loss: float) -> None:
 
 
 class Notes:
-    """Writes down what each epoch measured, in the attributes that scikit-learn has for it."""
+    """Records the measures of each epoch in scikit-learn's attributes."""
 
     def __init__(self, fitting: Any, rows: int, batch_size: int, per_epoch: int, validates: bool) -> None:
         self._fitting, self._validates = fitting, validates
@@ -66,7 +66,7 @@ class Callbacks:
 
     def on_fit(self, result: Fit) -> bool:
         """Return whether someone asks to stop."""
-        # All of it: whatever a callback raises, the estimator can go on from there.
+        # Everything, so that the estimator can continue whatever a callback raises.
         self._fitting._publish(self._device, result, self._updates + len(result.history.losses))
         try:
             answers = [callback(self._fitting) for callback in self._each]  # all are told, whoever asks

@@ -1,4 +1,4 @@
-"""scikit-learn's learning rates that react to what became of an epoch, and its patience."""
+"""scikit-learn's learning rates that react to each epoch, and its stopping rule."""
 
 import math
 from typing import Any
@@ -30,7 +30,7 @@ class Pace:
         self._carried: Any = 1.0  # what the rates were divided by since the last epoch
 
     def begin(self, regime: Regime, hyper: Hyper, nets: tuple[int, ...], rows: int, seen: int) -> None:
-        """Take up a call with so many rows in an epoch, after so many that were seen before."""
+        """Begin a call with a number of rows per epoch, after a number of rows seen in earlier calls."""
         self._regime, self._hyper, self._nets, self._rows, self._seen = regime, hyper, nets, rows, seen
 
     def by_step(self, steps: range, epoch: int, updates: int) -> dict[str, NDArray[np.float64]]:
@@ -77,8 +77,8 @@ class Pace:
 class Settled:
     """The `xpnet.training.stopping.Stopping` rule of scikit-learn.
 
-    A network ends once its value has not risen by ``tol`` for more than ``patience`` epochs, and its rate
-    cannot be lowered any more.
+    A network stops when its value has not risen by ``tol`` for more than ``patience`` epochs and its learning
+    rate cannot be lowered any more.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class Settled:
         self.idle: Any = 0
 
     def ends(self, epoch: Epoch) -> NDArray[np.bool_]:
-        """Return the networks that have settled."""
+        """Return the networks that have converged."""
         value = np.asarray(-epoch.train_loss if self.monitor is None else epoch.value, np.float64)
         self.idle = (self.idle + 1) * ~(value >= self.best + self._tol)  # one that is NaN has not risen
         self.best = np.fmax(self.best, value)

@@ -1,4 +1,4 @@
-"""`MLPRegressor`: scikit-learn's protocol for a network that predicts numbers."""
+"""`MLPRegressor`: a scikit-learn regressor."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,29 +22,30 @@ from xpnet.values import Kind
 __all__ = ["MLPRegressor"]
 
 LOSSES = {name: name.replace("_", "-") for name in ("squared_error", "poisson", "absolute_error", "huber")}
-"""The names in `xpnet.nn.losses.OF_OUTPUTS` by those of scikit-learn."""
+"""Names in `xpnet.nn.losses.OF_OUTPUTS` by their scikit-learn names."""
 
 
 @named
 @dataclass(eq=False, repr=False)
 class MLPRegressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A multi-layer perceptron for regression, trained on the CPU or a GPU.
+    """Multi-layer perceptron regressor, trained on the CPU or a GPU.
 
-    Losses are summed over the outputs: of several, the squared ``loss_`` is so many times scikit-learn's, and
-    ``tol`` and lbfgs stop elsewhere. Parameters and attributes are those of
-    `xpnet.MLPClassifier` without its classes; `score` and the validation score are R². If the numbers of
-    ``y`` are far from 1, set ``standardize_target``.
+    Parameters and attributes are those of `xpnet.MLPClassifier`, without those about classes; `score` and the
+    validation score are R². Losses are summed over the outputs, where scikit-learn takes the mean; so with
+    several outputs ``tol`` and lbfgs stop at another point. If ``y`` is not of the order of 1, set
+    ``standardize_target``.
 
     Parameters
     ----------
     loss
-        "squared_error", half of it; "poisson", half the deviance, for ``y`` from 0 up, whose predictions are
-        the exponentials of what the network says; "absolute_error", which ends at medians; "huber", squared
-        up to a distance of 1 and linear beyond. See `xpnet.nn.losses`.
+        "squared_error" (halved); "poisson", half the Poisson deviance, for ``y`` of at least 0, where
+        predictions are the exponential of the network's output; "absolute_error", which predicts medians;
+        "huber", squared up to an error of 1 and linear beyond. See `xpnet.nn.losses`.
     standardize_target
-        Train on ``y`` less its mean and over its standard deviation, with "poisson" over its mean alone, and
-        undo it in `predict`. They are those of the first call; ``loss_``, ``tol`` and the 1 of "huber" are
-        in their units. scikit-learn does not.
+        Whether to train on ``y`` standardised to mean 0 and standard deviation 1 (with "poisson", divided by
+        its mean); `predict` returns the original units. Mean and deviation are those of the first call;
+        ``loss_``, ``tol`` and the 1 of "huber" refer to standardised targets. Off by default, as in
+        scikit-learn.
     """
 
     loss: str = "squared_error"
@@ -54,24 +55,24 @@ class MLPRegressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-l
 
     @stochastic  # type: ignore[untyped-decorator]  # scikit-learn has no types
     def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
-        """Train one epoch on these rows, and go on from there in the next call; parameters as for `fit`.
+        """Train for one epoch on these rows; the next call continues from there. Parameters as for `fit`.
 
-        ``preprocess`` and ``standardize_target`` are fitted on the rows of the first call: let them be many,
-        and of all kinds.
+        ``preprocess`` and ``standardize_target`` are fitted on the rows of the first call, which should be
+        many and representative.
         """
         return self._fit(X, y, sample_weight, None, incremental=True)
 
     def predict(self, X: Any, members: bool = False) -> Any:
-        """Return the prediction for each row: ``(rows,)``, or ``(rows, outputs)`` as ``y`` had them.
+        """Predict ``(rows,)`` numbers, or ``(rows, outputs)`` if ``y`` had several columns.
 
-        With ``members`` that of each network of the ensemble by itself, with an axis over them first.
+        With ``members``, return the prediction of each network of the ensemble, as the first axis.
         """
         found = self._members(X) if members else self._scores(X)
         return inputs.like(X, found[..., 0] if found.shape[-1] == 1 else found)
 
     def _of_targets(self, y: Any) -> dict[str, Any]:  # noqa: ARG002 - as the classifier's
         if self.label_smoothing:
-            raise InputError("label_smoothing is for classes: use label_smoothing=0.0 for numbers")
+            raise InputError("label_smoothing does not apply to regression: use label_smoothing=0.0")
         Kind(str, tuple(LOSSES)).take("loss", self.loss)
         Kind(bool).take("standardize_target", self.standardize_target)
         return {"y_numeric": True}
@@ -87,7 +88,8 @@ class MLPRegressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-l
             self.n_outputs_ = target.shape[1]
         elif target.shape[1] != self.n_outputs_:
             raise InputError(
-                f"y has {target.shape[1]} numbers a row and the network {self.n_outputs_}: give as many"
+                f"y has {target.shape[1]} numbers per row, but the network has {self.n_outputs_} "
+                "outputs: give as many"
             )
         return target
 
@@ -116,8 +118,8 @@ class MLPRegressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-l
             self._target = Scale.of(y, weight, self._loss()) if self.standardize_target else None
         elif (self._target is not None) != self.standardize_target:
             raise InputError(
-                f"standardize_target was {not self.standardize_target} when the network was begun: leave it "
-                "so, or fit a new estimator"
+                f"standardize_target was {not self.standardize_target} in the first fit: leave it "
+                "unchanged, or fit a new estimator"
             )
         return rows if self._target is None else rows._replace(target=self._target.apply(y))
 

@@ -1,4 +1,4 @@
-"""What an estimator says of a fit that came to nothing, or did not settle: the cause, and what mends it."""
+"""What an estimator suggests after a fit that failed or did not converge: the cause and the fix."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ __all__ = ["after_divergence", "after_lbfgs", "if_useless"]
 
 
 def after_divergence(fitting: Any, device: Device, feed: Feed) -> str:
-    """Say what to change after training has diverged: what is out of scale, or else the rate."""
+    """Say what to change after divergence: what is badly scaled, or else the learning rate."""
     with device.active():
         wrong = out_of_scale.find(device, feed)
     if wrong is None:
@@ -20,7 +20,7 @@ def after_divergence(fitting: Any, device: Device, feed: Feed) -> str:
 
 
 def after_lbfgs(fitting: Any, device: Device, feed: Feed, limit: str) -> str:
-    """Say what to change after lbfgs has not settled; ``limit``, if any, is what ended it."""
+    """Say what to change if lbfgs has not converged; ``limit``, if any, is what ended it."""
     with device.active():
         wrong = out_of_scale.find(device, feed, tiny=True)
     if wrong:
@@ -38,7 +38,7 @@ def if_useless(fitting: Any, device: Device, feed: Feed) -> str:
         wrong = out_of_scale.find_if_useless(device, fitting._mlp, params, feed, fitting._loss())
     if wrong is None:
         return ""
-    return f"the network predicts hardly better than a constant: {_remedy(fitting, wrong)}"
+    return f"the network is hardly better than a constant prediction: {_remedy(fitting, wrong)}"
 
 
 def _remedy(fitting: Any, wrong: OutOfScale) -> str:
@@ -52,5 +52,5 @@ def _remedy(fitting: Any, wrong: OutOfScale) -> str:
 def _scaling(fitting: Any) -> str:
     """Say how to scale rows like those of training: of sparse ones no range is known."""
     if fitting._row_range is None:
-        return "scale X, say by sklearn.preprocessing.MaxAbsScaler"
-    return "scale X, say by preprocess='standardize'"
+        return "scale X, for example by sklearn.preprocessing.MaxAbsScaler"
+    return "scale X, for example by preprocess='standardize'"

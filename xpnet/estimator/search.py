@@ -1,4 +1,4 @@
-"""`MLPSearchCV`: scikit-learn's searches over parameters, with all candidates and folds as stacks."""
+"""`MLPSearchCV`: scikit-learn's parameter searches, with all candidates and folds trained as stacks."""
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -37,51 +37,51 @@ from xpnet.values import Kind, counted, shown
 __all__ = ["MLPSearchCV"]
 
 SOME = 256
-"""Rows by which those of a search are known again."""
+"""Number of rows by which the data of a search are recognised."""
 
 
 class MLPSearchCV(Carded, GridSearchCV):  # type: ignore[misc]  # scikit-learn has no types
-    """Search over parameters by cross-validation, all candidates and folds trained as stacks.
+    """Hyperparameter search by cross-validation, with all candidates and folds trained as stacks.
 
-    The results are those of `sklearn.model_selection.GridSearchCV` and its like with the same estimator, and
-    so are the attributes; they come sooner. The networks of all candidates and folds that are of one shape
-    are trained as one, each with the rows of its fold, its own statistics of preprocessing, parameters and
-    early stopping, and each has, on NumPy, bit for bit the weights that it has when it is fitted alone with
-    as many BLAS threads.
+    Results and attributes are those of `sklearn.model_selection.GridSearchCV` and similar searches, but
+    faster: networks of one shape, from all candidates and folds, are trained as one stack. Each has its own
+    rows, preprocessing, parameters and early stopping. On NumPy, its weights are bit for bit those of fitting
+    it alone with the same number of BLAS threads.
 
     Parameters
     ----------
     estimator
         `xpnet.MLPClassifier`, `xpnet.MLPRegressor`, `xpnet.TableClassifier` or `xpnet.TableRegressor`, or a
-        pipeline whose last step is one: its earlier steps are fitted on each fold.
+        pipeline that ends with one; its earlier steps are fitted on each fold.
     param_grid
-        Values to try of each parameter, all combinations of them: a dict of lists, or several.
+        Values to try for each parameter, in all combinations: a dict of lists, or a list of such dicts.
     param_distributions, n_iter, random_state
-        In place of the grid: distributions, or lists, of which ``n_iter`` candidates are drawn.
+        Instead of a grid: distributions or lists from which ``n_iter`` candidates are drawn.
     scoring, refit, cv, error_score, return_train_score
         As in scikit-learn.
     halving
-        Successive halving: all candidates begin with few resources, and of each round the best ``1 / factor``
-        go on to ``factor`` times as many.
+        Whether to use successive halving: all candidates start with few resources, and the best ``1 /
+        factor`` of each round go on to ``factor`` times as many.
     resource, factor, min_resources, max_resources, aggressive_elimination
-        Of halving, as in `sklearn.model_selection.HalvingRandomSearchCV`: ``"n_samples"``, or a parameter
-        such as ``"max_iter"``, of which ``max_resources`` has to say the most.
+        For halving, as in `sklearn.model_selection.HalvingRandomSearchCV`. The resource is ``"n_samples"``,
+        or a parameter such as ``"max_iter"``, for which ``max_resources`` is required.
     n_jobs
-        Processes, as in scikit-learn; each takes a part of the networks, in stacks, and scores them. By
-        default there are none: networks train here, on a thread a core if their steps are long, else on one.
+        Number of processes, as in scikit-learn; each trains and scores part of the networks, in stacks. By
+        default the networks train in this process, on one thread per core if their steps are long enough,
+        else on a single thread.
     max_nets
-        The most networks in a stack; by default as many as suit the machine.
+        Maximum number of networks per stack; by default chosen for the machine.
     executor
-        Where to train instead of here: any `concurrent.futures.Executor` whose workers can import xpnet, as
-        for `xpnet.search`.
+        Train on the workers of this `concurrent.futures.Executor`, which must be able to import xpnet, as for
+        `xpnet.search`.
     verbose
-        1 shows a bar while networks are trained; more says what scikit-learn says.
+        1 shows a progress bar during training; higher values print scikit-learn's messages, too.
 
     Attributes
     ----------
     cv_results_, best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, \
 multimetric_
-        As in scikit-learn. ``mean_fit_time`` is a network's share of the time of its stack.
+        As in scikit-learn. ``mean_fit_time`` is a network's share of its stack's time.
 
     Examples
     --------
@@ -143,14 +143,14 @@ multimetric_
         self.executor = executor
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
-        """Search, and fit the best candidate on all rows.
+        """Run the search, and fit the best candidate on all rows.
 
         Parameters
         ----------
         X, y
             Rows and targets, as the estimator takes them.
         **params
-            What ``fit`` of the estimator is given, ``sample_weight`` say, of which each fold gets its own;
+            Parameters for ``fit`` of the estimator, such as ``sample_weight``, which are split with the rows;
             and ``groups``, for the splitter.
 
         Returns
@@ -160,17 +160,18 @@ multimetric_
         Raises
         ------
         InputError
-            The estimator is none of ours; both kinds of candidates are given, or neither.
+            If the estimator is not one of xpnet's, or if not exactly one of ``param_grid`` and
+            ``param_distributions`` is given.
         """
         last = self.estimator.steps[-1][1] if isinstance(self.estimator, Pipeline) else self.estimator
         if not isinstance(last, Fitting | Table):
             raise InputError(
-                f"MLPSearchCV trains networks of xpnet, and the estimator is {shown(last)}: give "
-                "MLPClassifier or its like, or a pipeline that ends with it, or use GridSearchCV"
+                f"MLPSearchCV needs an estimator of xpnet, not {shown(last)}: give MLPClassifier or another "
+                "one, or a pipeline that ends with it, or use GridSearchCV"
             )
         if (self.param_grid is None) == (self.param_distributions is None):
             raise InputError(
-                "MLPSearchCV takes candidates of one kind: give param_grid or param_distributions"
+                "MLPSearchCV needs either a grid or distributions: give param_grid or param_distributions"
             )
         Kind(bool).take("halving", self.halving)
         Kind(int).take("verbose", self.verbose)
@@ -180,7 +181,7 @@ multimetric_
             raise InputError("n_jobs must be a number of processes, not 0: use 1, or -1 for all cores")
         if self.executor is not None and not callable(getattr(self.executor, "submit", None)):
             raise InputError(
-                f"executor must be a concurrent.futures.Executor or like one, not {shown(self.executor)}"
+                f"executor must be a concurrent.futures.Executor or similar, not {shown(self.executor)}"
             )
         networks: list[Any] = []
         last_splits: list[tuple[Any, Any]] = []
@@ -226,36 +227,37 @@ multimetric_
         return self
 
     def ensemble(self, X: Any, y: Any, k: int = 10) -> SelectedClassifier | SelectedRegressor:
-        """Return an ensemble of the candidates that do best together; nothing is trained for it.
+        """Return an ensemble of the candidates that do best together, without further training.
 
-        Candidates are chosen one after the other, some perhaps twice, such that the mean of what they predict
-        of the rows that they were not trained on has the lowest loss (`xpnet.training.selection.select`). The
-        networks of a candidate are those of all folds, each of which has seen a part of the rows.
+        Candidates are added greedily, possibly more than once, so that the mean of their predictions for
+        held-out rows has the lowest loss (`xpnet.training.selection.select`). A candidate consists of its
+        networks of all folds, each of which has seen part of the rows.
 
         Parameters
         ----------
         X, y
-            The rows and targets that the search was given.
+            The rows and targets given to `fit`.
         k
-            Most candidates, those that are chosen twice counted twice.
+            Maximum number of candidates; one that is chosen twice counts twice.
 
         Returns
         -------
         SelectedClassifier or SelectedRegressor
-            With ``predict``, ``predict_proba`` and ``score``; ``candidates_`` are the numbers of the chosen
-            in ``cv_results_``.
+            With ``predict``, ``predict_proba`` and ``score``; ``candidates_`` are the indices of the chosen
+            candidates in ``cv_results_``.
 
         Raises
         ------
         InputError
-            The search was not fitted, or on other rows; or all networks of a candidate have failed.
+            If the search is not fitted, or was fitted on other rows; or if a network of every candidate has
+            failed.
         """
         k = counted("k", k)
         check_is_fitted(self, "cv_results_")
         rows, targets = indexable(X, y)
         if _fingerprint(rows, targets) != self._searched:
             raise InputError(
-                "X and y are not what the search was given: give its rows and targets, in their order"
+                "X and y differ from those given to fit: give the same rows and targets, in the same order"
             )
         folds = self.n_splits_
         candidates = [
@@ -264,7 +266,7 @@ multimetric_
             if None not in (networks := self._networks[number * folds : (number + 1) * folds])
         ]
         if not candidates:
-            raise InputError("of each candidate a network has failed: mend what the warnings say")
+            raise InputError("a network of every candidate has failed: correct what the warnings name")
         tests = [_safe_split(self.estimator, rows, targets, test) for _, test in self._splits]
         y_tests = np.concatenate([np.asarray(inputs.to_host(y_test)) for _, y_test in tests])
         kind = SelectedClassifier if is_classifier(self.estimator) else SelectedRegressor

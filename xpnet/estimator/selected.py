@@ -1,4 +1,4 @@
-"""An ensemble of networks that a search has trained: the mean of what they predict."""
+"""Ensembles of networks from a search: the mean of their predictions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,18 +13,18 @@ from xpnet.estimator import inputs
 __all__ = ["SelectedClassifier", "SelectedRegressor"]
 
 LEAST = 1e-12
-"""The least probability that a loss is taken of."""
+"""Lower bound of probabilities in the loss."""
 
 
 class SelectedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """What `xpnet.MLPSearchCV.ensemble` returns of classifiers.
+    """Ensemble of classifiers, as `xpnet.MLPSearchCV.ensemble` returns it.
 
     Attributes
     ----------
     estimators_
-        The fitted estimators, those of each chosen candidate one after the other.
+        The fitted estimators, grouped by chosen candidate.
     candidates_
-        Numbers of the chosen candidates in ``cv_results_``, in the order in which they were chosen.
+        Indices of the chosen candidates in ``cv_results_``, in the order in which they were chosen.
     classes_
         Labels ``(classes,)``, sorted.
     """
@@ -47,21 +47,21 @@ class SelectedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     def predict_proba(self, X: Any, members: bool = False) -> Any:
         """Return the mean probability ``(rows, classes)`` of each class.
 
-        With ``members`` those of each estimator, ``(estimators, rows, classes)``, whose spread says how far
-        the search left it open.
+        With ``members``, return those of each estimator, ``(estimators, rows, classes)``; their spread shows
+        how uncertain the mean is.
         """
         P = np.stack([self.says(one, X) for one in self.estimators_])
         return inputs.like(X, P if members else P.mean(axis=0))
 
     def predict(self, X: Any) -> Any:
-        """Return the most probable label of each row; 0 or 1 for each where there are several."""
+        """Return the most probable label of each row, or 0 and 1 for each of several labels."""
         P = self.predict_proba(X)
         if self._several(self.estimators_[0]):
             return inputs.like(X, (P > 0.5).astype(np.int64))
         return inputs.like(X, self.classes_[P.argmax(axis=1)])
 
     def says(self, estimator: Any, X: Any) -> NDArray[np.float64]:
-        """Return the probabilities of one; 0 of a class that its fold had not."""
+        """Return the probabilities of one estimator; 0 for a class that its fold lacked."""
         P = np.asarray(inputs.to_host(estimator.predict_proba(_own(estimator, X))), np.float64)
         if len(estimator.classes_) == len(self.classes_):
             return P
@@ -70,7 +70,7 @@ class SelectedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         return whole
 
     def loss(self, y: NDArray[Any], P: NDArray[np.float64]) -> float:
-        """Return the mean negative logarithm of the probability of what is right."""
+        """Return the mean negative log-probability of the true classes or labels."""
         if type_of_target(y) == "multilabel-indicator":
             right = np.where(y > 0, P, 1.0 - P)
         else:
@@ -86,7 +86,7 @@ class SelectedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
 
 class SelectedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """What `xpnet.MLPSearchCV.ensemble` returns of regressors; attributes as of `SelectedClassifier`."""
+    """Ensemble of regressors from `xpnet.MLPSearchCV.ensemble`; attributes as in `SelectedClassifier`."""
 
     def __init__(self, estimators: Sequence[Any] = (), candidates: Sequence[int] = ()) -> None:
         self.estimators = estimators
@@ -102,23 +102,23 @@ class SelectedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: Any, members: bool = False) -> Any:
-        """Return the mean prediction ``(rows,)`` or ``(rows, outputs)``; with ``members`` each by itself."""
+        """Return the mean prediction ``(rows,)`` or ``(rows, outputs)``, or each of the ``members``."""
         each = [inputs.to_host(one.predict(_own(one, X))) for one in self.estimators_]
         found = np.stack([np.asarray(values) for values in each])
         return inputs.like(X, found if members else found.mean(axis=0))
 
     def says(self, estimator: Any, X: Any) -> NDArray[np.float64]:
-        """Return what one predicts, ``(rows, outputs)``."""
+        """Return the predictions of one estimator, ``(rows, outputs)``."""
         found = np.asarray(inputs.to_host(estimator.predict(_own(estimator, X))), np.float64)
         return found.reshape(len(found), -1)
 
     def loss(self, y: NDArray[Any], P: NDArray[np.float64]) -> float:
-        """Return the mean squared error, of each output over its variance."""
+        """Return the mean squared error, each output divided by its variance."""
         y = np.asarray(y, np.float64).reshape(len(y), -1)
         variance = y.var(axis=0)
         return float((((P - y) ** 2).mean(axis=0) / np.where(variance > 0, variance, 1.0)).mean())
 
 
 def _own(estimator: Any, X: Any) -> Any:
-    """Return rows that an estimator may change: the steps of a pipeline do, with ``copy=False``."""
+    """Return a copy of rows, which the steps of a pipeline may change (``copy=False``)."""
     return inputs.own_rows(X) if hasattr(estimator, "steps") else X

@@ -1,4 +1,4 @@
-"""From an estimator's parameters, under scikit-learn's names, to the settings of the rooms below."""
+"""From an estimator's parameters, with scikit-learn's names, to the settings of the rooms below."""
 
 import math
 from collections.abc import Collection, Iterable
@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 SCHEDULES = ("constant", "invscaling", "adaptive", "cosine", "one-cycle")
-"""The values of ``learning_rate``: scikit-learn's, then schedules that need no more."""
+"""Values of ``learning_rate``: scikit-learn's, then schedules without further parameters."""
 
 _KINDS = {
     "solver": Kind(str, (*SOLVERS, "lbfgs")),
@@ -87,11 +87,11 @@ _NOT_OF_LBFGS: dict[str, Any] = {
         ("dropout", "input_dropout", "label_smoothing", "mixup", "weight_decay", "ema", "warmup"), 0.0
     ),
 }
-"""What does nothing with lbfgs, or would make another loss of each step; and the value that leaves it out."""
+"""Parameters that lbfgs ignores or that would change the loss at each step, and their neutral values."""
 
 
 def check(parameters: dict[str, Any]) -> None:
-    """Refuse parameters of an estimator that mean nothing.
+    """Refuse invalid parameters of an estimator.
 
     Raises
     ------
@@ -114,14 +114,14 @@ def check(parameters: dict[str, Any]) -> None:
         _check_lbfgs(parameters)
     elif parameters["norm"] == "batch" and parameters["batch_size"] == 1:
         raise InputError(
-            "norm='batch' needs the statistics of a batch: set a batch_size of 2 or more, or norm='layer'"
+            "norm='batch' needs batches of several rows: set a batch_size of 2 or more, or norm='layer'"
         )
     if parameters["bagging"] and parameters["ensemble"] == 1:
-        raise InputError("bagging is of the networks of an ensemble: set ensemble=8, say, or bagging=False")
+        raise InputError("bagging needs several networks: set ensemble=8, for example, or bagging=False")
     if parameters["warmup"] and pace_of(parameters):
         raise InputError(
-            f"warmup does not go with learning_rate={parameters['learning_rate']!r}, which reacts to the "
-            "epochs: use 'constant', 'cosine' or 'one-cycle'"
+            f"warmup cannot be combined with learning_rate={parameters['learning_rate']!r}: use 'constant', "
+            "'cosine' or 'one-cycle'"
         )
 
 
@@ -130,11 +130,10 @@ def _check_lbfgs(parameters: dict[str, Any]) -> None:
     for name, neutral in _NOT_OF_LBFGS.items():
         if parameters[name] != neutral:
             raise InputError(
-                f"solver 'lbfgs' takes all rows in each step of one network: set {name}={neutral!r}, or use "
-                "'adam'"
+                f"solver 'lbfgs' does not support this setting: set {name}={neutral!r}, or use 'adam'"
             )
     if parameters["norm"] == "batch":
-        raise InputError("solver 'lbfgs' has no batches to normalise by: set norm='layer', or use 'adam'")
+        raise InputError("solver 'lbfgs' has no batches to normalise over: set norm='layer', or use 'adam'")
 
 
 def check_precision(parameters: dict[str, Any], dtype: str) -> None:
@@ -171,21 +170,23 @@ def check_incremental(parameters: dict[str, Any]) -> None:
     """
     if parameters["early_stopping"]:
         raise InputError(
-            "partial_fit does not support early_stopping=True, it trains a single epoch: "
-            "use early_stopping=False"
+            "partial_fit trains a single epoch and does not support early_stopping=True: use "
+            "early_stopping=False"
         )
     if parameters["learning_rate"] in ("cosine", "one-cycle"):
         raise InputError(
-            f"learning_rate {parameters['learning_rate']!r} ends with the last step, of which partial_fit "
-            "knows nothing: use 'constant'"
+            f"learning_rate {parameters['learning_rate']!r} depends on the total number of steps, which "
+            "partial_fit does not know: use 'constant'"
         )
     if isinstance(parameters.get("class_weight"), str):
         raise InputError(
-            f"class_weight {parameters['class_weight']!r} is of all rows, of which partial_fit sees a part: "
-            "give a dict, say from sklearn.utils.class_weight.compute_class_weight"
+            f"class_weight {parameters['class_weight']!r} needs all rows, but partial_fit sees only a part: "
+            "give a dict, for example from sklearn.utils.class_weight.compute_class_weight"
         )
     if parameters["warmup"]:
-        raise InputError("warmup is a part of all steps, of which partial_fit knows nothing: use warmup=0.0")
+        raise InputError(
+            "warmup depends on the total number of steps, which partial_fit does not know: use warmup=0.0"
+        )
 
 
 def _check_callbacks(callbacks: Any) -> None:
@@ -233,8 +234,8 @@ def draws(parameters: dict[str, Any]) -> set[str]:
 def monitor_of(parameters: dict[str, Any]) -> Any:
     """Return what the best epoch is chosen by: a name, or a scorer.
 
-    By default it is scikit-learn's, the score; where classes have weights, which scikit-learn's have not, the
-    loss: a score that hangs on a few rows of great weight rises by chance.
+    By default it is the score, as in scikit-learn, but the loss if classes have weights: a score that depends
+    on a few rows of large weight can rise by chance.
     """
     monitor = parameters["monitor"]
     if monitor is None:
@@ -243,20 +244,20 @@ def monitor_of(parameters: dict[str, Any]) -> Any:
 
 
 def weighs_by_batch(parameters: dict[str, Any]) -> bool:
-    """Return whether a batch's loss is over the sum of its own weights: scikit-learn's, which has no others.
+    """Return whether a batch's loss is divided by the sum of its own weights, as in scikit-learn.
 
-    Where classes have weights, there is nothing to be like, and they are to count in batches of any size.
+    scikit-learn has no class weights; with them, weights count the same in batches of any size.
     """
     return parameters.get("class_weight") is None
 
 
 def preprocessing_of(parameters: dict[str, Any]) -> Preprocessing:
-    """Return what is done to the rows."""
+    """Return the preprocessing."""
     return Preprocessing(parameters["preprocess"], parameters["components"])
 
 
 def regime_of(parameters: dict[str, Any], num_steps: int, batch_size: int, loss: str, monitor: Any) -> Regime:
-    """Return how the network is trained: on every row once an epoch, with scikit-learn's penalty.
+    """Return the training regime: every row once per epoch, with scikit-learn's penalty.
 
     What is monitored is said apart: a scorer has to know the rows, too. None where there are none.
     """
@@ -283,7 +284,7 @@ OF_STEPS = frozenset(
     {"alpha", "learning_rate_init", "power_t", "momentum", "beta_1", "beta_2", "epsilon", "weight_decay"}
     | {"clip_norm", "dropout", "input_dropout", "ema", "tol", "n_iter_no_change"}
 )
-"""Parameters of the steps alone: whatever they are, rows and first weights are the same."""
+"""Parameters that affect the steps only, not the rows or the initial weights."""
 
 STACKABLE = (
     OF_STEPS

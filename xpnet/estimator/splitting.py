@@ -1,4 +1,4 @@
-"""Rows that early stopping sets aside to validate on."""
+"""The validation rows that early stopping sets aside."""
 
 import math
 from typing import Any
@@ -16,12 +16,12 @@ __all__ = ["set_aside", "split"]
 def set_aside(
     rows: Rows, fraction: float, strata: NDArray[Any] | None, random_state: np.random.RandomState
 ) -> tuple[Rows, Rows]:
-    """Part rows into those to train on and those to validate on; parameters as for `split`.
+    """Split rows into training and validation rows; parameters as for `split`.
 
     Raises
     ------
     InputError
-        As for `split`; or one of the parts has no weight.
+        As for `split`, or if all weights of a part are 0.
     """
     parts = [
         Rows(rows.X[chosen], rows.target[chosen], None if rows.weight is None else rows.weight[chosen])
@@ -36,7 +36,7 @@ def set_aside(
 def split(
     rows: int, fraction: float, strata: NDArray[Any] | None, random_state: np.random.RandomState
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw rows to validate on, and return the numbers of those that are left, and theirs.
+    """Draw validation rows; return the indices of the training rows and of the validation rows.
 
     Parameters
     ----------
@@ -45,21 +45,20 @@ def split(
     fraction
         Part of them to draw.
     strata
-        The class of each row: both parts get the same shares, if there are enough rows of each. None for
-        none.
+        The class of each row, to stratify by, if there are enough rows of each class; None for no classes.
     random_state
-        What they are drawn by.
+        Source of randomness.
 
     Raises
     ------
     InputError
-        Too few rows would be left, or drawn.
+        If too few rows would be left, or drawn.
     """
     count = math.ceil(fraction * rows)
     if not 2 <= count < rows:
         raise InputError(
-            f"validation_fraction {fraction} of {rows} rows leaves too few to train or to validate on: "
-            "change it, or give X_val and y_val"
+            f"validation_fraction {fraction} of {rows} rows leaves too few to train or validate on: change "
+            "it, or give X_val and y_val"
         )
     if strata is not None:
         _, each = np.unique(strata, return_counts=True)

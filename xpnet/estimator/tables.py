@@ -1,4 +1,4 @@
-"""`TableClassifier` and `TableRegressor`: scikit-learn's protocol for tables as they are, nothing to set."""
+"""`TableClassifier` and `TableRegressor`: scikit-learn estimators for raw tables, with nothing to set."""
 
 import warnings
 from abc import abstractmethod
@@ -41,18 +41,18 @@ from xpnet.values import refuse_mask, shown
 __all__ = ["TableClassifier", "TableRegressor"]
 
 OTHER = "settings__"
-"""What scikit-learn's names of other settings begin with."""
+"""Prefix of other settings in scikit-learn's parameter names."""
 
 
 _ALONE = frozenset(
     {"out", "resume", "checkpoint_every", "tensorboard", "weights_image", "init_from", "max_time"}
 )
-"""Settings of a run that has to be carried out by itself."""
+"""Settings of runs that cannot be trained beside others."""
 
 
 @dataclass(eq=False, repr=False)
 class Table(Named):
-    """Parameters of `TableClassifier` and `TableRegressor`: what they mean is said there."""
+    """Base of `TableClassifier` and `TableRegressor`, which document the parameters."""
 
     recipe: str = "table"
     _: KW_ONLY
@@ -83,14 +83,14 @@ class Table(Named):
         Parameters
         ----------
         X
-            Training rows: a data frame, whose columns may be numbers, text, dates and have gaps; or an array
-            ``(rows, columns)`` of numbers with NaN for gaps, or of objects.
+            Training rows: a data frame with columns of numbers, text or dates, also with missing values; or
+            an array ``(rows, columns)`` of numbers, with NaN for missing ones, or of objects.
         y
-            What to predict ``(rows,)``; of numbers also ``(rows, outputs)``.
+            Targets ``(rows,)``; in regression also ``(rows, outputs)``.
         sample_weight
-            ``(rows,)``, 0 or more: a row of weight 2 counts as two in the loss.
+            Weights ``(rows,)``, at least 0: a row of weight 2 counts twice in the loss.
         X_val, y_val
-            Rows to choose the best epochs by; they take the place of those that are held out.
+            Validation data to choose the best epoch by, instead of rows held out from ``X``.
 
         Returns
         -------
@@ -99,9 +99,9 @@ class Table(Named):
         Raises
         ------
         InputError
-            Parameters or data that cannot be used; a `ValueError`, as scikit-learn's own.
+            If parameters or data cannot be used; it is a `ValueError`, as in scikit-learn.
         DeviceError
-            The device cannot be used.
+            If the device cannot be used.
         """
         X, y, arrays, settings = self._checked(X, y, sample_weight, X_val, y_val)
         run = fit(X, y, recipe=self.recipe, **arrays, **settings | {"alone": True})
@@ -120,7 +120,7 @@ class Table(Named):
         X_val: Any = None,
         y_val: Any = None,
     ) -> Share:
-        """Do what comes before training, for networks that are trained beside others; as for `fit`."""
+        """Prepare training of the networks beside others; arguments as for `fit`."""
         X, y, arrays, settings = self._checked(X, y, sample_weight, X_val, y_val)
         refuse_unknown(settings, Config)
         config, data = what_is_given(X, y, dict.fromkeys(ARRAYS) | arrays, self.recipe, None, settings)
@@ -148,10 +148,12 @@ class Table(Named):
     ) -> tuple[Any, Any, dict[str, Any], dict[str, Any]]:
         """Check everything, and return what `xpnet.fit` is given: rows, targets, other arrays, settings."""
         if (X_val is None) != (y_val is None):
-            raise InputError("validation takes both: give X_val and y_val, or neither")
+            raise InputError("validation data need both X_val and y_val: give both, or neither")
         if y is None:
             name = type(self).__name__
-            raise InputError(f"{name} requires y to be passed, but the target y is None: give one each row")
+            raise InputError(
+                f"{name} requires y to be passed, but the target y is None: give a target for each row"
+            )
         self._check_settings()
         for note in (
             other_order(X, {"y": y, "sample_weight": sample_weight}),
@@ -168,9 +170,7 @@ class Table(Named):
             X_val, y_val = self._rows(X_val), self._targets(inputs.given_targets(y_val, "y_val"))
             inputs.check_length(X_val, y_val)
         elif len(y) == 1:
-            raise InputError(
-                "n_samples = 1 leaves none to train on, as one row is held out: give at least two"
-            )
+            raise InputError("n_samples = 1, and one row is held out for validation: give at least two")
         settings = {
             name: getattr(self, name)
             for name in ("validation_fraction", "ensemble", "epochs", "max_time")
@@ -199,22 +199,22 @@ class Table(Named):
         return X, y, arrays, settings
 
     def predict(self, X: Any, members: bool = False) -> NDArray[Any]:
-        """Return what is predicted of rows ``(rows,)``, or ``(rows, outputs)`` of several numbers.
+        """Predict classes or numbers ``(rows,)``, or ``(rows, outputs)`` for several numbers.
 
         Parameters
         ----------
         X
-            As for `fit`; columns are found by their names, others are ignored. Categories that training did
-            not know and gaps are fine.
+            As for `fit`. Columns are matched by name; additional ones are ignored. New categories and missing
+            values are allowed.
         members
-            Return what each network predicts by itself, with an axis over them first.
+            Return the prediction of each network, as the first axis.
         """
         check_is_fitted(self, "run_")
         found: NDArray[Any] = self.run_.predict(self._rows(X), self.device, members)
         return found
 
     def export(self, path: str | Path, format: str | None = None, *, opset: int | None = None) -> Path:
-        """Write the fitted networks with their preprocessing for other libraries.
+        """Export the fitted networks with their preprocessing for other libraries.
 
         Parameters
         ----------
@@ -225,12 +225,12 @@ class Table(Named):
         return self.run_.export(path, format, opset=opset)
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters by their names, and any other settings by ``settings__NAME``.
+        """Set parameters by name, and other settings as ``settings__NAME``.
 
         Raises
         ------
         InputError
-            There is no such parameter.
+            If there is no such parameter.
         """
         others = {name: params.pop(name) for name in list(params) if name.startswith(OTHER)}
         super().set_params(**params)
@@ -246,15 +246,15 @@ class Table(Named):
     def _check_settings(self, twice: bool = True) -> None:
         """Refuse settings that are none, or that are given as parameters, too, if ``twice``."""
         if not isinstance(self.settings or {}, Mapping):
-            raise InputError(f"settings must be a dict of them by name, not {shown(self.settings)}")
+            raise InputError(f"settings must be a dict of settings by name, not {shown(self.settings)}")
         if not twice or not self.settings:
             return
         if "recipe" in self.settings:
-            raise InputError("settings name a recipe: give the parameter recipe instead")
+            raise InputError("settings contains a recipe: give the parameter recipe instead")
         for parameter in fields(self):
             name = {"random_state": "seed", "verbose": "quiet"}.get(parameter.name, parameter.name)
             if name in self.settings and _is_given(getattr(self, parameter.name), parameter.default):
-                raise InputError(f"{parameter.name} and settings[{name!r}] say the same: give one of them")
+                raise InputError(f"{parameter.name} and settings[{name!r}] set the same: give one of them")
 
     @abstractmethod
     def _task(self) -> str:
@@ -284,12 +284,12 @@ class Table(Named):
         array = as_array(X, "X")
         if array.ndim != 2:
             raise InputError(
-                f"X has shape {array.shape}: give a table, or an array (rows, columns). Reshape your data by "
-                "X.reshape(1, -1) if they are one row"
+                f"X has shape {array.shape}: give a table, or an array (rows, columns). Reshape your data "
+                "by X.reshape(1, -1) if it is a single row"
             )
         with inputs.in_one_line("give finite numbers, of one row and one column or more"):
             array = check_array(X, dtype=None, ensure_all_finite="allow-nan", estimator=self)
-        with inputs.in_one_line("give the columns that it was trained on"):
+        with inputs.in_one_line("give the columns of the training data"):
             validate_data(self, array, skip_check_array=True, reset=reset)
         return array
 
@@ -304,45 +304,45 @@ class Table(Named):
 @named
 @dataclass(eq=False, repr=False)
 class TableClassifier(ClassifierMixin, Table):  # type: ignore[misc]
-    """A stack of networks that chooses between classes, for tables as they are.
+    """Ensemble of networks that classifies the rows of raw tables.
 
-    Columns of numbers, text and dates, with gaps, need no scaling and no encoding; a few networks are trained
-    at once, each is kept at its best epoch, and their probabilities are averaged.
+    Columns of numbers, text and dates, with missing values, need no scaling and no encoding. A few networks
+    are trained at once; each keeps its best epoch, and their probabilities are averaged.
 
     Parameters
     ----------
     recipe
-        ``"table"``; ``"table-fast"``, one network, within a second for a few thousand rows; ``"table-best"``,
-        more networks for longer; or another (``xpnet recipe``).
+        ``"table"``; ``"table-fast"``, one network, trained within a second on a few thousand rows;
+        ``"table-best"``, more networks, trained for longer; or another (listed by ``xpnet recipe``).
     random_state
-        Seed or `numpy.random.RandomState` of weights, split and batches.
+        Seed or `numpy.random.RandomState` for the initial weights, the validation split and the batches.
     validation_fraction
-        The part of the rows that is held out to choose the best epochs by; the recipe's by default.
+        Fraction of the rows held out to choose the best epoch by; by default the recipe's.
     ensemble
-        Number of networks; the recipe's by default. ``settings={"bagging": True}`` gives each rows of its
-        own, drawn with replacement.
+        Number of networks; by default the recipe's. ``settings={"bagging": True}`` trains each on a bootstrap
+        sample of the rows.
     epochs
-        Passes over the rows, at most; as suits their number by default.
+        Maximum number of passes over the rows; by default chosen by the number of rows.
     max_time
-        Seconds after which training ends.
+        Stop training after this many seconds.
     categorical, numeric, ignore
-        Columns to take for categories or numbers, whatever they look like, and to leave out.
+        Columns to treat as categorical or numeric, whatever they look like, and columns to ignore.
     device, backend
-        Where to compute, as for `xpnet.get_device`.
+        Device and array library, as for `xpnet.get_device`.
     verbose
-        Show the progress.
+        Whether to show progress.
     settings
-        Any other settings of `xpnet.Config`, by name: ``{"dropout": 0.1}``. In a search over parameters each
-        is one, as ``settings__dropout``.
+        Other settings of `xpnet.Config`, by name: ``{"dropout": 0.1}``. A search over parameters addresses
+        them as ``settings__dropout``.
 
     Attributes
     ----------
     run_
-        What `xpnet.fit` returned: to save, to export, to report.
+        The `xpnet.Run` that was trained, which can be saved, exported and reported.
     classes_
         The labels.
     n_features_in_, feature_names_in_
-        Of the columns.
+        Number and names of the columns.
 
     Examples
     --------
@@ -353,9 +353,9 @@ class TableClassifier(ClassifierMixin, Table):  # type: ignore[misc]
     """
 
     def predict_proba(self, X: Any, members: bool = False) -> NDArray[Any]:
-        """Return the probability ``(rows, classes)`` of each class; rows as for `predict`.
+        """Predict the probability of each class, ``(rows, classes)``; ``X`` as for `predict`.
 
-        With ``members`` those of each network by itself, ``(networks, rows, classes)``.
+        With ``members``, return the probabilities of each network, ``(networks, rows, classes)``.
         """
         check_is_fitted(self, "run_")
         return self.run_.predict_proba(self._rows(X), self.device, members)
@@ -382,10 +382,10 @@ class TableClassifier(ClassifierMixin, Table):  # type: ignore[misc]
 @named
 @dataclass(eq=False, repr=False)
 class TableRegressor(RegressorMixin, Table):  # type: ignore[misc]
-    """A stack of networks that predicts numbers, for tables: parameters as for `TableClassifier`."""
+    """Ensemble of networks for regression on raw tables; parameters as for `TableClassifier`."""
 
     def predict_interval(self, X: Any, coverage: float = 0.9) -> NDArray[Any]:
-        """Return the interval about each prediction that holds the number in so many cases, see `Run`."""
+        """Return a prediction interval for each number, see `xpnet.Run.predict_interval`."""
         check_is_fitted(self, "run_")
         return self.run_.predict_interval(self._rows(X), coverage, self.device)
 
@@ -404,14 +404,14 @@ class TableRegressor(RegressorMixin, Table):  # type: ignore[misc]
 
 
 def _is_given(value: Any, default: Any) -> bool:
-    """Return whether a parameter is not what it is by default; empty lists are as good as empty tuples."""
+    """Return whether a parameter differs from its default; empty lists count as empty tuples."""
     if isinstance(default, tuple):
         return not hasattr(value, "__len__") or len(value) > 0
     return value is not default and not (isinstance(value, str | bool) and value == default)
 
 
 def _with_gaps(model: Model) -> Model:
-    """Return a model that takes a gap wherever it is: rows of a fold may have the only one."""
+    """Return a model that accepts gaps anywhere: the only gap may be in the test rows of a fold."""
     known = model.row_range
     if known is None:
         return model
@@ -419,7 +419,7 @@ def _with_gaps(model: Model) -> Model:
 
 
 def _of_these(settings: dict[str, Any], y: NDArray[Any]) -> dict[str, Any]:
-    """Return settings without the weights of classes that these targets lack, if others occur: of a fold."""
+    """Return the settings without weights of classes that are absent from the targets of a fold."""
     weights = settings.get("class_weight")
     if isinstance(weights, Mapping):
         known = {str(label) for label in np.unique(y).tolist()}

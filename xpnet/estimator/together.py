@@ -1,9 +1,8 @@
-"""Many estimators fitted at once: those whose networks are of one shape are one stack, on each core one.
+"""Fits many estimators at once: networks of one shape are trained as stacks, one stack per core.
 
-Each is left as its own ``fit`` would leave it, bit for bit on NumPy. (If one spoils a stack for the others,
-by a monitor that fails, they are fitted again, and a `numpy.random.RandomState` draws on from where it
-was.) What cannot share a stack, an estimator that is none of ours say, or one with callbacks, is fitted by
-itself.
+Each ends as its own ``fit`` would leave it, on NumPy bit for bit. (If one breaks a stack, for example by a
+monitor that fails, the others are fitted again, and a `numpy.random.RandomState` is drawn from once more.)
+Estimators that cannot share a stack, such as those of other libraries or with callbacks, are fitted alone.
 """
 
 import contextlib
@@ -33,14 +32,14 @@ from xpnet.training.together import SHARED_OUT_FROM, kind_of, train_together
 __all__ = ["Outcome", "Part", "Score", "Unit", "fit_together"]
 
 MEMORY_SHARE = 0.6
-"""Part of the free memory that is taken: estimates err, and others need some too."""
+"""Fraction of the free memory to use: estimates err, and other programs need memory, too."""
 
 WORTH_STACKING = 200_000_000
-"""Floating-point operations in a step of a stack from which more networks make it no faster a network."""
+"""Floating-point operations per step beyond which a larger stack is no faster per network."""
 
 
 class Score(NamedTuple):
-    """What a scorer said of an estimator; the seconds it took; and what it raised, if so."""
+    """The score of an estimator, the seconds it took, and the error raised, if any."""
 
     value: Any
     seconds: float
@@ -48,9 +47,9 @@ class Score(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a unit: its estimator, fitted; its share of the seconds; and what was raised, if so.
+    """The result of a unit: its fitted estimator, its share of the seconds, and the error raised, if any.
 
-    And its score, if it was scored where it was fitted.
+    Also its score, if it was scored where it was fitted.
     """
 
     estimator: Any
@@ -60,7 +59,7 @@ class Outcome(NamedTuple):
 
 
 class _Ready(NamedTuple):
-    """A unit that is ready: its place, what is to be trained, and the seconds it took so far."""
+    """A prepared unit: its index, what to train, and the seconds spent so far."""
 
     place: int
     share: Share
@@ -76,26 +75,26 @@ def fit_together(
     scorer: Callable[..., Any] | None = None,
     on_part: Callable[[float], None] | None = None,
 ) -> list[Outcome]:
-    """Fit estimators, as many as there are alike as one stack.
+    """Fit estimators, those of one shape as stacks.
 
     Parameters
     ----------
     units
-        What to fit. Those of one part of the rows had better stand side by side.
+        What to fit; units of the same part of the rows should be adjacent.
     n_jobs
-        Processes, as `joblib.Parallel` takes them. None, and 1, are this one: None on a thread a core, if the
-        steps of a stack are long enough for that; short ones spend their time in the interpreter, which only
-        one thread can have.
+        Number of processes, as in `joblib.Parallel`. None and 1 use this process: None with one thread per
+        core if the steps of a stack are long enough; short steps spend their time in the interpreter, which
+        only one thread can use.
     max_nets
-        The most networks in a stack; by default as many as suit the machine.
+        Maximum number of networks per stack; by default chosen for the machine.
     executor
-        Where to fit instead: its workers, who say how many they are, take as many units each.
+        Executor to fit on; its workers, whose number it tells, take equal shares of the units.
     scorer
-        Scores each estimator on the ``test`` of its part. Other processes do so at once, all at the same
-        time; in this one there is nothing to gain, and it is left to the caller.
+        Scores each estimator on the ``test`` rows of its part, in other processes only, where that runs in
+        parallel; in this process scoring is left to the caller.
     on_part
-        Told, by the threads that train, what part of a unit, or of how many, has been done more; of other
-        processes as their tasks end.
+        Called by the training threads with the additional number (or fraction) of units done; for other
+        processes, when their tasks end.
 
     Returns
     -------
@@ -137,7 +136,7 @@ def _by_threads(
             }
             for future in as_completed(futures):
                 found.update(zip(futures[future], future.result(), strict=True))
-        finally:  # after Ctrl-C nobody waits for the rest
+        finally:  # after Ctrl-C, do not wait for the rest
             left.set()
     return found
 
@@ -257,7 +256,7 @@ def _fit_and_score(
 
 
 def _score(estimator: Any, part: Part, scorer: Callable[..., Any]) -> Score | None:
-    """Return what a scorer says of the rows that are kept for it."""
+    """Return the score on the test rows."""
     if part.test is None:
         return None
     began, value, error = time.perf_counter(), None, None
@@ -317,7 +316,7 @@ def _train(
     try:
         jobs = [ready.share.job for ready in stack]
         results = train_together(jobs, device, on_epoch=on_epoch, should_stop=should_stop)
-    except Exception:  # one may have spoilt it for the others, as by a monitor that fails
+    except Exception:  # one network may have broken the stack, for example by a monitor that fails
         tell(len(stack) - told)
         return {ready.place: _alone(units[ready.place]) for ready in stack}
     tell(len(stack) - told)  # some have stopped early
@@ -335,9 +334,9 @@ def _train(
 
 
 def _suiting(share: Share) -> int:
-    """Return how many networks suit a stack.
+    """Return a suitable number of networks per stack.
 
-    A stack saves calls, and more of them save little where a network's own work is long.
+    Stacking saves calls, which matters little when a network's own work takes long.
     """
     if not share.device.is_host:
         return sys.maxsize

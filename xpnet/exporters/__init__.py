@@ -1,4 +1,4 @@
-"""Trained models as files for other libraries: ``onnx`` and ``pytorch``.
+"""Exports of trained models for other libraries: ``onnx`` and ``pytorch``.
 
 `export` is the face of the room.
 
@@ -13,11 +13,11 @@ from xpnet.training.model import Model
 __all__ = ["FORMATS", "export"]
 
 FORMATS = {"onnx": ".onnx", "torch": ".safetensors"}
-"""The formats, and what the name of a file of each ends in."""
+"""The formats and their file suffixes."""
 
 
 def export(model: Model, path: Path, format: str | None = None, opset: int | None = None) -> str:
-    """Write a model for another library.
+    """Export a model for another library.
 
     Parameters
     ----------
@@ -26,9 +26,9 @@ def export(model: Model, path: Path, format: str | None = None, opset: int | Non
     path
         The file to write.
     format
-        Name in `FORMATS`; by default the one whose files end as this one does.
+        Name in `FORMATS`; by default told by the suffix of the file.
     opset
-        Of ONNX, see `xpnet.exporters.onnx.export`.
+        ONNX opset version, see `xpnet.exporters.onnx.export`.
 
     Returns
     -------
@@ -38,7 +38,8 @@ def export(model: Model, path: Path, format: str | None = None, opset: int | Non
     Raises
     ------
     InputError
-        No such format or opset, the package onnx is missing, or PyTorch is asked for a table.
+        If the format or opset is not supported, the package onnx is missing, or a table is exported for
+        PyTorch.
     """
     if format is None:
         format = next((name for name, suffix in FORMATS.items() if path.suffix == suffix), path.suffix)
@@ -49,7 +50,7 @@ def export(model: Model, path: Path, format: str | None = None, opset: int | Non
         return ""
     if format in FORMATS:
         if opset is not None:
-            raise InputError("--opset is of ONNX: leave it out with the format torch")
+            raise InputError("--opset applies to ONNX only: leave it out with the format torch")
         from xpnet.exporters import pytorch
 
         return pytorch.export(model, path)

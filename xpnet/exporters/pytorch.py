@@ -203,7 +203,7 @@ def _what_comes_out(model: Model) -> str:
 def _module_of(model: Model) -> _Module:
     if model.preprocessing.kind == "table":
         raise InputError(
-            "the model takes a table, for whose text and gaps PyTorch has no layers: use --format onnx"
+            "the model takes a table, but PyTorch has no layers for text and gaps: use --format onnx"
         )
     first, views = first_layer(model), view_columns(model)
     params = {name: np.asarray(to_numpy(value), np.float64) for name, value in model.params.items()}

@@ -1,4 +1,4 @@
-"""A network's scores, its loss and the gradients of all parameters: matrix-form backprop on one page.
+"""Scores, loss and gradients of a network: matrix-form backprop on one page.
 
 Parameters are plain data, a flat dict (see `xpnet.nn.mlp`), in and out of functions. Leading axes of the
 parameters are independent networks (see `xpnet.nn.layers`); one network has none.
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class Training(NamedTuple):
-    """What is different about a forward pass in training: noise, and statistics taken from the batch.
+    """What differs in a forward pass during training: dropout noise, and statistics of the batch.
 
     Attributes
     ----------
@@ -216,7 +216,7 @@ def predict(xp: Namespace, mlp: MLP, params: Params, x: Array) -> Array:
 
 
 def stack(xp: Namespace, networks: Sequence[Params]) -> Params:
-    """Join the parameters of several networks along a new first axis.
+    """Stack the parameters of several networks along a new first axis.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Functions of several operations that a device may do in one go: the line between the maths and a device.
+"""Functions of several operations that a device may fuse: the boundary between the maths and devices.
 
 The maths calls them as any other function, and each is defined once, in the rooms of the maths, for every
 library. A device that has something better puts it into the namespace that it hands out, into the dict

@@ -36,10 +36,9 @@ def affine(
 ) -> tuple[Array, Pullback]:
     """Return ``x W + b`` and its pullback, equations (1) and (3); with an activation ``f(x W + b)``, and (2).
 
-    Each network has products of its own, also where all see the same ``x``. One wide product
-    ``(batch, in) x (in, nets * out)`` would do the same work and is no faster on a CPU but for the
-    smallest networks; what a BLAS makes of a column would then depend on how many stand beside it. So
-    a network of a stack has the same bits as alone.
+    Each network has its own products, even if all share the same ``x``. One wide product ``(batch, in) x (in,
+    nets * out)`` would do the same work and, on a CPU, is faster for the smallest networks only; but its bits
+    would depend on the number of networks. So a network of a stack has the same bits as alone.
 
     Parameters
     ----------
@@ -52,8 +51,8 @@ def affine(
     b
         ``(*nets, out)``.
     need_dx
-        Whether the gradient with respect to ``x`` is wanted. Nobody asks for that of the first layer's
-        input, and it is a third of the work.
+        Whether to compute the gradient with respect to ``x``. The first layer does not need it, and it is a
+        third of the work.
     in_factors
         Whether the gradient with respect to ``W`` is wanted as a `Product`: for an update that multiplies
         it out into ``W`` itself.

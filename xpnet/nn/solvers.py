@@ -1,7 +1,7 @@
-"""Solvers: how gradients change parameters. Pure functions of plain dicts.
+"""Solvers: update rules for the parameters, as pure functions of plain dicts.
 
-A solver consumes what it is given: parameters, state and gradients may be overwritten, and the caller goes
-on with what is returned. That is what keeps a step close to the cost of its matrix products.
+A solver consumes its arguments: parameters, state and gradients may be overwritten, and the caller continues
+with the result. That keeps a step close to the cost of its matrix products.
 
 Each solver is one function, its formula beside it: it turns one parameter's gradient, what is remembered of
 it and some `Rates` into the step to subtract. What is the same for all, the loop over the parameters and the

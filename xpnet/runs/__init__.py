@@ -1,10 +1,10 @@
 """Runs: from settings and a data set to a trained network, to its folder, and back.
 
-`fit` and `load` are the front door, `run` is what both give. `config` holds the settings, `defaults` what
-they are where nobody says; `settings`, `names` and `ranges` are how any of them is declared, spelt and
-checked. `preparation` makes the data ready, `networks` trains one or a stack, `experiment` measures what came
-of it; `carry_out` does all of that, `beside` for several runs in one loop. `folder`, `model_file` and
-`checkpoints` are what lies on disk.
+`fit` and `load` are the public functions; both return a `run`. `config` holds the settings and `defaults`
+their default values; `settings`, `names` and `ranges` declare, spell and check them. `preparation` prepares
+the data, `networks` trains one network or a stack, `experiment` measures the result; `carry_out` does all of
+that, `beside` for several runs in one loop. `folder`, `model_file` and `checkpoints` read and write the
+files.
 
 May import: device, nn, columns, datasets, data, training, reporting, exporters, recipes.
 """

@@ -1,4 +1,4 @@
-"""The settings of a run: one frozen dataclass, the source of flags, help, files and checks."""
+"""The settings of a run: one frozen dataclass, from which flags, help, files and checks follow."""
 
 import os
 from collections.abc import Mapping
@@ -48,106 +48,121 @@ _output = partial(setting, group="output")
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of one training run; each is a flag, a key of a TOML file and of ``config.json``.
+    """Settings of one training run. Each is also a flag, and a key in TOML files and ``config.json``.
 
-    Values are checked and brought to their types however they come: NumPy's numbers become Python's,
-    ``hidden=64`` becomes ``(64,)``. `Config.of` begins with the defaults of the data set.
+    Values are checked and converted: NumPy numbers become Python's, ``hidden=64`` becomes ``(64,)``.
+    `Config.of` starts from the defaults of the data set.
 
-    A field marked ``stackable`` may differ between the networks of a stack trained at once; one with
-    ``recorded=False`` says what to do with a run, not what it is, and stays out of ``config.json``:
-    repeating a run from there must not write over it.
+    Fields marked ``stackable`` may differ between the networks of a stack. Fields with ``recorded=False`` say
+    what to do with a run, not what it is, and are not written to ``config.json``: repeating a run from that
+    file must not overwrite it.
 
     Raises
     ------
     InputError
-        A name that is no setting, a value of the wrong type or out of its range, or settings that
-        contradict each other.
+        If a setting is unknown, of the wrong type or out of range, or if settings contradict each other.
     """
 
     dataset: str = _data(
         "digits",
-        "digits, cifar10, or the path of a table (.csv, .tsv, .parquet, .arrow), of an .npz file with X and "
-        "y, of a folder with X.npy and y.npy or with Parquet files, or of images with a subfolder a class",
+        "digits, cifar10, or a path: a table (.csv, .tsv, .parquet, .arrow), an .npz file with X and y, a "
+        "folder with X.npy and y.npy, a folder of Parquet files, or a folder with one subfolder of images "
+        "per class",
         common=True,
         path=True,
     )
-    target: tuple[str, ...] = _data((), "the column of a table to predict, or several", common=True)
+    target: tuple[str, ...] = _data((), "column(s) of the table to predict", common=True)
     data_dir: str | None = _data(
         None,
-        "folder with the files of cifar10; else $XPNET_DATA_DIR, the cache, a download",
+        "folder with the CIFAR-10 files; without it, $XPNET_DATA_DIR and the user's cache are "
+        "searched, then they are downloaded",
         common=True,
         path=True,
     )
-    task: Task | None = _data(None, "what is predicted, where the targets leave it open")
-    categorical: tuple[str, ...] = _data((), "columns of a table to take for categories")
-    numeric: tuple[str, ...] = _data((), "columns of a table to take for numbers")
-    ignore: tuple[str, ...] = _data((), "columns of a table to leave out")
-    header: bool | None = _data(None, "whether the first line of a CSV has names; by default found out")
-    validation_fraction: float = _data(0.1, "part of the rows of your own that is held out to validate on")
-    group: str | None = _data(None, "column of a table: no value of it on both sides of the split")
-    time: str | None = _data(None, "column of a table: the latest rows are held out")
+    task: Task | None = _data(None, "kind of target; inferred from the targets by default")
+    categorical: tuple[str, ...] = _data((), "columns of the table to treat as categorical")
+    numeric: tuple[str, ...] = _data((), "columns of the table to treat as numeric")
+    ignore: tuple[str, ...] = _data((), "columns of the table to ignore")
+    header: bool | None = _data(
+        None, "whether the first line of a CSV file holds the column names; detected by default"
+    )
+    validation_fraction: float = _data(0.1, "fraction of your rows held out for validation")
+    group: str | None = _data(
+        None, "column of groups: rows of one group are never split between training and validation"
+    )
+    time: str | None = _data(None, "column of times: the latest rows are held out for validation")
     train_rows: int | None = _data(
-        None, "train on so many of the training rows, drawn by --seed, each class its share; else on all"
+        None, "train on a random, stratified subset of N training rows, drawn by --seed; all by default"
     )
     rows_in: RowsIn = _data(
         "auto",
-        "keep the rows of a folder of .npy or Parquet files, of a Parquet file or a CSV in memory, or read "
-        "them from the disk as they are needed; auto: from the disk if they are large for the memory",
+        "where the rows of a CSV or Parquet file, or of a folder of .npy or Parquet files, stay: in "
+        "memory, or on disk, read as training needs them; auto: on disk if they would fill much of the "
+        "free memory",
     )
-    size: int | None = _data(None, "height and width that images are brought to; else small ones stay")
-    preprocess: Kind = _data("mean", "what is done to the rows, fitted on those of training", common=True)
+    size: int | None = _data(None, "resize images to N×N pixels; small images keep their size by default")
+    preprocess: Kind = _data("mean", "preprocessing of the rows, fitted on the training rows", common=True)
     bins: int | None = _data(
         None,
-        "most bins of a column of numbers, of the preprocessing table, 0 for none; else as suits the columns",
+        "maximum number of bins for each numeric column (--preprocess table); 0: no bins; chosen by "
+        "the number of columns by default",
     )
     components: int | None = _data(
-        None, "principal components that pca and pca-whiten keep, 0 for as many as suit the rows; else all"
+        None,
+        "principal components to keep (--preprocess pca, pca-whiten); 0: chosen by the number of rows; "
+        "all by default",
     )
-    ridge: float = _data(1e-3, "added to each variance before whitening, the average being 1")
-    contrast: bool = _data(False, "first subtract each row's mean and divide by its deviation")
-    fit_rows: int | None = _data(None, "fit the preprocessing on so many of the rows; else on all")
+    ridge: float = _data(1e-3, "added to each variance before whitening, relative to the average variance")
+    contrast: bool = _data(False, "first subtract each row's own mean and divide by its standard deviation")
+    fit_rows: int | None = _data(None, "fit the preprocessing on N of the training rows; all by default")
 
-    hidden: tuple[int, ...] = _network((300,), "units of each hidden layer", common=True)
-    activation: Activation = _network("relu", "activation of the hidden layers", common=True)
+    hidden: tuple[int, ...] = _network((300,), "units in each hidden layer", common=True)
+    activation: Activation = _network("relu", "activation function of the hidden layers", common=True)
     norm: Norm = _network(
         "none",
-        "normalisation of the hidden layers, over the batch or the layer",
+        "batch or layer normalisation in the hidden layers",
         common=True,
         yields_to={"batch_size": (1,)},
     )
-    residual: bool = _network(False, "make every hidden layer after the first a residual block")
+    residual: bool = _network(False, "make each hidden layer after the first a residual block")
     init: Init = _network(
         "normal",
-        "deviation of the initial weights: --init-std, or by their shape",
+        "initial weights: normal, with standard deviation --init-std; he and glorot scale it by the "
+        "layer's size",
         yields_to={"init_std": ()},
     )
-    init_std: float = _network(5e-2, "standard deviation of the initial weights", stackable=True)
+    init_std: float = _network(
+        5e-2, "standard deviation of the initial weights (--init normal)", stackable=True
+    )
     init_from: str | None = _network(
         None,
-        "run, sweep (its best) or model file whose network and preprocessing to begin with, in a new run",
+        "start a new run from the network and preprocessing of this run, sweep (its best network) or "
+        "model file",
         path=True,
     )
     ensemble: int = _network(
-        1, "networks trained at once whose probabilities are averaged; 0 for what suits the rows"
+        1, "train N networks at once and average their predictions; 0: chosen by the number of rows"
     )
     bagging: bool = _network(
         False,
-        "each network of --ensemble trains on as many rows as there are, drawn with replacement by its seed",
+        "train each network of --ensemble on a bootstrap sample of the training rows",
         yields_to={"ensemble": (1,)},
     )
 
-    iterations: int | None = _training(None, "number of updates", unless_given=1000, common=True)
+    iterations: int | None = _training(
+        None, "number of updates (training steps)", unless_given=1000, common=True
+    )
     epochs: int | None = _training(
         None,
-        "passes over the training rows, instead of --iterations; 0 for as many as suit their number",
+        "passes over the training rows, instead of --iterations; 0: chosen by the number of rows",
         instead_of="iterations",
         common=True,
     )
-    batch_size: int = _training(50, "rows in a batch; 0 for what suits their number", common=True)
+    batch_size: int = _training(50, "rows per batch; 0: chosen by the number of rows", common=True)
     sampling: Sampling = _training(
         "replacement",
-        "batches drawn with replacement; from a new shuffle each epoch; or of all rows, the last one smaller "
-        "(filled with others for --norm batch)",
+        "replacement: draw each batch with replacement; shuffle: reshuffle every epoch and skip an "
+        "incomplete last batch; all: keep that batch, too (filled up with other rows for --norm batch)",
     )
     loss: Literal[
         "auto",
@@ -160,174 +175,198 @@ class Config:
         "poisson",
     ] = _training(
         "auto",
-        "what is minimised: by default cross-entropy of classes, logistic of several labels a row, "
-        "squared-error of numbers",
+        "loss to minimise; auto: cross-entropy for classes, logistic for several labels per row, "
+        "squared-error for regression",
     )
     standardize_target: bool = _training(
-        True, "train on numbers less their mean and over their deviation, and undo it in predictions"
+        True, "in regression, train on standardised targets; predictions are scaled back"
     )
     solver: Literal["sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "lion"] = _training(
-        "sgd", "how gradients change parameters", common=True
+        "sgd", "optimiser", common=True
     )
     learning_rate: float = _training(
-        2e-2, "learning rate, the highest of the schedule", stackable=True, common=True
+        2e-2, "learning rate; the highest value of the schedule", stackable=True, common=True
     )
     schedule: Literal["constant", "exponential", "step", "cosine", "one-cycle"] = _training(
-        "exponential", "how the learning rate changes", common=True, yields_to={"learning_rate_decay": ()}
+        "exponential", "learning-rate schedule", common=True, yields_to={"learning_rate_decay": ()}
     )
     learning_rate_decay: float = _training(
-        0.99, "factor on the learning rate: each epoch (exponential) or --step-epochs (step)", stackable=True
+        0.99,
+        "factor on the learning rate after every epoch (--schedule exponential) or every --step-epochs "
+        "(step)",
+        stackable=True,
     )
-    step_epochs: int = _training(30, "epochs from one fall of the step schedule to the next")
-    peak: float = _training(0.3, "part of the steps in which the rate of one-cycle rises")
-    warmup: float = _training(0.0, "part of the steps in which the rate of any schedule is raised from 0")
-    momentum: float = _training(0.9, "factor on past gradients; beta1 of adam and lion", stackable=True)
-    beta2: float = _training(0.999, "factor on past squares of adam and rmsprop; of lion", stackable=True)
-    epsilon: float = _training(1e-8, "added to the root of the squares", stackable=True)
+    step_epochs: int = _training(30, "epochs between two drops of the learning rate (--schedule step)")
+    peak: float = _training(
+        0.3, "fraction of the steps in which the learning rate rises (--schedule one-cycle)"
+    )
+    warmup: float = _training(
+        0.0, "fraction of the steps in which the learning rate first rises from 0 (any schedule)"
+    )
+    momentum: float = _training(0.9, "momentum; beta1 of adam, adamw and lion", stackable=True)
+    beta2: float = _training(
+        0.999,
+        "decay of the average of squared gradients (adam, adamw, rmsprop); beta2 of lion",
+        stackable=True,
+    )
+    epsilon: float = _training(
+        1e-8, "added to the denominator of adaptive solvers, against division by zero", stackable=True
+    )
     clip_norm: float | None = _training(
-        None, "longest gradient of the loss, its penalty apart", stackable=True
+        None,
+        "clip the gradient of the loss, without the L2 penalty, to this norm; off by default",
+        stackable=True,
     )
     ema: float = _training(
-        0.0, "evaluate a moving average of the parameters, of this decay a step; 0 for none", stackable=True
+        0.0,
+        "evaluate an exponential moving average of the parameters with this decay per step; 0: off",
+        stackable=True,
     )
-    seed: int = _training(0, "seed of the initial weights and of the batches", stackable=True, common=True)
+    seed: int = _training(
+        0, "random seed of the initial weights and the batches", stackable=True, common=True
+    )
     batch_seed: int | None = _training(
-        None, "seed of the batches, where it is to differ from --seed", stackable=True
+        None, "random seed of the batches, if it should differ from --seed", stackable=True
     )
     monitor: Monitor | str = _training(
         "val_score",
-        "what the best parameters are chosen by: accuracy, or R² of numbers; the loss; another measure; or "
-        "the name of a scorer of scikit-learn, such as f1_macro, or recall:CLASS",
+        "validation measure that picks the best parameters; val_score is accuracy, or R² in regression. "
+        "Also a scikit-learn scorer, such as f1_macro, or recall:CLASS",
     )
     patience: int | None = _training(
         None,
-        "stop after so many epochs without a better --monitor, and keep the best parameters",
+        "stop after N epochs without improvement of --monitor, and keep the best parameters",
         common=True,
         yields_to={"halving": (True,)},  # of a sweep
     )
-    min_delta: float = _training(0.0, "by how much --monitor must change to be better")
-    max_time: float | None = _training(None, "seconds after which training stops")
+    min_delta: float = _training(0.0, "smallest change of --monitor that counts as an improvement")
+    max_time: float | None = _training(None, "stop training after X seconds")
     class_weight: tuple[str, ...] | None = _training(
-        None, "balanced: all classes weigh the same; or NAME=WEIGHT for some of them"
+        None, "weights of the classes: balanced (all classes weigh the same), or NAME=WEIGHT for some of them"
     )
 
     reg: float = _regularisation(
-        1e-2, "strength of the L2 penalty on the weights, in the loss", stackable=True, common=True
+        1e-2, "strength of the L2 penalty on the weights, as part of the loss", stackable=True, common=True
     )
-    weight_decay: float = _regularisation(0.0, "decay of the weights apart from the gradient", stackable=True)
+    weight_decay: float = _regularisation(0.0, "decoupled weight decay, as in AdamW", stackable=True)
     dropout: float = _regularisation(
-        0.0, "part of the hidden units dropped in each step", stackable=True, common=True
+        0.0, "fraction of the hidden units to drop in each step", stackable=True, common=True
     )
-    input_dropout: float = _regularisation(0.0, "part of the inputs dropped in each step", stackable=True)
+    input_dropout: float = _regularisation(0.0, "fraction of the inputs to drop in each step", stackable=True)
     label_smoothing: float = _regularisation(
         0.0,
-        "part of each target that is spread over all classes",
+        "fraction of each target that is spread evenly over all classes",
         stackable=True,
         yields_to={"loss": ("hinge",)},
     )
 
-    flip: bool = _augmentation(False, "mirror half of the images of each batch")
-    shift: int = _augmentation(0, "shift images by up to so many pixels each way")
-    rotation: float = _augmentation(0.0, "turn images by up to so many degrees each way")
-    cutout: int = _augmentation(0, "grey out a square of so many pixels a side in each image")
-    mixup: float = _augmentation(0.0, "mix rows with others, in shares from Beta(X, X); 0 for none")
+    flip: bool = _augmentation(False, "mirror a random half of the images in each batch")
+    shift: int = _augmentation(0, "shift images by up to N pixels in each direction")
+    rotation: float = _augmentation(0.0, "rotate images by up to X degrees in each direction")
+    cutout: int = _augmentation(0, "grey out a random square of N×N pixels in each image")
+    mixup: float = _augmentation(
+        0.0, "mix each row with another one, in proportions drawn from Beta(X, X); 0: off"
+    )
     averaging: Views = _augmentation(
         "none",
-        "average the probabilities of an image's mirror image, and of shifts, at evaluation",
+        "test-time augmentation: average the predictions for an image, its mirror image, and "
+        "(flip-shift) shifts of both",
         yields_to={"flip": (False,)},
     )
 
     device: str = _device(
         "cpu",
-        "cpu, cuda, cuda:N, mps (the GPU of a Mac), or auto: cuda if a library here can use it, else cpu; or "
-        "several, cuda:all or cuda:0,cuda:1: a sweep shares out its networks, train the rows of each batch",
+        "cpu, cuda, cuda:N, mps (Apple GPU), or auto (cuda if it can be used, else cpu). Several GPUs: "
+        "cuda:all or cuda:0,cuda:1 (train splits each batch between them, a sweep its networks)",
         common=True,
     )
     backend: Backend = _device(
-        "auto", "library that computes: numpy on the CPU, cupy on a CUDA GPU, torch and jax on either"
+        "auto", "array library: numpy on the CPU, cupy on a CUDA GPU, torch or jax on either"
     )
     precision: Precision = _device(
         "fp32",
-        "of the factors of products of float32 matrices, on a CUDA GPU; bf16 by torch on some CPUs, too",
+        "precision of float32 matrix products on a CUDA GPU; bf16 also on some CPUs with torch",
     )
     compile: bool = _device(
-        False, "cupy: capture a step as a CUDA graph (not yet run on a GPU); torch: torch.compile"
+        False,
+        "compile the training step; cupy: as a CUDA graph (not yet run on a GPU); torch: by torch.compile",
     )
-    dtype: Literal["float32", "float64"] = _device("float32", "precision of the computation")
+    dtype: Literal["float32", "float64"] = _device("float32", "data type of the computation")
     threads: int | None = _device(
         None,
         "CPU threads for matrix products (NumPy's BLAS, PyTorch), and the most stacks that a sweep trains at "
-        "a time; by default what the environment says, such as OMP_NUM_THREADS",
+        "once; by default as the environment says, such as OMP_NUM_THREADS",
         recorded=False,
     )
     alone: bool = _device(
         False,
-        "train a network of its own in each process that mpiexec or srun has started, instead of one by all",
+        "under mpiexec or srun, train a separate network in each process, instead of one network in all",
         recorded=False,
     )
 
     out: str | None = _output(
         None,
-        "folder to write, by default runs/<dataset>-<date>-<time>",
+        "output folder (default: runs/<dataset>-<date>-<time>)",
         recorded=False,
         common=True,
         path=True,
     )
     force: bool = _output(
         False,
-        "remove the run that is in --out, instead of moving it to previous-1 there; or the other sweep",
+        "delete the run or sweep that is in --out; by default a run is moved to previous-1 there, and "
+        "a sweep stops",
         recorded=False,
     )
     json: bool = _output(
-        False, "print the summary as JSON in the last line of standard output", recorded=False, common=True
+        False, "print the summary as JSON, as the last line of standard output", recorded=False, common=True
     )
-    quiet: bool = _output(False, "print nothing but errors and that JSON", recorded=False, common=True)
-    checkpoint_every: int | None = _output(
-        None, "write a checkpoint after every so many epochs, to --resume from"
+    quiet: bool = _output(
+        False, "print nothing but errors and the JSON of --json", recorded=False, common=True
     )
+    checkpoint_every: int | None = _output(None, "write a checkpoint every N epochs, for --resume")
     resume: str | None = _output(
         None,
-        "folder of a run that was cut off, or is to have more --epochs: go on from its last checkpoint",
+        "continue the run in this folder from its last checkpoint: an interrupted one, or with more --epochs",
         recorded=False,
         path=True,
     )
-    tensorboard: bool = _output(False, "write events for TensorBoard into the run folder")
-    weights_image: bool = _output(False, "write the first layer's weights as images: weights.png")
+    tensorboard: bool = _output(False, "write TensorBoard events to the run folder")
+    weights_image: bool = _output(False, "write the first layer's weights as images (weights.png)")
 
     def __new__(cls, *_values: Any, **given: Any) -> Self:
-        """Make an instance; names are checked here, where Python's own error has no fix in it."""
+        """Check the names of settings before Python does, whose error would not suggest a fix."""
         refuse_unknown(given, cls)
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
         weights: Any = self.class_weight
-        if isinstance(weights, Mapping):  # as scikit-learn has it
+        if isinstance(weights, Mapping):  # as in scikit-learn
             by_name = tuple(f"{name}={weight}" for name, weight in weights.items())
             object.__setattr__(self, "class_weight", by_name)
         normalise(self)
         ranges.check(self)
-        # These check themselves; the numbers of features and classes come with the data.
+        # Building these checks them; the numbers of features and classes are not known yet.
         _ = self.preprocessing, self.augmentation
         MLP((1, *self.hidden, 1), self.activation, self.norm, self.residual)
 
     @classmethod
     def of(cls, *layers: "Mapping[str, Any] | Config | str | os.PathLike[str]", **given: Any) -> Self:
-        """Return the defaults of the data set, with each layer over those before, and ``given`` over all.
+        """Return the defaults of the data set, overridden by each layer in turn and by ``given`` last.
 
-        Of ``iterations`` and ``epochs`` the later layer's takes the place of the other.
+        ``iterations`` and ``epochs`` exclude each other: the one in the later layer counts.
 
         Parameters
         ----------
         *layers
-            Settings by name, such as those of a recipe; all of another `Config`; or a TOML file or
-            ``config.json`` of them.
+            Settings by name, such as those of a recipe; another `Config`; or the path of a TOML file or a
+            ``config.json``.
         **given
             Settings by name.
 
         Raises
         ------
         InputError
-            As for `Config`, or a file that cannot be read.
+            As for `Config`, or if a file cannot be read.
 
         Examples
         --------
@@ -340,7 +379,7 @@ class Config:
         return cls(**layered(cls, [*read, given], lambda known: defaults_for(cls, known.get("dataset"))))
 
     def __repr__(self) -> str:
-        """Return what differs from the defaults of the data set: a call that makes the same settings."""
+        """Return a call that makes these settings, with those that differ from the data set's defaults."""
         cls = type(self)
         usual, plain = defaults_for(cls, self.dataset), defaults_for(cls)
         shown = differing(self, usual | {"dataset": plain["dataset"]})
@@ -348,47 +387,48 @@ class Config:
         return call(f"{cls.__name__}.of" if of_data_set else cls.__name__, shown)
 
     def find_device(self) -> Device:
-        """Return the device that the settings name.
+        """Return the device named by the settings.
 
         Raises
         ------
         DeviceError
-            It cannot be used here.
+            If it cannot be used.
         """
         return get_device(self.device, self.backend, self.precision, self.compile)
 
     @property
     def reading(self) -> Reading:
-        """How a user's own data are read."""
+        """How the user's data are read."""
         return Reading(**{name: getattr(self, name) for name in SETTINGS})
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """What is done to the rows."""
-        # Other kinds have none: so a sweep can vary the kind, and a recipe's be changed.
+        """The preprocessing of the rows."""
+        # Other kinds ignore components, so that a sweep can vary the kind, and a recipe's kind can be
+        # changed.
         components = self.components or None if self.preprocess in ("pca", "pca-whiten") else None
         return Preprocessing(self.preprocess, components, self.ridge, self.contrast, self.fit_rows, self.bins)
 
     @property
     def augmentation(self) -> Augmentation:
-        """What is done to the images of each batch."""
+        """The augmentation of the images of each batch."""
         return Augmentation(self.flip, self.shift, self.rotation, self.cutout)
 
     @property
     def weight_by_class(self) -> dict[str, float] | str:
-        """What ``class_weight`` says: ``"balanced"``, or a weight by name."""
+        """``class_weight`` as ``"balanced"`` or as weights by class name."""
         if self.class_weight is None or self.class_weight == ("balanced",):
             return "balanced" if self.class_weight else {}
         named = (item.rpartition("=") for item in self.class_weight)
         return {name: float(weight) for name, _, weight in named}
 
     def loss_of(self, task: Task) -> str:
-        """Return the loss that a task is trained by.
+        """Return the loss for a task.
 
         Raises
         ------
         InputError
-            The settings name another one's.
+            If the settings name a loss of another task.
         """
         usual, *others = LOSSES_OF[task]
         if self.loss == "auto":
@@ -398,15 +438,15 @@ class Config:
         return self.loss
 
     def recorded(self) -> dict[str, Any]:
-        """Return the settings that make a run what it is, those of ``config.json``."""
+        """Return the settings that define a run, the content of ``config.json``."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata.get("recorded", True)}
 
     def mlp(self, num_inputs: int, num_outputs: int) -> MLP:
-        """Return the network of so many inputs, as the preprocessing makes them, and classes or outputs."""
+        """Return the network for a number of preprocessed inputs and of classes or outputs."""
         return MLP((num_inputs, *self.hidden, num_outputs), self.activation, self.norm, self.residual)
 
     def regime(self, num_rows: int, task: Task = "classification") -> Regime:
-        """Return how networks are trained on ``num_rows`` training rows.
+        """Return the training regime for ``num_rows`` training rows.
 
         Raises
         ------
@@ -424,10 +464,10 @@ class Config:
         )
 
     def for_data(self, num_rows: int, num_features: int, task: Task, target: tuple[str, ...] = ()) -> Self:
-        """Return the settings with what suits the training rows, where they leave it open by a 0.
+        """Return the settings with every 0 that means "chosen by the data" filled in.
 
-        A batch is no larger than these. Numbers that are predicted have no classes over which label smoothing
-        could spread them. The columns that are predicted are those that were found where none was named.
+        A batch is never larger than the training rows. Label smoothing is off in regression, which has no
+        classes. If no target was named, ``target`` holds the columns that were found.
         """
         components = self.components
         if components == 0:
@@ -466,4 +506,4 @@ LOSSES_OF: Mapping[Task, tuple[str, ...]] = {
     "multilabel": ("logistic",),
     "regression": ("squared-error", "absolute-error", "huber", "poisson"),
 }
-"""The losses that each task may be trained by, the usual one first."""
+"""The losses of each task, the default first."""

@@ -1,4 +1,4 @@
-"""What a run gets where nobody says: of its data set, its recipe, and what suits the number of rows."""
+"""Default values of a run: those of its data set and recipe, and those chosen by the number of rows."""
 
 import math
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ __all__ = [
 ]
 
 MOST_COMPONENTS = 512
-"""Principal components that are kept where nobody says how many."""
+"""Number of principal components kept by default."""
 
 DATASET_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    # The best row of the original exercise: raw pixels want a smaller step than the digits' 0 to 16.
+    # The best settings of the original exercise. Raw pixels need a smaller step than the digits' 0 to 16.
     "cifar10": {
         "iterations": 1600,
         "batch_size": 400,
@@ -34,28 +34,28 @@ DATASET_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 
 
 def suitable_batch(num_rows: int) -> int:
-    """Return how many rows a batch should have: few rows make some batches, and many take larger steps."""
+    """Return a suitable batch size: several batches even of few rows, larger batches for many rows."""
     few, many = num_rows // 16, num_rows // 400
     return min(num_rows, max(16, min(256, few), min(1024, many)))
 
 
 def suitable_epochs(num_rows: int) -> int:
-    """Return how often to pass over the rows: the more there are, the less often."""
+    """Return a suitable number of epochs: the more rows, the fewer."""
     return round(min(64.0, max(8.0, 24 * math.sqrt(4800 / num_rows))))
 
 
 def suitable_networks(num_rows: int) -> int:
-    """Return how many networks an ensemble should have: of very many rows each is much like the next."""
+    """Return a suitable size of an ensemble: with very many rows its networks hardly differ."""
     return 4 if num_rows < 200_000 else 2
 
 
 def suitable_components(num_rows: int, num_features: int) -> int:
-    """Return how many principal components to keep of those that so many rows show."""
+    """Return how many principal components to keep, given the number of rows."""
     return max(1, min(MOST_COMPONENTS, num_features, num_rows // 2))
 
 
 def usual_recipe(given: Mapping[str, Any]) -> str | None:
-    """Return the recipe that a data set gets where none is named, given some settings; None for none."""
+    """Return the default recipe of a data set, given some settings; None for none."""
     kind = kind_of(str(given.get("dataset", "digits")))
     return kind if kind in ("table", "images") else None
 
@@ -68,7 +68,7 @@ def defaults_for(settings: type[Any], dataset: str | None = None) -> dict[str, A
     settings
         `xpnet.runs.config.Config`, or what is derived from it.
     dataset
-        As in `Config`; by default the one that is trained on where nobody names any.
+        As in `Config`; by default the default data set.
     """
     common = {f.name: default_of(f) for f in fields(settings)}
     if dataset is not None:

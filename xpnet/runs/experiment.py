@@ -1,4 +1,4 @@
-"""From settings and a data set to a trained network: what the command lines share."""
+"""From settings and a data set to a trained and measured network."""
 
 import contextlib
 import time
@@ -42,18 +42,18 @@ __all__ = [
 
 
 MEASURED = 100_000
-"""Training rows whose score is measured at the end, at most."""
+"""Maximum number of training rows whose score is measured at the end."""
 
 
 class Predicted(NamedTuple):
-    """The targets of the validation or the test rows as a data set has them, and what was predicted.
+    """Targets of the validation or the test rows, as in the data set, and the predictions for them.
 
     Attributes
     ----------
     y, predicted
         Both.
     mistakes
-        The worst of them; none of validation rows where there are others to test on.
+        The worst mistakes; empty for validation rows if there are test rows.
     """
 
     y: NDArray[Any]
@@ -63,7 +63,7 @@ class Predicted(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """A trained model with all that a run folder records of it.
+    """A trained model with everything that a run folder records.
 
     Attributes
     ----------
@@ -72,24 +72,24 @@ class Experiment:
     model
         The trained network with its preprocessing.
     history
-        Of one network, or the means over those of an ensemble.
+        History of one network, or the means over an ensemble.
     summary
         As in ``summary.json``.
     best
         The model of the best epoch by ``monitor``; None where the run kept none.
     validated, tested
-        The validation rows, and those of the test; None where they are not known any more, or there are none.
+        The validation rows and the test rows, or None if they are not known any more or there are none.
     best_rows
-        The place among the history's rows of the epoch with the best validation figure by ``monitor``, of
-        each network; none if it is unknown.
+        For each network, the index of the history's row with the best validation figure by ``monitor``;
+        empty if it is unknown.
     rates
-        Numbers of steps, from 1 to the last that was planned, and the learning rate of each: some of them.
+        Some steps, from 1 to the last one planned, and the learning rate of each.
     diverged_at
-        The first step whose loss was not finite, or beyond all measure; 0 if there was none.
+        The first step whose loss was not finite or absurdly large; 0 if there was none.
     out_of_scale
-        What of the data is, where training diverged; None if nothing is, or it did not.
+        After divergence, what in the data is badly scaled; None if nothing is.
     result
-        What training returned, its arrays on the device; None where they are not kept.
+        What training returned, with arrays on the device; None if they are not kept.
     """
 
     config: Config
@@ -120,7 +120,7 @@ def run(
     start: Model | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Experiment:
-    """Train the network that the settings describe, or the ensemble, and measure it.
+    """Train and measure the network or ensemble that the settings describe.
 
     Parameters
     ----------
@@ -133,19 +133,19 @@ def run(
     on_epoch, should_stop, after, on_fit
         See `xpnet.training.loop.fit`.
     on_ready
-        Called once all is ready to train, before the first step: of a run that is written. If ``should_stop``
-        ends it, there is then something to go on from, see ``result.whole``.
+        Called before the first step, when everything is ready to train, for runs that are written to a
+        folder. If ``should_stop`` ends training, the run can then be resumed, see ``result.whole``.
     on_phase
-        Called as the preprocessing is fitted, as training begins, and as the trained network is evaluated.
+        Called when preprocessing, training and evaluation begin.
     start
-        The model to begin with, and to take the preprocessing from; its columns and classes are the data's.
+        The model to start from, with its preprocessing; its columns and classes are those of the data.
     note
-        Told if other programs keep the cores busy that BLAS threads need.
+        Told if other programs use the cores that the BLAS threads need.
 
     Raises
     ------
     InputError
-        The settings don't fit the data.
+        If the settings do not fit the data.
     """
     check(config, data)
     on_phase = on_phase or (lambda _: None)
@@ -159,11 +159,11 @@ def run(
     mlp = prepared.mlp(config)
     if on_epoch is not None and len(members) > 1:
         on_epoch = _of_means(on_epoch)
-    # An ensemble always has one BLAS thread: the last bits depend on their number, and not on the cores then.
+    # An ensemble always uses one BLAS thread, so that its last bits do not depend on the number of cores.
     lone = device.is_host and (len(members) > 1 or small_products(config.batch_size, mlp.sizes))
     if note is not None and device.is_host and not lone and (said := busy_note()):
         note(said)
-    # Threads would each call MPI, and in no order that all processes have.
+    # Threads would call MPI in an order that differs between processes.
     apart_at_all = device.is_host and device.team is None and on_fit is None and after is None
     stacks = min(cores(), len(members)) if apart_at_all else 1
     with one_blas_thread(lone):
@@ -197,7 +197,7 @@ def run(
 
 
 def _of_means(on_epoch: Callable[[History], None]) -> Callable[[History], None]:
-    """Return what tells of the means over the networks of a stack, each epoch's taken once."""
+    """Return a callback that passes on the means over the networks of a stack, computed once per epoch."""
     means = History()
 
     def tell(history: History) -> None:
@@ -210,7 +210,7 @@ def _of_means(on_epoch: Callable[[History], None]) -> Callable[[History], None]:
 
 
 def members_of(config: Config) -> list[Config]:
-    """Settings of each network of an ensemble: successive seeds, of batches too if these have no other."""
+    """Return the settings of each network: successive seeds, but the same ``batch_seed`` if one is set."""
     if config.ensemble == 1:
         return [config]
     return [replace(config, seed=config.seed + k, ensemble=1) for k in range(config.ensemble)]
@@ -224,7 +224,7 @@ def record(
     seconds: float,
     measured: Mapping[str, float] | None = None,
 ) -> Experiment:
-    """Read the scores of a trained network and put together what a run folder records.
+    """Measure a trained network and collect everything that a run folder records.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ def record(
     seconds
         From loaded data to trained network.
     measured
-        ``train_score`` and ``val_score``, where they are known already.
+        ``train_score`` and ``val_score``, if already known.
     """
     data = prepared.data
     model = as_model(config, prepared, all_to_host(device, result.params))
@@ -255,11 +255,12 @@ def record(
         best = _calibrated(replace(model, params=params), data, device)
     model = _calibrated(model, data, device)
     validated = tested = None
-    with contextlib.suppress(RowError):  # a diverged network may be of parameters too large to predict
+    # the parameters of a diverged network may be too large to predict with
+    with contextlib.suppress(RowError):
         validated = _predicted(model, data.X_val, data.y_val, device, data.X_test is None)
         if data.X_test is not None and data.y_test is not None:
             tested = _predicted(model, data.X_test, data.y_test, device, True)
-    # Last of all: rows of the data set itself are nothing to warn of.
+    # Last, since rows of the data set itself need no warning.
     row_range = RowRange.of(data.X_train, data.X_val, data.X_test)
     model = replace(model, row_range=row_range)
     best = None if best is None else replace(best, row_range=row_range)
@@ -304,7 +305,7 @@ def _predicted(model: Model, X: Any, y: NDArray[Any], device: Device, with_mista
 
 
 def as_model(config: Config, prepared: Prepared, params: Params) -> Model:
-    """Return trained parameters, or a stack of them, with all that predictions need."""
+    """Return the model of trained parameters, or of a stack of them, with all that prediction needs."""
     data = prepared.data
     return Model(
         prepared.mlp(config),
@@ -323,12 +324,12 @@ def as_model(config: Config, prepared: Prepared, params: Params) -> Model:
 
 
 def _known(score: float) -> float | None:
-    """Return a score; None for one that is undefined, as JSON has no NaN."""
+    """Return a score, or None if it is undefined, since JSON has no NaN."""
     return None if np.isnan(score) else score
 
 
 def _some_rows(data: Dataset) -> tuple[Any, NDArray[Any], Any]:
-    """Return the training rows, or `MEASURED` of them, drawn once and for all: a million tell no more."""
+    """Return the training rows, or a fixed sample of `MEASURED` of them: a million would tell no more."""
     X, y, weight = data.X_train, data.y_train, data.weight_train
     if len(X) <= MEASURED:
         return X, y, weight
@@ -337,7 +338,7 @@ def _some_rows(data: Dataset) -> tuple[Any, NDArray[Any], Any]:
 
 
 def _calibrated(model: Model, data: Dataset, device: Device) -> Model:
-    """Return the model of a regression with the errors on its validation rows; any other as it is."""
+    """Return a regression model with its errors on the validation rows; other models unchanged."""
     if model.task == "regression":
         with contextlib.suppress(RowError):  # as above
             return model.calibrated(data.X_val, data.y_val, device, data.weight_val)
@@ -345,8 +346,8 @@ def _calibrated(model: Model, data: Dataset, device: Device) -> Model:
 
 
 def status(result: Fit) -> str:
-    """Return ``"finished"``, ``"stopped"`` early, ``"interrupted"`` or ``"diverged"``: what ended a run."""
-    if result.interrupted:  # before what became of a member of an ensemble: the others can go on
+    """Return what ended a run: ``"finished"``, ``"stopped"`` (early), ``"interrupted"`` or ``"diverged"``."""
+    if result.interrupted:  # checked before divergence: the other members of an ensemble can go on
         return "interrupted"
     if result.diverged_at.any():
         return "diverged"

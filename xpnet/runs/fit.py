@@ -1,4 +1,4 @@
-"""The front door: `xpnet.fit`."""
+"""`xpnet.fit`: train from Python."""
 
 import signal
 import warnings
@@ -38,60 +38,61 @@ def fit(
     recipe: str | None = None,
     **settings: Any,
 ) -> Run:
-    """Train a network, or an ensemble, on a table, images, arrays, a data set or a file.
+    """Train a network or an ensemble on arrays, a data frame, images, a data set or a file.
 
     Parameters
     ----------
     X
-        A data frame of pandas, polars or pyarrow, a dict of columns, or rows as a list of dicts: numbers,
-        text, dates, gaps in any of them; rows ``(rows, features)`` of numbers, NaN where one is not known;
-        images ``(rows, height, width[, channels])``; a `Dataset`; or what ``--dataset`` takes: ``"digits"``,
-        ``"cifar10"``, the path of a table, an ``.npz`` file or a folder of images.
+        Training data, one of: a pandas, polars or pyarrow data frame, a dict of columns or a list of dicts,
+        with numbers, text, dates and missing values; an array ``(rows, features)``, with NaN for missing
+        values; images ``(rows, height, width[, channels])``; a `Dataset`; or anything that ``--dataset``
+        takes: ``"digits"``, ``"cifar10"``, or the path of a table, an ``.npz`` file or a folder.
     y
-        With rows: a label each ``(rows,)``, integers or text; numbers, ``(rows,)`` or ``(rows, outputs)``; or
-        a column of 0 and 1 for each of several labels ``(rows, labels)``. ``task=`` decides where it is open.
-        Not needed where ``target=`` names columns of X, or it is plain which column it is: one called target,
-        label, class or y, or one of text after nothing but numbers. Rows without a target are left out, with
-        a warning.
+        Targets: class labels ``(rows,)``, integers or text; numbers ``(rows,)`` or ``(rows, outputs)``; or 0
+        and 1 for each of several labels ``(rows, labels)``. If they leave the task open, pass ``task``. ``y``
+        is not needed if ``target`` names columns of X, or if the target column is obvious: one called target,
+        label, class or y, or a single column of text after columns of numbers. Rows without a target are
+        skipped, with a warning.
     X_val, y_val
-        Rows to validate on; by default some of ``X``, see ``validation_fraction``.
+        Validation data; by default part of ``X`` is held out, see ``validation_fraction``.
     X_test, y_test
-        Rows that are measured once, at the end.
+        Test data, evaluated once at the end.
     sample_weight
-        ``(rows,)``, 0 or more: a row of weight 2 counts as two in the loss, in batches of any size. Those of
-        weight 0 are left out.
+        Weights ``(rows,)``, at least 0: a row of weight 2 counts twice in the loss, whatever the batch size.
+        Rows of weight 0 are skipped.
     on_epoch
-        Called with the history so far after each epoch.
+        Called with the history so far after every epoch.
     recipe
-        Name of settings that are known to work (``xpnet recipe``); those given override them. By default
-        ``"table"``, or ``"images"`` for images; of ``"digits"`` and ``"cifar10"`` ``"none"``, which are the
-        plain defaults.
+        Name of a set of settings known to work (listed by ``xpnet recipe``); ``settings`` override them. By
+        default ``"table"``, or ``"images"`` for images; for ``"digits"`` and ``"cifar10"`` it is ``"none"``,
+        the plain defaults.
     **settings
-        Those of `Config`, which are the flags of ``xpnet train``: ``hidden=(300,)``, ``device="cuda"``, …
-        With ``out`` a folder is written as by the command. A notebook shows the progress unless
-        ``quiet=True``, a script with ``quiet=False``.
+        Fields of `Config`, which are also the flags of ``xpnet train``: ``hidden=(300,)``, ``device="cuda"``,
+        … ``out`` writes a run folder, as the command does. Notebooks
+        show progress unless ``quiet=True``, scripts only with ``quiet=False``.
 
     Returns
     -------
     Run
-        The trained network with all that is known of it.
+        The trained network, with its history and scores.
 
     Raises
     ------
     InputError
-        An unknown setting, a value out of its range, or data that cannot be used.
+        If a setting is unknown or out of range, or the data cannot be used.
     DeviceError
-        The device cannot be used.
+        If the device cannot be used.
 
-    Started by ``mpiexec`` or ``srun`` in several processes, all of which call this with the same, it trains
-    one network with them, each on its share of every batch, and returns the run in each. The first process
-    writes and warns; ``on_epoch`` is called in all. With ``alone=True`` each trains a network of its own.
+    Under ``mpiexec`` or ``srun``, all processes call this function with the same arguments. Together they
+    train one network, each on its share of every batch, and each returns the run. Only the first process
+    writes files and warns; ``on_epoch`` is called in all. With ``alone=True``, each process trains a separate
+    network.
 
     Warns
     -----
     RuntimeWarning
-        Training diverged: the parameters are those of the best epoch before. Or files could not be written,
-        as on a full disk: the run that is returned can be saved elsewhere.
+        If training diverged; the parameters are then those of the best epoch before. Also if files could not
+        be written, as on a full disk; save the returned run elsewhere.
 
     Examples
     --------
@@ -109,7 +110,7 @@ def fit(
             refuse_unknown(settings, Config, arguments=(*ARRAYS, "on_epoch", "recipe"))
             config, data = what_is_given(X, y, arrays, recipe, settings_to_resume(settings), settings)
             if on_epoch is not None and not callable(on_epoch):
-                raise InputError(f"on_epoch must be a function of the history, not {shown(on_epoch)}")
+                raise InputError(f"on_epoch must be a function that takes the history, not {shown(on_epoch)}")
         if team is not None and not team.is_first:
             config = replace(config, quiet=True)
         with StopSignals(signal.SIGINT) as signals:
@@ -124,8 +125,7 @@ def fit(
             )
         if unwritten:
             warnings.warn(
-                f"the run could not be written ({unwritten[0]}), and is returned: save it elsewhere by its "
-                "save",
+                f"the run could not be written ({unwritten[0]}): save it elsewhere by run.save(path)",
                 RuntimeWarning,
                 stacklevel=2,
             )

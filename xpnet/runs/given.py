@@ -1,4 +1,4 @@
-"""What a call from Python gives, rows or names and settings in layers, as a configuration and a data set."""
+"""From the arguments of a call in Python to a configuration and a data set."""
 
 import os
 import warnings
@@ -68,15 +68,15 @@ def what_is_given(
         name = X.name if isinstance(X, Dataset) else os.fspath(path_of(X))
         if beside := [of for of, array in {"y": y, **arrays}.items() if array is not None]:
             raise InputError(
-                f"{name!r:.60} brings its targets and weights along: drop {beside[0]}, or give X as rows"
+                f"{name!r:.60} contains its own targets and weights: drop {beside[0]}, or give X as rows"
             )
     elif isinstance(X, list | tuple) and not is_frame(X):
         if y is None and len(X) == 2 and hasattr(X[0], "shape"):
-            raise InputError("X is a pair of arrays: give X and y apart, as xpnet.fit(*pair)")
+            raise InputError("X is a pair of arrays: give X and y separately, as in xpnet.fit(*pair)")
         X = as_array(X, "X")
     elif X is None:
         raise InputError(
-            "X is missing: give rows, or a data set by its name; a run that goes on takes the same as before"
+            "X is missing: give rows or the name of a data set; a resumed run needs the same data as before"
         )
     is_path = isinstance(X, str | os.PathLike)
     taken_over: tuple[Mapping[str, Any], bool] = ({}, False)
@@ -101,7 +101,7 @@ def what_is_given(
     layers += [file] if file is not None else []
     # Whatever a recipe or other settings were made for.
     if str(settings.get("dataset", name)) != name:
-        raise InputError(f"X is {name}, and dataset is {shown(settings['dataset'])}: leave out dataset")
+        raise InputError(f"X is {name}, but dataset is {shown(settings['dataset'])}: leave out dataset")
     config = Config.of(*layers, **{**settings, "dataset": name})
     check_fraction(settings, name, isinstance(X, Dataset) or arrays["X_val"] is not None)
     if is_path:
@@ -116,7 +116,7 @@ def what_is_given(
     of_files = ["rows_in"] if _is_mapped(X) and not is_table else []
     refuse_unused(name, reading, *OF_COLUMNS, *of_files)
     if y is None and not is_table:
-        raise InputError("X is an array, so what it is to predict is missing: give y, too")
+        raise InputError("X is an array without targets: give y, too")
     given = {key: array for key, array in {"X": X, "y": y, **arrays}.items() if array is not None}
     if not is_table:
         given |= _on_disk(given, name, reading)

@@ -1,4 +1,4 @@
-"""Rows that a network is measured on, with what it should say of them: a file that is named, as it is."""
+"""Rows to evaluate a network on, with their targets, from a file that the user names."""
 
 import contextlib
 from collections.abc import Sequence
@@ -27,19 +27,19 @@ from xpnet.training.model import Model
 __all__ = ["Labelled", "class_numbers", "is_file", "labelled_rows"]
 
 
-UNWEIGHTED = "{} has sample_weight, which training goes by, its summary too; here each row counts as one"
-"""Why two figures of the same rows differ."""
+UNWEIGHTED = "{} has sample_weight, which training and its summary use; here every row counts the same"
+"""Why two scores of the same rows differ."""
 
 
 class Labelled(NamedTuple):
-    """Rows to measure a model on, and their targets.
+    """Rows to evaluate a model on, and their targets.
 
     Attributes
     ----------
     name
-        What they are called.
+        Name of the data.
     split
-        Which of the data they are; ``"all"`` for the whole of a file.
+        The split that they are; ``"all"`` for a whole file.
     X, y
         Raw rows, and targets as a data set of the model's has them.
     """
@@ -51,7 +51,7 @@ class Labelled(NamedTuple):
 
 
 def is_file(name: str) -> bool:
-    """Return whether a name stands for a file or folder of a user's own, and for no known data set."""
+    """Return whether a name is the path of a file or folder, not the name of a built-in data set."""
     return name not in ("digits", "cifar10") and (bool(Path(name).suffix) or Path(name).is_dir())
 
 
@@ -67,37 +67,37 @@ def labelled_rows(
     shades: tuple[float, float] | None = None,
     note: Note = silent,
 ) -> Labelled:
-    """Return what a file or folder has for a model to be measured on: all of it, or a split that it has.
+    """Return the rows of a file or folder to evaluate a model on: all, or one split.
 
     Parameters
     ----------
     model
-        Whose columns and classes they are.
+        The model, which has the columns and classes.
     config
-        How its own data were read.
+        Its settings, which say how its own data were read.
     path
         A table, an ``.npz`` file, or a folder of images.
     split
         ``"train"`` (X and y of an ``.npz`` file), ``"val"`` or ``"test"``, where there are several.
     target
-        Columns of a table that hold what is predicted; by default those of the run.
+        Target columns of a table; by default those of the run.
     header
-        Whether the first line of a text file has names; None for what was said of the run's, or to find out.
+        Whether the first line of a text file holds the column names; None: as in the run, else detected.
     trained_on
-        The checksum of the data of the run, if it is known.
+        The checksum of the run's data, if known.
     shades
-        What black and white are in the rows of a model, for images; by default what their range tells.
+        For images, the values of black and white in the rows of the model; by default judged by their range.
     note
-        Told what was guessed or left out, and if rows are among them that the network was trained on.
+        Called with a sentence about what was guessed or left out, or if training rows are among the rows.
 
     Raises
     ------
     InputError
-        The file cannot be used, has no such split, or is not one for this model.
+        If the file cannot be used, lacks the split, or does not fit the model.
     """
     if is_table(path) or path.suffix.lower() == ".npy" or _is_folder_of_parts(path):
         if split is not None:
-            raise InputError(f"{path} is a table, which is measured whole: drop --split")
+            raise InputError(f"{path} is a table, which has no splits: drop --split")
         found = _of_table(model, config, path, target, header, note)
     else:
         for name, value in {"target": target or None, "header": header}.items():
@@ -105,7 +105,7 @@ def labelled_rows(
                 raise InputError(f"{path} is no table: drop --{name}")
         found = _of_splits(model, path, split, shades, note)
     if found.split in ("all", "train") and _are_those_of(found, path, config, trained_on):
-        note(f"{path} is what the network was trained on: training rows are among those that are measured")
+        note(f"{path} holds the data of the run: the rows evaluated include those it was trained on")
     return found
 
 
@@ -120,7 +120,7 @@ def _of_table(
     columns = numbers(model.num_features) if model.columns is None else model.columns
     target = tuple(target) or config.target
     if not target:
-        raise InputError(f"which column of {path} holds what is predicted? Say it by {flag('target')} NAME")
+        raise InputError(f"which column of {path} is the target? Give {flag('target')} NAME")
     if path.suffix.lower() == ".npy":
         if not path.is_file():
             raise InputError(f"there is no file {path}: check the path of the .npy file")
@@ -156,26 +156,26 @@ def _of_splits(
         splits, names, has_weights = npy_folder.splits_of(path, note)
     elif path.is_dir():
         if model.task != "classification":
-            raise InputError(f"{path} is for classification and the model for {model.task}: give numbers")
+            raise InputError(f"{path} is for classification, but the model is for {model.task}: give numbers")
         if model.image_shape is None:
-            raise InputError(f"{path} has images, and the model takes rows of {model.num_features} numbers")
+            raise InputError(f"{path} has images, but the model takes rows of {model.num_features} numbers")
         if shades is None and model.row_range is not None:
             shades = 0.0, model.row_range.white()
         splits |= images.splits_of(path, model.image_shape, note)
         splits = {of: (shaded(X, *(shades or (0.0, 255.0))), y) for of, (X, y) in splits.items()}
     else:
-        raise InputError(f"{path} is no data set: give a {datasets.KINDS}")
+        raise InputError(f"{path} is not a data set: give a {datasets.KINDS}")
     if split is not None and (split not in splits or len(splits) == 1):
-        there = f"only {', '.join(splits)}" if len(splits) > 1 else "one set of rows, which is measured whole"
-        raise InputError(f"{path} has no {split} rows apart, {there}: drop --split or give another")
+        there = f"only {', '.join(splits)}" if len(splits) > 1 else "one set of rows, without splits"
+        raise InputError(f"{path} has no {split} rows, {there}: drop --split or give another")
     chosen = splits if split is None else {split: splits[split]}
     if has_weights:
         note(UNWEIGHTED.format(path))
     for X, _ in chosen.values():
         if X.shape[1] != model.num_features:
             raise InputError(
-                f"{path} has {X.shape[1]} features and the model {model.num_features}: "
-                "give --dataset one like that which it was trained on"
+                f"{path} has {X.shape[1]} features, but the model takes {model.num_features}: give "
+                "--dataset a file like the training data"
             )
     ys = [_targets(model, y, f"{path}", names) for _, y in chosen.values()]
     X = (
@@ -221,7 +221,7 @@ def class_numbers(
     labels, known = find_labels({f"{what}: y": y}), model.class_names
     if class_names is not None and any(label not in range(len(class_names)) for label in labels):
         raise InputError(
-            f"{what}: y is to hold numbers from 0 to {len(class_names) - 1}: mend class_names or y"
+            f"{what}: y must hold numbers from 0 to {len(class_names) - 1}: correct class_names or y"
         )
     names = [str(label) if class_names is None else class_names[label] for label in labels]
     fits = [name in known for name in names]
@@ -232,8 +232,8 @@ def class_numbers(
         fits = [type(label) is int and 0 <= label < len(known) for label in labels]
     if not all(fits):
         raise InputError(
-            f"{what} has the label {labels[fits.index(False)]!r:.60}, which is no class of the model: "
-            "give --dataset one like that which it was trained on"
+            f"{what} has the label {labels[fits.index(False)]!r:.60}, which is not a class of the model: "
+            "give --dataset a file like the training data"
         )
     number = {
         label: known.index(name) if by_name else int(label) for label, name in zip(labels, names, strict=True)
@@ -242,11 +242,11 @@ def class_numbers(
 
 
 def _are_those_of(found: Labelled, path: Path, config: Config, trained_on: str | None) -> bool:
-    """Whether a file holds the data of the run, as it read them: by their checksum, wherever it lies."""
+    """Whether a file holds the data of the run, as told by their checksum, wherever the file is."""
     if trained_on is None or len(found.y) < 2:
         return False
     if path.is_dir() and not (Path(config.dataset).is_dir() and path.samefile(config.dataset)):
-        return False  # a copy of many images is seldom, and takes long to find out
+        return False  # copies of many images are rare, and checking would take long
     with contextlib.suppress(InputError):
         data = datasets.load(path, reading=config.reading, note=silent)
         return subset_of(config, data).checksum() == trained_on

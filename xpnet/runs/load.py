@@ -1,4 +1,4 @@
-"""Saved runs back in hand: what `xpnet.load` does."""
+"""`xpnet.load`: load saved runs."""
 
 import csv
 import os
@@ -16,7 +16,7 @@ __all__ = ["load", "settings_of"]
 
 
 def load(path: str | os.PathLike[str]) -> Run:
-    """Load what was trained, from what the commands and `Run.save` write.
+    """Load a trained network that a command or `Run.save` wrote.
 
     Parameters
     ----------
@@ -26,14 +26,13 @@ def load(path: str | os.PathLike[str]) -> Run:
     Returns
     -------
     Run
-        Of a model file alone the settings are those that the model itself tells, and the defaults; there is
-        no history. Of a folder, what of its files is missing is left out likewise. Losses of single steps are
-        in no file.
+        Loaded from a single model file, it has no history, and the settings are those the model records, else
+        defaults. Files missing from a folder are treated likewise. Losses of single steps are not saved.
 
     Raises
     ------
     InputError
-        There is no such run, or a file of it is damaged.
+        If there is no such run, or one of its files is damaged.
 
     Examples
     --------
@@ -61,7 +60,7 @@ def load(path: str | os.PathLike[str]) -> Run:
 
 
 def settings_of(model: Model) -> Config:
-    """Return the settings that a model tells of itself, all others being the defaults."""
+    """Return the settings that a model records, and defaults for all others."""
     how, mlp = model.preprocessing, model.mlp
     return Config(
         dataset=UNKNOWN,
@@ -84,7 +83,7 @@ def settings_of(model: Model) -> Config:
 
 
 def _history(path: Path, model: Model) -> History:
-    """Return the rows of ``history.csv``; none if it isn't there."""
+    """Return the rows of ``history.csv``, or none if the file is missing."""
     if not path.is_file():
         return History()
     columns = columns_of(model.task)

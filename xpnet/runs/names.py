@@ -1,4 +1,4 @@
-"""Names of settings: how they are spelt as flags, and what is meant by a name that is none."""
+"""Names of settings: how they are spelt as flags, and which setting an unknown name probably means."""
 
 import difflib
 from collections.abc import Collection
@@ -145,7 +145,7 @@ _OURS = {
     ),
     "weight_decay": "adamw_decay decay decoupled_weight_decay wd weightdecay",
 }
-"""By what names PyTorch's scripts, Lightning, Keras, scikit-learn, fastai, XGBoost and others know it."""
+"""Names of each setting in PyTorch scripts, Lightning, Keras, scikit-learn, fastai, XGBoost and others."""
 
 
 class _Argument(NamedTuple):
@@ -162,33 +162,34 @@ _ARGUMENTS = {
         "dev_data dev_set eval_data eval_dataset eval_set val val_data val_dataloader val_dataloaders "
         "val_dataset val_set valid valid_data valid_set validation validation_data validation_set x_val "
         "x_valid x_validation y_val y_valid y_validation",
-        "rows to validate on are X_val and y_val of xpnet.fit, or in an .npz file; or a part, "
+        "give validation rows as X_val and y_val to xpnet.fit or in an .npz file, or set "
         "--validation-fraction",
     ),
     "X_test": _Argument(
         "X_test and y_test",
         "test test_data test_dataloaders test_dataset test_set x_test y_test",
-        "rows to test on are X_test and y_test of xpnet.fit, or in an .npz file; or those of xpnet evaluate",
+        "give test rows as X_test and y_test to xpnet.fit or in an .npz file, or use xpnet evaluate",
     ),
     "sample_weight": _Argument(
         "sample_weight",
         "instance_weight row_weight row_weights sample_weight sample_weights weight weights",
-        "weights of rows are sample_weight of xpnet.fit, or in an .npz file; those of classes --class-weight",
+        "give weights of rows as sample_weight to xpnet.fit or in an .npz file, weights of classes by "
+        "--class-weight",
     ),
     "on_epoch": _Argument(
         "on_epoch",
         "callback callbacks epoch_callback on_epoch on_epoch_end on_train_epoch_end",
-        "after each epoch xpnet.fit calls its on_epoch; --tensorboard writes them down",
+        "xpnet.fit calls on_epoch after each epoch; --tensorboard logs the epochs",
     ),
     "grid": _Argument(
         "grid",
         "hyperparameters param_distributions param_grid param_space search_space",
-        "several values are tried by xpnet.search, or xpnet sweep",
+        "use xpnet.search or xpnet sweep to try several values",
     ),
     "executor": _Argument(
         "executor",
         "client executor n_jobs n_workers num_workers pool workers",
-        "the cores of a CPU are used as they are: leave it out; executor is of xpnet.search",
+        "all CPU cores are used anyway: leave it out; executor is an argument of xpnet.search",
     ),
 }
 """Arguments of `xpnet.fit` and `xpnet.search` by the names that other tools have for them."""
@@ -203,14 +204,14 @@ _NOTHING = (
     "strategy sync_batchnorm use_distributed_sampler use_multiprocessing val_check_interval "
     "validation_batch_size validation_freq validation_steps"
 )
-"""Names in other tools of what there is not: a setting that is spelt alike is not meant."""
+"""Names in other tools of features that xpnet lacks; similarly spelt settings are not suggested for these."""
 
 _ALIKE = 0.75
-"""How alike a misspelt name is, at least: one letter of four may be wrong."""
+"""Minimum similarity of a misspelt name: one letter of four may be wrong."""
 
 
 def _by_other_name() -> dict[str, list[str]]:
-    """Return what each name of other tools may be here: the first that there is, is meant."""
+    """Return the settings that a name of another tool may mean; the first that exists is meant."""
     found: dict[str, list[str]] = {}
     for ours, others in _OURS.items():
         for other in others.split():
@@ -234,14 +235,14 @@ def meant(word: str) -> list[str]:
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
-    """Return what to add to a message about an unknown word; nothing if none is like it.
+    """Return a hint for a message about an unknown word, or an empty text if nothing is similar.
 
     Parameters
     ----------
     word
-        A setting's name or flag as someone wrote it, perhaps as another tool has it.
+        A setting or flag as the user wrote it, perhaps by its name in another tool.
     known
-        The names or the flags that there are.
+        The names or flags that exist.
     """
     word = word.partition("=")[0]
     plain = _plain(word)
@@ -259,5 +260,5 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
 
 
 def _plain(word: str) -> str:
-    """Return a name or a flag as names are spelt."""
+    """Return a name or flag in the spelling of names."""
     return word.lstrip("-").replace("-", "_").lower()

@@ -70,9 +70,9 @@ def train(
     mlp, prepared, device
         The network, the data, and where they are.
     states
-        State of each network to go on from, on the host; begun anew by default.
+        State of each network to continue from, on the host; by default training starts afresh.
     keep_best
-        Keep the best parameters of each network also where no patience asks for them.
+        Keep the best parameters of each network even without ``patience``.
     epochs, after, on_epoch, on_fit, should_stop
         See `xpnet.training.loop.fit`.
 
@@ -123,14 +123,14 @@ def job_of(
     keep_best: bool = True,
     draws: bool = True,
 ) -> Job:
-    """Return what is to be trained, by itself or beside others.
+    """Return the training job of these networks.
 
     Parameters
     ----------
     configs, mlp, prepared, device, keep_best
         As for `train`.
     draws
-        Whether to draw the parameters; else it has none.
+        Whether to draw initial parameters; otherwise the job has none.
     """
     config = configs[0]
     regime, hyper = config.regime(prepared.feed.num_rows, prepared.data.task), hyper_of(configs)
@@ -164,7 +164,7 @@ def hyper_of(configs: Sequence[Config]) -> Hyper:
 def initial(configs: Sequence[Config], mlp: MLP, device: Device, begin: Sequence[Params] = ()) -> Params:
     """Return initial parameters on the device: a stack if there are several settings, else one network's.
 
-    They are those to ``begin`` with, of one network or of each, or else drawn.
+    They come from ``begin`` if it holds any, else they are drawn.
     """
     each = [begin[k % len(begin)] for k in range(len(configs))] if begin else []
     each = each or [init(mlp, _rng(c.seed, 0), c.init_std, c.init) for c in configs]
@@ -173,7 +173,7 @@ def initial(configs: Sequence[Config], mlp: MLP, device: Device, begin: Sequence
 
 def _stacked(networks: Sequence[Params], device: Device, dtype: str) -> Params:
     with device.active():
-        # A copy: training consumes it, and what the caller has is the caller's.
+        # A copy, because training overwrites its parameters.
         copies = [
             {name: device.xp.asarray(device.put(value, dtype), copy=True) for name, value in one.items()}
             for one in networks
@@ -184,7 +184,7 @@ def _stacked(networks: Sequence[Params], device: Device, dtype: str) -> Params:
 def bagged(configs: Sequence[Config], feed: Feed, device: Device) -> Feed:
     """Return the rows of each network: as many as there are, drawn with replacement by its own seed.
 
-    Not by that of its batches, which networks may share.
+    The seed of the batches would not do: networks may share it.
     """
     rows = feed.num_rows
     own = [_rng(config.seed, BAGS).integers(rows, size=rows) for config in configs]
@@ -195,7 +195,7 @@ def bagged(configs: Sequence[Config], feed: Feed, device: Device) -> Feed:
 def schedule_of(
     config: Config, num_rows: int, task: Task = "classification"
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return steps, from 1, and the learning rate of each: as many of a run's as make a curve."""
+    """Return some steps, counted from 1, and their learning rates: enough to draw a curve."""
     regime = config.regime(num_rows, task)
     points = min(regime.num_steps, CURVE_POINTS)
     steps = np.linspace(0, regime.num_steps - 1, points).round().astype(np.int64)
@@ -206,11 +206,11 @@ def schedule_of(
 
 
 def sources_of(configs: Sequence[Config]) -> Sources:
-    """Return the sources of each epoch's draws: one if the networks share them, else one a network.
+    """Return the random sources of each epoch: one if the networks share them, else one per network.
 
-    They are made from seed and epoch alone, so that a run can be taken up at any epoch, and are apart from
-    the source of the weights and from each other, so that networks of different weights can share their
-    batches and turning one technique on leaves what others draw.
+    They depend on seed and epoch only, so that a run can be resumed at any epoch. They are independent of the
+    source of the weights and of each other, so that networks with different weights can share batches, and
+    switching one technique on does not change what others draw.
     """
     seeds = {
         "dropout": [c.seed for c in configs],
@@ -220,7 +220,7 @@ def sources_of(configs: Sequence[Config]) -> Sources:
 
     def sources(stream: str, epoch: int) -> np.random.Generator | list[np.random.Generator]:
         each = seeds.get(stream, seeds["batches"])
-        # Units are dropped by each network for itself, whatever else it shares.
+        # Dropout is drawn for each network separately, whatever else is shared.
         shared = len(set(each)) == 1 and (stream != "dropout" or len(each) == 1)
         made = [_rng(seed, streams[stream], epoch) for seed in (each[:1] if shared else each)]
         return made[0] if shared else made
@@ -229,7 +229,7 @@ def sources_of(configs: Sequence[Config]) -> Sources:
 
 
 def share_inputs(configs: Sequence[Config]) -> bool:
-    """Return whether the networks of a stack have the very same input in each step: shared batches, whole."""
+    """Return whether all networks of a stack have the same input in each step."""
     shared = isinstance(sources_of(configs)("batches", 0), np.random.Generator)
     return shared and not hyper_of(configs).uses("input_dropout")
 
@@ -248,7 +248,7 @@ def scores(config: Config, mlp: MLP, params: Params, prepared: Prepared, device:
 
     X_val: Any = validation.X
     apply_val: Callable[[Array], Array] = validation.prepare or _as_it_is
-    if config.averaging != "none":  # views are of raw rows, as a model has them: in floats of the device
+    if config.averaging != "none":  # views are made from raw rows, in floats of the device, as in a model
         floats = data.X_val.dtype.kind == "f"
         X_val = data.X_val.astype(config.dtype, copy=False) if floats else data.X_val
         apply_val = prepared.apply
@@ -270,12 +270,12 @@ def scores(config: Config, mlp: MLP, params: Params, prepared: Prepared, device:
 def monitored(
     config: Config, mlp: MLP, params: Params, prepared: Prepared, device: Device
 ) -> NDArray[np.float64]:
-    """Return what the settings monitor, of the validation rows ``(*nets,)``: more is better, see `Watch`."""
+    """Return the monitored measure on the validation rows, ``(*nets,)``; higher is better, see `Watch`."""
     data, validation = prepared.data, prepared.validation
     regime = config.regime(prepared.feed.num_rows, data.task)
     regime = replace(regime, monitor=monitor_of(config, data))
     with device.active():
-        # The networks of a sweep are compared by rows that weigh the same whatever their classes do.
+        # The networks of a sweep are compared without class weights.
         plain = None if data.weight_val is None else device.put(data.weight_val, config.dtype)
         watch = Watch(device, regime, replace(validation, weight=plain), prepared.target)
         prepare = validation.prepare or _as_it_is

@@ -1,4 +1,4 @@
-"""From a data set on the host to rows on the device, ready to train on; and whether settings fit the data."""
+"""From a data set on the host to prepared rows on the device; checks of settings against the data."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -42,7 +42,7 @@ batch."""
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data set ready to train on, on the device, and the preprocessing that was fitted to it.
+    """A data set on the device, ready to train on, with its fitted preprocessing.
 
     Attributes
     ----------
@@ -53,13 +53,13 @@ class Prepared:
     validation
         Validation rows as the network takes them.
     how, fitted
-        The preprocessing, and what it was fitted to be, on the host.
+        The preprocessing and its fitted arrays, on the host.
     apply
         The preprocessing on the device.
     target
-        What the numbers of a regression were standardised by; None for classes and labels.
+        The standardisation of the targets of a regression; None for classes and labels.
     begin
-        Parameters to begin with, on the host: of one network, for all, or of each; none to draw them.
+        Initial parameters on the host, of one network (for all) or of each; empty if they are to be drawn.
     """
 
     data: Dataset
@@ -86,9 +86,10 @@ def load_data(
     config
         Settings; those that are not quiet show the progress of a download.
     note
-        Told what was guessed or left out, and if its own validation rows are on another scale.
+        Called with a sentence about what was guessed or left out, or if the validation rows are scaled
+        differently.
     room
-        The context in which the bar of a download is shown, where another display is there.
+        The context in which to show the bar of a download, for callers with a display of their own.
     """
     progress = False if config.quiet else room
     data = datasets.load(config.dataset, config.data_dir, progress, config.reading, note)
@@ -98,7 +99,7 @@ def load_data(
 
 
 def preprocessing_of(config: Config, data: Dataset) -> Preprocessing:
-    """Return what is done to the rows of a data set, before it is fitted to them."""
+    """Return the preprocessing of a data set, not fitted yet."""
     how = config.preprocessing
     if how.kind != "table" or data.columns is None:
         return how
@@ -106,25 +107,25 @@ def preprocessing_of(config: Config, data: Dataset) -> Preprocessing:
 
 
 def suited(configs: Sequence[Config], data: Dataset, note: Note) -> list[Config]:
-    """Return settings with what suits the data, where they leave it open or ask for more rows than there are.
+    """Return the settings with open values chosen by the data, and batches no larger than the data.
 
     Parameters
     ----------
     configs, data
         The settings, and what is to be trained on.
     note
-        Told of a batch that is larger than the data, and of weights of classes that do not occur.
+        Called with a sentence about batches larger than the data, or weights of absent classes.
     """
     rows = [count_of(config, len(data.X_train)) for config in configs]
     if any(count == 1 and config.norm == "batch" for config, count in zip(configs, rows, strict=True)):
         raise InputError(
-            "--norm batch needs the statistics of a batch, and there is 1 row to train on: give more, or use "
-            "--norm layer"
+            "--norm batch needs batches of several rows, but there is only 1 training row: give more, or "
+            "use --norm layer"
         )
     for count in dict.fromkeys(rows):
         most = max(config.batch_size for config, its in zip(configs, rows, strict=True) if its == count)
         if most > count:
-            note(f"--batch-size {most} is more than the {count} training rows: a batch has all of them")
+            note(f"--batch-size {most} is more than the {count} training rows: each batch has all of them")
     for weights in dict.fromkeys(config.class_weight for config in configs if config.class_weight):
         _tell_of_absent(replace(configs[0], class_weight=weights), data, note)
     return [
@@ -142,7 +143,7 @@ def _tell_of_absent(config: Config, data: Dataset, note: Note) -> None:
     if absent and len(absent) < len(weights):
         note(
             likely_typo(weights, data.class_names)
-            or f"--class-weight names {listed(absent)}, of which there are no rows: that does nothing"
+            or f"--class-weight names {listed(absent)}, but no training row has that class: it has no effect"
         )
 
 
@@ -154,7 +155,7 @@ def check(config: Config, data: Dataset, note: Note = silent) -> None:
     config, data
         The settings, and what is to be trained on.
     note
-        Told if the monitor says nothing of these validation rows, and the loss takes its place.
+        Called with a sentence if the monitor is undefined on the validation rows and the loss replaces it.
 
     Raises
     ------
@@ -165,9 +166,9 @@ def check(config: Config, data: Dataset, note: Note = silent) -> None:
     """
     _check_columns(config, data)
     if config.bagging and config.ensemble == 1:
-        raise InputError("--bagging is of the networks of an ensemble: give --ensemble 8, say, or drop it")
+        raise InputError("--bagging needs several networks: give --ensemble 8, for example, or drop it")
     if config.weights_image and config.preprocess == "table":
-        raise InputError("--preprocess table leaves no weights of pixels to draw: drop --weights-image")
+        raise InputError("--preprocess table has no weights per pixel to draw: drop --weights-image")
     config.num_steps(len(data.X_train))
     if isinstance(data.X_train, Stored) and data.X_train.blocks is not None:
         _check_blocks(config)
@@ -187,13 +188,13 @@ def check(config: Config, data: Dataset, note: Note = silent) -> None:
     augment.check(config.augmentation, data.image_shape)
     check_views(config.averaging, data.image_shape)
     if weight is not None and config.mixup:
-        raise InputError("--mixup makes one row of two: give weights or --mixup, not both")
+        raise InputError("--mixup cannot be combined with weights: give one of them")
     if undefined := monitors.undefined(config.monitor, data.task, data.y_val, data.weight_val):
-        note(f"{undefined}: epochs are compared by val_loss; for R² hold out more rows")
+        note(f"{undefined}: epochs are compared by val_loss instead; for R² hold out more rows")
 
 
 def _check_blocks(config: Config) -> None:
-    """Refuse to draw any row at any time where it costs a block of them."""
+    """Refuse random access to rows that are read in blocks."""
     for is_said, name in (
         (config.sampling == "replacement", "sampling replacement"),
         (config.bagging, "bagging"),
@@ -201,23 +202,23 @@ def _check_blocks(config: Config) -> None:
         if is_said:
             fix = "--sampling shuffle or all" if name.startswith("sampling") else "no --bagging"
             raise InputError(
-                f"--{name} draws any row at any time, which Parquet files give only a row group at a time: "
+                f"--{name} needs random access to rows, but Parquet files are read one row group at a time: "
                 f"use {fix}, or --rows-in memory"
             )
 
 
 def monitor_of(config: Config, data: Dataset) -> Any:
-    """Return what the best epoch is chosen by, as `xpnet.training.regime.Regime` has it."""
+    """Return the monitor of the best epoch, as in `xpnet.training.regime.Regime`."""
     return monitors.resolved(config.monitor, data.task, _classes(data), class_names=data.class_names)
 
 
 def _classes(data: Dataset) -> Sequence[Any]:
-    """Return the labels of the classes, which are their numbers where there are no others."""
+    """Return the labels of the classes, by default their numbers."""
     return range(data.num_outputs) if data.labels is None else data.labels
 
 
 def _check_targets(config: Config, data: Dataset) -> None:
-    """Refuse a loss that is not for the task, or not for its numbers."""
+    """Refuse a loss that does not fit the task or the values of the targets."""
     loss = config.loss_of(data.task)
     usual = f"--loss {LOSSES_OF[data.task][0]}"
     check_counts(loss, data.y_train, data.weight_train, usual=usual, what="y_train")
@@ -227,7 +228,7 @@ def _check_targets(config: Config, data: Dataset) -> None:
 
 
 def _check_columns(config: Config, data: Dataset) -> None:
-    """Refuse categories and gaps where they would be taken for numbers."""
+    """Refuse categories and gaps that the preprocessing would treat as numbers."""
     if data.columns is None or config.preprocess == "table":
         return
     fix = f"which --preprocess {config.preprocess} cannot take: use --preprocess table"
@@ -245,11 +246,10 @@ def _check_columns(config: Config, data: Dataset) -> None:
 def prepare(config: Config, data: Dataset, device: Device, start: Model | None = None) -> Prepared:
     """Fit the preprocessing on the training rows and put the training and validation rows on the device.
 
-    The training rows are those that the settings train on, and nothing is fitted to any others.
-    Rows to augment stay as they are and are prepared batch by batch, and so do bytes on devices that are
-    better off with them (`Device.keeps_raw`), unless a product is to be made of each row; others are prepared
-    here, once. The numbers of a regression are standardised. Where training starts from a model, the
-    preprocessing is the one that its weights were trained with.
+    Only the training rows that the settings select are used to fit anything. Rows to augment stay raw and are
+    preprocessed batch by batch. So are bytes on devices that prefer them (`Device.keeps_raw`), unless the
+    preprocessing is a matrix product. All others are preprocessed once, here. The targets of a regression are
+    standardised. A warm start keeps the preprocessing of the model.
 
     Raises
     ------
@@ -328,7 +328,7 @@ def networks_of(model: Model) -> tuple[Params, ...]:
 
 
 def _weights(config: Config, data: Dataset) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """Return the weights of the training and of the validation rows, times those of their classes.
+    """Return the weights of the training and the validation rows, multiplied by their class weights.
 
     None for all the same. Classes weigh on both sides what they weigh in training: else the epoch is kept
     that is best at what was not asked for.
@@ -336,7 +336,7 @@ def _weights(config: Config, data: Dataset) -> tuple[NDArray[np.float64] | None,
     if config.class_weight is None:
         return data.weight_train, data.weight_val
     if data.task != "classification":
-        raise InputError(f"--class-weight is for one class a row, not for {data.task}: give rows weights")
+        raise InputError(f"--class-weight needs one class per row, not {data.task}: give rows weights")
     factors = by_class(config.weight_by_class, data.class_names, data.y_train, data.weight_train)
     return (
         weighted(factors, data.y_train, data.weight_train),

@@ -1,4 +1,4 @@
-"""Training again into the folder of a run: its files are put aside, none stays beside the new network."""
+"""Training again into the folder of a run: the files of the previous run are moved aside first."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ __all__ = ["discard", "forget_evaluations", "make_room", "set_aside"]
 EVALUATION = re.compile(rf"({'|'.join(EVALUATIONS)})-(train|val|test|new)\.png")
 EVENTS = re.compile(r"events\.out\.tfevents\..*")
 UNFINISHED = re.compile(r"\.(.+)\.[0-9a-f]{8}")
-"""What a killed process leaves of a file that it was writing, see `xpnet.files.replacing`."""
+"""Name of the partial file that a killed process leaves, see `xpnet.files.replacing`."""
 
 
 def set_aside(folder: Path, force: bool) -> Path | None:
@@ -75,17 +75,17 @@ def _move(folder: Path, paths: Iterable[Path], hidden: bool) -> Path:
         if isinstance(error, OSError):
             reason = error.strerror or error
             raise InputError(
-                f"what {folder} holds cannot be moved aside ({reason}): give another --out"
+                f"the files in {folder} cannot be moved aside ({reason}): give another --out"
             ) from error
         raise
     return place
 
 
 def make_room(folder: Path, force: bool, note: Callable[[str], None]) -> None:
-    """Put the run that is in a folder aside, or remove it, and tell of it in a sentence."""
+    """Move the run in a folder aside, or delete it, and note what was done."""
     place = set_aside(folder, force)
     if place is not None:
-        note(f"the run that was in {folder} is now in {place}; {flag('force')} removes it instead")
+        note(f"the previous run in {folder} was moved to {place}; {flag('force')} deletes it instead")
 
 
 def forget_evaluations(folder: Path) -> None:
@@ -97,7 +97,7 @@ def forget_evaluations(folder: Path) -> None:
 
 
 def _is_of_run(name: str) -> bool:
-    """Return whether a run, or a command that works on it, writes a file of that name."""
+    """Return whether a run, or a command on it, writes a file of that name."""
     if unfinished := UNFINISHED.fullmatch(name):
         name = unfinished[1]
     return name in (*FILES, *EXPORTS) or any(
@@ -106,7 +106,7 @@ def _is_of_run(name: str) -> bool:
 
 
 def _make(folder: Path, hidden: bool) -> Path:
-    """Make a folder that wasn't there."""
+    """Make a new folder."""
     number = 1
     while True:
         place = folder / (f".previous.{os.urandom(4).hex()}" if hidden else f"previous-{number}")

@@ -1,4 +1,4 @@
-"""A run as people hold it in their hands: what was trained, what it predicts, and what it leaves."""
+"""`Run`: a trained network with its settings, history and scores, and what to do with it."""
 
 import math
 import os
@@ -39,7 +39,7 @@ __all__ = ["Run", "as_run"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Run(Experiment):
-    """A trained network with all that is known of it: what `xpnet.fit` and `xpnet.load` return.
+    """A trained network with its settings, history and scores, as `xpnet.fit` and `xpnet.load` return it.
 
     Attributes
     ----------
@@ -48,61 +48,61 @@ class Run(Experiment):
     model
         The network with its preprocessing, a `Model`.
     history
-        What each epoch measured, a `History`.
+        Losses and scores of each epoch, a `History`.
     summary
-        Scores, seconds, steps, device and how the run ended: what ``summary.json`` holds.
+        Scores, seconds, steps, device and status: the content of ``summary.json``.
     best
-        The model of the best epoch by ``monitor``; None where the run kept none.
+        The model of the best epoch by ``monitor``, or None if it was not kept.
     best_rows
-        The row of the history that is that epoch's, of each network; empty where it is not known.
+        For each network, the index of the history's row of its best epoch; empty if it is unknown.
     folder
-        Where its files are; None if it has none.
+        Folder of its files, or None.
     """
 
     folder: Path | None = None
 
     def predict(self, X: ArrayLike, device: str | Device = "cpu", members: bool = False) -> NDArray[Any]:
-        """Return what the network predicts of rows.
+        """Predict classes, labels or numbers.
 
         Parameters
         ----------
         X
-            ``(rows, features)``, of any real dtype; or rows in the shape that they were trained on.
+            Rows ``(rows, features)`` of any real dtype, or rows in the shape used in training.
         device
             Where to compute.
         members
-            Return what each network of an ensemble predicts by itself, with an axis over them first; one
-            network is an ensemble of one. Where they differ, the data left it open.
+            Return the prediction of each network of an ensemble, with the networks as the first axis (of
+            length 1 for a single network). Where they disagree, the prediction is uncertain.
 
         Returns
         -------
         ndarray
-            Labels ``(rows,)`` as they were trained on; 0 or 1 for each of several labels; or numbers
-            ``(rows,)`` or ``(rows, outputs)``.
+            Class labels ``(rows,)`` as used in training; 0 and 1 ``(rows, labels)`` for several labels; or
+            numbers ``(rows,)`` or ``(rows, outputs)``.
 
         Raises
         ------
         InputError
-            Rows of another shape, or of no finite numbers.
+            If the rows have another shape, or values that are not finite.
         """
         return self.model.predict_labels(self._rows(X), device, members)
 
     def predict_proba(
         self, X: ArrayLike, device: str | Device = "cpu", members: bool = False
     ) -> NDArray[Any]:
-        """Return the probability ``(rows, classes)`` of each class or label.
+        """Predict the probability of each class or label, ``(rows, classes)``.
 
         Parameters
         ----------
         X, device
             As for `predict`.
         members
-            Return those of each network of an ensemble by itself: ``(networks, rows, classes)``.
+            Return the probabilities of each network of an ensemble, ``(networks, rows, classes)``.
 
         Raises
         ------
         InputError
-            As `predict`; or the network predicts numbers.
+            As for `predict`, or if the network is a regression.
         """
         rows = self._rows(X)
         if members and self.model.task != "regression":
@@ -112,29 +112,30 @@ class Run(Experiment):
     def predict_interval(
         self, X: ArrayLike, coverage: float = 0.9, device: str | Device = "cpu"
     ) -> NDArray[np.float64]:
-        """Return the interval about each predicted number that holds the true one with some probability.
+        """Return a prediction interval for each number of a regression.
 
-        It is ``mean ± q · √(spread² + s²)``: the spread is the standard deviation of what the networks of an
-        ensemble predict, ``s`` the root mean squared error on the validation rows, and ``q`` such that the
-        part ``coverage`` of those rows lies within. Of one network the spread is 0.
+        The interval is ``mean ± q · √(spread² + s²)``. The spread is the standard deviation of the
+        predictions over the networks of an ensemble (0 for a single network), ``s`` is the root mean squared
+        error on the validation rows, and ``q`` is chosen so that the fraction ``coverage`` of those rows lies
+        within.
 
         Parameters
         ----------
         X, device
             As for `predict`.
         coverage
-            The probability, of each number by itself.
+            Probability that an interval covers the true value, for each number separately.
 
         Returns
         -------
         ndarray
-            Lower and upper end: ``(rows, 2)``, or ``(rows, outputs, 2)`` of several numbers a row.
+            Lower and upper ends: ``(rows, 2)``, or ``(rows, outputs, 2)`` for several numbers per row.
 
         Raises
         ------
         InputError
-            As `predict`; it is no regression; the model was saved without its errors on the validation rows;
-            or they are too few for the coverage.
+            As for `predict`. Also if the network is not a regression, if the model was saved without its
+            errors on the validation rows, or if these are too few for the coverage.
         """
         return self.model.predict_interval(self._rows(X), coverage, device)
 
@@ -149,50 +150,50 @@ class Run(Experiment):
         header: bool | None = None,
         shades: tuple[float, float] | None = None,
     ) -> dict[str, float]:
-        """Return what the network is worth on rows that it may never have seen.
+        """Evaluate the network on given rows.
 
         Parameters
         ----------
         X, device
-            As for `predict`; or the path of a table, an ``.npz`` file or a folder of images, which is
-            measured whole; or ``"digits"`` or ``"cifar10"``.
+            As for `predict`; or the path of a table, an ``.npz`` file or a folder of images, all rows of
+            which are evaluated; or ``"digits"`` or ``"cifar10"``.
         y
-            What it should predict, as it was trained on; of several columns those of a frame are found by
-            their names. By default it is taken from the columns of X that were the target in training.
+            True targets, as in training; the columns of a frame are matched by name. By default, the target
+            columns of X.
         split
-            Of a file that has several, the one to measure: ``"train"``, ``"val"`` or ``"test"``; of a known
-            data set by default ``"test"``, or ``"val"`` where there is none.
+            Which split to evaluate, if X has several: ``"train"``, ``"val"`` or ``"test"``. For ``"digits"``
+            and ``"cifar10"``, by default ``"test"``, or ``"val"`` if there is no test set.
         target
-            Of a table, the column that holds what is predicted, or several; by default as in training.
+            Target columns of a table; by default as in training.
         header
-            Whether the first line of a text file has names; by default found out.
+            Whether the first line of a text file holds the column names; detected by default.
         shades
-            Of a folder of images, what black and white are in the rows of the model; by default what the
-            range of the training rows tells.
+            For a folder of images, the values of black and white in the rows of the model; by default judged
+            by the range of the training rows.
 
         Returns
         -------
         dict
-            Of classes and labels ``accuracy`` (of whole rows), ``balanced_accuracy``, ``log_loss`` and
-            ``roc_auc``; of numbers ``r2``, ``rmse`` and ``mae``. `xpnet.training.measures` says what they
-            are; one that is undefined, as the last of rows that are all of one class, is NaN.
+            For classes and labels ``accuracy`` (of whole rows), ``balanced_accuracy``, ``log_loss`` and
+            ``roc_auc``; for numbers ``r2``, ``rmse`` and ``mae``. See `xpnet.training.measures` for
+            definitions. An undefined measure is NaN, such as ``roc_auc`` of rows of a single class.
 
         Raises
         ------
         InputError
-            As `predict`; labels that the network doesn't know, or not as many as rows.
+            As for `predict`, or if there are unknown labels, or not one for each row.
         """
         model = self.model
         if isinstance(X, str | os.PathLike):
             if y is not None:
-                raise InputError(f"{X} has what it should give with it: leave out y")
+                raise InputError(f"{X} has its own targets: leave out y")
             notes: list[str] = []
             rows, found = self._of_name(X, split, target, header, shades, notes.append)
             for text in notes:
                 warnings.warn(text, stacklevel=2)
         elif any((split is not None, bool(target), header is not None, shades is not None)):
             raise InputError(
-                "split, target, header and shades are of a file: give its path, or leave them out"
+                "split, target, header and shades apply to files only: give a path, or leave them out"
             )
         else:
             if unlike := other_order(X, {"y": y}):
@@ -215,7 +216,7 @@ class Run(Experiment):
         shades: tuple[float, float] | None,
         note: Note,
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the rows of a file or a known data set, as the model takes them, and their targets."""
+        """Return the rows of a file or a built-in data set, as the model takes them, and their targets."""
         target = (target,) if isinstance(target, str) else tuple(target)
         path = path_of(name)
         if is_file(str(path)):
@@ -238,11 +239,11 @@ class Run(Experiment):
         return found.X, found.y
 
     def _with_targets(self, X: Any, y: Any) -> tuple[Any, NDArray[Any]]:
-        """Return rows, and what they should give as a data set of the model's has it."""
+        """Return rows, and their targets in the form that a data set of the model has."""
         model = self.model
         if y is None:
             if not self.config.target:
-                raise InputError("what the rows should give is missing: give y")
+                raise InputError("the targets of the rows are missing: give y")
             X, y, _ = take_target(X, self.config.target, classes=model.labels or False)
         elif is_frame(y) and len(getattr(y, "shape", ())) != 1 and model.task != "classification":
             frame = as_frame(y)
@@ -251,31 +252,31 @@ class Run(Experiment):
         return X, encode_targets(y, model.task, model.labels, len(model.class_names))
 
     def save(self, path: str | Path, force: bool = False) -> Path:
-        """Write the run, as the command does: a folder, or the model alone.
+        """Save the run as a folder, as the command does, or the model as a single file.
 
         Parameters
         ----------
         path
-            A folder, made if need be; or a file whose name ends in ``.safetensors``.
+            A folder, created if needed, or a file whose name ends in ``.safetensors``.
         force
-            Remove another run that is in the folder; by default it is moved to ``previous-1`` there.
+            Delete a run that is already in the folder; by default it is moved to ``previous-1`` there.
 
         Returns
         -------
         Path
-            What was written.
+            The folder or file written.
 
         Raises
         ------
         InputError
-            No path, a place that cannot be written, or the folder of a sweep.
+            If the path is empty or cannot be written, or is the folder of a sweep.
         """
         path = output_path(path)
         if path.suffix == ".safetensors":
             save_model(output_file(path), self.model)
             return path
         if path == Path():
-            raise InputError("an empty name is no folder to write to: give a path")
+            raise InputError("the path to save to is empty: give a path")
         report = self._kept_report()
         with run_folder.claim(str(path), self.config.dataset) as folder:
             run_folder.refuse_sweep(folder)
@@ -285,46 +286,46 @@ class Run(Experiment):
         return folder
 
     def export(self, path: str | Path, format: str | None = None, *, opset: int | None = None) -> Path:
-        """Write the model for other libraries.
+        """Export the model for other libraries.
 
         Parameters
         ----------
         path
             The file to write.
         format
-            ``"onnx"``, or ``"torch"``, a state dict of PyTorch in a safetensors file; by default what the
-            file's name ends in, ``.onnx`` or ``.safetensors``.
+            ``"onnx"``, or ``"torch"`` for a PyTorch state dict in a safetensors file; by default told by the
+            suffix of the file, ``.onnx`` or ``.safetensors``.
         opset
-            Version of ONNX's operators, 20 by default: 13 or more.
+            ONNX opset version, at least 13; by default 20.
 
         Raises
         ------
         InputError
-            No such format or opset; or the package onnx is missing.
+            If the format or opset is not supported, or the package onnx is missing.
         """
         path = output_file(path)
         exporters.export(self.model, path, format, opset)
         return path
 
     def report(self, path: str | Path | None = None) -> Path:
-        """Write the report, a page that opens without a network, and return where it is.
+        """Write the HTML report, one self-contained page, and return its path.
 
         Parameters
         ----------
         path
-            The file; by default ``report.html`` in the folder of the run.
+            The file to write; by default ``report.html`` in the folder of the run.
 
         Raises
         ------
         InputError
-            No path, and the run has no folder.
+            If there is no path and the run has no folder.
         """
         if path is not None:
             file = output_file(path)
         elif self.folder is not None:
             file = self.folder / "report.html"
         else:
-            raise InputError('the run has no folder: give report a path, such as "report.html"')
+            raise InputError('the run has no folder: give a path, such as "report.html"')
         report = self._kept_report()
         if report is None:
             report = run_folder.report_of(self).as_html()
@@ -333,7 +334,7 @@ class Run(Experiment):
         return file
 
     def _kept_report(self) -> bytes | None:
-        """Return the report in the folder of a run that was loaded: it knows more than what is left."""
+        """Return the report in the folder of a loaded run: it was written with more than the files keep."""
         file = None if self.folder is None else self.folder / "report.html"
         return file.read_bytes() if self.validated is None and file is not None and file.is_file() else None
 
@@ -345,7 +346,7 @@ class Run(Experiment):
             if self.summary.get(f"{part}_{score}") is not None
         ]
         summary = self.summary
-        lines = ["Run, of which only the model is known"]
+        lines = ["Run (only the model is known)"]
         if summary:
             lines = [
                 f"Run on {self.config.dataset}: {summary['status']}, {summary['steps']} steps",
@@ -384,7 +385,7 @@ class Run(Experiment):
         if shape is None:
             try:
                 X = np.asarray(X)
-            except ValueError:  # rows of several lengths, of which the model says more
+            except ValueError:  # rows of different lengths: the model's error message says more
                 return X
             shape = X.shape
         features, image = self.model.num_features, self.model.image_shape
@@ -395,7 +396,7 @@ class Run(Experiment):
 
 
 def as_run(experiment: Experiment, folder: Path | None) -> Run:
-    """Return a run with all that is known of an experiment."""
-    # Not what training returned, the solver's memory above all: nobody has a use for it, who holds a run.
+    """Return the run of an experiment."""
+    # Not `result`: nobody who holds a run needs the solver's state.
     kept = [f.name for f in fields(Experiment) if f.name != "result"]
     return Run(**{name: getattr(experiment, name) for name in kept}, folder=folder)

@@ -1,4 +1,4 @@
-"""What a run has left in its folder, as the commands take it up: its model, and rows to measure that on."""
+"""A saved run, as the commands open it: its model, and the data to evaluate it on."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ from xpnet.values import shown
 __all__ = ["UNKNOWN", "SavedRun", "damaged", "open_run", "renumbered", "summary_in"]
 
 UNKNOWN = "unknown"
-"""The data set of a run whose settings are gone."""
+"""The data set of a run whose settings are missing."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class SavedRun:
     Attributes
     ----------
     folder
-        With the files of the run, if the model is still among them.
+        Folder of the run's files, if the model is in it.
     path
         File of the model.
     model
-        What it holds.
+        The model in the file.
     """
 
     folder: Path
@@ -49,12 +49,12 @@ class SavedRun:
     model: Model
 
     def settings(self) -> dict[str, Any]:
-        """Return the settings in the ``config.json`` beside the model; none if it isn't there.
+        """Return the settings in the ``config.json`` beside the model; none if it is missing.
 
         Raises
         ------
         InputError
-            It is damaged.
+            If it is damaged.
         """
         path = self.folder / "config.json"
         return read_file(path, Config) if path.is_file() else {}
@@ -71,7 +71,7 @@ class SavedRun:
         progress: bool = False,
         note: Note = silent,
     ) -> Labelled:
-        """Load rows to measure the model on: a split of the run's data, or a file that is named.
+        """Load rows to evaluate the model on: a split of the run's data, or a named file.
 
         Parameters
         ----------
@@ -109,7 +109,7 @@ class SavedRun:
             )
         for what, value in {"target": target or None, "header": header}.items():
             if value is not None:
-                raise InputError(f"--{what} is of a table that --dataset names: drop it")
+                raise InputError(f"--{what} applies to a table given by --dataset: drop it")
         data = self.dataset(name, data_dir, progress, note)
         split = split or ("val" if data.X_test is None else "test")
         X, y = getattr(data, f"X_{split}"), getattr(data, f"y_{split}")
@@ -145,10 +145,10 @@ class SavedRun:
             try:
                 settings = self.settings()
             except InputError as error:
-                raise InputError(f"{error}; or name the data set with --dataset") from error
+                raise InputError(f"{error}; or give the data set by --dataset") from error
             name, data_dir = settings.get("dataset"), data_dir or settings.get("data_dir")
         if name is None:
-            raise InputError(f"there is no config.json beside {self.path}: name the data set with --dataset")
+            raise InputError(f"there is no config.json beside {self.path}: give the data set by --dataset")
         config = Config.of(settings)
         reading = config.reading
         if Path(name).suffix or datasets.is_folder_of_rows(
@@ -162,15 +162,15 @@ class SavedRun:
         data = datasets.load(name, data_dir, progress, reading, note)
         if data.task != task:
             raise InputError(
-                f"{data.name} is for {data.task} and the model for {task}: "
-                "give --dataset one like that which it was trained on"
+                f"{data.name} is for {data.task}, but the model is for {task}: give --dataset a file like "
+                "the training data"
             )
         if own and (config.train_rows or 0) <= len(data.X_train):  # else it has changed
             data = subset_of(config, data)
         if own and data.columns != self.model.columns:
-            raise InputError(f"{data.name} has changed since the run: give the rows to measure by --dataset")
+            raise InputError(f"{data.name} has changed since the run: give the rows to evaluate by --dataset")
         if own and self._trained_on() not in (None, data.checksum()):
-            note(f"{data.name} has changed since the run: rows may be measured that it was trained on")
+            note(f"{data.name} has changed since the run: the rows evaluated may include training rows")
         features, outputs = self.model.num_features, len(self.model.class_names)
         what = "classes" if task == "classification" else "outputs"
         for has, takes, kind in (
@@ -180,8 +180,8 @@ class SavedRun:
             # What has changed since may have rows of fewer classes.
             if has > takes or (has < takes and kind != "classes"):
                 raise InputError(
-                    f"{data.name} has {has} {kind} and the model {takes}: "
-                    "give --dataset one like that which it was trained on"
+                    f"{data.name} has {has} {kind}, but the model has {takes}: give --dataset a file like "
+                    "the training data"
                 )
         return renumbered(data, self.model)
 
@@ -222,17 +222,19 @@ def open_run(path: str | os.PathLike[str]) -> SavedRun:
         There is none, or it is damaged.
     """
     if not isinstance(path, str | os.PathLike):
-        raise InputError(f"a run is loaded from its path, not from {shown(path)}: give its folder")
+        raise InputError(f"a run is loaded from a path, not from {shown(path)}: give its folder")
     given = path_of(path)
     if not (given / "model.safetensors").exists() and (given / "best").is_dir():
         given /= "best"
     file = given / "model.safetensors" if given.is_dir() else given
     if CHECKPOINT.fullmatch(given.name) and given.is_file():
-        raise InputError(f"{given} is a checkpoint, to be gone on from: {flag('resume')} {given.parent}")
+        raise InputError(
+            f"{given} is a checkpoint, not a model: resume its run by {flag('resume')} {given.parent}"
+        )
     if given.is_dir() and not file.exists() and has_checkpoint(given):
         raise InputError(
-            f"the run in {given} was cut off and has left a checkpoint, no model yet: let it come to its end "
-            f"by {flag('resume')} {given}"
+            f"the run in {given} was interrupted and has a checkpoint, but no model yet: finish it by "
+            f"{flag('resume')} {given}"
         )
     return SavedRun(file.parent, file, load_model(file))
 
@@ -246,7 +248,7 @@ def summary_in(path: Path) -> dict[str, Any]:
         kinds = {"status": str, "device": str, "backend": str, "steps": int, "seconds": float}
         if all(isinstance(found[name], kind) for name, kind in kinds.items()):
             return dict(found)
-        raise ValueError("a value in it is of another kind")
+        raise ValueError("a value in it has the wrong type")
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise damaged(path, error) from error
 
@@ -254,4 +256,4 @@ def summary_in(path: Path) -> dict[str, Any]:
 def damaged(path: Path, error: Exception) -> InputError:
     """Return what to say of a file of a run that cannot be read."""
     reason = " ".join(str(error).split())[:200]
-    return InputError(f"{path} cannot be read ({reason}): delete it, and the rest of the run still loads")
+    return InputError(f"{path} cannot be read ({reason}): delete it; the rest of the run still loads")

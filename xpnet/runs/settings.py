@@ -38,47 +38,46 @@ __all__ = [
 ]
 
 GROUPS = ("data", "network", "training", "regularisation", "augmentation", "device", "output", "sweep")
-"""What settings are about, in the order in which they are best read."""
+"""Groups of settings, in the order in which help shows them."""
 
 
 def setting(default: Any, help: str, **metadata: Any) -> Any:
-    """Return a dataclass field with what flags and files need to know of it.
+    """Return a dataclass field with the metadata that flags and files need.
 
     Parameters
     ----------
     default
-        Its value where nobody gives one.
+        Its default value.
     help
-        What ``--help`` says of it.
+        Its text in ``--help``.
     **metadata
-        ``group``, one of `GROUPS`, and ``common=True`` for those that most people use;
-        ``instead_of``, the name of a setting that is None once this one is given, and the other
-        way round; ``unless_given``, the value of a setting that is None, if that other one is None
-        too; ``path=True`` if it may be a path, and so a `pathlib.Path`; ``yields_to``, the names of
-        settings with those of their values, none for any, that a recipe's value of this one gives way
-        to; and whatever else the owner wants to note.
+        ``group``, one of `GROUPS`. ``common=True`` for settings that most people use. ``instead_of``, the
+        name of a setting that excludes this one: giving either makes the other None. ``unless_given``, the
+        value of a setting if both of such a pair are None. ``path=True`` if it may be a path, also a
+        `pathlib.Path`. ``yields_to``, names of settings and values of theirs (none for any) that override a
+        recipe's value of this one. Other keys are free.
     """
     return field(default=default, metadata={"help": help, **metadata})
 
 
 def default_of(f: Field[Any]) -> Any:
-    """Return the value that a setting has where nobody gives one."""
+    """Return the default value of a setting."""
     return f.metadata.get("unless_given", f.default)
 
 
 def kinds_of(settings: type[Any]) -> Mapping[str, Kind]:
-    """Return what each setting of a dataclass takes, by name."""
+    """Return the kind of each setting of a dataclass, by name."""
     return _read(cast("Hashable", settings))[0]
 
 
 def rivals(settings: type[Any]) -> Mapping[str, str]:
-    """Return the settings of which only one of two can be given, each with the other."""
+    """Return the settings that exclude each other, each with its counterpart."""
     return _read(cast("Hashable", settings))[1]
 
 
 @functools.cache
 def _read(settings: Any) -> tuple[dict[str, Kind], dict[str, str], set[str]]:
-    """Read a dataclass, once: a sweep makes thousands of instances."""
+    """Read a dataclass, cached because a sweep makes thousands of instances."""
     hints = get_type_hints(settings)
     pairs = {f.name: f.metadata["instead_of"] for f in fields(settings) if "instead_of" in f.metadata}
     kinds = {f.name: Kind.of(hints[f.name]) for f in fields(settings)}
@@ -87,7 +86,7 @@ def _read(settings: Any) -> tuple[dict[str, Kind], dict[str, str], set[str]]:
 
 
 def normalise(settings: Any) -> None:
-    """Bring every setting of an instance to what its annotation says.
+    """Convert every setting of an instance to the type of its annotation.
 
     Parameters
     ----------
@@ -97,7 +96,7 @@ def normalise(settings: Any) -> None:
     Raises
     ------
     InputError
-        A value of the wrong type, or none of those that can be chosen.
+        If a value has the wrong type or is not among the choices.
     """
     pairs = rivals(type(settings))
     for f in fields(settings):
@@ -108,21 +107,21 @@ def normalise(settings: Any) -> None:
 
 
 def taken(settings: type[Any], name: str, label: str, value: Any, several: bool = False) -> Any:
-    """Return a value of a setting in its kind; of a path with the home folder in the place of ``~``.
+    """Return a value of a setting, converted to its kind; in paths, ``~`` is expanded.
 
     Parameters
     ----------
     settings, name
         The dataclass, and the setting.
     label
-        What a message calls it.
+        Its name in messages.
     value, several
         As for `xpnet.values.Kind.take`.
 
     Raises
     ------
     InputError
-        It is of another kind.
+        If it cannot be converted.
     """
     kinds, paths = _read(cast("Hashable", settings))[::2]
     if name in paths and isinstance(value, str | os.PathLike):
@@ -136,20 +135,20 @@ def layered(
     defaults: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     several: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Return every setting by name: defaults, then each layer over those before.
+    """Return every setting by name: the defaults, overridden by each layer in turn.
 
-    Of two settings that exclude each other, the later layer's takes the place of the other.
+    Of two settings that exclude each other, the one in the later layer counts.
 
     Parameters
     ----------
     settings
         The dataclass.
     layers
-        Settings by name, not all of them: of a recipe, of a file, of a caller.
+        Mappings of some settings by name: of a recipe, a file, a caller.
     defaults
         Returns the default of every setting, given those that the layers set.
     several
-        Names of the settings of which layers have a tuple of values, instead of one.
+        Names of the settings that have a tuple of values in the layers, instead of one.
 
     Raises
     ------
@@ -176,7 +175,7 @@ def layered(
 def yielding(
     recipe: Mapping[str, Any], given: Mapping[str, Any], settings: type[Any], several: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Return the settings of a recipe but for those that contradict what a user says, or would hide it.
+    """Return the settings of a recipe without those that would contradict or override what the user gave.
 
     Parameters
     ----------
@@ -225,9 +224,9 @@ def read_file(path: Path, settings: type[Any], several: Collection[str] = ()) ->
     except (ValueError, RecursionError) as error:
         form = "JSON" if path.suffix == ".json" else "TOML"
         reason = textwrap.shorten(str(error), 300, placeholder="…")
-        raise InputError(f"{path} is no valid {form} ({reason}): correct it, in UTF-8") from error
+        raise InputError(f"{path} is not valid {form} ({reason}): correct it, in UTF-8") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds no settings: write them as in the config.json of a run")
+        raise InputError(f"{path} contains no settings: write them as in the config.json of a run")
 
     kinds = kinds_of(settings)
     values: dict[str, Any] = {}
@@ -245,18 +244,18 @@ def read_file(path: Path, settings: type[Any], several: Collection[str] = ()) ->
 def refuse_unknown(
     names: Iterable[str], settings: type[Any], purpose: str = "", arguments: Collection[str] = ()
 ) -> None:
-    """Refuse names that no setting has.
+    """Refuse names that are not settings.
 
     Parameters
     ----------
     names
-        As a caller wrote them.
+        The names, as the caller wrote them.
     settings
         The dataclass.
     purpose
-        What they are wanted for, as the message has it: ``" to sweep over"``.
+        What they are for, as part of the message: ``" to sweep over"``.
     arguments
-        Names that are no settings and may be meant, of a function that was called.
+        Names of other arguments that may be meant.
 
     Raises
     ------
@@ -272,7 +271,7 @@ def refuse_unknown(
 
 
 def settings_in(layer: Any, settings: type[Any]) -> Mapping[str, Any]:
-    """Return the settings that one of several layers holds, by name.
+    """Return the settings in one layer, by name.
 
     Parameters
     ----------
@@ -291,14 +290,17 @@ def settings_in(layer: Any, settings: type[Any]) -> Mapping[str, Any]:
     if isinstance(layer, Mapping):
         return layer
     if not is_dataclass(layer):
-        raise InputError(f"settings come in a dict, a Config or a file, not {type(layer).__name__}: give one")
+        raise InputError(
+            f"settings must be a dict, a Config or the path of a file, not {type(layer).__name__}: give one "
+            "of these"
+        )
     return {f.name: getattr(layer, f.name) for f in fields(layer)}
 
 
 def differing(settings: Any, usual: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of an instance that are not the usual ones, by name.
+    """Return the settings of an instance that differ from the given defaults, by name.
 
-    One that is None since the other of a pair is given is not among them.
+    A setting that is None because its counterpart is given is left out.
     """
     given = {f.name: getattr(settings, f.name) for f in fields(settings)}
     for name, other in rivals(type(settings)).items():
@@ -308,5 +310,5 @@ def differing(settings: Any, usual: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_none(value: Any) -> bool:
-    """Whether a layer leaves a setting open, or all of several values."""
+    """Whether a layer leaves a setting open (None, or a tuple of one None)."""
     return value is None or (isinstance(value, tuple) and value == (None,))

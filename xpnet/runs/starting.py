@@ -1,4 +1,4 @@
-"""A warm start: a run begins with the network of another, and its preprocessing (``--init-from``)."""
+"""Warm starts: a run that starts from the network and preprocessing of another (``--init-from``)."""
 
 import os
 from collections.abc import Collection, Mapping
@@ -31,10 +31,10 @@ from xpnet.values import shown
 __all__ = ["begin_with", "inherited", "model_of", "prepared_for", "unlike_its_rows"]
 
 NETWORK = ("hidden", "activation", "norm", "residual", "ensemble", "preprocess")
-"""Settings that are the same, or the weights do not fit."""
+"""Settings that must be the same for the weights to fit."""
 
 DETAILS = tuple(f.name for f in fields(Preprocessing) if f.name in kinds_of(Config))
-"""Settings of the preprocessing, which is taken as it was fitted: they may be left out."""
+"""Settings of the preprocessing, which is taken over as fitted; they may be left out."""
 
 OF_MACHINES = ("device", "backend", "precision", "compile")
 
@@ -45,7 +45,7 @@ OF_FILES = ("checkpoint_every", "tensorboard", "weights_image")
 def inherited(
     given: Mapping[str, Any], whole: bool = True, several: Collection[str] = (), arrays: bool = False
 ) -> tuple[dict[str, Any], bool]:
-    """Return the settings that a run takes over from the one that it begins with, and whether these are all.
+    """Return the settings that a run inherits from the one it starts from, and whether these are all.
 
     Parameters
     ----------
@@ -116,29 +116,29 @@ def begin_with(model: Model, config: Config, data: Dataset) -> tuple[Config, Dat
             if name == "ensemble" and theirs > 1:
                 words = f"{words}, which a sweep does not take"
             raise InputError(
-                f"{flag(name)} is {shown(ours)}, and {shown(theirs)} in {source}, whose weights it begins "
-                f"with: give {flag(name)} {words}, or another --init-from"
+                f"{flag(name)} is {shown(ours)}, but {shown(theirs)} in {source}, which --init-from names: "
+                f"give {flag(name)} {words}, or another --init-from"
             )
     config = replace(config, **{name: getattr(of_network, name) for name in DETAILS})
     if data.task != model.task:
         raise InputError(
-            f"{data.name} is for {data.task}, and {source} for {model.task}: begin with another run"
+            f"{data.name} is for {data.task}, but {source} is for {model.task}: begin with another run"
         )
     data = _of_its_columns(data, model, source)
     if data.num_features != model.num_features or (data.image_shape or ()) != (model.image_shape or ()):
         theirs, ours = (each.image_shape or f"{each.num_features} features" for each in (model, data))
         raise InputError(
-            f"{data.name} has rows of {ours}, and {source} was trained on {theirs}: give such rows"
+            f"{data.name} has rows of {ours}, but {source} was trained on {theirs}: give such rows"
         )
     if data.task == "classification":
         data = renumbered(data, model)
     elif data.num_outputs != len(model.class_names):
         raise InputError(
-            f"{data.name} has {data.num_outputs} targets, and {source} predicts {len(model.class_names)}: "
+            f"{data.name} has {data.num_outputs} targets, but {source} predicts {len(model.class_names)}: "
             f"give {listed(model.class_names)}"
         )
     if config.mlp(model.preprocessing.output_features(data.num_features), model.mlp.sizes[-1]) != model.mlp:
-        raise InputError(f"{source} is no network of a run: begin with one that xpnet train or fit has left")
+        raise InputError(f"{source} is not a network of xpnet train or xpnet.fit: begin with one of those")
     return config, replace(data, class_names=model.class_names, labels=model.labels)
 
 
@@ -167,7 +167,7 @@ def _of_its_columns(data: Dataset, model: Model, source: str | None) -> Dataset:
     if now is None or then is None:
         has = "is an array" if now is None else "is a table"
         raise InputError(
-            f"{data.name} {has}, and {source} was trained on {'an array' if then is None else 'a table'}: "
+            f"{data.name} {has}, but {source} was trained on {'an array' if then is None else 'a table'}: "
             "give rows like those"
         )
     ours, theirs = ({column.name: column for column in columns.columns} for columns in (now, then))
@@ -183,7 +183,7 @@ def _of_its_columns(data: Dataset, model: Model, source: str | None) -> Dataset:
         if (ours[name].kind, ours[name].part) != (column.kind, column.part):
             option = "categorical" if column.kind == "category" else "numeric"
             raise InputError(
-                f"column {shown(name)} of {data.name} is a {ours[name].kind}, and a {column.kind} in "
+                f"column {shown(name)} of {data.name} is a {ours[name].kind}, but a {column.kind} in "
                 f"{source}: give {column_flag(option, name)}"
             )
 

@@ -1,4 +1,4 @@
-"""The training rows that settings train on: all, or some of them, drawn by the seed."""
+"""``--train-rows``: a random subset of the training rows."""
 
 from dataclasses import replace
 
@@ -13,24 +13,24 @@ from xpnet.runs.config import Config
 __all__ = ["count_of", "drawn_by", "subset_of"]
 
 STREAM = 6
-"""Of the seed, what the rows are drawn from: after those of weights, of what steps draw, and of bags."""
+"""Random stream of the subset, after those of the weights, the steps and the bootstrap samples."""
 
 
 def drawn_by(config: Config) -> tuple[int, int] | None:
-    """Return what tells the rows of some settings from those of others: number and seed; None for all rows.
+    """Return what identifies the subset of some settings: number of rows and seed; None for all rows.
 
-    Networks of different ones share no stack, as the preprocessing is fitted to the rows of each.
+    Networks with different subsets share no stack, because the preprocessing is fitted to each subset.
     """
     return None if config.train_rows is None else (config.train_rows, config.seed)
 
 
 def count_of(config: Config, num_rows: int) -> int:
-    """Return how many of the training rows that there are settings train on.
+    """Return the number of training rows in use.
 
     Raises
     ------
     InputError
-        They ask for more.
+        If ``train_rows`` is more than there are.
     """
     count = config.train_rows
     if count is not None and count > num_rows:
@@ -41,16 +41,16 @@ def count_of(config: Config, num_rows: int) -> int:
 
 
 def subset_of(config: Config, data: Dataset) -> Dataset:
-    """Return a data set with the training rows that settings ask for, as if it had no others.
+    """Return the data set with only the subset of training rows that the settings ask for.
 
-    They keep their order, and the rows to validate and to test on stay. Of one seed, the rows of a small
-    subset are among those of a larger one. Of classes each has its share of the rows, and at least one if
-    there are as many rows as classes. A data set that is cut already stays as it is.
+    The order is kept, and so are the validation and test rows. With the same seed, a smaller subset is part
+    of a larger one. The subset is stratified: each class has its share of the rows, and at least one if there
+    are as many rows as classes. A data set that is a subset already is returned unchanged.
 
     Raises
     ------
     InputError
-        They ask for more rows than there are.
+        If ``train_rows`` is more than there are.
     """
     count, there_are = count_of(config, len(data.X_train)), len(data.X_train)
     if count == there_are:
@@ -68,9 +68,10 @@ def subset_of(config: Config, data: Dataset) -> Dataset:
 def _order(data: Dataset, seed: int) -> NDArray[np.int64]:
     """Return the numbers of the training rows in the order in which a subset takes them.
 
-    Classes take turns as states get seats in the US House of Representatives, by the method of Huntington and
-    Hill: row ``k + 1`` of a class of ``n`` comes at ``√(k (k + 1)) / n``. So of however many rows each class
-    has its share, rounded, and one before any has two; and no row is given back for the next.
+    Classes take turns by the method of Huntington and Hill, as states get seats in the US House of
+    Representatives: row ``k + 1`` of a class of ``n`` comes at ``√(k (k + 1)) / n``. So a subset of any size
+    has each class in its rounded share, every class has one row before any has two, and larger subsets
+    contain smaller ones.
     """
     # RandomState, not Generator: NumPy promises that its stream never changes (NEP 19).
     bits = np.random.MT19937(np.random.SeedSequence(seed, spawn_key=(STREAM,)))
@@ -83,5 +84,5 @@ def _order(data: Dataset, seed: int) -> NDArray[np.int64]:
     before = np.empty(len(classes))  # rows of its class before each
     before[by_class] = np.arange(len(classes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     turn = np.sqrt(before * (before + 1)) / sizes[classes]
-    # Of rows whose turn it is at once first those of the larger class, else as they were shuffled.
+    # Ties go to the larger class, then to the shuffled order.
     return shuffled[np.lexsort((-sizes[classes], turn))]

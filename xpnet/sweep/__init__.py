@@ -1,4 +1,4 @@
-"""Sweeps: many networks trained at once, as one network with a leading axis.
+"""Sweeps: many networks trained at once, stacked along a leading axis.
 
 ``grid``, ``ablation`` and ``random`` make the points, ``configs`` the settings of each network, and ``run``
 trains them::
@@ -10,9 +10,9 @@ trains them::
     result = sweep.run(sweep.configs(points, Config()))
     result.rows[0]["val_score"]
 
-`search` is the front door; `space` makes points, `plan` cuts them into stacks, `runner` trains these, by
-`workers` here or elsewhere, and `store` keeps what is done, of which `table`, `plots` and `learning` tell
-and `ensembles` chooses.
+`search` is the public function. `space` makes the points, `plan` divides them into stacks, and `runner`
+trains these by `workers` here or elsewhere. `store` saves the results, which `table`, `plots` and `learning`
+show and from which `ensembles` chooses.
 
 May import: device, nn, datasets, data, training, reporting, runs.
 """

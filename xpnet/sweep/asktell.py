@@ -1,4 +1,4 @@
-"""Optuna chooses what to try: a stack of trials is asked for, trained at once, and told.
+"""Sweeps by Optuna: ask for a stack of trials, train them at once, and report their scores.
 
 ::
 
@@ -7,11 +7,10 @@
     from xpnet.sweep import LogUniform
     from xpnet.sweep.asktell import config_for, optimize
 
-    sampler = optuna.samplers.TPESampler(constant_liar=True)  # or the trials of a stack are much alike
-    study = optuna.create_study(direction="maximize", sampler=sampler)
-    space = {"learning_rate": LogUniform(1e-3, 1e-1)}
-    optimize(study, space, Config(), trials=64)
-    config_for(study.best_trial, space, Config())
+    sampler = optuna.samplers.TPESampler(constant_liar=True)  # otherwise the trials of a stack are too
+    similar study = optuna.create_study(direction="maximize", sampler=sampler) space = {"learning_rate":
+    LogUniform(1e-3, 1e-1)} optimize(study, space, Config(), trials=64) config_for(study.best_trial, space,
+    Config())
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -51,19 +50,19 @@ def optimize(
     executor: Executor | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> None:
-    """Add trials to a study, whose value is the validation score: the accuracy, or R² of numbers.
+    """Add trials to a study that maximizes the validation score (accuracy, or R² in regression).
 
-    Where ``monitor`` names another measure than the score or the loss it is that, its sign changed where less
-    of it is better.
+    If ``monitor`` names another measure than the score or the loss, the value is that measure, negated if
+    lower is better.
 
-    A trial whose network diverges fails, and so does one that an error, Ctrl-C or ``should_stop``
-    leaves unfinished: none is left running unless the process is killed.
+    A trial fails if its network diverges, or if an error, Ctrl-C or ``should_stop`` leaves it unfinished. No
+    trial is left in the state "running", unless the process is killed.
 
     Parameters
     ----------
     study
-        Maximizes one value. Its sampler has to cope with being asked for many trials before it is
-        told of the first.
+        The study, which must maximize one value. Its sampler must accept being asked for many trials before
+        the first result.
     space
         As for `xpnet.sweep.random`.
     base
@@ -71,9 +70,9 @@ def optimize(
     data
         As for `xpnet.sweep.run`.
     trials
-        How many to add.
+        Number of trials to add.
     stack
-        How many to ask for at a time: more train faster, fewer learn more from each other.
+        Number of trials to ask for at a time: more train faster, fewer learn more from each other.
     share_batches
         Give all networks the same batches in the same order, those of ``base``, whatever their seeds.
     device, max_nets, executor, should_stop
@@ -82,12 +81,12 @@ def optimize(
     Raises
     ------
     InputError
-        The study does anything but maximize one value, or knows a hyper-parameter by another
-        distribution; settings that can't be swept over or don't fit the data.
+        If the study does not maximize one value or has another distribution for a setting, or if settings
+        cannot be swept over or do not fit the data.
     """
     if [direction.name for direction in study.directions] != ["MAXIMIZE"]:
         raise InputError(
-            'the study has to maximize one value, the validation score: create it with direction="maximize"'
+            'the study must maximize one value, the validation score: create it with direction="maximize"'
         )
     trials, stack = counted("trials", trials), counted("stack", stack)
     if executor is None:
@@ -118,7 +117,7 @@ def config_for(
     Parameters
     ----------
     trial
-        Of a study that `optimize` has worked on, or one that was just asked for.
+        A trial of a study that `optimize` has worked on, or one just asked for.
     space, base, share_batches
         As for `optimize`.
     """
@@ -132,14 +131,14 @@ def config_for(
 def _asked(
     study: "Study", count: int, space: Mapping[str, Any], base: Config, share_batches: bool
 ) -> Iterator[dict["Trial", Config]]:
-    """Ask for trials; those that nothing has been told of in the end fail, whatever ended it."""
+    """Ask for trials; those without a reported result at the end are marked as failed."""
     from optuna.trial import TrialState
 
     asked: list[Trial] = []
     made: dict[Trial, Config] = {}
     try:
         for _ in range(count):
-            # One after the other, so that a sampler sees what it has suggested before.
+            # One at a time, so that the sampler sees its earlier suggestions.
             asked.append(study.ask())
             made[asked[-1]] = config_for(asked[-1], space, base, share_batches)
         yield made
@@ -149,7 +148,7 @@ def _asked(
 
 
 def _suggest(trial: "Trial | FrozenTrial", name: str, given: Any) -> Any:
-    """The trial's value of a hyper-parameter; of a trial that has none yet, a new one."""
+    """Return a trial's value of a setting; suggest one if it has none yet."""
     if not isinstance(given, Distribution):
         check_fixed(name, given)
     try:
@@ -159,7 +158,7 @@ def _suggest(trial: "Trial | FrozenTrial", name: str, given: Any) -> Any:
             case Uniform(low, high):
                 return trial.suggest_float(name, low, high)
             case Choice(values):
-                # Optuna stores numbers, text and None; of layers (300, 100) it is given the text.
+                # Optuna stores numbers, text and None; layers such as (300, 100) are stored as text.
                 stored = [v if isinstance(v, int | float | str | None) else str(v) for v in values]
                 return values[stored.index(trial.suggest_categorical(name, stored))]
             case _:
@@ -167,5 +166,5 @@ def _suggest(trial: "Trial | FrozenTrial", name: str, given: Any) -> Any:
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            f"the study knows {name} by another distribution ({reason}): begin another study"
+            f"the study has another distribution for {name} ({reason}): begin another study"
         ) from error

@@ -24,7 +24,7 @@ KEPT = 2**30
 
 @dataclass(frozen=True)
 class Trained:
-    """One network as far as it has been trained, on the host: all that training can go on from.
+    """A partly or fully trained network on the host: all that is needed to continue training.
 
     Of one that neither goes on nor is the best of its stack the parameters alone.
     """
@@ -40,7 +40,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Task:
-    """What to train: networks of a sweep by their number, all of one shape.
+    """A task: networks of a sweep to train, all of one shape.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Task:
     epochs
         First and one past the last.
     before
-        The networks as the previous rung left them; empty in the first.
+        The networks after the previous rung; empty in the first.
     keep_all
         Return all trained networks, because a rung follows. Else only the best, and of others the parameters,
         if those of all of the rung are no more than `KEPT`.
@@ -77,7 +77,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: a row a network for the table, and the trained networks that are kept."""
+    """The result of a task: a table row per network, and the trained networks to keep."""
 
     key: str
     rows: list[dict[str, Any]] = field(repr=False)
@@ -107,7 +107,7 @@ def train_chunk(
     Returns
     -------
     Outcome or None
-        None if ``should_stop`` ended the training: what was done of it is of no use to a sweep.
+        None if ``should_stop`` ended the training; a partly trained chunk is of no use.
     """
     numbers = list(task.configs)
     configs = [task.configs[k] for k in numbers]
@@ -182,17 +182,17 @@ def train_chunk(
 
 
 def merit(row: Mapping[str, Any]) -> tuple[bool, float, int]:
-    """What the networks of a sweep are ranked by, higher is better; the first wins a tie."""
+    """Return the rank value of a network, higher is better; the first one wins a tie."""
     return (row["status"] != "diverged", worth(row), -row["network"])
 
 
 def worth(row: Mapping[str, Any]) -> float:
-    """Return what a network is worth, more is better: what is monitored, or its validation score."""
+    """Return the score of a network, higher is better: the monitored value, or its validation score."""
     return float(row.get("monitored", row["val_score"]))
 
 
 def _split_history(history: History, networks: int) -> list[History]:
-    """One history a network out of that of a stack."""
+    """Split the history of a stack into one per network."""
     if networks == 1:
         return [history]
     losses = np.stack(history.losses)

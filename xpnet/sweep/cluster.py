@@ -15,7 +15,7 @@ from xpnet.errors import DeviceError
 __all__ = ["connect"]
 
 PATIENCE = 10.0
-"""Seconds in which a scheduler has to answer, and to have a worker."""
+"""Seconds within which a scheduler must answer, and have a worker."""
 
 
 @contextmanager
@@ -52,8 +52,8 @@ def connect(address: str) -> Iterator[Executor]:
                 yield client.get_executor(pure=False)
             except distributed.KilledWorker as error:
                 raise DeviceError(
-                    f"the scheduler {address} gave up on a stack that ended {error.allowed_failures + 1} of "
-                    "its workers: give them more memory, or make --max-nets smaller"
+                    f"the scheduler {address} gave up on a stack after losing {error.allowed_failures + 1} "
+                    "workers: give them more memory, or use a smaller --max-nets"
                 ) from error
 
 
@@ -83,8 +83,8 @@ def _await_answer(distributed: Any, address: str) -> None:
         known = isinstance(error, OSError | ValueError)
         reason = " ".join(str(error).split()) if known else "something else answers there"
         raise DeviceError(
-            f"no Dask scheduler answers at {address!r} ({reason}): start one with `dask scheduler` and "
-            "give the address that it prints"
+            f"no Dask scheduler answers at {address!r} ({reason}): start one with `dask scheduler` and give "
+            "the address it prints"
         ) from error
 
 
@@ -104,13 +104,14 @@ def _check_versions(client: Any) -> None:
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DeviceError(
-            f"a worker cannot run xpnet {__version__} ({reason}): install it there as it is here"
+            f"a worker cannot run xpnet {__version__} ({reason}): install the same version there; "
+            "workers need it"
         ) from error
     here = _versions()
     for worker, there in found.items():
         if there != here:
             raise DeviceError(
-                f"the worker {worker} has {differing(there, here)} and this machine "
+                f"the worker {worker} has {differing(there, here)}, but this machine has "
                 f"{differing(here, there)}: install the same versions"
             )
 

@@ -1,4 +1,4 @@
-"""An ensemble of the networks that a sweep has trained, chosen by the validation rows."""
+"""Ensembles of the networks of a sweep, chosen by the validation rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,12 +31,12 @@ __all__ = ["Library", "choose"]
 
 @dataclass(frozen=True)
 class Library:
-    """What an ensemble of a finished sweep is chosen from, and by.
+    """The networks and data from which an ensemble of a finished sweep is chosen.
 
     Attributes
     ----------
     store
-        The networks that are left.
+        The trained networks that were kept.
     data
         The data set.
     options
@@ -58,7 +58,7 @@ def choose(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], library
     library
         Its networks.
     k
-        Most networks; one may count several times.
+        Maximum number of networks; one may count several times.
     """
     store, data, device = library.store, library.data, get_device(*library.options)
     kinds: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
@@ -77,17 +77,17 @@ def choose(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], library
         if best is None or value < best[0]:
             best = value, prepared, [alike[m] for m in chosen]
     if best is None:
-        raise InputError("every network diverged, so there is none to choose: use a lower learning rate")
+        raise InputError("every network diverged, so there is no ensemble: use a lower learning rate")
     return _recorded(configs, best[2], best[1], store, device)
 
 
 def _has_ended(row: Mapping[str, Any]) -> bool:
-    """Return whether a network has been trained to its end."""
+    """Return whether a network finished training."""
     return row["status"] in ("finished", "stopped")
 
 
 def _kind_of(config: Config, task: Task) -> tuple[Any, ...]:
-    """Return what the networks of a stack have in common, once they are trained."""
+    """Return what trained networks must have in common to form one model."""
     return (
         config.hidden,
         config.activation,
@@ -98,7 +98,7 @@ def _kind_of(config: Config, task: Task) -> tuple[Any, ...]:
         config.averaging,
         losses.OUTPUT_OF[config.loss_of(task)],
         config.standardize_target,
-        config.class_weight,  # a row of weight 0 is none to fit the preprocessing to
+        config.class_weight,  # the preprocessing ignores rows of weight 0
         drawn_by(config),
     )
 
@@ -110,7 +110,7 @@ def _predictions(
     store: Memory,
     device: Device,
 ) -> NDArray[np.floating]:
-    """Return what each network predicts of the validation rows, as stacks that were trained together."""
+    """Return each network's predictions for the validation rows, computed in the stacks of training."""
     found: dict[int, NDArray[np.floating]] = {}
     for task in dict.fromkeys(row["task"] for row in rows):
         numbers = [row["network"] for row in rows if row["task"] == task]
@@ -125,10 +125,10 @@ def _stacked(networks: Sequence[Trained]) -> Params:
 
 
 def _loss_of(config: Config, data: Dataset, monitors: bool) -> Callable[[NDArray[np.float64]], float]:
-    """Return what is made low of mean predictions of the validation rows.
+    """Return the loss of mean predictions for the validation rows.
 
-    It is what the sweep ranks by, less its sign, where that is a monitor; else the log loss of classes and
-    labels, of which few rows tell more than of an accuracy, and the R² of numbers, changed in sign.
+    It is the negative of what the sweep ranks by, if that is a monitor. Otherwise it is the log loss for
+    classes and labels, which is less noisy than accuracy on few rows, and the negative R² in regression.
     """
     y, weight = data.y_val, data.weight_val
     usual = "val_r2" if data.task == "regression" else "val_log_loss"
@@ -139,7 +139,7 @@ def _loss_of(config: Config, data: Dataset, monitors: bool) -> Callable[[NDArray
     scorer = monitor_of(config, data)
 
     def loss(P: NDArray[np.float64]) -> float:
-        if data.task != "regression":  # scores of which the output makes these probabilities
+        if data.task != "regression":  # scores that give these probabilities
             least = np.finfo(np.float64).tiny
             P = np.log(np.maximum(P, least)) - (
                 np.log(np.maximum(1 - P, least)) if data.task == "multilabel" else 0.0
@@ -156,7 +156,7 @@ def _recorded(
     store: Memory,
     device: Device,
 ) -> Run:
-    """Return the run of the networks of some rows; its test rows are read here, once they are chosen."""
+    """Return the run of the chosen networks; the test rows are used only here, after the choice."""
     numbers = [row["network"] for row in rows]
     networks = [store.load(row["task"], row["network"]) for row in rows]
     stopped_at = np.array([row["steps"] if row["status"] == "stopped" else 0 for row in rows])

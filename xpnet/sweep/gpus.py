@@ -1,4 +1,4 @@
-"""A sweep on several GPUs of this machine: a process for each, which takes the next chunk when it is done."""
+"""A sweep on several GPUs of this machine, with one process per GPU, each taking the next chunk when free."""
 
 import contextlib
 import os
@@ -25,16 +25,16 @@ from xpnet.text import one_line
 __all__ = ["OnGpus", "names_of", "started"]
 
 DEVICE = "cuda"
-"""What each process calls the one GPU that it sees."""
+"""Name of the only GPU that each process sees."""
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-"""The variable by which NVIDIA's driver shows a process some of the GPUs."""
+"""The environment variable that selects the GPUs visible to a process."""
 
 PATIENCE = 5.0
-"""Seconds that a process gets to end by itself."""
+"""Seconds that a process has to end by itself."""
 
 START = "import sys; sys.path[:] = {path!r}; from xpnet.sweep.station import main; main()"
-"""What a process runs. Unlike those of `multiprocessing` it does not import the user's script once more."""
+"""Code of a process. Unlike `multiprocessing`, it does not import the user's script again."""
 
 
 class Process:
@@ -68,15 +68,15 @@ class Process:
                 pickle.dump((name, given), self._calls)
             except (pickle.PicklingError, AttributeError, TypeError) as error:  # of its kinds
                 raise InputError(
-                    f"the process of a GPU cannot be sent what it needs ({one_line(error)}): put the class "
+                    f"an object cannot be sent to the process of a GPU ({one_line(error)}): put its class "
                     "into a module that can be imported, or use one GPU"
                 ) from error
             self._calls.flush()
             value, failure, said = pickle.load(self._answers)
         except (EOFError, OSError, pickle.UnpicklingError) as error:
             raise DeviceError(
-                f"the process {self._name} was lost, perhaps for want of memory: run the same sweep again, "
-                "with a smaller --max-nets if it runs out of memory"
+                f"the process {self._name} was lost, perhaps because memory ran out: run the same sweep "
+                "again, if so with a smaller --max-nets"
             ) from error
         for category, message in said:
             warnings.warn(message, category, stacklevel=2)

@@ -1,4 +1,4 @@
-"""Learning curves of a sweep: what more rows to train on are worth, as a picture."""
+"""Learning curves of a sweep: scores against the number of training rows, as a picture."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["SEEDS", "Line", "learning", "lines_of"]
 
 MOST_LINES = 6
-"""Settings that get a line each; of more there is one line, of the best at each number of rows."""
+"""Maximum number of settings with a line each; if there are more, one line shows the best at each size."""
 
 CLOSEST = 0.06
 """Part of the axis from one number of rows to the next, at least, for both to be written."""
@@ -139,7 +139,7 @@ def learning(
 
 
 def _explain(axes: "Axes", lines: Sequence[Line], colours: Sequence[Any]) -> None:
-    """Write beside the picture what its lines and bands are."""
+    """Explain the lines and bands beside the picture."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -153,7 +153,9 @@ def _explain(axes: "Axes", lines: Sequence[Line], colours: Sequence[Any]) -> Non
     handles.append(Line2D([], [], color=of_training, linestyle="--", label="training"))
     seeds = max(len(rows) for line in lines for rows in line.points.values())
     if seeds > 1:
-        handles.append(Patch(color=GREY, alpha=BAND, linewidth=0, label=f"mean ± deviation of {seeds} seeds"))
+        handles.append(
+            Patch(color=GREY, alpha=BAND, linewidth=0, label=f"mean ± standard deviation of {seeds} seeds")
+        )
     axes.legend(handles=handles, title=lines[0].label if len(lines) == 1 else None, frameon=False, fontsize=8,
                 title_fontsize=8, alignment="left", loc="center left", bbox_to_anchor=(1.0, 0.5))  # fmt: skip
 

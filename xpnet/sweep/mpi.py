@@ -15,8 +15,8 @@ from xpnet.runs.witness import witness
 __all__ = ["connect", "nobody_waits"]
 
 LOST = (
-    "xpnet sweep: error: a process of MPI was lost, perhaps for want of memory, and the launcher ended the "
-    "others: run the same command again to go on, with a smaller --max-nets if it runs out of memory"
+    "xpnet sweep: error: an MPI process was lost, perhaps because memory ran out, and the launcher ended "
+    "the others: run the same command again to resume, if so with a smaller --max-nets"
 )
 
 _calls_off: Any = None
@@ -45,8 +45,8 @@ def connect() -> Iterator[Executor | None]:
     world = MPI.COMM_WORLD
     if world.size == 1:
         raise DeviceError(
-            "--scheduler mpi needs several processes, the first of which leads: begin the command with "
-            "mpiexec, as `mpiexec -n 4 xpnet sweep --scheduler mpi …`"
+            "--scheduler mpi needs several processes, one to lead and others to train: begin the command "
+            "with mpiexec, as in `mpiexec -n 4 xpnet sweep --scheduler mpi …`"
         )
     leads = world.rank == 0
     if not leads:
@@ -91,6 +91,6 @@ def _check_versions(found: list[tuple[str, dict[str, str]]]) -> None:
     for rank, (host, there) in enumerate(found):
         if there != here:
             raise DeviceError(
-                f"process {rank}, on {host}, has {differing(there, here)} and the first one "
+                f"process {rank}, on {host}, has {differing(there, here)}, but the first one has "
                 f"{differing(here, there)}: install the same versions"
             )

@@ -1,4 +1,4 @@
-"""How a sweep is cut up: one stack per shape, stacks into chunks that fit memory and cache, rungs."""
+"""How a sweep is divided: networks into stacks that fit memory and cache, training into rungs."""
 
 import math
 import time
@@ -35,15 +35,15 @@ __all__ = [
 ]
 
 MEMORY_SHARE = 0.6
-"""Part of the free memory that the stacks in work may take: estimates err, and others need some too."""
+"""Fraction of the free memory for stacks in training: estimates err, and others need memory, too."""
 
 CALIBRATION_SHARE = 0.03
-"""Part of a sweep's time that may go into trying out ways to cut it."""
+"""Fraction of a sweep's time that may be spent on trying out stack sizes."""
 
 CALIBRATION_SECONDS = 0.01
 
 CALIBRATION_STEPS = 7
-"""Steps at least that it takes to try a way."""
+"""Minimum number of steps to try a stack size."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Cut:
 
 
 def groups(configs: Sequence[Config]) -> list[list[int]]:
-    """Return the numbers of the networks that can share a stack, group by group.
+    """Return the indices of networks that can share a stack, by group.
 
     Networks share a stack when they differ only in settings marked ``stackable`` and have the same rows.
     """
@@ -75,12 +75,12 @@ def groups(configs: Sequence[Config]) -> list[list[int]]:
 
 
 def shape_of(config: Config) -> tuple[object, ...]:
-    """Return what networks have in common that cost the same, and may share a stack if their rows are."""
+    """Return what networks of equal cost have in common; with the same rows they may share a stack."""
     return tuple(getattr(config, f.name) for f in fields(Config) if not f.metadata.get("stackable"))
 
 
 def count_halvings(configs: Sequence[Config], num_rows: int) -> int:
-    """Return how often a sweep is halved: until one network is left, or a first rung is an epoch long."""
+    """Return the number of halvings: until one network is left, or the first rung is an epoch long."""
     rows = [count_of(config, num_rows) for config in configs]
     shortest = min(
         c.num_steps(count) // batches_per_epoch(count, c.batch_size, c.sampling)
@@ -90,7 +90,7 @@ def count_halvings(configs: Sequence[Config], num_rows: int) -> int:
 
 
 def epochs_of_rung(config: Config, num_rows: int, rung: int, halvings: int) -> tuple[int, int]:
-    """Return the epochs of a rung, first and one past the last.
+    """Return the range of epochs of a rung: first, and one past the last.
 
     The steps done double from rung to rung while the networks halve, and the last rung ends where
     training ends: successive halving with a factor of 2 (Jamieson and Talwalkar 2016,
@@ -108,7 +108,7 @@ def epochs_of_rung(config: Config, num_rows: int, rung: int, halvings: int) -> t
 
 
 def total_steps(configs: Sequence[Config], num_rows: int, halvings: int) -> int:
-    """Return the steps of a sweep summed over its networks; with halving about, as each is as likely kept."""
+    """Return the number of steps of all networks of a sweep; an estimate with halving."""
     steps = [config.num_steps(count_of(config, num_rows)) for config in configs]
     # A rung's share of a network's steps, times the share of the networks that reach it.
     shares = [2.0**-halvings] + [2.0 ** (rung - 1 - halvings - rung) for rung in range(1, halvings + 1)]
@@ -116,7 +116,7 @@ def total_steps(configs: Sequence[Config], num_rows: int, halvings: int) -> int:
 
 
 def network_bytes(mlp: MLP, configs: Sequence[Config], task: Task = "classification") -> int:
-    """Estimate the memory that one network takes in a stack of these while it trains."""
+    """Estimate the memory of one network in a stack during training."""
     config = configs[0]
     itemsize = 4 if config.dtype == "float32" else 8
     parameters = sum(math.prod(shape) for shape in mlp.shapes.values())

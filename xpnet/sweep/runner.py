@@ -1,4 +1,4 @@
-"""Run a sweep: chunks to threads or an executor, rung by rung, and the table that comes of it."""
+"""Run a sweep: train its chunks on threads or an executor, rung by rung, and make the table."""
 
 import os
 import warnings
@@ -44,34 +44,33 @@ from xpnet.values import Kind, counted, shown
 __all__ = ["Sweep", "run"]
 
 SHOWN_ROWS, SHOWN_ROWS_HTML, MOST_VARIED = 5, 20, 6
-"""Networks that a sweep shows as text, and in a notebook; settings of the best that stand out there."""
+"""Number of networks that a sweep shows as text and in a notebook, and of settings in its card."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep found.
+    """The result of a sweep.
 
     Attributes
     ----------
     configs
         Settings of each network.
     rows
-        A row a network, the best by validation score first: ``network`` (its number),
-        ``train_score``, ``val_score``, ``status`` (``"finished"``, ``"stopped"`` early by patience or time,
-        ``"dropped"`` by halving, or ``"diverged"``), ``steps`` (those of finite loss), ``seconds`` (its
-        share of its stack's), ``curve`` (steps and validation scores); and ``monitored`` where all
-        monitor another measure than the score or the loss: its value, less its sign where less is better,
-        which then ranks them.
+        One dict per network, best first: ``network`` (its number), ``train_score``, ``val_score``, ``status``
+        (``"finished"``, ``"stopped"`` early by patience or time, ``"dropped"`` by halving, or
+        ``"diverged"``), ``steps`` (with finite loss), ``seconds`` (its share of its stack's time) and
+        ``curve`` (steps and validation scores). If all monitor another measure than the score or the loss,
+        ``monitored`` is its value (negated if lower is better), by which they are then ranked.
     best
-        The trained network of the first row, of `xpnet.search` as a `Run`; None if all diverged.
+        The trained network of the first row (from `xpnet.search`, a `Run`); None if all diverged.
     complete
-        Whether the sweep came to its end; if ``should_stop`` ended it, the rows are those it got to.
+        Whether the sweep finished; if ``should_stop`` ended it, the rows are those done so far.
     score
-        What the scores are: ``"accuracy"``, or ``"r2"``.
+        Name of the scores: ``"accuracy"`` or ``"r2"``.
     remedy
-        Of `xpnet.search` what to change where every network diverged.
+        From `xpnet.search`: what to change if every network diverged.
     library
-        What an `ensemble` is chosen from; None of a sweep that was cut off.
+        What an `ensemble` is chosen from; None if the sweep was interrupted.
     """
 
     configs: Sequence[Config]
@@ -83,43 +82,43 @@ class Sweep:
     library: Library | None = field(default=None, repr=False, compare=False)
 
     def ensemble(self, k: int = 8) -> Run:
-        """Return the ensemble of up to ``k`` of the trained networks that predicts the validation rows best.
+        """Return an ensemble of up to ``k`` of the networks, chosen by their validation predictions.
 
-        Nothing more is trained: the networks are chosen greedily, one after the other, each such that the
-        mean of the predictions has the lowest loss; one that is chosen again weighs as much more. That is
-        ensemble selection (Caruana et al. 2004, https://doi.org/10.1145/1015330.1015432), see
-        `xpnet.training.selection.select`. The loss is the log loss of classes and labels, R² of numbers, or
-        what the sweep ranks by where all monitor another measure. As the validation rows chose the networks,
-        scores on them are somewhat too good: measure it on others, such as ``X_test``.
+        Nothing more is trained. Networks are added greedily, each such that the mean of the predictions has
+        the lowest loss; a network may be added more than once, which raises its weight. This is ensemble
+        selection (Caruana et al. 2004, https://doi.org/10.1145/1015330.1015432), see
+        `xpnet.training.selection.select`. The loss is the log loss for classes and labels, R² in regression,
+        or the monitored measure by which the sweep ranks. Since the validation rows chose the networks,
+        scores on them are somewhat optimistic: evaluate on others, such as ``X_test``.
 
-        The networks of an ensemble are one stack, so they have the same layers, preprocessing and views: one
-        is chosen from those of each such kind, and the best of these ensembles is returned. It is chosen from
-        networks that came to their end: from all of them if their parameters are together no more than
-        1 GiB, else from the best of each stack, which is what a larger sweep keeps.
+        The networks of an ensemble must share layers, preprocessing and views: an ensemble is chosen for each
+        such group, and the best one is returned. Only networks that finished are candidates: all of them if
+        their parameters take at most 1 GiB together, else the best of each stack, since a larger sweep keeps
+        only these.
 
         Parameters
         ----------
         k
-            Most networks.
+            Maximum number of networks.
 
         Returns
         -------
         Run
-            ``summary["networks"]`` are the numbers of those that were chosen. Its settings are those of the
-            first of them, which alone do not make it again; its history holds the means over all.
+            ``summary["networks"]`` lists the numbers of the chosen networks. Its settings are those of the
+            first one, and do not suffice to reproduce it; its history holds means over all.
 
         Raises
         ------
         InputError
-            The sweep was cut off, or every network diverged.
+            If the sweep was interrupted, or every network diverged.
         """
         k = counted("k", k)
         if self.library is None:
-            raise InputError("the sweep was cut off: run it again to its end, and choose an ensemble then")
+            raise InputError("the sweep was interrupted: run it again to the end, then choose an ensemble")
         return choose(self.configs, self.rows, self.library, k)
 
     def __repr__(self) -> str:
-        """Return how many networks there are, what became of them, and the best with their settings."""
+        """Return the counts by status, and the best networks with their settings."""
         lines = [f"Sweep({', '.join(self._counts())}"]
         if self.rows:
             lines += as_text(self.configs, self.rows[:SHOWN_ROWS], self.score).splitlines()
@@ -159,7 +158,7 @@ class Sweep:
         return card(f"Sweep: {count}", ", ".join(others), values, drawn + table)
 
     def _counts(self) -> list[str]:
-        """How many networks there are, and what became of them."""
+        """The number of networks, in total and by status."""
         number = len(self.configs)
         statuses = Counter(row["status"] for row in self.rows)
         counts = [f"{number} network{'s' * (number != 1)}"]
@@ -168,7 +167,7 @@ class Sweep:
             for status in ("stopped", "dropped", "diverged")
             if statuses[status]
         ]
-        return counts if self.complete else [*counts, f"cut off with {len(self.rows)} trained"]
+        return counts if self.complete else [*counts, f"interrupted with {len(self.rows)} trained"]
 
 
 def run(
@@ -185,58 +184,59 @@ def run(
     on_recorded: Callable[[list[dict[str, Any]]], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Sweep:
-    """Train many networks as stacks and rank them by validation score, or by what they monitor.
+    """Train many networks as stacks, and rank them by validation score or by what they monitor.
 
     Parameters
     ----------
     configs
-        Settings of each network, from `xpnet.sweep.configs`. Their ``max_time`` is that of a stack.
+        Settings of each network, from `xpnet.sweep.configs`. ``max_time`` applies to each stack.
     data
-        The data set; by default the one that the settings name is loaded, by each worker for itself.
+        The data set; by default the one named by the settings, which each worker loads itself.
     device
-        Where to train; by default the one that the settings name. Several GPUs, ``"cuda:all"`` or
+        Where to train; by default the device of the settings. Several GPUs, ``"cuda:all"`` or
         ``"cuda:0,cuda:1"``, train a stack each.
     halving
         Successive halving: after each rung only the better half goes on.
     max_nets
-        The most networks in a stack; by default as many as fit memory and cache.
+        Maximum number of networks per stack; by default as many as fit memory and cache.
     out
-        Folder in which to keep what is done, so that the same call takes up a killed sweep.
+        Folder for results, from which the same call resumes an interrupted sweep.
     executor
-        Where to train chunks instead of here: any `concurrent.futures.Executor` whose workers can
-        import xpnet. A chunk whose worker is lost is the executor's to run again.
+        Train the chunks on the workers of this `concurrent.futures.Executor`, which must be able to import
+        xpnet. If a worker is lost, it is up to the executor to run its chunk again.
     on_epoch
         Called with a task and the newest row of its history, in the thread that trains; not with an
         executor, nor on several GPUs.
     on_outcome
-        Called as each chunk ends.
+        Called when a chunk ends.
     on_recorded
-        Called once with the rows that ``out`` holds of an earlier call.
+        Called once with the rows of earlier calls found in ``out``.
     should_stop
-        Asked before each step, and while chunks are waited for.
+        Called before each step, and while waiting for chunks; if it returns True, the sweep ends.
 
     Raises
     ------
     InputError
-        No settings, or such as cannot share a sweep or don't fit the data; or ``out`` holds another sweep.
+        If there are no settings, they cannot be in one sweep or do not fit the data, or ``out`` holds another
+        sweep.
     DeviceError
-        The device, or a GPU of several, cannot be used; or the process of one was lost.
+        If a device cannot be used, or the process of a GPU was lost.
     """
     if isinstance(configs, Config | str | bytes | Mapping) or not isinstance(configs, Iterable):
-        raise InputError(f"a sweep is of a list of Configs, not of {shown(configs)}")
+        raise InputError(f"a sweep needs a list of Config objects, not {shown(configs)}")
     configs = list(configs)
     check_alike(configs)
     check_executor(executor)
     halving = Kind(bool).take("halving", halving)
     max_nets = None if max_nets is None else counted(flag("max_nets"), max_nets)
     if not (data is None or isinstance(data, Dataset)):
-        raise InputError(f"data must be a Dataset, not {shown(data)}: xpnet.search takes all else")
+        raise InputError(f"data must be a Dataset, not {shown(data)}: use xpnet.search for other data")
     if not (out is None or isinstance(out, str | os.PathLike)):
         raise InputError(f"out must be the path of a folder, not {shown(out)}")
     stop = should_stop or (lambda: False)
     options = options_of(configs[0], device)
     names = gpus.names_of(options, executor)
-    if names and device is None:  # what the best network is had by alone
+    if names and device is None:  # how the best network can be trained alone
         configs = [replace(config, device=names[0]) for config in configs]
     elif names:
         device = names[0]
@@ -286,25 +286,28 @@ def _check(configs: Sequence[Config], data: Dataset, halving: bool) -> None:
         One line.
     """
     if halving and len({config.train_rows for config in configs}) > 1:
-        raise InputError("halving would drop those of few rows: drop --halving, or give one --train-rows")
+        raise InputError(
+            "halving would drop the networks with few rows: drop --halving, or give one --train-rows"
+        )
     for drawn in dict.fromkeys(map(drawn_by, configs)):
         some = [config for config in configs if drawn_by(config) == drawn]
         rows = subset_of(some[0], data)
         for config in some:
             if config.bagging:
-                raise InputError("a sweep ranks single networks, on all rows: drop --bagging")
+                raise InputError("a sweep trains single networks, on all rows: drop --bagging")
             check(config, rows)
             if undefined := monitors.undefined("val_score", data.task, data.y_val, data.weight_val):
                 raise InputError(
-                    f"{undefined}, and a sweep ranks by it: hold out more rows, or give other X_val"
+                    f"{undefined}, but a sweep ranks by it: hold out more rows, or give other X_val"
                 )
             if halving and config.patience is not None:
-                raise InputError("halving stops the networks that fall behind: drop --patience or --halving")
+                raise InputError("halving stops networks by itself: drop --patience or --halving")
             if halving and config.max_time is not None:
                 raise InputError("halving compares networks after equal steps: drop --max-time or --halving")
             if config.ensemble > 1:
                 raise InputError(
-                    "a sweep ranks single networks: drop --ensemble, or train one with its best row"
+                    "a sweep trains single networks: drop --ensemble, or train an ensemble with the "
+                    "best settings"
                 )
 
 
@@ -319,7 +322,7 @@ def _train(
     ranked_by: str | None,
     on_outcome: Callable[[Outcome], None] | None,
 ) -> Sweep:
-    """Train what the store has not yet, rung by rung."""
+    """Train what the store does not have yet, rung by rung."""
     members = dict(enumerate(groups(configs)))
     rows: dict[int, dict[str, Any]] = {}
     cuts: dict[tuple[object, ...], Cut] = {}
@@ -381,9 +384,9 @@ def _train(
 
 
 def _ranked_by(configs: Sequence[Config], task: TaskOfData) -> str | None:
-    """Return what the networks monitor where that ranks them; None where their scores do.
+    """Return the monitor that ranks the networks; None if their scores do.
 
-    Losses do not: networks may be trained by several.
+    Losses never rank: networks may be trained with different losses.
     """
     monitors = {config.monitor for config in configs}
     monitor = monitors.pop()

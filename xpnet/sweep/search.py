@@ -1,4 +1,4 @@
-"""A sweep from settings to its files: what `xpnet.search` and the command share."""
+"""A sweep from settings to files, shared by `xpnet.search` and the command."""
 
 import hashlib
 import json
@@ -52,15 +52,15 @@ _ARGUMENTS = (
     *("recipe", "grid", "ablation", "random", "random_seed", "halving"),
     *("own_batches", "max_nets", "executor"),
 )
-"""Of `search`, beside rows and settings."""
+"""Arguments of `search` other than data and settings."""
 
 NOT_FOR_SWEEPS = {
-    "tensorboard": "a sweep writes no events for TensorBoard, only its tables",
+    "tensorboard": "a sweep writes tables, but no TensorBoard events",
     "resume": "a sweep keeps what it has done by itself, and the same call goes on from there",
     "checkpoint_every": "a sweep keeps what it has done by itself, and the same call goes on from there",
-    "alone": "a sweep shares out its networks, not the rows of one",
+    "alone": "a sweep distributes whole networks, not the rows of one network",
 }
-"""Settings of a run that a sweep has no use for, and why."""
+"""Settings of a run that do not apply to a sweep, and why."""
 
 
 def search(
@@ -78,56 +78,58 @@ def search(
     executor: Executor | None = None,
     **settings: Any,
 ) -> Sweep:
-    """Train every combination of some settings, many networks at a time as one stack, and rank them.
+    """Train a grid of settings, many networks at a time as one stack, and rank them.
 
-    They are ranked by their validation score, or by another measure that ``monitor`` names for all of them;
-    not by the loss, which networks that are trained by several have not in common.
+    The networks are ranked by validation score, or by another measure if ``monitor`` names one; not by the
+    loss, which is not comparable between networks trained with different losses.
 
     Parameters
     ----------
     X, y, recipe
-        As for `xpnet.fit`; so are, among the settings, ``X_val``, ``y_val``, ``X_test``, ``y_test`` and
-        ``sample_weight``.
+        As for `xpnet.fit`. ``X_val``, ``y_val``, ``X_test``, ``y_test`` and ``sample_weight`` may be among
+        the settings.
     grid
-        The values to try by the name of the setting: ``{"learning_rate": [1e-3, 1e-2], "reg": [0, 1e-3]}``.
+        Values to try for each setting: ``{"learning_rate": [1e-3, 1e-2], "reg": [0, 1e-3]}``.
     ablation
-        Vary one setting at a time: its first value is that of all other networks.
+        Vary one setting at a time; all others keep the first of their values.
     random
-        Draw so many networks instead. Two floats are the ends of a range, log-uniform if both are above 0; of
-        any other values each draw takes one. `LogUniform`, `Uniform` and `Choice` of `xpnet.sweep` say so.
+        Number of random draws, instead of the whole grid. Two floats are the ends of a range, log-uniform if
+        both are above 0; from any other values each draw takes one. `LogUniform`, `Uniform` and `Choice` of
+        `xpnet.sweep` state the distribution explicitly.
     random_seed
-        Of the draws.
+        Seed of the random draws.
     halving
-        Successive halving: after each rung only the better half goes on.
+        Whether to use successive halving: after each rung only the better half continues.
     own_batches
-        Give each network batches of its own seed; by default all share the first's.
+        Whether each network draws its own batches; by default all share the same batches.
     max_nets
-        Most networks in a stack; by default as many as fit memory and cache.
+        Maximum number of networks per stack; by default as many as fit memory and cache.
     executor
-        Where to train stacks: any `concurrent.futures.Executor` whose workers can import xpnet.
+        Train the stacks on the workers of this `concurrent.futures.Executor`, which must be able to import
+        xpnet.
     **settings
-        All other settings of `Config`. With ``device="cuda:all"``, or a list as ``"cuda:0,cuda:1"``, each GPU
-        trains stacks of its own. With ``out`` a folder is written as by ``xpnet sweep``, from which the
-        same call goes on if it is killed. A notebook shows the progress unless ``quiet=True``, a script with
+        All other settings of `Config`. With ``device="cuda:all"``, or a list such as ``"cuda:0,cuda:1"``, the
+        GPUs share the stacks. ``out`` writes a folder, as ``xpnet sweep`` does; the same call resumes an
+        interrupted sweep from there. Notebooks show progress unless ``quiet=True``, scripts only with
         ``quiet=False``.
 
     Returns
     -------
     Sweep
-        ``rows`` are the table, best first; ``best`` is the `Run` of its first network, None if all diverged;
-        ``ensemble(k)`` that of up to ``k`` of them together, chosen by the validation rows.
+        ``rows`` is the table, best first; ``best`` is the `Run` of the best network, or None if all diverged;
+        ``ensemble(k)`` returns an ensemble of up to ``k`` networks, chosen by the validation rows.
 
     Raises
     ------
     InputError
-        An unknown setting, a value out of its range, or data that cannot be used.
+        If a setting is unknown or out of range, or the data cannot be used.
     DeviceError
-        The device cannot be used.
+        If the device cannot be used.
 
     Warns
     -----
     RuntimeWarning
-        Every network diverged.
+        If every network diverged.
 
     Examples
     --------
@@ -142,7 +144,7 @@ def search(
     for name, value in settings.items():
         if isinstance(value, list | tuple | range) and not kinds[name].is_tuple:
             raise InputError(
-                f"{name} is one value for all networks: give those to try in the grid, by its name"
+                f"{name} takes one value for all networks: give several values in the grid, by its name"
             )
     listed = {name: _listed(values) for name, values in grid.items()} if isinstance(grid, Mapping) else {}
     base, data = what_is_given(X, y, arrays, recipe, None, settings, listed | {"halving": (halving,)})
@@ -183,21 +185,23 @@ def configs_of(
     Raises
     ------
     InputError
-        Values that cannot be swept over, or nothing to draw from.
+        If values cannot be swept over, or there is nothing to draw from.
     """
     for name, value in (("ablation", ablation), ("own_batches", own_batches)):
         Kind(bool).take(name, value)
     random = None if random is None else counted(flag("random"), random)
     random_seed = counted(flag("random_seed"), random_seed, 0)
     if not isinstance(values, Mapping):
-        raise InputError(f"the grid must be values by the name of the setting, not {shown(values)}")
+        raise InputError(f"the grid must be a dict of values by setting, not {shown(values)}")
     if ablation and random is not None:
         raise InputError("give either --ablation or --random")
     if random is None:
         points = (space.ablation if ablation else space.grid)(values)
     else:
         if not values:
-            raise InputError("--random needs a setting with several values to draw from, as --reg 1e-4 1e-1")
+            raise InputError(
+                "--random needs a setting with several values to draw from, such as --reg 1e-4 1e-1"
+            )
         draws = {name: _distribution(given) for name, given in values.items()}
         points = space.random(draws, random, random_seed)
     return space.configs(points, base, share_batches=not own_batches)
@@ -211,7 +215,7 @@ def _listed(values: Any) -> tuple[Any, ...]:
 
 
 def _distribution(values: Any) -> Any:
-    """What a list of values stands for in a random sweep."""
+    """Return the distribution that a list of values stands for in a random sweep."""
     is_one = isinstance(values, str | Mapping) or (isinstance(values, np.ndarray) and values.ndim == 0)
     if is_one or not isinstance(values, Iterable):
         return values
@@ -223,9 +227,9 @@ def _distribution(values: Any) -> Any:
 
 
 def folder_of(configs: Sequence[Config], halving: bool) -> str:
-    """Return the folder of a sweep that has been given none, named after its settings.
+    """Return the default folder of a sweep, named after its settings.
 
-    The same command finds there what it has done before.
+    So the same command finds its earlier results there.
     """
     text = json.dumps([halving, *map(recorded, configs)])
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -243,7 +247,7 @@ def carry_out(
     executor: Executor | None = None,
     note: Note = warnings.warn,
 ) -> Sweep:
-    """Train the networks of a sweep, and write its folder if it is to have one.
+    """Train the networks of a sweep, and write its folder, if any.
 
     Parameters
     ----------
@@ -254,11 +258,11 @@ def carry_out(
     folder
         Where to write; None to write nothing.
     signals
-        Looked at before each step: once one was received, the sweep ends, and is not complete.
+        Checked before each step: once a signal was received, the sweep ends incomplete.
     halving, max_nets, executor
         As for `search`.
     note
-        Told what was guessed or left out of the data.
+        Called with a sentence about what was guessed or left out of the data.
 
     Returns
     -------
@@ -290,7 +294,9 @@ def carry_out(
         if folder is not None:
             place = stack.enter_context(run_folder.claim(folder, base.dataset))
         if place is not None and (place / "model.safetensors").exists():
-            raise InputError(f"{place} holds a run, which the sweep's best would hide: give another --out")
+            raise InputError(
+                f"{place} holds a run, which the sweep's best network would replace: give another --out"
+            )
         screen = stack.enter_context(display.start(base.quiet))
         screen.on_phase("loading")
         loaded = data or load_data(base, note, screen.hidden)
@@ -308,7 +314,7 @@ def carry_out(
         with signals.listening():
             found = run(
                 configs,
-                # Workers load a data set that has a name by themselves.
+                # Workers load a data set by its name.
                 data if several or executor is not None else loaded,
                 halving=halving,
                 max_nets=max_nets,
@@ -343,7 +349,7 @@ def _remedy(config: Config, data: Dataset, elsewhere: bool) -> str:
 
 
 def _record(found: Sweep, trained: Trained, data: Dataset, folder: Path | None, elsewhere: bool) -> Run:
-    """Return the run of the best network; its test rows are read here, once it has been chosen."""
+    """Return the run of the best network; the test rows are used only here, after it was chosen."""
     row = found.rows[0]
     config = found.configs[row["network"]]
     device = get_device() if elsewhere else config.find_device()

@@ -1,4 +1,4 @@
-"""Which settings to try: grids and random draws of hyper-parameters, as lists of settings."""
+"""Which settings to try: grids and random draws, as lists of settings."""
 
 import itertools
 import math
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 Point = dict[str, Any]
-"""Hyper-parameters of one network by the name of the setting."""
+"""Values of one network's settings, by name."""
 
 SAME_FOR_ALL = (
     "dataset",
@@ -70,7 +70,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class LogUniform:
-    """Uniform in the logarithm between ``low`` and ``high``, both above 0."""
+    """Log-uniform between ``low`` and ``high``, both above 0."""
 
     low: float
     high: float
@@ -83,18 +83,18 @@ class LogUniform:
     def draw(self, rng: np.random.Generator) -> float:
         """Draw one value."""
         value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
-        return float(min(max(value, self.low), self.high))  # rounding may lead past an end
+        return float(min(max(value, self.low), self.high))  # rounding may exceed the range
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of ``values``, each as likely."""
+    """One of ``values``, all equally likely."""
 
     values: tuple[Any, ...]
 
     def __init__(self, values: Iterable[Any]) -> None:
         if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
-            raise InputError(f"a choice is between the values of a list, not {shown(values)}")
+            raise InputError(f"a choice needs a list of values, not {shown(values)}")
         object.__setattr__(self, "values", tuple(values))
         if not self.values:
             raise InputError("a choice needs at least one value")
@@ -108,33 +108,33 @@ Distribution = Uniform | LogUniform | Choice
 
 
 def grid(space: Mapping[str, Any]) -> list[Point]:
-    """Return every combination of the values, the last setting varying fastest.
+    """Return all combinations of the values; the last setting varies fastest.
 
     Parameters
     ----------
     space
-        Values to try by the name of the setting, such as ``{"learning_rate": [1e-3, 2e-3]}``; a single
-        one is as good as a list of it. Of layers, ``{"hidden": [100, (300, 100)]}``.
+        Values to try for each setting, such as ``{"learning_rate": [1e-3, 2e-3]}`` or ``{"hidden": [100,
+        (300, 100)]}``; a single value counts as a list of one.
 
     Raises
     ------
     InputError
-        A setting without a value, or with a distribution.
+        If a setting has no value, or a distribution.
     """
     space = _lists(space)
     return [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
 
 
 def ablation(space: Mapping[str, Any]) -> list[Point]:
-    """Return the point of all first values, and for each further value the point that has it alone changed.
+    """Return the point of all first values and, for each other value, the point with only that value changed.
 
-    So each setting's worth can be read beside all others as they are meant to be, in a number of points
-    that grows with the sum of the values instead of their product.
+    This shows the effect of each setting with all others at their intended values. The number of points is
+    the sum of the numbers of values, not their product.
 
     Parameters
     ----------
     space
-        Values by the name of the setting, the one to keep first: ``{"flip": [True, False]}``.
+        Values for each setting, the one to keep first: ``{"flip": [True, False]}``.
 
     Raises
     ------
@@ -147,22 +147,22 @@ def ablation(space: Mapping[str, Any]) -> list[Point]:
 
 
 def random(space: Mapping[str, Any], n: int, seed: int = 0) -> list[Point]:
-    """Draw ``n`` points.
+    """Draw ``n`` random points.
 
     Parameters
     ----------
     space
-        A distribution (`Uniform`, `LogUniform`, `Choice`) by the name of the setting; any other value
-        is the same in all points.
+        A distribution (`Uniform`, `LogUniform` or `Choice`) for each setting; any other value is the same in
+        all points.
     n
         Number of points, at least 1.
     seed
-        Of the draws; the first points do not depend on ``n``.
+        Seed of the draws; the first points do not depend on ``n``.
 
     Raises
     ------
     InputError
-        No point is asked for, or a setting has what is neither a distribution nor a value.
+        If ``n`` is below 1, or a setting has neither a distribution nor a valid value.
     """
     n, seed = counted("n, the number of points,", n), counted("seed", seed, 0)
     for name, given in _named(space).items():
@@ -176,7 +176,7 @@ def random(space: Mapping[str, Any], n: int, seed: int = 0) -> list[Point]:
 
 
 def configs(points: Iterable[Point], base: Config, share_batches: bool = True) -> list[Config]:
-    """Return the settings of each point's network: those of ``base`` with the point's in their place.
+    """Return the settings of each point's network: those of ``base``, overridden by the point's.
 
     Parameters
     ----------
@@ -185,22 +185,22 @@ def configs(points: Iterable[Point], base: Config, share_batches: bool = True) -
     base
         All other settings.
     share_batches
-        Give all networks the same batches in the same order, whatever their seeds, so that their
-        comparison is paired: each gets the first network's ``batch_seed`` unless the point names one.
+        Give all networks the same batches in the same order, whatever their seeds, for a paired comparison:
+        each gets the first network's ``batch_seed``, unless its point names one.
 
     Raises
     ------
     InputError
-        No point; an unknown setting, one that a sweep can't vary, or a value out of its range.
+        If there is no point, or a setting is unknown, cannot vary in a sweep, or is out of range.
     """
     if not isinstance(base, Config):
         raise InputError(f"base must be a Config, not {shown(base)}")
     if isinstance(points, str | bytes | Mapping) or not isinstance(points, Iterable):
-        raise InputError(f"points must be a list of them, not {shown(points)}")
+        raise InputError(f"points must be a list of points, not {shown(points)}")
     made = []
     for point in points:
         if not isinstance(point, Mapping):
-            raise InputError(f"a point must be values by the name of the setting, not {shown(point)}")
+            raise InputError(f"a point must be a dict of values by setting, not {shown(point)}")
         refuse_unknown(point, Config, " to sweep over")
         for name in point:
             if name in SAME_FOR_ALL:
@@ -215,18 +215,20 @@ def configs(points: Iterable[Point], base: Config, share_batches: bool = True) -
 
 
 def check_alike(configs: Sequence[Config]) -> None:
-    """Refuse settings that no sweep can have together.
+    """Refuse settings that cannot be in one sweep.
 
     Raises
     ------
     InputError
-        There are none, or they differ in what is the same for a whole sweep.
+        If there are none, or they differ in a setting that is the same for a whole sweep.
     """
     if not configs:
         raise InputError("a sweep needs at least one network: give the settings of one or more")
     for config in configs:
         if not isinstance(config, Config):
-            raise InputError(f"a sweep is of Configs, not of {shown(config)}: make them with sweep.configs")
+            raise InputError(
+                f"a sweep needs a list of Config objects, not {shown(config)}: make them with sweep.configs"
+            )
     for name in SAME_FOR_ALL:
         first = getattr(configs[0], name)
         other = next((value for c in configs if (value := getattr(c, name)) != first), first)
@@ -238,19 +240,19 @@ def check_alike(configs: Sequence[Config]) -> None:
 
 
 def check_fixed(name: str, given: Any) -> None:
-    """Refuse what stands in the place of a distribution and is no value of a setting.
+    """Refuse a value that is neither a distribution nor a value of the setting.
 
     Raises
     ------
     InputError
-        It is a list, or an object of another kind.
+        If it is a list, or an object of another type.
     """
     if isinstance(given, list | set | range) or (isinstance(given, np.ndarray) and given.ndim):
         listed = shown(given.tolist() if isinstance(given, np.ndarray) else given)
         raise InputError(f"{name} is a plain list: give Choice({listed})")
     kind = kinds_of(Config).get(name)
     if isinstance(given, tuple) and kind is not None and not kind.is_tuple:
-        raise InputError(f"{name} is {shown(given)}: give LogUniform, Uniform or Choice of that")
+        raise InputError(f"{name} is {shown(given)}: give LogUniform, Uniform or Choice instead")
     if not isinstance(given, str | int | float | tuple | np.generic | np.ndarray | os.PathLike | None):
         raise InputError(
             f"{name} cannot be drawn from an object of {type(given).__name__}: "
@@ -259,19 +261,19 @@ def check_fixed(name: str, given: Any) -> None:
 
 
 def _named(space: Any) -> Mapping[str, Any]:
-    """Return what is to be tried; complain if it is no mapping."""
+    """Return the space; refuse it if it is not a mapping."""
     if not isinstance(space, Mapping):
-        raise InputError(f"the grid must be values by the name of the setting, not {shown(space)}")
+        raise InputError(f"the grid must be a dict of values by setting, not {shown(space)}")
     return space
 
 
 def _is_among(value: Any, others: Sequence[Any]) -> bool:
-    """Return whether one of others is the same value, of the same type."""
+    """Return whether a value of the same type is among others."""
     return any(type(value) is type(other) and repr(value) == repr(other) for other in others)
 
 
 def _take_ends(ends: "Uniform | LogUniform") -> None:
-    """Bring the ends of a range to floats."""
+    """Convert the ends of a range to floats."""
     for name in ("low", "high"):
         object.__setattr__(ends, name, Kind(float).take(f"{name}, an end of the range,", getattr(ends, name)))
 
@@ -293,7 +295,7 @@ def _lists(space: Mapping[str, Any]) -> dict[str, list[Any]]:
         kind = kinds_of(Config).get(name)
         if kind and kind.is_tuple and isinstance(given, tuple) and isinstance(given[0], int | np.integer):
             raise InputError(
-                f"{name} is {given!r}, one value or several: "
-                f"give [{given!r}] to try that, or {list(given)!r} to try each"
+                f"{name} is {given!r}, which may be one value or several: give [{given!r}] to try it as "
+                f"one, or {list(given)!r} to try each"
             )
     return lists

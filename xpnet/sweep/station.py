@@ -60,8 +60,8 @@ class Station:
         if isinstance(error, MemoryError):
             raise error
         raise InputError(
-            f"the process of a GPU cannot read what it is sent ({one_line(error)}): put the class into a "
-            "module that can be imported, or use one GPU"
+            f"the process of a GPU cannot load an object ({one_line(error)}): put its class into a module "
+            "that can be imported, or use one GPU"
         )
 
 

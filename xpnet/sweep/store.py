@@ -1,4 +1,4 @@
-"""What a sweep keeps on disk, so that it can be killed at any moment and taken up again."""
+"""The files of a sweep, from which it can be resumed after being killed at any moment."""
 
 import json
 import os
@@ -23,18 +23,18 @@ __all__ = ["Memory", "Store", "recorded"]
 
 PICTURES = ("heatmap.png", "curves.png", "learning.png")
 MADE = ("sweep.json", "results.jsonl", "results.csv", "report.html", *PICTURES, "chunks", "best", "ensemble")
-"""What a sweep leaves in its folder."""
+"""Files that a sweep leaves in its folder."""
 
 
 class Memory:
-    """What a sweep without a folder keeps: everything, as long as it runs."""
+    """Replaces the store of a sweep without a folder: keeps everything in memory."""
 
     def __init__(self) -> None:
         self.cuts: dict[int, Cut] = {}
         self._trained: dict[str, dict[int, Trained]] = {}
 
     def note_cut(self, group: int, cut: Cut) -> None:
-        """Note how a group of networks is cut."""
+        """Note how a group of networks is divided."""
         self.cuts[group] = cut
 
     def done(self) -> list[dict[str, Any]]:
@@ -42,7 +42,7 @@ class Memory:
         return []
 
     def save(self, outcome: Outcome) -> None:
-        """Keep what became of a task."""
+        """Save the outcome of a task."""
         self._trained[outcome.key] = outcome.trained
 
     def load(self, task: str, network: int) -> Trained:
@@ -61,27 +61,27 @@ class Memory:
 class Store(Memory):
     """The folder of a sweep.
 
-    ``sweep.json`` says which networks and how they are cut into chunks. ``results.jsonl`` gets a line a
-    network as each chunk ends. ``chunks/`` holds the trained networks that the next rung needs, and in
-    the end the best of each chunk, and the parameters of all if they are not too large.
+    ``sweep.json`` describes the networks and how they are divided into chunks. ``results.jsonl`` gets one
+    line per network when a chunk ends. ``chunks/`` holds the trained networks that the next rung needs, and
+    in the end the best of each chunk, and the parameters of all if they are not too large.
 
-    A chunk's networks are written before its lines: a chunk whose lines are there is done, one whose
-    lines are missing or cut short is trained again, with the same result.
+    A chunk's networks are written before its lines: a chunk with all its lines is done; any other is trained
+    again, with the same result.
 
     Parameters
     ----------
     folder
-        Made where it is missing.
+        Created if missing.
     description
-        What makes this sweep: plain data.
+        What identifies the sweep, as plain data.
 
     force
-        Begin anew: a sweep that is in the folder is removed.
+        Start afresh: delete a sweep that is in the folder.
 
     Raises
     ------
     InputError
-        The folder holds another sweep.
+        If the folder holds another sweep.
     """
 
     def __init__(self, folder: Path, description: Mapping[str, Any], force: bool = False) -> None:
@@ -103,19 +103,21 @@ class Store(Memory):
                     raise ValueError("a cut into nothing")
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise InputError(
-                    f"{path} holds no sweep: choose another --out, or delete that folder"
+                    f"{path} is not a sweep: give another --out, or delete that folder"
                 ) from error
             if found != wanted:
                 raise InputError(
-                    f"{folder} holds another sweep: choose another --out, --force to lose it, or "
-                    f"train on from its best with --init-from {folder}"
+                    f"{folder} holds another sweep: give another --out, --force to delete it, or start from "
+                    f"its best network with --init-from {folder}"
                 )
         elif self._results.exists():
-            raise InputError(f"{self._results} is of no known sweep: choose another --out, or delete it")
+            raise InputError(
+                f"{self._results} does not belong to a known sweep: give another --out, or delete it"
+            )
         self._description = wanted
 
     def note_cut(self, group: int, cut: Cut) -> None:
-        """Note how a group of networks is cut: taken up again, it must be cut the same way."""
+        """Note how a group of networks is divided: a resumed sweep must divide it the same way."""
         super().note_cut(group, cut)
         cuts = {str(number): [cut.size, cut.workers] for number, cut in self.cuts.items()}
         text = json.dumps({**self._description, "cuts": cuts}, indent=1) + "\n"
@@ -123,7 +125,7 @@ class Store(Memory):
             path.write_text(text, encoding="utf-8")
 
     def done(self) -> list[dict[str, Any]]:
-        """Return the rows of all tasks that are complete, and drop what a kill left of others."""
+        """Return the rows of all complete tasks, and drop what a kill left of others."""
         if not self._results.exists():
             return []
         tasks: dict[str, dict[int, dict[str, Any]]] = {}
@@ -140,7 +142,7 @@ class Store(Memory):
         return rows
 
     def save(self, outcome: Outcome) -> None:
-        """Keep what became of a task: first its networks, then its lines."""
+        """Save the outcome of a task: first its networks, then its lines."""
         from safetensors.numpy import save
 
         self._chunks.mkdir(exist_ok=True)

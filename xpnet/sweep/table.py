@@ -1,4 +1,4 @@
-"""The table of a sweep: a row a network, as text and as a file."""
+"""The table of a sweep, one row per network, as text and as a file."""
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ def write_csv(
     rows
         As in `xpnet.sweep.Sweep`.
     score
-        What the scores are called: ``"accuracy"``, or ``"r2"``.
+        Name of the scores: ``"accuracy"`` or ``"r2"``.
     """
     settings = [f.name for f in fields(Config) if f.metadata.get("recorded", True)]
     measured = ["train_score", "val_score", "status", "steps", "seconds"]
@@ -65,7 +65,7 @@ def as_text(configs: Sequence[Config], rows: Iterable[Mapping[str, Any]], score:
 def cells(
     configs: Sequence[Config], rows: Iterable[Mapping[str, Any]], score: str = "accuracy"
 ) -> list[list[str]]:
-    """Return the settings that vary and the scores, a list a row, with the names of the columns first."""
+    """Return the varied settings and the scores: first the column names, then one list per row."""
     rows, names = list(rows), varied(configs)
     monitor = _ranked_by(configs, rows)
     lines = [["network", *names, "train", "val", *monitor, "status"]]
@@ -78,18 +78,18 @@ def cells(
 
 
 def _ranked_by(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the name of what ranks the networks beside their scores, if something does."""
+    """Return the name of the monitor that ranks the networks, if it is not their score."""
     return [configs[0].monitor] if any("monitored" in row for row in rows) else []
 
 
 def _monitored(monitor: str, row: Mapping[str, Any]) -> float:
-    """Return what was monitored of a network, by its own sign."""
+    """Return the monitored value of a network with its original sign."""
     sign = sign_of(ours(monitor)) if ours(monitor) else 1
     return sign * float(row["monitored"])
 
 
 def show(value: Any) -> str:
-    """Return a setting's value as a person writes it: ``300 100`` for layers, ``0.0016``."""
+    """Format the value of a setting for people: ``300 100`` for layers, ``0.0016``."""
     if isinstance(value, tuple):
         return " ".join(map(str, value))
     if value is None:

@@ -102,7 +102,7 @@ class Here:
         return choose_cut(configs, self._prepared(configs[0]), self._device, self._max_nets)
 
     def train(self, work: Sequence[tuple[Cut, Sequence[Task]]]) -> Generator[Outcome, None, None]:
-        """Train the tasks of each cut; yield what becomes of them in the order in which they end."""
+        """Train the tasks of each cut; yield the outcomes in the order in which they end."""
         tasks = [task for _, some in work for task in some]
         # Small groups share the cores: each alone would leave some idle.
         workers = max((cut.workers for cut, _ in work), default=1)
@@ -124,15 +124,15 @@ class Here:
                     if outcome is not None:
                         yield outcome
             finally:
-                # After an error or Ctrl-C nobody waits for the rest.
+                # After an error or Ctrl-C, do not wait for the rest.
                 left.set()
                 threads.shutdown(wait=False, cancel_futures=True)
 
 
 def check_executor(executor: object) -> None:
-    """Complain of what is no executor."""
+    """Refuse an object that is not an executor."""
     if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise InputError(f"executor must be a concurrent.futures.Executor or like one, not {shown(executor)}")
+        raise InputError(f"executor must be a concurrent.futures.Executor or similar, not {shown(executor)}")
 
 
 class There:
@@ -223,8 +223,8 @@ def _losses_told() -> Iterator[None]:
         yield
     except (BrokenExecutor, CancelledError) as error:
         raise DeviceError(
-            f"the workers were lost ({type(error).__name__}), perhaps for want of memory: start "
-            "them again and run the same sweep again, with smaller stacks if they run out of memory"
+            f"the workers were lost ({type(error).__name__}), perhaps because memory ran out: start them "
+            "again and run the same sweep again, if so with smaller stacks"
         ) from error
 
 

@@ -1,8 +1,8 @@
-"""Networks that diverge: when that is so, and what is kept of them.
+"""Divergence: how it is detected, and what is kept of a diverged network.
 
-A step must not read its loss back, so a network has gone on, with parameters that are no numbers or far from
-any use, by the time its epoch's losses are looked at. What is kept is where that epoch began whose losses
-before and after were the lowest.
+A step must not read its loss back, so a diverged network continues, with useless parameters, until the losses
+of its epoch are checked. What is kept is the beginning of the epoch with the lowest losses before and after
+it.
 """
 
 from typing import Any, NamedTuple

@@ -72,7 +72,7 @@ def draw_epoch(
         if not isinstance(source, Sequence):
             return one(source)
         if len(source) != math.prod(nets):
-            raise InputError(f"{len(source)} sources of {stream} for networks {nets}: give one each")
+            raise InputError(f"{len(source)} sources of {stream} for networks {nets}: give one for each")
         together = [np.stack(tables, axis=1) for tables in zip(*map(one, source), strict=True)]
         return [table.reshape(len(table), *nets, *table.shape[2:]) for table in together]
 

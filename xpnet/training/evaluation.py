@@ -1,7 +1,7 @@
-"""What a network is worth while it trains: loss and score on many rows.
+"""Evaluation during training: loss and score on many rows.
 
-The score is what people ask for first. Of classes it is the accuracy; of several labels a row, the part of
-the rows that have all of them right; of numbers R², the mean over the outputs.
+The score is the accuracy for classes, the fraction of rows with all labels right for several labels per row,
+and the mean R² over the outputs in regression.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from xpnet.typing import Array, Namespace, Params, Share
 __all__ = ["EVALUATION_ROWS", "evaluate", "parts", "r_squared"]
 
 EVALUATION_ROWS = 1000
-"""Rows scored at once: what bounds the memory of an evaluation."""
+"""Rows scored at once, which bounds the memory of an evaluation."""
 
 
 def evaluate(

@@ -1,4 +1,4 @@
-"""Whether training that goes on meets rows unlike those that its preprocessing was fitted on."""
+"""Warns if continued training meets rows unlike those that the preprocessing was fitted on."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,8 +21,8 @@ def unlike_the_first(
 ) -> str:
     """Return a line if later rows vary where the first did not, or hardly; nothing if they don't.
 
-    What was constant is left out by what was fitted, for good: no later row can teach the network of it. What
-    had a far narrower range comes out far too large.
+    The fitted preprocessing ignores features that were constant, so the network can never learn them.
+    Features whose range was far narrower become far too large.
 
     Parameters
     ----------
@@ -43,16 +43,16 @@ def unlike_the_first(
     lost = _left_out(fitted, len(names)) & beyond & ~was_beyond
     if lost.any():
         return (
-            f"the preprocessing was fitted on rows that are all alike in {_named(lost, names)}, and leaves "
-            "that out, but these rows vary there: fit anew on rows that do"
+            f"the preprocessing was fitted on rows with a constant value in {_named(lost, names)} and "
+            "ignores it, but these rows vary there: fit a new network on rows that do"
         )
     if not fitted.keys() & {"scale", "matrix"}:
         return ""
     far = first.mostly_far(X) & ~first.beyond(seen)
     if far.any():
         return (
-            f"in {_named(far, names)} most rows are far from those that the preprocessing was fitted on: fit "
-            "anew on rows of the whole range"
+            f"in {_named(far, names)} most rows are far from those that the preprocessing was fitted on: "
+            "fit a new network on rows of the whole range"
         )
     return ""
 

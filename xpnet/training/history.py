@@ -1,4 +1,4 @@
-"""What a training run measured."""
+"""The history of a training run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,18 +13,18 @@ from xpnet.typing import Task
 __all__ = ["SCORE_OF", "History", "Row", "columns_of"]
 
 SCORE_OF: Mapping[Task, str] = {"classification": "accuracy", "multilabel": "accuracy", "regression": "r2"}
-"""What the score of a task is called, in files and on pictures (see `xpnet.training.evaluation`)."""
+"""Name of each task's score in files and pictures (see `xpnet.training.evaluation`)."""
 
 LAST_ROWS = 10
-"""Rows that a notebook shows."""
+"""Number of rows shown in a notebook."""
 
 
 class Row(NamedTuple):
     """One epoch of a history; for a stack, the measured values are arrays over the networks.
 
-    Losses include the penalty. ``train_loss`` is the mean over the epoch's rows, each batch before its
-    update; ``train_score`` is that of the last batch, after its update; ``seconds`` count from the start of
-    training. Scores are accuracies, or R² of numbers. Without validation rows the two ``val_`` values are
+    Losses include the penalty. ``train_loss`` is the mean over the epoch's rows, each batch measured before
+    its update; ``train_score`` is that of the last batch, after its update; ``seconds`` count from the start
+    of training. Scores are accuracies, or R² in regression. Without validation rows, both ``val_`` values are
     NaN.
     """
 
@@ -39,19 +39,19 @@ class Row(NamedTuple):
 
 
 def columns_of(task: Task) -> list[str]:
-    """Return the names of a row's values in a file: scores under what they are for the task."""
+    """Return the column names of a row in files, with scores named by the task."""
     return [name.replace("score", SCORE_OF[task]) for name in Row._fields]
 
 
 @dataclass
 class History:
-    """What a training run measured: a `Row` an epoch, and the loss of each step ``(steps, *nets)``."""
+    """History of a training run: a `Row` per epoch, and the loss of each step ``(steps, *nets)``."""
 
     rows: list[Row] = field(default_factory=list)
     losses: list[NDArray[np.floating[Any]]] = field(default_factory=list)
 
     def __repr__(self) -> str:
-        """Return the steps and epochs, and what was measured in the last and in the best of them."""
+        """Return the steps and epochs, and the losses and scores of the last and the best epoch."""
         last = self.rows[-1] if self.rows else None
         lines = [f"History({last.step if last else 0} steps, {last.epoch if last else 0} epochs"]
         if self.rows:
@@ -69,9 +69,9 @@ class History:
         return html_table(Row._fields, rows)
 
     def to_dict(self) -> dict[str, list[Any]]:
-        """Return a list for each column of the rows, as every kind of data frame takes it.
+        """Return a dict of lists, one per column, from which any data frame can be made.
 
-        Numbers are Python's; of a stack, each value is a list over its networks.
+        Numbers are Python's; for a stack, each value is a list over its networks.
         """
         columns: dict[str, list[Any]] = {name: [] for name in Row._fields}
         for row in self.rows:
@@ -80,7 +80,7 @@ class History:
         return columns
 
     def _best(self) -> Row | None:
-        """The first row of the best validation figure; None without one, or of a stack."""
+        """The first row with the best validation score; None if there is none, or for a stack."""
         for name, sign in (("val_score", 1), ("val_loss", -1)):
             values = {i: getattr(row, name) for i, row in enumerate(self.rows)}
             known = {i: sign * v for i, v in values.items() if np.ndim(v) == 0 and np.isfinite(v)}
@@ -89,7 +89,7 @@ class History:
         return None
 
     def mean(self) -> "History":
-        """Return the history of a stack as that of one network: the means over its networks."""
+        """Return the means over the networks of a stack, as the history of one network."""
         rows = [
             Row._make(float(np.mean(v)) if isinstance(v, np.ndarray) else v for v in row) for row in self.rows
         ]

@@ -1,4 +1,4 @@
-"""Ctrl-C while a loop runs: it ends after a step, with what it has."""
+"""Ctrl-C during training: the loop stops after a step and keeps its result."""
 
 import contextlib
 import math
@@ -12,7 +12,7 @@ from typing import Any
 __all__ = ["StopSignals"]
 
 ONE_PRESS = 0.5
-"""Seconds within which signals are one."""
+"""Seconds within which signals count as one."""
 
 
 class StopSignals:

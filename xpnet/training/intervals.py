@@ -1,15 +1,15 @@
-"""How far off a prediction of numbers may be: intervals from the spread of an ensemble and validation rows.
+"""Prediction intervals of a regression, from the spread of an ensemble and the errors on validation rows.
 
-The members of an ensemble differ where they know little, but the noise of the targets is in none of them.
-So the uncertainty of a prediction is ``u = √(spread² + s²)``, its members' standard deviation beside the root
-mean squared error ``s`` on the validation rows, and the interval is ``mean ± q u``, where ``q`` is such that
-as many of the validation rows lie within ``q u`` of their predictions as are asked for.
+The members of an ensemble disagree where data are scarce, but their spread does not include the noise of the
+targets. So the uncertainty of a prediction is ``u = √(spread² + s²)``, of the members' standard deviation and
+the root mean squared error ``s`` on the validation rows. The interval is ``mean ± q u``, with ``q`` chosen so
+that the requested fraction of the validation rows lies within ``q u`` of their predictions.
 
 This is split conformal prediction, normalised by ``u`` (Lei et al. 2018, https://arxiv.org/abs/1604.04173):
-the interval of a new row, of those that the validation rows are a fair sample of, holds its target with the
-probability asked for or a little more, whatever the noise is like. Rows that training stopped by, or that
-settings were chosen by, are not quite a fair sample. Of one network the spread is 0 and all intervals are
-equally wide.
+the interval of a new row from the same distribution as the validation rows covers its target with at least
+the requested probability, whatever the noise is like. Rows that were used for early stopping or for choosing
+settings are not quite a fair sample. For a single network the spread is 0, and all intervals are equally
+wide.
 """
 
 import math
@@ -23,11 +23,11 @@ from xpnet.errors import InputError
 __all__ = ["MOST_RATIOS", "Calibration", "calibrate", "interval", "spread_of"]
 
 MOST_RATIOS = 999
-"""Ratios that are kept of each output, at most: every tenth of a percent of coverage has one."""
+"""Maximum number of ratios kept for each output: one for every 0.1 % of coverage."""
 
 
 class Calibration(NamedTuple):
-    """What validation rows say of the errors of predictions.
+    """The errors of predictions on validation rows.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Calibration(NamedTuple):
 
 
 def spread_of(members: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the standard deviation of the members' predictions ``(members, rows, outputs)``; 0 of one."""
+    """Return the standard deviation over the members of predictions ``(members, rows, outputs)``."""
     if len(members) == 1:
         return np.zeros(members.shape[1:])
     return np.asarray(members.std(axis=0, ddof=1))
@@ -55,7 +55,7 @@ def calibrate(
     spread: NDArray[np.float64],
     weight: NDArray[np.float64] | None = None,
 ) -> Calibration:
-    """Return what validation rows say of the errors of predictions.
+    """Return the errors of predictions on validation rows.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def calibrate(
 def interval(
     found: Calibration, mean: NDArray[np.float64], spread: NDArray[np.float64], coverage: float
 ) -> NDArray[np.float64]:
-    """Return the lower and the upper end of an interval about each prediction: ``(rows, outputs, 2)``.
+    """Return the ends of an interval around each prediction: ``(rows, outputs, 2)``.
 
     Parameters
     ----------
@@ -93,22 +93,24 @@ def interval(
     mean, spread
         As for `calibrate`, of new rows.
     coverage
-        The part of the rows whose targets the intervals are to hold, each output by itself.
+        Fraction of the rows whose targets the intervals should cover, for each output separately.
 
     Raises
     ------
     InputError
-        A coverage that is none, or is more than the validation rows can tell.
+        If the coverage is invalid, or higher than the number of validation rows supports.
     """
     given: Any = coverage
     if not isinstance(given, float | np.floating) or not 0 < given < 1:
-        raise InputError(f"coverage must be a number between 0 and 1, not {coverage!r:.60}: give 0.9, say")
+        raise InputError(
+            f"coverage must be a number between 0 and 1, not {coverage!r:.60}: give 0.9, for example"
+        )
     kept = len(found.ratio)
     place = math.ceil(coverage * (kept + 1) - 1e-9)
     if place > kept:
         raise InputError(
-            f"coverage {coverage} is more than the validation rows can tell: give {kept / (kept + 1):.3g} or "
-            "less, or train with more of them"
+            f"coverage {coverage} needs more validation rows: give {kept / (kept + 1):.3g} or less, or "
+            "train with more of them"
         )
     half = found.ratio[place - 1] * np.hypot(spread, found.noise)
     return np.stack([mean - half, mean + half], axis=-1)

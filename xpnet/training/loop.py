@@ -1,8 +1,9 @@
 """Training: the loop over epochs.
 
 Everything works on one network or on a stack of them (leading axes, see `xpnet.nn.layers`); hyper-parameters
-that vary by network are arrays over the networks. Every door trains by this loop. Where doors differ they
-hand in an object: a `Schedule`, a `Stopping` rule, the `Sources` of what is drawn, callbacks.
+that vary by network are arrays over the networks. Commands, estimators and `TwoLayerNet` all train by this
+loop. Where they differ, they pass in an object: a `Schedule`, a `Stopping` rule, `Sources` of random draws,
+callbacks.
 """
 
 from collections.abc import Callable
@@ -71,48 +72,48 @@ def fit(
     validation
         Rows to evaluate once an epoch, as the network takes them, or None.
     device
-        Where the arrays are. Where it is that of one of several processes (its ``team``), all call this with
-        the same, each scores a share of the rows, and all end after the same step.
+        Where the arrays are. If it belongs to a ``team`` of processes, all of them call this function with
+        the same arguments, each scores a share of the rows, and all stop after the same step.
     regime, hyper
-        How to train: what is the same for all networks, and what may differ.
+        Hyper-parameters: those common to all networks, and those that may differ.
     sources
-        ``sources(stream, epoch)`` returns the source of an epoch's draws, on the host: one, whose draws all
-        networks share, or a sequence of one per network. Where it makes them anew from seed and epoch,
-        a run can be taken up at any epoch.
+        ``sources(stream, epoch)`` returns the random source of an epoch, on the host: one shared by all
+        networks, or a sequence with one per network. If it depends on seed and epoch only, a run can be
+        resumed at any epoch.
     schedule
-        How fast to go; that of the regime by default.
+        Learning-rate schedule; by default that of the regime.
     stopping
-        When to stop a network; never by default.
+        Stopping rule; by default none.
     target
-        What the numbers of a regression were standardised by: errors that are monitored are in the units of
-        before. None where they were not. Of each network by itself where they have their own rows.
+        Standardisation of the targets of a regression, so that monitored errors are in original units; None
+        if there was none; one per network if networks have their own rows.
     updates
-        Steps that were taken before, on other rows: solvers that count their steps go on from there.
+        Number of earlier steps, on other rows, for solvers that count their steps.
     epochs
-        The epochs to train, of those that ``num_steps`` make (`xpnet.data.batches.epoch_ends`); all by
-        default.
+        Range of epochs to train, of those in ``num_steps`` (`xpnet.data.batches.epoch_ends`); by default all.
     after
-        What ``on_fit`` was given after an epoch, on the device: the run goes on from there, with the same
-        result as if it had never ended. ``state`` is then its state.
+        The argument of an earlier ``on_fit``, on the device: the run continues from there as if it had never
+        been interrupted. ``state`` is then its state.
     on_epoch
-        Called with the history so far after each epoch.
+        Called with the history so far after every epoch.
     on_fit
-        Called after each whole epoch with all there is to go on from; the run ends if it returns true. Its
-        arrays are overwritten by the next step, and its lists grow: who wants to keep them has to copy them.
+        Called after every whole epoch with everything needed to continue; the run ends if it returns true.
+        The next step overwrites the arrays and extends the lists: copy what you keep.
     should_stop
-        Asked before each step, or before several at a time where the device takes them so
-        (`Device.steps_at_once`); once it returns True the run ends as if this were its last step.
+        Called before each step, or before several if the device takes them at once (`Device.steps_at_once`);
+        once it returns True, the run ends.
 
     Returns
     -------
     Fit
-        State, history, and what became of the run. A network that diverges is frozen at what its best epoch
-        ended with, or began with if it was the first; the run ends early when all have diverged or stopped.
+        State, history and outcome of the run. A network that diverges is frozen at the end of its best epoch,
+        or at its beginning if that is the first; the run ends early when all networks have diverged or
+        stopped.
 
     Raises
     ------
     InputError
-        Not as many sources as networks; or a monitor that is not for the loss, or not for these rows.
+        If the number of sources is not that of networks, or the monitor does not fit the loss or the rows.
     """
     xp = device.xp
     params = state["params"]
@@ -237,5 +238,5 @@ def fit(
 
 
 def _scalar(value: NDArray[Any]) -> Any:
-    """A stack's values as they are; one network's as a Python float."""
+    """Return a stack's values unchanged, one network's as a Python float."""
     return value if value.ndim else float(value)

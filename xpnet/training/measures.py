@@ -1,10 +1,10 @@
-"""What predictions are worth, by the measures of each task: in NumPy, on the host.
+"""Measures of predictions for each task, in NumPy, on the host.
 
-Every measure takes ``(y, P, weight)`` and returns ``(*nets,)``. Of classes ``y`` is ``(rows,)`` and ``P``
-the probabilities ``(*nets, rows, classes)``; of several labels a row they are 0 or 1 ``(rows, labels)`` and
-the probability of each; of numbers both are numbers, ``(rows, outputs)`` and ``(*nets, rows, outputs)``.
-Weights of the rows are ``(rows,)``, None for all the same. The values are scikit-learn's; what is undefined
-is NaN, also the R² of numbers that are all alike.
+Every measure takes ``(y, P, weight)`` and returns ``(*nets,)``. For classes, ``y`` is ``(rows,)`` and ``P``
+holds the probabilities ``(*nets, rows, classes)``. For several labels per row, ``y`` is 0 or 1 ``(rows,
+labels)`` and ``P`` the probability of each. In regression both are numbers, ``(rows, outputs)`` and ``(*nets,
+rows, outputs)``. Weights of the rows are ``(rows,)``, or None. Values agree with scikit-learn's; undefined
+ones are NaN, including the R² of constant targets.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,22 +37,22 @@ Weight: TypeAlias = NDArray[np.float64] | None
 
 
 def right(y: NDArray[Any], P: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which rows are predicted right, ``(*nets, rows)``: of several labels, all of them."""
+    """Return which rows are predicted correctly, ``(*nets, rows)``; several labels must all be right."""
     if y.ndim == 1:
         return np.asarray(P.argmax(axis=-1) == y)
     return np.asarray(((P > 0.5) == (y > 0)).all(axis=-1))
 
 
 def accuracy(y: NDArray[Any], P: NDArray[Any], weight: Weight = None) -> NDArray[np.float64]:
-    """Return the part of the rows that are predicted right; of several labels, all of them."""
+    """Return the fraction of rows predicted correctly; several labels must all be right."""
     return _mean(right(y, P)[..., None], weight)[..., 0]
 
 
 def balanced_accuracy(y: NDArray[Any], P: NDArray[Any], weight: Weight = None) -> NDArray[np.float64]:
-    """Return the mean of the recalls of the classes that occur.
+    """Return the mean recall over the classes that occur.
 
-    Of several labels a row it is the mean over the labels, of each the mean of the parts of the rows with it
-    and without it that are predicted right, as far as there are any.
+    For several labels per row, it is the mean over the labels; each label counts with the mean of its recall
+    and its specificity, as far as these are defined.
     """
     w = np.ones(len(y)) if weight is None else weight
     if y.ndim == 1:
@@ -68,17 +68,17 @@ def balanced_accuracy(y: NDArray[Any], P: NDArray[Any], weight: Weight = None) -
         total = w @ rows
         hits = ((rows & of_rows) * w[:, None]).sum(axis=-2)
         found.append(np.where(total > 0, hits / np.where(total > 0, total, 1.0), np.nan))
-    # A label that no row has, or every row, is worth as much as what there is of it.
+    # A label that no row or every row has counts with the one of the two that is defined.
     by_label = np.where(np.isnan(found[0]), found[1], found[0])
     other = np.where(np.isnan(found[1]), found[0], found[1])
     return np.asarray(((by_label + other) / 2).mean(axis=-1))
 
 
 def log_loss(y: NDArray[Any], P: NDArray[Any], weight: Weight = None) -> NDArray[np.float64]:
-    """Return the mean over the rows of ``-log`` of the probability of what is true.
+    """Return the mean negative log-probability of the true class or labels.
 
-    Of several labels a row it is the sum over the labels, as in the loss that they are trained by. As in
-    scikit-learn a probability is no closer to 0 and 1 than the precision of its dtype.
+    For several labels per row, it is summed over the labels, as in the training loss. As in scikit-learn,
+    probabilities are clipped to the precision of their dtype.
     """
     of_truth = P[..., np.arange(len(y)), y][..., None] if y.ndim == 1 else np.where(y > 0, P, 1 - P)
     least = np.finfo(P.dtype).eps
@@ -87,11 +87,11 @@ def log_loss(y: NDArray[Any], P: NDArray[Any], weight: Weight = None) -> NDArray
 
 
 def roc_auc(y: NDArray[Any], P: NDArray[Any], weight: Weight = None) -> NDArray[np.float64]:
-    """Return the area under the ROC curve: how often of two rows the right one has the higher probability.
+    """Return the area under the ROC curve.
 
-    Of two classes it is that of the second; of more the mean over the classes that occur, each against all
-    others; of several labels a row the mean over those that some rows have and others don't. Rows of the same
-    probability count half. NaN where nothing can be compared.
+    For two classes, it is that of the second. For more, it is the mean over the classes that occur, each
+    against the rest. For several labels per row, it is the mean over labels that some rows have and others
+    lack. Ties count half. NaN if nothing can be compared.
     """
     outputs = P.shape[-1]
     if y.ndim > 1:
@@ -99,7 +99,7 @@ def roc_auc(y: NDArray[Any], P: NDArray[Any], weight: Weight = None) -> NDArray[
     else:
         asked = [(k, y == k) for k in ([1] if outputs == 2 else range(outputs))]
     w = np.ones(len(y)) if weight is None else weight
-    # Each question by itself: sorting is most of the work, and ties are of no common length.
+    # One class at a time: sorting is most of the work, and ties differ in length.
     asked = [(k, truth) for k, truth in asked if w @ truth > 0 and w @ ~truth > 0]
     columns = P.reshape(-1, *P.shape[-2:])
     areas = [[_area(truth, of_net[:, k], w) for k, truth in asked] for of_net in columns]
@@ -107,7 +107,7 @@ def roc_auc(y: NDArray[Any], P: NDArray[Any], weight: Weight = None) -> NDArray[
 
 
 def _area(truth: NDArray[np.bool_], score: NDArray[Any], weight: NDArray[np.float64]) -> float:
-    """Return the area under the ROC curve of one question, which rows of both answers have a weight for."""
+    """Return the area under one ROC curve; both kinds of rows must have weight."""
     if np.isnan(score).any():
         return float("nan")
     order = np.argsort(score)
@@ -136,12 +136,12 @@ def mae(y: NDArray[Any], P: NDArray[Any], weight: Weight = None) -> NDArray[np.f
 
 
 class PerOutput(NamedTuple):
-    """How far each number is off; arrays ``(outputs,)``.
+    """Errors of each output of a regression; arrays ``(outputs,)``.
 
     Attributes
     ----------
     r2
-        R², the part of its variance that is predicted; NaN where there is none.
+        R², the explained fraction of the variance; NaN if there is no variance.
     rmse
         Root of the mean squared error.
     mae
@@ -153,13 +153,13 @@ class PerOutput(NamedTuple):
     mae: NDArray[np.float64]
 
     def mean(self) -> dict[str, float]:
-        """Return the mean of each measure over the outputs, as far as it is known of them."""
+        """Return the mean of each measure over the outputs for which it is defined."""
         known = {name: values[~np.isnan(values)] for name, values in self._asdict().items()}
         return {name: float(_mean_of_known(values)) for name, values in known.items()}
 
 
 def regression(y: NDArray[np.float64], predicted: NDArray[np.float64], weight: Weight = None) -> PerOutput:
-    """Return how far each number is off.
+    """Return the errors of each output.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def regression(y: NDArray[np.float64], predicted: NDArray[np.float64], weight: W
 
 
 class Measure(NamedTuple):
-    """A measure, and whether more of it is better: 1, or less: -1."""
+    """A measure, and its sign: 1 if higher is better, -1 if lower is better."""
 
     of: Callable[[NDArray[Any], NDArray[Any], Weight], NDArray[np.float64]]
     sign: int
@@ -198,16 +198,16 @@ MEASURES_OF: Mapping[Task, tuple[str, ...]] = {
     "multilabel": _OF_CLASSES,
     "regression": ("r2", "rmse", "mae"),
 }
-"""The names of the measures of each task, the one that people ask for first before all others."""
+"""Names of the measures of each task, the most common first."""
 
 
 def measured(task: Task, y: NDArray[Any], P: NDArray[Any], weight: Weight = None) -> dict[str, float]:
-    """Return all measures of a task, of the predictions of one network or of an ensemble, by name."""
+    """Return all measures of a task by name, for the predictions of one network or an ensemble."""
     return {name: float(MEASURES[name].of(y, P, weight)) for name in MEASURES_OF[task]}
 
 
 def _mean(values: NDArray[Any], weight: Weight) -> NDArray[np.float64]:
-    """Return the mean over the rows of ``(*nets, rows, outputs)``; NaN of rows that weigh nothing."""
+    """Return the mean over the rows of ``(*nets, rows, outputs)``; NaN if no row has weight."""
     if weight is None:
         return np.asarray(values.mean(axis=-2, dtype=np.float64))
     total = weight.sum()
@@ -216,5 +216,5 @@ def _mean(values: NDArray[Any], weight: Weight) -> NDArray[np.float64]:
 
 
 def _mean_of_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean over the last axis; NaN if there is nothing along it."""
+    """Return the mean over the last axis, without NaN; NaN if nothing is left."""
     return np.asarray(values.mean(axis=-1) if values.shape[-1] else np.full(values.shape[:-1], np.nan))

@@ -1,4 +1,4 @@
-"""A trained network with its preprocessing: raw rows in; classes, labels or numbers out, on any device."""
+"""`Model`: a trained network with its preprocessing, which predicts from raw rows on any device."""
 
 import warnings
 import zlib
@@ -30,7 +30,7 @@ from xpnet.typing import Array, Params, Task
 __all__ = ["Model"]
 
 PART = 2**24
-"""Numbers of the raw rows that are made dense and put on the device together: 64 MB in float32."""
+"""Raw numbers that are made dense and moved to the device at a time: 64 MB in float32."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)  # eq: comparing arrays gives arrays, not a truth value
@@ -40,37 +40,37 @@ class Model:
     Parameters
     ----------
     mlp, params
-        The network; arrays of any device. A leading axis of the parameters is an ensemble, whose
+        The network, with parameters on any device. A leading axis of the parameters is an ensemble, whose
         predictions are averaged.
     preprocessing, fitted
-        What is done to raw rows, and the float64 arrays that it was fitted to be.
+        The preprocessing of raw rows, and its fitted float64 arrays.
     class_names
-        The name of each class; of each label, of each number that is predicted.
+        Names of the classes, labels or outputs.
     image_shape
-        Height, width and channels where a row is an image.
+        Height, width and channels if the rows are images.
     averaging
-        The views of an image over which predictions are averaged, see `xpnet.data.views.views`.
+        Views of an image over which predictions are averaged, see `xpnet.data.views.views`.
     task
-        What is predicted. A classification has an output for each class, or one for the second of two.
+        The task. A classifier has one output per class, or a single one for the second of two classes.
     labels
-        What the number of a class stands for: ints, strings, bools or floats; None for the number itself.
+        Labels of the classes: ints, strings, bools or floats; None for the class numbers themselves.
     target
-        What the network's numbers are in units of, of a regression; None for those of the targets.
+        Standardisation of the targets of a regression; None if they were not standardised.
     calibration
-        What its validation rows say of the errors of a regression, for `predict_interval`; None if unknown.
+        Errors of a regression on its validation rows, for `predict_interval`; None if unknown.
     link
-        Of a regression what its scores are: the numbers, ``"identity"``; or their logarithms, ``"log"``, as
-        of the loss poisson.
+        In regression, what the scores of the network are: the numbers (``"identity"``) or their logarithms
+        (``"log"``, for the loss poisson).
     columns
-        The columns of the table that it was trained on. Rows may then be frames, whose columns are found by
-        their names, or the matrix that `Columns.matrix` makes of them, with NaN for gaps.
+        The columns of the training table. Rows may then be frames, whose columns are matched by name, or the
+        matrix that `Columns.matrix` returns, with NaN for gaps.
     row_range
-        What the training rows held, which others are compared with; None if unknown.
+        Ranges of the training rows, with which other rows are compared; None if unknown.
 
     Raises
     ------
     InputError
-        The names, labels or target don't fit the outputs of the network.
+        If names, labels or target do not fit the outputs of the network.
     """
 
     mlp: MLP
@@ -92,9 +92,13 @@ class Model:
         check_outputs(self.mlp, self.task, self.class_names, self.labels, self.target is not None, self.link)
         shape = self.mlp.sizes[-1:]
         if self.target is not None and any(np.shape(array) != shape for array in self.target):
-            raise InputError(f"mean and scale of the target must be of shape {shape}: give one an output")
+            raise InputError(
+                f"mean and scale of the target must have shape {shape}: give one for each output"
+            )
         if self.row_range is not None and len(self.row_range.low) != self.num_features:
-            raise InputError(f"row_range has another shape than ({self.num_features},): give one a feature")
+            raise InputError(
+                f"row_range must have shape ({self.num_features},): give one range for each feature"
+            )
 
     def __repr__(self) -> str:
         how, outputs = self.preprocessing, len(self.class_names)
@@ -110,7 +114,7 @@ class Model:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy has to load where there is no such device.
+        # A copy must also load on machines without the device.
         return vars(self) | {"params": {name: to_numpy(value) for name, value in self.params.items()}}
 
     @property
@@ -133,7 +137,7 @@ class Model:
 
     @property
     def dtype(self) -> str:
-        """Name of the dtype of the parameters, in which it computes."""
+        """Name of the dtype of parameters and computation."""
         return dtype_name(self.params["W1"])
 
     @property
@@ -143,47 +147,47 @@ class Model:
 
     @property
     def output(self) -> str:
-        """Name in `xpnet.nn.losses.OUTPUTS` of what makes predictions of scores."""
+        """Name in `xpnet.nn.losses.OUTPUTS` of the function that turns scores into predictions."""
         if self.task == "regression":
             return "exp" if self.link == "log" else "identity"
         one_of_two = self.mlp.sizes[-1] < len(self.class_names)
-        # The softmax of one output alone is 1: so a network that has seen one class only is right too.
+        # The softmax of a single output is 1, which is right for a network with a single class.
         return "logistic" if self.task == "multilabel" or one_of_two else "softmax"
 
     def scores(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[Any]:
-        """Return the scores ``(rows, outputs)`` of raw rows, of which `output` makes probabilities.
+        """Return the scores ``(rows, outputs)`` of raw rows; `output` turns them into probabilities.
 
-        Those of one network without averaging are its own: of classes right but for a number that is the
-        same for all classes of a row. Of averaged probabilities P they are ``log P``, or
-        ``log P - log(1 - P)`` where each output is a question of its own. Of a regression they are the
-        numbers that it predicts, in float64.
+        For a single network without averaging, they are its outputs; scores of classes are determined up to a
+        constant per row. For averaged probabilities P, they are ``log P``, or ``log P - log(1 - P)`` for
+        independent outputs. In regression, they are the predicted numbers, in float64.
 
         Parameters
         ----------
         X
-            ``(rows, features)``, any real dtype, on any device; or a sparse matrix of SciPy's.
+            ``(rows, features)``, any real dtype, on any device; or a SciPy sparse matrix.
         device
             Where to compute.
 
         Raises
         ------
         InputError
-            ``X`` has another shape or dtype, or a row (`RowError`) whose values are not finite or too large.
+            If ``X`` has another shape or dtype, or a row has values that are not finite or too large
+            (`RowError`).
         DeviceError
-            The device cannot be used.
+            If the device cannot be used.
 
         Warns
         -----
         RangeWarning
-            A value is far from all that the training rows held.
+            If values are far outside the range of the training rows.
         GapWarning
-            A named column has a gap that had none in any training row.
+            If a named column has a gap, but had none in the training rows.
         """
         rows = self._checked(X)
         activates = self.is_averaged or self.task == "regression"
         P = self._predictions(rows, device, self.output if activates else "identity")
         if self.task == "regression":
-            P = np.asarray(P, np.float64)  # float32 would lose a deviation small against the mean
+            P = np.asarray(P, np.float64)  # float32 would lose deviations that are small against the mean
             return P if self.target is None else self.target.undo(P)
         if self.is_averaged:
             with np.errstate(divide="ignore"):  # the logarithm of 0 is minus infinity
@@ -198,17 +202,17 @@ class Model:
         Raises
         ------
         InputError
-            As for `scores`, or there are none: it is a regression.
+            As for `scores`, or if it is a regression.
         """
         if self.task == "regression":
-            raise InputError("a regression predicts numbers, which have no probabilities: use predict")
+            raise InputError("a regression has no probabilities: use predict")
         return self._of_two(self._predictions(self._checked(X), device, self.output))
 
     def members(self, X: ArrayLike, device: str | Device = "cpu") -> NDArray[Any]:
-        """Return what each network predicts by itself, ``(networks, rows, …)``; parameters as for `scores`.
+        """Return the prediction of each network, ``(networks, rows, …)``; parameters as for `scores`.
 
-        Probabilities of each class or label; of a regression numbers ``(networks, rows, outputs)``, in
-        float64. One network is an ensemble of one.
+        They are probabilities of classes or labels, or in regression numbers ``(networks, rows, outputs)`` in
+        float64. A single network counts as an ensemble of one.
         """
         if self.task == "regression":
             numbers = self._numbers(X, device)
@@ -222,7 +226,7 @@ class Model:
         device: str | Device = "cpu",
         weight: NDArray[np.float64] | None = None,
     ) -> "Model":
-        """Return the same regression with what validation rows say of its errors, for `predict_interval`.
+        """Return the same regression with its errors on validation rows, for `predict_interval`.
 
         Parameters
         ----------
@@ -231,7 +235,7 @@ class Model:
         """
         members = self._numbers(X, device)
         y = y if self.target is None else self.target.apply(y)
-        with np.errstate(all="ignore"):  # what a network that diverged says may overflow when squared
+        with np.errstate(all="ignore"):  # the output of a diverged network may overflow when squared
             found = calibrate(y, members.mean(axis=0), spread_of(members), weight)
         known = all(np.isfinite(array).all() for array in found)
         return replace(self, calibration=found if known else None)
@@ -239,33 +243,33 @@ class Model:
     def predict_interval(
         self, X: ArrayLike, coverage: float = 0.9, device: str | Device = "cpu"
     ) -> NDArray[np.float64]:
-        """Return the interval about each number that holds it with some probability.
+        """Return a prediction interval for each number of a regression.
 
-        It is ``mean ± q · √(spread² + s²)``, as `xpnet.training.intervals` says.
+        It is ``mean ± q · √(spread² + s²)``, see `xpnet.training.intervals`.
 
         Parameters
         ----------
         X, device
             As for `scores`.
         coverage
-            The probability.
+            Probability that an interval covers the true value.
 
         Returns
         -------
         ndarray
-            Lower and upper end: ``(rows, 2)`` of one output, ``(rows, outputs, 2)`` of several.
+            Lower and upper ends: ``(rows, 2)`` for one output, ``(rows, outputs, 2)`` for several.
 
         Raises
         ------
         InputError
-            As for `scores`; or it is no regression, was not calibrated, or the coverage is none.
+            As for `scores`; also if it is not a regression, was not calibrated, or the coverage is invalid.
         """
         if self.task != "regression":
-            raise InputError(f"intervals are of numbers, not of a {self.task}: use predict_proba")
+            raise InputError(f"intervals need a regression, not a {self.task}: use predict_proba")
         if self.calibration is None:
             raise InputError(
-                "the model does not hold the errors on its validation rows, which intervals are made of: "
-                "train it again"
+                "the model does not hold the errors on its validation rows, which intervals need: train it "
+                "again"
             )
         members = self._numbers(X, device)
         ends = interval(self.calibration, members.mean(axis=0), spread_of(members), coverage)
@@ -276,28 +280,27 @@ class Model:
         return ends.squeeze(axis=1) if ends.shape[1] == 1 else ends
 
     def predict(self, X: ArrayLike, device: str | Device = "cpu", members: bool = False) -> NDArray[Any]:
-        """Return what is predicted of raw rows; see `scores`.
+        """Predict from raw rows; see `scores`.
 
         Parameters
         ----------
         X, device
             As for `scores`.
         members
-            Return what each network predicts by itself, with an axis over them first.
+            Return the prediction of each network, as the first axis.
 
         Returns
         -------
         ndarray
-            The number of the most probable class ``(rows,)``, int64; 0 or 1 for each label
-            ``(rows, labels)``, int64; or numbers in float64: ``(rows,)`` of one output, ``(rows, outputs)``
-            of several.
+            Number of the most probable class ``(rows,)``, int64; 0 or 1 for each label ``(rows, labels)``,
+            int64; or float64 numbers ``(rows,)`` for one output, ``(rows, outputs)`` for several.
         """
         if members:
             found = self.members(X, device)
             if self.task == "regression":
                 return found.squeeze(axis=-1) if found.shape[-1] == 1 else found
             return np.asarray(found > 0.5 if self.task == "multilabel" else found.argmax(axis=-1), np.int64)
-        if isinstance(X, stored.Stored):  # of many rows and classes all scores may be more than fits
+        if isinstance(X, stored.Stored):  # the scores of many rows and classes may not fit in memory
             return np.concatenate([self.predict(part, device) for part in X.parts()])
         scores = self.scores(X, device)
         if self.task == "regression":
@@ -310,12 +313,12 @@ class Model:
     def predict_labels(
         self, X: ArrayLike, device: str | Device = "cpu", members: bool = False
     ) -> NDArray[Any]:
-        """Return as `predict`, but of a classification the label of each class instead of its number."""
+        """Predict as `predict` does, but return labels of classes instead of numbers."""
         found = self.predict(X, device, members)
         if self.labels is None or self.task != "classification":
             return found
         strings = sum(isinstance(label, str) for label in self.labels)
-        # NumPy would make strings of numbers that stand beside strings.
+        # NumPy would turn numbers beside strings into strings.
         dtype = object if 0 < strings < len(self.labels) else None
         chosen: NDArray[Any] = np.asarray(self.labels, dtype)[found]
         return chosen
@@ -327,14 +330,14 @@ class Model:
         device: str | Device = "cpu",
         weight: NDArray[np.float64] | None = None,
     ) -> float:
-        """Return the accuracy; of several labels the part of rows with all of them right; of numbers R².
+        """Return the accuracy (of several labels: the fraction of rows with all labels right), or R².
 
         Parameters
         ----------
         X, device
             As for `scores`.
         y
-            As a data set has it: the numbers of classes ``(rows,)``; 0 or 1 ``(rows, labels)``; numbers
+            Targets as in a data set: class numbers ``(rows,)``; 0 and 1 ``(rows, labels)``; or numbers
             ``(rows, outputs)``. `Run.evaluate` takes labels by name.
         weight
             Weights of the rows ``(rows,)``; None for all the same.
@@ -342,23 +345,23 @@ class Model:
         Raises
         ------
         InputError
-            As for `scores`; or there are no rows, not as many in ``y``, or it holds what is no target.
+            As for `scores`; also if there are no rows, or ``y`` has another length or invalid targets.
         """
         rows, device = self._checked(X), get_device(device)
         y = checked_targets(y, self.task, len(self.class_names), rows.shape[0])
-        if self.target is not None:  # of which R² is the same
+        if self.target is not None:  # R² does not change by it
             y = self.target.apply(y)
         with device.active():
             found = self._parts(rows, device, self.output)
             return float(scoring.score(device, found, y, self.output, weight))
 
     def fold(self) -> "Model":
-        """Return the same model without preprocessing, which becomes part of the first layer.
+        """Return an equivalent model with the preprocessing folded into the first layer.
 
         Raises
         ------
         InputError
-            The preprocessing is not affine.
+            If the preprocessing is not affine.
         """
         W, b = (np.asarray(to_numpy(self.params[name]), np.float64) for name in ("W1", "b1"))
         W, b = transforms.fold(self.preprocessing, self.fitted, W, b)
@@ -371,7 +374,7 @@ class Model:
         )
 
     def _of_two(self, P: NDArray[Any]) -> NDArray[Any]:
-        """Return the probability of both classes where an output has that of the second alone."""
+        """Return the probabilities of both classes if a single output holds that of the second."""
         one_of_two = P.shape[-1] < len(self.class_names)
         return np.concatenate([1.0 - P, P], axis=-1) if one_of_two else P
 
@@ -420,8 +423,8 @@ class Model:
                 if not finite.all():
                     raise RowError(
                         done + int(finite.argmin()),
-                        f"gives no prediction but NaN, its values are too large for {self.dtype}: "
-                        "divide them as the training rows were, or train again with a lower learning rate",
+                        f"is predicted as NaN, its values are too large for {self.dtype}: divide them as "
+                        "the training rows were, or train again with a lower learning rate",
                     )
                 found.append(P)
                 done += P.shape[-2]
@@ -439,7 +442,7 @@ class Model:
             part = rows[start : start + step]
             part = part.toarray() if hasattr(part, "toarray") else part
             part = transforms.for_device(self.preprocessing, self.fitted, part, self.dtype)
-            if part.dtype.kind == "f":  # not every device has the dtype of the rows
+            if part.dtype.kind == "f":  # not every device supports the dtype of the rows
                 part = part.astype(self.dtype, copy=False)
             for P in scoring.predictions(device, self.mlp, params, part, prepare, of_views, output):
                 yield P if self.networks is None or not averages else device.xp.mean(P, axis=0)

@@ -1,6 +1,6 @@
-"""What chooses the best epoch: the measure that is monitored, of each network once an epoch.
+"""Monitors: the measures that choose the best epoch, evaluated once per epoch for each network.
 
-Here alone is said which of them are for which task, and whether more or less is better.
+Only this module says which monitor applies to which task, and whether higher or lower is better.
 """
 
 import difflib
@@ -38,7 +38,7 @@ __all__ = [
 MONITORS_OF: Mapping[Task, tuple[str, ...]] = {
     task: ("val_score", "val_loss", *(f"val_{name}" for name in names)) for task, names in MEASURES_OF.items()
 }
-"""What can be monitored of each task, beside the scorers of scikit-learn."""
+"""Monitors of each task, besides scikit-learn's scorers."""
 
 _OTHER_NAMES: Mapping[str, str] = {
     **{name: f"val_{name}" for name in MEASURES},
@@ -46,7 +46,7 @@ _OTHER_NAMES: Mapping[str, str] = {
     "neg_root_mean_squared_error": "val_rmse",
     "neg_mean_absolute_error": "val_mae",
 }
-"""Measures of ours by the names that scikit-learn has for them, or without the ``val_``."""
+"""Our monitors by their scikit-learn names, or without ``val_``."""
 
 _TASK_OF: Mapping[str, Task] = {
     "softmax": "classification",
@@ -56,16 +56,16 @@ _TASK_OF: Mapping[str, Task] = {
 
 
 def ours(monitor: Any) -> str:
-    """Return what is monitored by its name in `MONITORS_OF`; an empty one for a scorer of scikit-learn."""
+    """Return the name in `MONITORS_OF` of a monitor; an empty text for a scikit-learn scorer."""
     name = _OTHER_NAMES.get(monitor, monitor) if isinstance(monitor, str) else ""
     return name if name in get_args(Monitor) else ""
 
 
 def check_name(monitor: str, called: str = "--monitor") -> None:
-    """Refuse a name that is none, of ours or of scikit-learn's scorers.
+    """Refuse an unknown name of a monitor.
 
-    Where scikit-learn is missing, a name that is like none of ours may be one of its: a run that was trained
-    with it elsewhere can be loaded.
+    Without scikit-learn, a name unlike any of ours may be one of its scorers, so that a run trained elsewhere
+    can be loaded.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def check_name(monitor: str, called: str = "--monitor") -> None:
         return
     if wanted is not None and (name in known or ours(name)):
         some = ", ".join(["", *(f"{one}:CLASS" for one in known if positive.takes_class(one))])
-        raise InputError(f"{called} {name} takes no class: use {name}{some}")
+        raise InputError(f"{called} {name} does not take a class: use {name}{some}")
     close = difflib.get_close_matches(name.lower(), likely, n=1)
     if not (close or known):
         return
@@ -95,7 +95,7 @@ def check_name(monitor: str, called: str = "--monitor") -> None:
 
 
 def sign_of(monitor: str) -> int:
-    """Return 1 for what is better the higher it is, -1 for what is better the lower, of one of ours."""
+    """Return 1 if a higher value of one of our monitors is better, else -1."""
     if monitor == "val_score":  # whatever it is
         return 1
     return -1 if monitor == "val_loss" else MEASURES[monitor.removeprefix("val_")].sign
@@ -111,7 +111,7 @@ def check(
     labels: Sequence[Any] | None = None,
     class_names: Sequence[str] = (),
 ) -> None:
-    """Refuse to monitor what is not for a task, or what validation rows leave undefined in every epoch.
+    """Refuse a monitor that does not apply to the task, or is always undefined on the validation rows.
 
     Parameters
     ----------
@@ -146,8 +146,8 @@ def check(
         if not (len(counted) and np.any(counted.min(axis=0) < counted.max(axis=0))):
             what = "two classes" if task == "classification" else "a label, and rows without it"
             raise InputError(
-                f"{called} {monitor} compares rows, and those of validation are all alike: give rows of "
-                f"{what}, or use val_loss"
+                f"{called} {monitor} compares rows, but all validation rows are alike: give rows of {what}, "
+                "or use val_loss"
             )
 
 
@@ -158,7 +158,7 @@ def resolved(
     X: Any = None,
     class_names: Sequence[str] = (),
 ) -> Any:
-    """Return what `Watch` is to be given: one of ours by its name, else a `Scorer`, which knows its class.
+    """Return the argument of `Watch`: the name of one of our monitors, or a `Scorer` with its class.
 
     Parameters and errors are those of `xpnet.training.scorers.scorer_of`.
     """
@@ -170,19 +170,19 @@ def resolved(
 def undefined(monitor: Any, task: Task, y: NDArray[Any], weight: NDArray[np.float64] | None = None) -> str:
     """Return why a monitor says nothing of validation rows, so that the loss takes its place; else nothing.
 
-    It is R², and the targets of the rows that count are all alike. Parameters as for `check`.
+    That is so for R² if all targets with weight are equal. Parameters as for `check`.
     """
     if task != "regression" or ours(monitor) not in ("val_score", "val_r2"):
         return ""
     counted = y if weight is None else y[weight > 0]
     if np.any(counted.min(axis=0) < counted.max(axis=0)):
         return ""
-    rows = "of one validation row" if len(counted) == 1 else "of validation rows of equal targets"
+    rows = "of a single validation row" if len(counted) == 1 else "of validation rows with equal targets"
     return f"R² {rows} is undefined"
 
 
 class Watch:
-    """Takes down what is monitored after an epoch, as a number of which more is better.
+    """Computes the monitored value after an epoch, such that higher is better.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What of the data is out of scale, where training came to nothing: the targets or a feature, in figures."""
+"""After training failed, finds the badly scaled targets or features, with figures."""
 
 from typing import Any, Literal, NamedTuple
 

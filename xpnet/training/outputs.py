@@ -32,12 +32,12 @@ def check_outputs(
     if task not in get_args(Task):
         raise InputError(f"there is no task {task!r}: use {', '.join(get_args(Task))}")
     if outputs != names and (task, outputs, names) != ("classification", 1, 2):
-        raise InputError(f"{outputs} outputs and {names} names: give each output of the network one name")
+        raise InputError(f"{outputs} outputs, but {names} names: give one name for each output")
     if labels is not None and len(labels) != names:
-        raise InputError(f"{len(labels)} labels and {names} names: give each name one label")
+        raise InputError(f"{len(labels)} labels, but {names} names: give one label for each name")
     if has_target and task != "regression":
-        raise InputError(f"a {task} has no target's mean and scale: leave them out")
+        raise InputError(f"a {task} has no mean and scale of targets: leave them out")
     if link not in get_args(Link):
         raise InputError(f"there is no link {link!r}: use {', '.join(get_args(Link))}")
     if link != "identity" and task != "regression":
-        raise InputError(f"a {task} has no link but 'identity': leave it out")
+        raise InputError(f"a {task} has the link 'identity' only: leave link out")

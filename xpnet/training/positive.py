@@ -58,7 +58,7 @@ def positive(
         found = [k for k, one in enumerate(called) if one == wanted]
         found = found or [k for k, label in enumerate(labels) if str(label) == wanted]
         if not found:
-            raise InputError(f"{of_one}, and {shown(wanted)} is none: name one of {some}")
+            raise InputError(f"{of_one}, but {shown(wanted)} is not a class: name one of {some}")
         return found[0]
     if task != "classification" or not takes_class(name):
         return None
@@ -66,12 +66,12 @@ def positive(
         if name == "average_precision":  # which is the mean over the classes then
             return None
         raise InputError(
-            f"{of_one}, and there are {len(labels)}: name one, as in {name}:{called[0]}, or use {name}_macro"
+            f"{of_one}, but there are {len(labels)}: name one, as in {name}:{called[0]}, or use {name}_macro"
         )
     found = [k for k, label in enumerate(labels) if label == 1 or label == "1"]
     if not found:
         raise InputError(
-            f"{of_one}, by default 1, and the classes are {some}: name one, as in {name}:{called[0]}"
+            f"{of_one}, by default 1, but the classes are {some}: name one, as in {name}:{called[0]}"
         )
     return found[0]
 

@@ -1,4 +1,4 @@
-"""Raw rows and targets as users hand them to a model: what they may be, and what is said of others."""
+"""Checks of the raw rows and targets that users give to a model."""
 
 import contextlib
 import os
@@ -19,10 +19,10 @@ from xpnet.values import shown
 __all__ = ["RowError", "checked", "checked_targets", "refuse_path"]
 
 CHUNK = 2**20
-"""Numbers that are looked at together."""
+"""Numbers checked at a time."""
 
 
-_FILL = "fill it in, or drop the row"
+_FILL = "fill in a value, or drop the row"
 
 
 class RowError(InputError):
@@ -31,13 +31,13 @@ class RowError(InputError):
     Attributes
     ----------
     row
-        Its number, from 0.
+        Its index, counted from 0.
     problem
-        What is wrong with it, and what to do.
+        What is wrong, and what to do.
     column
-        The number of the feature that has no value; None if it is something else.
+        Index of the feature without a value; None if the problem is another one.
     why
-        Why a value is asked for there.
+        Why a value is required there.
     """
 
     def __init__(self, row: int, problem: str, column: int | None = None, why: str = "") -> None:
@@ -48,10 +48,10 @@ class RowError(InputError):
         return self.said(f"row {self.row} of X")
 
     def said(self, where: str, names: Sequence[str] = ()) -> str:
-        """Return the message, with what the row is called, and by the name of the column if there are any."""
+        """Return the message, with the name of the row and, if known, of the column."""
         if self.column is None or not names:
             return f"{where} {self.problem}"
-        # A table has fields, and what was empty there is no NaN to whoever reads the message.
+        # Users know an empty field of a table, not NaN.
         lacks = f"has no value (an empty field, NA or NaN) in column {shown(names[self.column])}"
         return f"{where} {lacks}{', ' * (self.why != '')}{self.why}: {_FILL}"
 
@@ -88,7 +88,7 @@ def checked(
         X = X.tocsr() if hasattr(X, "tocsr") else to_numpy(unmasked(X))
     except (TypeError, ValueError) as error:  # sequences of several lengths, a dtype that NumPy lacks
         reason = " ".join(str(error).split())
-        raise InputError(f"X is no array ({reason}): give rows of {num_features} numbers each") from error
+        raise InputError(f"X is not an array ({reason}): give rows of {num_features} numbers each") from error
     if X.ndim != 2 or X.shape[1] != num_features:
         raise InputError(f"X has shape {X.shape}: give (rows, {num_features})")
     if X.dtype.kind == "O":
@@ -103,7 +103,9 @@ def checked(
 def refuse_path(X: Any) -> None:
     """Raise InputError if a path stands where rows should: a model reads no files."""
     if isinstance(X, str | os.PathLike):
-        raise InputError(f"X is a path, {shown(os.fspath(X))}: give the rows in it, or use xpnet predict")
+        raise InputError(
+            f"X is a path, {shown(os.fspath(X))}: give the rows themselves, or use xpnet predict"
+        )
 
 
 def _of_objects(X: NDArray[Any]) -> NDArray[Any]:
@@ -136,13 +138,15 @@ def checked_targets(y: Any, task: Task, outputs: int, rows: int) -> NDArray[Any]
     try:
         y = to_numpy(y)
     except (TypeError, ValueError) as error:
-        raise InputError(f"y is no array ({' '.join(str(error).split())}): give a number a row") from error
+        raise InputError(
+            f"y is not an array ({' '.join(str(error).split())}): give one number for each row"
+        ) from error
     if is_masked(y):
         row = int(np.argwhere(np.ma.getmaskarray(y))[0, 0])
         raise InputError(f"y is masked in row {row}: drop rows without a target")
     shape = (rows,) if task == "classification" else (rows, outputs)
     if not rows:
-        raise InputError("there are no rows to measure on: give at least one")
+        raise InputError("there are no rows to score: give at least one")
     if y.shape != shape:
         raise InputError(f"y has shape {y.shape}: give {shape}")
     of_classes = f"give the numbers of classes, 0 to {outputs - 1}"
@@ -174,7 +178,7 @@ def _checked_on_disk(
         raise RowError(min(rows), "holds NaN or infinity: drop such rows or replace the values")
     held = most or float(np.finfo(dtype).max)
     if np.fmax(np.abs(scan.low), np.abs(scan.high)).max(initial=0) > held:
-        raise InputError(f"X holds values too large for {dtype}: divide them as the training rows were")
+        raise InputError(f"X has values too large for {dtype}: divide them as the training rows were")
     return X
 
 

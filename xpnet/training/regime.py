@@ -1,4 +1,4 @@
-"""How networks are trained: what all of a stack have in common, and what may differ between them."""
+"""Hyper-parameters: those common to all networks of a stack, and those that may differ."""
 
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -33,21 +33,21 @@ class Hyper:
     Attributes
     ----------
     learning_rate
-        The schedule's highest.
+        Highest learning rate of the schedule.
     learning_rate_decay
         Factor on the learning rate, see `xpnet.training.schedules`.
     reg
         Strength of the L2 penalty, see `xpnet.nn.penalty.penalty`.
     weight_decay, momentum, beta2, epsilon
-        Of the solver, see `xpnet.nn.solvers.Rates`.
+        Rates of the solver, see `xpnet.nn.solvers.Rates`.
     clip_norm
-        Longest gradient, over all parameters of a network; infinity for any.
+        Maximum norm of a network's gradient; infinity for no clipping.
     dropout, input_dropout
-        Rates of the hidden layers and of the input.
+        Dropout rates of the hidden layers and of the input.
     label_smoothing
         See `xpnet.nn.losses.smooth`.
     ema
-        Decay of the moving average of the parameters that is evaluated in their place; 0 for none.
+        Decay of the moving average of the parameters, which is evaluated instead of them; 0 for none.
     """
 
     learning_rate: ArrayLike = 1e-3
@@ -64,26 +64,26 @@ class Hyper:
     ema: ArrayLike = 0.0
 
     def __repr__(self) -> str:
-        """Return the settings; of a stack each with its least and greatest value, as ``0.001…0.1``."""
+        """Return the values; for a stack the range of each, such as ``0.001…0.1``."""
         values = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
         ends = {name: (value.min(), value.max()) for name, value in values.items()}
         shown = [f"{name}={a:g}" if a == b else f"{name}={a:g}…{b:g}" for name, (a, b) in ends.items()]
         return f"Hyper({', '.join(shown)})"
 
     def uses(self, name: str) -> bool:
-        """Return whether a hyper-parameter does anything for any network."""
+        """Return whether a hyper-parameter has an effect for any network."""
         value, neutral = getattr(self, name), float("inf") if name == "clip_norm" else 0.0
         return value != neutral if isinstance(value, float) else bool(np.any(np.asarray(value) != neutral))
 
 
 @dataclass(frozen=True)
 class Regime:
-    """How a stack is trained, all its networks alike.
+    """Hyper-parameters common to all networks of a stack.
 
     Attributes
     ----------
     num_steps, batch_size, sampling
-        Number of updates, and what they are made of (`xpnet.data.batches`).
+        Number of updates, and how their batches are drawn (`xpnet.data.batches`).
     solver
         Name in `xpnet.nn.solvers.SOLVERS`.
     schedule, step_epochs, peak, warmup_steps
@@ -91,28 +91,29 @@ class Regime:
     loss
         See `xpnet.nn.losses.find`.
     mixup
-        Both parameters of the beta distribution of each batch's share (`xpnet.data.feed.mix`); 0 for none.
+        Parameter (α and β) of the beta distribution of each batch's proportion (`xpnet.data.feed.mix`); 0 for
+        none.
     monitor
-        What the best state is chosen by: a `Monitor`, the name of a scorer of scikit-learn, or a
-        `xpnet.training.scorers.Scorer`; None keeps none.
+        What chooses the best state: a `Monitor`, the name of a scikit-learn scorer, or a
+        `xpnet.training.scorers.Scorer`; None keeps no best state.
     min_delta
-        By how much ``monitor`` has to change to be better.
+        Smallest change of ``monitor`` that counts as an improvement.
     restores_best
         Whether a run ends with the best state, instead of the last.
     reg_per_row
-        Whether the penalty on a batch is ``reg`` divided by its rows (``weighs_by_batch``: by the sum of
-        their weights): then it is scikit-learn's ``alpha``, and no part of what validation measures.
+        Whether the penalty of a batch is ``reg`` divided by its number of rows (with ``weighs_by_batch``, by
+        the sum of their weights), as scikit-learn's ``alpha``. It is then not part of the validation loss.
     weighs_by_batch
-        Whether the loss of a batch is over the sum of its own weights, as scikit-learn has it, and not over
-        its rows. Weights then count only against those of the same batch: of one row they do nothing.
+        Whether the loss of a batch is divided by the sum of its weights, as in scikit-learn, and not by its
+        number of rows. Weights then only count relative to others in the same batch.
     scores_batch
         Whether the last batch of each epoch is scored, for `xpnet.training.history.Row.train_score`.
     max_time
-        Seconds after which training ends, though not before its first step; None for no limit.
+        Stop after this many seconds, but not before the first step; None for no limit.
     explosion
-        A network has diverged if the mean loss of an epoch is so many times both its first loss and that of
-        scores of 0, and its weights are large (`xpnet.training.divergence`); infinity: only once a loss is
-        not finite.
+        A network has diverged if the mean loss of an epoch exceeds this many times both its first loss and
+        the loss of zero scores, and its weights are large (`xpnet.training.divergence`). With infinity, it
+        has only if a loss is not finite.
     """
 
     num_steps: int
@@ -152,7 +153,7 @@ class Regime:
 
 
 class Known:
-    """A schedule that is known beforehand: that of a regime. What `xpnet.training.loop.fit` takes by default.
+    """The schedule of a regime, known in advance; the default of `xpnet.training.loop.fit`.
 
     Parameters
     ----------
@@ -170,5 +171,5 @@ class Known:
         return {"rate": self._regime.learning_rates(self._hyper, self._nets, steps, epoch)}
 
     def carried(self) -> float:
-        """Return 1: velocities stay what they are."""
+        """Return 1: velocities do not change."""
         return 1.0

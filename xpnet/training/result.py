@@ -1,4 +1,4 @@
-"""What training leaves, and what of it is kept in the end."""
+"""The result of training."""
 
 from dataclasses import dataclass, field, replace
 
@@ -23,12 +23,12 @@ class Fit:
     Attributes
     ----------
     state
-        All that training could go on from, on the device. Of a network that diverged, what its best epoch
-        ended with; with ``restores_best`` the best, whatever ended the run.
+        Everything needed to continue training, on the device. For a diverged network, the state at the end of
+        its best epoch; with ``restores_best``, the best state, whatever ended the run.
     history
-        Of all steps that were done.
+        History of all steps done.
     diverged_at
-        ``(*nets,)``: the step, from 1, whose loss was the first not to be finite, or beyond all measure
+        ``(*nets,)``: the first step, counted from 1, whose loss was not finite or far too large
         (`Regime.explosion`); 0 if there was none.
     interrupted
         Whether ``should_stop`` ended the run.

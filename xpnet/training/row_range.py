@@ -1,4 +1,4 @@
-"""What training rows held before preprocessing: the range of each feature, and whether it had gaps."""
+"""Ranges and gaps of the features of the training rows, before preprocessing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,12 +53,12 @@ class _Ends(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class RowRange:
-    """What training rows held, as they were given.
+    """Ranges of the training rows, as given.
 
     Attributes
     ----------
     low, high
-        Lowest and highest value of each feature, gaps apart.
+        Lowest and highest value of each feature, ignoring gaps.
     gaps
         Features that may be NaN: a row that the network was trained or measured on lacked it.
     kind
@@ -130,9 +130,9 @@ class RowRange:
         black = -likely if likely is not None and _is_white(-low, likely) else min(low, 0)
         likely = high if likely is None else likely
         raise InputError(
-            f"the run was trained on values from {low:.6g} to {high:.6g}, which do not tell what a white "
-            f"pixel is: say what black and white are, as --black {black:.6g} --white {likely:.6g} (in "
-            f"Python shades=({black:.6g}, {likely:.6g}))"
+            f"the run was trained on values from {low:.6g} to {high:.6g}, which do not tell the value of "
+            f"white: give both, such as --black {black:.6g} --white {likely:.6g} (in Python "
+            f"shades=({black:.6g}, {likely:.6g}))"
         )
 
     def new_gaps(self, X: NDArray[Any], columns: Columns) -> str | None:
@@ -148,8 +148,8 @@ class RowRange:
             return None
         names = list(dict.fromkeys(columns.columns[place].origin for place in places))
         return (
-            f"no value in columns that had one in every training row: {listed(names)}; such a row is "
-            "predicted by its other columns"
+            f"missing values in columns without any in the training rows: {listed(names)}; such rows are "
+            "predicted from their other columns"
         )
 
     def far(self, X: NDArray[Any], columns: Columns | None, is_image: bool) -> str | None:
@@ -177,13 +177,13 @@ class RowRange:
             found = float(np.fmin.reduce(ends.low[varies])), float(np.fmax.reduce(ends.high[varies]))
             if _is_far(*found, low, high):
                 return (
-                    f"values from {found[0]:.6g} to {found[1]:.6g} are far from those that the network was "
-                    f"trained on, {low:.6g} to {high:.6g}: prepare rows as the training rows were"
+                    f"values from {found[0]:.6g} to {found[1]:.6g} are far outside the training range, "
+                    f"{low:.6g} to {high:.6g}: prepare the rows as the training rows were"
                 )
             if self._are_scaled_down(X, found, is_image):
                 return (
-                    f"all values are from {found[0]:.6g} to {found[1]:.6g}, and the network was trained on "
-                    f"{low:.6g} to {high:.6g}: prepare rows as the training rows were"
+                    f"all values are from {found[0]:.6g} to {found[1]:.6g}, but the network was trained on "
+                    f"{low:.6g} to {high:.6g}: prepare the rows as the training rows were"
                 )
             if is_image:
                 return self._unlike_pixels(X)
@@ -198,10 +198,10 @@ class RowRange:
         is_above = ends.high[place] > self.high[place] + WIDTHS * (self.high[place] - self.low[place])
         value = ends.high[place] if is_above else ends.low[place]
         name = str(place) if columns is None else shown(columns.columns[place].name)
-        more = f", and {others} more {'column is' if others == 1 else 'columns are'} as far" if others else ""
+        more = f" (and {others} more {'column' if others == 1 else 'columns'})" if others else ""
         return (
-            f"column {name} holds {value:.6g}, far from the {self.low[place]:.6g} to {self.high[place]:.6g} "
-            f"of training{more}: is it in the same unit?"
+            f"column {name} holds {value:.6g}, far outside the training range {self.low[place]:.6g} to "
+            f"{self.high[place]:.6g}{more}: is it in the same unit?"
         )
 
     def _unlike_pixels(self, X: NDArray[Any]) -> str | None:
@@ -221,8 +221,8 @@ class RowRange:
         except InputError:  # of another range
             black, white = self.ends
         return (
-            f"most images are {how} in pixels that were {were} in all training rows: invert them, "
-            f"{black + white:.6g} - X, or files by --black {white:.6g} --white {black:.6g}"
+            f"most images are {how} in pixels that were {were} in all training rows: invert them by "
+            f"{black + white:.6g} - X, or image files by --black {white:.6g} --white {black:.6g}"
         )
 
     def _odd_images(self, X: NDArray[Any], inverts: bool = False) -> tuple[float, bool]:
@@ -265,7 +265,7 @@ def _is_white(highest: float, white: float) -> bool:
 
 
 def _is_far(low: Any, high: Any, least: Any, most: Any) -> Any:
-    """Whether values go far beyond others."""
+    """Whether values lie far outside others."""
     with np.errstate(over="ignore"):  # infinity is beyond nothing
         beyond = WIDTHS * (most - least)
         return (high > most + beyond) | (low < least - beyond)

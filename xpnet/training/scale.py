@@ -1,4 +1,4 @@
-"""Targets of a regression in units of their own spread: what a network is trained on, and the way back."""
+"""Standardised targets of a regression, and the way back."""
 
 from typing import NamedTuple, Self
 
@@ -13,7 +13,7 @@ __all__ = ["Scale", "check_counts"]
 
 
 class Scale(NamedTuple):
-    """What the targets of a regression were standardised by: ``(y - mean) / scale``, ``(outputs,)`` each."""
+    """Standardisation of targets: ``(y - mean) / scale``, ``(outputs,)`` each."""
 
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
@@ -22,8 +22,8 @@ class Scale(NamedTuple):
     def of(cls, y: NDArray[np.float64], weight: NDArray[np.float64] | None = None, loss: str = "") -> Self:
         """Return what to standardise targets ``(rows, outputs)`` by, to train by a loss of that name.
 
-        It is their mean and standard deviation, 1 for one that never changes. Where the network's numbers are
-        logarithms nothing can be subtracted, and the scale is the mean.
+        These are mean and standard deviation (1 for constant targets). If the network predicts logarithms,
+        nothing can be subtracted, and the scale is the mean.
         """
         if weight is not None:  # what weighs nothing is not to be looked at, by its size either
             y, weight = y[weight > 0], weight[weight > 0] / unit_of(weight)
@@ -78,9 +78,9 @@ def check_counts(
     if below.any():
         row = int(below.argmax())
         raise InputError(
-            f"{what} holds {y[row].min():g} in row {row}, and the loss {loss} takes numbers from 0 up: use "
-            f"{usual}"
+            f"{what} holds {y[row].min():g} in row {row}, but the loss {loss} needs numbers of at least 0: "
+            f"use {usual}"
         )
     counted = y if weight is None else y[weight > 0]
     if not may_be_zero and not counted.any(axis=0).all():
-        raise InputError(f"{what} is 0 in all rows, whose logarithm the loss {loss} cannot meet: use {usual}")
+        raise InputError(f"{what} is 0 in all rows, which the loss {loss} cannot fit: use {usual}")

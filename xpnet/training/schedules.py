@@ -1,7 +1,7 @@
-"""Learning-rate schedules: the numbers of a run's steps in, the learning rate of each out.
+"""Learning-rate schedules: functions from step numbers to learning rates.
 
-Host NumPy in float64. A schedule is a factor on the learning rate, one of `SCHEDULES`; a linear warm-up may
-stand in front of any.
+They use NumPy in float64, on the host. A schedule, one of `SCHEDULES`, is a factor on the learning rate; a
+linear warm-up may precede any of them.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,10 +16,10 @@ Floats = NDArray[np.float64]
 
 
 class Schedule(Protocol):
-    """How fast to go: what changes by the number of a step, perhaps by what became of the last epoch."""
+    """Values that change from step to step, possibly depending on the previous epoch."""
 
     def by_step(self, steps: range, epoch: int, updates: int) -> dict[str, NDArray[np.float64]]:
-        """Return what an epoch's steps take: ``rate``, ``(steps, *nets)``, and ``epsilon`` if it changes.
+        """Return the values of an epoch's steps: ``rate``, ``(steps, *nets)``, and ``epsilon`` if it changes.
 
         Parameters
         ----------
@@ -28,15 +28,16 @@ class Schedule(Protocol):
         epoch
             Its number, from 0.
         updates
-            Those before its first step; more than its number where training goes on from other rows.
+            Number of updates before its first step; higher than the step number if training continues from
+            other rows.
         """
 
     def carried(self) -> Any:
-        """Return the factor on a solver's velocity, ``(*nets,)`` or a number, after a change of the rate."""
+        """Return the factor on a solver's velocity after a change of the rate, ``(*nets,)`` or a number."""
 
 
 class Steps(NamedTuple):
-    """What a schedule may look at.
+    """The arguments of a schedule.
 
     Attributes
     ----------
@@ -74,7 +75,7 @@ def step(run: Steps) -> Floats:
 
 
 def cosine(run: Steps) -> Floats:
-    """Half a cosine from 1 to 0, which it would reach one step after the last.
+    """Half a cosine from 1 to 0; 0 would be reached one step after the last.
 
     Loshchilov & Hutter 2017 (https://arxiv.org/abs/1608.03983), without restarts.
     """
@@ -82,10 +83,10 @@ def cosine(run: Steps) -> Floats:
 
 
 def one_cycle(run: Steps) -> Floats:
-    """A straight line from 1/25 up to 1, then half a cosine down to 1/250000 at the last step.
+    """Linear from 1/25 up to 1, then half a cosine down to 1/250000 at the last step.
 
-    Smith & Topin 2018 (https://arxiv.org/abs/1708.07120), with the figures of PyTorch's ``OneCycleLR``: the
-    highest rate is that of step ``peak * num_steps - 1``.
+    Smith & Topin 2018 (https://arxiv.org/abs/1708.07120), with the constants of PyTorch's ``OneCycleLR``; the
+    rate is highest at step ``peak * num_steps - 1``.
     """
     low, lowest = 1 / 25, 1 / 25e4
     last = run.num_steps - 1
@@ -102,7 +103,7 @@ SCHEDULES: Mapping[str, Callable[[Steps], Floats]] = {
     "cosine": cosine,
     "one-cycle": one_cycle,
 }
-"""Every schedule by its name: the factor on the learning rate, ``(n, *nets)`` or broadcast to it."""
+"""All schedules by name; each returns factors on the learning rate, ``(n, *nets)`` or broadcastable to it."""
 
 
 def learning_rates(
@@ -117,7 +118,7 @@ def learning_rates(
     warmup_steps: int = 0,
     peak: float = 0.3,
 ) -> Floats:
-    """Return the learning rate of each of some steps of a run.
+    """Return the learning rates of some steps of a run.
 
     Parameters
     ----------
@@ -130,16 +131,17 @@ def learning_rates(
     epochs
         The number, from 0, of the epoch of each step: ``(n,)``, or one for all.
     learning_rate
-        That the schedule is a factor on: a float, or one per network.
+        Highest learning rate, which the schedule multiplies: a float, or one per network.
     decay
-        Of ``exponential`` and ``step``: the factor from one epoch, or ``step_epochs`` of them, to the next; a
-        float, or one per network.
+        For ``exponential`` and ``step``: the factor per epoch, or per ``step_epochs`` epochs; a float, or one
+        per network.
     step_epochs
-        Of ``step``: after how many epochs the rate falls.
+        For ``step``: number of epochs between two drops.
     warmup_steps
-        In the first so many steps the rate is that of the schedule times ``(step + 1) / warmup_steps``.
+        In the first ``warmup_steps`` steps, the rate of the schedule is multiplied by ``(step + 1) /
+        warmup_steps``.
     peak
-        Of ``one-cycle``: the fraction of the run in which the rate rises.
+        For ``one-cycle``: fraction of the run in which the rate rises.
 
     Returns
     -------
@@ -172,6 +174,6 @@ def _per_step(factor: NDArray[Any], run: Steps) -> Floats:
 def _powers(base: Floats, exponents: NDArray[Any]) -> Floats:
     """``base ** exponent``, ``(n, *base.shape)``, of each of ``n`` exponents, most of which are equal."""
     each, where = np.unique(exponents, return_inverse=True)
-    # By Python's integers: NumPy takes another path for an array of exponents, with other last bits.
+    # With Python integers, since NumPy treats an array of exponents differently, with different last bits.
     powers = [base ** int(exponent) for exponent in each]
     return np.stack(powers)[where] if powers else np.ones((0, *base.shape))

@@ -1,7 +1,7 @@
-"""Scorers of scikit-learn, and functions like them, of what a network predicts of its validation rows.
+"""scikit-learn scorers, and similar functions, of a network's predictions for its validation rows.
 
-A scorer asks an estimator what it predicts of rows, and measures that. The estimator is a stand-in here that
-says what the network does. scikit-learn is imported only where a scorer is used.
+A scorer asks an estimator for its predictions and scores them. Here the estimator is a stand-in that returns
+the network's predictions. scikit-learn is imported only if a scorer is used.
 """
 
 import importlib.util
@@ -95,8 +95,8 @@ class Scorer:
             hits = (y[:, self.positive] > 0) if self.task == "multilabel" else np.ravel(y) == self.positive
             if not (hits if weight is None else hits[weight > 0]).any():
                 raise InputError(
-                    f"monitor {self.name} measures one class, and no validation row is of it: give rows that "
-                    "are, or use another, such as val_loss"
+                    f"monitor {self.name} measures one class, but no validation row has it: give rows that "
+                    "do, or use another, such as val_loss"
                 )
         if self.task == "regression":
             self(y, np.asarray(y, np.float64).reshape(len(y), -1), weight)
@@ -121,8 +121,8 @@ class Scorer:
         weights = {} if weight is None else {"sample_weight": weight}
         if weights and not _takes_weights(self.of):
             raise InputError(
-                f"monitor {self.name} takes no sample_weight, and rows or classes have weights: leave them "
-                "out, or use another, such as val_score"
+                f"monitor {self.name} does not support weights of rows or classes: leave them out, or use "
+                "another, such as val_score"
             )
         try:
             with _QUIET, warnings.catch_warnings():
@@ -171,8 +171,7 @@ def scorer_of(
     else:
         if not names():
             raise InputError(
-                f'monitor {monitor} is a scorer of scikit-learn: run `pip install "xpnet[sklearn]"`, or use '
-                "val_score"
+                f'monitor {monitor} needs scikit-learn: run `pip install "xpnet[sklearn]"`, or use val_score'
             )
         from sklearn.metrics import get_scorer
 

@@ -40,6 +40,6 @@ def check_equal(device: Device, params: Params, *decisions: Any) -> None:
         crc = zlib.crc32(np.ascontiguousarray(value).data, crc)
     if len(set(device.team.all_have(crc))) > 1:
         raise DeviceError(
-            "the processes no longer have the same parameters, as machines of several kinds compute a last "
-            "digit differently: use machines of one kind with the same versions of NumPy"
+            "the processes no longer have the same parameters, as different machines may round "
+            "differently: use identical machines with the same version of NumPy"
         )

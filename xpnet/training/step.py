@@ -89,7 +89,7 @@ def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper
         before the update.
     """
     if regime.mixup and feed.weight is not None:
-        raise InputError("mixup makes one row of two: give weights of rows or mixup, not both")
+        raise InputError("mixup cannot be combined with weights of rows: give one of them")
     xp = device.xp
     solver = solvers.SOLVERS[regime.solver]
     given = {

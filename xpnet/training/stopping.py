@@ -1,4 +1,4 @@
-"""The best state so far, and when to stop waiting for a better one."""
+"""Early stopping: the best state so far, and when to stop waiting for a better one."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -16,17 +16,17 @@ __all__ = ["Best", "Epoch", "Patience", "Stopping", "improve"]
 
 @dataclass(frozen=True)
 class Best:
-    """The best of a run so far, for each network by itself.
+    """The best state of a run so far, for each network separately.
 
     Attributes
     ----------
     state
-        All that training could go on from, on the device.
+        Everything needed to continue training, on the device.
     value
-        ``(*nets,)``: what is monitored, with its sign changed where less is better (`Watch.value` in
-        `xpnet.training.monitors`); minus infinity if it was no number.
+        ``(*nets,)``: the monitored value, negated if lower is better (`Watch.value` in
+        `xpnet.training.monitors`); minus infinity if it was NaN.
     epoch
-        ``(*nets,)``: the epoch, from 0, that ended with it.
+        ``(*nets,)``: the epoch, counted from 0, at the end of which it was reached.
     """
 
     state: State = field(repr=False)
@@ -40,7 +40,7 @@ class Best:
 
 
 class Epoch(NamedTuple):
-    """What an epoch measured, ``(*nets,)`` each.
+    """Measures of an epoch, ``(*nets,)`` each.
 
     Attributes
     ----------
@@ -49,9 +49,9 @@ class Epoch(NamedTuple):
     train_loss, val_loss, val_score
         As in `xpnet.training.history.Row`; the last two NaN without validation rows.
     best
-        The best so far; None where none is kept.
+        The best state so far; None if none is kept.
     value
-        What is monitored, as in `Best`; None where nothing is.
+        The monitored value, as in `Best`; None without a monitor.
     """
 
     number: int
@@ -63,26 +63,26 @@ class Epoch(NamedTuple):
 
 
 class Stopping(Protocol):
-    """When to stop."""
+    """A stopping rule."""
 
     def ends(self, epoch: Epoch) -> NDArray[np.bool_]:
-        """Return the networks ``(*nets,)`` that have been trained for long enough."""
+        """Return which networks are to stop, ``(*nets,)``."""
 
 
 class Patience:
-    """Stop after so many epochs without a better value of what is monitored.
+    """Stop after a number of epochs without improvement of the monitored value.
 
     Parameters
     ----------
     epochs
-        How many; None never stops.
+        Number of epochs; None never stops.
     """
 
     def __init__(self, epochs: int | None) -> None:
         self._epochs = epochs
 
     def ends(self, epoch: Epoch) -> NDArray[np.bool_]:
-        """Return the networks that are out of patience."""
+        """Return which networks have run out of patience."""
         if self._epochs is None or epoch.best is None:
             return np.zeros(np.shape(epoch.train_loss), np.bool_)
         return np.asarray(epoch.number - epoch.best.epoch >= self._epochs)
@@ -97,7 +97,7 @@ def improve(
     min_delta: float,
     running: NDArray[np.bool_],
 ) -> Best:
-    """Return the better of the best so far and what an epoch ended with.
+    """Return the better of the best state so far and the state at the end of an epoch.
 
     Parameters
     ----------
@@ -108,9 +108,9 @@ def improve(
     state, value, epoch
         As in `Best`, of this epoch; the state is copied.
     min_delta
-        By how much a value has to be higher to count as better.
+        Smallest increase that counts as an improvement.
     running
-        ``(*nets,)``: the networks that are still trained; of others nothing changes.
+        ``(*nets,)``: which networks are still trained; the others do not change.
     """
     if best is None:
         known = running & ~np.isnan(value)
@@ -119,7 +119,7 @@ def improve(
     better = running & (value > best.value + min_delta)
     if not better.any():
         return best
-    if better.all():  # as of one network; to copy is less work
+    if better.all():  # as for a single network; a plain copy is less work
         chosen = divergence.copy(device, state)
     else:
         chosen = divergence.choose(device, better, state, best.state)

@@ -1,7 +1,7 @@
-"""Networks that were set up one by one, trained as stacks: folds, candidates of a search, members.
+"""Trains networks that were set up one by one as stacks: folds, candidates of a search, ensemble members.
 
-Each comes out as it would alone, bit for bit on NumPy. Those of one shape share a stack, whatever rows and
-hyper-parameters they have; one that has ended leaves it, and the others go on without it.
+Each ends as it would alone, on NumPy bit for bit. Networks of one shape share a stack, whatever their rows
+and hyper-parameters; one that has ended leaves it, and the others continue.
 """
 
 from collections.abc import Callable, Sequence
