@@ -1,6 +1,7 @@
 """Runs of several processes: by MPI itself where it is installed, and what is seen to before and after."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -240,7 +241,7 @@ def test_other_libraries_are_refused():
             super().__init__()
             self.xp, self.backend = np, "other 1.0"
 
-    with pytest.raises(DeviceError, match="by numpy or by cupy, not by other 1"):
+    with pytest.raises(DeviceError, match="needs numpy or cupy, not other 1"):
         in_processes(2, lambda team: Other().among(team))
 
 
@@ -293,7 +294,7 @@ def test_networks_of_their_own(tmp_path):
     )
     status, out, err = ended(2, tmp_path / "script.py")
     assert (status, err) == (0, "")
-    assert sorted(out.splitlines()) == ["(64, 4)", "(64, 5)"]
+    assert sorted(re.findall(r"\(.*?\)", out)) == ["(64, 4)", "(64, 5)"]  # mpiexec may mix their lines
 
 
 RNG = np.random.default_rng(0)
