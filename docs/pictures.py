@@ -33,6 +33,7 @@ TILE = 62 + 4
 CONTENDERS = {
     "xpnet on NumPy": "xpnet, as one stack",
     "xpnet on NumPy, one by one": "xpnet, one by one",
+    "xpnet on JAX": "xpnet on JAX",
     "JAX lax.scan": "JAX, vmap and scan",
     "PyTorch by hand": "PyTorch, a stack by hand",
     "PyTorch eager, one by one": "PyTorch, one by one",
@@ -108,7 +109,7 @@ def draw_strip(path):
     panels = {
         "report.png": "The report of a run",
         "heatmap.png": "A grid of 30 networks, trained as one",
-        "mistakes.png": "The most confident mistakes",
+        "mistakes.png": "A run's most confident mistakes",
         "weights.png": "What units of the first layer look for",
     }
     images = [imread(PICTURES / name)[..., :3] for name in panels]
@@ -145,7 +146,7 @@ def draw_speed(path):
         "<style>text { fill: #1d2733 } rect { fill: #9db4cc } .ours { fill: #1f5fa0 }",
         "@media (prefers-color-scheme: dark) {",
         "text { fill: #dfe4e9 } rect { fill: #4c6076 } .ours { fill: #6aa9ea } }</style>",
-        '<text x="0" y="16">Seconds to train the grid of 15 networks on CIFAR-10, two cores</text>',
+        '<text x="0" y="16">Seconds for 1,600 steps of 15 networks on CIFAR-10, two cores</text>',
     ]
     for i, (name, value) in enumerate(seconds.items()):
         top = 32 + i * height

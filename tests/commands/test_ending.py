@@ -90,7 +90,9 @@ def test_the_best_epoch_and_which_one_is_saved(said):
 def test_each_network_of_an_ensemble_has_its_own_best_epoch(said):
     flags = "--hidden 8 --epochs 6 --ensemble 3 --sampling shuffle"
     line = said(train.main, f"{flags} --patience 6 --out a")[1]
-    assert line == "best epoch of each of 3 networks by val_score, saved as model.safetensors"
+    assert (
+        line == "an ensemble of 3 networks, each at its best epoch by val_score, saved as model.safetensors"
+    )
     line = said(train.main, f"{flags} --out b")[1]
     assert line.endswith("by val_score, in best.safetensors; model.safetensors is the last")
 

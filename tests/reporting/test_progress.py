@@ -80,14 +80,14 @@ def test_a_line_tells_all_there_is(clock, capsys):
     with progress.Lines() as shown:
         train(shown, clock, 1, 0.25, steps=40)
     assert capsys.readouterr().err == (
-        "step 10/40  loss 0.5123  train 90.0 %  val 85.0 %  rate 0.02  2,000 samples/s  0:00:01 left\n"
+        "step 10/40  loss 0.5123  batch 90.0 %  val 85.0 %  rate 0.02  2,000 samples/s  0:00:01 left\n"
     )
 
 
 def test_a_regression_has_no_percent(clock, capsys):
     with progress.Lines() as shown:
         train(shown, clock, 1, 0.25, score="r2")
-    assert "  train R² 0.900  val R² 0.850  rate 0.02  " in capsys.readouterr().err
+    assert "  batch R² 0.900  val R² 0.850  rate 0.02  " in capsys.readouterr().err
 
 
 def test_the_last_line_of_a_run_that_ends_early(clock, capsys):
@@ -206,7 +206,7 @@ def test_a_bar_on_a_terminal(clock, terminal, capsys):
         bar, figures = screen_of(written.getvalue())
         assert bar.startswith("training ")
         assert bar.endswith("  20/40  0:00:10 left")
-        assert figures == "loss 0.5123  train 90.0 %  val 85.0 %  rate 0.02  100 samples/s"
+        assert figures == "loss 0.5123  batch 90.0 %  val 85.0 %  rate 0.02  100 samples/s"
     bar, figures = screen_of(written.getvalue())
     assert bar.endswith("  20/40")
     assert figures.endswith("100 samples/s")
@@ -300,7 +300,7 @@ def test_a_cell_of_a_notebook(cell, clock, capsys):
         assert len(cell) == number
         shown.on_phase("drawing")
     assert cell[-1] == {
-        "text/plain": "step 21/40  loss 0.5123  train 90.0 %  val 85.0 %  rate 0.02  100 samples/s"
+        "text/plain": "step 21/40  loss 0.5123  batch 90.0 %  val 85.0 %  rate 0.02  100 samples/s"
     }
     assert capsys.readouterr() == ("", "")
 

@@ -64,7 +64,10 @@ def comparison(first: Listed, second: Listed, usual: Mapping[str, Any], width: i
             Column("difference", [row[3] for row in rows], True),
         ]
     )
-    return [*table, "", *_remarks(first, second, settings)]
+    remarks = _remarks(first, second, settings)
+    if any(text.endswith(BETTER) for pair in texts for text in pair):
+        remarks.insert(0, f"{BETTER} the better of the two")
+    return [*table, "", *remarks] if remarks else table
 
 
 def _score(part: str, first: Listed, second: Listed) -> list[tuple[str, str, str, str]]:
@@ -99,8 +102,6 @@ def _remarks(first: Listed, second: Listed, settings: list[str]) -> list[str]:
     lines = []
     if not _same_data(first, second):
         lines.append("The runs used different data, so their scores can't be compared.")
-    elif first.score and second.score:
-        lines.append(f"{BETTER} the better of the two")
     if not (first.settings and second.settings):
         lines.append("The settings of one run are unknown: its config.json is missing or damaged.")
     elif not settings:

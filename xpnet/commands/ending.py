@@ -41,7 +41,7 @@ def best_epoch(run: Run) -> str:
         monitor = "val_loss"
     is_saved = config.patience is not None
     if len(run.best_rows) != 1:
-        best = f"best epoch of each of {config.ensemble} networks by {monitor}"
+        best = f"an ensemble of {config.ensemble} networks, each at its best epoch by {monitor}"
     else:
         row = rows[run.best_rows[0]]
         best = f"best epoch {row.epoch} of {rows[-1].epoch} by {monitor}"
@@ -58,7 +58,8 @@ def cost(summary: Mapping[str, Any]) -> str:
     """Return how many steps a run took, how long, and by what."""
     by = f"{summary['device']} ({summary['backend']})"
     processes = f", {summary['processes']} processes" if "processes" in summary else ""
-    return f"{summary['steps']:,} steps in {summary['seconds']:.2f} s on {by}{processes}"
+    early = ", stopped early" if summary["status"] == "stopped" else ""
+    return f"{summary['steps']:,} steps in {summary['seconds']:.2f} s on {by}{processes}{early}"
 
 
 def next_command(folder: Path, dataset: str) -> str:

@@ -38,6 +38,10 @@ from xpnet.values import counted
 __all__ = ["main"]
 
 NAME = "xpnet sweep"
+
+SHOWN = 20
+"""Networks in the table that is printed, at most: the best."""
+
 MPI = "mpi"
 DESCRIPTION = """\
 Train every combination of the values given, many networks at a time as one stack. With --ablation, only the
@@ -180,7 +184,9 @@ def _report(found: Sweep, folder: Path, settings: dict[str, Any]) -> int:
     if not settings["quiet"]:
         if not plots.available():
             complain(NAME, f"note: there are no pictures, which need matplotlib: {plots.INSTALL}")
-        print(as_text(found.configs, found.rows, found.score))
+        print(as_text(found.configs, found.rows[:SHOWN], found.score))
+        if (more := len(found.rows) - SHOWN) > 0:
+            print(f"and {more} more in {name_of(folder / 'results.csv')}")
     if found.best is None:
         complain(NAME, f"error: every network diverged: {found.remedy}; the table is in {folder}")
         return USER_ERROR

@@ -91,7 +91,7 @@ class Shown(Progress):
         if self.row is not None:
             train, val = (named(v, self.score, 1) for v in (self.row.train_score, self.row.val_score))
             rate = f"rate {self.row.learning_rate:.3g}"
-            parts = [f"loss {self.row.train_loss:.4g}", f"train {train}", f"val {val}", rate]
+            parts = [f"loss {self.row.train_loss:.4g}", f"batch {train}", f"val {val}", rate]
         steps, at = self._mark
         if steps:
             parts.append(f"{steps * self.batch_size / max(at - self._began, 1e-9):,.0f} samples/s")
