@@ -200,7 +200,8 @@ def _mistakes(found: Evaluated) -> str:
     rows = [
         f"<tr>{''.join(cell(value, k in of_text) for k, value in enumerate(line))}</tr>" for line in lines
     ]
-    return f"<h3>{title}</h3>{scrolling(table('Rows of this part of the data, counted from 0', heads, rows, of_text=of_text))}"
+    caption = "Rows of this part of the data, counted from 0"
+    return f"<h3>{title}</h3>{scrolling(table(caption, heads, rows, of_text=of_text))}"
 
 
 def _is_number(value: str) -> bool:
