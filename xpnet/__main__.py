@@ -48,13 +48,13 @@ def _dispatch(arguments: Sequence[str]) -> int:
         + "\n".join(f"  {name:{width}}  {help}" for name, (_, help) in COMMANDS.items()),
     )
     parser.add_argument("--version", action="version", version=f"xpnet {__version__}")
-    parser.add_argument("command", help="one of those below")
-    parser.add_argument("arguments", nargs=REMAINDER, help="what the command takes")
+    parser.add_argument("command", help="one of the commands below")
+    parser.add_argument("arguments", nargs=REMAINDER, help="arguments of the command")
     if not arguments:
         parser.error(f"give a command: {', '.join(COMMANDS)}")
     given = parser.parse_args(arguments)
     if given.command not in COMMANDS:
-        hint = did_you_mean(given.command, COMMANDS) or f": there are {', '.join(COMMANDS)}"
+        hint = did_you_mean(given.command, COMMANDS) or f": use {', '.join(COMMANDS)}"
         parser.error(f"unknown command {given.command!r}{hint}")
     module, _ = COMMANDS[given.command]
     return int(importlib.import_module(module).main(given.arguments))

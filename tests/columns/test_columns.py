@@ -235,7 +235,7 @@ def test_numbers_of_rows_are_left_out_with_a_note(name):
     for values in (range(30), range(1, 31), [str(k) for k in range(7, 37)], np.arange(30.0)[::-1]):
         notes = []
         assert numbered(name, values, notes) == ["x"]
-        assert notes == [f"left out, the numbers of the rows, which --numeric keeps: {name}"]
+        assert notes == [f"left out as row numbers (keep them with --numeric): {name}"]
     assert numbered(name, range(30), notes := [], numeric=[name]) == [name, "x"]
     assert notes == []
     assert numbered(name, range(30), notes, ignore=[name]) == ["x"]
@@ -246,7 +246,7 @@ def test_numbers_of_rows_are_left_out_with_a_note(name):
 def test_numbers_of_rows_by_another_name_stay_with_a_note(name):
     notes = []
     assert numbered(name, range(1990, 2020), notes) == [name, "x"]
-    says = f"counts the rows one by one, so --ignore it if it says nothing of new rows: {name}"
+    says = f"may be row numbers; leave it out with --ignore if it tells nothing about new rows: {name}"
     assert notes == [says]
 
 
@@ -272,7 +272,7 @@ def test_rows_without_a_target_count_as_well():
     frame = take_target(table, "y", note=lambda _: None).frame
     notes = []
     assert infer(frame, notes).names == ("id", "x")
-    assert notes == ["left out, the numbers of the rows, which --numeric keeps: id"]
+    assert notes == ["left out as row numbers (keep them with --numeric): id"]
     notes.clear()
     assert infer([[k, k % 3] for k in range(30)], notes).columns[0].name == "0"
     assert notes == []  # columns of an array have no names
@@ -295,7 +295,7 @@ def test_rare_categories_count_as_unknown():
     assert codes[-1] == -1
     assert codes.count(-1) == 2 * 500 + 1
     assert "a (501 of 1,501)" in notes[0]
-    assert "no value twice" in refusal(infer, {"a": [f"x{k}" for k in range(50)]}, categorical=["a"])
+    assert "no value that occurs" in refusal(infer, {"a": [f"x{k}" for k in range(50)]}, categorical=["a"])
 
 
 def test_a_great_many_categories():
@@ -366,7 +366,7 @@ def test_kinds_are_asked_for_by_name():
     assert encode(["1", "2"], numeric=["a"])[0].kind == "number"
     for option in ("categorical", "numeric", "ignore"):
         message = refusal(infer, {"Age": [1, 2]}, **{option: ["age"]})
-        assert message == f"--{option} 'age' is no column; did you mean 'Age'?"
+        assert message == f"--{option} 'age' is not a column; did you mean 'Age'?"
     assert "give one of Age" in refusal(infer, {"Age": [1, 2]}, ignore=["zzz"])
     assert "give one" in refusal(infer, {"a": [1, 2]}, numeric=["a"], categorical=["a"])
     clash = {"d": ["2020-01-01", "2020-02-01"], "d (month)": [1, 2]}
@@ -396,7 +396,7 @@ def test_columns_without_names_go_by_their_place():
     more = {
         str(k): [k + 0.5] for k in range(4)
     }  # one of them is not among those of training, and which is open
-    assert "there are 4 columns, but the model takes 3: give those" in refusal(columns.matrix, more)
+    assert "there are 4 columns, but the model takes 3: give the columns" in refusal(columns.matrix, more)
     assert "there are 5 columns" in refusal(columns.matrix, {**more, "kind": ["x"]})
     same(
         columns.matrix({"0": [1], "1": [2], "2": [3], "9" * 5000: [4]}), [[1, 2, 3]]
@@ -422,7 +422,7 @@ def test_columns_without_names_go_by_their_place():
         (np.zeros((2, 2), complex), "complex128"),
         ({"a": [[1], [2]]}, "holds a list in row 0"),
         ({"a": [1, b"x"]}, "holds a bytes in row 1"),
-        ({"a": np.array([b"a"])}, "no numbers, text or dates: --ignore a"),
+        ({"a": np.array([b"a"])}, "not numbers, text or dates: leave it out with --ignore a"),
         ({"a": np.zeros((2, 2))}, "shape (2, 2)"),
         ({"a": np.array([10**18], "M8[s]")}, "years 1 to 9999"),
         ("text", "give (rows, columns)"),
@@ -551,7 +551,7 @@ def test_targets_stay_what_they_are(values, expected, dtype):
     assert int(taken.kept.sum()) == len(taken.frame) == len(expected)
     assert len(notes) == (len(expected) < len(values))
     if notes:
-        assert notes[0] == f"left out, 1 of {len(values)} rows without a value of 'y'"
+        assert notes[0] == f"left out 1 of {len(values)} rows without a value for 'y'"
         same(numbers(1).matrix(taken.frame)[:, 0], np.flatnonzero(taken.kept))
 
 
@@ -608,10 +608,10 @@ def test_targets_in_a_text_file_are_what_they_say(tmp_path):
 
 def test_targets_that_are_none():
     table = {"x": [1, 2], "price": [1, 2], "none": [None, None], "when": [DATE, DATE], "s": ["a", "b"]}
-    assert refusal(take_target, table, "Price") == "--target 'Price' is no column; did you mean 'price'?"
+    assert refusal(take_target, table, "Price") == "--target 'Price' is not a column; did you mean 'price'?"
     assert "no row has a value" in refusal(take_target, table, "none")
     halves = {"x": [1.5, None], "z": [None, 2.5]}
-    assert "no row has values of all of 'x', 'z': give another --target" in refusal(
+    assert "no row has values for all of 'x', 'z': give another --target" in refusal(
         take_target, halves, ["x", "z"]
     )
     assert "holds dates" in refusal(take_target, table, "when")
@@ -704,7 +704,7 @@ def test_overview():
     ]
     wide = numbers(500).overview(np.zeros((2, 500)))
     assert len(wide.splitlines()) == 42
-    assert wide.endswith("460 more of numbers and 0 of categories")
+    assert wide.endswith("460 more numeric and 0 categorical columns")
 
 
 VALUE = st.one_of(
@@ -759,10 +759,10 @@ def test_a_column_is_likely_the_target_where_it_is_plain(changes, others, expect
 def test_missing_columns_are_listed_with_unknown_ones():
     columns = Columns.infer({"age": [1, 2], "pay": [3, 4], "size": [5, 6]})
     message = refusal(columns.matrix, {"heigth": [1], "wage": [2], "age": [3]})
-    assert message == "columns are missing: give pay, size; unknown are heigth, wage"
+    assert message == "columns are missing: give pay, size; unknown columns: heigth, wage"
     message = refusal(numbers(2).matrix, {"a": [1], "b": [2], "c": ["x"]})
-    assert message.endswith("give those that it was trained on, without c, of text")
+    assert message.endswith("give the columns that it was trained on, without c")
     message = refusal(numbers(2).matrix, {"a": [1, 2], "b": ["x", "y"]})
-    assert message == "column 'b' is text, 'x' in row 0, and no numbers: give numbers there"
+    assert message == "column 'b' holds text ('x' in row 0), not numbers: give numbers"
     message = refusal(numbers(2).matrix, {"a": ["1", "2"], "b": ["1", "y"]})
     assert message == "column 'b' holds 'y' in row 1, which is no number: correct it"

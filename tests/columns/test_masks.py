@@ -64,9 +64,9 @@ def test_rows_to_train_on_and_to_predict(run):
 
 def test_columns_by_name():
     run = xpnet.fit({"a": ROWS[:, 0], "b": ROWS[:, 1]}, Y, **SHORT)
-    with pytest.warns(GapWarning, match="in the training rows: a, b"):
+    with pytest.warns(GapWarning, match="in training: a, b"):
         found = run.predict_proba(MASKED[:, :2])
-    with pytest.warns(GapWarning, match="in the training rows: a, b"):
+    with pytest.warns(GapWarning, match="in training: a, b"):
         np.testing.assert_array_equal(found, run.predict_proba({"a": MASKED[:, 0], "b": MASKED[:, 1]}))
 
 
@@ -100,7 +100,7 @@ def test_where_gaps_are_refused():
     ],
 )
 def test_rows_whose_target_is_masked_are_left_out(y, task):
-    with pytest.warns(UserWarning, match="left out, 4 of 90 rows without a value"):
+    with pytest.warns(UserWarning, match="left out 4 of 90 rows without a value"):
         run = xpnet.fit(ROWS, y, **SHORT)
     assert run.model.task == task
     assert "999" not in run.model.class_names

@@ -29,13 +29,15 @@ def said(columns, frame):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"fruit": ["PEAR", "FIG", "FIG", "plum"]}, "in 4 of 4 rows, as 'FIG' where training had 'Fig':"),
-        ({"fruit": ["Figs", "fig.", "fig.", "Pear"]}, "in 3 of 4 rows, as 'fig.' where training had 'Fig'"),
-        ({"fruit": ["3", "1", "2", "1"]}, "holds what no training row had in 4 of 4 rows, as '1'"),
+        ({"fruit": ["PEAR", "FIG", "FIG", "plum"]}, ("in 4 of 4 rows that no training row had, "
+             "such as 'FIG' (training had 'Fig'):")),
+        ({"fruit": ["Figs", "fig.", "fig.", "Pear"]}, ("in 3 of 4 rows that no training row had, "
+             "such as 'fig.' (training had 'Fig'")),
+        ({"fruit": ["3", "1", "2", "1"]}, "in 4 of 4 rows that no training row had, such as '1'"),
         ({"fruit": ["3", None, None, None]}, None),  # of one value it may be chance
-        ({"fruit": ["FIG", None, None, None]}, "in 1 of 1 rows, as 'FIG'"),
+        ({"fruit": ["FIG", None, None, None]}, "in 1 of 1 rows that no training row had, such as 'FIG'"),
         ({"fruit": ["FIG", "Fig", "Pear", "PEAR"]}, None),
-        ({"fruit": ["FIG"] * 4, "grade": ["A1"] * 4}, "had 'Fig', and 1 more column is alike: write"),
+        ({"fruit": ["FIG"] * 4, "grade": ["A1"] * 4}, "had 'Fig'), and so has 1 more column: write"),
         ({"fruit": [None] * 4}, None),
         ({}, None),
     ],
@@ -84,9 +86,7 @@ def test_each_door_of_python_says_it_once(tmp_path):
         lambda: run.evaluate(tmp_path / "upper.csv"),
         lambda: run.model.predict(upper),
     ):
-        with pytest.warns(
-            UnseenWarning, match="column 'fruit' holds what no training row had in 100 of"
-        ) as caught:
+        with pytest.warns(UnseenWarning, match="column 'fruit' has values in 100 of") as caught:
             ask()
         assert len(caught) == 1
     assert run.evaluate(tmp_path / "same.csv") == run.evaluate(frame.head(60))

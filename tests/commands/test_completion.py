@@ -116,7 +116,7 @@ def test_a_value_with_a_colon_would_break_the_scripts(script, shell):
 
 
 def test_in_zsh_each_of_several_folders_is_completed(script):
-    assert '  "*:where to look' in script("zsh").read_text(encoding="utf-8")
+    assert '  "*:folder to look in' in script("zsh").read_text(encoding="utf-8")
 
 
 def test_all_that_a_command_takes_is_described():

@@ -92,12 +92,12 @@ def test_a_folder_of_images(tmp_path, capsys):
     (tmp_path / "new" / "cat").mkdir(parents=True)
     image.fromarray(X[0].reshape(4, 3)).save(tmp_path / "new" / "cat" / "a.png")
     argv = [run, "--dataset", tmp_path / "new"]
-    assert "which do not tell the value of white" in refused(evaluate.main, capsys, *argv)
+    assert "so the value of white is unknown" in refused(evaluate.main, capsys, *argv)
     status, out, err = call(evaluate.main, capsys, *argv, "--white=1", "--black=-1", "--json", "--quiet")
     assert (status, err) == (0, "")
     expected = models.make().probabilities(X[:1] / 127.5 - 1)
     assert json.loads(out)["log_loss"] == pytest.approx(-np.log(expected[0, 0]), rel=1e-4, abs=1e-6)
-    assert "is no image: drop --white" in refused(evaluate.main, capsys, *argv[:2], "b.npz", "--white=1")
+    assert "is not an image: drop --white" in refused(evaluate.main, capsys, *argv[:2], "b.npz", "--white=1")
     image.fromarray(255 - X[0].reshape(4, 3)).save(tmp_path / "new" / "cat" / "a.png")
     inverted = call(evaluate.main, capsys, *argv, "--white=-1", "--black=1", "--json", "--quiet")
     assert json.loads(inverted[1])["log_loss"] == pytest.approx(json.loads(out)["log_loss"], rel=1e-4)
@@ -140,7 +140,7 @@ def test_without_matplotlib(run, capsys, monkeypatch):
     status, out, err = call(evaluate.main, capsys, run)
     assert status == 0
     assert "precision" in out
-    assert err == f"xpnet evaluate: note: there are no pictures, which need matplotlib: {plots.INSTALL}\n"
+    assert err == f"xpnet evaluate: note: no pictures without matplotlib: {plots.INSTALL}\n"
     assert not list(run.glob("*.png"))
 
 
@@ -157,7 +157,7 @@ def test_what_a_user_can_mend(tmp_path, run, data, capsys):
         run, "--dataset", tmp_path / "more.npz"
     )
     np.savez(tmp_path / "val.npz", X=X, y=Y)
-    assert "val.npz has no test rows, one set of rows, without splits: drop --split" in error(
+    assert "val.npz has no test rows, only one set of rows: drop --split" in error(
         run, "--dataset", tmp_path / "val.npz", "--split", "test"
     )
     (run / "config.json").write_text("{")

@@ -98,7 +98,7 @@ def test_every_task(tmp_path, capsys, monkeypatch, of, suffix):
         np.testing.assert_allclose(found, expected, rtol=rtol)
         assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
     if model.task == "regression":
-        assert "numbers, which have no --probabilities" in refused(
+        assert "numbers, which have no probabilities" in refused(
             predict.main, capsys, *argv, "--probabilities"
         )
     elif suffix == "npy":
@@ -151,7 +151,7 @@ def test_images_become_as_the_training_rows_were(tmp_path, capsys, X, argv, shad
     argv = [run, "--input", tmp_path / "a.png", "--output", tmp_path / "P.npy", "--probabilities", *argv]
     status, _, err = call(predict.main, capsys, *argv)
     assert status == 0
-    assert ("does not say which range" in err) == (X is None)
+    assert ("does not record the range" in err) == (X is None)
     black, white = shades
     expected = models.make().probabilities(black + pixels[None] * np.float32((white - black) / 255))
     np.testing.assert_allclose(np.load(tmp_path / "P.npy"), expected, atol=1e-5)
@@ -163,16 +163,16 @@ def test_images_become_as_the_training_rows_were(tmp_path, capsys, X, argv, shad
         (
             X / 127.5 - 1,
             [],
-            "do not tell the value of white: give both, such as --black -1 --white 1 (",
+            "so the value of white is unknown: give black and white, such as --black -1 --white 1 (",
         ),
-        (X // 2.56, [], "from 0 to 99, which do not tell the value of white"),
+        (X // 2.56, [], "from 0 to 99, so the value of white is unknown"),
         (X // 2.56, [], "--black 0 --white 100"),
         (X * 100.0, [], "--black 0 --white 25500"),
         (X / 127.5, [], "--black 0 --white 2"),
         (
             X / 255,
             ["--black", "1"],
-            "--black is 1, and so is white: give --white, 0 say, to invert the images",
+            "--black is 1, the same as white: give --white, too, such as 0 to invert the images",
         ),
         (X, ["--black=2", "--white=2"], "--white must be a finite number other than black, 2, not 2"),
         (X, ["--black=inf"], "--black must be a finite number, not inf"),
@@ -214,9 +214,9 @@ def test_a_spread_of_what_has_none(tmp_path, run, capsys):
     np.save(tmp_path / "X.npy", X)
     argv = ["--input", tmp_path / "X.npy", "--output", tmp_path / "P.csv", "--spread"]
     line = refused(predict.main, capsys, run, *argv)
-    assert line.endswith("--spread is of numbers and probabilities: give --probabilities, too")
+    assert line.endswith("--spread needs numbers or probabilities, not classes: give --probabilities, too")
     line = refused(predict.main, capsys, run, *argv, "--interval", "0.9")
-    assert line.endswith("give --interval or --spread, not both")
+    assert line.endswith("--interval and --spread cannot be combined: drop one of them")
 
 
 def test_one_note_of_each_kind_on_rows_unlike_those_of_training(tmp_path, capsys, monkeypatch):
@@ -240,7 +240,7 @@ def test_one_note_of_each_kind_on_rows_unlike_those_of_training(tmp_path, capsys
     assert (status, out) == (0, "")
     far, gap = err.splitlines()
     assert "note: column 'age' holds 50, far outside the training range 0 to 1" in far
-    assert "note: missing values in columns without any in the training rows: age;" in gap
+    assert "note: missing values in columns that had none missing in training: age;" in gap
 
 
 def test_a_gap_where_training_rows_had_none(tmp_path, capsys):
@@ -311,8 +311,8 @@ def test_what_a_user_can_mend(tmp_path, run, capsys, monkeypatch):
     for white in ("0", "nan"):
         line = error(run, "X.npy", "out.npy", f"--white={white}")
         assert "--white must be a finite number other than black, 0" in line
-    assert "X.npy is no image: drop --white" in error(run, "X.npy", "out.npy", "--white=1")
+    assert "X.npy is not an image: drop --white" in error(run, "X.npy", "out.npy", "--white=1")
     for flag in ("--header", "--no-header"):
-        assert f"X.npy is no text file: drop {flag}" in error(run, "X.npy", "out.npy", flag)
+        assert f"X.npy is not a text file: drop {flag}" in error(run, "X.npy", "out.npy", flag)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["X.npy", "huge.npy", "run"]
     np.testing.assert_array_equal(np.load(tmp_path / "X.npy"), X)

@@ -263,7 +263,7 @@ def test_ctrl_c_leaves_something_to_go_on_from(run, run_until, capsys):
         assert run_until(steps, argv, interrupt) == 130
         err = capsys.readouterr().err
         assert err.startswith("xpnet train: interrupted after step ")
-        assert ("goes on from its last whole epoch" if left else "no epoch had ended yet") in err
+        assert ("continues from its last complete epoch" if left else "no epoch was complete") in err
         assert json.loads(Path("a/summary.json").read_text())["status"] == "interrupted"
         assert len(checkpoints()) == left
     assert run("--resume a --quiet") == (0, "", "")
@@ -302,7 +302,7 @@ def test_the_checkpoint_before_a_damaged_one(run, killed):
     left = tree("a")
     status, out, err = run("--resume a --quiet")
     assert (status, out, err.count("\n")) == (2, "", 3)
-    assert "begin anew with --config a/config.json" in err.splitlines()[-1]
+    assert "start a new run with --config a/config.json" in err.splitlines()[-1]
     assert tree("a") == left
     assert run("--config a/config.json --out a --force --quiet") == (0, "", "")
     assert_same_run("a", "b")
@@ -317,16 +317,16 @@ def test_the_checkpoint_before_a_damaged_one(run, killed):
         ("--resume none", "there is no run in none to resume"),
         ("--resume file", "there is no run in file to resume"),
         ("--resume empty", "there is no run in empty to resume"),
-        ("--resume done", "from its weights by --init-from done"),
-        ("--resume a --seed 3", "other settings (seed)"),
+        ("--resume done", "from its weights with --init-from done"),
+        ("--resume a --seed 3", "different settings (seed)"),
         ("--resume a --iterations 12", "give more steps"),
-        ("--resume a --learning-rate 0.1 --reg 0.5", "other settings (learning_rate, reg)"),
+        ("--resume a --learning-rate 0.1 --reg 0.5", "different settings (learning_rate, reg)"),
         ("--resume a --patience 3", "--patience can only be raised"),
         ("--resume a --recipe fast", "the settings are those of a/config.json: drop --recipe"),
         ("--resume a --config resume.toml", "the settings are those of a/config.json: drop --config"),
-        ("--resume a --dataset my.npz", "other data"),
+        ("--resume a --dataset my.npz", "different data"),
         ("--resume a --out b", "drop --out"),
-        ("--config resume.toml", "other settings"),
+        ("--config resume.toml", "different settings"),
     ],
 )
 def test_what_cannot_be_resumed(run, killed, argv, part):
@@ -360,7 +360,7 @@ def test_the_data_have_changed(run, killed):
     other_data(seed=2)
     status, _, err = run("--resume a --quiet")
     assert (status, err.count("\n")) == (2, 1)
-    assert "other data" in err
+    assert "different data" in err
 
 
 def test_settings_that_do_not_fit_remove_nothing(run, killed):

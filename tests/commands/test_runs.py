@@ -109,7 +109,7 @@ def test_an_unknown_column(capsys):
     expected = "xpnet runs: error: --sort: there is no column 'lr': did you mean learning_rate?\n"
     assert capsys.readouterr().err == expected
     assert runs.main(["--sort", "nonsense-of-a-name"]) == 2
-    assert "there are name, data, status, test, val" in capsys.readouterr().err
+    assert "use name, data, status, test, val" in capsys.readouterr().err
 
 
 def test_json_has_all_that_is_known(here, capsys):
@@ -145,7 +145,7 @@ def test_nothing_is_wider_than_the_terminal(capsys, terminal, width):
     assert max(map(len, table)) <= width
     assert len(table) in (6, 7)
     assert count.startswith("4 runs and 1 sweep; ")
-    assert count.endswith(("settings differ: --csv has all", "setting differs: --csv has all"))
+    assert count.endswith(("settings differ: --csv shows all", "setting differs: --csv shows all"))
     sorted_by = lines(capsys, "--sort", "dropout")
     assert width < 40 or any("dropout" in line for line in sorted_by[:2])  # whatever else has no room
 
@@ -223,15 +223,15 @@ def test_a_folder_without_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert runs.main([]) == 2
     expected = (
-        "xpnet runs: error: there is no folder runs: train a first run by xpnet train, or name another\n"
+        "xpnet runs: error: there is no folder runs: train a first run with `xpnet train`, or give another\n"
     )
     assert capsys.readouterr().err == expected
     (tmp_path / "runs").mkdir()
     assert runs.main([]) == 2
     err = capsys.readouterr().err
     assert (
-        err
-        == "xpnet runs: error: there is no run in runs: train one by xpnet train, or name another folder\n"
+        err == "xpnet runs: error: there is no run in runs: train one with `xpnet train`, "
+        "or give another folder\n"
     )
     assert runs.main(["--json"]) == 0
     assert capsys.readouterr().out == "[]\n"

@@ -192,7 +192,7 @@ def test_a_network_that_diverges(run):
 def test_a_scheduler_of_the_rate_is_no_cluster(run):
     status, _, err = run(f"{SMALL} --scheduler cosine --out s")
     assert status == 2
-    assert "not 'cosine': the learning rate's schedule is --schedule" in err
+    assert "not 'cosine': for the learning-rate schedule use --schedule" in err
 
 
 def test_when_all_diverge(run):
@@ -273,7 +273,9 @@ def test_ctrl_c_says_how_to_go_on():
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     last = err.splitlines()[-1]
-    assert last == ("xpnet sweep: interrupted: what is done is in s; run the same command again to go on")
+    assert last == (
+        "xpnet sweep: interrupted: the results so far are in s; run the same command again to continue"
+    )
     assert "Traceback" not in err
 
 

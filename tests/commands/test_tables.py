@@ -92,7 +92,7 @@ def test_a_named_table_is_measured_whole(capsys):
     Path("renamed.csv").write_text(text)
     argv = ["a", "--dataset", "renamed.csv", "--target", "choice", "--json", "--quiet"]
     assert json.loads(call(evaluate.main, capsys, *argv)[1])["accuracy"] == found["accuracy"]
-    assert "'plan' is no column" in refused(evaluate.main, capsys, "a", "--dataset", "renamed.csv")
+    assert "'plan' is not a column" in refused(evaluate.main, capsys, "a", "--dataset", "renamed.csv")
     line = refused(evaluate.main, capsys, "a", "--dataset", "new.csv", "--split", "val")
     assert "new.csv is a table, which has no splits: drop --split" in line
     assert "--target applies to a table given" in refused(evaluate.main, capsys, "a", "--target", "plan")
@@ -107,7 +107,7 @@ def test_new_categories_get_one_note_at_each_command(capsys):
     ):
         status, _, err = call(main, capsys, "a", *argv, "--quiet")
         assert (status, err.count("\n")) == (0, 1)
-        assert "note: column 'city' holds what no training row had in " in err
+        assert "note: column 'city' has values in " in err
 
 
 def test_classes_that_are_mostly_numbers_are_measured_as_they_were_named(capsys):
@@ -142,7 +142,7 @@ def test_predictions_by_the_names_of_the_columns(capsys):
     line = refused(predict.main, capsys, "a", "--input", "lacking.csv", "--output", "n.csv")
     assert "columns are missing: give city" in line
     line = refused(predict.main, capsys, "a", "--input", "new.csv", "--output", "n.csv", "--interval", "0.9")
-    assert "--interval is of numbers" in line
+    assert "--interval needs a regression" in line
     assert not Path("n.csv").exists()
 
 
@@ -192,13 +192,13 @@ def test_intervals_of_numbers(capsys):
     ("argv", "text"),
     [
         ([], "which column is to be predicted? Give its name: --target NAME"),
-        (["--target", "pln"], "'pln' is no column; did you mean 'plan'?"),
-        (["--target", "plan", "--categorical", "town"], "'town' is no column"),
+        (["--target", "pln"], "'pln' is not a column; did you mean 'plan'?"),
+        (["--target", "plan", "--categorical", "town"], "'town' is not a column"),
         (
             ["--target", "plan", "--preprocess", "mean"],
             "column 'city' has categories, which --preprocess mean",
         ),
-        (["--target", "plan", "--group", "nobody"], "'nobody' is no column"),
+        (["--target", "plan", "--group", "nobody"], "'nobody' is not a column"),
         (["--target", "plan", "--size", "8"], "people.csv is not a folder of images: drop --size"),
     ],
 )
@@ -232,7 +232,7 @@ def test_rows_to_validate_on_leave_no_part_to_hold_out(capsys):
     for main in (train.main, sweep.main):
         for name in ("own.npz", "digits"):
             line = refused(main, capsys, name, "--validation-fraction", "0.3", "--out", "a")
-            assert f"{name} has rows to validate on: drop --validation-fraction" in line
+            assert f"{name} has its own validation rows: drop --validation-fraction" in line
     argv = ["digits", "--recipe", "table-fast", "--epochs", "1", "--out", "a", "--quiet"]
     assert call(train.main, capsys, *argv) == (0, "", "")  # the recipe's own is no word of the user's
 
@@ -282,17 +282,17 @@ def test_no_row_of_a_file_without_names_is_lost(capsys, kind):
     Path("bare.csv").write_text(table)
     status, _, err = call(train.main, capsys, "bare.csv", "--target", "2", *SHORT, "--out", "s")
     assert status == 0
-    assert err.count("the first line was taken for data") == 1
+    assert err.count("the first line was read as data") == 1
     gap = "" if kind == "mixed" else "m"
     rows, err = predicted(capsys, f"red,{second[0]}\nblue,{second[1]}\nred,{second[1]}\n")
-    assert (rows, err.count("taken for data")) == (3, 1)
+    assert (rows, err.count("read as data")) == (3, 1)
     assert predicted(capsys, f"red,{second[0]}\n")[0] == 1
     rows, err = predicted(capsys, f"red,{gap}\nblue,{second[0]}\nred,{second[0]}\n")
     assert rows == 3 or "line 1 has no value" in err
-    assert "give header=True or False" in predicted(capsys, f"green,\nblue,{second[0]}\n")[1]
+    assert "give --header or --no-header" in predicted(capsys, f"green,\nblue,{second[0]}\n")[1]
     rows, err = predicted(capsys, f"colour,size\nred,{second[0]}\nblue,{second[1]}\n")
     assert rows == 2
-    assert ("taken for names" in err) == (kind == "text")
+    assert ("read as column names" in err) == (kind == "text")
     rows, err = predicted(capsys, "colour,size\n", "s", "--header")
     assert (rows, err.count("has no rows, so none is predicted")) == (0, 1)
 
@@ -305,12 +305,12 @@ def test_predict_heeds_what_the_run_was_told_of_the_first_line(capsys):
     assert (told[0], told[2]) == (0, "")
     assert predicted(capsys, "a,s\nb,t\n") == (2, "")
     rows, err = predicted(capsys, "new,size\na,s\n")
-    assert (rows, err.count("taken for data, as the run was told; --header if it has names")) == (2, 1)
+    assert (rows, err.count("read as data, as in the run; use --header if it holds column names")) == (2, 1)
     Path("named.csv").write_text("new,size,kept\n" + Path("bare.csv").read_text())
     err = call(evaluate.main, capsys, "s", "--dataset", "named.csv", "--quiet")[2]
-    assert err.count("taken for data, as the run was told; --header if it has names") == 1
+    assert err.count("read as data, as in the run; use --header if it holds column names") == 1
     line = refused(evaluate.main, capsys, "s", "--dataset", "bare.csv", "--header", "--quiet")
-    assert "is no column" in line
+    assert "is not a column" in line
     assert (
         call(evaluate.main, capsys, "s", "--dataset", "bare.csv", "--quiet")[2].count("as the run was told")
         == 0
@@ -319,7 +319,7 @@ def test_predict_heeds_what_the_run_was_told_of_the_first_line(capsys):
     assert predicted(capsys, "new,size\na,t\nb,s\n", "s/model.safetensors")[0] == 3
     Path("s/config.json").write_text("{")
     rows, err = predicted(capsys, "new,size\na,t\nb,s\n")
-    assert (rows, err.count("taken for names")) == (2, 1)
+    assert (rows, err.count("read as column names")) == (2, 1)
 
 
 def test_names_as_training_had_them_are_no_guess(capsys):
@@ -342,12 +342,12 @@ def test_names_of_training_tell_rows_of_text(capsys):
     assert (told[0], told[2]) == (0, "")
     assert predicted(capsys, "size,tree\ns,a\n") == (1, "")
     rows, err = predicted(capsys, "a,s\n")
-    assert (rows, err.count("taken for data")) == (1, 1)
+    assert (rows, err.count("read as data")) == (1, 1)
     assert (
         "columns are missing: give size; did you mean 'sizes'?" in predicted(capsys, "tree,sizes\na,s\n")[1]
     )
     assert "columns are missing" in predicted(capsys, "Tree,Size\na,s\n")[1]
-    assert "may be names of columns or data, q, r: give" in predicted(capsys, "q,r\n")[1]
+    assert "may hold column names or data, q, r: give" in predicted(capsys, "q,r\n")[1]
 
 
 @pytest.mark.parametrize("first", ["2019,2020,2021,cls", "place,2019,2020,cls"])
@@ -360,7 +360,7 @@ def test_years_that_may_be_names_are_asked_about_in_training(capsys, first):
         )
     )
     line = refused(train.main, capsys, "years.csv", *SHORT, "--out", "s")
-    assert f"may be names of columns or data, {first.replace(',', ', ')}: give" in line
+    assert f"may hold column names or data, {first.replace(',', ', ')}: give" in line
     flags = ["--header", "--target", "cls"]
     assert call(train.main, capsys, "years.csv", *SHORT, "--out", "s", *flags)[0] == 0
     assert load_model(Path("s/model.safetensors")).class_names == ("down", "up")

@@ -90,8 +90,8 @@ def test_an_error_while_the_data_are_loaded_stands_alone():
     [
         ("carry_out", "load_data", "loading", "interrupted"),
         ("experiment", "prepare", "preprocessing", "interrupted before the first step"),
-        ("experiment", "record", "evaluating", "interrupted: the run had ended, and all of it is in a"),
-        ("folder", "report_of", LAST, "interrupted: the run had ended, and all of it is in a"),
+        ("experiment", "record", "evaluating", "interrupted, but the run was already complete, in a"),
+        ("folder", "report_of", LAST, "interrupted, but the run was already complete, in a"),
     ],
 )
 def test_ctrl_c_in_every_phase_leaves_one_line(module, name, phase, line):

@@ -196,7 +196,7 @@ FOLDER_IN_THE_WAY = "runs/a/config.json"
         (None, "--dataset none.npz", ["none.npz", "check the path"]),
         (None, "--dataset cifar10 --data-dir none", ["none"]),
         (missing_batch, CIFAR, ["data_batch_4", "fresh copy"]),
-        (cut_batch, CIFAR, ["data_batch_3.bin", "cut short", "fresh copy"]),
+        (cut_batch, CIFAR, ["data_batch_3.bin", "truncated", "fresh copy"]),
         (os_system_pickle, CIFAR, ["data_batch_2", "system"]),
         (npz(y=np.full(80, np.nan)), NPZ, ["my.npz", "y holds NaN or None in every row"]),
         (npz(y=np.eye(80)), NPZ, ["my.npz", "y.argmax(axis=1)"]),
@@ -354,7 +354,7 @@ def test_a_signal_keeps_what_was_trained_so_far(number):
     assert summary["status"] == "interrupted"
     assert err.splitlines()[-1] == (
         f"xpnet train: interrupted after step {summary['steps']}: what was trained so far is in a; "
-        "--resume goes on from its last whole epoch"
+        "--resume continues from its last complete epoch"
     )
     assert "Traceback" not in err
     assert out.splitlines()[-1] == "report: a/report.html"  # what is next is said above
@@ -383,7 +383,7 @@ def test_ctrl_c_before_the_first_step(run, monkeypatch):
     monkeypatch.setattr(carrying.progress, "start", start)
     status, out, err = run(f"--out a {SMALL}")
     assert (status, out, tree()) == (143, "", [])
-    assert err == "xpnet train: interrupted before the first step: there is nothing to keep\n"
+    assert err == "xpnet train: interrupted before the first step: nothing was saved\n"
 
 
 @needs_matplotlib
@@ -397,7 +397,7 @@ def test_ctrl_c_while_pictures_are_drawn(run, monkeypatch):
     monkeypatch.setattr(plots, "curves", interrupted)
     status, out, err = run(f"--out a --quiet {SMALL}")
     assert (status, out) == (130, "")
-    assert err == "xpnet train: interrupted: the run had ended, and all of it is in a\n"
+    assert err == "xpnet train: interrupted, but the run was already complete, in a\n"
     assert tree("a") == sorted([*FILES, *PICTURES])
 
 
@@ -406,7 +406,7 @@ def test_ctrl_c_again_while_pictures_are_drawn(run, monkeypatch):
     monkeypatch.setattr(plots, "curves", interrupt)
     status, out, err = run(f"--out a --quiet {SMALL}")
     assert (status, out) == (130, "")
-    assert err == "xpnet train: interrupted: a is not complete: --resume a makes it so\n"
+    assert err == "xpnet train: interrupted: a is incomplete; complete it with --resume a\n"
     assert tree("a") == [name for name in FILES if name not in ("report.html", "summary.json")]
 
 
@@ -428,7 +428,7 @@ def test_without_matplotlib(run, monkeypatch):
     status, _, err = run(f"--out a {SMALL}")
     assert status == 0
     assert err.splitlines()[-1] == (
-        'xpnet train: note: there is no curves.png, which needs matplotlib: pip install "xpnet[cli]"'
+        'xpnet train: note: no curves.png without matplotlib: pip install "xpnet[cli]"'
     )
     assert tree("a") == FILES
     assert run(f"--out a --force --quiet {SMALL}") == (0, "", "")
@@ -454,7 +454,7 @@ def test_the_command_hands_on_to_train(capsys):
     [
         ([], "give a command: train"),
         (["trian"], "unknown command 'trian': did you mean train?"),
-        (["brew"], "unknown command 'brew': there are train, evaluate, "),
+        (["brew"], "unknown command 'brew': use train, evaluate, "),
         (["--nope"], "command"),
     ],
 )

@@ -319,9 +319,9 @@ def test_what_the_images_cannot_have_is_refused(how, image_shape, message):
 
 def test_rows_of_another_length_are_refused():
     images = np.zeros((2, 64), np.uint8)
-    with pytest.raises(InputError, match="rows of 64 features hold no images of 6×5×3: give rows of 90"):
+    with pytest.raises(InputError, match="rows of 64 features are not images of 6×5×3: give rows of 90"):
         augment(np, Augmentation(flip=True), images, (6, 5, 3), some_keys())
-    with pytest.raises(InputError, match="rows of 64 features hold no images of 6×5×3: give rows of 90"):
+    with pytest.raises(InputError, match="rows of 64 features are not images of 6×5×3: give rows of 90"):
         views(np, "flip", images, (6, 5, 3))
 
 

@@ -81,8 +81,8 @@ def test_another_order(index, other, is_said):
     assert bool(text) == is_said
     if is_said:
         assert text == (
-            "X and y have the same index in different orders, and are matched by their places: if the index "
-            "is what counts, give y.loc[X.index]"
+            "X and y have the same index in different orders, and are matched by position: to match them "
+            "by index, give y.loc[X.index]"
         )
 
 

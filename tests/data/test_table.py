@@ -89,7 +89,7 @@ def test_leading_axes_are_networks(device):
 def test_training_rows_are_centred_and_bounded_whatever_they_hold(values, bins):
     X = np.array(values)[:, None]
     if np.isnan(X).all():
-        with pytest.raises(InputError, match="no column has a value in any training row"):
+        with pytest.raises(InputError, match="all columns are empty in the training rows"):
             table.fit(X, (0,), bins)
         return
     fitted = table.fit(X, (0,), bins)
@@ -158,7 +158,7 @@ def test_a_table_can_neither_be_folded_nor_normalised_by_contrast():
     X, categories = mixed()
     fitted = table.fit(X, categories, bins=4)
     how = transforms.complete(Preprocessing("table", categories=categories), fitted)
-    with pytest.raises(InputError, match="keep the preprocessing apart"):
+    with pytest.raises(InputError, match="keep it separate"):
         transforms.fold(how, fitted, np.ones((5, 3)), np.ones(3))
 
 

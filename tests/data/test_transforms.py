@@ -249,7 +249,7 @@ def test_folded_into_the_first_layer(kind, nets):
 
 def test_contrast_cannot_be_folded():
     how = Preprocessing("mean", contrast=True)
-    with pytest.raises(InputError, match=r"by its own deviation.*train without contrast"):
+    with pytest.raises(InputError, match=r"by its own standard deviation.*train without contrast"):
         fold(how, fit(how, images(), CPU), np.zeros((24, 2)), np.zeros(2))
 
 

@@ -122,7 +122,7 @@ def test_floats_of_0_and_1_are_classes_as_integers_are(shape):
     np.testing.assert_array_equal(data.y_train, of_integers.y_train)
     assert data.y_train.dtype == np.int64
     assert len(notes) == 1
-    assert "y is 0.0 and 1.0 throughout, taken for two classes: --task regression for numbers" in notes[0]
+    assert "y holds only 0.0 and 1.0, read as two classes: use --task regression for numbers" in notes[0]
     for task in ("regression", "classification"):
         assert split(y, task=task, note=notes.append).task == task
     for other in ([0.0, 0, 0, 0], [1.0, 1, 1, 1], [0.5, 1, 0, 1], [0.0, -1, 1, 0.5]):
@@ -134,7 +134,7 @@ def test_several_columns_of_floats_of_0_and_1_are_labels():
     notes = []
     data = split([[0.0, 1], [1, 1], [0, 0], [1, 0]], note=notes.append)
     assert (data.task, data.y_train.dtype) == ("multilabel", np.uint8)
-    assert "taken for several labels a row: --task regression for numbers" in notes[0]
+    assert "read as several labels per row: use --task regression for numbers" in notes[0]
     with pytest.raises(InputError, match=r"one 1 in each row: give y.argmax"):
         split([[0.0, 1], [1, 0]])
     assert split([[0.0, 1], [1, 2]], note=notes.append).task == "regression"
@@ -145,7 +145,10 @@ def test_a_few_whole_floats_may_be_classes():
     notes = []
     assert split([3.0, 4, 5] * 4, note=notes.append).task == "regression"
     assert len(notes) == 1
-    assert "y is a few whole numbers, taken for numbers as they are floats: --task classification" in notes[0]
+    assert (
+        "y holds a few whole numbers as floats, read as numbers to predict: use --task classification"
+        in notes[0]
+    )
     for y in (
         [3.0, 4, 5.5] * 4,
         np.arange(20.0) % 11,

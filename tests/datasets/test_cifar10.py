@@ -166,10 +166,10 @@ def test_a_folder_that_is_none_is_an_error_at_once(tmp_path, monkeypatch):
     missing = tmp_path / "missing"
     file = tmp_path / "file"
     file.touch()
-    assert f"data_dir is no folder: {missing}" in refusal(cifar10, missing)
-    assert f"data_dir is no folder: {file}" in refusal(cifar10, file)
+    assert f"data_dir is not a folder: {missing}" in refusal(cifar10, missing)
+    assert f"data_dir is not a folder: {file}" in refusal(cifar10, file)
     monkeypatch.setenv("XPNET_DATA_DIR", str(missing))
-    assert f"$XPNET_DATA_DIR is no folder: {missing}" in refusal(cifar10)
+    assert f"$XPNET_DATA_DIR is not a folder: {missing}" in refusal(cifar10)
     assert len(cifar10(write_cifar(tmp_path / "named")).X_test) == 40  # it was not needed
 
 
@@ -211,7 +211,7 @@ PLANES, LABELS = batches(40)["data_batch_2"]
             {"data": PLANES[:30].copy(), "labels": LABELS.tolist()[:30]},
             "holds 30 images and another batch 40",
         ),
-        ({"data": PLANES.astype(np.float32)}, "is no batch file of CIFAR-10"),
+        ({"data": PLANES.astype(np.float32)}, "is not a batch file of CIFAR-10"),
     ],
 )
 def test_a_wrong_python_batch_is_named(tmp_path, changes, words):
@@ -225,7 +225,7 @@ def test_a_wrong_python_batch_is_named(tmp_path, changes, words):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (bytes(3073 * 40 - 1), "is cut short, 122919 is no multiple of 3073 bytes"),
+        (bytes(3073 * 40 - 1), "is truncated (122919 bytes, not a multiple of 3073)"),
         (bytes(3073 * 39), "holds 39 images and another batch 40"),
         (bytes(3073 * 4) + b"\x0a" + bytes(3073 * 36 - 1), "has no label from 0 to 9 for image 4"),
         (b"", "holds 0 images"),
@@ -248,7 +248,7 @@ def test_an_empty_first_batch_is_named(tmp_path):
 def test_a_truncated_python_batch_is_named(tmp_path):
     file = write_cifar(tmp_path) / "test_batch"
     file.write_bytes(file.read_bytes()[:-100])
-    assert refusal(cifar10, tmp_path).startswith(f"{file} is no batch file of CIFAR-10")
+    assert refusal(cifar10, tmp_path).startswith(f"{file} is not a batch file of CIFAR-10")
 
 
 def test_a_batch_that_names_os_system_is_named_and_not_obeyed(tmp_path):

@@ -54,7 +54,7 @@ def test_the_table_is_the_one_in_memory(path, monkeypatch, block):
     assert there.columns == here.columns
     assert (there.class_names, there.labels) == (here.class_names, here.labels)
     np.testing.assert_array_equal(rows_of(there), rows_of(here))
-    assert f"{path} is converted once into {path}.parquet, which is read from then on" in notes
+    assert f"{path} is converted into {path}.parquet, once; later runs read that" in notes
     types = dict(
         zip(
             *(lambda schema: (schema.names, map(str, schema.types)))(pq.read_schema(f"{path}.parquet")),
@@ -71,7 +71,7 @@ def test_it_is_converted_once_until_it_changes(path):
     loaded(path)
     before = (path.parent / "table.csv.parquet").stat().st_mtime_ns
     _, notes = loaded(path)
-    assert f"{path}.parquet, into which table.csv was converted before, is read in its place" in notes
+    assert f"table.csv was converted before: {path}.parquet is read instead" in notes
     assert (path.parent / "table.csv.parquet").stat().st_mtime_ns == before
     path.write_text("\n".join(LINES[:100]))
     data, _ = loaded(path)
@@ -100,7 +100,9 @@ def test_a_file_of_somebody_else_is_left_alone(path, whole):
     if whole:
         pq.write_table(pa.table({"a": [1]}), theirs)
     before = theirs.read_bytes()
-    with pytest.raises(InputError, match=r"table.csv.parquet is damaged or was not made of .*: move it away"):
+    with pytest.raises(
+        InputError, match=r"table.csv.parquet is damaged or was not made from .*: move it away"
+    ):
         loaded(path)
     assert theirs.read_bytes() == before
 
@@ -158,7 +160,7 @@ FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 @pytest.mark.parametrize(
     ("error", "raised", "message"),
     [
-        (FULL, InputError, "No space left on device.: move the text to a disk with room"),
+        (FULL, InputError, "No space left on device.: move the file to a writable disk with"),
         (KeyboardInterrupt("C"), KeyboardInterrupt, "C"),
     ],
     ids=["full disk", "Ctrl-C"],

@@ -202,7 +202,7 @@ YEARS = "".join(f"{k % 5},{k % 3},{'up' if k % 2 else 'down'}\n" for k in range(
 def test_what_a_first_line_of_training_rows_is(tmp_path, first, below, is_named, noted):
     notes, path = [], write(tmp_path, f"{first}\n{below}")
     if is_named is None:
-        with pytest.raises(InputError, match="give header=True or False in Python, else --header or --no-"):
+        with pytest.raises(InputError, match="give --header or --no-header"):
             read_table(path)
         assert len(read_table(path, header=False)) == below.count("\n") + 1
         return
@@ -214,7 +214,7 @@ def test_what_a_first_line_of_training_rows_is(tmp_path, first, below, is_named,
 
 def test_a_row_that_a_user_takes_for_names(tmp_path):
     path = write(tmp_path, "oak,tall\noak,low\nelm,tall\noak,tall\nelm,low\n")
-    with pytest.raises(InputError, match="may be names of columns or data, oak, tall: give"):
+    with pytest.raises(InputError, match="may hold column names or data, oak, tall: give"):
         read_table(path, said={"tall"})
     assert len(read_table(path, note=lambda _: None, said={"1"})) == 5
 
@@ -305,11 +305,11 @@ def test_a_message_names_the_line(tmp_path):
         (b"a,b\n1,2\n\n1\n", "line 4 has 1 fields"),
         (b"a,a\n1,2\n", "two columns named 'a'"),
         (b'a,b\n1,"2\n3,4\n', "the quotes in line 2 do not end"),
-        (b"a,b\n1,\0\n", "is no text"),
-        (b"\x89PNG\r\n\x1a\n\xff\xfe\0\1", "is no text"),
-        (b"\x89\xff\x01\x02", "is no text"),
-        ("a,b\n1,2\n".encode("utf-16-le"), "is no text"),
-        ("a,b\n1,2\n".encode("utf-16")[:-1], "is no text"),
+        (b"a,b\n1,\0\n", "is not text"),
+        (b"\x89PNG\r\n\x1a\n\xff\xfe\0\1", "is not text"),
+        (b"\x89\xff\x01\x02", "is not text"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "is not text"),
+        ("a,b\n1,2\n".encode("utf-16")[:-1], "is not text"),
         ("a,b\n1,2\n".encode("utf-32"), "save it in UTF-8"),
     ],
 )
@@ -329,7 +329,7 @@ def test_files_that_are_none(tmp_path):
         whole = path.read_bytes()
         for size in (5, len(whole) // 2, len(whole) - 1):
             assert "FILE" in refusal(write(tmp_path, whole[:size], name))
-    assert "is no table" in refusal(tmp_path / "a.png")
+    assert "is not a table" in refusal(tmp_path / "a.png")
     assert "there is no FILE" in refusal(tmp_path / "b.csv")
     (tmp_path / "folder.csv").mkdir()
     assert "is a folder" in refusal(tmp_path / "folder.csv")

@@ -293,9 +293,12 @@ def test_images_are_found_in_folders_of_a_class_and_other_files_are_not(tmp_path
     assert len(data.X_train) + len(data.X_val) == 8
     assert data.class_names == ("cat", "dog")
     assert [note.partition(": ")[2] for note in notes] == [
-        "left out images that lie in no class (1): put the images of each class into a folder of its own",
+        (
+            "left out images outside the class folders (1): "
+            "put the images of each class into a folder of its own"
+        ),
         "left out 'empty', without a PNG or JPEG image",
-        "left out 2 files that are no PNG or JPEG, first readme",
+        "left out 2 files that are not PNG or JPEG, the first readme",
     ]
 
 
@@ -339,7 +342,7 @@ def test_links_are_followed(tmp_path):
     (tmp_path / "elsewhere" / "cat" / "loop").unlink()
     for target in ("itself.png", "nothing"):
         (tmp_path / "data" / "dog" / "itself.png").symlink_to(target)
-        assert "itself.png is a link to nothing: remove it" in refused(tmp_path / "data")
+        assert "itself.png is a broken link: remove it" in refused(tmp_path / "data")
         (tmp_path / "data" / "dog" / "itself.png").unlink()
 
 
@@ -385,24 +388,27 @@ def test_splits_by_other_names_are_noted(tmp_path):
         ({}, "there is no PNG or JPEG image in"),
         ({"cat": 3}, "one class with images, 'cat', and training needs two: add another"),
         ({"data/cat": 3, "data/dog": 3}, "data if the classes are the folders in it"),
-        ({".": 3}, "has images and no folders: put the images of each class into a folder of its own"),
-        ({"train": 3, "test": 3}, "train has images and no folders: put the images of each class"),
-        ({"train/a": 2, "train/b": 2, "val": 3}, "val has images and no folders"),
+        ({".": 3}, "has images but no folders: put the images of each class into a folder of its own"),
+        ({"train": 3, "test": 3}, "train has images but no folders: put the images of each class"),
+        ({"train/a": 2, "train/b": 2, "val": 3}, "val has images but no folders"),
         ({"train/a": 2, "TRAIN/b": 2}, "are the same split: keep one"),
         ({"train/a": 2, "train/b": 2, "val/a": 1, "valid/a": 2}, "'val' and 'valid' are the same split"),
-        ({"test/a": 2, "test/b": 2}, "has 'test' and no 'train'"),
+        ({"test/a": 2, "test/b": 2}, "has 'test' but no 'train'"),
         (
             {"train/a": 2, "train/b": 2, "c": 2},
-            "has 'c' beside 'train': put all folders of classes into the latter",
+            "has 'c' beside 'train': move all class folders into the latter",
         ),
-        ({"cat": 2, "dog": 2, "test": 2}, "has 'test' and no 'train'"),
-        ({"train/a": 2, "train/b": 2, "test/A": 1}, "has the class 'A', of which"),
-        ({"a/train": 2, "a/test": 2, "b/train": 2, "b/test": 2}, "turn them round, as test/a and train/a"),
+        ({"cat": 2, "dog": 2, "test": 2}, "has 'test' but no 'train'"),
+        ({"train/a": 2, "train/b": 2, "test/A": 1}, "has the class 'A', for which"),
+        (
+            {"a/train": 2, "a/test": 2, "b/train": 2, "b/test": 2},
+            "turn the folders round, into test/a and",
+        ),
         (
             {"a": 2, "b/Training": 2, "b/validation": 2},
             "has the class 'b' with Training and validation in",
         ),
-        ({"a": 1, "b": 1}, "has one image per class, which leaves none to hold out"),
+        ({"a": 1, "b": 1}, "has one image per class, which leaves none for validation"),
     ],
 )
 def test_folders_that_are_none(tmp_path, folders, reason):
@@ -416,9 +422,9 @@ def test_a_test_set_without_classes_is_left_out(tmp_path):
 
 
 def test_what_is_no_folder_or_cannot_be_read(tmp_path, monkeypatch):
-    assert "is no folder" in refused(tmp_path / "missing")
+    assert "is not a folder" in refused(tmp_path / "missing")
     folder_of(tmp_path, {"a": 2, "b": 2})
-    assert "is no folder" in refused(tmp_path / "a" / "000.png")
+    assert "is not a folder" in refused(tmp_path / "a" / "000.png")
 
     def denied(*_args, **_how):
         raise PermissionError(13, "Permission denied")
@@ -535,9 +541,9 @@ def test_files_that_are_no_images(tmp_path):
     path = tmp_path / "b" / "bad.png"
     whole = (tmp_path / "b" / "000.png").read_bytes()
     for content, reason in (
-        (b"", "it is no PNG or JPEG"),
-        (b"no image at all", "it is no PNG or JPEG"),
-        (b"GIF89a" + b"\0" * 40, "it is no PNG or JPEG"),
+        (b"", "it is not a PNG or JPEG"),
+        (b"no image at all", "it is not a PNG or JPEG"),
+        (b"GIF89a" + b"\0" * 40, "it is not a PNG or JPEG"),
         (whole[:60], "cannot be read ("),
         (png(60_000, 60_000, 8, 0, []), "cannot be read ("),
         (png(10_000, 10_000, 8, 0, []), "10000 by 10000 pixels are too many"),

@@ -128,7 +128,7 @@ def test_rows_without_a_target_are_left_out(tmp_path):
     np.savez(tmp_path / "own.npz", X=np.arange(40.0).reshape(20, 2), y=y)
     data = from_npz(tmp_path / "own.npz", note=notes.append)
     assert len(data.X_train) + len(data.X_val) == 18
-    assert notes == ["left out, 2 of 20 rows without a value of 'y'"]
+    assert notes == ["left out 2 of 20 rows without a value for 'y'"]
 
 
 def test_classes_may_have_names(tmp_path):
@@ -236,8 +236,8 @@ def test_a_class_of_only_the_test_set_counts(tmp_path):
         ({"X": X, "y": Y, "X_val": X, "y_val": 10**9 * Y}, "y_val holds 1000000000 in row 1, which y lacks"),
         ({"X": X, "y": Y, "sample_weight": Y[1:]}, "sample_weight has shape (29,): give (30,)"),
         ({"X": X, "y": Y, "class_name": Y}, "has 'class_name': rename it class_names, or"),
-        ({"X": X, "y": Y, "class_names": np.arange(3)}, "class_names is no list of text"),
-        ({"X": X, "y": Y, "class_names": np.array("abc")}, "class_names is no list of text"),
+        ({"X": X, "y": Y, "class_names": np.arange(3)}, "class_names is not a list of text"),
+        ({"X": X, "y": Y, "class_names": np.array("abc")}, "class_names is not a list of text"),
         ({"X": X, "y": Y, "class_names": np.array(["a", "b"])}, "class_names has 2 names, so y must hold"),
         ({"X": X, "y": Y, "class_names": np.array(["a", "b", "a"])}, "class_names has 3 names"),
         ({"X": X, "y": LETTERS[Y], "class_names": LETTERS}, "class_names has 3 names"),

@@ -107,8 +107,11 @@ def test_it_is_said_how_rows_are_shuffled(folder, monkeypatch):
     monkeypatch.setattr(parquet_rows, "BUFFER", 100)
     monkeypatch.setattr(parquet_rows, "LARGE", 100)
     notes = " ".join(loaded(folder)[1])
-    assert "rows are shuffled by row groups, about 20 at a time: shuffle a sorted table" in notes
-    assert "row groups of 11 rows: those of 0 would need less memory" in notes
+    assert (
+        "rows are shuffled by row groups, about 20 at a time: shuffle the table first if it is sorted"
+        in notes
+    )
+    assert "row groups of 11 rows: write it with 0 to save memory" in notes
 
 
 def cut_short(path):
@@ -138,7 +141,7 @@ BAD = {
     cut_short: "part-1.parquet cannot be read",
     damaged: "part-1.parquet cannot be read",
     other_type: "column 'count' is double in .*part-1.parquet and int64 in .*part-0.parquet: write all parts",
-    other_column: "part-0.parquet has the column 'town' and .*part-1.parquet has not: write all parts",
+    other_column: "part-0.parquet has the column 'town', but .*part-1.parquet does not: write all parts",
     other_order: "columns in another order",
     lambda path: path.write_bytes(b""): "part-1.parquet is empty",
 }

@@ -140,8 +140,8 @@ def test_a_first_line_is_what_it_must_be_or_the_user_says(tmp_path, text, rows):
     width, notes = text.partition("\n")[0].count(",") + 1, []
     if rows is None:
         line = refused(tmp_path / "a.csv", width, None)
-        assert "may be names of columns or data" in line
-        assert line.endswith("in Python, else --header or --no-header")
+        assert "may hold column names or data" in line
+        assert "give --header or --no-header" in line
     else:
         assert read(tmp_path / "a.csv", width, None, note=notes.append).shape == (rows, width)
         assert len(notes) == (not text.startswith("p"))
@@ -193,12 +193,18 @@ def test_tables_of_other_kinds(tmp_path):
     [
         ("1,2,3,4,5,0\n1,2,3,x,5,6\n", "column '3' holds 'x' in line 2, which is no number: correct it"),
         ("a,b,c,d,e,f\n\n1,2,3,4,5,6\n1,2,3,4,5\n", "line 4 has 5 fields and the first has 6"),
-        ("1,2,3,4,5,6,8\n", "there are 7 columns, but the model takes 6: give those that it was trained on"),
+        (
+            "1,2,3,4,5,6,8\n",
+            "there are 7 columns, but the model takes 6: give the columns that it was trained on",
+        ),
         (
             "a,b,c,d,e,f,g\n1,2,3,4,5,6,dog\n",
-            "the model takes 6: give those that it was trained on, without g",
+            "the model takes 6: give the columns that it was trained on, without g",
         ),
-        ("a,b,c,d,e,f\n1,2,3,dog,5,6\n", "column 'd' is text, 'dog' in line 2, and no numbers: give numbers"),
+        (
+            "a,b,c,d,e,f\n1,2,3,dog,5,6\n",
+            "column 'd' holds text ('dog' in line 2), not numbers: give numbers",
+        ),
         ("1,2,3,4,5,7\n1,2,3,4,5,inf\n", "column '5' holds an infinity in line 2"),
         ("1,2,3,4,5,7\n1,2,3,4,5,1e999\n", "column '5' holds an infinity in line 2"),
         ("1,2,3,4,5,0\n1,2,3,4,5,1_0\n", "'1_0' in line 2, which is no number"),
@@ -226,7 +232,7 @@ def test_gaps_are_passed_on_and_their_place_is_known(tmp_path):
 
 def test_csv_that_is_no_text(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"1,2,3,4,5,6\n\0\xff\xfe\n")
-    assert "is no text: give a table as CSV in UTF-8" in refused(tmp_path / "a.csv")
+    assert "is not text: give a table as CSV in UTF-8" in refused(tmp_path / "a.csv")
 
 
 @given(st.binary(max_size=80))
@@ -261,7 +267,7 @@ def test_images_of_other_kinds_are_left_out_with_a_note(tmp_path, image):
         save(image, tmp_path / f"b.{kind}", X[1].reshape(2, 3))
     notes = []
     assert len(read(tmp_path, note=notes.append)) == 1
-    assert notes == [f"{tmp_path}: left out 3 files that are no PNG or JPEG, first b.bmp"]
+    assert notes == [f"{tmp_path}: left out 3 files that are not PNG or JPEG, the first b.bmp"]
 
 
 def test_a_folder_of_images_in_the_order_of_their_names(tmp_path, image):
@@ -272,7 +278,7 @@ def test_a_folder_of_images_in_the_order_of_their_names(tmp_path, image):
     save(image, tmp_path / "folder.png" / "a.png", X[3].reshape(2, 3))
     notes = []
     rows = open_rows(tmp_path, 6, SHAPE, note=notes.append)
-    assert notes == [f"{tmp_path}: left out 1 file that is no PNG or JPEG, first notes.txt"]
+    assert notes == [f"{tmp_path}: left out 1 file that is not PNG or JPEG, the first notes.txt"]
     assert rows.names == ("a.PNG", "b.png", "c.png", "folder.png/a.png")
     np.testing.assert_array_equal(np.concatenate(list(rows.parts(2))), X[[1, 0, 2, 3]])
     np.testing.assert_array_equal(read(tmp_path / "c.png"), X[2:3])

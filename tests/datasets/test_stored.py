@@ -178,7 +178,7 @@ def test_rows_stay_on_the_disk_if_they_are_large(folder, monkeypatch):
     notes = []
     assert isinstance(datasets.load(folder, note=notes.append).X_train, Stored)
     (note,) = notes
-    assert note.endswith("GB of rows stay on disk and are read as needed, as 0.0 GB of memory are free")
+    assert note.endswith("GB of rows stay on disk and are read as needed, as 0.0 GB of memory is free")
 
 
 def test_a_file_that_is_cut_short_while_it_is_read_is_told(folder):
@@ -199,9 +199,7 @@ def test_a_disk_that_fails_is_told(folder, monkeypatch):
 
     monkeypatch.setattr(os, "preadv", fails)
     for ask in (lambda: rows.take(np.array([3])), lambda: rows.part(100, 150)):
-        with pytest.raises(
-            InputError, match=r"X\.npy cannot be read \(Input/output error\): see to its disk"
-        ):
+        with pytest.raises(InputError, match=r"X\.npy cannot be read \(Input/output error\): check its disk"):
             ask()
 
 
@@ -291,10 +289,10 @@ def test_arrays_that_are_missing_or_misspelt(folder):
         datasets.load(folder)
     np.save(folder / "y.npy", Y)
     (folder / "X.npy").unlink()
-    with pytest.raises(InputError, match=r"has y\.npy and no file X\.npy: save"):
+    with pytest.raises(InputError, match=r"has y\.npy but no X\.npy: save"):
         datasets.load(folder, reading=Reading(rows_in="disk"))
     (folder / "X.npy").mkdir()
-    with pytest.raises(InputError, match=r"has y\.npy and no file X\.npy: save"):
+    with pytest.raises(InputError, match=r"has y\.npy but no X\.npy: save"):
         datasets.load(folder)
 
 

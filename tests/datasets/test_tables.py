@@ -104,7 +104,7 @@ def test_classes_without_a_row_to_train_on_are_told_of():
     frame = people(plan=["basic"] * (N - 6) + ["pro"] * 6)
     data = from_frame(frame, {}, "own", Reading(target=("plan",), time="visit"), notes.append)
     assert set(data.y_val) == {1}
-    assert notes[-1] == "no row to train on, only some to validate on, has the class pro"
+    assert notes[-1] == "only validation rows, and no training row, have the class pro"
 
 
 @pytest.mark.parametrize(
@@ -112,11 +112,11 @@ def test_classes_without_a_row_to_train_on_are_told_of():
     [
         ({"target": ()}, "which column is to be predicted"),
         ({"target": ("plam",)}, "did you mean 'plan'"),
-        ({"group": "famly"}, "--group 'famly' is no column; did you mean 'family'"),
-        ({"group": "plan"}, "--group plan is what is to be predicted"),
+        ({"group": "famly"}, "--group 'famly' is not a column; did you mean 'family'"),
+        ({"group": "plan"}, "--group plan is the target"),
         ({"target": ("plan", "plan")}, "--target names a column twice"),
-        ({"target": ("plan", "city")}, "of several --target columns none can hold text"),
-        ({"time": "city"}, "--time city is no time: write dates as 2020-12-31"),
+        ({"target": ("plan", "city")}, "several --target columns must hold numbers"),
+        ({"time": "city"}, "--time city holds no times: write dates as 2020-12-31"),
     ],
 )
 def test_one_line_says_what_is_wrong(reading, message):
@@ -141,7 +141,7 @@ def test_an_array_file_is_a_table_of_numbered_columns(tmp_path):
 
 
 def test_one_row_is_refused_before_its_columns():
-    with pytest.raises(InputError, match=r"^own has one row, which leaves none to validate on: give"):
+    with pytest.raises(InputError, match=r"^own has one row, which leaves none for validation: give"):
         from_frame({"a": [1], "y": [0]}, {}, "own", Reading(target=("y",)), pytest.fail)
 
 
@@ -172,7 +172,9 @@ def test_text_that_is_mostly_numbers_may_be_classes(tmp_path, said, plans, label
 def test_text_that_is_mostly_numbers_is_refused_with_the_way_out(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("age,plan\n" + "".join(f"{k},{'1213x'[k % 5]}\n" for k in range(25)))
-    with pytest.raises(InputError, match=r"'x' in line 6, which is no number: .* or --task classification$"):
+    with pytest.raises(
+        InputError, match=r"'x' in line 6, which is no number: .* or use --task classification$"
+    ):
         load(path, reading=Reading(target=("plan",)))
     with pytest.raises(InputError, match="--categorical names the target of a regression: leave it out"):
         load(path, reading=Reading(target=("plan",), categorical=("plan",), task="regression"))
@@ -194,12 +196,12 @@ def test_several_columns_of_whole_numbers_are_predicted_as_numbers():
 
 def test_many_classes_that_are_whole_numbers_get_a_word():
     for values, said in (
-        (list(range(N)), ["60 classes in 60 rows: --task regression if these are amounts"]),
+        (list(range(N)), ["60 classes in 60 rows: use --task regression if these are numbers to predict"]),
         ([1, 2] * 30, []),
     ):
         notes = []
         from_frame(people(pay=values), {}, "people", Reading(target=("pay",), ignore=("plan",)), notes.append)
-        assert [note for note in notes if "amounts" in note] == said
+        assert [note for note in notes if "to predict" in note] == said
 
 
 @pytest.mark.parametrize("text", ["${}.5", "{}%", "{},5 €", "1 {}", "{},000"])
@@ -239,4 +241,4 @@ def test_a_time_may_well_count_the_rows():
     for time, count in (("year", 0), (None, 1)):
         notes = []
         from_frame(frame, {}, "own", Reading(target=("t",), time=time), notes.append)
-        assert sum("counts the rows" in text for text in notes) == count
+        assert sum("row numbers" in text for text in notes) == count

@@ -17,7 +17,7 @@ def test_by_hand():
     np.testing.assert_allclose(found.f1, [2 / 3, 2 / 5, nan, 0, nan])
     np.testing.assert_array_equal(found.support, [3, 2, 0, 1, 0])
     assert found.mean() == pytest.approx({"precision": 1 / 3, "recall": 7 / 18, "f1": 16 / 45})
-    assert found.note() == "mean: the precision of 1 never predicted counts as 0"
+    assert found.note() == "the mean counts as 0: precision of classes never predicted (1)"
 
 
 @pytest.mark.parametrize("of", ["classes", "labels"])
@@ -31,7 +31,9 @@ def test_means_count_what_is_never_predicted(of):
         found = metrics.per_label(y, predicted)
     *expected, _ = sklearn.precision_recall_fscore_support(y, predicted, average="macro", zero_division=0)
     assert list(found.mean().values()) == pytest.approx(expected)
-    note = "mean: the precision of 1 never predicted and the recall of 1 without rows counts as 0"
+    note = (
+        "the mean counts as 0: precision of classes never predicted (1), recall of classes without rows (1)"
+    )
     text = metrics.per_class_text(found, [str(k) for k in range(len(found.f1))]).splitlines()
     assert (text[-1], text[-2].split()[0]) == (note, "mean")
 

@@ -138,7 +138,9 @@ def test_the_picture_of_weights_is_the_tile_enlarged(units):
     np.testing.assert_array_equal(pixels, grid)
 
 
-@pytest.mark.parametrize(("image_shape", "reason"), [(None, "are none"), ((2, 2, 2), "images of 2 channels")])
+@pytest.mark.parametrize(
+    ("image_shape", "reason"), [(None, "are not images"), ((2, 2, 2), "images of 2 channels")]
+)
 def test_rows_that_are_no_images(image_shape, reason):
     with pytest.raises(InputError, match=reason) as caught:
         plots.weights(np.zeros((8, 3)), image_shape)

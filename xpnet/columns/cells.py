@@ -200,8 +200,8 @@ def _of_objects(frame: Frame, name: str, column: Raw) -> Cells:
         if not isinstance(column.values[row], (str, bool, np.bool_, *NUMBERS)):
             kind = type(column.values[row]).__name__
             raise InputError(
-                f"column {shown(name)} holds a {kind} in {frame.where(int(row))}, and no numbers, text or "
-                f"dates throughout: {flag('ignore', name)}"
+                f"column {shown(name)} holds a {kind} in {frame.where(int(row))}, which is no number, "
+                f"text or date: leave it out with {flag('ignore', name)}"
             )
     return _factorized(column)
 

@@ -120,12 +120,14 @@ class Column:
         # A model that was saved before there was one knows nothing of rare values.
         value = {"rare": 0.0, **value} if isinstance(value, dict) else value
         if not isinstance(value, dict) or set(value) != set(cls.__dataclass_fields__):
-            raise InputError(f"no column is described by {shown(value)}: get a fresh copy")
+            raise InputError(f"{shown(value)} does not describe a column: get a fresh copy")
         name, kind, categories = value["name"], value["kind"], value["categories"]
         part, held, source = value["part"], value["held"], value["source"]
         is_text = all(isinstance(item, str) for item in (name, kind, part, held, source))
         if not is_text or not isinstance(categories, list):
-            raise InputError(f"column {shown(name)} is described by no text: get a fresh copy")
+            raise InputError(
+                f"the description of column {shown(name)} holds something other than text: get a fresh copy"
+            )
         is_category, is_date = kind == "category", held.startswith("dates")
         if (
             kind not in get_args(Kind)
@@ -139,9 +141,7 @@ class Column:
             or len(set(categories)) < len(categories)
             or not (type(value["rare"]) in (int, float) and 0 <= value["rare"] <= 1)
         ):
-            raise InputError(
-                f"column {shown(name)} is described in a way that makes no sense: get a fresh copy"
-            )
+            raise InputError(f"the description of column {shown(name)} makes no sense: get a fresh copy")
         return cls(**value | {"categories": tuple(categories)})
 
 

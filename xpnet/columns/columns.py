@@ -159,16 +159,16 @@ class Columns:
                     return dict(zip(known, frame.names, strict=True))
             text = [name for name in frame.names if is_text(frame, name)] if not self.is_named else []
             surplus = len(frame.names) - len(sources)
-            others = f"{listed(text)}, of text" if len(text) == surplus > 0 else "what is to be predicted"
+            others = listed(text) if len(text) == surplus > 0 else "the target"
             raise InputError(
-                f"there are {len(frame.names)} columns, but the model takes {len(self.names)}: give those "
-                f"that it was trained on, without {others}"
+                f"there are {len(frame.names)} columns, but the model takes {len(self.names)}: give "
+                f"the columns that it was trained on, without {others}"
             )
         missing = [name for name in sources if name not in frame.columns]
         if missing:
             unknown = [name for name in frame.names if name not in self.names]
             hint = did_you_mean(missing[0], unknown)
-            hint = hint or (f"; unknown are {listed(unknown)}" if unknown else "")
+            hint = hint or (f"; unknown columns: {listed(unknown)}" if unknown else "")
             raise InputError(f"columns are missing: give {listed(missing)}{hint}")
         return dict(zip(sources, sources, strict=True))
 
@@ -204,7 +204,9 @@ class Columns:
         others = self.columns[_MOST_LINES:]
         if others:
             categories = sum(column.kind == "category" for column in others)
-            lines.append(f"… {len(others) - categories} more of numbers and {categories} of categories")
+            lines.append(
+                f"… and {len(others) - categories} more numeric and {categories} categorical columns"
+            )
         return "\n".join(lines)
 
     def said(self, row: NDArray[Any], most: int) -> dict[str, str]:
@@ -243,7 +245,7 @@ class Columns:
             ) == 3 and all(isinstance(name, str) for name in names):
                 columns = tuple(map(Column.from_json, described))
             case _:
-                raise InputError(f"no columns are described by {shown(value)}: get a fresh copy")
+                raise InputError(f"{shown(value)} does not describe columns: get a fresh copy")
         refuse_duplicates([column.name for column in columns], "the description of columns")
         refuse_duplicates(names, "the description of columns")
         dates = {column.name: column.held for column in columns if column.part == "days"}
@@ -251,7 +253,9 @@ class Columns:
         if not is_known or any(
             dates.get(column.source) != column.held for column in columns if column.source
         ):
-            raise InputError("columns are described that the training rows did not have: get a fresh copy")
+            raise InputError(
+                "the description has columns that the training rows did not have: get a fresh copy"
+            )
         return cls(columns, tuple(names), is_named)
 
 

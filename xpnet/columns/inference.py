@@ -56,7 +56,8 @@ def infer_columns(
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(
-            f"column {shown(twice)} is called as a part of a date is: rename it, or {flag('ignore', twice)}"
+            f"column {shown(twice)} has the name of a part of a date: rename it, or leave it out with "
+            f"{flag('ignore', twice)}"
         )
     return tuple(columns)
 
@@ -81,23 +82,25 @@ def _infer(
     """Return the inputs that a column makes; none where it is left out."""
     found: Cells = text(frame, name) if forced == "category" else cells(frame, name)
     if found.gaps.all():
-        notes.add("left out, without any value", name)
+        notes.add("left out as empty", name)
         return ()
     if forced == "number":
         found = as_numbers(frame, name, found, "durations" if found.held == "durations" else "numbers")
     elif not forced:
         found = interpret(frame, name, found)
     if not found.gaps.any() and _is_constant(found):
-        notes.add("left out, the same value in every row", name)
+        notes.add("left out as constant", name)
         return ()
     if isinstance(found, Dates):
         return _of_dates(name, found)
     if isinstance(found, Numbers):
         if not (forced or is_time) and counts_rows(frame, found):
             if is_called_so(name):
-                notes.add("left out, the numbers of the rows, which --numeric keeps", name)
+                notes.add("left out as row numbers (keep them with --numeric)", name)
                 return ()
-            notes.add("counts the rows one by one, so --ignore it if it says nothing of new rows", name)
+            notes.add(
+                "may be row numbers; leave it out with --ignore if it tells nothing about new rows", name
+            )
         return (Column(name, "number", held=found.held),)
     return _of_text(name, found, forced == "category", notes)
 
@@ -123,11 +126,14 @@ def _of_text(name: str, found: Text, is_forced: bool, notes: _Notes) -> tuple[Co
     num_words, num_values = len(found.words), int(counts.sum())
     if num_words > max(FEW, 0.9 * num_values) and not is_forced:
         _refuse_free_text(name, found.words)
-        notes.add("left out, text that differs in nearly every row", name)
+        notes.add("left out as text that differs in nearly every row", name)
         return ()
     kept = _most_frequent(counts)
     if not len(kept):
-        raise InputError(f"column {shown(name)} holds no value twice, so no category: {flag('ignore', name)}")
+        raise InputError(
+            f"column {shown(name)} has no value that occurs twice, so it has no "
+            f"categories: leave it out with {flag('ignore', name)}"
+        )
     if len(kept) < num_words:
         notes.add(
             f"values seen once, or rarer than {MOST_CATEGORIES:,} others, count as unknown",
@@ -151,7 +157,8 @@ def _refuse_free_text(name: str, texts: list[str]) -> None:
     num_signs = sum(map(len, texts))
     if num_words > _WORDS * len(texts) or (num_signs > _SIGNS * len(texts) and num_words > 3 * len(texts)):
         raise InputError(
-            f"column {shown(name)} holds free text, which xpnet does not read: {flag('ignore', name)}"
+            f"column {shown(name)} holds free text, which xpnet does not read: leave it out with "
+            f"{flag('ignore', name)}"
         )
 
 

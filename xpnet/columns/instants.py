@@ -68,8 +68,9 @@ def dates_of(frame: Frame, name: str, column: Raw) -> Dates:
     outside = (days < _FIRST) | (days >= _LAST)
     if outside.any():
         raise InputError(
-            f"column {shown(name)} holds a date that is not in the years 1 to 9999 in "
-            f"{frame.where(int(outside.argmax()))}: leave it empty, or {flag('ignore', name)}"
+            f"column {shown(name)} holds a date outside the years 1 to 9999 in "
+            f"{frame.where(int(outside.argmax()))}: leave it empty, or leave out the column with "
+            f"{flag('ignore', name)}"
         )
     values = column.values.astype("datetime64[us]")
     values[gaps] = np.datetime64("NaT", "us")
@@ -101,8 +102,8 @@ def one_kind(frame: Frame, name: str, values: NDArray[np.datetime64], zones: NDA
     if zones.any() and not zones[present].all():
         row = int((present & ~zones).argmax())
         raise InputError(
-            f"column {shown(name)} holds a time without a zone in {frame.where(row)} and others with one: "
-            f"write all with one, or {flag('ignore', name)}"
+            f"column {shown(name)} holds a time without a zone in {frame.where(row)}, but others have "
+            f"one: write all with a zone, or leave out the column with {flag('ignore', name)}"
         )
     return Dates(values, "dates with a time zone" if zones.any() else "dates")
 

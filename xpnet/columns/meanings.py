@@ -73,13 +73,13 @@ def as_numbers(frame: Frame, name: str, found: Cells, held: str = "numbers", fix
         if found.words and not words.may_mean(found.words).any() and not is_one.any():
             row = int((found.codes >= 0).argmax())
             text = f"{shown(found.words[found.codes[row]])} in {frame.where(row)}"
-            raise InputError(f"column {shown(name)} is text, {text}, and no {held}: give {held} there")
+            raise InputError(f"column {shown(name)} holds text ({text}), not {held}: give {held}")
         _refuse(frame, name, found, ~is_one, f"no {'boolean' if held == 'booleans' else 'number'}", fix)
         return finite(frame, name, Numbers(found.spread(values, np.nan), held))
     if not found.gaps.all() and (
         isinstance(found, Dates) or (found.held == "durations") != (held == "durations")
     ):
-        raise InputError(f"column {shown(name)} holds {found.held}, and not {held}: give {held}")
+        raise InputError(f"column {shown(name)} holds {found.held}, not {held}: give {held}")
     return found if isinstance(found, Numbers) else Numbers(np.full(len(frame), np.nan), held)
 
 
@@ -109,7 +109,7 @@ def as_dates(frame: Frame, name: str, found: Cells, held: str = "", fix: str = M
     if found.gaps.all():
         return Dates(np.full(len(frame), np.datetime64("NaT", "us"), "datetime64[us]"), held)
     if isinstance(found, Numbers) or (held and found.held != held):
-        raise InputError(f"column {shown(name)} holds {found.held}, and held {held} in training: give {held}")
+        raise InputError(f"column {shown(name)} holds {found.held}, but held {held} in training: give {held}")
     return found
 
 

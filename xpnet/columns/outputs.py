@@ -87,12 +87,12 @@ def take_target(
     gaps = np.logical_or.reduce([gaps for _, gaps in found])
     listed = ", ".join(map(shown, names))
     if gaps.all():
-        what = f"a value of {listed}" if len(names) == 1 else f"values of all of {listed}"
+        what = f"a value for {listed}" if len(names) == 1 else f"values for all of {listed}"
         raise InputError(f"no row has {what}: give another --target, or fill it in")
     if not isinstance(classes, bool) and len(names) == 1:
         _refuse_others(frame, names[0], *found[0], classes)
     if gaps.any():
-        note(f"left out, {int(gaps.sum()):,} of {len(gaps):,} rows without a value of {listed}")
+        note(f"left out {int(gaps.sum()):,} of {len(gaps):,} rows without a value for {listed}")
     columns = [values[~gaps] for values, _ in found]
     y = columns[0] if isinstance(target, str) else _joined(names, columns)
     return Taken(frame.drop(names).take(~gaps), y, ~gaps)
@@ -111,7 +111,9 @@ def tell_of_floats(frame: Frame, name: str, y: NDArray[Any], note: Callable[[str
         Told.
     """
     if y.dtype.kind == "i" and not frame.is_text and raw(frame, name).values.dtype.kind == "f":
-        note(f"{shown(name)} is whole floats with gaps, taken for classes: --task regression for numbers")
+        note(
+            f"{shown(name)} holds whole floats with gaps, read as classes: use --task regression for numbers"
+        )
 
 
 def likely_target(frame: Frame, others: Collection[str] = ()) -> str | None:
@@ -287,7 +289,7 @@ def _of_text(
         numbers, _ = words.numbers(found.words)
         if are_classes and not (numbers == np.floor(numbers)).all():
             return found.spread(np.array(found.words, object), None), found.gaps
-        fix = f"{MEND}, or --task classification"
+        fix = f"{MEND}, or use --task classification"
         meaning = interpret(frame, name, found, fix) if is_target else _of_order(frame, name, found)
         if not isinstance(meaning, Text):
             _refuse_dates(name, meaning, is_target)

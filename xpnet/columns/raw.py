@@ -60,7 +60,8 @@ def raw(frame: Frame, name: str) -> Raw:
     if found is None or found.values.ndim != 1 or found.values.dtype.kind not in "biufmMO":
         kind = found.values.dtype if found is not None else getattr(column, "dtype", "objects")
         raise InputError(
-            f"column {shown(name)} holds {kind}, no numbers, text or dates: {flag('ignore', name)}"
+            f"column {shown(name)} holds {kind}, not numbers, text or dates: leave it out with "
+            f"{flag('ignore', name)}"
         ) from cause
     return Raw(frame.select(found.values), frame.select(found.gaps), found.has_zone, found.is_declared)
 

@@ -107,7 +107,7 @@ class Frame:
                 there = list(map(printable, self.columns))
                 listed = ", ".join(there[:_MOST_LISTED]) + (", …" if len(there) > _MOST_LISTED else "")
                 hint = did_you_mean(name, self.columns) or f": give one of {shorten(listed)}"
-                raise InputError(f"{what} {shown(name)} is no column{hint}")
+                raise InputError(f"{what} {shown(name)} is not a column{hint}")
 
 
 def did_you_mean(name: object, names: Iterable[str]) -> str:

@@ -91,12 +91,13 @@ def warn(found: list[Unseen], stacklevel: int) -> None:
     if not found:
         return
     first, others = found[0], len(found) - 1
-    more = f", and {others} more {'column is' if others == 1 else 'columns are'} alike" if others else ""
+    are = "has 1 more column" if others == 1 else f"have {others} more columns"
+    more = f", and so {are}" if others else ""
     share = f"{first.rows:,} of {first.of:,} rows"
     warnings.warn(
-        f"column {shown(first.name)} holds what no training row had in {share}, as "
-        f"{shown(first.new)} where training had {shown(first.known)}{more}: write it as there; such rows are "
-        "predicted by their other columns",
+        f"column {shown(first.name)} has values in {share} that no training row had, such as "
+        f"{shown(first.new)} (training had {shown(first.known)}){more}: write them as in training; "
+        "these rows are predicted from their other columns",
         UnseenWarning,
         stacklevel=stacklevel + 1,
     )

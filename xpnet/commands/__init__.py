@@ -8,13 +8,13 @@ May import: everything but the entry points.
 __all__ = ["COMMANDS"]
 
 COMMANDS = {
-    "train": ("xpnet.commands.train", "train a network and leave a run folder"),
-    "evaluate": ("xpnet.commands.evaluate", "measure a trained run, class by class"),
-    "predict": ("xpnet.commands.predict", "write classes or probabilities of new rows or images"),
-    "export": ("xpnet.commands.export", "write a trained run as ONNX, or as a state dict of PyTorch"),
-    "sweep": ("xpnet.commands.sweep", "train a grid of networks at once and rank them"),
+    "train": ("xpnet.commands.train", "train a network and save it in a run folder"),
+    "evaluate": ("xpnet.commands.evaluate", "evaluate a trained run on its test rows or on new data"),
+    "predict": ("xpnet.commands.predict", "predict new rows or images with a trained run"),
+    "export": ("xpnet.commands.export", "export a trained run to ONNX or PyTorch"),
+    "sweep": ("xpnet.commands.sweep", "train many networks at once and rank them"),
     "runs": ("xpnet.commands.runs", "list runs and sweeps, and compare them"),
-    "recipe": ("xpnet.commands.recipe", "list settings that are known to work, and print them"),
-    "completion": ("xpnet.commands.completion", "print what completes these commands in a shell"),
+    "recipe": ("xpnet.commands.recipe", "list the recipes (settings known to work) or print one"),
+    "completion": ("xpnet.commands.completion", "print a script for shell completion"),
 }
 """The module of each subcommand, imported when it is asked for, and what its help says."""

@@ -51,14 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _print(argv: Sequence[str] | None) -> int:
     parser = Parser(
         NAME,
-        "Print a script with which a shell completes the commands of xpnet, their flags and values, and file "
-        "names. Save it where the shell looks for such scripts (zsh: any folder of its fpath), and save it "
+        "Print a script that lets a shell complete the commands, flags and values of xpnet, and file "
+        "names. Save it where the shell looks for such scripts (zsh: any folder in fpath), and save it "
         "again after each update of xpnet.",
         "xpnet completion bash > ~/.local/share/bash-completion/completions/xpnet",
         "xpnet completion zsh > ~/.zfunc/_xpnet",
         "xpnet completion fish > ~/.config/fish/completions/xpnet.fish",
     )
-    parser.add_argument("shell", metavar="{" + ",".join(SHELLS) + "}", help="the shell that is to complete")
+    parser.add_argument("shell", metavar="{" + ",".join(SHELLS) + "}", help="shell to write the script for")
     shell = parser.read(argv).shell
     if shell not in SHELLS:
         raise InputError(

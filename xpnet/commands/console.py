@@ -78,7 +78,7 @@ def _explain(error: OSError) -> str:
     reason = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"{reason}: free some space there, or write elsewhere with --out"
-    return f"{reason}: mend that, or name another file or folder"
+    return f"{reason}: correct that, or give another file or folder"
 
 
 def complain(name: str, message: str) -> None:

@@ -16,7 +16,10 @@ def add_device(parser: Parser) -> None:
     """Add the flags."""
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N, mps or auto (default: cpu)")
     parser.add_argument(
-        "--threads", metavar="N", type=int, help="CPU threads; by default what the environment says"
+        "--threads",
+        metavar="N",
+        type=int,
+        help="CPU threads; by default as set in the environment, such as by OMP_NUM_THREADS",
     )
     parser.add_argument(
         "--backend", default="auto", choices=get_args(Backend), help="array library (default: auto)"

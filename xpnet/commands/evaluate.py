@@ -49,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(argv: Sequence[str] | None) -> Namespace:
     parser = Parser(
         NAME,
-        "Evaluate a trained run: accuracy, log loss and ROC AUC, precision and recall of each class or "
-        "label, the confusion matrix of classes, and the mistakes that it was surest of; of a regression R², "
+        "Evaluate a trained run. Classification: accuracy, log loss, ROC AUC, precision and recall of "
+        "each class or label, the confusion matrix and the most confident mistakes. Regression: R², "
         "errors, and predicted against true numbers.",
         "xpnet evaluate runs/mine",
         "xpnet evaluate runs/mine --dataset new.csv --json",
@@ -59,41 +59,44 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "--dataset",
         metavar="NAME",
-        help="as for xpnet train: a file or folder is measured whole; by default what the run was trained on",
+        help="data to evaluate on, as for xpnet train; a file or folder is used whole (default: the "
+        "data of the run)",
     )
     parser.add_argument(
         "--target",
         metavar="NAME",
         nargs="+",
         default=(),
-        help="the column of --dataset that was predicted, or several (default: as in the run)",
+        help="target column(s) of --dataset (default: as in the run)",
     )
     parser.add_argument(
         "--header",
         action=BooleanOptionalAction,
-        help="whether the first line of a CSV of --dataset has names of columns; by default what the run was "
-        "told, or found out",
+        help="whether the first line of a CSV file holds the column names (default: as in the run, "
+        "else detected)",
     )
-    parser.add_argument("--data-dir", metavar="DIR", help="folder with the files of cifar10")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder with the CIFAR-10 files")
     parser.add_argument(
         "--split",
         choices=("test", "val", "train"),
-        help="which rows, of --dataset FILE where it has several (default: test if there are any, else val; "
-        "all of a file)",
+        help="split to evaluate (default: test if the run has one, else val; all rows of a --dataset file)",
     )
     add_shades(parser)
     add_device(parser)
     parser.add_argument(
         "--out",
         metavar="DIR",
-        help="existing folder for confusion-SPLIT.png and mistakes-SPLIT.png, or predicted-SPLIT.png of a "
-        "regression (default: that of the run, whose report.html then shows what was found)",
+        help="existing folder for the pictures: confusion-SPLIT.png and mistakes-SPLIT.png, or "
+        "predicted-SPLIT.png for a regression (default: the folder of the run, whose report.html then "
+        "shows the results, too)",
     )
     parser.add_argument(
-        "--json", action=BooleanOptionalAction, help="print all as JSON in the last line of standard output"
+        "--json",
+        action=BooleanOptionalAction,
+        help="print the results as JSON, as the last line of standard output",
     )
     parser.add_argument(
-        "--quiet", action=BooleanOptionalAction, help="print nothing but errors and that JSON"
+        "--quiet", action=BooleanOptionalAction, help="print nothing but errors and the JSON of --json"
     )
     return parser.read(argv)
 
@@ -140,7 +143,7 @@ def _evaluate(given: Namespace) -> int:
         if told:
             print(f"\nwritten to {' and '.join(printable(str(path)) for path in told)}")
         if run.model.task != "multilabel" and not plots.available():
-            complain(NAME, f"note: there are no pictures, which need matplotlib: {plots.INSTALL}")
+            complain(NAME, f"note: no pictures without matplotlib: {plots.INSTALL}")
     if given.json:
         summary = {
             "rows": len(y),

@@ -29,9 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(argv: Sequence[str] | None) -> Namespace:
     parser = Parser(
         NAME,
-        "Export a trained run, with its preprocessing, ensemble and averaging over views, as a model of "
-        "raw rows in float32. onnx: outputs scores, probabilities and label. torch: a state dict, and on "
-        "standard output the Python source of the module that it loads into.",
+        "Export a trained run as a model that takes raw rows in float32: preprocessing, ensemble and "
+        "test-time augmentation are part of it. onnx: the outputs are scores, probabilities and label. "
+        "torch: writes a state dict, and prints the Python source of the module that loads it.",
         "xpnet export runs/mine",
         "xpnet export runs/mine --format torch --output mine.safetensors > mine.py",
     )

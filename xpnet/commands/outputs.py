@@ -28,7 +28,7 @@ def check_output(path: Path, suffixes: Sequence[str] = ()) -> None:
         to write to.
     """
     if suffixes and path.suffix.lower() not in suffixes:
-        raise InputError(f"{path} is no name to write to: end --output in {', '.join(suffixes)}")
+        raise InputError(f"{path} has an unknown file type: end --output in {', '.join(suffixes)}")
     if path.is_dir():
         raise InputError(f"{path} is a folder: give --output the name of a file")
     if not path.parent.is_dir():

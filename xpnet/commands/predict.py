@@ -128,7 +128,7 @@ def _predict(given: Namespace) -> int:
         complain(NAME, f"note: {text}")
 
     if given.header is not None and not is_text(source):
-        raise InputError(f"{source} is no text file: drop --{'' if given.header else 'no-'}header")
+        raise InputError(f"{source} is not a text file: drop --{'' if given.header else 'no-'}header")
     header = given.header
     if header is None and is_text(source) and source.is_file():
         header = _of_run(run)
@@ -154,7 +154,7 @@ def _predict(given: Namespace) -> int:
                 raise InputError(f"{source}: {said}") from error
             done += len(part)
     if not done:
-        note(f"{source} has no rows, so none is predicted: give at least one")
+        note(f"{source} has no rows to predict: give at least one")
     seconds = time.perf_counter() - began
     if not given.quiet:
         rows_done = "1 row" if done == 1 else f"{done:,} rows"
@@ -191,18 +191,20 @@ def _content(model: Model, probabilities: bool, interval: bool, spread: bool) ->
     names = model.class_names
     if spread:
         if interval:
-            raise InputError("the interval is of the spread and more: give --interval or --spread, not both")
+            raise InputError("--interval and --spread cannot be combined: drop one of them")
         if model.task != "regression" and not probabilities:
-            raise InputError("--spread is of numbers and probabilities: give --probabilities, too")
+            raise InputError(
+                "--spread needs numbers or probabilities, not classes: give --probabilities, too"
+            )
         names = tuple(f"{name}{end}" for name in names for end in ("", " spread"))
     if model.task == "regression":
         if probabilities:
-            raise InputError("this run predicts numbers, which have no --probabilities: leave that out")
+            raise InputError("this run predicts numbers, which have no probabilities: drop --probabilities")
         if interval:
             return Content("numbers", [f"{name}{end}" for name in names for end in ("", " lower", " upper")])
         return Content("numbers", names, is_flat=len(names) == 1)
     if interval:
-        raise InputError("--interval is of numbers: use --probabilities")
+        raise InputError("--interval needs a regression: use --probabilities")
     if probabilities:
         return Content("probabilities", names)
     return Content("labels", names, is_flat=model.task == "classification")

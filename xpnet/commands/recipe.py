@@ -21,12 +21,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _print(argv: Sequence[str] | None) -> int:
     parser = Parser(
         NAME,
-        "List recipes, which are settings known to work, or print one in TOML, to change and give to "
+        "List the recipes (settings known to work), or print one as TOML, to change it and give it to "
         "--config.",
         "xpnet recipe",
         "xpnet recipe deep > mine.toml",
     )
-    parser.add_argument("name", nargs="?", help=f"one of {', '.join(recipes.names())}; else all are listed")
+    parser.add_argument(
+        "name", nargs="?", help=f"recipe to print: {', '.join(recipes.names())}; without one, all are listed"
+    )
     name = parser.read(argv).name
     if name is None:
         print("\n".join(_listed()))

@@ -62,8 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(argv: Sequence[str] | None) -> Namespace:
     parser = Parser(
         NAME,
-        "List the runs and sweeps in a folder with their scores and the settings in which they differ; of a "
-        "sweep its best network. Given two runs, compare them.",
+        "List the runs and sweeps in a folder, with their scores and the settings that differ. A sweep "
+        "is shown by its best network. Given two runs, compare them.",
         "xpnet runs",
         "xpnet runs experiments --sort val",
         "xpnet runs runs/first runs/second",
@@ -72,17 +72,17 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         "folders",
         metavar="FOLDER",
         nargs="*",
-        help=f"where to look, or two runs or sweeps to compare (default: {DEFAULT})",
+        help=f"folder to look in, or two runs or sweeps to compare (default: {DEFAULT})",
     )
     parser.add_argument(
         "--sort",
         metavar="COLUMN",
-        help=f"name, data, status, {', '.join(MEASURED)} or a setting: scores and dates with the highest "
-        "first, all else with the lowest (default: date)",
+        help=f"name, data, status, {', '.join(MEASURED)} or a setting: scores and dates are sorted "
+        f"from high to low, all others from low to high (default: date)",
     )
-    parser.add_argument("--reverse", action=BooleanOptionalAction, help="sort the other way round")
+    parser.add_argument("--reverse", action=BooleanOptionalAction, help="reverse the order")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print all that is known of each run as JSON")
+    form.add_argument("--json", action="store_true", help="print all details of each run as JSON")
     form.add_argument("--csv", action="store_true", help="print the whole table as CSV")
     return parser.read(argv)
 
@@ -91,7 +91,7 @@ def _list(given: Namespace) -> int:
     folders = [path_of(name) for name in given.folders] or [Path(DEFAULT)]
     for folder in folders:
         if not folder.is_dir():
-            fix = "name another" if given.folders else "train a first run by xpnet train, or name another"
+            fix = "give another" if given.folders else "train a first run with `xpnet train`, or give another"
             raise InputError(f"there is no folder {folder}: {fix}")
     notes: list[str] = []
     if len(folders) == 2:
@@ -114,7 +114,7 @@ def _list(given: Namespace) -> int:
     _tell(notes)
     if not runs and not (given.json or given.csv):
         where = " and ".join(map(str, folders))
-        raise InputError(f"there is no run in {where}: train one by xpnet train, or name another folder")
+        raise InputError(f"there is no run in {where}: train one with `xpnet train`, or give another folder")
     return 0
 
 
@@ -136,7 +136,9 @@ def _tell(notes: list[str]) -> None:
     for text in notes[:MOST_NOTES]:
         complain(NAME, f"note: {printable(text)}")
     if len(notes) > MOST_NOTES:
-        complain(NAME, f"note: {len(notes) - MOST_NOTES} more could not be read: look into them one by one")
+        complain(
+            NAME, f"note: {len(notes) - MOST_NOTES} more could not be read: list their folders one by one"
+        )
 
 
 def _name(path: Path, folders: Sequence[Path]) -> str:
@@ -164,7 +166,7 @@ def _sorted(
     known = {**texts, **MEASURED}
     of_setting = {*usual, *settings}
     if plain not in known and plain not in of_setting:
-        hint = did_you_mean(column, [*known, *of_setting]) or f": there are {', '.join(known)}, and settings"
+        hint = did_you_mean(column, [*known, *of_setting]) or f": use {', '.join(known)}, or a setting"
         raise InputError(f"--sort: there is no column {column!r}{hint}")
 
     def value(run: Listed) -> Any:
@@ -270,7 +272,7 @@ def _of_hidden(hidden: int, all_of_them: int) -> str:
     if not hidden:
         return ""
     more = "more " if hidden < all_of_them else ""
-    return f"; {hidden} {more}setting{'s differ' if hidden > 1 else ' differs'}: --csv has all"
+    return f"; {hidden} {more}setting{'s differ' if hidden > 1 else ' differs'}: --csv shows all"
 
 
 def _by_weight(runs: Sequence[Listed], settings: Sequence[str], usual: Mapping[str, Any]) -> list[str]:

@@ -20,15 +20,14 @@ def add_shades(parser: Parser) -> None:
         "--white",
         metavar="X",
         type=float,
-        help="value that a white pixel had in the training rows (default: 1, 16 or 255, judged by their "
-        "range)",
+        help="value of white pixels in the training rows (default: 1, 16 or 255, inferred from their range)",
     )
     parser.add_argument(
         "--black",
         metavar="X",
         type=float,
         help=(
-            "value that a black pixel had in the training rows (default: 0); if it is above --white, "
+            "value of black pixels in the training rows (default: 0); if it is above --white, "
             "images are inverted"
         ),
     )
@@ -63,15 +62,18 @@ def shades_of(
     has_images = is_image(source) or (source.is_dir() and not is_folder_of_rows(source))
     for name in ("white", "black"):
         if getattr(given, name) is not None and not has_images:
-            raise InputError(f"{source} is no image: drop --{name}")
+            raise InputError(f"{source} is not an image: drop --{name}")
     if not has_images or model.image_shape is None:
         return None
     if white is None:
         if model.row_range is None:
-            note("the model does not say which range its training rows had: white is 255, or say --white")
+            note(
+                "the model does not record the range of its training rows, so white is taken as 255: "
+                "give --white to change it"
+            )
         white = 255.0 if model.row_range is None else model.row_range.white()
         if white == black:
             raise InputError(
-                f"--black is {black:g}, and so is white: give --white, 0 say, to invert the images"
+                f"--black is {black:g}, the same as white: give --white, too, such as 0 to invert the images"
             )
     return black, white

@@ -44,10 +44,10 @@ SHOWN = 20
 
 MPI = "mpi"
 DESCRIPTION = """\
-Train every combination of the values given, many networks at a time as one stack. With --ablation, only the
-first value of each setting together, and each further value alone changed. With --random N, N draws instead:
-two values of a setting with a decimal range are its ends, log-uniform if both are above 0; of any other
-values each draw takes one. Several --train-rows give learning curves; with several seeds, how sure they are.
+Train every combination of the given values, many networks at a time as one stack. --ablation starts from
+the first value of each setting and changes one setting at a time. --random N trains N random draws: two
+values of a decimal setting are the ends of a range (log-uniform if both are above 0); of other values, each
+draw takes one. Several --train-rows give learning curves; add several --seed to see how much they vary.
 """
 EXAMPLES = (
     "xpnet sweep --learning-rate 0.01 0.02 --hidden 300 --hidden 100 100",
@@ -64,27 +64,33 @@ class SweepConfig(Config):
 
     out: str | None = setting(
         None,
-        "folder to write, by default runs/sweep-<dataset>-<digest of the settings>",
+        "output folder (default: runs/sweep-<dataset>-<digest of the settings>)",
         group="output",
         recorded=False,
         common=True,
         path=True,
     )
-    ablation: bool = _sweep_setting(False, "vary one setting at a time, instead of the whole grid")
-    random: int | None = _sweep_setting(None, "number of random draws, instead of the whole grid")
+    ablation: bool = _sweep_setting(False, "change one setting at a time, instead of training the whole grid")
+    random: int | None = _sweep_setting(None, "train N random draws, instead of the whole grid")
     random_seed: int = _sweep_setting(0, "seed of the random draws")
     own_batches: bool = _sweep_setting(
-        False, "give each network batches of its own seed; else all share the first's"
+        False,
+        "draw the batches of each network from its own seed; by default all networks share the "
+        "batches of the first",
     )
-    halving: bool = _sweep_setting(False, "successive halving: after each rung only the better half goes on")
+    halving: bool = _sweep_setting(
+        False, "successive halving: after each rung, only the better half of the networks continues"
+    )
     max_nets: int | None = _sweep_setting(
-        None, "most networks in a stack, by default as many as fit memory and cache"
+        None, "maximum number of networks in a stack; by default as many as fit into memory and cache"
     )
     ensemble_of: int | None = _sweep_setting(
-        None, "average up to so many of the trained networks, chosen by the validation rows; into ensemble/"
+        None, "build an ensemble of up to N trained networks, chosen on the validation rows, in ensemble/"
     )
     scheduler: str | None = _sweep_setting(
-        None, "address of a Dask scheduler whose workers train, or mpi: after mpiexec, the other processes do"
+        None,
+        "address of a Dask scheduler whose workers train the networks; or mpi, to train them in "
+        "the other processes that mpiexec starts",
     )
 
 
@@ -153,8 +159,8 @@ def _sweep(settings: dict[str, Any], signals: StopSignals, executor: Executor | 
     elif settings["scheduler"] is not None:
         if ":" not in settings["scheduler"]:  # as of torch and Keras, where schedulers are of the rate
             raise InputError(
-                f"--scheduler must be mpi or the address of a Dask scheduler, as tcp://HOST:8786, not "
-                f"{settings['scheduler']!r}: the learning rate's schedule is --schedule"
+                f"--scheduler must be mpi or the address of a Dask scheduler, such as tcp://HOST:8786, "
+                f"not {settings['scheduler']!r}: for the learning-rate schedule use --schedule"
             )
         # It is known before a scheduler is waited for that its workers take no several GPUs.
         names_of(options_of(configs[0], None), settings["scheduler"])
@@ -175,7 +181,9 @@ def _sweep(settings: dict[str, Any], signals: StopSignals, executor: Executor | 
             note=lambda text: complain(NAME, f"note: {text}"),
         )
     if not found.complete:
-        raise KeyboardInterrupt(f"interrupted: what is done is in {out}; run the same command again to go on")
+        raise KeyboardInterrupt(
+            f"interrupted: the results so far are in {out}; run the same command again to continue"
+        )
     return _report(found, Path(out), settings)
 
 
@@ -183,7 +191,7 @@ def _report(found: Sweep, folder: Path, settings: dict[str, Any]) -> int:
     """Say what the networks and their files are; return the exit status."""
     if not settings["quiet"]:
         if not plots.available():
-            complain(NAME, f"note: there are no pictures, which need matplotlib: {plots.INSTALL}")
+            complain(NAME, f"note: no pictures without matplotlib: {plots.INSTALL}")
         print(as_text(found.configs, found.rows[:SHOWN], found.score))
         if (more := len(found.rows) - SHOWN) > 0:
             print(f"and {more} more in {name_of(folder / 'results.csv')}")

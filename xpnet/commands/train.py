@@ -65,8 +65,8 @@ def _train_together(words: list[str], signals: StopSignals) -> int:
         config = team.first_makes(lambda: _read_config(words))
         if len(set(map(tuple, team.all_have(words)))) > 1:  # whose would they be?
             raise InputError(
-                f"the processes of one network have other arguments: give all the same, or {ALONE} for a "
-                "network of its own in each"
+                f"the processes of one network have different arguments: give all the same, or use "
+                f"{ALONE} to train a network of its own in each"
             )
     if is_several(config.device):
         config = on_gpus(config, words, team)
@@ -76,7 +76,7 @@ def _train_together(words: list[str], signals: StopSignals) -> int:
 def _read_config(argv: Sequence[str] | None) -> Config:
     parser = flags.Parser(
         NAME,
-        "Train a fully-connected network and leave a folder with all about it.",
+        "Train a fully-connected network and save it in a run folder, with its settings, scores and report.",
         "xpnet train people.csv --target plan --out runs/plans",
         "xpnet train --dataset digits --hidden 100 100 --epochs 20",
     )
@@ -111,7 +111,7 @@ def _train(config: Config, signals: StopSignals, team: Team | None) -> int:
     folder = config.resume or config.out or ""
     run = carry_out(config, None, signals, folder=folder, team=team, note=_note, on_data=show)
     if not (plots.available() or config.quiet):
-        complain(NAME, f"note: there is no curves.png, which needs matplotlib: {plots.INSTALL}")
+        complain(NAME, f"note: no curves.png without matplotlib: {plots.INSTALL}")
     return _report(run, signals)
 
 
@@ -135,9 +135,9 @@ def _report(run: Run, signals: StopSignals) -> int:
             complain(NAME, f"error: {remedy(run)}")
             return USER_ERROR
         case "interrupted":
-            further = "--resume goes on from its last whole epoch"
+            further = "--resume continues from its last complete epoch"
             if not has_checkpoint(folder):
-                further = "no epoch had ended yet, so --resume begins anew"
+                further = "no epoch was complete, so --resume starts over"
             complain(
                 NAME,
                 f"interrupted after step {summary['steps']}: what was trained so far is in {run.folder}; "

@@ -76,8 +76,8 @@ def other_order(X: Any, others: Mapping[str, Any], name: str = "X") -> str:
             continue
         if index.is_unique and its.is_unique and index.isin(its).all():
             return (
-                f"{name} and {other} have the same index in different orders, and are matched by their "
-                f"places: if the index is what counts, give {other}.loc[{name}.index]"
+                f"{name} and {other} have the same index in different orders, and are matched by "
+                f"position: to match them by index, give {other}.loc[{name}.index]"
             )
     return ""
 

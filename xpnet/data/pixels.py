@@ -36,7 +36,7 @@ def check_features(images: Array, image_shape: tuple[int, ...]) -> None:
     if images.shape[-1] != prod(image_shape):
         sides = "×".join(str(n) for n in image_shape)
         raise InputError(
-            f"rows of {images.shape[-1]} features hold no images of {sides}: give rows of {prod(image_shape)}"
+            f"rows of {images.shape[-1]} features are not images of {sides}: give rows of {prod(image_shape)}"
         )
 
 

@@ -72,7 +72,9 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
-            raise InputError(f"no preprocessing {self.kind!r}: use one of {', '.join(get_args(Kind))}")
+            raise InputError(
+                f"there is no preprocessing {self.kind!r}: use one of {', '.join(get_args(Kind))}"
+            )
         if self.components is not None:
             if self.kind not in ("pca", "pca-whiten"):
                 raise InputError(f"{self.kind} has no components to choose from: use pca or pca-whiten")

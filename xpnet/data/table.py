@@ -96,7 +96,7 @@ def fit(X: Any, categories: Sequence[int], bins: int | None = None) -> dict[str,
         if 0 < share < 1:
             found["gaps"].append(np.array([[column], [share]]))
     if not (found["ramps"] or found["steps"]):
-        raise InputError("no column has a value in any training row: give a column that has")
+        raise InputError("all columns are empty in the training rows: give one that has values")
     joined = {
         kind: np.concatenate([np.empty((rows, 0)), *found[kind]], axis=1) for kind, rows in ROWS.items()
     }

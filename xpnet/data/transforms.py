@@ -159,7 +159,7 @@ def _fit_exactly(how: Preprocessing, X: Any, device: Device, dtype: str) -> dict
     """Fit what is done on the host, and then the matrix of what comes of it."""
     if how.contrast and isinstance(X, Stored):
         raise InputError(
-            "contrast of numbers that float32 cannot hold apart needs all rows at once: give --rows-in memory"
+            "contrast on numbers that float32 cannot tell apart needs all rows at once: give --rows-in memory"
         )
     contrast = exact.ridge_of(X, how.ridge) if how.contrast else None
     fitted = exact.fit(X, how.kind != "mean", contrast)
@@ -330,18 +330,18 @@ def fold(
     """
     if how.kind == "table":
         raise InputError(
-            "the columns of a table become inputs in ways that no layer's weights can repeat: keep the "
-            "preprocessing apart, or train with another, such as standardize"
+            "the preprocessing of a table cannot be folded into the weights of a layer: keep it "
+            "separate, or train with another, such as standardize"
         )
     if how.exact:
         raise InputError(
-            "the numbers in X are too large, too small or too close together for weights that take them as "
-            "they are: keep the preprocessing apart, or train on X scaled to size 1"
+            "the numbers in X are too large, too small or too close together for weights that take raw "
+            "rows: keep the preprocessing separate, or train on X scaled to size 1"
         )
     if how.contrast:
         raise InputError(
-            "contrast normalisation divides each row by its own deviation, which no layer's weights can "
-            "do: keep the preprocessing apart, or train without contrast"
+            "contrast normalisation divides each row by its own standard deviation, which the weights "
+            "of a layer cannot do: keep the preprocessing separate, or train without contrast"
         )
     W, b = np.asarray(to_numpy(W1), np.float64), np.asarray(to_numpy(b1), np.float64)
     if "scale" in fitted:

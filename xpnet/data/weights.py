@@ -88,7 +88,7 @@ def likely_typo(weights: Mapping[Any, Any], labels: Sequence[Any]) -> str:
                 unweighted[text] for text in difflib.get_close_matches(name, unweighted, n=1, cutoff=0.8)
             ]
         if close:
-            return f"class_weight has {shown(name)}, which no row is: did you mean {shown(close[0])}?"
+            return f"class_weight has {shown(name)}, which no row has: did you mean {shown(close[0])}?"
     return ""
 
 
@@ -124,7 +124,7 @@ def weighted(
         raise InputError(f"class_weight makes the weights of {rows} infinite: divide all by the largest")
     if not (may_be_zero or found.any()):
         raise InputError(
-            f"class_weight leaves all {rows} with weight 0: raise that of a class that has rows there"
+            f"class_weight leaves all {rows} with weight 0: raise the weight of a class that has rows there"
         )
     return found
 

@@ -91,7 +91,7 @@ def load(
         refuse_unused(name, reading, *OF_COLUMNS, "rows_in")
         return tables.from_table(path, reading, note)
     if is_folder and npy_folder.lacks_rows(path):
-        raise InputError(f"{path} has y.npy and no file X.npy: save the rows there with np.save")
+        raise InputError(f"{path} has y.npy but no X.npy: save the rows there with np.save")
     if (is_known or is_folder) and reading.task not in (None, "classification"):
         raise InputError(f"{name} is for classification, not {reading.task!r}: leave out the task")
     if is_known:

@@ -256,7 +256,7 @@ def refuse_name_of_weights(name: str, weights: Any) -> None:
     if isinstance(weights, str):
         raise InputError(
             f"{name}: sample_weight is {shown(weights)}, the name of a column: give the values of that "
-            f"column, and {flag('ignore', weights)}"
+            f"column, and leave it out with {flag('ignore', weights)}"
         )
 
 

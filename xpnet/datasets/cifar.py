@@ -84,8 +84,8 @@ def _locate(data_dir: str | os.PathLike[str] | None, progress: Showing) -> cifar
     except InputError as error:
         places = ", ".join(map(str, looked_in)) or "no folder"
         raise InputError(
-            f"found no CIFAR-10 files (looked in {places}) and {error}; or name the folder that "
-            f"has {cifar_files.PYTHON.archive} with --data-dir"
+            f"found no CIFAR-10 files (looked in {places}) and {error}; or give the folder with "
+            f"{cifar_files.PYTHON.archive} with --data-dir"
         ) from error
 
 
@@ -95,7 +95,7 @@ def _user_folders(data_dir: str | os.PathLike[str] | None) -> Iterator[Path]:
         if given:
             if not path_of(given).is_dir():
                 raise InputError(
-                    f"{name} is no folder: {given}; name the one that has the CIFAR-10 files, or "
-                    "leave it out to have them downloaded"
+                    f"{name} is not a folder: {given}; give the one with the CIFAR-10 files, or leave "
+                    f"it out to download them"
                 )
             yield path_of(given)

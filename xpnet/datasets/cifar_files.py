@@ -210,7 +210,7 @@ def _decode_binary(raw: bytes, where: str) -> tuple[NDArray[np.uint8], list[int]
     """Return the (n, 3072) planes and the labels of a batch of the binary layout."""
     size = 1 + _NUM_PIXELS
     if len(raw) % size:
-        raise InputError(f"{where} is cut short, {len(raw)} is no multiple of {size} bytes: {_FIX}")
+        raise InputError(f"{where} is truncated ({len(raw)} bytes, not a multiple of {size}): {_FIX}")
     records = np.frombuffer(raw, dtype=np.uint8).reshape(-1, size)
     return records[:, 1:], records[:, 0].tolist()
 

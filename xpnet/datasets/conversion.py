@@ -69,14 +69,14 @@ def converted(path: Path, reading: Reading, note: Note, progress: Showing = Fals
         made = _description_of(target)
         if made is None and target.exists():
             raise InputError(
-                f"{target} is damaged or was not made of {path}: move it away, or give --rows-in memory"
+                f"{target} is damaged or was not made from {path}: move it away, or give --rows-in memory"
             )
         is_alike = made is not None and made_of.items() <= made.items()
         if made is not None and is_alike and (made["times"] == times or made["crc32"] == _crc32(path)):
-            note(f"{target}, into which {path.name} was converted before, is read in its place")
+            note(f"{path.name} was converted before: {target} is read instead")
             return target
         layout = examined(path, reading.header, note, None, reading.names)
-        note(f"{path} is converted once into {target}, which is read from then on")
+        note(f"{path} is converted into {target}, once; later runs read that")
         shown = progress_bar(path.name, progress) if progress else contextlib.nullcontext()
         with shown as bar, parsing(layout):
             if bar is not None:
@@ -171,5 +171,5 @@ def _refusing(target: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or one_line(error)
         raise InputError(
-            f"{target} cannot be written ({reason}): move the text to a disk with room, where you may write"
+            f"{target} cannot be written ({reason}): move the file to a writable disk with free space"
         ) from error

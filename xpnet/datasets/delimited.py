@@ -152,9 +152,11 @@ def looks_otherwise(path: Path, header: bool, like: Columns) -> str | None:
     with contextlib.suppress(InputError, OSError):  # which is said when it is read
         if examine(path, None, like).has_header != header:
             taken, other = (
-                ("names", "--no-header if it is data") if header else ("data", "--header if it has names")
+                ("column names", "--no-header if it is data")
+                if header
+                else ("data", "--header if it holds column names")
             )
-            return f"{path}: the first line is taken for {taken}, as the run was told; {other}"
+            return f"{path}: the first line is read as {taken}, as in the run; use {other}"
     return None
 
 
@@ -199,7 +201,7 @@ def _read_through(path: Path) -> _Text:
         except UnicodeDecodeError:
             return _decode_all(path, _western(path))
     except UnicodeError as error:
-        raise InputError(f"{path} is no text ({error}): save the table as CSV in UTF-8") from error
+        raise InputError(f"{path} is not text ({error}): save the table as CSV in UTF-8") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path} cannot be unpacked ({error}): get a fresh copy") from error
 
@@ -212,12 +214,12 @@ def _decode_all(path: Path, encoding: str) -> _Text:
             chunk = file.read(_CHUNK)
             text = decoder.decode(chunk, final=not chunk)
             if "\0" in text:
-                raise InputError(f"{path} is no text: give a table as CSV in UTF-8, or as Parquet")
+                raise InputError(f"{path} is not text: give a table as CSV in UTF-8, or as Parquet")
             head += text if len(head) < _HEAD else ""
             num_quotes += text.count('"')
             if not chunk:
                 break
-    notes = (f"{path} is no UTF-8: read as {encoding}",) if encoding in ("cp1252", "latin-1") else ()
+    notes = (f"{path} is not UTF-8: read as {encoding}",) if encoding in ("cp1252", "latin-1") else ()
     return _Text(encoding, head, num_quotes, notes)
 
 
@@ -227,7 +229,7 @@ def _western(path: Path) -> str:
     with opened(path) as file:
         while chunk := file.read(_CHUNK):
             if len(chunk.translate(None, _CONTROLS)) < len(chunk):
-                raise InputError(f"{path} is no text: give a table as CSV in UTF-8, or as Parquet")
+                raise InputError(f"{path} is not text: give a table as CSV in UTF-8, or as Parquet")
             if len(chunk.translate(None, _UNDEFINED)) < len(chunk):
                 encoding = "latin-1"
     return encoding
@@ -301,5 +303,5 @@ def _records(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, l
             if "limit" in str(error):  # a field that is longer than Python takes, and may be right
                 return
             raise InputError(
-                f"{path}: the quotes in line {line} do not end where a field does: correct them there"
+                f"{path}: the quotes in line {line} do not end at the end of a field: correct them"
             ) from error

@@ -105,7 +105,7 @@ def read_table(
             with _arrow(path) as reader:
                 frame = of_arrow(path, reader.read_all())
     if not (len(frame) or may_be_empty):
-        raise InputError(f"{path} has names of columns and no rows: give at least one")
+        raise InputError(f"{path} has column names but no rows: give at least one")
     return frame
 
 
@@ -159,9 +159,9 @@ def _suffix(path: Path) -> str:
 def reading_file(path: Path) -> Iterator[None]:
     """Turn whatever goes wrong with a file into one line."""
     if not is_table(path):
-        raise InputError(f"{path} is no table: give a file that ends in {KINDS}")
+        raise InputError(f"{path} is not a table: give a file that ends in {KINDS}")
     if path.is_dir():
-        raise InputError(f"{path} is a folder: give a file of it")
+        raise InputError(f"{path} is a folder: give a file in it")
     if not path.is_file():
         raise InputError(f"there is no {path}: give a file that ends in {KINDS}")
     try:

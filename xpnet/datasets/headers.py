@@ -56,7 +56,8 @@ def guess_header(
     if known and set(first) & set(known) - set(map(str, range(len(known)))):
         return True, ()
     as_names = (
-        f"{path}: the first line was taken for names, some of which are numbers; --no-header if it is data"
+        f"{path}: the first line was read as column names, some of which are numbers; use --no-header "
+        f"if it is data"
     )
     count = len(first)
     if known and [name for name in first if name in known] == list(known):  # as training had them
@@ -75,13 +76,18 @@ def guess_header(
         _ask(path, first)
     bare, _ = without_index(first, below)
     if len(bare) >= FEWEST_NUMBERED and bare[0] in ("0", "1") and is_range(bare):
-        return True, (f"{path}: the first line numbers the columns, so it is no data; --no-header if it is",)
+        return True, (
+            (
+                f"{path}: the first line numbers the columns and was read as their names; use "
+                f"--no-header if it is data"
+            ),
+        )
     has_values = any(map(is_value, first))
     # The number of a column may well be a value in the first row. Not so where that counts up: 1, 2, plan.
     if any(first[int(name)] != name for name in named) and counts_up(first):
         return True, (as_names,)
-    names = f"{path}: the first line was taken for names, not for data; --no-header if it is data"
-    data = f"{path}: the first line was taken for data, not for names; --header if it has names"
+    names = f"{path}: the first line was read as column names; use --no-header if it is data"
+    data = f"{path}: the first line was read as data; use --header if it holds column names"
     if found.above_numbers:
         if found.again and like is not None:
             _ask(path, first)
@@ -120,6 +126,6 @@ def _of_training(found: Evidence) -> bool | None:
 def _ask(path: Path, first: Sequence[str]) -> NoReturn:
     line = shorten(printable(", ".join(first)), 60)
     raise InputError(
-        f"{path}: the first line may be names of columns or data, {line}: "
-        "give header=True or False in Python, else --header or --no-header"
+        f"{path}: the first line may hold column names or data, {line}: give --header or --no-header "
+        f"(in Python header=True or False)"
     )

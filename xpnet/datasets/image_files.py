@@ -254,7 +254,7 @@ def _unreadable(path: Path, error: Exception) -> InputError:
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):  # whose message names an object
-        reason = "it is no PNG or JPEG, or damaged"
+        reason = "it is not a PNG or JPEG, or it is damaged"
     else:
         what = getattr(error, "strerror", None) or one_line(error) or type(error).__name__
         reason = printable(textwrap.shorten(what, 300, placeholder="…"))

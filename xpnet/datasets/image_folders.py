@@ -76,7 +76,7 @@ def find_splits(path: Path, note: Callable[[str], None], *, to_train: bool = Tru
         What lies in the folder are no classes.
     """
     if not path.is_dir():
-        raise InputError(f"{shown(path)} is no folder: give one that has a folder of images for each class")
+        raise InputError(f"{shown(path)} is not a folder: give one with a folder of images for each class")
     others: list[Path] = []
     folders = _split_folders(path, note, to_train)
     found = {
@@ -94,7 +94,7 @@ def find_splits(path: Path, note: Callable[[str], None], *, to_train: bool = Tru
         unknown = sorted(found[split].keys() - found["train"].keys())
         if unknown:
             raise InputError(
-                f"{shown(folders[split])} has the class {unknown[0]!r}, of which {shown(folders['train'])} "
+                f"{shown(folders[split])} has the class {unknown[0]!r}, for which {shown(folders['train'])} "
                 "has no image: add some to train on, or remove it"
             )
     return found
@@ -131,7 +131,7 @@ def visible(folder: Path) -> tuple[list[Path], list[Path]]:
                 elif _holds(entry.is_file):
                     files.append(path)
                 elif entry.is_symlink() and path.suffix.lower() in SUFFIXES:
-                    raise InputError(f"{shown(path)} is a link to nothing: remove it")
+                    raise InputError(f"{shown(path)} is a broken link: remove it")
     except OSError as error:
         raise InputError(f"{shown(folder)} cannot be read ({error.strerror}): give another folder") from error
     return folders, files
@@ -139,8 +139,8 @@ def visible(folder: Path) -> tuple[list[Path], list[Path]]:
 
 def left_out(folder: Path, others: Sequence[Path]) -> str:
     """Return what to say of files in a folder that are no images, one or more."""
-    files = "1 file that is" if len(others) == 1 else f"{len(others)} files that are"
-    return f"{shown(folder)}: left out {files} no PNG or JPEG, first {shown(others[0].relative_to(folder))}"
+    files = "1 file that is not" if len(others) == 1 else f"{len(others)} files that are not"
+    return f"{shown(folder)}: left out {files} PNG or JPEG, the first {shown(others[0].relative_to(folder))}"
 
 
 def list_images(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -207,14 +207,12 @@ def _split_folders(path: Path, note: Callable[[str], None], to_train: bool = Tru
             raise InputError(f"{shown(path)}: {names} are the same split: keep one of them")
     if "train" not in named and to_train:
         (first, *_), *_ = named.values()
-        raise InputError(
-            f"{shown(path)} has {first.name!r} and no 'train': put the classes to train on there"
-        )
+        raise InputError(f"{shown(path)} has {first.name!r} but no 'train': put the training classes there")
     for folder in rest:
         if list_images(folder)[0]:
             raise InputError(
-                f"{shown(path)} has {folder.name!r} beside {next(iter(named.values()))[0].name!r}: put all "
-                "folders of classes into the latter"
+                f"{shown(path)} has {folder.name!r} beside {next(iter(named.values()))[0].name!r}: "
+                f"move all class folders into the latter"
             )
     if rest:
         note(f"{shown(path)}: left out {rest[0].name!r}, which has no images, beside the splits")
@@ -237,7 +235,7 @@ def _refuse_splits_of_classes(path: Path, folders: list[Path]) -> None:
             one, two = (shown(Path(name, folder.name)) for name in splits[:2])
             raise InputError(
                 f"{shown(path)} has the class {folder.name!r} with {' and '.join(splits[:2])} in it: "
-                f"turn them round, as {one} and {two}"
+                f"turn the folders round, into {one} and {two}"
             )
 
 
@@ -256,11 +254,11 @@ def _classes(folder: Path, split: str, others: list[Path], note: Callable[[str],
     others += [path for path in files if not is_image(path)]
     if loose and not folders:
         if split != "test":
-            raise InputError(f"{shown(folder)} has images and no folders: {_FOLDER_EACH}")
+            raise InputError(f"{shown(folder)} has images but no folders: {_FOLDER_EACH}")
         note(f"{shown(folder)} is left out: {_FOLDER_EACH} to test on them, or predict them")
         return None
     if loose:
-        note(f"{shown(folder)}: left out images that lie in no class ({len(loose)}): {_FOLDER_EACH}")
+        note(f"{shown(folder)}: left out images outside the class folders ({len(loose)}): {_FOLDER_EACH}")
     classes: Classes = {}
     empty = []
     for path in folders:

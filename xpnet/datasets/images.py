@@ -224,7 +224,8 @@ def _hold_out(path: Path, classes: Classes, fraction: float, seed: int) -> tuple
     parts = _parts(sizes, fraction, rng)
     if not parts.any():
         raise InputError(
-            f"{shown(path)} has one image per class, which leaves none to hold out: add some, or a 'val'"
+            f"{shown(path)} has one image per class, which leaves none for validation: add some, or a "
+            f"folder 'val'"
         )
     kept: Classes = {}
     held: Classes = {}

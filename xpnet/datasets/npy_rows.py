@@ -151,7 +151,7 @@ class NpyRows(Stored):
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise InputError(f"{self._path} cannot be read ({error.strerror}): see to its disk") from error
+            raise InputError(f"{self._path} cannot be read ({error.strerror}): check its disk") from error
 
     def _check(self, rows: NDArray[Any], read: int) -> None:
         if read != rows.nbytes:

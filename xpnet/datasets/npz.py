@@ -99,7 +99,7 @@ def splits_in(
 def class_names_of(path: Path, names: NDArray[Any] | None) -> tuple[str, ...] | None:
     """Return names of classes that an array holds."""
     if names is not None and (names.ndim != 1 or names.dtype.kind != "U"):
-        raise InputError(f"{path}: class_names is no list of text: save np.array([...], str)")
+        raise InputError(f"{path}: class_names is not a list of text: save np.array([...], str)")
     return None if names is None else tuple(map(str, names))
 
 
@@ -110,7 +110,7 @@ def _read(path: Path, note: Note) -> dict[str, NDArray[Any]]:
     try:
         with path.open("rb") as file:
             if not zipfile.is_zipfile(file):
-                raise zipfile.BadZipFile("no zip archive, or cut short")
+                raise zipfile.BadZipFile("not a zip archive, or truncated")
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
                 keys = sorted(archive.files)
@@ -136,7 +136,7 @@ def refuse_missing(name: str, known: Collection[str], keys: Collection[str]) -> 
         there = ", ".join(map(ascii, keys)) or "nothing"
         raise InputError(
             f"{name} has no {' and no '.join(sorted(missing))}, only {there}: "
-            "save X and y, with X_val and y_val or X_test and y_test if wanted"
+            "save X and y, and optionally X_val and y_val, X_test and y_test"
         )
 
 

@@ -74,7 +74,7 @@ class Parts:
         self.is_named = _is_named(self._metadata[0])
         self.names = [name for name in first.names if not name.startswith("__index_level_")] or first.names
         if not self.num_rows:
-            raise InputError(f"{path} has names of columns and no rows: give at least one")
+            raise InputError(f"{path} has column names but no rows: give at least one")
 
     def read(self, group: Group, names: Collection[str]) -> Any:
         """Return some columns of a row group, as a table of pyarrow; from any thread."""
@@ -263,7 +263,7 @@ def _check_alike(file: Path, schema: Any, first_file: Path, first: Any) -> None:
     for name in dict.fromkeys([*first.names, *schema.names]):
         if name not in schema.names or name not in first.names:
             has, lacks = (file, first_file) if name in schema.names else (first_file, file)
-            raise InputError(f"{has} has the column {shown(name)} and {lacks} has not: {fix}")
+            raise InputError(f"{has} has the column {shown(name)}, but {lacks} does not: {fix}")
         types = schema.field(name).type, first.field(name).type
         if types[0] != types[1]:
             raise InputError(

@@ -106,7 +106,7 @@ def open_rows(
     if is_table(path):
         return _of_table(path, numbers(num_features) if columns is None else columns, header, note)
     if suffix not in (".npy", ".npz"):
-        raise InputError(f"{path} is nothing to predict: give --input {KINDS}")
+        raise InputError(f"{path} cannot be predicted: give --input {KINDS}")
     X = load_array(path)
     _check_shape(path, X, num_features, image_shape)
 
@@ -180,7 +180,7 @@ def load_array(path: Path, mapped: bool = True) -> NDArray[Any]:
     except MemoryError as error:  # also where a damaged file claims to hold more than it does
         raise InputError(
             f"{path} does not fit into memory, or is damaged: "
-            "save its rows with np.save(FILE, X), which are read part by part"
+            "save its rows with np.save(FILE, X), to be read part by part"
         ) from error
     except Exception as error:
         # Reading what a stranger wrote, numpy, zipfile and zlib raise a dozen kinds of exception.

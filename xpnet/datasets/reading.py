@@ -147,7 +147,7 @@ def stay_on_disk(name: str, size: int, rows_in: RowsIn, note: Note) -> bool:
     if rows_in == "auto" and is_large(size):
         note(
             f"{name}: {size / 1e9:.3g} GB of rows stay on disk and are read as needed, as "
-            f"{Device().free_memory() / 1e9:.1f} GB of memory are free"
+            f"{Device().free_memory() / 1e9:.1f} GB of memory is free"
         )
         return True
     return rows_in == "disk"

@@ -77,7 +77,7 @@ def load(raw: bytes, where: str) -> dict[str, Any]:
     except Exception as error:
         # A program that does not make sense can fail as any program can: IndexError, TypeError, …
         raise InputError(
-            f"{where} is no batch file of CIFAR-10, or a damaged one "
+            f"{where} is not a batch file of CIFAR-10, or a damaged one "
             f"(unpickling ends in {type(error).__name__}): replace it with a fresh copy"
         ) from error
     if not isinstance(loaded, dict):

@@ -90,7 +90,7 @@ def from_frame(
     frames |= {key: given.pop(key) for key in ("X_val", "X_test") if key in given}
     frames["X"] = as_frame(frame)
     if len(frames["X"]) == 1 and "X_val" not in frames:
-        raise InputError(f"{name} has one row, which leaves none to validate on: give at least two")
+        raise InputError(f"{name} has one row, which leaves none for validation: give at least two")
     of_rows = {what: getattr(reading, what) for what in ("group", "time") if getattr(reading, what)}
     if "y" not in given and not reading.target:
         likely = likely_target(frames["X"], {*of_rows.values(), *reading.ignore})
@@ -101,14 +101,14 @@ def from_frame(
     for what, column in of_rows.items():
         frames["X"].require([column], f"--{what}")
         if column in reading.target:
-            raise InputError(f"{name}: --{what} {column} is what is to be predicted: give another column")
+            raise InputError(f"{name}: --{what} {column} is the target: give another column")
     if set(reading.target) & set(reading.categorical):  # a category that is predicted is a class
         if reading.task not in (None, "classification"):
             raise InputError(f"{name}: --categorical names the target of a {reading.task}: leave it out")
         others = tuple(column for column in reading.categorical if column not in reading.target)
         reading = replace(reading, task="classification", categorical=others)
     if "y" in given and reading.target:
-        raise InputError(f"{name}: what to predict is given twice, as y and as target: leave out one")
+        raise InputError(f"{name}: the target is given twice, as y and as target: leave out one")
     if "y" not in given:
         kept: dict[str, NDArray[np.bool_]] = {}
         for key in frames:
@@ -127,10 +127,12 @@ def from_frame(
     given, _ = counted({**given, "X": frames["X"]}, name)
     frames["X"] = given.pop("X")
     if "X_val" in frames and of_rows:
-        raise InputError(f"{name}: the rows to validate on are given: drop --{next(iter(of_rows))}")
+        raise InputError(f"{name}: the validation rows are given: drop --{next(iter(of_rows))}")
     values = {what: row_values(frames["X"], column) for what, column in of_rows.items()}
     if "time" in values and values["time"].dtype.kind not in "iufM":
-        raise InputError(f"{name}: --time {reading.time} is no time: write dates as 2020-12-31, or numbers")
+        raise InputError(
+            f"{name}: --time {reading.time} holds no times: write dates as 2020-12-31, or numbers"
+        )
     ignore = (*reading.ignore, *([reading.group] if reading.group else []))
     columns = Columns.infer(
         frames["X"],
@@ -189,10 +191,13 @@ def _of_parquet(path: Path, reading: Reading, note: Note) -> Frame:
         most = max(group.rows for group in parts.groups)
         together = parquet_rows.BUFFER // len(parts.names)
         if together < parts.num_rows:
-            note(f"rows are shuffled by row groups, about {together:,} at a time: shuffle a sorted table")
+            note(
+                f"rows are shuffled by row groups, about {together:,} at a time: shuffle the table "
+                f"first if it is sorted"
+            )
         if 8 * most * len(parts.names) > parquet_rows.LARGE:
             few = parquet_rows.LARGE // (32 * len(parts.names))
-            note(f"{path} has row groups of {most:,} rows: those of {few:,} would need less memory")
+            note(f"{path} has row groups of {most:,} rows: write it with {few:,} to save memory")
         return parquet_rows.frame_of(parts)
     return parts.whole()
 
@@ -215,7 +220,7 @@ def tell_of_many(data: Dataset, task: Task | None, note: Note) -> None:
     are_whole = isinstance((data.labels or (0,))[0], int)
     are_whole &= data.class_names == tuple(map(str, data.labels or range(count)))  # they have no names
     if task is None and are_whole and count > max(MANY, rows / MANY):
-        note(f"{count} classes in {rows:,} rows: --task regression if these are amounts")
+        note(f"{count} classes in {rows:,} rows: use --task regression if these are numbers to predict")
     elif count > MANY and 2 * count > rows:
         note(f"{count} classes in {rows:,} rows, too few of each to learn from: give another target")
 
@@ -225,7 +230,7 @@ def _tell_of_unseen(data: Dataset, note: Note) -> None:
     unseen = np.setdiff1d(data.y_val, data.y_train)
     if len(unseen):
         names = listed([data.class_names[k] for k in unseen])
-        note(f"no row to train on, only some to validate on, has the class {names}")
+        note(f"only validation rows, and no training row, have the class {names}")
 
 
 def _task_of_several(name: str, y: NDArray[Any], reading: Reading) -> Task | None:
@@ -241,5 +246,5 @@ def _task_of_several(name: str, y: NDArray[Any], reading: Reading) -> Task | Non
     if reading.task is not None or y.ndim < 2 or y.shape[1] < 2:
         return reading.task
     if y.dtype.kind == "O":
-        raise InputError(f"{name}: of several --target columns none can hold text: give one, or numbers")
+        raise InputError(f"{name}: several --target columns must hold numbers: give one column, or numbers")
     return "regression" if y.dtype.kind in "iu" and not np.isin(y, (0, 1)).all() else None

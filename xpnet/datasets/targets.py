@@ -169,7 +169,7 @@ def labelled(given: Mapping[str, Any], name: str, note: Note, task: Task | None 
             names = as_frame(table).names
             if missing.all():
                 holds = "holds NaN or None in every row" if len(names) == 1 else "has no row with all targets"
-                raise InputError(f"{name}: {key} {holds}: fill in what is to be predicted")
+                raise InputError(f"{name}: {key} {holds}: fill in the targets")
             kept[rows] = X.take(~missing) if isinstance(X, Frame) else picked(X, ~missing)
             kept[key] = take_target(table, names if len(names) > 1 else names[0], note).y
             if key == "y" and task is None and len(names) == 1:
@@ -211,17 +211,17 @@ def infer_task(y: NDArray[Any], what: str, note: Note = silent) -> Task:
     if kind == "O":
         word, fix = _advice(y)
         if word:
-            raise InputError(f"{what} holds {word}: {fix}, or say --task classification")
+            raise InputError(f"{what} holds {word}: {fix}, or use --task classification")
     if kind != "f":
         return "classification"
     if is_binary and (y == 0).any() and (y == 1).any():
-        classes = "several labels a row" if several else "two classes"
-        note(f"{what} is 0.0 and 1.0 throughout, taken for {classes}: --task regression for numbers")
+        classes = "several labels per row" if several else "two classes"
+        note(f"{what} holds only 0.0 and 1.0, read as {classes}: use --task regression for numbers")
         return "multilabel" if several else "classification"
     if not several and _are_few(y):
         note(
-            f"{what} is a few whole numbers, taken for numbers as they are floats: --task classification for "
-            "classes"
+            f"{what} holds a few whole numbers as floats, read as numbers to predict: use --task "
+            f"classification for classes"
         )
     return "regression"
 

@@ -1,4 +1,4 @@
-"""What people look at: measures, pictures, the report of a run, its progress, events for TensorBoard.
+"""Metrics, plots, the report of a run, progress displays and TensorBoard events.
 
 May import: training.
 """

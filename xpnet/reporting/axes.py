@@ -1,4 +1,4 @@
-"""Axes of charts: where they end, the round numbers along them, and how numbers are written."""
+"""Axes of charts: their range, their ticks, and the format of their numbers."""
 
 import math
 from collections.abc import Callable
@@ -11,20 +11,20 @@ __all__ = ["Axis", "finite", "number"]
 
 
 class Axis(NamedTuple):
-    """One axis: its ends, its scale and what its numbers look like.
+    """An axis: its range, its scale and the format of its numbers.
 
     Attributes
     ----------
     low, high
-        Ends.
+        Ends of the range.
     log
         Whether the scale is logarithmic; both ends are then above 0.
     label
-        Written along the horizontal one.
+        Label of the axis; drawn for the horizontal axis only.
     form
-        What writes a number; by default `number`.
+        Function that formats a number; by default `number`.
     whole
-        Whether there are only whole numbers.
+        Whether to use only whole numbers.
     """
 
     low: float
@@ -46,7 +46,7 @@ class Axis(NamedTuple):
         form: Callable[[float], str] | None = None,
         whole: bool = False,
     ) -> "Axis":
-        """Return an axis for the finite ones of some values, within limits, with some room at its ends."""
+        """Return an axis for the finite ones among some values, within limits, with a margin at both ends."""
         known = np.asarray(values, np.float64).ravel()
         known = known[np.isfinite(known) & ((known > 0) | (not log))]
         if not known.size:
@@ -59,7 +59,7 @@ class Axis(NamedTuple):
         return cls(max(low - room, least), min(high + room, most), log, label, form, whole)
 
     def parts(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Return where values lie: 0 at the low end, 1 at the high one, and no further than can be drawn."""
+        """Return the positions of values: 0 at the low end, 1 at the high end, clipped."""
         ends = np.array([self.low, self.high])
         with np.errstate(all="ignore"):
             v = np.asarray(values, np.float64)
@@ -69,7 +69,7 @@ class Axis(NamedTuple):
             return places
 
     def ticks(self, most: int = 5) -> list[float]:
-        """Return round numbers along the axis, about as many as asked for."""
+        """Return round numbers along the axis (ticks), about as many as requested."""
         return self._log_ticks(most) if self.log else self._plain_ticks(most)
 
     def _plain_ticks(self, most: int) -> list[float]:
@@ -94,12 +94,12 @@ class Axis(NamedTuple):
         return ticks if len(ticks) > 1 else self._plain_ticks(most)
 
     def write(self, value: float) -> str:
-        """Return a number as it stands along the axis."""
+        """Return a number as the axis formats it."""
         return (self.form or number)(value)
 
 
 def number(value: float, digits: int = 4) -> str:
-    """Return a number in few signs: ``0.012``, ``12k``, ``3e-5``."""
+    """Return a number in a few characters: ``0.012``, ``12k``, ``3e-5``."""
     if not math.isfinite(value):
         return "–"
     size = abs(value)
@@ -115,7 +115,7 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def finite(values: ArrayLike) -> NDArray[np.float64]:
-    """Return the values in float64 with NaN, where a line has a gap, for what cannot be drawn."""
+    """Return the values as float64, with NaN (a gap in a line) for those that cannot be drawn."""
     array = np.asarray(values, np.float64)
     with np.errstate(invalid="ignore"):
         return np.where(np.abs(array) < 1e30, array, np.nan)

@@ -1,4 +1,4 @@
-"""What a notebook shows of an object: a card with its scores and curves, in light and in dark."""
+"""Cards: how a notebook shows an object, with its scores and curves, in light and dark themes."""
 
 from collections.abc import Iterable
 
@@ -25,18 +25,18 @@ def card(
     body: str = "",
     details: str = "",
 ) -> str:
-    """Return a card as HTML that colours itself like the notebook around it.
+    """Return a card as HTML that takes the colours of the notebook around it.
 
     Parameters
     ----------
     title, status
-        What it is, and what became of it.
+        Name of the object, and its status.
     values
-        What stands out: names and values.
+        Main figures: names and values.
     body
         HTML: charts, or a table.
     details
-        Text that is shown on demand.
+        Text that is shown when the reader unfolds it.
     """
     figures = "".join(f"<div><b>{text(value)}</b><span>{text(name)}</span></div>" for name, value in values)
     lines = "\n".join(map(text, details.split("\n")))

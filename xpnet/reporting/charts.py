@@ -1,7 +1,7 @@
-"""Charts as SVG: text that stands alone in a page or a notebook, in light and in dark.
+"""Charts as SVG, for a page or a notebook, in light and dark themes.
 
-Text and axes have the colour of the text around them. Values show as the pointer moves over a chart; that
-takes no script, only the few rules of `STYLE`, which a page has once.
+Text and axes take the colour of the text around them. A chart shows values under the pointer. This needs no
+script, only the few CSS rules in `STYLE`, once per page.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,10 +17,10 @@ from xpnet.text import printable
 __all__ = ["BLUE", "GREEN", "ORANGE", "STYLE", "Mark", "Place", "Series", "chart", "thinned"]
 
 BLUE, ORANGE, GREEN = "#3d85c6", "#d9711f", "#2f9e62"
-"""Colours of lines, each with contrast enough on white and on black."""
+"""Colours of lines, each with enough contrast on white and on black."""
 
 MOST_POINTS = 600
-"""Points of a line: more than there are pixels would only make the page heavy."""
+"""Maximum number of points of a line: more than there are pixels would only make the page larger."""
 
 STYLE = (
     ".xp-charts{display:grid;gap:1rem 1.5rem;"
@@ -31,7 +31,7 @@ STYLE = (
     ".xp-at .d{stroke-width:6;stroke-linecap:round;stroke-opacity:1}"
     ".xp-at g:hover *{visibility:visible}.xp-at:hover~.xp-names{visibility:hidden}"
 )
-"""What shows the values under the pointer, and lays charts side by side where there is room."""
+"""CSS that shows the values under the pointer, and puts charts side by side where there is room."""
 
 WIDTH, HEIGHT = 360, 250
 LEFT, RIGHT, TOP, BOTTOM = 50, 348, 62, 210  # of the plot
@@ -46,9 +46,9 @@ class Series(NamedTuple):
     Attributes
     ----------
     name
-        In the legend; nothing for none.
+        Name in the legend; empty for no entry.
     x, y
-        Where it goes; what is not finite leaves a gap.
+        Its points; values that are not finite leave a gap.
     colour
         Of the line.
     style
@@ -64,25 +64,25 @@ class Series(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A vertical line with a word on top of it, if there is one."""
+    """A vertical line, with an optional label on top."""
 
     x: float
     label: str
 
 
 class Place(NamedTuple):
-    """What is said where the pointer is.
+    """What a chart shows for one position of the pointer.
 
     Attributes
     ----------
     x
-        The place; it reaches half-way to the next.
+        Position; it covers the range half-way to its neighbours.
     head
-        What it is: ``"epoch 3, step 75"``.
+        Heading, such as ``"epoch 3, step 75"``.
     values
         A text for each series in the legend.
     at
-        Values of ``y`` that get a dot, at ``x``.
+        Values of ``y`` that are marked by a dot at ``x``.
     """
 
     x: float
@@ -124,15 +124,15 @@ def chart(
     title
         What the vertical axis shows.
     series
-        Its lines, the first ones behind the others.
+        Lines, drawn in this order: later ones lie on top.
     x, y
         The axes.
     marks
         Vertical lines.
     places
-        Where values are shown, from left to right.
+        Positions with values to show, from left to right.
     note
-        Said at the right of the title while nothing is pointed at.
+        Text at the right of the title, shown while the pointer is elsewhere.
     lines
         Straight lines for comparison, each from ``x, y`` to ``x, y``.
     """

@@ -1,4 +1,4 @@
-"""How many of many things are done: a bar in a terminal or a notebook, else some lines."""
+"""A progress count: a bar in a terminal or a notebook, else a few lines."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ __all__ = ["Count", "start"]
 
 
 class Count(Screen):
-    """Shows nothing; the base of what does. A context manager, for the time of the work.
+    """Base class of progress counts; shows nothing. Use as a context manager around the work.
 
     Parameters
     ----------
@@ -26,36 +26,36 @@ class Count(Screen):
         self._began = time.perf_counter()
 
     def expect(self, more: int) -> None:
-        """Expect so many more."""
+        """Increase the total."""
         self.total += more
 
     def add(self, part: float) -> None:
-        """Note that so much more is done; of any thread."""
+        """Count more as done; may be called from any thread."""
         with self._lock:
             self.done += part
             self.show()
 
     def show(self) -> None:
-        """Show how far it is."""
+        """Show the current state."""
 
     def counts(self) -> str:
-        """Return how many of how many are done."""
+        """Return the number done and the total, as text."""
         return f"{self.done:.0f}/{self.total} {self.what}"
 
     def left(self) -> str:
-        """Return the time left; nothing where there is none to judge by."""
+        """Return the estimated time left; empty if there is nothing to estimate it from."""
         if not 0 < self.done < self.total:
             return ""
         return time_left((time.perf_counter() - self._began) / self.done * (self.total - self.done))
 
 
 class Lines(Plain, Count):
-    """A line a second at most, and one at the end."""
+    """At most one line per second, and one at the end."""
 
     _written_at = -1.0
 
     def show(self) -> None:
-        """Write a line if it is time to."""
+        """Write a line if one is due."""
         if time.perf_counter() - self._written_at >= 1:
             self._say()
 
@@ -89,5 +89,5 @@ class Cell(InNotebook, Count):
 
 
 def start(what: str, quiet: bool = False) -> Count:
-    """Return the way to count that suits where it is shown; parameters as for `Count`."""
+    """Return the kind of count that suits the output; parameters as for `Count`."""
     return chosen(quiet, Count, Lines, Bar, Cell)(what)

@@ -15,27 +15,28 @@ from xpnet.training.history import History, Row
 __all__ = ["best_row", "curves", "score_axis"]
 
 MOST_PLACES = 75
-"""Epochs whose values a chart shows: one every four pixels."""
+"""Maximum number of epochs whose values a chart shows: one every four pixels."""
 
 MANY = 12
-"""Scores from which on an axis may leave out the first ones, from which a line then rises into the chart."""
+"""Minimum number of scores for an axis to leave out the first ones; the line then enters the chart from
+below."""
 
 SPAN = 1e6
-"""From the lowest to the highest loss that an axis shows, at most."""
+"""Maximum ratio of the highest to the lowest loss on an axis."""
 
 BLOWN_UP = 1e3
-"""How many times its first loss is the highest that the axis of a run shows that diverged."""
+"""Highest loss on the axis of a diverged run, as a multiple of its first loss."""
 
 
 def best_row(history: History, monitor: str, score: str) -> int | None:
-    """Return the place of the best epoch, the first of several; None where its history does not tell.
+    """Return the index of the best epoch (the first of several); None if the history does not tell.
 
     Parameters
     ----------
     history
         Of one network.
     monitor
-        What epochs are chosen by, as in `Config`.
+        Measure that picks the best epoch, as in `Config`.
     score
         What the score is: ``"accuracy"``, or ``"r2"``.
     """
@@ -59,7 +60,7 @@ def curves(
     diverged_at: int = 0,
     unit: str = "step",
 ) -> str:
-    """Return charts of the loss, the score and the learning rate of one network; nothing without an epoch.
+    """Return charts of the loss, the score and the learning rate; an empty text without an epoch.
 
     Parameters
     ----------
@@ -68,16 +69,15 @@ def curves(
     score
         What the score is: ``"accuracy"``, or ``"r2"``.
     schedule
-        Numbers of steps, from 1 to the last that was planned, and the learning rate of each; by default
-        those of the history.
+        Steps, from 1 to the last one planned, and the learning rate of each; by default those of the history.
     best
-        The place of the best epoch among the rows, of each network.
+        Index of the best epoch in the history, for each network.
     networks
-        How many there are; of several the history is that of their means.
+        Number of networks; for several, the history holds their means.
     diverged_at
         The step at which training diverged; 0 if it did not.
     unit
-        What the steps of the rows are: ``"step"``; or ``"epoch"``, where they count epochs.
+        What the steps count: ``"step"`` or ``"epoch"``.
     """
     rows = history.rows
     if not rows:
@@ -194,7 +194,7 @@ def _score(
 
 
 def score_axis(values: ArrayLike, score: str, of_lines: bool = True) -> Axis:
-    """Return an axis of scores, which ends where they end, with numbers as people write them.
+    """Return an axis of scores, limited to their possible range, with numbers formatted for reading.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ def score_axis(values: ArrayLike, score: str, of_lines: bool = True) -> Axis:
     score
         What they are: ``"accuracy"``, or ``"r2"``.
     of_lines
-        Whether a few low values may lie beyond it, from where a line comes; a dot would not be seen there.
+        Whether a few low values may lie below the axis. A line still enters from there; a dot would be lost.
     """
     least, form = LEAST_R2, None
     if score != "r2":

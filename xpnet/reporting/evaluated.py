@@ -1,4 +1,4 @@
-"""What a network says of some rows, as a section of its report: what is confused, and the worst mistakes."""
+"""A section of the report for evaluated rows: confused classes, scores, and the worst mistakes."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,28 +16,28 @@ from xpnet.typing import Task
 __all__ = ["MOST_CLASSES", "MOST_PAIRS", "Evaluated", "Mistake", "as_section"]
 
 MOST_CLASSES = 30
-"""Classes up to which the confusion matrix is shown; and of more, how many rows of the table."""
+"""Maximum number of classes for which the confusion matrix is shown; also the rows of the table for more."""
 
 MOST_PAIRS = 8
-"""Pairs of classes that are named as confused."""
+"""Number of most confused pairs of classes that are listed."""
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A row that the network is wrong about, or far off.
+    """A row that the network predicted wrongly, or with a large error.
 
     Attributes
     ----------
     row
-        Its number, from 0.
+        Index of the row, from 0.
     true, said
         Its true value, and what was predicted.
     how
-        How sure the network was, or how far off it is.
+        Confidence of the network, or the size of its error.
     image
         The row as a PNG file, if it is an image.
     values
-        Some of its values by the name of the column, if it is a row of a table.
+        Some of its values by column name, if it is a row of a table.
     """
 
     row: int
@@ -50,23 +50,23 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Rows of which the targets and the predictions are known.
+    """Evaluated rows: targets and predictions.
 
     Attributes
     ----------
     title
-        Of the section: ``"Validation"``, ``"Test"``.
+        Title of the section: ``"Validation"``, ``"Test"``.
     task
-        What is predicted.
+        The task, as in `Config`.
     names
-        Of the classes, labels or numbers.
+        Names of the classes, labels or numbers.
     y, predicted
-        The class of each row ``(rows,)``, and the predicted one; or 0 and 1, or numbers,
-        ``(rows, outputs)``.
+        True and predicted values: classes ``(rows,)``; or 0 and 1 for labels, or numbers, ``(rows,
+        outputs)``.
     mistakes
         The worst ones, if they are known.
     measures
-        What all rows together give, by name.
+        Measures over all rows, by name.
     """
 
     title: str

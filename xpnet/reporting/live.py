@@ -1,4 +1,4 @@
-"""What is shown while something runs: a moving display in a terminal or a notebook, lines elsewhere."""
+"""Live displays of running work: updated in place in a terminal or a notebook, lines elsewhere."""
 
 import os
 import sys
@@ -30,22 +30,22 @@ __all__ = [
 ]
 
 Phase = Literal["loading", "preprocessing", "training", "evaluating", "drawing", "writing"]
-"""What a run is busy with."""
+"""Phases of a run."""
 
 LASTING = 3.0
-"""Seconds after which a line says what phase it is: a run of a second has enough to say without."""
+"""Seconds after which a line names the current phase: a run of one second prints enough without it."""
 
 REFRESHED = 0.2
-"""Seconds between two states of a display."""
+"""Seconds between two updates of a display."""
 
 
 class Screen:
-    """Shows nothing; the base of all that does. A context manager, for the time of the work.
+    """Base class of displays; shows nothing. Use as a context manager around the work.
 
     Attributes
     ----------
     phase
-        What the work is at; empty before the first phase and after the last.
+        Current phase; empty before the first and after the last.
     """
 
     def __init__(self) -> None:
@@ -63,21 +63,21 @@ class Screen:
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
-        """Make room for others to print, or for a bar of their own."""
+        """Hide the display while others print or show a bar of their own."""
         yield
 
     def lasts(self) -> bool:
-        """Return whether the last state stays to be seen."""
+        """Return whether the last state stays visible."""
         return True
 
 
 class Plain(Screen):
-    """Lines on standard error: of those phases that last."""
+    """Lines on standard error, for phases that take a while."""
 
     _timer: threading.Timer | None = None
 
     def on_phase(self, phase: Phase) -> None:
-        """Say what phase it is, should it last."""
+        """Name the phase if it takes a while."""
         super().on_phase(phase)
         self._cancel()
         self._timer = threading.Timer(LASTING, self._write, (f"{phase} …",))
@@ -89,7 +89,7 @@ class Plain(Screen):
         super().__exit__(*why)
 
     def say(self, line: str) -> None:
-        """Write a line, which tells more than the phase would."""
+        """Write a line; it replaces the line about the phase."""
         self._cancel()
         self._write(line)
 
@@ -123,14 +123,14 @@ class Live(Screen, ABC):
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
-        """Take the display away while others print."""
+        """Hide the display while others print."""
         self._stop(clear=True)
         yield
         self._start()
 
     @abstractmethod
     def render(self) -> "RenderableType":
-        """Return what is to be seen now; called by a thread of its own."""
+        """Return the current content; called from a thread of the display."""
 
     def _start(self) -> None:
         from rich.console import Console
@@ -160,10 +160,10 @@ class Live(Screen, ABC):
 
 
 class InNotebook(Screen, ABC):
-    """A display in a notebook, under the cell that runs; what stays of it is one line of text.
+    """A display in a notebook, under the running cell; one line of text remains at the end.
 
-    It needs no widgets: an output of the cell is replaced by the next, so a notebook that is run without
-    anybody watching keeps only the last.
+    It needs no widgets: each output of the cell replaces the one before, so a saved notebook keeps only the
+    last.
     """
 
     _handle: Any = None
@@ -187,7 +187,7 @@ class InNotebook(Screen, ABC):
         self.show(at_once=True)
 
     def show(self, at_once: bool = False) -> None:
-        """Show the state, unless the last one is quite new; of any thread."""
+        """Show the state, unless the last update was very recent; may be called from any thread."""
         # Not by a thread of its own, whose outputs a kernel may take for those of another cell.
         if self._handle is not None and (at_once or time.perf_counter() - self._shown_at >= REFRESHED):
             self._shown_at = time.perf_counter()
@@ -209,7 +209,7 @@ S = TypeVar("S", bound=Screen)
 
 
 def chosen(quiet: bool, nothing: type[S], plain: type[S], terminal: type[S], notebook: type[S]) -> type[S]:
-    """Return the one of four ways to show something that suits where standard error leads."""
+    """Return the one of four displays that suits where standard error goes."""
     if quiet:
         return nothing
     if in_notebook():
@@ -219,13 +219,13 @@ def chosen(quiet: bool, nothing: type[S], plain: type[S], terminal: type[S], not
 
 
 def in_notebook() -> bool:
-    """Return whether the kernel of a notebook runs this."""
+    """Return whether this runs in the kernel of a notebook."""
     find_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
     return find_shell is not None and getattr(find_shell(), "kernel", None) is not None
 
 
 def bar(done: float, total: int | None, *words: str, label: str = "") -> "Table":
-    """Return a bar as wide as the terminal, between a label and words; it pulses where no total is known."""
+    """Return a bar as wide as the terminal, between a label and a text; it pulses if the total is unknown."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
@@ -251,5 +251,5 @@ def html_bar(done: float, total: int | None, *words: str, label: str = "") -> st
 
 
 def time_left(seconds: float) -> str:
-    """Return how long it will take, in words: hours, minutes and seconds."""
+    """Return a duration as text: hours, minutes and seconds."""
     return f"{timedelta(seconds=round(seconds))} left"

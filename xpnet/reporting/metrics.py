@@ -1,4 +1,4 @@
-"""Metrics of predictions: precision and recall of classes and labels, errors of numbers."""
+"""Metrics of predictions: precision and recall of classes and labels, errors of a regression."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -27,25 +27,26 @@ __all__ = [
 ]
 
 MOST_CLASSES = 1000
-"""Classes up to which there is a confusion matrix: a million numbers."""
+"""Maximum number of classes for a confusion matrix: a million numbers."""
 
 WIDEST = 20
-"""Classes up to which a confusion matrix fits into a terminal."""
+"""Maximum number of classes whose confusion matrix fits into a terminal."""
 
 _NAMES = {"r2": "R²", "rmse": "RMSE", "mae": "MAE", "roc_auc": "ROC AUC"}
 
 
 class PerClass(NamedTuple):
-    """How well each class is recognised; arrays ``(classes,)``.
+    """Precision, recall and F1 of each class, as arrays ``(classes,)``.
 
     Attributes
     ----------
     precision
-        Part of the rows predicted as the class that are of it; NaN if none was.
+        Fraction of the rows predicted as the class that belong to it; NaN if there are none.
     recall
-        Part of the rows of the class that were predicted as it; NaN if it has no rows.
+        Fraction of the rows of the class that were predicted as it; NaN if there are none.
     f1
-        Harmonic mean of both, ``2 hits / (support + taken)``; NaN if the class doesn't occur at all.
+        Harmonic mean of precision and recall; NaN if the class occurs neither in the rows nor in the
+        predictions.
     support
         Number of rows of the class.
     """
@@ -59,8 +60,8 @@ class PerClass(NamedTuple):
         """Return the mean of each measure over the classes that occur, NaN if none does.
 
         These are the classes that have rows or were predicted. As in scikit-learn's macro average with
-        ``zero_division=0``, what is undefined of one counts as 0: else a network would be the better for
-        never predicting what it is bad at.
+        ``zero_division=0``, an undefined value counts as 0. Otherwise a network would score better if it
+        never predicted its worst classes.
         """
         occur = ~np.isnan(self.f1)
         means = {}
@@ -70,24 +71,24 @@ class PerClass(NamedTuple):
         return means
 
     def note(self) -> str:
-        """Return what to say under a table of means that count something undefined; nothing of others."""
+        """Return a note for means that count an undefined value as 0; empty if there is none."""
         occur = ~np.isnan(self.f1)
         never = int((occur & np.isnan(self.precision)).sum())
         without = int((occur & np.isnan(self.recall)).sum())
-        parts = [f"the precision of {never} never predicted"] if never else []
-        parts += [f"the recall of {without} without rows"] if without else []
-        return f"mean: {' and '.join(parts)} counts as 0" if parts else ""
+        parts = [f"precision of classes never predicted ({never})"] if never else []
+        parts += [f"recall of classes without rows ({without})"] if without else []
+        return f"the mean counts as 0: {', '.join(parts)}" if parts else ""
 
 
 def per_class(y: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: int) -> PerClass:
-    """Return how well each class is recognised.
+    """Return precision, recall and F1 of each class.
 
     Parameters
     ----------
     y, predicted
         The class of each row ``(rows,)``, and the predicted one.
     num_classes
-        Both are below it.
+        Number of classes.
     """
     hits, support, taken = (
         np.bincount(classes, minlength=num_classes) for classes in (y[y == predicted], y, predicted)
@@ -96,12 +97,12 @@ def per_class(y: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: i
 
 
 def per_label(y: NDArray[Any], predicted: NDArray[Any]) -> PerClass:
-    """Return how well each label is recognised, in the rows that have it, among those that may have several.
+    """Return precision, recall and F1 of each label, for rows that may have several.
 
     Parameters
     ----------
     y, predicted
-        0 or 1 for each label ``(rows, labels)``, and what was said of it.
+        0 or 1 for each label ``(rows, labels)``: true and predicted.
     """
     has, said = y > 0, predicted > 0
     return _per_class(*(of.sum(axis=0, dtype=np.int64) for of in (has & said, has, said)))
@@ -113,7 +114,7 @@ def _per_class(hits: NDArray[np.int64], support: NDArray[np.int64], taken: NDArr
 
 
 def confusion(y: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: int) -> NDArray[np.int64]:
-    """Return the confusion matrix ``(classes, classes)``: true classes down, predicted ones across.
+    """Return the confusion matrix ``(classes, classes)``: rows are true classes, columns predicted ones.
 
     Parameters
     ----------
@@ -125,7 +126,7 @@ def confusion(y: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: i
 
 
 def per_class_text(found: PerClass, class_names: Sequence[str]) -> str:
-    """Return the measures of each class, and their means, as lines for a terminal, with a note if need be."""
+    """Return the measures of each class and their means as lines of text, with a note if needed."""
     lines: list[tuple[str, ...]] = [("", "precision", "recall", "F1", "rows")]
     for name, *values, support in zip(map(printable, class_names), *found, strict=True):
         lines.append((name, *map(_percent, values), str(support)))
@@ -134,7 +135,7 @@ def per_class_text(found: PerClass, class_names: Sequence[str]) -> str:
 
 
 def regression_text(found: PerOutput, names: Sequence[str]) -> str:
-    """Return the measures of each number, and their means, as lines for a terminal."""
+    """Return the measures of each predicted number and their means as lines of text."""
     lines: list[tuple[str, ...]] = [("", "R²", "RMSE", "MAE")]
     rows = [*zip(*found, strict=True), tuple(found.mean().values())]
     for name, (r2, *errors) in zip([*map(printable, names), "mean"], rows, strict=True):
@@ -143,7 +144,7 @@ def regression_text(found: PerOutput, names: Sequence[str]) -> str:
 
 
 def confusion_text(counts: NDArray[np.int64], class_names: Sequence[str]) -> str:
-    """Return a confusion matrix as lines for a terminal; of many classes the most frequent mistakes."""
+    """Return a confusion matrix as lines of text; for many classes, the most frequent mistakes."""
     names = [printable(name) for name in class_names]
     if len(names) <= WIDEST:
         heads = [name if len(name) <= 9 else name[:8] + "…" for name in names]
@@ -170,20 +171,20 @@ def measures_text(measures: Mapping[str, float]) -> str:
 
 
 def named(value: float | None, score: str, digits: int = 2) -> str:
-    """Return a score as `shown`, with its name where a line needs it: percent speak for themselves."""
+    """Return a score as `shown`, with its name unless it is an accuracy: a percentage needs no name."""
     text = shown(value, score, digits)
     return f"{score_name(score)} {text}" if score == "r2" else text
 
 
 def score_name(score: str) -> str:
-    """Return what people call a score or a measure that files call ``"accuracy"``, ``"r2"`` and so on."""
+    """Return the display name of a score or measure: ``"R²"`` for ``"r2"``, and so on."""
     return _NAMES.get(score, score.replace("_", " "))
 
 
 def shown(value: float | None, score: str = "accuracy", digits: int = 2) -> str:
-    """Return a score as people read it: an accuracy in percent, all else as a number, equally precise.
+    """Return a score as text: an accuracy in percent, any other as a number of the same precision.
 
-    One that is undefined is a dash.
+    An undefined score is a dash.
     """
     if value is None or np.isnan(value):
         return "–"

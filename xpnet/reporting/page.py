@@ -1,7 +1,7 @@
-"""A page that asks for nothing beside itself: what the report of a run and that of a sweep have in common.
+"""Self-contained HTML pages: what the reports of a run and of a sweep have in common.
 
-It is put together from texts that are escaped here, and from pictures within it. Its own policy tells a
-browser to load nothing from anywhere, and to run no script but the one whose checksum it names.
+All text is escaped here, and pictures are embedded. The page's content security policy allows a browser to
+load nothing, and to run only the script whose checksum it names.
 """
 
 import base64
@@ -19,7 +19,7 @@ __all__ = ["SORTING", "cell", "page", "picture", "scrolling", "section", "shade"
 _HERE = Path(__file__).parent
 
 SORTING = (_HERE / "sort.js").read_text(encoding="utf-8")
-"""The script that sorts a table of the class ``sortable`` as the button in a head is pressed."""
+"""Script that sorts a table of the class ``sortable`` when a button in its header is pressed."""
 
 
 def page(
@@ -36,9 +36,9 @@ def page(
     Parameters
     ----------
     title, subtitle, warning
-        Texts on top.
+        Texts at the top.
     cards
-        What stands out: names and values.
+        Main figures: names and values.
     body
         HTML.
     script
@@ -72,7 +72,7 @@ def picture(png: bytes, description: str, kind: str = "") -> str:
 
 
 def scrolling(html: str) -> str:
-    """Return what may be wider than the page, so that it scrolls by itself; it can be reached by keys."""
+    """Return HTML in a box that scrolls sideways if it is wider than the page; also by keyboard."""
     return f'<div class="scroll" tabindex="0">{html}</div>'
 
 
@@ -88,7 +88,7 @@ def table(
     rows, foot
         HTML of ``<tr>`` elements.
     of_text
-        The columns whose head is above words, not numbers.
+        Columns that hold words, not numbers.
     """
     cells = ""
     for k, head in enumerate(heads):
@@ -101,18 +101,18 @@ def table(
 
 
 def cell(content: str, is_text: bool = False) -> str:
-    """Return a cell of a table with a text in it."""
+    """Return a table cell that contains a text."""
     return f'<td class="text">{text(content)}</td>' if is_text else f"<td>{text(content)}</td>"
 
 
 def shade(strength: float) -> str:
-    """Return the style of a cell that is the bluer the nearer to 1 the strength is."""
+    """Return the style of a cell: the closer the strength is to 1, the bluer."""
     colour = ";color:#fff" if strength > 0.75 else ""
     return f"background:rgba(var(--blue),{strength:.3f}){colour}"
 
 
 def terms(items: Iterable[tuple[str, str, bool]]) -> str:
-    """Return a list of names and values, those that were changed in bold."""
+    """Return a list of names and values, with changed ones in bold."""
     kinds = {True: "changed", False: "same"}
     inner = "".join(
         f'<div class="{kinds[changed]}"><dt>{text(name)}</dt><dd>{text(value)}</dd></div>'
@@ -122,5 +122,5 @@ def terms(items: Iterable[tuple[str, str, bool]]) -> str:
 
 
 def text(content: str) -> str:
-    """Return text as HTML shows it, control characters written out."""
+    """Return text escaped for HTML, with control characters written out."""
     return escape(printable(content))

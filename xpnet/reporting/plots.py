@@ -1,8 +1,8 @@
-"""Pictures of a run: its curves, its first layer's weights as images, and where it is mistaken or off.
+"""Pictures of a run: curves, weights of the first layer as images, and mistakes or residuals.
 
-All are matplotlib figures made without pyplot, so that no window, no display and no state of the
-caller's own plots comes into it. Matplotlib is imported where it is used: it takes longer than
-training on the digits.
+All are matplotlib figures made without pyplot: they open no window, need no display, and do not touch the
+caller's own plots. Matplotlib is imported only where it is used, because that takes longer than training on
+the digits.
 """
 
 import math
@@ -43,19 +43,20 @@ __all__ = [
 ]
 
 INSTALL = 'pip install "xpnet[cli]"'
-"""The command that brings matplotlib."""
+"""Command that installs matplotlib."""
 
 CHANNELS = (1, 3, 4)
-"""Of images that can be shown."""
+"""Numbers of channels of images that can be shown."""
 
 MOST_MISTAKES = 25
-"""Images in a picture of mistakes."""
+"""Maximum number of images in a picture of mistakes."""
 
 MOST_POINTS, MOST_OUTPUTS = 5000, 4
-"""Rows and outputs in a picture of predicted numbers: more points would be a blot, and slow to draw."""
+"""Maximum numbers of rows and outputs in a picture of predicted numbers: more would be unreadable and
+slow."""
 
 LEAST_R2 = -1.0
-"""Where pictures of R² end: below 0 it only says that the mean would have been better."""
+"""Limits of the axis of R²: below 0 it only says that predicting the mean would be better."""
 
 MOST_NUMBERED = 40  # classes up to which the cells of a confusion matrix hold their numbers
 LONGEST = 22  # name of a class, in characters
@@ -80,10 +81,9 @@ def curves(
     Parameters
     ----------
     history
-        At least one row. Losses that are not finite, of a run that diverged, are left out.
+        At least one row. Losses that are not finite (of a diverged run) are left out.
     schedule
-        Numbers of steps, from 1 to the last that was planned, and the learning rate of each; by default
-        those of the history.
+        Steps, from 1 to the last one planned, and the learning rate of each; by default those of the history.
     score
         What the score is: ``"accuracy"``, or ``"r2"``.
     """
@@ -149,7 +149,7 @@ def _draw_score(axes: "Axes", history: History, score: str) -> None:
 
 
 def limit_scores(axes: "Axes", score: str) -> None:
-    """End an axis of scores where they end, and write them as people read them."""
+    """Limit an axis to the possible range of a score, and format its numbers for reading."""
     bottom, top = axes.get_ylim()
     least = LEAST_R2 if score == "r2" else 0.0
     if top > least:
@@ -158,7 +158,7 @@ def limit_scores(axes: "Axes", score: str) -> None:
 
 
 def score_formatter(score: str) -> Callable[[float, Any], str]:
-    """Return what writes the scores along an axis."""
+    """Return the formatter of scores along an axis."""
     return (lambda value, _: f"{value:g}") if score == "r2" else (lambda value, _: f"{100 * value:g} %")
 
 
@@ -174,21 +174,21 @@ def _finite(values: Any) -> NDArray[np.float64]:
 
 
 def weights(W: NDArray[Any], image_shape: tuple[int, int, int] | None, width: int = WIDTH) -> "Figure":
-    """Draw the weights of each unit of a first layer as the image that it looks for.
+    """Draw the input weights of each unit of the first layer as an image.
 
     Parameters
     ----------
     W
         ``(features, units)``.
     image_shape
-        Height, width and channels of the rows that the layer sees.
+        Height, width and channels of an input row.
     width
-        Of the picture, at least, in pixels.
+        Minimum width of the picture in pixels.
 
     Raises
     ------
     InputError
-        The rows are no images.
+        The rows are not images.
     """
     from matplotlib.figure import Figure
 
@@ -212,7 +212,8 @@ def check_images(image_shape: tuple[int, int, int] | None) -> tuple[int, int, in
     """
     if image_shape is None:
         raise InputError(
-            "the weights make no image, since the rows of this data set are none: leave out "
+            "the weights cannot be shown as images, because the rows of this data set are not images: "
+            "leave out "
             "--weights-image, or save X of the .npz file as (rows, height, width[, channels])"
         )
     if image_shape[2] not in CHANNELS:
@@ -223,15 +224,15 @@ def check_images(image_shape: tuple[int, int, int] | None) -> tuple[int, int, in
 
 
 def tile(rows: NDArray[Any], image_shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Return images side by side in a square grid, each stretched to its own full contrast.
+    """Return images in a square grid, each scaled to full contrast.
 
     Parameters
     ----------
     rows
         ``(images, features)``.
     image_shape
-        Height, width and channels of a row: 1 for grey, 3 for colour, 4 for colour and an opacity,
-        which weights have no use for.
+        Height, width and channels of a row: 1 for grey, 3 for colour, 4 for colour and opacity (which is
+        ignored).
 
     Returns
     -------
@@ -250,7 +251,7 @@ def tile(rows: NDArray[Any], image_shape: tuple[int, int, int]) -> NDArray[np.ui
 
 
 def as_images(rows: NDArray[Any], image_shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Return rows ``(images, features)`` as images ``(images, height, width, 1 or 3)`` of one contrast."""
+    """Return rows ``(images, features)`` as images ``(images, height, width, 1 or 3)``, of one contrast."""
     return _stretched(_images(rows, image_shape), axis=None)
 
 
@@ -275,7 +276,7 @@ def confusion(counts: NDArray[np.int64], found: PerClass, class_names: Sequence[
     counts
         From `xpnet.reporting.metrics.confusion`.
     found
-        From `metrics.per_class`. Of more than `MOST_NUMBERED` classes the numbers are left out.
+        From `metrics.per_class`. With more than `MOST_NUMBERED` classes, the numbers are left out.
     class_names
         The name of each class.
     """
@@ -340,7 +341,7 @@ def mistakes(
     Parameters
     ----------
     rows
-        At least one image, at most `MOST_MISTAKES`, ``(images, features)``; all are stretched to the same
+        At least one image, at most `MOST_MISTAKES`, ``(images, features)``; all are scaled to the same
         contrast.
     image_shape
         Height, width and channels, of which there are 1, 3 or 4.
@@ -368,13 +369,13 @@ def mistakes(
 
 
 def predictions(y: NDArray[Any], predicted: NDArray[Any], names: Sequence[str]) -> "Figure":
-    """Draw predicted numbers against the true ones, and beside them the residuals; an output below another.
+    """Draw predicted against true numbers, and the residuals beside them; one row per output.
 
     Parameters
     ----------
     y, predicted
         Numbers ``(rows, outputs)``, at least one row; predictions of one output may be ``(rows,)``. Of many
-        rows some are drawn, always the same; of many outputs the first.
+        rows, a fixed random sample is drawn; of many outputs, the first ones.
     names
         The name of each output.
     """

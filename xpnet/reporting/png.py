@@ -1,4 +1,4 @@
-"""PNG files of pixels, which take no library."""
+"""PNG files, written without an image library."""
 
 import struct
 import zlib

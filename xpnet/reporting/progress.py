@@ -1,4 +1,4 @@
-"""The state of a training run while it runs: its phases, and the figures of its epochs."""
+"""Progress of a training run: its phases, and the results of its epochs."""
 
 import time
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ __all__ = ["Bar", "Cell", "Lines", "Progress", "Shown", "start"]
 
 
 class Progress(Screen):
-    """Shows nothing; the base of what does. A context manager, from loading the data to the last file."""
+    """Base class of progress displays; shows nothing. a context manager for a whole run."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Progress(Screen):
         self.row: Row | None = None
 
     def expect(self, num_steps: int, batch_size: int, done: int = 0, score: str = "accuracy") -> None:
-        """Say what is to come.
+        """Announce the training to come.
 
         Parameters
         ----------
@@ -32,7 +32,7 @@ class Progress(Screen):
         batch_size
             Rows in each.
         done
-            Updates of an earlier process that this one goes on from.
+            Updates already done, if the run is resumed.
         score
             What the scores are: ``"accuracy"``, or ``"r2"``.
         """
@@ -40,7 +40,7 @@ class Progress(Screen):
         self.steps = self._done = done
 
     def on_step(self) -> None:
-        """Note that a step begins. Called for every step, so it does next to nothing."""
+        """Note that a step begins. Called for every step, so it must be fast."""
         # Of stacks that are trained beside each other another may go on when the one that was counted ends.
         self.steps = min(self.steps + 1, self.num_steps)
 
@@ -49,27 +49,27 @@ class Progress(Screen):
         self.row = history.rows[-1]
 
     def lasts(self) -> bool:
-        """Return whether the last state is worth keeping: once something was trained."""
+        """Return whether the last state stays visible: it does once training has begun."""
         return self.has_begun
 
     @property
     def has_begun(self) -> bool:
-        """Whether a step has."""
+        """Whether a step has begun."""
         return self.steps > self._done
 
 
 class Shown(Progress):
-    """What all ways to show it have in common: the figures.
+    """Base class of the visible displays: the figures that they show.
 
-    They are of the moment in which a step or an epoch last ended: a speed does not sink while a long step, or
-    what comes after the last, goes on.
+    The figures are those at the end of the last step or epoch, so the speed does not drop during a long step
+    or after the last one.
     """
 
     _began = 0.0
     _mark = (0, 0.0)  # steps that are done, and when the last of them was
 
     def on_step(self) -> None:
-        """Note that a step begins, and those before have ended."""
+        """Note that a step begins, and that the ones before have ended."""
         now = time.perf_counter()
         if self.steps == self._done:
             self._began = now
@@ -86,7 +86,7 @@ class Shown(Progress):
         return f"{self.steps}/{self.num_steps}"
 
     def measured(self) -> str:
-        """Return the figures of the last epoch, and the speed; nothing of the first step."""
+        """Return the results of the last epoch, and the speed; empty during the first step."""
         parts = []
         if self.row is not None:
             train, val = (named(v, self.score, 1) for v in (self.row.train_score, self.row.val_score))
@@ -98,7 +98,7 @@ class Shown(Progress):
         return "  ".join(parts)
 
     def left(self) -> str:
-        """Return the time left of the training; nothing where there is only the first step to judge by."""
+        """Return the estimated time left; empty during the first step."""
         steps, at = self._mark
         to_come = self.num_steps - self._done - steps
         if self.phase != "training" or steps < 2 or not to_come:
@@ -107,19 +107,19 @@ class Shown(Progress):
 
 
 class Lines(Plain, Shown):
-    """A line after the first epoch, after the last, and between them about one a second."""
+    """A line after the first and the last epoch, and about one per second between them."""
 
     _written: Row | None = None
     _written_at = -1.0
 
     def on_epoch(self, history: History) -> None:
-        """Write a line if it is time to."""
+        """Write a line if one is due."""
         super().on_epoch(history)
         if time.perf_counter() - self._written_at >= 1:
             self._write_row(self.left())
 
     def on_phase(self, phase: Phase) -> None:
-        """Write the line after the last epoch once that is over."""
+        """Write the line about the last epoch once training is over."""
         self._write_last()
         super().on_phase(phase)
 
@@ -178,5 +178,5 @@ class Cell(InNotebook, Shown):
 
 
 def start(quiet: bool = False) -> Progress:
-    """Return the way to show progress that suits where it is shown; nothing is, if all is to be quiet."""
+    """Return the display that suits the output; one that shows nothing if quiet."""
     return chosen(quiet, Progress, Lines, Bar, Cell)()

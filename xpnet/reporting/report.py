@@ -1,7 +1,7 @@
-"""A run on one page: ``report.html``, which asks for nothing beside itself.
+"""The report of a run: ``report.html``, a self-contained page.
 
-What is known of some rows stands between comments in it, so that an evaluation can be added to a page whose
-run is gone. Nothing that is written in a page from elsewhere can hold such a comment: all of it is escaped.
+Each evaluation stands between two HTML comments, so that one can be added or replaced later without the run.
+No other text on the page can contain such a comment, because all of it is escaped.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,8 +15,9 @@ from xpnet.reporting.page import page, picture, section, terms
 __all__ = ["Report", "settings_section", "with_evaluation"]
 
 WARNINGS = {
-    "diverged": "Training diverged, the loss overflowed: these are the parameters of the best epoch before.",
-    "interrupted": "The run was interrupted: this is what was trained so far.",
+    "diverged": "Training diverged (the loss overflowed). The model has the parameters of the best "
+    "epoch before that.",
+    "interrupted": "The run was interrupted. The model is what was trained so far.",
 }
 
 END = "<!--evaluations end-->"
@@ -24,26 +25,26 @@ END = "<!--evaluations end-->"
 
 @dataclass(frozen=True)
 class Report:
-    """What the page shows.
+    """The content of the page.
 
     Parameters
     ----------
     title, subtitle
-        What the run is called, and when it was.
+        Name and date of the run.
     summary
         As in ``summary.json``.
     settings, defaults
-        Those of the run, and what they are where nobody sets them.
+        Settings of the run, and their defaults.
     versions
-        Of what it was made with, by name.
+        Versions of the packages used, by name.
     score
         What the summary's scores are: ``"accuracy"``, or ``"r2"``.
     curves
-        HTML of `xpnet.reporting.curves.curves`; an empty text for none.
+        HTML from `xpnet.reporting.curves.curves`; empty for none.
     evaluated
-        What is known of the rows of a split, by its name: ``"val"``, ``"test"``.
+        Evaluations by split: ``"val"``, ``"test"``.
     weights
-        A PNG file of the first layer's weights; None if there is none.
+        PNG file of the first layer's weights, or None.
     """
 
     title: str
@@ -86,7 +87,7 @@ class Report:
             yield _commented(key, as_section(found))
         yield END
         if self.weights is not None:
-            note = '<p class="faint">What each unit looks for, each image in its own contrast.</p>'
+            note = '<p class="faint">Input weights of each hidden unit, each with its own contrast.</p>'
             drawn = picture(self.weights, "Weights as images", "weights")
             yield section("Weights of the first layer", note + drawn)
         note = "<code>xpnet train --config config.json</code> repeats the run."
@@ -95,33 +96,33 @@ class Report:
 
 
 def settings_section(settings: Mapping[str, Any], defaults: Mapping[str, Any], note: str) -> str:
-    """Return the section of settings, those first that are not as by default; the note is HTML."""
+    """Return the section of settings: those that differ from the defaults come first. The note is HTML."""
     shown = [(name, _shown(value), value != defaults.get(name)) for name, value in settings.items()]
     changed = terms(item for item in shown if item[2])
     rest = terms(item for item in shown if not item[2])
     return section(
         "Settings",
         f'<p class="faint">What differs from the defaults. {note}</p>{changed}'
-        f"<details><summary>All other settings, as by default</summary>{rest}</details>",
+        f"<details><summary>All other settings (defaults)</summary>{rest}</details>",
     )
 
 
 def with_evaluation(html: str, key: str, found: Evaluated) -> str | None:
-    """Return a report with what is known of some rows, in the place of what it said of them before.
+    """Return a report with an evaluation added; it replaces an earlier one of the same rows.
 
     Parameters
     ----------
     html
         The page.
     key
-        The name of the split, or of any other rows.
+        Name of the split, or of other rows.
     found
-        What is known.
+        The evaluation.
 
     Returns
     -------
     str or None
-        The page; None if it has no place for it, as of an earlier version.
+        The page; None if it has no place for evaluations, because an earlier version wrote it.
     """
     begin, end = _comments(key)
     new = _commented(key, as_section(found))

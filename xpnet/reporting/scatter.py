@@ -1,4 +1,4 @@
-"""Predicted numbers against the true ones, as charts."""
+"""Charts of predicted against true numbers."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,17 @@ from xpnet.reporting.charts import BLUE, Series, chart
 __all__ = ["predictions"]
 
 MOST_PREDICTED, MOST_OUTPUTS = 1000, 4
-"""Rows and outputs that are drawn."""
+"""Maximum numbers of rows and outputs that are drawn."""
 
 
 def predictions(y: NDArray[np.float64], predicted: NDArray[np.float64], names: Sequence[str]) -> str:
-    """Return charts of predicted numbers against the true ones, and of what they are off by.
+    """Return charts of predicted against true numbers, and of the residuals.
 
     Parameters
     ----------
     y, predicted
         Numbers ``(rows, outputs)``, at least one row; predictions of one output may be ``(rows,)``. Of many
-        rows some are drawn, always the same; of many outputs the first.
+        rows, a fixed random sample is drawn; of many outputs, the first ones.
     names
         The name of each output.
     """

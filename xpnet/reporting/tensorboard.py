@@ -1,4 +1,4 @@
-"""What an epoch measured as TensorBoard's events, for ``tensorboard --logdir runs``."""
+"""The measures of each epoch as TensorBoard events, for ``tensorboard --logdir runs``."""
 
 import contextlib
 import math
@@ -22,22 +22,22 @@ TAGS = {
     "accuracy/validation": "val_score",
     "learning_rate": "learning_rate",
 }
-"""The name of each curve, which TensorBoard groups by what is in front of the slash."""
+"""The name of each curve; TensorBoard groups them by the part before the slash."""
 
 
 class EventLog:
-    """Writes the rows of a history as they come: a callback of training, and a context manager.
+    """Writes the rows of a history as events: a training callback and a context manager.
 
     Parameters
     ----------
     folder
-        Where the file of events goes. Those of a run that was there before are removed, since the history
-        of one that is resumed begins at its first step.
+        Folder of the event file. Earlier event files in it are removed: the history of a resumed run begins
+        at its first step.
 
     Raises
     ------
     InputError
-        The package tensorboardX is missing.
+        The package tensorboardX is not installed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,7 +57,7 @@ class EventLog:
         self._rows = 0
 
     def on_epoch(self, history: History) -> None:
-        """Write the rows that are new; the file is made with the first."""
+        """Write the new rows; the first call creates the file."""
         if self._writer is None:
             for old in self._folder.glob("events.out.tfevents.*"):
                 old.unlink()
@@ -88,12 +88,12 @@ class EventLog:
 def logging_to(
     folder: Path | None, wanted: bool, on_epoch: Callable[[History], None]
 ) -> Iterator[Callable[[History], None]]:
-    """Give a callback of training that does what ``on_epoch`` does and, if wanted, logs.
+    """Return a training callback that calls ``on_epoch`` and, if wanted, logs the epoch.
 
     Parameters
     ----------
     folder
-        Of the run; without one nothing is logged.
+        Run folder; without one, nothing is logged.
     wanted
         Whether to log.
     on_epoch
