@@ -40,15 +40,23 @@ def main():
     parser.add_argument("--in", type=Path, metavar="FOLDER", dest="folder", help="where the notebooks run")
     arguments = parser.parse_args()
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    if unknown := [name for name in arguments.names if not (TUTORIALS / f"{name}.ipynb").is_file()]:
+        parser.error(f"no tutorial {unknown[0]}: there are {', '.join(known())}")
     if arguments.check:
+        arguments.check.mkdir(parents=True, exist_ok=True)
         os.environ["XPNET_NOTEBOOK_SMALL"] = "1"
-    for name in arguments.names or sorted(path.stem for path in TUTORIALS.glob("*.ipynb")):
+    for name in arguments.names or known():
         path = TUTORIALS / f"{name}.ipynb"
         book = nbformat.read(path, 4)
         with tempfile.TemporaryDirectory() as empty:
             execute(book, (arguments.folder or Path(empty)).resolve())
         nbformat.write(book, arguments.check / path.name if arguments.check else path)
         print(f"executed {name}")
+
+
+def known():
+    """Return the names of all tutorials."""
+    return sorted(path.stem for path in TUTORIALS.glob("*.ipynb"))
 
 
 def execute(book, folder):

@@ -1,15 +1,28 @@
 """Text for a terminal or a page."""
 
 import html
+import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["call", "html_table", "one_line", "printable"]
+__all__ = ["call", "for_shell", "html_table", "one_line", "printable", "shorten"]
 
 
 def printable(name: str) -> str:
     """Return a name with what a terminal would act upon, and what is no text, written out."""
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in name)
+
+
+def shorten(name: str, most: int = 40) -> str:
+    """Return a name of at most so many characters: the rest is left out."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def for_shell(path: str | os.PathLike[str]) -> str:
+    """Return a path as a shell takes it, and as no command takes it for a flag."""
+    name = os.fsencode(path).decode(errors="replace")  # a name may be no text
+    return shlex.quote(f"./{name}" if name.startswith("-") else name)
 
 
 def one_line(error: BaseException) -> str:

@@ -186,6 +186,23 @@ def test_what_is_damaged_is_a_note_each(here, capsys):
     assert "foreign" not in out
 
 
+def test_a_sweep_that_lost_a_part(here, capsys):
+    shutil.rmtree(here / "grid" / "best")
+    assert runs.main([]) == 0
+    out, err = capsys.readouterr()
+    assert "grid/best is missing or damaged: run the sweep again" in err.replace(os.sep, "/")
+    assert "damaged" in next(line for line in out.splitlines() if line.startswith("grid"))
+
+
+def test_a_sweep_whose_description_is_cut_off_still_shows_its_best(here, capsys):
+    text = (here / "grid" / "sweep.json").read_text()
+    (here / "grid" / "sweep.json").write_text(text[:100])
+    assert runs.main([]) == 0
+    out, err = capsys.readouterr()
+    assert "sweep.json is damaged: correct it, or move it away" in err
+    assert any(line.startswith("grid/best") for line in out.replace(os.sep, "/").splitlines())
+
+
 def test_many_notes_are_counted(here, capsys):
     for number in range(20):
         (here / f"bad{number}").mkdir()

@@ -12,7 +12,7 @@ from xpnet.columns.columns import Column, Columns
 from xpnet.datasets import from_arrays
 from xpnet.runs import experiment
 from xpnet.runs.config import Config
-from xpnet.runs.mistakes import LOOKED_AT, MOST, worst
+from xpnet.runs.mistakes import AT_ONCE, MOST, worst
 
 X = models.rows(40)
 
@@ -39,12 +39,15 @@ def test_the_surest_mistakes_of_images_come_first():
     assert image.imread(io.BytesIO(first.image), format="png").shape[:2] == model.image_shape[:2]
 
 
-def test_of_very_many_mistakes_some_are_looked_at():
+def test_the_surest_of_very_many_mistakes_are_found_part_by_part():
     model = models.make()
-    many = np.repeat(X, 100, axis=0)
+    many = np.random.default_rng(0).integers(0, 256, (AT_ONCE + 500, X.shape[1]))
     predicted = model.predict(many)
-    assert len(many) > LOOKED_AT
-    assert len(worst(model, many, (predicted + 1) % 3, predicted)) == MOST
+    y = (predicted + 1) % 3
+    P = model.probabilities(many)
+    surest = np.argsort(-P.max(axis=1), kind="stable")[:MOST]
+    for found in (worst(model, many, y, predicted), worst(model, many, y, predicted, P=P)):
+        assert [mistake.row for mistake in found] == surest.tolist()
 
 
 def test_rows_of_a_table_are_shown_in_words():

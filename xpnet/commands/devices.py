@@ -6,7 +6,8 @@ from typing import Any, get_args
 
 from xpnet.commands.console import complain
 from xpnet.commands.flags import Parser
-from xpnet.device import Backend, choose, get_device, using_threads
+from xpnet.device import Backend, choose, get_device, threads_note, using_threads
+from xpnet.errors import InputError
 from xpnet.values import between
 
 __all__ = ["add_device", "on_threads", "tell_choice"]
@@ -18,7 +19,6 @@ def add_device(parser: Parser) -> None:
     parser.add_argument(
         "--threads",
         metavar="N",
-        type=int,
         help="CPU threads; by default as set in the environment, such as by OMP_NUM_THREADS",
     )
     parser.add_argument(
@@ -36,9 +36,15 @@ def on_threads(given: Namespace, work: Callable[[Namespace], int]) -> int:
     """
     if given.threads is None:
         return work(given)
-    between(1, 10**4).check("--threads", given.threads)
-    get_device(given.device, given.backend)  # before, so that PyTorch is there to be told
-    with using_threads(given.threads):
+    try:
+        threads = int(given.threads)
+    except ValueError:
+        raise InputError(f"--threads must be an integer, not {given.threads!r}") from None
+    between(1, 10**4).check("--threads", threads)
+    device = get_device(given.device, given.backend)  # before, so that PyTorch is there to be told
+    if not given.quiet and (said := threads_note(threads, device.backend.split()[0])):
+        complain("xpnet", f"note: {said}")
+    with using_threads(threads):
         return work(given)
 
 

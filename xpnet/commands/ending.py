@@ -1,7 +1,6 @@
 """What a command says after training: the scores, where the files are, and the next command."""
 
 import os
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from xpnet.datasets.frames import is_text
 from xpnet.reporting.metrics import named, score_name, shown
 from xpnet.runs.labelled import is_file
 from xpnet.runs.run import Run
+from xpnet.text import for_shell
 from xpnet.training import monitors
 from xpnet.training.history import SCORE_OF
 from xpnet.typing import Task
@@ -34,8 +34,8 @@ def scores(summary: Mapping[str, Any], task: Task) -> str:
 def best_epoch(run: Run) -> str:
     """Return which epoch was the best and which is saved as the model; nothing where there is no choice."""
     config, rows = run.config, run.history.rows
-    if run.best is None or len(rows) == 1 or run.diverged_at:  # then the error says what is kept
-        return ""
+    if run.best is None or run.diverged_at or len(rows) == 1 or rows[-1].epoch == 0:
+        return ""  # no choice; or the error says what is kept
     monitor = config.monitor
     if run.validated is not None and monitors.undefined(monitor, run.model.task, run.validated.y):
         monitor = "val_loss"
@@ -74,7 +74,7 @@ def next_command(folder: Path, dataset: str) -> str:
     dataset
         What it was trained on.
     """
-    run = shlex.quote(name_of(folder))
+    run = for_shell(folder)
     if not is_file(dataset):
         return f"xpnet evaluate {run}"
     return f"xpnet predict {run} --input {_like(Path(dataset))} --output predictions.csv"

@@ -109,7 +109,10 @@ def _evaluate(given: Namespace) -> int:
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}: make it or give another --out")
 
+    notes: list[str] = []
+
     def note(text: str) -> None:
+        notes.append(text)
         complain(NAME, f"note: {text}")
 
     with telling(note):
@@ -132,7 +135,7 @@ def _evaluate(given: Namespace) -> int:
     written = _write(folder, split, found.drawn)
     told = written
     if given.out is None:
-        told = [*written, *_report(run, data, found, is_own=given.dataset is None)]
+        told = [*written, *_report(run, data, found, given.dataset is None, notes, note)]
     if not given.quiet:
         rows = f"all {len(y)} rows" if split == "all" else f"the {len(y)} {split} rows"
         print(f"{found.score} of {rows} of {printable(data.name)}")
@@ -283,21 +286,37 @@ def _draw(
     return drawn
 
 
-def _report(run: SavedRun, data: Labelled, found: Findings, is_own: bool) -> list[Path]:
+def _report(
+    run: SavedRun,
+    data: Labelled,
+    found: Findings,
+    is_own: bool,
+    notes: Sequence[str],
+    note: Callable[[str], None],
+) -> list[Path]:
     """Write what was found into the report of the run, if it has one; return that."""
+    of_model = run.path.name == "model.safetensors"
+    what = TITLES[data.split] if is_own else f"Measured on {Path(data.name).name}"
+    if not is_own and data.split != "all":
+        what += f", {data.split} rows"
     known = Evaluated(
-        TITLES[data.split] if is_own else f"Measured on {Path(data.name).name}",
+        what if of_model else f"{what}, network {run.path.name}",
         run.model.task,
         run.model.class_names,
         data.y,
         found.predicted,
         found.mistakes,
         found.measures,
+        tuple(notes),
     )
     file = run.folder / "report.html"
     with refusing(file, "--out"):
         written = add_evaluation(
-            run.folder, lambda: load(run.path.parent), data.split if is_own else "other", known
+            run.folder,
+            lambda: load(run.path.parent),
+            data.split if is_own and of_model else "other",
+            known,
+            note,
         )
     return [] if written is None else [written]
 

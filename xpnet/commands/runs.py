@@ -197,7 +197,7 @@ def _data(run: Listed) -> str:
 
 def _status(run: Listed) -> str:
     """Return how a run ended, of a sweep how many networks it has."""
-    if run.networks is None or run.status == "diverged":
+    if run.networks is None or run.status in ("diverged", "damaged"):
         return run.status
     if run.status == "unfinished":
         return f"{run.done} of {run.networks} done"

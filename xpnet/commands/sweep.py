@@ -1,7 +1,6 @@
 """``xpnet sweep``: train a grid of networks, or random draws, as stacks."""
 
 import json
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -32,6 +31,7 @@ from xpnet.sweep.runner import Sweep
 from xpnet.sweep.search import carry_out, configs_of, folder_of
 from xpnet.sweep.table import as_text, show, varied
 from xpnet.sweep.workers import options_of
+from xpnet.text import for_shell
 from xpnet.training.interrupt import StopSignals
 from xpnet.values import counted
 
@@ -217,7 +217,7 @@ def _report(found: Sweep, folder: Path, settings: dict[str, Any]) -> int:
         print(f"report: {', '.join(map(name_of, reports))}")
         predictor = folder if ensemble is None else folder / "ensemble"
         print(f"next: {next_command(predictor, settings['dataset'])}")
-        print(f"      xpnet train --config {shlex.quote(name_of(folder / 'best' / 'config.json'))}")
+        print(f"      xpnet train --config {for_shell(folder / 'best' / 'config.json')}")
     if settings["json"]:
         chosen = {} if ensemble is None else {"ensemble": ensemble.summary}
         print(json.dumps({"network": row["network"], "out": str(folder), **summary, **chosen}))

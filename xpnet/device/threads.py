@@ -27,13 +27,13 @@ SHARED_FROM = 50_000_000
 it gains little, and on a busy machine threads that wait for each other cost many times the product."""
 
 
-_wanted: list[int] = []
-"""The limits set by `using_threads`, the latest last."""
+_wanted: dict[object, int] = {}
+"""The limits set by `using_threads`, by their users: the latest last, which holds."""
 
 
 def cores() -> int:
     """Return the number of cores that this process may use: no more than `using_threads` says."""
-    return min([_available(), *_wanted[-1:]])
+    return min([_available(), *list(_wanted.values())[-1:]])
 
 
 def _available() -> int:
@@ -50,20 +50,46 @@ def using_threads(threads: int | None) -> Iterator[None]:
     if threads is None:
         yield
         return
-    from threadpoolctl import ThreadpoolController
-
-    torch: Any = sys.modules.get("torch")  # not imported for this: it takes seconds
-    before = None if torch is None else torch.get_num_threads()
-    _wanted.append(threads)
+    user = object()
     try:
-        with ThreadpoolController().limit(limits=threads):
-            if torch is not None:
-                torch.set_num_threads(threads)
+        with _limited.using(_noted_threads, lambda: _set_threads(user, threads)):
             yield
     finally:
-        _wanted.remove(threads)
-        if torch is not None:
-            torch.set_num_threads(before)
+        _wanted.pop(user, None)
+        if left := list(_wanted.values()):  # of fits on other threads, or of the one that this is part of
+            _limit(left[-1])
+
+
+def _set_threads(user: object, threads: int) -> None:
+    _wanted[user] = threads
+    _limit(threads)
+
+
+def _limit(threads: int) -> None:
+    from threadpoolctl import ThreadpoolController
+
+    ThreadpoolController().limit(limits=threads)
+    if (torch := _torch()) is not None:
+        torch.set_num_threads(threads)
+
+
+def _noted_threads() -> Callable[[], None]:
+    """Return what sets all numbers of threads to what they are now."""
+    from threadpoolctl import ThreadpoolController
+
+    blas = ThreadpoolController().limit(limits=None)
+    of_torch = None if (torch := _torch()) is None else torch.get_num_threads()
+
+    def restore() -> None:
+        blas.restore_original_limits()
+        if of_torch is not None and (torch := _torch()) is not None:
+            torch.set_num_threads(of_torch)
+
+    return restore
+
+
+def _torch() -> Any:
+    return sys.modules.get("torch")  # not imported for this: it takes seconds
 
 
 def threads_note(threads: int | None, backend: str) -> str:
@@ -155,4 +181,4 @@ def limited_blas_threads(most: int) -> Iterator[None]:
             library.set_num_threads(threads)
 
 
-_one_thread = Shared()
+_one_thread, _limited = Shared(), Shared()

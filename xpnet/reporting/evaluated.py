@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from xpnet.reporting import metrics
 from xpnet.reporting.page import cell, picture, scrolling, section, shade, table, text
 from xpnet.reporting.scatter import predictions
+from xpnet.text import shorten
 from xpnet.typing import Task
 
 __all__ = ["MOST_CLASSES", "MOST_PAIRS", "Evaluated", "Mistake", "as_section"]
@@ -67,6 +68,8 @@ class Evaluated:
         The worst ones, if they are known.
     measures
         Measures over all rows, by name.
+    notes
+        What a reader has to know of these figures.
     """
 
     title: str
@@ -76,6 +79,7 @@ class Evaluated:
     predicted: NDArray[Any] = field(repr=False)
     mistakes: Sequence[Mistake] = ()
     measures: Mapping[str, float] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 def as_section(found: Evaluated) -> str:
@@ -84,7 +88,9 @@ def as_section(found: Evaluated) -> str:
     said = f"{rows:,} row{'s' * (rows != 1)}"
     if found.measures:
         said += f"; {metrics.measures_text(found.measures)}"
-    return section(found.title, f'<p class="faint">{text(said)}</p>{_BODIES[found.task](found)}')
+    found = replace(found, names=[shorten(name) for name in found.names])
+    notes = "".join(f"<p>Note: {text(note)}</p>" for note in found.notes)
+    return section(found.title, f'<p class="faint">{text(said)}</p>{notes}{_BODIES[found.task](found)}')
 
 
 def _of_classes(found: Evaluated) -> str:

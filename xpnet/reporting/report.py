@@ -15,8 +15,7 @@ from xpnet.reporting.page import page, picture, section, terms
 __all__ = ["Report", "settings_section", "with_evaluation"]
 
 WARNINGS = {
-    "diverged": "Training diverged (the loss overflowed). The model has the parameters of the best "
-    "epoch before that.",
+    "diverged": "Training diverged (the loss overflowed). The model has parameters from before that.",
     "interrupted": "The run was interrupted. The model is what was trained so far.",
 }
 

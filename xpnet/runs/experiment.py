@@ -54,11 +54,14 @@ class Predicted(NamedTuple):
         Both.
     mistakes
         The worst mistakes; empty for validation rows if there are test rows.
+    weighted
+        Whether the run's scores weight these rows.
     """
 
     y: NDArray[Any]
     predicted: NDArray[Any]
     mistakes: tuple[Mistake, ...] = ()
+    weighted: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,6 +261,7 @@ def record(
     # the parameters of a diverged network may be too large to predict with
     with contextlib.suppress(RowError):
         validated = _predicted(model, data.X_val, data.y_val, device, data.X_test is None)
+        validated = validated._replace(weighted=data.weight_val is not None)
         if data.X_test is not None and data.y_test is not None:
             tested = _predicted(model, data.X_test, data.y_test, device, True)
     # Last, since rows of the data set itself need no warning.

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,9 @@ EXPORTS = ("model.onnx", "model-torch.safetensors")
 
 TITLES = {"val": "Validation", "test": "Test", "train": "Training rows"}
 """What the report calls the rows of a split."""
+
+WEIGHTED = "Training and the scores above weight these rows; here every row counts the same."
+"""Said of rows with weights in a report."""
 
 REPORTED_UNITS = 100
 """Units whose weights the report shows, at most: it has to stay a page that can be sent around."""
@@ -224,7 +228,15 @@ def report_of(run: Experiment) -> Report:
         score=SCORE_OF[model.task],
         curves=charts_of(run),
         evaluated={
-            split: Evaluated(TITLES[split], model.task, model.class_names, *found)
+            split: Evaluated(
+                TITLES[split],
+                model.task,
+                model.class_names,
+                found.y,
+                found.predicted,
+                found.mistakes,
+                notes=(WEIGHTED,) if found.weighted else (),
+            )
             for split, found in known.items()
             if found is not None
         },
@@ -232,7 +244,13 @@ def report_of(run: Experiment) -> Report:
     )
 
 
-def add_evaluation(folder: Path, run: Callable[[], Experiment], key: str, found: Evaluated) -> Path | None:
+def add_evaluation(
+    folder: Path,
+    run: Callable[[], Experiment],
+    key: str,
+    found: Evaluated,
+    note: Callable[[str], None],
+) -> Path | None:
     """Write what is known of some rows into the report of a folder, beside all that it says already.
 
     Parameters
@@ -246,6 +264,8 @@ def add_evaluation(folder: Path, run: Callable[[], Experiment], key: str, found:
         these before is replaced.
     found
         What is known of them.
+    note
+        Told where the page that was there is kept, if it has no place for the evaluation.
 
     Returns
     -------
@@ -258,6 +278,10 @@ def add_evaluation(folder: Path, run: Callable[[], Experiment], key: str, found:
     page = with_evaluation(file.read_text(encoding="utf-8", errors="replace"), key, found)
     if page is None:
         page = with_evaluation(report_of(run()).as_html().decode(), key, found)
+        numbered = (folder / f"report-{number}.html" for number in count(1))
+        kept = next(path for path in numbered if not path.exists())
+        file.rename(kept)
+        note(f"{file} was damaged or not written by this version of xpnet: kept as {kept.name}, see there")
     if page is not None:
         _write_text(file, page)
     return file

@@ -98,7 +98,8 @@ def find(folder: Path, note: Callable[[str], None]) -> list[Listed]:
                 note(f"{folder} has more than {MOST_FOLDERS:,} folders: name one closer to the runs")
                 return found
             try:
-                listed, below = read(place, note), _within(place)
+                listed = read(place, note)
+                below = _within(place, listed is not None)
             except OSError as error:
                 note(f"{place} cannot be read ({error.strerror}): check its permissions")
                 continue
@@ -124,17 +125,16 @@ def read(folder: Path, note: Callable[[str], None]) -> Listed | None:
         return None
     notes: list[str] = []
     listed = (_sweep if "sweep.json" in signs else _run)(folder, notes.append)
-    if listed is not None:
-        for text in notes:
-            note(text)
-    else:
-        note(f"{folder / signs[0]} is not from an xpnet run: ignored")
+    if listed is None and not (folder / "results.csv").is_file():  # which only a sweep leaves
+        notes = [f"{folder / signs[0]} is not from an xpnet run: ignored"]
+    for text in notes:
+        note(text)
     return listed
 
 
-def _within(folder: Path) -> list[Path]:
+def _within(folder: Path, is_listed: bool) -> list[Path]:
     """Return the folders in a folder, but for hidden ones and links, which may lead round in a circle."""
-    of_sweep = ("best", "chunks") if (folder / "sweep.json").is_file() else ()
+    of_sweep = ("best", "chunks") if is_listed and (folder / "sweep.json").is_file() else ()
     with os.scandir(folder) as entries:
         return [
             Path(entry.path)
@@ -151,7 +151,7 @@ def _run(folder: Path, note: Callable[[str], None]) -> Listed | None:
     if not (settings or is_of_run):
         return None
     if summary is not None and not is_of_run:
-        note(f"{folder / 'summary.json'} is damaged: delete it, and the rest still loads")
+        note(f"{folder / 'summary.json'} is damaged: correct it, or move it away")
     known = summary or {}
     missing = not (folder / "summary.json").is_file()
     status = "unfinished" if missing else str(known.get("status", "damaged"))
@@ -184,7 +184,10 @@ def _sweep(folder: Path, note: Callable[[str], None]) -> Listed | None:
     if rows is None:
         status, done = "unfinished", _lines(folder / "results.jsonl")
     else:
-        status, done = "finished" if best else "diverged", len(rows)
+        lost = all(row.get("status") == "diverged" for row in rows)
+        status, done = "finished" if best else "diverged" if lost else "damaged", len(rows)
+        if status == "damaged":
+            note(f"{folder / 'best'} is missing or damaged: run the sweep again, which writes it anew")
     seconds = [_number(row.get("seconds")) for row in rows or []]
     return Listed(
         folder,
@@ -230,7 +233,7 @@ def _json(path: Path, note: Callable[[str], None]) -> dict[str, Any] | None:
             return found
     except (ValueError, RecursionError):  # no JSON, or no text
         pass
-    note(f"{path} is damaged: delete it, and the rest still loads")
+    note(f"{path} is damaged: correct it, or move it away")
     return None
 
 

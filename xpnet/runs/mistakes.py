@@ -17,8 +17,8 @@ __all__ = ["worst"]
 MOST = 12
 """Mistakes that are shown."""
 
-LOOKED_AT = 2000
-"""Wrong rows among which the network's surest mistakes are found, where there are more."""
+AT_ONCE = 2000
+"""Wrong rows that are in memory at a time."""
 
 MOST_COLUMNS = 6
 """Columns of a table whose values are shown."""
@@ -52,12 +52,16 @@ def worst(
     """
     if model.task == "classification":
         wrong = np.flatnonzero(predicted != y)
-        if len(wrong) > LOOKED_AT:
-            wrong = np.sort(np.random.default_rng(0).choice(wrong, LOOKED_AT, replace=False))
         if not len(wrong):
             return ()
-        of_wrong = model.probabilities(_rows(X, wrong), device) if P is None else P[wrong]
-        sure = of_wrong[np.arange(len(wrong)), predicted[wrong]]
+        if P is None:
+            parts = [wrong[start : start + AT_ONCE] for start in range(0, len(wrong), AT_ONCE)]
+            of_parts = [
+                _sureness(model.probabilities(_rows(X, part), device), predicted[part]) for part in parts
+            ]
+            sure = np.concatenate(of_parts)
+        else:
+            sure = _sureness(P[wrong], predicted[wrong])
         order = np.argsort(-sure, kind="stable")[:MOST]
         chosen = wrong[order]
         names = model.class_names
@@ -86,6 +90,11 @@ def worst(
         )
         for place, row in enumerate(chosen)
     )
+
+
+def _sureness(P: NDArray[Any], predicted: NDArray[Any]) -> NDArray[Any]:
+    """Return the probability ``(rows,)`` of the class that was predicted for each row."""
+    return np.asarray(np.take_along_axis(P, predicted[:, None], axis=1)[:, 0])
 
 
 def _rows(X: Any, index: NDArray[Any]) -> NDArray[Any]:

@@ -25,9 +25,7 @@ def remedy(run: Run) -> str:
         change = f"lower {flag(name)}, which is {getattr(config, name)}"
         change += ", or scale the data" if run.diverged_at == 1 else ""
     kept = "kept" if run.folder is None else f"in {run.folder}"
-    return (
-        f"training diverged at step {run.diverged_at}: {change}; the parameters of the best epoch are {kept}"
-    )
+    return f"training diverged at step {run.diverged_at}: {change}; parameters from before that are {kept}"
 
 
 def remedy_of_many(config: Config, wrong: OutOfScale | None) -> str:

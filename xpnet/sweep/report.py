@@ -1,7 +1,6 @@
 """A sweep on one page, ``report.html`` in its folder: a table that can be sorted, a heat map and curves."""
 
 import math
-import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from xpnet.runs.run import Run
 from xpnet.sweep.learning import SEEDS, Line, lines_of
 from xpnet.sweep.plots import field_of
 from xpnet.sweep.table import cells, show, varied
+from xpnet.text import for_shell
 
 __all__ = ["curves", "page_of"]
 
@@ -115,10 +115,10 @@ def _best(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], folder: 
     html = f'<p>Network {rows[0]["network"]}:</p><dl class="settings">{items}</dl>'
     if folder is None:
         return html
-    where = shlex.quote(str(folder))
+    where = for_shell(folder)
     commands = (
         f"xpnet evaluate {where}",
-        f"xpnet train --config {shlex.quote(str(folder / 'best' / 'config.json'))} --ensemble 8",
+        f"xpnet train --config {for_shell(folder / 'best' / 'config.json')} --ensemble 8",
     )
     told = "\n".join(map(text, commands))
     return (
