@@ -149,7 +149,9 @@ def test_gpus_that_cannot_be_joined(nccl):
 def test_steps_that_are_captured_are_of_one_process():
     device = object.__new__(CudaDevice)
     device._compiled = True
-    with pytest.raises(DeviceError, match="do not capture steps yet: leave out compile"):
+    with pytest.raises(
+        DeviceError, match="compile does not work with several processes yet: leave out compile"
+    ):
         device.among(None)
 
 

@@ -109,7 +109,9 @@ def test_where_compiling_fails_training_goes_on_with_one_warning(monkeypatch, cp
     with device.active():
         state, table, of_step = steps_of(device)
         advance = make_advance(device, of_step[2], make_step(*of_step))
-        with pytest.warns(RuntimeWarning, match=r"goes on without it \(no C\+\+ compiler found\)") as caught:
+        with pytest.warns(
+            RuntimeWarning, match=r"continues without it \(no C\+\+ compiler found\)"
+        ) as caught:
             state, losses = advance(state, table, 0, 2)
         assert len(caught) == 1
         with warnings.catch_warnings():

@@ -134,7 +134,7 @@ def test_sparse_rows_and_those_of_other_libraries(runs):
 @pytest.mark.parametrize(
     ("X", "text"),
     [
-        ([[1.0, 2.0], [1.0]], "X is no array"),
+        ([[1.0, 2.0], [1.0]], "X is not an array"),
         (np.zeros(5), "X has shape (5,): give (rows, 5)"),
         (np.zeros((2, 4)), "X has shape (2, 4): give (rows, 5)"),
         (np.zeros((2, 4, 4)), "X has shape (2, 4, 4): give (rows, 5)"),
@@ -187,15 +187,15 @@ def test_what_a_run_is_worth(runs, name):
             ["cow"] * 30,
             "y holds 'cow' in row 0, which is not a class: give one of 'cat', 'dog', 'ünïcode'",
         ),
-        ("words", [1] * 30, "y holds 1 in row 0, which is no class"),
+        ("words", [1] * 30, "y holds 1 in row 0, which is not a class"),
         ("classes", ["cat"] * 30, "y holds 'cat' in row 0, which is not a class: give one of 0, 1, 2"),
-        ("classes", [0] * 29, "y has 29 rows and X 30: give one for each row"),
+        ("classes", [0] * 29, "y has 29 rows, but X has 30: give one target for each row"),
         ("labels", np.full((30, 3), 2), "y holds 2 in row 0: give 1 for a label that is set, else 0"),
         ("labels", np.ones((30, 2)), "y"),
-        ("labels", np.ones((29, 3)), "y has 29 rows and X 30: give one for each row"),
+        ("labels", np.ones((29, 3)), "y has 29 rows, but X has 30: give one target for each row"),
         ("numbers", np.ones((30, 3)), "y"),
-        ("numbers", np.ones((29, 2)), "y has 29 rows and X 30: give one for each row"),
-        ("a number", np.ones(29), "y has 29 rows and X 30: give one for each row"),
+        ("numbers", np.ones((29, 2)), "y has 29 rows, but X has 30: give one target for each row"),
+        ("a number", np.ones(29), "y has 29 rows, but X has 30: give one target for each row"),
         ("a number", np.full(30, np.nan), "y"),
         ("a number", ["cat"] * 30, "y holds text: give numbers for regression"),
     ],
@@ -312,7 +312,7 @@ def test_numbers_of_each_network(name, runs):
     np.testing.assert_array_equal(
         runs[name].predict(data.X_val, members=True)[0], runs[name].predict(data.X_val)
     )
-    with pytest.raises(InputError, match="numbers, which have no probabilities"):
+    with pytest.raises(InputError, match="a regression has no probabilities"):
         run.predict_proba(data.X_val, members=True)
 
 

@@ -222,7 +222,7 @@ def test_that_of_the_command(tmp_path, capsys, monkeypatch):
     summary = json.loads(summary)
     chosen = summary["ensemble"]["networks"]
     assert f"ensemble: networks {', '.join(map(str, chosen))}: validation " in said[-5]
-    assert said[-3] == "report: a/best/report.html, a/ensemble/report.html"
+    assert said[-3] == "report: a/report.html, a/ensemble/report.html"
     assert said[-2] == "next: xpnet evaluate a/ensemble"
     assert xpnet.load("a/ensemble").summary == summary["ensemble"]
     assert main([*argv, "--ensemble-of", "4", "--quiet"]) == 0  # again, from the folder
