@@ -124,7 +124,7 @@ NOT_OF_SWEEPS = {
     "ensemble": "a sweep ranks single networks",
     "bagging": "a sweep ranks single networks",
     "tensorboard": "a sweep leaves tables",
-    "checkpoint_every": "a sweep keeps what it has done by itself",
+    "checkpoint_every": "a sweep saves its progress by itself",
     "resume": "the same sweep goes on from where it stopped",
     "alone": "a sweep distributes whole networks, not the rows of one network",
 }

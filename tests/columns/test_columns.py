@@ -339,7 +339,7 @@ def test_a_slip_in_a_column_of_numbers_is_named():
         (["$17.29", "$1,204", "-$3"], "'$17.29': write plain numbers, without the sign, or --categorical"),
         (["€ 17", "£17", "17 €", "1.204,50 €", "¥5", "5¥"], "write plain numbers, without the sign"),
         (["12%", "3.5 %", "-.5%", "12"], "'12%': write plain numbers, without the sign, or --categorical"),
-        (["1 days 00:00:00", "-1 days +23:59:59.5"], "write durations as numbers, say of days"),
+        (["1 days 00:00:00", "-1 days +23:59:59.5"], "write durations as numbers, for example of days"),
     ],
 )
 def test_what_only_some_countries_write_is_refused(values, advice):

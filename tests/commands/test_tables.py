@@ -294,7 +294,7 @@ def test_no_row_of_a_file_without_names_is_lost(capsys, kind):
     assert rows == 2
     assert ("read as column names" in err) == (kind == "text")
     rows, err = predicted(capsys, "colour,size\n", "s", "--header")
-    assert (rows, err.count("has no rows, so none is predicted")) == (0, 1)
+    assert (rows, err.count("has no rows to predict")) == (0, 1)
 
 
 def test_predict_heeds_what_the_run_was_told_of_the_first_line(capsys):
@@ -311,10 +311,7 @@ def test_predict_heeds_what_the_run_was_told_of_the_first_line(capsys):
     assert err.count("read as data, as in the run; use --header if it holds column names") == 1
     line = refused(evaluate.main, capsys, "s", "--dataset", "bare.csv", "--header", "--quiet")
     assert "is not a column" in line
-    assert (
-        call(evaluate.main, capsys, "s", "--dataset", "bare.csv", "--quiet")[2].count("as the run was told")
-        == 0
-    )
+    assert call(evaluate.main, capsys, "s", "--dataset", "bare.csv", "--quiet")[2].count("as in the run") == 0
     assert predicted(capsys, "new,size\na,s\n", "s", "--header") == (1, "")
     assert predicted(capsys, "new,size\na,t\nb,s\n", "s/model.safetensors")[0] == 3
     Path("s/config.json").write_text("{")

@@ -187,7 +187,7 @@ def test_a_file_that_is_cut_short_while_it_is_read_is_told(folder):
         file.truncate(path.stat().st_size - 50 * rows.shape[1] * 4 - 1)
     np.testing.assert_array_equal(rows.take(np.arange(149)), X[:149])
     for ask in (lambda: rows.take(np.array([3, 149])), lambda: rows.part(100, 150), lambda: rows.scan):
-        with pytest.raises(InputError, match=r"X\.npy was cut short while it was read: write it anew"):
+        with pytest.raises(InputError, match=r"X\.npy was truncated while it was read: write it again"):
             ask()
 
 

@@ -104,7 +104,7 @@ def test_classes_without_a_row_to_train_on_are_told_of():
     frame = people(plan=["basic"] * (N - 6) + ["pro"] * 6)
     data = from_frame(frame, {}, "own", Reading(target=("plan",), time="visit"), notes.append)
     assert set(data.y_val) == {1}
-    assert notes[-1] == "only validation rows, and no training row, have the class pro"
+    assert notes[-1] == "classes that only validation rows have: pro; add training rows of each"
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_names_of_one(name):
     ("name", "message"),
     [
         ("cuda:0,cuda:3", "there is no GPU cuda:3: this machine has 3, from cuda:0 to cuda:2"),
-        ("cuda:0,cuda:1,cuda:0", "cuda:0 is twice in cuda:0,cuda:1,cuda:0: name each GPU once"),
+        ("cuda:0,cuda:1,cuda:0", "cuda:0 is named twice in cuda:0,cuda:1,cuda:0: name each GPU once"),
         ("cuda:0,cpu", "'cpu' is no GPU of a list: name them as in cuda:0,cuda:1, or use cuda:all"),
         ("cuda:0,1", "'1' is no GPU of a list: name them as in cuda:0,cuda:1, or use cuda:all"),
         ("cuda:0,", "'' is no GPU of a list: name them as in cuda:0,cuda:1, or use cuda:all"),

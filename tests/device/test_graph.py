@@ -34,7 +34,7 @@ from xpnet.training.draws import draw_epoch
 from xpnet.training.regime import Hyper
 from xpnet.training.step import make_step
 
-FALLBACK = "cannot be captured as a CUDA graph, training goes on without"
+FALLBACK = "cannot be captured as a CUDA graph, training continues without it"
 
 
 @pytest.fixture

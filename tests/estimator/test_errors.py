@@ -311,8 +311,8 @@ def test_classes_are_not_for_several_labels_a_row():
 @pytest.mark.parametrize(
     ("weights", "said"),
     [
-        ({"spam": 1, "Spam_": 9}, "class_weight has 'Spam_', which no row is: did you mean 'spam'?"),
-        ({"spam": 1, "hamm": 9}, "class_weight has 'hamm', which no row is: did you mean 'ham'?"),
+        ({"spam": 1, "Spam_": 9}, "class_weight has 'Spam_', which no row has: did you mean 'spam'?"),
+        ({"spam": 1, "hamm": 9}, "class_weight has 'hamm', which no row has: did you mean 'ham'?"),
         ({"spam": 1, "ham": 2, "hamm": 9}, None),  # a class of its own, which a fold may lack
         ({"spam": 1, "offer": 9}, None),
     ],
@@ -333,7 +333,7 @@ def test_weights_that_are_likely_misspelt(kind, weights, said):
 
 def test_a_weight_by_the_text_of_a_number_is_likely_misspelt():
     X, y = classes("binary")
-    with pytest.warns(UserWarning, match="^class_weight has '1', which no row is: did you mean 1.$"):
+    with pytest.warns(UserWarning, match="^class_weight has '1', which no row has: did you mean 1.$"):
         fitted(MLPClassifier(max_iter=1, class_weight={0: 1, "1": 5}), X, y)
 
 

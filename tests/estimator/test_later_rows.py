@@ -47,7 +47,7 @@ def test_a_feature_that_stood_still_in_the_first_part_is_named_once(preprocess):
     if first:
         assert first[0] == (
             "the preprocessing was fitted on rows with a constant value in feature 0 and ignores it, but "
-            "these rows vary there: fit a new network on rows that do"
+            "these rows vary there: fit a new network on rows that vary there"
         )
     assert said(lambda: parts.partial_fit(X, y)) == []
 

@@ -268,7 +268,7 @@ def test_in_a_search_and_a_pipeline(kind):
         ({"recipe": "chairs"}, "there is no recipe 'chairs': use "),
         ({"epochs": -1}, "--epochs must be from 0"),
         ({"validation_fraction": 1.5}, "--validation-fraction must be "),
-        ({"categorical": ["town"]}, "'town' is no column"),
+        ({"categorical": ["town"]}, "'town' is not a column"),
         ({"settings": {"lr": 1}}, "there is no setting 'lr': did you mean learning_rate?"),
         (
             {"random_state": 1, "settings": {"seed": 5}},

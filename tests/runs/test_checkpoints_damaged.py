@@ -83,7 +83,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(two, tmp_path,
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_where_all_are_damaged_nothing_is_lost(two, tmp_path, damage):
-    with pytest.raises(InputError, match="holds no checkpoint that can be read: begin anew") as caught:
+    with pytest.raises(InputError, match="holds no checkpoint that can be read: start a new run") as caught:
         latest_of(two, tmp_path / "copy", DAMAGES[damage], name_of(5))
     assert "\n" not in str(caught.value)
     assert names(tmp_path / "copy") == [name_of(5), name_of(6)]
@@ -132,9 +132,9 @@ def test_a_folder_in_the_way_ends_no_run(two, tmp_path):
 @pytest.mark.parametrize(
     ("other", "part"),
     [
-        ({"settings": {"seed": 2, "hidden": (4,)}}, "other settings"),
-        ({"settings": {"seed": 1}}, "other settings"),
-        ({"data": "ffffffff"}, "other data"),
+        ({"settings": {"seed": 2, "hidden": (4,)}}, "different settings"),
+        ({"settings": {"seed": 1}}, "different settings"),
+        ({"data": "ffffffff"}, "different data"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(two, other, part):

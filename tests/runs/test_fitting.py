@@ -61,7 +61,7 @@ def same(run, other):
 @pytest.mark.parametrize(
     ("y", "says"),
     [
-        (np.arange(100), "100 classes in 100 rows: --task regression if these are amounts"),
+        (np.arange(100), "100 classes in 100 rows: use --task regression if these are numbers to predict"),
         (
             [f"name {k}" for k in range(100)],
             "100 classes in 100 rows, too few of each to learn from: give another",
@@ -209,14 +209,14 @@ def test_rows_without_a_target_are_left_out(y, as_table):
         "recipe": "table-fast",
         "task": "classification" if type(y) is list else "regression",
     }
-    with pytest.warns(UserWarning, match=r"left out, 2 of 40 rows without a value of '"):
+    with pytest.warns(UserWarning, match=r"left out 2 of 40 rows without a value for '"):
         run = fit(table, y, sample_weight=np.arange(1, 41), **given)
     kept = [k for k in range(40) if k not in (3, 8)]
     rest = {name: column[kept] for name, column in table.items()} if as_table else X[kept]
     targets = [y[k] for k in kept] if type(y) is list else y[kept]
     other = fit(rest, targets, sample_weight=np.arange(1, 41)[kept], **given)
     np.testing.assert_array_equal(run.model.params["W1"], other.model.params["W1"])
-    with pytest.warns(UserWarning, match=r"left out, 2 of 40 rows without a value of '"):
+    with pytest.warns(UserWarning, match=r"left out 2 of 40 rows without a value for '"):
         held = fit(rest, targets, X_val=table, y_val=y, **given)
     assert len(held.validated.y) == 38
 
@@ -238,11 +238,11 @@ def test_integers_with_gaps_are_classes(library):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         run = fit(BLOBS.X_train, y, epochs=2, recipe="table-fast")
-    assert "left out, 1 of 40 rows" in str(caught[0].message)
+    assert "left out 1 of 40 rows" in str(caught[0].message)
     assert run.model.labels == (5, 6)
-    words = ["'y' is whole floats with gaps, taken for classes: --task regression for numbers"]
+    words = ["'y' holds whole floats with gaps, read as classes: use --task regression for numbers"]
     assert [str(one.message) for one in caught[1:]] == (words if library == "pandas" else [])
-    with pytest.warns(UserWarning, match="left out, 1 of 40 rows") as caught:
+    with pytest.warns(UserWarning, match="left out 1 of 40 rows") as caught:
         run = fit(BLOBS.X_train, y, epochs=2, task="regression", recipe="table-fast")
     assert (run.model.task, len(caught)) == ("regression", 1)
 
@@ -344,7 +344,7 @@ def test_a_new_gap_in_a_named_column_gets_a_word():
     table = {"a": np.arange(40.0) * 3 % 40, "b": [str(k % 3) for k in range(40)]}
     run = fit(table, np.arange(40) % 2, **FAST | {"preprocess": "table"})
     new = {"a": [None, 3.0], "b": ["1", "2"]}
-    with pytest.warns(GapWarning, match="missing values in columns without any in the training rows: a;"):
+    with pytest.warns(GapWarning, match="missing values in columns that had none missing in training: a;"):
         assert run.predict(new).shape == (2,)
     with pytest.warns(
         RangeWarning, match="column 'a' holds 5000, far outside the training range [0-9] to 3[0-9]: is it in"
@@ -368,7 +368,8 @@ def test_what_is_given_in_a_wrong_place_is_said_to_be_that():
         assert refused(pair, None) == "X is a pair of arrays: give X and y separately, as in xpnet.fit(*pair)"
     assert fit(tuple(map(tuple, X.tolist())), y, **FAST).model.num_features == 5
     frame = pandas.DataFrame(X, columns=list("abcde")).assign(y=y)
-    says = "sample_weight is 'a', the name of a column: give the values of that column, and --ignore a"
+    says = "sample_weight is 'a', the name of a column: give the values of that column, "
+    says += "and leave it out with --ignore a"
     assert says in refused(frame, None, target="y", sample_weight="a")
     assert says in refused(X, y, sample_weight="a")
     assert "sample_weight has shape (3,)" in refused(frame, None, target="y", sample_weight=[1, 2, 3])
@@ -404,7 +405,7 @@ def test_columns_of_an_array_are_called_by_their_numbers():
     assert (kinds[last], kinds["1"], "0" in kinds) == ("category", "number", False)
     assert run.predict(X[:5]).shape == (5,)
     assert fit(X, target=last, task="regression", epochs=2, recipe="table-fast").config.target == (last,)
-    assert "--categorical 'town' is no column: give one of 0, 1" in refused(
+    assert "--categorical 'town' is not a column: give one of 0, 1" in refused(
         X, BLOBS.y_train, categorical="town"
     )
 
@@ -413,8 +414,12 @@ def test_columns_of_an_array_are_called_by_their_numbers():
     ("args", "given", "text"),
     [
         ((BLOBS,), {"target": "plan"}, "blobs is not a table: drop --target"),
-        ((BLOBS,), {"validation_fraction": 0.3}, "blobs has rows to validate on: drop --validation-fraction"),
-        (("digits",), {"validation_fraction": 0.3}, "digits has rows to validate on: drop "),
+        (
+            (BLOBS,),
+            {"validation_fraction": 0.3},
+            "blobs has its own validation rows: drop --validation-fraction",
+        ),
+        (("digits",), {"validation_fraction": 0.3}, "digits has its own validation rows: drop "),
         ((BLOBS.X_train, BLOBS.y_train), {"size": 8}, "data is not a folder of images: drop --size"),
         (
             ({"a": BLOBS.X_train[:, 0]}, BLOBS.y_train),
@@ -424,7 +429,7 @@ def test_columns_of_an_array_are_called_by_their_numbers():
         (
             (BLOBS.X_train, BLOBS.y_train),
             ARRAYS | {"validation_fraction": 0.3},
-            "data has rows to validate on: drop --validation-fraction",
+            "data has its own validation rows: drop --validation-fraction",
         ),
     ],
 )
@@ -450,10 +455,10 @@ def test_what_data_have_no_use_for_is_refused(args, given, text):
             "on_epoch must be a function that takes the history, not array([[0., 0.",
         ),
         ({"on_epoch": 5}, "on_epoch must be a function that takes the history, not 5"),
-        ({"checkpoint_every": 2}, "--checkpoint-every writes into the folder of the run: give --out, too"),
-        ({"tensorboard": True}, "--tensorboard writes into the folder of the run: give --out, too"),
-        ({"weights_image": True}, "--weights-image writes into the folder of the run: give --out, too"),
-        ({"out": "there", "weights_image": True}, "the weights make no image, since the rows of this data"),
+        ({"checkpoint_every": 2}, "--checkpoint-every writes into the run folder: give --out, too"),
+        ({"tensorboard": True}, "--tensorboard writes into the run folder: give --out, too"),
+        ({"weights_image": True}, "--weights-image writes into the run folder: give --out, too"),
+        ({"out": "there", "weights_image": True}, "the weights cannot be shown as images, because"),
     ],
 )
 def test_settings_that_are_refused_leave_nothing(given, text):
@@ -501,7 +506,7 @@ def test_what_is_said_goes_over_what_the_recipe_would_have(recipe, given, expect
 
 def test_a_contradiction_of_ones_own_is_refused():
     text = refused(BLOBS, loss="hinge", label_smoothing=0.1)
-    assert text == "--loss hinge takes one class a row: drop --mixup and --label-smoothing"
+    assert text == "--loss hinge takes one class per row: drop --mixup and --label-smoothing"
 
 
 def test_a_weight_by_class():
@@ -693,7 +698,7 @@ def test_ctrl_c_while_files_are_written_leaves_all_of_them(handlers, monkeypatch
         save(*args)
 
     monkeypatch.setattr(run_folder, "save_model", interrupted)
-    with pytest.raises(KeyboardInterrupt, match="the run had ended, and all of it is in there"):
+    with pytest.raises(KeyboardInterrupt, match="but the run was already complete, in there"):
         fit(BLOBS, out="there", **FAST)
     assert signal.getsignal(signal.SIGINT) is handlers
     assert load("there").summary["status"] == "finished"
@@ -723,7 +728,7 @@ def test_ctrl_c_again_while_files_are_written_leaves_what_resumes(handlers, monk
 
     with monkeypatch.context() as patch:
         patch.setattr(run_folder, "save_model", interrupted)
-        with pytest.raises(KeyboardInterrupt, match="--resume there makes it so"):
+        with pytest.raises(KeyboardInterrupt, match="complete it with --resume there"):
             fit(BLOBS, out="there", **FAST)
     assert signal.getsignal(signal.SIGINT) is handlers
     assert fit(BLOBS, resume="there").summary["status"] == "finished"
@@ -814,7 +819,9 @@ def clipped(door, size, capsys):
 def test_a_batch_of_more_rows_than_there_are_has_all_of_them(door, capsys):
     score, said = clipped(door, 41, capsys)
     assert said
-    assert said[0].endswith("--batch-size 41 is more than the 40 training rows: each batch has all of them")
+    assert said[0].endswith(
+        "--batch-size 41 is more than the 40 training rows: every batch contains all of them"
+    )
     assert len(said) == 1
     assert clipped(door, 40, capsys) == (score, [])
 
@@ -893,8 +900,8 @@ def test_what_cannot_be_resumed():
     assert refused(BLOBS, resume="there") == text
     assert refused(BLOBS, resume="there", out="b") == "--resume continues in there itself: drop --out"
     fit(BLOBS, on_epoch=interrupt_after(6), out="other", checkpoint_every=2, **FAST)
-    assert "is of a run with other data" in refused(blobs(seed=1), resume="other")
-    assert "is of a run with other settings (seed)" in refused(BLOBS, resume="other", seed=9)
+    assert "is from a run with different data" in refused(blobs(seed=1), resume="other")
+    assert "is of a run with different settings (seed)" in refused(BLOBS, resume="other", seed=9)
     same(fit(BLOBS, resume="other"), fit(BLOBS, **FAST))
 
 

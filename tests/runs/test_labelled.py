@@ -54,9 +54,7 @@ def test_splits_of_an_array_file(tmp_path):
         save(tmp_path, X=X, y=Y, X_test=X, y_test=Y), split="val"
     )
     for split in ("train", "val", "test"):
-        assert f"has no {split} rows, one set of rows, without splits" in refused(
-            save(tmp_path, X=X, y=Y), split=split
-        )
+        assert f"has no {split} rows, only one set of rows" in refused(save(tmp_path, X=X, y=Y), split=split)
 
 
 @pytest.mark.parametrize(
@@ -119,8 +117,8 @@ def test_other_rows_and_files(tmp_path):
     (tmp_path / "a.doc").touch()
     assert "is not a data set: give a table" in refused(tmp_path / "a.doc")
     path = save(tmp_path, X=X, y=Y)
-    assert refused(path, target=["y"]) == f"{path} is no table: drop --target"
-    assert refused(path, header=False) == f"{path} is no table: drop --header"
+    assert refused(path, target=["y"]) == f"{path} is not a table: drop --target"
+    assert refused(path, header=False) == f"{path} is not a table: drop --header"
     assert class_numbers(models.make(), np.array([[2], [0]]), "x").tolist() == [2, 0]
 
 
@@ -145,7 +143,7 @@ def test_a_table_for_a_model_of_arrays(tmp_path, name):
     np.testing.assert_array_equal(found.y, Y)
     assert (found.split, len(notes)) == ("all", name == "new.csv")
     assert "which column of" in refused(path)
-    assert "'z' is no column" in refused(path, target=["z"])
+    assert "'z' is not a column" in refused(path, target=["z"])
     if name == "new.csv":
         assert len(measured(path, target=["12"], header=False).y) == 9
         names = ",".join(map(str, range(2000, 2013)))
@@ -198,7 +196,7 @@ def test_images_become_as_the_training_rows_were(tmp_path, image, rows, shades, 
     expected = ends[0] + X[:2] * ((ends[1] - ends[0]) / 255)
     np.testing.assert_allclose(found.X, expected, atol=1e-6)
     if shades is not None:
-        assert "do not tell the value of white" in refused(folder, model)
+        assert "so the value of white is unknown" in refused(folder, model)
 
 
 # At the door of Python, and whether the network was trained on the rows
@@ -262,7 +260,7 @@ def test_a_series_of_numbers_is_a_target(library):
     A = np.random.default_rng(0).normal(size=(40, 3))
     run = xpnet.fit(A, A[:, 0], hidden=(4,), epochs=2, batch_size=9, recipe="none")
     assert run.evaluate(A, series(A[:, 0])) == run.evaluate(A, A[:, 0])
-    with pytest.raises(InputError, match="y has 39 rows and X 40: give one for each row"):
+    with pytest.raises(InputError, match="y has 39 rows, but X has 40: give one target for each row"):
         run.evaluate(A, series(A[:39, 0]))
 
 

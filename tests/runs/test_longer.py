@@ -121,7 +121,7 @@ def test_what_has_ended_for_good():
     assert "is finished: give more --epochs" in refused(resume="a")
     assert "is finished: give more --epochs" in refused(resume="a", epochs=3)
     assert "is finished: give more --epochs" in refused(resume="a", max_time=1e9)
-    assert "other settings (seed)" in refused(resume="a", epochs=9, seed=4)
+    assert "different settings (seed)" in refused(resume="a", epochs=9, seed=4)
     fit(BLOBS, epochs=4, out="b", **SMALL)
     assert refused(resume="b", epochs=9).endswith("--init-from b")
     fit(BLOBS, epochs=4, checkpoint_every=1, out="c", **SMALL | {"learning_rate": 1e200})
@@ -153,21 +153,21 @@ def test_killed_before_there_is_a_model(monkeypatch):
         patch.setattr(run_folder, "write", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             fit(BLOBS, epochs=4, checkpoint_every=1, out="a", **SMALL)
-    said = "the run in a was interrupted and has a checkpoint, but no model yet: finish it by --resume a$"
+    said = "the run in a was interrupted and has a checkpoint, but no model yet: finish it with --resume a$"
     for door in (load, lambda path: fit(BLOBS, init_from=path)):
         with pytest.raises(InputError, match=said):
             door("a")
     checkpoint = str(next(Path("a").glob("checkpoint-*")))
-    with pytest.raises(InputError, match=r"is a checkpoint, not a model: resume its run by --resume a$"):
+    with pytest.raises(InputError, match=r"is a checkpoint, not a model: resume its run with --resume a$"):
         load(checkpoint)
-    assert refused(resume="a", epochs=1).endswith("give more steps, or begin a new run in another folder")
+    assert refused(resume="a", epochs=1).endswith("give more steps, or start a new run in another folder")
     assert fit(BLOBS, resume="a").summary["status"] == "finished"
 
 
 def test_a_sweep_is_no_run_to_resume():
     search(BLOBS, grid={"seed": [0, 1]}, epochs=1, out="s", **SMALL)
     with pytest.raises(
-        InputError, match=r"s holds a sweep: run its command again .* further by --init-from s"
+        InputError, match=r"s holds a sweep: run its command again .* further with --init-from s"
     ):
         fit(BLOBS, resume="s", epochs=2)
 

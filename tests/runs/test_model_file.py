@@ -285,8 +285,8 @@ def described(tmp_path, change):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"format": 1}, "has format 1 and this version of xpnet reads 2 to 5"),
-        ({"format": 6}, "has format 6 and this version of xpnet reads 2 to 5"),
+        ({"format": 1}, "has format 1, but this version of xpnet reads 2 to 5"),
+        ({"format": 6}, "has format 6, but this version of xpnet reads 2 to 5"),
         ({"format": 4}, "checksum"),
         ({"format": 3}, "checksum"),
         ({"format": 2}, "checksum"),

@@ -196,10 +196,10 @@ def test_a_table_in_parquet_is_learnt_and_a_run_goes_on(parquet, tmp_path):
     assert first.summary["steps"] < more.summary["steps"]
     for name, value in whole.model.params.items():
         np.testing.assert_array_equal(value, more.model.params[name])
-    with pytest.raises(InputError, match="with its rows elsewhere: add --rows-in disk"):
+    with pytest.raises(InputError, match="with its rows in another place: add --rows-in disk"):
         xpnet.fit(parquet, resume=tmp_path / "run", epochs=20, rows_in="memory")
     xpnet.fit(parquet, **said | {"rows_in": "memory"}, epochs=1, out=tmp_path / "here", checkpoint_every=1)
-    with pytest.raises(InputError, match="with its rows elsewhere: add --rows-in memory"):
+    with pytest.raises(InputError, match="with its rows in another place: add --rows-in memory"):
         xpnet.fit(parquet, resume=tmp_path / "here", epochs=2, rows_in="disk")
 
 
@@ -250,7 +250,7 @@ def test_a_csv_by_the_command(tmp_path, capsys):
     assert main([*arguments, "--out", str(tmp_path / "run")]) == 0
     said = capsys.readouterr()
     assert re.search(r"^a +number +0 ", said.out, re.MULTILINE)
-    assert "is converted once into" in said.err
+    assert "is converted into" in said.err
     assert not np.isnan(xpnet.load(tmp_path / "run").summary["val_accuracy"])
 
 

@@ -55,7 +55,7 @@ PLAIN = dataclasses.replace(CATS, weight_train=None)
         (
             {"class_weight": {"cat": 0, "dog": 0, "owl": 0}},
             CATS,
-            "class_weight leaves all rows with weight 0: raise that of a class that has rows",
+            "class_weight leaves all rows with weight 0: raise the weight of a class that has rows",
         ),
         ({"mixup": 0.5}, CATS, "--mixup cannot be combined with weights: give one of them"),
         (
@@ -88,7 +88,7 @@ def test_what_does_not_go_together(changes, data, text):
             {"cat": 2, "cow": 5, "yak": 1},
             "--class-weight names cow, yak, but no training row has that class: it",
         ),
-        ({"cat": 2, "dogg": 5}, "class_weight has 'dogg', which no row is: did you mean 'dog'?"),
+        ({"cat": 2, "dogg": 5}, "class_weight has 'dogg', which no row has: did you mean 'dog'?"),
         ({"cat": 2, "dog": 5}, ""),
         ({"cow": 2}, ""),  # nothing of it occurs, which is refused
     ],

@@ -122,7 +122,7 @@ def test_the_command_writes_one_folder_and_says_what_it_did_once(tmp_path):
     [
         (["--iteration", 5], "did you mean --iterations?"),
         (["nowhere.csv"], "there is no nowhere.csv: give a file"),
-        (["--batch-size", 1], "--batch-size 1 has not a row for each of 2 processes: give 2 or more"),
+        (["--batch-size", 1], "--batch-size 1 is too small for 2 processes: give 2 or more"),
     ],
 )
 def test_what_is_wrong_is_said_once(arguments, line, tmp_path):
@@ -167,8 +167,11 @@ def test_a_run_whose_process_is_killed_ends_and_goes_on(killed, tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode
     assert "Traceback" not in err
-    assert err.count("xpnet: a process was lost, and the run with it: go on from its last checkpoint by") == 1
-    assert f"--resume {folder}, with any number of processes" in err
+    assert (
+        err.count("xpnet: a process was lost, and the run with it: continue from its last checkpoint with")
+        == 1
+    )
+    assert f"--resume {folder}, on any number of processes" in err
     assert workers(folder) == {}
     if killed == 0:  # as far as what is left goes they are the same
         return
@@ -208,7 +211,7 @@ def test_batches_have_a_row_for_each():
 
     def see(team):
         check_batch(Config(batch_size=3), team)
-        with pytest.raises(InputError, match="not a row for each of 3 processes: give 3 or more"):
+        with pytest.raises(InputError, match="is too small for 3 processes: give 3 or more"):
             check_batch(Config(batch_size=2), team)
 
     in_processes(3, see)
@@ -219,7 +222,7 @@ def test_all_begin_with_the_same():
 
     def see(team):
         check_same(team, {"settings": {"seed": 1}, "data": "a"})
-        with pytest.raises(InputError, match="process 1 has other data than process 0: give all of them"):
+        with pytest.raises(InputError, match="process 1 has different data from process 0: give all of them"):
             check_same(team, {"settings": {}, "data": "b" if team.rank == 1 else "a"})
 
     in_processes(3, see)
@@ -275,7 +278,12 @@ def test_processes_with_arguments_of_their_own(tmp_path):
     )
     status, out, err = ended(2, tmp_path / "script.py", "--quiet", cwd=tmp_path)
     assert (status, out) == (2, "")
-    assert err.count("other arguments: give all the same, or --alone for a network of its own in each") == 1
+    assert (
+        err.count(
+            "different arguments: give all the same, or use --alone to train a network of its own in each"
+        )
+        == 1
+    )
     assert ended(2, tmp_path / "script.py", "--quiet", "--alone", cwd=tmp_path) == (0, "", "")
     for rank in "01":
         assert f'"seed": {rank}' in (tmp_path / rank / "summary.json").read_text()

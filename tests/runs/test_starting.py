@@ -200,7 +200,7 @@ def test_it_can_be_taken_up_again():
     run = fit(BLOBS, resume="c", epochs=5)
     np.testing.assert_array_equal(run.model.params["W1"], whole.model.params["W1"])
     fit(BLOBS, out="a", force=True, **SMALL | {"seed": 9})  # it is not the same any more
-    assert "other start" in refused(fit, BLOBS, resume="c", epochs=7)
+    assert "different start" in refused(fit, BLOBS, resume="c", epochs=7)
 
 
 @pytest.mark.parametrize("preprocess", ["standardize", "table"])

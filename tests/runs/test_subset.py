@@ -154,7 +154,7 @@ def test_a_run_of_few_rows_goes_on():
     settings = SMALL | {"train_rows": 25, "checkpoint_every": 1}
     whole = fit(blobs(), epochs=6, **settings | {"checkpoint_every": None})
     fit(blobs(), epochs=3, out="run", **settings)
-    with pytest.raises(InputError, match=r"other settings \(train_rows\): resume with"):
+    with pytest.raises(InputError, match=r"different settings \(train_rows\): resume with"):
         fit(blobs(), epochs=6, train_rows=26, resume="run")
     assert_same(fit(blobs(), epochs=6, resume="run").model.params, whole.model.params)
 

@@ -369,7 +369,7 @@ def test_ctrl_c_ends_the_processes_too(tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err.splitlines()[-1] == (
-        "xpnet sweep: interrupted: what is done is in s; run the same command again to go on"
+        "xpnet sweep: interrupted: the results so far are in s; run the same command again to continue"
     )
     assert "Traceback" not in err
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]

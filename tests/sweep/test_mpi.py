@@ -186,7 +186,7 @@ def test_ctrl_c_leaves_what_is_done(tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     status, out, complaints, err = told_by(process)
-    line = "xpnet sweep: interrupted: what is done is in s; run the same command again to go on"
+    line = "xpnet sweep: interrupted: the results so far are in s; run the same command again to continue"
     # Open MPI has a status of its own, and nobody hears the processes any more.
     assert (status, complaints) in [(130, [line]), (1, [])], err
     assert "best" not in out

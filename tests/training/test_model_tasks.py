@@ -269,7 +269,7 @@ def test_values_that_overflow_within_the_network(of, averaged):
     X[:, 0] = 0
     model.predict(X)
     X[5, 0] = 3e38
-    with pytest.raises(RowError, match="row 5 of X is predicted as NaN, its values are too large"):
+    with pytest.raises(RowError, match="row 5 of X is predicted as NaN, because its values are too large"):
         model.predict(X)
 
 

@@ -197,7 +197,7 @@ def test_white(high, white):
 
 @pytest.mark.parametrize("ends", [(-1, 1), (0, 3), (0, 256), (-0.1, 255), (0, 65535)])
 def test_white_that_is_not_known(ends):
-    with pytest.raises(InputError, match="which do not tell the value of white"):
+    with pytest.raises(InputError, match="so the value of white is unknown"):
         RowRange.of(np.array([ends])).white()
 
 
@@ -219,7 +219,7 @@ def test_white_that_is_not_known(ends):
     ],
 )
 def test_a_range_that_is_none_of_pixels_is_asked_about_with_what_is_likely(ends, black, white):
-    with pytest.raises(InputError, match="which do not tell the value of white") as caught:
+    with pytest.raises(InputError, match="so the value of white is unknown") as caught:
         RowRange.of(np.array([ends])).white()
     assert f"as --black {black:g} --white {white:g} (in Python shades=({black:g}, {white:g}))" in str(
         caught.value
@@ -254,7 +254,7 @@ def test_named_columns_may_lack_what_none_lacked_with_one_word():
     table["age"][7] = np.nan
     for call in (model.predict, model.predict_interval):
         with pytest.warns(
-            GapWarning, match="without any in the training rows: age, member; such rows"
+            GapWarning, match="that had none missing in training: age, member; these rows"
         ) as caught:
             call(table)
         assert len(caught) == 1

@@ -1,8 +1,8 @@
-"""What the columns of a table are: from frames of any library to a matrix of numbers, and to targets.
+"""Columns of a table: from data frames of any library to a matrix of numbers, and to targets.
 
-`Columns`, in ``columns``, is inferred from training rows and makes the matrix of any; ``outputs`` takes out
-what is to be predicted; ``tabular`` is a table in memory, whoever made it. ``column`` is one input, and
-``inference`` decides what columns are; ``raw``, ``cells``, ``words``, ``instants`` and ``meanings`` are about
+`Columns`, in ``columns``, is inferred from training rows and turns any rows into a matrix. ``outputs`` takes
+out the targets, and ``tabular`` is a table in memory, of any library. ``column`` describes one input, and
+``inference`` decides the kinds of columns; ``raw``, ``cells``, ``words``, ``instants`` and ``meanings`` read
 their values.
 
 May import: nothing but the ground.

@@ -1,4 +1,4 @@
-"""What is in a column of a frame, whatever library holds it: numbers, dates or text."""
+"""Values of a column as numbers, dates or text, whatever library holds it."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -24,7 +24,7 @@ from xpnet.values import shown
 __all__ = ["Cells", "Dates", "Numbers", "Text", "cells", "finite", "text"]
 
 MOST = 1e150
-"""The largest number of a column: its square is a float64."""
+"""Largest number allowed in a column: its square fits into a float64."""
 
 
 class Numbers(NamedTuple):
@@ -33,9 +33,9 @@ class Numbers(NamedTuple):
     Attributes
     ----------
     values
-        float64; of booleans 0 and 1, of durations days.
+        float64; booleans are 0 and 1, durations are days.
     held
-        What they were.
+        Kind of the original values: numbers, booleans or durations.
     """
 
     values: NDArray[np.float64]
@@ -49,14 +49,14 @@ class Numbers(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Text:
-    """Text of rows, as codes of the different words.
+    """Text, as codes of its distinct words.
 
     Attributes
     ----------
     codes
-        Of each row the place of its word; -1 is a gap.
+        Index of the word of each row; -1 is a gap.
     words
-        Each occurs, once in this list, without space around it.
+        Distinct words that occur, without spaces around them.
     is_declared
         Whether the library that holds the column calls it categorical.
     """
@@ -77,7 +77,7 @@ class Text:
         return np.bincount(self.codes[self.codes >= 0], minlength=len(self.words))
 
     def spread(self, values: NDArray[Any], gap: Any) -> NDArray[Any]:
-        """Return for each row what ``values`` has for its word."""
+        """Return the value of each row, from ``values``, one per word."""
         return np.append(values, np.array([gap], values.dtype))[self.codes]
 
 
@@ -85,13 +85,13 @@ Cells: TypeAlias = Numbers | Dates | Text
 
 
 def cells(frame: Frame, name: str) -> Cells:
-    """Return what is in a column; text that is numbers throughout may come as numbers.
+    """Return the values of a column; text that consists of numbers may be returned as numbers.
 
     Raises
     ------
     InputError
-        The column holds what is none of it: lists, bytes; or a number too large, or dates with and without a
-        zone.
+        The column holds other values, such as lists or bytes, a number that is too large, or dates with and
+        without a time zone.
     """
     arrow = _arrow_text(frame.columns[name])
     if arrow is not None:
@@ -113,7 +113,7 @@ def cells(frame: Frame, name: str) -> Cells:
 
 
 def text(frame: Frame, name: str) -> Text:
-    """Return a column as text, whatever it holds: the values of a category.
+    """Return a column as text, whatever it holds, for use as categories.
 
     Raises
     ------
@@ -220,7 +220,7 @@ def _float(value: Any) -> float:
 
 
 def finite(frame: Frame, name: str, found: Numbers) -> Numbers:
-    """Return numbers as they are; raise InputError if one is an infinity, or beyond what networks hold."""
+    """Return numbers unchanged; raise InputError if one is infinite or too large for a network."""
     beyond = np.abs(found.values) > MOST
     if beyond.any():
         row = int(beyond.argmax())

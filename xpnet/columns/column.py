@@ -1,4 +1,4 @@
-"""One input of a network before it is encoded: what it is called, and how values become numbers."""
+"""One input of a network before it is encoded: its name, and how values become numbers."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
@@ -30,20 +30,20 @@ class Column:
     Attributes
     ----------
     name : str
-        Of the input; no other has it.
+        Unique name of the input.
     kind : {"number", "category"}
-        What its values are.
+        Kind of its values.
     categories : tuple of str
-        Of a category its values, in the order of their codes.
+        Values of a category, in the order of their codes.
     source : str
-        Name of the user's column, where that differs.
+        Name of the user's column, if it differs.
     part : {"", "days", "month", "weekday", "hour"}
-        Of a date: days since 1970-01-01 with a fraction, month 1 to 12, weekday 0 (Monday) to 6, hour 0 to
-        23. Where there is a time zone, all are in UTC.
+        Part of a date: days since 1970-01-01 with a fraction, month 1 to 12, weekday 0 (Monday) to 6, hour 0
+        to 23. Dates with a time zone are in UTC.
     held : str
-        What a column of numbers held in training: numbers, booleans, durations, dates.
+        Kind of values that a column of numbers held in training: numbers, booleans, durations, dates.
     rare : float
-        Of a category the part of new values that is likely none of them, as such values are rare.
+        For a category, the expected fraction of new values that did not occur in training.
     """
 
     name: str
@@ -67,14 +67,14 @@ class Column:
         frame, name
             The column of new data.
         found
-            What is in it; for a category as text.
+            Its values; for a category as text.
         fix
-            What a message says to do about a value that is no number.
+            Advice of the message about a value that is not a number.
 
         Raises
         ------
         InputError
-            It holds something else than in training.
+            It holds another kind of values than in training.
         """
         if self.part:
             return part_of(as_dates(frame, name, found, self.held), self.part)
@@ -97,7 +97,7 @@ class Column:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return the column as JSON has it."""
+        """Return the column as JSON-compatible data."""
         return {
             "name": self.name,
             "kind": self.kind,
@@ -115,7 +115,7 @@ class Column:
         Raises
         ------
         InputError
-            It describes none.
+            The description is invalid.
         """
         # A model that was saved before there was one knows nothing of rare values.
         value = {"rare": 0.0, **value} if isinstance(value, dict) else value

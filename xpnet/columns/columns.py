@@ -1,4 +1,4 @@
-"""What the columns of a table are, and the matrix of numbers that rows become."""
+"""Describes the columns of a table, and converts rows to a matrix of numbers."""
 
 import datetime
 import warnings
@@ -44,9 +44,9 @@ class Columns:
     columns : tuple of Column
         In the order of the matrix; parts of a date follow each other.
     names : tuple of str
-        All columns of the training rows, those that are left out, too.
+        All columns of the training rows, including those that are left out.
     is_named : bool
-        Whether the names are the user's; else columns are known by their place.
+        Whether the names are the user's; otherwise columns are identified by position.
     """
 
     columns: tuple[Column, ...]
@@ -64,23 +64,23 @@ class Columns:
         note: Callable[[str], None] = warnings.warn,
         times: Collection[str] = (),
     ) -> "Columns":
-        """Find out what the columns of training rows are.
+        """Infer the columns from training rows.
 
         Parameters
         ----------
         frame
             Anything that `xpnet.columns.tabular.as_frame` takes.
         categorical, numeric, ignore : collection of str
-            Columns to take for categories or numbers whatever they look like, and to leave out.
+            Columns to treat as categories, to treat as numbers, and to leave out.
         note : callable
-            Told what was left out.
+            Called with a sentence about what was left out.
         times : collection of str
-            Columns that are known to be times: they may well count the rows.
+            Columns that are known to be times: these are not mistaken for row numbers.
 
         Raises
         ------
         InputError
-            A column is neither numbers, dates nor categories, or there is none of a name.
+            A column holds neither numbers, dates nor categories, or a name is not a column.
         """
         frame = as_frame(frame)
         columns = infer_columns(frame, categorical, numeric, ignore, note, times)
@@ -88,7 +88,7 @@ class Columns:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Names of the user's columns that are needed."""
+        """Names of the user's columns that the model needs."""
         return tuple(dict.fromkeys(column.origin for column in self.columns))
 
     def matrix(self, frame: Any, tells: bool = True) -> NDArray[np.float64]:
@@ -98,14 +98,14 @@ class Columns:
         ----------
         frame
             Anything that `xpnet.columns.tabular.as_frame` takes. Columns are found by name; those of an
-            array by place, which has all columns of the training rows or those that are needed.
+            array by position. An array has all columns of the training rows, or only those needed.
         tells
-            Whether to warn of categories that no training row had.
+            Whether to warn about categories that no training row had.
 
         Returns
         -------
         ndarray, shape (rows, columns)
-            NaN is a gap; of categories there are the codes, -1 for one that training rows lacked.
+            NaN is a gap; categories are codes, with -1 for an unknown one.
 
         Raises
         ------
@@ -115,7 +115,7 @@ class Columns:
         Warns
         -----
         UnseenWarning
-            Most values of a column of categories are ones that no training row had.
+            Most values of a categorical column did not occur in the training rows.
         """
         frame = unmasked(frame)
         if isinstance(frame, np.ndarray) and self._are_those_of(frame):
@@ -144,7 +144,7 @@ class Columns:
         return is_plain and is_matrix and len(array) > 0 and not np.isinf(array).any()
 
     def match(self, frame: Frame) -> dict[str, str]:
-        """Return by what name a frame, which may be without rows, has each column that is needed.
+        """Return the name that each needed column has in a frame, which may have no rows.
 
         Raises
         ------
@@ -181,7 +181,7 @@ class Columns:
         return len(frame.names) > len(self.names) and max(others, default=0) > max(of_model, default=0)
 
     def overview(self, X: NDArray[Any]) -> str:
-        """Return a table of what is in a matrix: name, kind, gaps and values of each column.
+        """Return a summary of a matrix: name, kind, gaps and values of each column.
 
         Parameters
         ----------
@@ -210,14 +210,14 @@ class Columns:
         return "\n".join(lines)
 
     def said(self, row: NDArray[Any], most: int) -> dict[str, str]:
-        """Return the values of a row of the matrix as people write them, by name; of many columns the first.
+        """Return the first values of a row of the matrix as text, by name.
 
         Parameters
         ----------
         row : ndarray, shape (columns,)
             A row of what `matrix` returned.
         most : int
-            How many columns.
+            Maximum number of columns.
         """
         found: dict[str, str] = {}
         for column, value in zip(self.columns, np.asarray(row, np.float64).tolist(), strict=True):
@@ -226,7 +226,7 @@ class Columns:
         return found
 
     def as_json(self) -> dict[str, Any]:
-        """Return the columns as JSON has them."""
+        """Return the columns as JSON-compatible data."""
         described = [column.as_json() for column in self.columns]
         return {"columns": described, "names": list(self.names), "is_named": self.is_named}
 
@@ -237,7 +237,7 @@ class Columns:
         Raises
         ------
         InputError
-            It describes none.
+            The description is invalid.
         """
         match value:
             case {"columns": [_, *_] as described, "names": [*names], "is_named": bool() as is_named} if len(

@@ -1,4 +1,4 @@
-"""What each column of training rows is, and which are left out."""
+"""Infers the kind of each column of training rows, and which columns to leave out."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection

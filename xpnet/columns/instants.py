@@ -1,4 +1,4 @@
-"""Dates, times and durations of a column, whatever type they have."""
+"""Dates, times and durations of a column, of any type."""
 
 import datetime
 from typing import Any, NamedTuple

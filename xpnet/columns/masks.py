@@ -1,4 +1,4 @@
-"""Masked arrays of NumPy: what is masked is a gap, and what stands there counts for nothing."""
+"""Masked arrays of NumPy: a masked value is a gap, and the value under the mask is ignored."""
 
 from typing import Any
 
@@ -13,20 +13,20 @@ def is_masked(array: Any) -> bool:
 
 
 def unmasked(array: Any, as_objects: bool = False) -> Any:
-    """Return an array of which nothing is masked: gaps are NaN, NaT, or None.
+    """Return an array without a mask: gaps are NaN, NaT or None.
 
     Parameters
     ----------
     array
-        What is no masked array stays as it is.
+        An array; one that is not masked is returned unchanged.
     as_objects
-        Whether integers of several dimensions stay integers, too: of targets.
+        Whether integers of several dimensions stay integers, too; for targets.
 
     Returns
     -------
     ndarray
-        Numbers of several dimensions are floats if there are gaps. Of one dimension, a column or targets,
-        they stay what they are, as objects.
+        With gaps, numbers of several dimensions become floats. One-dimensional ones (a column or targets)
+        keep their types, as objects.
     """
     if not isinstance(array, np.ma.MaskedArray):
         return array

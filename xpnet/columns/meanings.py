@@ -1,4 +1,4 @@
-"""What is in a column, taken for numbers or for dates; or the row that is neither."""
+"""Reads the values of a column as numbers or dates, or names the row that is neither."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +13,18 @@ from xpnet.values import shown
 __all__ = ["MEND", "as_dates", "as_numbers", "interpret", "is_text"]
 
 MEND = "correct it or leave it empty"
-"""What a message says to do about a value."""
+"""Default advice about a value."""
 
 
 def interpret(frame: Frame, name: str, found: Cells, fix: str = "") -> Cells:
-    """Return text as what it stands for: numbers, booleans or dates, if it is so throughout.
+    """Return text as the numbers, booleans or dates that it stands for, if all values do.
 
-    ``fix`` is what the message says to do about a value; by default, what there is to do about an input.
+    ``fix`` is the advice of the message about a value; by default, the one for an input.
 
     Raises
     ------
     InputError
-        Most is numbers or dates and some is not, or it is written as only some countries do.
+        Most values are numbers or dates but some are not, or their format is specific to a country.
     """
     if not isinstance(found, Text) or found.is_declared or not found.words:
         return found
@@ -49,21 +49,22 @@ def interpret(frame: Frame, name: str, found: Cells, fix: str = "") -> Cells:
 
 
 def as_numbers(frame: Frame, name: str, found: Cells, held: str = "numbers", fix: str = MEND) -> Numbers:
-    """Return what is in a column as numbers.
+    """Return the values of a column as numbers.
 
     Parameters
     ----------
     frame, name, found
         The column, and what is in it.
     held
-        What it held in training: true and false are only numbers among booleans, durations among durations.
+        Kind of values in training: true and false count as numbers only for booleans, durations only for
+        durations.
     fix
         What the message says to do.
 
     Raises
     ------
     InputError
-        A value is no number. The message names the first.
+        A value is not a number. The message names the first one.
     """
     if isinstance(found, Text):
         values, is_one = words.numbers(found.words)
@@ -84,21 +85,21 @@ def as_numbers(frame: Frame, name: str, found: Cells, held: str = "numbers", fix
 
 
 def as_dates(frame: Frame, name: str, found: Cells, held: str = "", fix: str = MEND) -> Dates:
-    """Return what is in a column as dates.
+    """Return the values of a column as dates.
 
     Parameters
     ----------
     frame, name, found
         The column, and what is in it.
     held
-        What it held in training, dates with a time zone or without; empty for either.
+        Kind of values in training: dates with or without a time zone; empty for either.
     fix
         What the message says to do.
 
     Raises
     ------
     InputError
-        A value is no date. The message names the first.
+        A value is not a date. The message names the first one.
     """
     if isinstance(found, Text):
         values, is_one, has_zone = words.dates(found.words)
@@ -114,7 +115,7 @@ def as_dates(frame: Frame, name: str, found: Cells, held: str = "", fix: str = M
 
 
 def is_text(frame: Frame, name: str) -> bool:
-    """Return whether a column holds text, and none that stands for a number or a date."""
+    """Return whether a column holds only text that stands for no number or date."""
     found = cells(frame, name)
     return isinstance(found, Text) and bool(found.words) and not words.may_mean(found.words).any()
 

@@ -1,4 +1,4 @@
-"""What is to be predicted, taken out of a table; and a column by itself."""
+"""Takes the targets out of a table, and reads single columns."""
 
 import warnings
 from collections.abc import Callable, Collection, Sequence
@@ -19,26 +19,26 @@ from xpnet.values import shown
 __all__ = ["Taken", "lacks", "likely_target", "row_values", "take_target", "tell_of_floats"]
 
 FEW = 20
-"""Different whole numbers up to which floats with gaps were integers: more are amounts."""
+"""Maximum number of distinct whole numbers for which floats with gaps are read as classes."""
 
 TARGETS = ("target", "label", "class", "y")
-"""What a column is called that is to be predicted, in any case."""
+"""Usual names of target columns, in upper or lower case."""
 
 _MOST_SHOWN = 10  # classes in a message
 
 
 class Taken(NamedTuple):
-    """A table without what is to be predicted.
+    """A table without its targets.
 
     Attributes
     ----------
     frame
-        The other columns, of the rows that have a target.
+        The other columns, for the rows that have a target.
     y
-        Targets: int64, float64, bools, or objects that are all text; ``(rows,)``, of several columns
-        ``(rows, columns)``.
+        Targets: int64, float64, bools, or objects that are all text; ``(rows,)``, or ``(rows, columns)`` for
+        several columns.
     kept
-        Which of the rows of the table these are.
+        Index of these rows in the table.
     """
 
     frame: Frame
@@ -52,7 +52,7 @@ def take_target(
     note: Callable[[str], None] = warnings.warn,
     classes: bool | Sequence[Any] = False,
 ) -> Taken:
-    """Take what is to be predicted out of a table.
+    """Take the targets out of a table.
 
     Parameters
     ----------
@@ -61,20 +61,20 @@ def take_target(
     target : str or sequence of str
         Name of one column, or of several to be predicted together.
     note : callable
-        Told how many rows are left out because they have no target.
+        Called with a sentence about rows that are left out because they have no target.
     classes : bool or sequence
-        Whether they are known to be classes, or what these are called.
+        Whether the targets are known to be classes, or the names of the classes.
 
     Returns
     -------
     Taken
-        Rows in the order that they had. Text stays text, but in a text file numbers are numbers; of classes
-        only where all are whole, and where their names are not text.
+        Rows in their order. Text stays text, but numbers in a text file become numbers; class names only if
+        all are whole, and if the known names are not text.
 
     Raises
     ------
     InputError
-        There is no such column, it has no values, or holds what can't be predicted, or none of the classes.
+        There is no such column, it has no values, its values cannot be predicted, or one is not a class.
     """
     frame = as_frame(frame)
     names = [target] if isinstance(target, str) else list(target)
@@ -99,7 +99,7 @@ def take_target(
 
 
 def tell_of_floats(frame: Frame, name: str, y: NDArray[Any], note: Callable[[str], None]) -> None:
-    """Tell where `take_target` made integers, and so classes, of floats: a gap does as much to integers.
+    """Note that `take_target` read floats as integers, and so as classes: a gap turns integers into floats.
 
     Parameters
     ----------
@@ -117,16 +117,16 @@ def tell_of_floats(frame: Frame, name: str, y: NDArray[Any], note: Callable[[str
 
 
 def likely_target(frame: Frame, others: Collection[str] = ()) -> str | None:
-    """Return the column that is to be predicted, where it is plain which; else None.
+    """Return the likely target column; None if it is not clear.
 
-    It is called as such columns are, or is the only one of text and the last, after nothing but numbers.
+    It has a usual name of targets, or it is the last column and the only one with text.
 
     Parameters
     ----------
     frame
         The table.
     others
-        Columns that are something else, whatever they hold.
+        Columns that are certainly not the target.
     """
     names = [name for name in frame.names if name not in others]
     called = [name for name in names if name.strip().lower() in TARGETS]
@@ -160,12 +160,12 @@ def _refuse_others(
 
 
 def lacks(frame: Any) -> NDArray[np.bool_]:
-    """Return which rows of a table that is nothing but targets lack one.
+    """Return which rows of a table of targets lack one.
 
     Raises
     ------
     InputError
-        A column holds what is no value.
+        A column holds something other than values.
     """
     frame = as_frame(frame)
     found = [_has_no_label(raw(frame, name)) for name in frame.names]

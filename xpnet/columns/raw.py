@@ -1,4 +1,4 @@
-"""The values of a column as they are, whatever library holds it."""
+"""The unconverted values of a column, whatever library holds it."""
 
 import decimal
 import numbers
@@ -21,7 +21,7 @@ NUMBERS = (numbers.Real, decimal.Decimal, np.number)
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """Values of rows in the NumPy dtype that holds them exactly; what stands in a gap means nothing.
+    """Values in the NumPy dtype that holds them exactly; the values in gaps are arbitrary.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Raw:
     gaps
         Rows without a value.
     has_zone
-        Whether dates are in UTC and were in a time zone.
+        Whether dates had a time zone (and are now in UTC).
     is_declared
         As of `Text`.
     """
@@ -42,12 +42,12 @@ class Raw:
 
 
 def raw(frame: Frame, name: str) -> Raw:
-    """Return the values of a column as they are.
+    """Return the unconverted values of a column.
 
     Raises
     ------
     InputError
-        The column holds what is no value: lists, bytes, complex numbers.
+        The column holds something else: lists, bytes or complex numbers.
     """
     column = frame.columns[name]
     try:

@@ -1,4 +1,4 @@
-"""Columns that count the rows: in a sorted table they tell the target, and of new rows nothing."""
+"""Detects row numbers: in a sorted table they reveal the target, but they tell nothing about new rows."""
 
 import re
 
@@ -10,7 +10,7 @@ from xpnet.columns.tabular import Frame
 __all__ = ["counts_rows", "is_called_so"]
 
 ROWS = 20
-"""Rows from which it is no chance that whole numbers follow each other."""
+"""Minimum number of rows for which consecutive whole numbers are not a coincidence."""
 
 _CALLED = re.compile(
     r"|(unnamed|level|index_level)[_: ]*[\d_]*|.*_id|ids?|index|idx|no|nr|rows?|row_?ids?"
@@ -22,8 +22,8 @@ _HUMP = re.compile(r".*[a-z\d](Id|ID)")
 def counts_rows(frame: Frame, found: Numbers) -> bool:
     """Return whether numbers are whole and go up or down by one from row to row.
 
-    Rows that were left out since the table was read are counted with the others. Columns of arrays have no
-    names by which a user could say more of them.
+    Rows that were left out after reading are counted, too. Columns of arrays do not count: without names, a
+    user could not choose to keep them.
     """
     values, rows = found.values, frame.rows
     is_long = len(values) >= ROWS
@@ -36,6 +36,6 @@ def counts_rows(frame: Frame, found: Numbers) -> bool:
 
 
 def is_called_so(name: str) -> bool:
-    """Return whether a column is called as numbers of rows are: id, index, PassengerId, nothing."""
+    """Return whether a column has a usual name of row numbers: id, index, PassengerId, or none."""
     plain = re.sub(r"[\s.\-#]+", "_", name).strip("_").lower()
     return bool(_CALLED.fullmatch(plain) or _HUMP.fullmatch(name.strip()))

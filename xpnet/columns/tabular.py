@@ -1,4 +1,4 @@
-"""A table in memory, whoever made it: columns by name, rows that know where they came from."""
+"""A table in memory, of any library: columns by name, and rows that know where they came from."""
 
 import difflib
 import shlex
@@ -33,9 +33,9 @@ _MOST_LISTED = 10  # names in a message
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A table as it was given, with a choice of its rows.
+    """A table as the user gave it, with a selection of its rows.
 
-    Nothing is copied or converted before a column is asked for: see `xpnet.columns.cells`.
+    Nothing is copied or converted until a column is read: see `xpnet.columns.cells`.
 
     Attributes
     ----------
@@ -44,13 +44,13 @@ class Frame:
     total
         Number of all rows.
     rows
-        Those that count, in their order; None for all.
+        Selected rows, in order; None for all.
     is_text
-        Whether each value is text because it comes from a text file, whatever it stands for.
+        Whether all values are text because they come from a text file.
     is_named
-        Whether the names are the user's, and not the numbers of columns that have none.
+        Whether the names are the user's; otherwise they are column numbers.
     first_row
-        Number of the first row, of a part of a file.
+        Number of the first row, if this is a part of a file.
     line_of
         Returns the line of a text file that a row begins in, None if it can't be told; None where there is no
         such file.
@@ -73,7 +73,7 @@ class Frame:
         return self.total if self.rows is None else len(self.rows)
 
     def take(self, rows: NDArray[Any]) -> "Frame":
-        """Return some of the rows: by number, or those where a mask is true."""
+        """Return some rows: by number, or those where a mask is true."""
         chosen = np.flatnonzero(rows) if rows.dtype == bool else np.asarray(rows, np.intp)
         return replace(self, rows=chosen if self.rows is None else self.rows[chosen])
 
@@ -89,7 +89,7 @@ class Frame:
         return values if self.rows is None else values[self.rows]
 
     def where(self, row: int) -> str:
-        """Return what a message calls a row: its line in the file, or its number from 0."""
+        """Return the name of a row in a message: its line in the file, or its number from 0."""
         number = self.first_row + (row if self.rows is None else int(self.rows[row]))
         line = None if self.line_of is None else self.line_of(number)
         return f"row {number}" if line is None else f"line {line}"
@@ -118,7 +118,7 @@ def did_you_mean(name: object, names: Iterable[str]) -> str:
 
 
 def flag(option: str, name: str) -> str:
-    """Return how a command line says it of a column: ``--ignore 'first name'``."""
+    """Return the command-line flag for a column: ``--ignore 'first name'``."""
     return f"--{option} {shlex.quote(shorten(printable(name), 60))}"
 
 
@@ -134,9 +134,9 @@ def shorten(text: str, width: int = 300) -> str:
 
 
 def as_array(value: Any, what: str) -> NDArray[Any]:
-    """Return what NumPy makes of a value; ``what`` names it in the message if it makes nothing of it.
+    """Return a value as a NumPy array; ``what`` names it in the message if that fails.
 
-    What is masked is a gap.
+    A masked value is a gap.
     """
     if hasattr(value, "toarray"):  # SciPy's, which NumPy takes for a single object
         raise InputError(f"{what} is a sparse matrix: give its toarray()")
@@ -161,7 +161,7 @@ def is_frame(X: Any) -> bool:
 
 
 def as_frame(data: Any) -> Frame:
-    """Return what holds a table as a `Frame`.
+    """Return a table of any kind as a `Frame`.
 
     Parameters
     ----------
@@ -172,8 +172,8 @@ def as_frame(data: Any) -> Frame:
     Raises
     ------
     InputError
-        It is nothing of that, has no rows or no columns, rows or columns of different length, or two
-        columns of one name.
+        It is none of these, has no rows or columns, has rows or columns of different lengths, or two columns
+        with the same name.
     """
     if isinstance(data, Frame):
         frame = data

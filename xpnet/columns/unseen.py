@@ -1,4 +1,4 @@
-"""Categories that no training row had: whether they are so many that something else must be wrong."""
+"""Detects unknown categories that are too many to be a coincidence."""
 
 import warnings
 from typing import NamedTuple
@@ -28,9 +28,9 @@ class Unseen(NamedTuple):
     name
         Of the column.
     rows, of
-        Rows that have such a one, and rows that have a value.
+        Rows with a new value, and rows with a value.
     new, known
-        One of them, and one that a training row had: the same in other letters, if there is such a pair.
+        A new value and a known one: a pair that differs only in spelling, if there is one.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Unseen(NamedTuple):
 
     @classmethod
     def of_column(cls, column: Column, found: Text, codes: NDArray[np.float64]) -> "Unseen | None":
-        """Return what is new in a column; None where it is as much as is to be expected.
+        """Return the new values of a column; None if there are no more than expected.
 
         Parameters
         ----------
@@ -66,7 +66,7 @@ class Unseen(NamedTuple):
 
 
 def expected(counts: NDArray[np.intp], kept: list[int]) -> float:
-    """Return the part of new values that is likely no category, by how often each word occurs in training.
+    """Return the expected fraction of unknown values in new rows, from the word counts in training.
 
     It is the estimate of Good and Turing: words that occur ``r`` times have, all together, the probability
     ``(r + 1) N[r + 1] / N``, those that were never seen as well.
@@ -87,7 +87,7 @@ def expected(counts: NDArray[np.intp], kept: list[int]) -> float:
 
 
 def warn(found: list[Unseen], stacklevel: int) -> None:
-    """Warn of columns with new values, in one line."""
+    """Warn about columns with new values, in one line."""
     if not found:
         return
     first, others = found[0], len(found) - 1

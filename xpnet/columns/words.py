@@ -1,4 +1,4 @@
-"""What text in a table stands for: gaps, numbers, booleans, dates."""
+"""Reads text in a table: gaps, numbers, booleans and dates."""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 GAPS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "<NA>", "?")
-"""Text that says that there is no value."""
+"""Words that mean a missing value."""
 
 EXACT = 2.0**53
 """Below it every whole number is a float64."""
@@ -57,13 +57,13 @@ _FOREIGN = {
             "write numbers without separators, and decimals with a point"
         ),
         rf"[+-]?[{_CURRENCY}][{_SPACES}]?[+-]?{_PLAIN}|[+-]?{_PLAIN}[{_CURRENCY}%]": _SIGN,
-        r"-?\d+ days [+-]?\d\d:\d\d:\d\d(\.\d+)?": "write durations as numbers, say of days",
+        r"-?\d+ days [+-]?\d\d:\d\d:\d\d(\.\d+)?": "write durations as numbers, for example of days",
         r"\d{1,2}([./-])\d{1,2}\1(\d\d){1,2}(\D.*)?|\d{4}[/.]\d{1,2}[/.]\d{1,2}(\D.*)?": (
             "write dates as 2020-12-31"
         ),
     }.items()
 }
-_NOT_NUMBERS = ("write durations as numbers, say of days", "write dates as 2020-12-31")
+_NOT_NUMBERS = ("write durations as numbers, for example of days", "write dates as 2020-12-31")
 
 
 def word(value: Any) -> str:

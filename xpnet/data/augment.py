@@ -1,4 +1,4 @@
-"""Images changed at random on the device, each row of a batch in its own way.
+"""Augmentation: random changes to images on the device, different for each row of a batch.
 
 A flip, a shift and a rotation say from where in its image each pixel is taken, beyond the edge and between
 pixels as in `xpnet.data.pixels`. So all of them together are one gather of whole pixels, or four where a
@@ -22,12 +22,12 @@ DRAWS = 6
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to the images, the same for all networks of a stack. False if it is nothing.
+    """The augmentation of images, the same for all networks of a stack. False if there is none.
 
     Attributes
     ----------
     flip
-        Left and right exchanged with probability 1/2.
+        Whether to mirror images left to right with probability 1/2.
     shift
         Largest shift in pixels, each way and along both axes; all whole numbers are equally likely.
     rotation
@@ -60,12 +60,12 @@ class Augmentation:
 
 
 def check(how: Augmentation, image_shape: tuple[int, ...] | None) -> None:
-    """Refuse an augmentation that the data cannot have.
+    """Refuse an augmentation that does not suit the data.
 
     Parameters
     ----------
     how
-        One that does nothing suits all data.
+        The augmentation; an empty one suits all data.
     image_shape
         Height, width and channels; None if the rows are not images.
 
@@ -92,7 +92,7 @@ def augment(
     fill: Array | None = None,
     share: Share | None = None,
 ) -> Array:
-    """Return the images changed as ``how`` says, each by draws of its own.
+    """Return augmented images; each has its own random draws.
 
     The draws of a row depend on the key and on its position in the batch only. With keys ``(*nets,)``
     each network gets what its key gives it alone, also from a batch that all share.
@@ -102,7 +102,7 @@ def augment(
     xp
         Array API namespace of the arrays.
     how
-        What is done.
+        The augmentation.
     images
         ``(*nets, batch, features)``, or ``(batch, features)`` shared by all networks; uint8 or floating.
     image_shape

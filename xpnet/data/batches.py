@@ -1,4 +1,4 @@
-"""Which rows make up the batches of an epoch, and where epochs end; drawn on the host on any device."""
+"""Draws the rows of the batches of an epoch, on the host for any device, and says where epochs end."""
 
 from typing import Any, Literal
 

@@ -1,4 +1,4 @@
-"""The rows of several feeds as one, for a stack of networks that have rows of their own."""
+"""Joins several feeds, for a stack of networks with different rows."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What is to be done to raw rows before a network sees them: the description, which is part of a model."""
+"""Description of the preprocessing of raw rows, which is part of a model."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Kind = Literal["none", "mean", "standardize", "pca", "pca-whiten", "zca", "table
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What is done to each row before the network sees it.
+    """The preprocessing of each row before the network sees it.
 
     Parameters
     ----------
@@ -32,15 +32,15 @@ class Preprocessing:
         Added to a component's variance before whitening, in units of the variance of a feature; and to
         a row's variance in contrast normalisation, in units of the variance of an average row.
     contrast
-        First of all, take from each row its mean and divide it by its standard deviation.
+        Whether to first subtract from each row its mean and divide by its standard deviation.
     fit_rows
-        Fit on so many rows, drawn once and for all, where there are more; on all by default.
+        Maximum number of rows to fit on, drawn once; all by default.
     bins
-        Most bins of a column of numbers, of ``"table"``; None for what suits the number of columns.
+        Maximum number of bins of a numeric column, for ``"table"``; None chooses by the number of columns.
     categories
-        Of ``"table"``: for each column the number of its categories, 0 for numbers; None if all are numbers.
+        For ``"table"``: the number of categories of each column, 0 for numbers; None if all are numbers.
     sizes
-        Of ``"table"``: what it was fitted to be, `xpnet.data.table.sizes`; None before that.
+        For ``"table"``: its sizes once fitted, from `xpnet.data.table.sizes`; None before.
     exact
         Do all but the product with a matrix on the host, in float64, before rows go to the device: `suited`
         says where that is needed.
@@ -48,12 +48,12 @@ class Preprocessing:
     Raises
     ------
     InputError
-        A setting is out of its range, or the kind doesn't take it.
+        A setting is out of range, or this kind does not support it.
 
     Notes
     -----
-    A feature that is constant over the rows fitted on comes out as 0 from all kinds that divide by its
-    deviation: whatever it might be in other rows, the weights that would meet it have learnt nothing.
+    All kinds that divide by the standard deviation turn a feature that is constant in the fitted rows into
+    0, whatever its value in other rows: its weights have learnt nothing.
 
     ZCA and the ridge are those of Krizhevsky (2009), *Learning multiple layers of features from tiny
     images*, appendix A; contrast normalisation is that of Coates, Ng and Lee (2011), *An analysis of
@@ -91,23 +91,23 @@ class Preprocessing:
 
     @property
     def most(self) -> float:
-        """The largest number that it takes, whatever it is computed in; 0 where that is the dtype's."""
+        """Largest number that it accepts, in any dtype; 0 if the dtype sets the limit."""
         return exact.MOST if self.exact or self.kind == "table" else 0.0
 
     @property
     def least_rows(self) -> int:
-        """How few rows it can be fitted on: as many as components, and two where there is a variance."""
+        """Minimum number of rows to fit on: the number of components, and two if there is a variance."""
         if self.kind in ("none", "mean", "table"):
             return 1
         return max(2, self.components or 0)
 
     def output_features(self, num_features: int) -> int:
-        """Return how many features rows of ``num_features`` have afterwards; of a table once it is fitted.
+        """Return the number of outputs for ``num_features`` inputs; for a table only once it is fitted.
 
         Raises
         ------
         InputError
-            That is fewer than the components to keep.
+            There are fewer features than components to keep.
         """
         if self.sizes is not None:
             return sum(self.sizes)
@@ -120,7 +120,7 @@ class Preprocessing:
         return self.components
 
     def shapes(self, num_features: int) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of what `xpnet.data.transforms.fit` returns for rows of ``num_features``."""
+        """Return the shapes of the arrays that `xpnet.data.transforms.fit` returns for ``num_features``."""
         shapes: dict[str, tuple[int, ...]] = {"mean": (num_features,)}
         if self.kind == "standardize":
             shapes["scale"] = (num_features,)

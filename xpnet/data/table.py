@@ -44,7 +44,7 @@ SAMPLE = 100_000
 
 
 def fit(X: Any, categories: Sequence[int], bins: int | None = None) -> dict[str, NDArray[np.float64]]:
-    """Find out how the columns of training rows become inputs.
+    """Fit the encoding of the columns of training rows.
 
     Parameters
     ----------
@@ -52,10 +52,10 @@ def fit(X: Any, categories: Sequence[int], bins: int | None = None) -> dict[str,
         ``(rows, columns)``: numbers, codes of categories, and NaN for gaps; an array or a
         `xpnet.datasets.stored.Stored`.
     categories
-        Of each column the number of its categories; 0 for a column of numbers.
+        Number of categories of each column; 0 for a column of numbers.
     bins
-        Most bins of a number; 0 for none, None for what suits the number of columns. Values that are few have
-        a bin between each two, if they fit.
+        Maximum number of bins per number; 0 for none, None to choose by the number of columns. If there are
+        only a few distinct values, each neighbouring pair gets a bin.
 
     Returns
     -------

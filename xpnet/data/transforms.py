@@ -1,6 +1,6 @@
 """Preprocessing: fitted on the training rows, applied to any rows, folded into the first layer.
 
-`xpnet.data.preprocessing` describes what is to be done; `fit` returns the arrays that do it. Both are part of
+`xpnet.data.preprocessing` describes the steps; `fit` returns the arrays for them. Both are part of
 a saved model. All but contrast normalisation and tables are affine: ``(x - mean) * scale`` or
 ``(x - mean) matrix``.
 """
@@ -46,7 +46,7 @@ def suited(how: Preprocessing, X: Any, dtype: str) -> Preprocessing:
     Parameters
     ----------
     how
-        What is to be done to them.
+        The preprocessing.
     X
         ``(rows, features)`` on the host; not images.
     dtype

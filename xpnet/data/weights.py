@@ -1,4 +1,4 @@
-"""Weights of rows: of each by itself, and by its class."""
+"""Weights of rows, from row weights and class weights."""
 
 import difflib
 import math
@@ -21,7 +21,7 @@ def by_class(
     label: NDArray[np.int64],
     weight: NDArray[np.float64] | None,
 ) -> NDArray[np.float64]:
-    """Return the factor of each class on the weights of its rows, ``(classes,)``.
+    """Return the weight of each class, ``(classes,)``, by which the weights of its rows are multiplied.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def by_class(
     Raises
     ------
     InputError
-        Something else is chosen, no class that occurs, or a weight below 0.
+        The argument is invalid, names no class that occurs, or has a weight below 0.
     """
     factors = np.ones(len(names))
     if isinstance(chosen, str) and chosen == "balanced":
@@ -109,14 +109,14 @@ def weighted(
     label, weight
         The class of each row ``(rows,)``, and its weight; None for 1 each.
     rows
-        What the message calls them.
+        Name of the rows in the message.
     may_be_zero
         Whether more rows may follow, and none of these count.
 
     Raises
     ------
     InputError
-        None of the rows counts, or a weight is beyond all numbers.
+        All rows have weight 0, or a weight overflows.
     """
     with np.errstate(over="ignore"):
         found: NDArray[np.float64] = factors[label] if weight is None else weight * factors[label]

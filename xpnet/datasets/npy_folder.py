@@ -102,7 +102,7 @@ def _in_memory(file: Path) -> NDArray[Any]:
         numbers.seek(array.offset)
         parts = [_shortened(np.fromfile(numbers, array.dtype, PART)) for _ in range(0, len(array), PART)]
     if sum(map(len, parts)) != len(array):
-        raise InputError(f"{file} was cut short while it was read: write it anew, and start again")
+        raise InputError(f"{file} was truncated while it was read: write it again, and start again")
     return np.concatenate(parts)
 
 

@@ -155,7 +155,7 @@ class NpyRows(Stored):
 
     def _check(self, rows: NDArray[Any], read: int) -> None:
         if read != rows.nbytes:
-            raise InputError(f"{self._path} was cut short while it was read: write it anew, and start again")
+            raise InputError(f"{self._path} was truncated while it was read: write it again, and start again")
 
 
 def _file_at(address: int) -> tuple[str, ...] | None:

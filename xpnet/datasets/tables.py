@@ -230,7 +230,7 @@ def _tell_of_unseen(data: Dataset, note: Note) -> None:
     unseen = np.setdiff1d(data.y_val, data.y_train)
     if len(unseen):
         names = listed([data.class_names[k] for k in unseen])
-        note(f"only validation rows, and no training row, have the class {names}")
+        note(f"classes that only validation rows have: {names}; add training rows of each")
 
 
 def _task_of_several(name: str, y: NDArray[Any], reading: Reading) -> Task | None:

@@ -1,4 +1,4 @@
-"""What can be said of an array whatever library it is of, its way to the host, and its namespace."""
+"""Arrays of any library: their dtype, their conversion to NumPy, and their namespace."""
 
 import functools
 import importlib
@@ -42,12 +42,12 @@ def to_numpy(array: Any) -> NDArray[Any]:
 
 
 def adapter_of(library: str) -> Namespace:
-    """Return the library's namespace by the standard's names; imports the library, too.
+    """Return the namespace of a library with the names of the standard; imports the library.
 
     Raises
     ------
     DeviceError
-        There is no adapter.
+        The adapter is not installed.
     """
     try:
         return importlib.import_module(f"array_api_compat.{library}")
@@ -61,7 +61,7 @@ def adapter_of(library: str) -> Namespace:
 
 
 def replacing(plain: Namespace, **others: Any) -> Namespace:
-    """Return a namespace that is ``plain`` but for these functions and other values."""
+    """Return the namespace ``plain`` with some functions and values replaced."""
     mine = types.ModuleType(plain.__name__, plain.__doc__)
     vars(mine).update(vars(plain), **others)
     return mine

@@ -91,7 +91,7 @@ class CudaDevice(Device):
 
     @property
     def options(self) -> Options:
-        """What another process has to ask for to have the same device."""
+        """Arguments with which another process gets the same device."""
         return Options(self.name, "cupy", self._precision, self._compiled)
 
     def put(self, array: Any, dtype: str | None = None) -> Array:
@@ -102,12 +102,12 @@ class CudaDevice(Device):
             return self._cupy.asarray(array, dtype=dtype)
 
     def pinned(self, rows: NDArray[Any]) -> NDArray[Any]:
-        """Return rows in memory that is not paged."""
+        """Return rows in pinned (page-locked) memory."""
         with self._gpu:
             return pinned(self._cupy, rows)
 
     def send(self, rows: NDArray[Any], dtype: str | None = None) -> Callable[[], Array]:
-        """Begin to bring rows of the host to this GPU, while what was asked for before goes on."""
+        """Start transferring rows to this GPU, while earlier work continues."""
         with self.active():
             if not hasattr(self._of_thread, "uploads"):
                 self._of_thread.uploads = Uploads(self._cupy)
@@ -125,13 +125,13 @@ class CudaDevice(Device):
             return cast("NDArray[Any]", self._cupy.asnumpy(array))
 
     def synchronize(self) -> None:
-        """Wait until everything that this thread has asked of the GPU is done."""
+        """Wait until the GPU has finished all work of this thread."""
         with self.active():
             # Not for the whole GPU: that would end a capture of another thread's.
             self._cupy.cuda.get_current_stream().synchronize()
 
     def free_memory(self) -> int:
-        """Return the bytes of the GPU that can still be had, those that CuPy holds in reserve included."""
+        """Return the free memory of the GPU in bytes, including what CuPy holds in reserve."""
         with self._gpu:
             free, _ = self._cupy.cuda.runtime.memGetInfo()
             return int(free + self._cupy.get_default_memory_pool().free_bytes())
@@ -175,7 +175,7 @@ class CudaDevice(Device):
         return self.products.subtract
 
     def compile(self, step: Step) -> Advance:
-        """Return what takes many steps: one by one, or by launching graphs of some."""
+        """Return a function that takes many steps: one by one, or by launching CUDA graphs."""
         if not self._compiled:
             return super().compile(step)
         advance = captured(self, self._cupy, self._stream, step, self.products.handle)
@@ -198,7 +198,7 @@ class CudaDevice(Device):
 
 
 def cuda_device(index: int, precision: str, compiled: bool) -> CudaDevice:
-    """Return the device of this process that is so; its kernels and its cuBLAS are made once."""
+    """Return the device with these options; each process creates its kernels and cuBLAS once."""
     key = sys.modules.get("cupy"), index, precision, compiled
     if key not in _known:
         made = CudaDevice(index, precision, compiled)

@@ -1,4 +1,4 @@
-"""What the workers of an executor have to compute with: they are asked, and tell it in a few numbers."""
+"""Asks the workers of an executor about their device, memory and versions."""
 
 import os
 import pickle
@@ -43,18 +43,18 @@ CANNOT = (ImportError, AttributeError, TypeError, RuntimeError, pickle.PickleErr
 
 
 class Told(NamedTuple):
-    """What a worker tells of itself.
+    """The answer of a worker.
 
     Attributes
     ----------
     place
-        Its machine, process and thread, by which workers are told apart.
+        Its machine, process and thread, which identify a worker.
     memory
-        Bytes of its device that are free, for all workers with the same ``pool``.
+        Free bytes of its device, shared by all workers with the same ``pool``.
     pool
-        Whose memory that is: the machine's, or a GPU's.
+        Owner of that memory: the machine, or a GPU.
     versions
-        Of what decides on the numbers.
+        Versions of the packages that affect the results.
     """
 
     place: tuple[str, int, int]
@@ -64,16 +64,16 @@ class Told(NamedTuple):
 
 
 class Workers(NamedTuple):
-    """What the workers of an executor have in common.
+    """Summary of the workers of an executor.
 
     Attributes
     ----------
     number
-        How many there are.
+        Number of workers.
     beside
-        The most of them that share a device's memory.
+        Maximum number of workers that share the memory of a device.
     memory
-        Bytes that each may count on: its part of what is free, where that is least.
+        Bytes available to each: its share of the free memory, on the device with the least.
     """
 
     number: int
@@ -82,13 +82,13 @@ class Workers(NamedTuple):
 
 
 class Stopped(Exception):  # noqa: N818 - it is no error
-    """Nobody waits for answers any more."""
+    """The caller stopped waiting for answers."""
 
 
 def ask(
     executor: Executor, options: Options = CPU, should_stop: Callable[[], bool] = lambda: False
 ) -> Workers:
-    """Ask the workers of an executor what they have; return what all of them can do with.
+    """Ask the workers of an executor about their resources; return what all of them can rely on.
 
     There are as many questions as workers, and each goes to any of them: of those that have not answered it
     is taken that they are where they make the memory scarcest.
@@ -100,12 +100,12 @@ def ask(
     options
         What each asks for as its device.
     should_stop
-        Asked while answers are waited for.
+        Called while waiting for answers; if it returns true, waiting stops.
 
     Raises
     ------
     Stopped
-        ``should_stop`` said so.
+        ``should_stop`` returned true.
     DeviceError
         A worker cannot answer, has no such device, or has other versions than this process.
     """
@@ -160,7 +160,7 @@ def answers_of(futures: list[Future[Any]], should_stop: Callable[[], bool]) -> l
 
 
 def count_workers(executor: Executor) -> int | None:
-    """Return how many tasks an executor works on at a time, as far as it says so.
+    """Return how many tasks an executor runs at a time, if it tells.
 
     ``num_workers`` is public, of MPI's; Python's pools and loky's have only a name of their own for it, and
     Dask's executor one for the client, whose workers have some threads each.
@@ -176,7 +176,7 @@ def count_workers(executor: Executor) -> int | None:
 
 
 def tell(options: Options) -> Told:
-    """Return what there is here: what a worker is asked for."""
+    """Return the answer of this process."""
     time.sleep(PAUSE)
     device, host = get_device(*options), platform.node()
     # Of GPUs each process may see another as its first.
@@ -186,7 +186,7 @@ def tell(options: Options) -> Told:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions here of what decides on the numbers, and on what can be sent."""
+    """Return the versions of packages here that affect the results, or the exchange of objects."""
     return {
         "Python": ".".join(platform.python_version_tuple()[:2]),
         "xpnet": __version__,
@@ -195,5 +195,5 @@ def versions() -> dict[str, str]:
 
 
 def differing(these: Mapping[str, str], others: Mapping[str, str]) -> str:
-    """Return the versions that differ from the others, in words."""
+    """Return the versions that differ from the others, as text."""
     return ", ".join(f"{name} {v}" for name, v in these.items() if v != others.get(name))

@@ -1,4 +1,4 @@
-"""Which CUDA GPUs there are: what ``"auto"`` chooses, and what names of several GPUs stand for."""
+"""Finds CUDA GPUs: the choice of ``"auto"``, and names of several GPUs."""
 
 import ctypes
 import re
@@ -39,7 +39,7 @@ NO_LIBRARY = (
 
 
 class Choice(NamedTuple):
-    """What ``"auto"`` is on this machine: a device, the library that computes there, and why."""
+    """The choice of ``"auto"`` on this machine: device, library and reason."""
 
     device: str
     backend: str
@@ -52,13 +52,12 @@ class Choice(NamedTuple):
 def choose(backend: str = "auto") -> Choice:
     """Choose a device: the first CUDA GPU if a library here can use it, else the CPU, which CuPy lacks.
 
-    No library is imported where there is no driver.
+    Without a driver, no library is imported.
 
     Parameters
     ----------
     backend
-        The one library that is asked; ``"auto"`` is CuPy, PyTorch and JAX, in this order, and NumPy on the
-        CPU.
+        The only library to try; ``"auto"`` tries CuPy, PyTorch and JAX, in this order, and NumPy on the CPU.
     """
     if backend == "numpy":
         return Choice("cpu", backend, "numpy computes on the CPU only")
@@ -81,7 +80,7 @@ def choose(backend: str = "auto") -> Choice:
 
 @cache
 def has_driver() -> bool:
-    """Return whether NVIDIA's driver is there, which takes no time to find out."""
+    """Return whether NVIDIA's driver is installed; this is fast."""
     try:
         ctypes.CDLL(DRIVERS[sys.platform])
     except (KeyError, OSError):
@@ -90,7 +89,7 @@ def has_driver() -> bool:
 
 
 def count_gpus(backend: str) -> int:
-    """Return the number of CUDA GPUs that a library has.
+    """Return the number of CUDA GPUs that a library sees.
 
     Parameters
     ----------
@@ -126,7 +125,7 @@ def gpu_names(device: str, count: Callable[[], int]) -> tuple[str, ...]:
     Raises
     ------
     DeviceError
-        Something in the list is no GPU, or not of this machine, or there twice.
+        An entry of the list is not a GPU, does not exist on this machine, or occurs twice.
     """
     if device == "cuda:all":
         return tuple(f"cuda:{number}" for number in range(count()))
@@ -137,7 +136,7 @@ def gpu_names(device: str, count: Callable[[], int]) -> tuple[str, ...]:
     numbers = [int(name.partition(":")[2]) for name in names]
     for number in numbers:
         if numbers.count(number) > 1:
-            raise DeviceError(f"cuda:{number} is twice in {device}: name each GPU once")
+            raise DeviceError(f"cuda:{number} is named twice in {device}: name each GPU once")
     there = count()
     for number in numbers:
         if number >= there:

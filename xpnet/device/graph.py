@@ -69,7 +69,8 @@ def captured(
             except Exception as error:  # whatever a library may raise
                 graphs, failed = None, True
                 warnings.warn(
-                    f"the steps cannot be captured as a CUDA graph, training goes on without ({_why(error)})",
+                    f"the steps cannot be captured as a CUDA graph, training continues without it "
+                    f"({_why(error)})",
                     RuntimeWarning,
                     stacklevel=2,
                 )

@@ -23,7 +23,7 @@ LEAST_CAPACITY = 128
 
 
 class JaxDevice(Device):
-    """A device of JAX's.
+    """A JAX device.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class JaxDevice(Device):
 
     @property
     def options(self) -> Options:
-        """What another process has to ask for to have the same device."""
+        """Arguments with which another process gets the same device."""
         return Options(self.name, "jax", self._precision)
 
     def put(self, array: Any, dtype: str | None = None) -> Array:
@@ -70,11 +70,11 @@ class JaxDevice(Device):
         return np.asarray(array)
 
     def synchronize(self) -> None:
-        """Wait until every array that is being computed is there."""
+        """Wait until all arrays are computed."""
         self._jax.block_until_ready([array for array in self._jax.live_arrays() if not array.is_deleted()])
 
     def free_memory(self) -> int:
-        """Return the bytes that can still be had."""
+        """Return the free memory in bytes."""
         known = self._place.memory_stats()
         return int(known["bytes_limit"] - known["bytes_in_use"]) if known else super().free_memory()
 
@@ -85,7 +85,7 @@ class JaxDevice(Device):
         Raises
         ------
         MemoryError
-            Out of memory, for which JAX has no error of its own.
+            Out of memory; JAX itself has no error class for this.
         """
         jax = self._jax
         with ExitStack() as contexts:

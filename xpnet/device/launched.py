@@ -1,4 +1,4 @@
-"""Whether this process was started with others, by ``mpiexec`` or ``srun``, to train one network together."""
+"""Detects whether ``mpiexec`` or ``srun`` started this process with others, to train one network together."""
 
 import os
 from collections.abc import Mapping
@@ -25,19 +25,19 @@ def number_of_processes(environment: Mapping[str, str] = os.environ) -> int:
 
 
 def is_first(environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether this is the process that prints, as far as the launcher tells."""
+    """Return whether this is the first process, which prints, according to the launcher."""
     return number_of_processes(environment) == 1 or _told(RANKS, environment, 0) == 0
 
 
 def find_team() -> Team | None:
-    """Return the processes that were started with this one; None where there are no others.
+    """Return the processes that were started together with this one; None if there are no others.
 
-    Nothing of MPI is imported without a launcher.
+    Without a launcher, MPI is not imported.
 
     Raises
     ------
     DeviceError
-        There are others, but no MPI here that knows of them.
+        There are other processes, but no MPI that knows them.
     """
     launched = number_of_processes()
     return None if launched == 1 else _team(launched)
@@ -63,12 +63,12 @@ def import_mpi(needs: str) -> Any:
     Parameters
     ----------
     needs
-        How a message begins that says what it is needed for.
+        Beginning of the message: what needs MPI.
 
     Raises
     ------
     DeviceError
-        There is no mpi4py, or no MPI that it finds.
+        mpi4py is missing, or finds no MPI.
     """
     try:
         from mpi4py import MPI

@@ -1,4 +1,4 @@
-"""The memory of this machine that a process may still have."""
+"""The free memory of this machine, within the limits of its container."""
 
 import contextlib
 from collections.abc import Iterator

@@ -84,7 +84,7 @@ class TorchDevice(Device):
                 host = np.array(host, host.dtype.newbyteorder("="), order="C")  # PyTorch takes none of these
             array = torch.from_numpy(host)
         if self._place.type == "mps" and "float64" in (dtype, None if dtype else dtype_name(array)):
-            raise DeviceError("device mps knows no float64: use dtype float32, or device cpu")
+            raise DeviceError("device mps does not support float64: use dtype float32, or device cpu")
         return array.to(self._place, getattr(torch, dtype) if dtype else None)
 
     def to_host(self, array: Array) -> NDArray[Any]:

@@ -84,9 +84,7 @@ def carry_out(
         with agreeing(team):
             for name in ("checkpoint_every", "tensorboard", "weights_image"):
                 if folder is None and getattr(config, name):
-                    raise InputError(
-                        f"{flag(name)} writes into the folder of the run: give {flag('out')}, too"
-                    )
+                    raise InputError(f"{flag(name)} writes into the run folder: give {flag('out')}, too")
             if config.weights_image and not can_draw:
                 raise InputError(f"--weights-image needs matplotlib: {plots.INSTALL}")
             logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it tells users of its font cache
@@ -174,7 +172,7 @@ def carry_out(
                 note=None if config.quiet or team is not None else note,
             )
         if not found.history.rows:
-            raise KeyboardInterrupt("interrupted before the first step: there is nothing to keep")
+            raise KeyboardInterrupt("interrupted before the first step: nothing was saved")
         was_interrupted = found.summary["status"] == "interrupted"
         if place is not None:
             screen.on_phase("drawing" if can_draw else "writing")
@@ -190,7 +188,7 @@ def carry_out(
                         run_folder.write(place, found, pictures=can_draw)
                 except KeyboardInterrupt:
                     raise KeyboardInterrupt(
-                        f"interrupted: {place} is not complete: {flag('resume')} {place} makes it so"
+                        f"interrupted: {place} is incomplete; complete it with {flag('resume')} {place}"
                     ) from None
                 except OSError as error:
                     if on_unwritten is None:
@@ -201,7 +199,7 @@ def carry_out(
                     checkpoints.forget(but=lambda epoch: _may_go_on(found, num_rows, epoch))
         left = place if team is None else team.first_has(place)
         if place is not None and signals.received is not None and not was_interrupted:
-            raise KeyboardInterrupt(f"interrupted: the run had ended, and all of it is in {place}")
+            raise KeyboardInterrupt(f"interrupted, but the run was already complete, in {place}")
     return as_run(found, left)
 
 

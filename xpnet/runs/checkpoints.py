@@ -1,7 +1,7 @@
-"""Checkpoints of a run while it trains: all that it can go on from, in the run's folder.
+"""Checkpoints of a run, in its folder: everything needed to resume it.
 
-A checkpoint is one safetensors file, written under a temporary name, flushed and renamed, with a checksum
-of all that is in it. The last two are kept: whatever happens to one, the run can go on from the other.
+A checkpoint is one safetensors file with a checksum of its content. It is written under a temporary name,
+flushed and renamed. The last two are kept: if one is damaged, the run can resume from the other.
 """
 
 import contextlib
@@ -30,25 +30,25 @@ from xpnet.typing import Array, State
 __all__ = ["NAME", "Checkpoints", "Saved", "has_checkpoint"]
 
 KEPT = 2
-"""Checkpoints of a run that are kept."""
+"""Number of checkpoints that are kept."""
 
 FORMAT = 3
 
 SELDOM = 20
-"""Checkpoints that are written at no fixed epochs take at most one part of so many of the time."""
+"""Without a fixed interval, checkpoints take at most this fraction (one in so many) of the time."""
 
 NAME = re.compile(r"checkpoint-(\d{9})\.safetensors")
 
 
 class Saved(NamedTuple):
-    """What a checkpoint holds.
+    """Content of a checkpoint.
 
     Attributes
     ----------
     fit
-        What `xpnet.training.loop.fit` goes on from.
+        State from which `xpnet.training.loop.fit` continues.
     run
-        What the run was when it was written.
+        Description of the run when it was written.
     """
 
     fit: Fit
@@ -63,14 +63,15 @@ class Checkpoints:
     folder
         Of the run.
     device
-        Where its arrays are.
+        Device of its arrays.
     run
-        What the run is, plain data: its settings and its data. A checkpoint must be of the same.
+        Description of the run as plain data: its settings and its data. A checkpoint must match it.
     every
-        Epochs from one to the next, 0 for as many as keep the time for writing small; None for none.
+        Epochs between checkpoints; 0 chooses an interval that keeps the time for writing small; None for
+        none.
     note
-        Told of the first checkpoint that could not be written, and of those that are damaged, in a sentence:
-        neither ends a run.
+        Called with a sentence about the first checkpoint that could not be written, and about damaged ones.
+        Neither ends a run.
     """
 
     def __init__(
@@ -90,12 +91,12 @@ class Checkpoints:
         self._due = -math.inf
 
     def on_fit(self, fit: Fit) -> None:
-        """Write a checkpoint if it is time to, and remove those before the last.
+        """Write a checkpoint if one is due, and remove old ones.
 
         Parameters
         ----------
         fit
-            What `xpnet.training.loop.fit` gives to ``on_fit``.
+            The state that `xpnet.training.loop.fit` passes to ``on_fit``.
         """
         if self._every is None:
             return
@@ -106,7 +107,7 @@ class Checkpoints:
             self._due = now + SELDOM * (now - began)
 
     def save(self, fit: Fit) -> None:
-        """Write a checkpoint, and remove those before the last."""
+        """Write a checkpoint, and remove old ones."""
         from safetensors.numpy import save
 
         arrays = _arrays(fit, self._device)
@@ -118,24 +119,24 @@ class Checkpoints:
         except OSError as error:
             if not self._failed:
                 self._note(
-                    f"no checkpoint could be written after epoch {fit.epoch} ({error}): "
-                    "if it is for want of space, free some"
+                    f"no checkpoint could be written after epoch {fit.epoch} ({error}): free some "
+                    f"space if the disk is full"
                 )
             self._failed = True
         _remove(self._newest_first()[KEPT:])
 
     def latest(self, free: Collection[str] = ()) -> Saved | None:
-        """Return the newest checkpoint that is whole, on the device; None if there is none at all.
+        """Return the newest intact checkpoint, on the device; None if there are no checkpoints.
 
         Parameters
         ----------
         free
-            Settings that may have been others when it was written.
+            Settings that may have changed since it was written.
 
         Raises
         ------
         InputError
-            It is of another run, or all are damaged.
+            It belongs to another run, or all are damaged.
         """
         paths = self._newest_first()
         for path in paths:
@@ -148,31 +149,34 @@ class Checkpoints:
                 raise
             except Exception as error:  # a damaged file can fail in any way
                 reason = textwrap.shorten(str(error), 300, placeholder="…")
-                self._note(f"{path} is damaged ({reason}): trying the one before")
+                self._note(f"{path} is damaged ({reason}): trying the previous one")
                 continue
             if "blocks" in others and None in (before.get("blocks"), self._run["blocks"]):
                 where = "memory" if before.get("blocks") is None else "disk"
-                raise InputError(f"{path} is of a run with its rows elsewhere: add --rows-in {where}")
+                raise InputError(
+                    f"{path} is from a run with its rows in another place: add --rows-in {where}"
+                )
             if others:
                 raise InputError(
-                    f"{path} is of a run with other {_other(others[0], before, self._run, free)}: "
-                    "resume with what it began with, or start anew"
+                    f"{path} is from a run with different "
+                    f"{_other(others[0], before, self._run, free)}: resume with what it began with, or "
+                    f"start a new run"
                 )
             return Saved(fit, before)
         if paths:  # to begin anew would overwrite what a user may still be able to save
             raise InputError(
-                f"{self._folder} holds no checkpoint that can be read: "
-                f"begin anew with --config {self._folder / 'config.json'}"
+                f"{self._folder} holds no checkpoint that can be read: start a new run with --config "
+                f"{self._folder / 'config.json'}"
             )
         return None
 
     def forget(self, but: Callable[[int], bool] = lambda _epoch: False) -> None:
-        """Remove all checkpoints and what was left of others, as the run has come to its end.
+        """Remove all checkpoints, and leftovers of others, at the end of a run.
 
         Parameters
         ----------
         but
-            Asked for numbers of epochs, the newest first, until one is to be kept.
+            Called with epoch numbers, newest first, until it returns true: that checkpoint is kept.
         """
         paths = self._newest_first()
         kept = next((path for path in paths if but(int(path.name[11:20]))), None)
@@ -185,7 +189,7 @@ class Checkpoints:
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Return whether a run has left one."""
+    """Return whether a folder has a checkpoint."""
     return any(NAME.fullmatch(path.name) for path in folder.iterdir())
 
 

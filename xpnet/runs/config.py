@@ -294,8 +294,8 @@ class Config:
     dtype: Literal["float32", "float64"] = _device("float32", "data type of the computation")
     threads: int | None = _device(
         None,
-        "CPU threads for matrix products (NumPy's BLAS, PyTorch), and the most stacks that a sweep trains at "
-        "once; by default as the environment says, such as OMP_NUM_THREADS",
+        "CPU threads for matrix products (NumPy's BLAS, PyTorch), and the maximum number of stacks "
+        "that a sweep trains at once; by default as set in the environment, such as by OMP_NUM_THREADS",
         recorded=False,
     )
     alone: bool = _device(

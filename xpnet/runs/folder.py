@@ -1,4 +1,4 @@
-"""The folder that a run leaves: settings, history, summary, model, pictures and a report."""
+"""Run folders: settings, history, summary, model, pictures and a report."""
 
 import contextlib
 import io
@@ -59,43 +59,43 @@ FILES = (
     "weights.png",
     "report.html",
 )
-"""Names of the files of a run folder, of which ``best.safetensors`` and the two pictures may be missing."""
+"""Files of a run folder; ``best.safetensors`` and the two pictures may be missing."""
 
 EVALUATIONS = ("confusion", "mistakes", "predicted")
 """Pictures that ``xpnet evaluate`` adds, each as ``NAME-SPLIT.png``."""
 
 EXPORTS = ("model.onnx", "model-torch.safetensors")
-"""What ``xpnet export`` adds, unless a user names another file."""
+"""Files that ``xpnet export`` adds by default."""
 
 TITLES = {"val": "Validation", "test": "Test", "train": "Training rows"}
-"""What the report calls the rows of a split."""
+"""Names of the splits in the report."""
 
 WEIGHTED = "Training and the scores above weight these rows; here every row counts the same."
 """Said of rows with weights in a report."""
 
 REPORTED_UNITS = 100
-"""Units whose weights the report shows, at most: it has to stay a page that can be sent around."""
+"""Maximum number of units whose weights the report shows, to keep the page small enough to share."""
 
 SHADES = 8
-"""Brightnesses of its pictures of weights that are one: nobody sees them, and they would double its size."""
+"""Brightness levels merged into one in its pictures of weights: invisible, and it halves their size."""
 
 
 @contextlib.contextmanager
 def claim(out: str | None, dataset: str) -> Iterator[Path]:
-    """Make a run folder, sure that files can be written there, before the work that fills it.
+    """Create a run folder and check that files can be written there, before the work that fills it.
 
     Parameters
     ----------
     out
-        The folder; an existing one is used again. By default a new one in ``runs``, named after the
-        data set and the time.
+        The folder; an existing one is reused. By default a new one in ``runs``, named after the data set and
+        the time.
     dataset
         As in `Config`.
 
     Yields
     ------
     Path
-        The folder. If the work fails and has left nothing there, what was made is removed.
+        The folder. If the work fails and leaves it empty, it is removed again.
 
     Raises
     ------
@@ -129,24 +129,24 @@ def claim(out: str | None, dataset: str) -> Iterator[Path]:
 
 
 def refuse_sweep(folder: Path) -> None:
-    """Refuse the folder of a sweep for a run: `xpnet.load` would find the run instead of the sweep's best."""
+    """Refuse the folder of a sweep: `xpnet.load` would load the run instead of the best network."""
     if (folder / "sweep.json").exists():
         raise InputError(f"{folder} holds a sweep, whose best the run would hide: give another folder")
 
 
 def write(folder: Path, run: Experiment, pictures: bool, report: bytes | None = None) -> None:
-    """Write the files of a run; each is whole or the one before, whenever this stops.
+    """Write the files of a run. Each is replaced as a whole: an interruption leaves the old or the new.
 
     Parameters
     ----------
     folder
-        Where; exists.
+        An existing folder.
     run
         The run.
     pictures
-        Whether to draw pictures, which takes matplotlib; the report does not.
+        Whether to draw pictures, which needs matplotlib; the report does not.
     report
-        The page, if there is one already; made of the run by default.
+        The page, if there is one already; by default it is made from the run.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def write(folder: Path, run: Experiment, pictures: bool, report: bytes | None = 
 
 
 def write_settings(folder: Path, config: Config) -> None:
-    """Write ``config.json``, from which a run is repeated or resumed."""
+    """Write ``config.json``, from which a run can be repeated or resumed."""
     settings = config.recorded()
     # Repeating the run must find its data from any folder.
     if Path(config.dataset).suffix or Path(config.dataset).is_dir():
@@ -199,7 +199,7 @@ def curves_of(run: Experiment) -> bytes:
 
 
 def charts_of(run: Experiment) -> str:
-    """Return the curves of a run as charts in HTML; nothing where there is no history."""
+    """Return the curves of a run as HTML charts; empty without a history."""
     score, networks, best = SCORE_OF[run.model.task], run.model.networks or 1, run.best_rows
     if not best and networks == 1:  # of a run that was loaded: each of several had a best epoch of its own
         found = best_row(run.history, run.config.monitor, score)
@@ -210,7 +210,7 @@ def charts_of(run: Experiment) -> str:
 
 
 def report_of(run: Experiment) -> Report:
-    """Return what the report of a run shows."""
+    """Return the content of the report of a run."""
     config, model = run.config, run.model
     known = {"test": run.tested, "val": run.validated}
     return Report(
@@ -251,26 +251,26 @@ def add_evaluation(
     found: Evaluated,
     note: Callable[[str], None],
 ) -> Path | None:
-    """Write what is known of some rows into the report of a folder, beside all that it says already.
+    """Add an evaluation to the report in a folder.
 
     Parameters
     ----------
     folder
-        With the report.
+        Folder of the report.
     run
-        Gives what the page is made of where the one that is there has no place for it.
+        The run, to write a new page if the existing one has no place for evaluations.
     key
-        The split that was measured, or ``"other"`` for rows that are none of the run's: what it said of
-        these before is replaced.
+        The evaluated split, or ``"other"`` for rows that do not belong to the run. An earlier evaluation of
+        the same rows is replaced.
     found
-        What is known of them.
+        The evaluation.
     note
-        Told where the page that was there is kept, if it has no place for the evaluation.
+        Told where the old page is kept, if it has no place for evaluations.
 
     Returns
     -------
     Path or None
-        The report; None where there is none.
+        The report; None if there is none.
     """
     file = folder / "report.html"
     if not file.is_file():

@@ -102,7 +102,7 @@ def labelled_rows(
     else:
         for name, value in {"target": target or None, "header": header}.items():
             if value is not None:
-                raise InputError(f"{path} is no table: drop --{name}")
+                raise InputError(f"{path} is not a table: drop --{name}")
         found = _of_splits(model, path, split, shades, note)
     if found.split in ("all", "train") and _are_those_of(found, path, config, trained_on):
         note(f"{path} holds the data of the run: the rows evaluated include those it was trained on")
@@ -158,7 +158,10 @@ def _of_splits(
         if model.task != "classification":
             raise InputError(f"{path} is for classification, but the model is for {model.task}: give numbers")
         if model.image_shape is None:
-            raise InputError(f"{path} has images, but the model takes rows of {model.num_features} numbers")
+            raise InputError(
+                f"{path} has images, but the model takes rows of {model.num_features} "
+                f"numbers: give a file of such rows"
+            )
         if shades is None and model.row_range is not None:
             shades = 0.0, model.row_range.white()
         splits |= images.splits_of(path, model.image_shape, note)
@@ -166,7 +169,7 @@ def _of_splits(
     else:
         raise InputError(f"{path} is not a data set: give a {datasets.KINDS}")
     if split is not None and (split not in splits or len(splits) == 1):
-        there = f"only {', '.join(splits)}" if len(splits) > 1 else "one set of rows, without splits"
+        there = f"only {', '.join(splits)}" if len(splits) > 1 else "only one set of rows"
         raise InputError(f"{path} has no {split} rows, {there}: drop --split or give another")
     chosen = splits if split is None else {split: splits[split]}
     if has_weights:

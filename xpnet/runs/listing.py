@@ -1,4 +1,4 @@
-"""Runs and sweeps in folders, as their small files tell of them: no model is loaded."""
+"""Lists the runs and sweeps in folders from their small files; no model is loaded."""
 
 import csv
 import json
@@ -14,13 +14,13 @@ from xpnet.training.history import SCORE_OF
 __all__ = ["Listed", "differing", "find", "read"]
 
 DEPTH = 4
-"""How many levels of folders are searched below the one given."""
+"""Maximum depth of the search below the given folder."""
 
 MOST_FOLDERS = 20_000
-"""The most folders that are searched: someone may name a whole disk."""
+"""Maximum number of folders that are searched: someone may name a whole disk."""
 
 LARGEST = 2**26
-"""Size in bytes above which a file is not read: the settings of 30,000 networks take less."""
+"""Maximum size in bytes of a file that is read: the settings of 30,000 networks take less."""
 
 SIGNS = ("config.json", "summary.json", "sweep.json")
 """Files that mark the folder of a run or a sweep."""
@@ -32,7 +32,7 @@ OF_DATA = ("dataset", "data_dir")
 
 @dataclass(frozen=True)
 class Listed:
-    """What is known of a run; of a sweep what is known of its best network.
+    """A run in a list, or a sweep with its best network.
 
     Attributes
     ----------
@@ -44,15 +44,15 @@ class Listed:
     written
         When its files were last written: seconds since 1970.
     settings
-        Those of ``config.json``, by name.
+        Settings in ``config.json``, by name.
     score
         ``"accuracy"`` or ``"r2"``; empty where there is none.
     train, val, test
-        That score.
+        The score on each split.
     seconds
-        Of training; of a sweep the sum over its networks.
+        Training time; for a sweep, the sum over its networks.
     networks, done
-        Of a sweep: how many it has, and how many of them have ended. None of a run.
+        For a sweep, the number of networks, and how many of them are done. None for a run.
     summary
         Content of ``summary.json``; empty if there is none.
     """
@@ -74,19 +74,19 @@ class Listed:
 
     @property
     def dataset(self) -> str:
-        """The data set: a name, or the path of a file; empty where it is not known."""
+        """The data set: a name, or the path of a file; empty if unknown."""
         return str(self.settings.get("dataset", ""))
 
 
 def find(folder: Path, note: Callable[[str], None]) -> list[Listed]:
-    """Return the runs and sweeps in a folder, and the one that it is itself.
+    """Return the runs and sweeps in a folder, including the folder itself.
 
     Parameters
     ----------
     folder
         Where to look.
     note
-        Told in a sentence of each file that is damaged or not from a run.
+        Called with a sentence about each file that is damaged or not from a run.
     """
     found: list[Listed] = []
     level, seen = [folder], 0
@@ -113,7 +113,7 @@ def find(folder: Path, note: Callable[[str], None]) -> list[Listed]:
 
 
 def read(folder: Path, note: Callable[[str], None]) -> Listed | None:
-    """Return what the files of a folder say; None if it is not that of a run or a sweep.
+    """Return the run or sweep in a folder; None if there is none.
 
     Parameters
     ----------
@@ -245,7 +245,7 @@ def _rows(path: Path, note: Callable[[str], None]) -> list[dict[str, str]] | Non
     except FileNotFoundError:
         return None
     except (ValueError, csv.Error):
-        note(f"{path} is damaged: run the sweep again, which keeps the networks that are done")
+        note(f"{path} is damaged: run the sweep again; it keeps the networks that are done")
         return None
 
 
@@ -295,14 +295,14 @@ def _whole(value: Any) -> int | None:
 
 
 def differing(runs: Sequence[Listed], defaults: Mapping[str, Any]) -> list[str]:
-    """Return the names of the settings that are not the same in all runs, but for those of the data.
+    """Return the names of the settings that differ between runs, except those of the data.
 
     Parameters
     ----------
     runs
-        Those whose settings are not known are left out.
+        Runs; those with unknown settings are left out.
     defaults
-        What a setting was where a run of an earlier version does not say.
+        Values of settings that a run of an earlier version did not record.
     """
     known = [run.settings for run in runs if run.settings]
     names = dict.fromkeys([*defaults, *(name for settings in known for name in settings)])

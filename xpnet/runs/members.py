@@ -1,7 +1,7 @@
-"""The networks of an ensemble, as stacks side by side: one on each core of a CPU.
+"""The networks of an ensemble, trained as several stacks at once: one per CPU core.
 
-A stack of small networks saves calls, and two stacks on two threads of one BLAS thread each use two cores
-better than one stack with two. Which networks share a stack changes no bit of any of them.
+A stack of small networks saves calls. Two stacks with one BLAS thread each use two cores better than one
+stack with two BLAS threads. The results do not depend on which networks share a stack, not even by a bit.
 """
 
 import queue
@@ -37,7 +37,7 @@ def train_apart(
     should_stop: Callable[[], bool] | None = None,
     whole: bool = False,
 ) -> Fit:
-    """Train stacks of networks on a thread each, and return them as if they were one.
+    """Train each stack of networks on its own thread, and return them as one stack.
 
     Parameters
     ----------
@@ -46,12 +46,13 @@ def train_apart(
     mlp, prepared, device
         As for `xpnet.runs.networks.train`; the device is the host.
     on_epoch
-        Called on this thread with the history of all networks, up to the epoch that all stacks have done.
+        Called on this thread with the history of all networks, up to the last epoch that all stacks have
+        finished.
     should_stop
-        Asked by one stack at a time; if it returns true, all end.
+        Called by one stack at a time; if it returns true, all stop.
     whole
-        Whether they then end with the epoch that is the furthest, the same of all, to go on from another
-        time; by default they end at once.
+        Whether they then stop at the same epoch, the furthest that one has reached, so that training can be
+        resumed; by default they stop at once.
     """
     running, stop = set(range(len(stacks))), threading.Event()
     histories = [History() for _ in stacks]
@@ -173,7 +174,7 @@ def _joined_states(states: Sequence[State]) -> State:
 
 
 def joined_history(histories: Sequence[History]) -> History:
-    """Return all epochs of all stacks, or of networks; of one that ended earlier, its last goes on."""
+    """Return the joint history of all stacks or networks; one that ended earlier keeps its last values."""
     joined = History()
     for _ in range(max(len(history.rows) for history in histories)):
         _add_epoch(joined, histories)

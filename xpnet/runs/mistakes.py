@@ -1,4 +1,4 @@
-"""The rows that a network is most wrong about, as a report shows them."""
+"""The worst mistakes of a network, as a report shows them."""
 
 from typing import Any
 
@@ -15,16 +15,16 @@ from xpnet.training.model import Model
 __all__ = ["worst"]
 
 MOST = 12
-"""Mistakes that are shown."""
+"""Number of mistakes that are shown."""
 
 AT_ONCE = 2000
 """Wrong rows that are in memory at a time."""
 
 MOST_COLUMNS = 6
-"""Columns of a table whose values are shown."""
+"""Maximum number of columns of a table whose values are shown."""
 
 SIDE = 64
-"""Pixels of an image, across and down, from which on only some are shown."""
+"""Side of an image in pixels above which it is shown reduced."""
 
 
 def worst(
@@ -35,7 +35,7 @@ def worst(
     device: str | Device = "cpu",
     P: NDArray[Any] | None = None,
 ) -> tuple[Mistake, ...]:
-    """Return the mistakes that the network was surest of; of numbers those furthest off; of labels none.
+    """Return the most confident mistakes; for a regression, the largest errors; for several labels, none.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def worst(
     X
         Raw rows, in memory or on the disk.
     y, predicted
-        What the rows are, and what `Model.predict` said.
+        True values, and the predictions of `Model.predict`.
     device
         Where to compute.
     P

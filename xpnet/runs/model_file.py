@@ -1,4 +1,4 @@
-"""Saved models: one safetensors file that holds the arrays and describes what they make up."""
+"""Saved models: one safetensors file with the arrays and their description."""
 
 import json
 import os
@@ -30,26 +30,26 @@ from xpnet.typing import Task
 __all__ = ["load_model", "save_model"]
 
 FORMAT = 5
-"""Version of what the description says."""
+"""Version of the description."""
 
 BEFORE: dict[int, dict[str, Any]] = {
     2: {"task": "classification", "labels": None, "has_target": False},
     3: {"columns": None, "ratios": 0},
     4: {"row_range": None, "link": "identity"},
 }
-"""What each earlier version did not say yet, and meant."""
+"""Values that each earlier version implied, without recording them."""
 
 PREFIX = "preprocessing."
-"""In front of the names of what the preprocessing was fitted to be."""
+"""Prefix of the arrays of the fitted preprocessing."""
 
 TARGET = "target."
-"""In front of the names of what the targets were standardised by."""
+"""Prefix of the mean and scale of the targets."""
 
 CALIBRATION = "calibration."
-"""In front of the names of what validation rows say of the errors of a regression."""
+"""Prefix of the errors of a regression on its validation rows."""
 
 RANGE = "range."
-"""In front of the names of the lowest and the highest value of each feature of the training rows."""
+"""Prefix of the lowest and highest value of each feature in the training rows."""
 
 _FIX = "give the model.safetensors of a run, or train again"
 _DTYPES = {"float32": "F32", "float64": "F64"}  # in NumPy's words and in those of the file
@@ -169,19 +169,19 @@ class _Description(NamedTuple):
 
 
 def save_model(path: Path, model: Model) -> None:
-    """Save a trained network for `load_model`, or for any reader of safetensors.
+    """Save a model for `load_model`, or for any reader of safetensors.
 
     Parameters
     ----------
     path
-        The file to make or to replace.
+        File to create or replace.
     model
         The model.
 
     Raises
     ------
     InputError
-        A label is no int, string, bool or float.
+        A label is not an int, string, bool or float.
     OSError
         The file cannot be written.
     """
@@ -207,7 +207,7 @@ def save_model(path: Path, model: Model) -> None:
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:
-    """Load what `save_model` saved.
+    """Load a model that `save_model` saved.
 
     Parameters
     ----------
@@ -217,12 +217,12 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     Returns
     -------
     Model
-        With NumPy arrays, wherever it was trained.
+        The model, with NumPy arrays, whatever device it was trained on.
 
     Raises
     ------
     InputError
-        There is no such file, it is damaged, or an array is not what its description says.
+        The file is missing or damaged, or an array does not match the description.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -242,7 +242,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         reason = textwrap.shorten(str(error), 300, placeholder="…")
         raise InputError(f"{path} cannot be read ({reason}): {_FIX}") from error
     if _checksum(described, arrays) != description.crc32:
-        raise InputError(f"{path} is damaged, its checksum is wrong: {_FIX}")
+        raise InputError(f"{path} is damaged (its checksum is wrong): {_FIX}")
     target = {name: arrays.pop(f"{TARGET}{name}") for name in Scale._fields if description.has_target}
     of_errors = Calibration._fields if description.ratios else ()
     calibration = {name: arrays.pop(f"{CALIBRATION}{name}") for name in of_errors}
@@ -285,10 +285,10 @@ def _read_description(path: Path, metadata: Mapping[str, str]) -> tuple[dict[str
             }
             return found, _Description.of_json(unsaid | found)
     except Exception as error:  # text that anyone may have written can fail in any way
-        raise InputError(f"{path} is damaged, its description makes no sense: {_FIX}") from error
+        raise InputError(f"{path} is damaged (its description makes no sense): {_FIX}") from error
     raise InputError(
-        f"{path} has format {reprlib.repr(version)} and this version of xpnet reads 2 to {FORMAT}: "
-        "load it with the version that wrote it"
+        f"{path} has format {reprlib.repr(version)}, but this version of xpnet reads 2 to {FORMAT}: "
+        f"load it with the version that wrote it"
     )
 
 
@@ -302,7 +302,7 @@ def _preprocessing(found: Mapping[str, Any], num_features: int) -> Preprocessing
     if (how.sizes is not None) != of_table or (
         of_table and (len(how.sizes or ()) != 3 or min(how.sizes or (0,)) < 0)
     ):
-        raise ValueError("the preprocessing has not the sizes of a table")
+        raise ValueError("the preprocessing does not have the sizes of a table")
     if how.categories is not None and len(how.categories) != num_features:
         raise ValueError("the preprocessing does not fit the columns")
     return how

@@ -125,7 +125,10 @@ def suited(configs: Sequence[Config], data: Dataset, note: Note) -> list[Config]
     for count in dict.fromkeys(rows):
         most = max(config.batch_size for config, its in zip(configs, rows, strict=True) if its == count)
         if most > count:
-            note(f"--batch-size {most} is more than the {count} training rows: each batch has all of them")
+            note(
+                f"--batch-size {most} is more than the {count} training rows: every batch contains "
+                f"all of them"
+            )
     for weights in dict.fromkeys(config.class_weight for config in configs if config.class_weight):
         _tell_of_absent(replace(configs[0], class_weight=weights), data, note)
     return [

@@ -1,8 +1,9 @@
-"""A run of several processes: which device each has, that all begin with the same, and how they end.
+"""Runs with several processes: the device of each, a check that all start the same, and how they end.
 
-Only the first writes and prints. Before and after training what one of them raises, all raise
-(`Team.together`). While they train there is no such moment: who fails alone ends all of them, with one line,
-and where the launcher ends all at once, as it does when one was killed, a witness has that line.
+Only the first process writes and prints. Before and after training, all processes raise what one of them
+raises (`Team.together`). During training, a process that fails ends all of them, with one line of
+explanation. If the launcher ends all at once, for example because one was killed, a witness process prints
+that line.
 """
 
 import contextlib
@@ -38,27 +39,27 @@ __all__ = [
 
 
 def agreeing(team: Team | None) -> AbstractContextManager[None]:
-    """Return the context in which what one process raises, all raise."""
+    """Return a context in which all processes raise what one of them raises."""
     return nullcontext() if team is None else team.together()
 
 
 def said_once(team: Team | None) -> AbstractContextManager[None]:
-    """Return the context in which the first process alone warns."""
+    """Return a context in which only the first process warns."""
     return nullcontext() if team is None or team.is_first else warnings.catch_warnings(action="ignore")
 
 
 def cores_shared(team: Team | None) -> AbstractContextManager[None]:
-    """Return the context in which each process of a machine has BLAS threads for its part of the cores."""
+    """Return a context in which each process has BLAS threads for its share of the cores of the machine."""
     return nullcontext() if team is None else limited_blas_threads(team.cores())
 
 
 def device_of(config: Config, team: Team | None) -> Device:
-    """Return the device that the settings name; of ``"cuda"`` each process of a machine has a GPU of its own.
+    """Return the device of this process; with ``"cuda"``, each process on a machine gets its own GPU.
 
     Raises
     ------
     DeviceError
-        It cannot be used here.
+        The device cannot be used here.
     """
     if team is None:
         return config.find_device()
@@ -73,23 +74,23 @@ def device_of(config: Config, team: Team | None) -> Device:
 
 
 def check_batch(config: Config, team: Team | None) -> None:
-    """Refuse batches that have not a row for each process."""
+    """Refuse batches with fewer rows than processes."""
     if team is not None and config.batch_size < team.size:
         raise InputError(
-            f"--batch-size {config.batch_size} has not a row for each of {team.size} processes: give "
+            f"--batch-size {config.batch_size} is too small for {team.size} processes: give "
             f"{team.size} or more, or start fewer"
         )
 
 
 def check_same(team: Team | None, run: dict[str, Any]) -> None:
-    """Refuse processes that would train on other data, by other settings, or with other versions.
+    """Refuse processes that have different data, settings or versions.
 
     Parameters
     ----------
     team
-        All of them; each calls this.
+        All processes; each calls this.
     run
-        What this one's run is (`xpnet.runs.resume.identity`).
+        Description of the run of this process (`xpnet.runs.resume.identity`).
     """
     if team is None:
         return
@@ -99,24 +100,24 @@ def check_same(team: Team | None, run: dict[str, Any]) -> None:
         others = [key for key in each[0] | theirs if theirs.get(key) != each[0].get(key)]
         if others:
             raise InputError(
-                f"process {rank} has other {others[0]} than process 0: give all of them the same, as by "
-                "files that all machines see"
+                f"process {rank} has different {others[0]} from process 0: give all of them the same, "
+                f"for example in files that all machines can read"
             )
 
 
 @contextlib.contextmanager
 def watched(team: Team | None) -> Iterator[Callable[[Path | None], None]]:
-    """See to it that the loss of one process ends all, with one line that says how to go on.
+    """End all processes if one is lost, with one line that says how to continue.
 
     Parameters
     ----------
     team
-        All of them, each of which comes here.
+        All processes; each enters this.
 
     Yields
     ------
     callable
-        To be called when training begins, with the folder of the run, if it has one.
+        Call it when training begins, with the run folder, if there is one.
     """
     if team is None:
         yield _nothing
@@ -128,9 +129,9 @@ def watched(team: Team | None) -> Iterator[Callable[[Path | None], None]]:
 
         def begins(folder: Path | None) -> None:
             nonlocal how
-            how = "run it again, with an --out to keep checkpoints"
+            how = "run it again, with --out to keep checkpoints"
             if folder is not None:
-                how = f"go on from its last checkpoint by --resume {folder}, with any number of processes"
+                how = f"continue from its last checkpoint with --resume {folder}, on any number of processes"
             says(f"xpnet: a process was lost, and the run with it: {how}")
 
         says(f"xpnet: a process was lost, and the run with it: {how}")
@@ -147,9 +148,9 @@ def watched(team: Team | None) -> Iterator[Callable[[Path | None], None]]:
 
 
 def leave(status: int) -> None:
-    """End the other processes, too, before this one ends with an exit status, unless all end so.
+    """End the other processes before this one exits, unless all of them exit.
 
-    For a command: whatever it is that ends one of them, at whatever moment, nobody waits for it for ever.
+    For a command: whatever ends one process, and whenever, the others do not wait for it forever.
     """
     with contextlib.suppress(XpnetError):  # as where there is no MPI, which has been said
         team = find_team()

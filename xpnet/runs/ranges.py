@@ -71,7 +71,7 @@ def _is_weight(text: str) -> bool:
 
 def _check_together(config: Any) -> None:
     if config.device == "mps" and config.dtype == "float64":
-        raise InputError("--device mps knows no float64: use --dtype float32, or --device cpu")
+        raise InputError("--device mps does not support float64: use --dtype float32, or --device cpu")
     if (config.iterations is None) == (config.epochs is None):
         raise InputError("give either --iterations or --epochs")
     if config.group is not None and config.time is not None:
@@ -79,7 +79,7 @@ def _check_together(config: Any) -> None:
     if config.norm == "batch" and config.batch_size == 1:
         raise InputError("--norm batch needs the statistics of a batch: give a --batch-size of 2 or more")
     if config.loss == "hinge" and (config.mixup or config.label_smoothing):
-        raise InputError("--loss hinge takes one class a row: drop --mixup and --label-smoothing")
+        raise InputError("--loss hinge takes one class per row: drop --mixup and --label-smoothing")
 
 
 def check_fraction(given: Mapping[str, Any], dataset: str, has_rows: bool = False) -> None:
@@ -104,4 +104,4 @@ def check_fraction(given: Mapping[str, Any], dataset: str, has_rows: bool = Fals
     """
     usual = Reading.validation_fraction
     if given.get("validation_fraction", usual) != usual and (has_rows or has_validation(dataset)):
-        raise InputError(f"{dataset} has rows to validate on: drop --validation-fraction")
+        raise InputError(f"{dataset} has its own validation rows: drop --validation-fraction")

@@ -49,12 +49,12 @@ def settings_to_resume(given: Mapping[str, Any]) -> Path | None:
     path = folder / "config.json"
     if resume and not path.is_file() and any(folder.glob("checkpoint-*.safetensors")):
         raise InputError(
-            f"{path} is missing, and with it the settings of the run: put it back, or begin a new run"
+            f"{path} is missing, and the settings of the run with it: put it back, or start a new run"
         )
     if (folder / "sweep.json").is_file():
         raise InputError(
-            f"{resume} holds a sweep: run its command again to resume it, or train its best network further "
-            f"by {flag('init_from')} {resume}"
+            f"{resume} holds a sweep: run its command again to resume it, or train its best network "
+            f"further with {flag('init_from')} {resume}"
         )
     if not (resume and path.is_file()):
         raise InputError(f"there is no run in {resume or repr('')} to resume: give the folder of one")
@@ -130,7 +130,7 @@ def _lengthened(
     steps, steps_before = config.num_steps(num_rows), before.num_steps(num_rows)
     done, seconds = len(fit.history.losses), fit.history.rows[-1].seconds
     has_model = (folder / "model.safetensors").is_file()
-    other = _warm_start(folder) if has_model else "begin a new run in another folder"
+    other = _warm_start(folder) if has_model else "start a new run in another folder"
     ran_out = before.max_time is not None and summary.get("seconds", 0.0) >= before.max_time
     if status == "stopped" and ran_out and config.max_time == before.max_time:
         raise InputError(
@@ -200,7 +200,7 @@ def identity(config: Config, data: Dataset, start: Model | None = None) -> dict[
 
 
 def _warm_start(folder: Path) -> str:
-    return f"train a new run from its weights by --init-from {folder}"
+    return f"train a new run from its weights with --init-from {folder}"
 
 
 def _summary(folder: Path) -> dict[str, Any]:

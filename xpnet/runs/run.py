@@ -203,7 +203,7 @@ class Run(Experiment):
         is_regression = model.task == "regression"
         P = model.predict(rows, device) if is_regression else model.probabilities(rows, device)
         if len(P) != len(found):
-            raise InputError(f"y has {len(found)} rows and X {len(P)}: give one for each row")
+            raise InputError(f"y has {len(found)} rows, but X has {len(P)}: give one target for each row")
         y = checked_targets(found, model.task, len(model.class_names), len(P))
         return measured(model.task, y, np.reshape(P, y.shape) if is_regression else P)
 

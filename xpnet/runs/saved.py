@@ -229,12 +229,12 @@ def open_run(path: str | os.PathLike[str]) -> SavedRun:
     file = given / "model.safetensors" if given.is_dir() else given
     if CHECKPOINT.fullmatch(given.name) and given.is_file():
         raise InputError(
-            f"{given} is a checkpoint, not a model: resume its run by {flag('resume')} {given.parent}"
+            f"{given} is a checkpoint, not a model: resume its run with {flag('resume')} {given.parent}"
         )
     if given.is_dir() and not file.exists() and has_checkpoint(given):
         raise InputError(
-            f"the run in {given} was interrupted and has a checkpoint, but no model yet: finish it by "
-            f"{flag('resume')} {given}"
+            f"the run in {given} was interrupted and has a checkpoint, but no model yet: finish it "
+            f"with {flag('resume')} {given}"
         )
     return SavedRun(file.parent, file, load_model(file))
 

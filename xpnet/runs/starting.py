@@ -122,7 +122,7 @@ def begin_with(model: Model, config: Config, data: Dataset) -> tuple[Config, Dat
     config = replace(config, **{name: getattr(of_network, name) for name in DETAILS})
     if data.task != model.task:
         raise InputError(
-            f"{data.name} is for {data.task}, but {source} is for {model.task}: begin with another run"
+            f"{data.name} is for {data.task}, but {source} is for {model.task}: start from another run"
         )
     data = _of_its_columns(data, model, source)
     if data.num_features != model.num_features or (data.image_shape or ()) != (model.image_shape or ()):
@@ -138,7 +138,7 @@ def begin_with(model: Model, config: Config, data: Dataset) -> tuple[Config, Dat
             f"give {listed(model.class_names)}"
         )
     if config.mlp(model.preprocessing.output_features(data.num_features), model.mlp.sizes[-1]) != model.mlp:
-        raise InputError(f"{source} is not a network of xpnet train or xpnet.fit: begin with one of those")
+        raise InputError(f"{source} was not trained by xpnet train or xpnet.fit: start from a run that was")
     return config, replace(data, class_names=model.class_names, labels=model.labels)
 
 
@@ -177,7 +177,7 @@ def _of_its_columns(data: Dataset, model: Model, source: str | None) -> Dataset:
     if unknown:
         raise InputError(
             f"{data.name} has columns that {source} was not trained on, {listed(unknown)}: "
-            f"leave them out, as by {column_flag('ignore', unknown[0])}"
+            f"leave them out, for example with {column_flag('ignore', unknown[0])}"
         )
     for name, column in theirs.items():
         if (ours[name].kind, ours[name].part) != (column.kind, column.part):

@@ -166,5 +166,5 @@ def _suggest(trial: "Trial | FrozenTrial", name: str, given: Any) -> Any:
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            f"the study has another distribution for {name} ({reason}): begin another study"
+            f"the study has another distribution for {name} ({reason}): start another study"
         ) from error

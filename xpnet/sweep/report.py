@@ -122,8 +122,8 @@ def _best(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], folder: 
     )
     told = "\n".join(map(text, commands))
     return (
-        f'{html}<p>Its own page is <a href="best/report.html">best/report.html</a>. What comes next: measure '
-        f"it on other rows, or train an ensemble with its settings:</p><pre><code>{told}</code></pre>"
+        f'{html}<p>It has a report of its own, <a href="best/report.html">best/report.html</a>. To evaluate '
+        f"it on other rows, or to train an ensemble with its settings:</p><pre><code>{told}</code></pre>"
     )
 
 
@@ -285,7 +285,7 @@ def _table(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], score: 
         for rank, line in enumerate(lines, 1)
     )
     more = f"; results.csv has all {len(rows):,}" if len(rows) > MOST_ROWS else ""
-    note = f"The best first; a heading sorts by its column{more}."
+    note = f"Best first; click a heading to sort by it{more}."
     return f'<p class="faint">{note}</p>' + scrolling(
         f'<table class="sortable"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
     )

@@ -56,8 +56,8 @@ _ARGUMENTS = (
 
 NOT_FOR_SWEEPS = {
     "tensorboard": "a sweep writes tables, but no TensorBoard events",
-    "resume": "a sweep keeps what it has done by itself, and the same call goes on from there",
-    "checkpoint_every": "a sweep keeps what it has done by itself, and the same call goes on from there",
+    "resume": "a sweep saves its progress by itself, and the same call continues it",
+    "checkpoint_every": "a sweep saves its progress by itself, and the same call continues it",
     "alone": "a sweep distributes whole networks, not the rows of one network",
 }
 """Settings of a run that do not apply to a sweep, and why."""

@@ -44,7 +44,7 @@ def unlike_the_first(
     if lost.any():
         return (
             f"the preprocessing was fitted on rows with a constant value in {_named(lost, names)} and "
-            "ignores it, but these rows vary there: fit a new network on rows that do"
+            "ignores it, but these rows vary there: fit a new network on rows that vary there"
         )
     if not fitted.keys() & {"scale", "matrix"}:
         return ""
@@ -52,7 +52,7 @@ def unlike_the_first(
     if far.any():
         return (
             f"in {_named(far, names)} most rows are far from those that the preprocessing was fitted on: "
-            "fit a new network on rows of the whole range"
+            "fit a new network on rows that cover the whole range"
         )
     return ""
 

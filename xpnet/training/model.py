@@ -423,7 +423,8 @@ class Model:
                 if not finite.all():
                     raise RowError(
                         done + int(finite.argmin()),
-                        f"is predicted as NaN, its values are too large for {self.dtype}: divide them as "
+                        f"is predicted as NaN, because its values are too large for {self.dtype}: "
+                        f"divide them as "
                         "the training rows were, or train again with a lower learning rate",
                     )
                 found.append(P)

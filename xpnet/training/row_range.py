@@ -130,8 +130,8 @@ class RowRange:
         black = -likely if likely is not None and _is_white(-low, likely) else min(low, 0)
         likely = high if likely is None else likely
         raise InputError(
-            f"the run was trained on values from {low:.6g} to {high:.6g}, which do not tell the value of "
-            f"white: give both, such as --black {black:.6g} --white {likely:.6g} (in Python "
+            f"the run was trained on values from {low:.6g} to {high:.6g}, so the value of white is "
+            f"unknown: give black and white, such as --black {black:.6g} --white {likely:.6g} (in Python "
             f"shades=({black:.6g}, {likely:.6g}))"
         )
 
@@ -148,8 +148,8 @@ class RowRange:
             return None
         names = list(dict.fromkeys(columns.columns[place].origin for place in places))
         return (
-            f"missing values in columns without any in the training rows: {listed(names)}; such rows are "
-            "predicted from their other columns"
+            f"missing values in columns that had none missing in training: {listed(names)}; these rows "
+            f"are predicted from their other columns"
         )
 
     def far(self, X: NDArray[Any], columns: Columns | None, is_image: bool) -> str | None:
