@@ -60,7 +60,7 @@ SECONDS = 10
 """For one file, then the process is killed."""
 
 FIX = re.compile(
-    r"\b(give|use|leave|save|train|resume|begin|replace|delete|get|rename|drop|write|number|reshape|resize|keep|load|"
+    r"\b(give|use|leave|save|train|resume|start|replace|delete|get|rename|drop|write|number|reshape|resize|keep|load|"
     r"separate|correct|divide|must be|need|did you mean|the keys are|or less)\b"
 )
 """What a message that contains a fix holds one of."""

@@ -161,7 +161,10 @@ def test_rows_without_a_target(kind, gap):
         ({"class_weight": "even"}, "class_weight must be a dict by label, 'balanced' or None, not 'even'"),
         ({"class_weight": {7: 1.0}}, r"class_weight has 7: 1.0; give a number.* labels \[0, 1, 2\]"),
         ({"class_weight": {0: -1.0}}, "class_weight has 0: -1.0; give a number, 0 or more"),
-        ({"class_weight": {0: 0, 1: 0, 2: 0}}, "class_weight leaves all rows with weight 0: raise that"),
+        (
+            {"class_weight": {0: 0, 1: 0, 2: 0}},
+            "class_weight leaves all rows with weight 0: raise the weight",
+        ),
         ({"early_stopping": "yes"}, "early_stopping must be true or false, not 'yes'"),
         ({"shuffle": 1}, "shuffle must be true or false, not 1"),
         ({"warm_start": None}, "warm_start must be true or false, not None"),

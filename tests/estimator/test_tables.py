@@ -424,7 +424,7 @@ def test_rows_and_targets_of_libraries_that_need_a_step_before(kind):
     )
     polars = pytest.importorskip("polars")
     lazy = polars.DataFrame({"a": ROWS[:, 0]}).lazy()
-    assert one_line(quick(kind).fit, lazy, y).endswith("is a lazy query: give its collect()")
+    assert one_line(quick(kind).fit, lazy, y).endswith("the table is a lazy query: give its collect()")
 
 
 def test_weights_of_classes_that_a_fold_lacks():

@@ -895,13 +895,13 @@ def test_what_cannot_be_resumed():
     fit(BLOBS, out="there", **FAST)
     text = (
         "there holds no checkpoint: its run is finished, or wrote none; train a new run from its weights "
-        "by --init-from there"
+        "with --init-from there"
     )
     assert refused(BLOBS, resume="there") == text
     assert refused(BLOBS, resume="there", out="b") == "--resume continues in there itself: drop --out"
     fit(BLOBS, on_epoch=interrupt_after(6), out="other", checkpoint_every=2, **FAST)
     assert "is from a run with different data" in refused(blobs(seed=1), resume="other")
-    assert "is of a run with different settings (seed)" in refused(BLOBS, resume="other", seed=9)
+    assert "is from a run with different settings (seed)" in refused(BLOBS, resume="other", seed=9)
     same(fit(BLOBS, resume="other"), fit(BLOBS, **FAST))
 
 
