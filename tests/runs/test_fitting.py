@@ -624,8 +624,8 @@ def prices(rows=80, columns=1, unit=1.0):
 @pytest.mark.parametrize(
     ("given", "unit", "said"),
     [
-        ({"standardize_target": False}, 1.0, "y has {}, so leave out --no-standardize-target; the param"),
-        ({}, 1e4, "feature . of X has {}, so use --preprocess standardize; the param"),
+        ({"standardize_target": False}, 1.0, "y has {}, so leave out --no-standardize-target; param"),
+        ({}, 1e4, "feature . of X has {}, so use --preprocess standardize; param"),
     ],
 )
 def test_what_is_out_of_scale_is_named_and_the_advice_works(given, unit, said):
