@@ -77,7 +77,7 @@ def test_a_longer_run_is_the_same_to_the_bit(every, changes):
 )
 def test_a_schedule_that_depends_on_the_length(changes):
     fit(BLOBS, epochs=4, checkpoint_every=1, out="a", **SMALL | changes)
-    with pytest.warns(UserWarning, match=r"depends on the number of steps, .* --init-from a$"):
+    with pytest.warns(UserWarning, match=r"depends on the number of steps, .* --init-from a "):
         run = fit(BLOBS, resume="a", epochs=8)
     assert (run.summary["status"], run.history.rows[-1].epoch) == ("finished", 8)
 
@@ -123,7 +123,7 @@ def test_what_has_ended_for_good():
     assert "is finished: give more --epochs" in refused(resume="a", max_time=1e9)
     assert "different settings (seed)" in refused(resume="a", epochs=9, seed=4)
     fit(BLOBS, epochs=4, out="b", **SMALL)
-    assert refused(resume="b", epochs=9).endswith("--init-from b")
+    assert "--init-from b " in refused(resume="b", epochs=9)
     fit(BLOBS, epochs=4, checkpoint_every=1, out="c", **SMALL | {"learning_rate": 1e200})
     assert not list(Path("c").glob("checkpoint-*"))
     assert "the run in c diverged" in refused(resume="c", epochs=9)
@@ -153,7 +153,7 @@ def test_killed_before_there_is_a_model(monkeypatch):
         patch.setattr(run_folder, "write", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             fit(BLOBS, epochs=4, checkpoint_every=1, out="a", **SMALL)
-    said = "the run in a was interrupted and has a checkpoint, but no model yet: finish it with --resume a$"
+    said = "the run in a was interrupted and has a checkpoint, but no model yet: finish it with --resume a "
     for door in (load, lambda path: fit(BLOBS, init_from=path)):
         with pytest.raises(InputError, match=said):
             door("a")

@@ -113,7 +113,7 @@ def test_all_rows_are_the_data_set_itself():
 
 def test_more_rows_than_there_are():
     with pytest.raises(
-        InputError, match=r"^--train-rows 41 is more than the 40 training rows: give 40 or less$"
+        InputError, match=r"^--train-rows 41 is more than the 40 training rows: give 40 or less "
     ):
         fit(blobs(), train_rows=41)
 

@@ -13,6 +13,7 @@ from xpnet.errors import InputError
 from xpnet.runs.carry_out import carry_out
 from xpnet.runs.config import Config
 from xpnet.runs.given import ARRAYS, what_is_given
+from xpnet.runs.keywords import in_python, naming_keywords, warn_in_python
 from xpnet.runs.processes import agreeing, said_once
 from xpnet.runs.remedy import remedy
 from xpnet.runs.resume import settings_to_resume
@@ -105,7 +106,7 @@ def fit(
     arrays["sample_weight"] = sample_weight
     team = None if settings.get("alone") else find_team()
     unwritten: list[OSError] = []
-    with said_once(team):
+    with said_once(team), naming_keywords():
         with agreeing(team):
             refuse_unknown(settings, Config, arguments=(*ARRAYS, "on_epoch", "recipe"))
             config, data = what_is_given(X, y, arrays, recipe, settings_to_resume(settings), settings)
@@ -122,6 +123,7 @@ def fit(
                 team=team,
                 on_epoch=on_epoch,
                 on_unwritten=unwritten.append,
+                note=warn_in_python,
             )
         if unwritten:
             warnings.warn(
@@ -130,5 +132,5 @@ def fit(
                 stacklevel=2,
             )
         if run.diverged_at:
-            warnings.warn(remedy(run), RuntimeWarning, stacklevel=2)
+            warnings.warn(in_python(remedy(run)), RuntimeWarning, stacklevel=2)
     return run

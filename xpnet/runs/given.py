@@ -23,6 +23,7 @@ from xpnet.files import path_of
 from xpnet.reporting.live import in_notebook
 from xpnet.runs.config import Config
 from xpnet.runs.defaults import usual_recipe
+from xpnet.runs.keywords import warn_in_python
 from xpnet.runs.ranges import check_fraction
 from xpnet.runs.settings import read_file, yielding
 from xpnet.runs.starting import inherited
@@ -128,12 +129,12 @@ def what_is_given(
         if note:
             warnings.warn(note, stacklevel=3)
     if y is not None:
-        given = labelled(given, name, warnings.warn, config.task)
+        given = labelled(given, name, warn_in_python, config.task)
     if is_table:
-        data = from_frame(given.pop("X"), given, name, reading, warnings.warn)
+        data = from_frame(given.pop("X"), given, name, reading, warn_in_python)
     else:
-        data = assemble(given, name, reading, note=warnings.warn)
-        tell_of_many(data, config.task, warnings.warn)
+        data = assemble(given, name, reading, note=warn_in_python)
+        tell_of_many(data, config.task, warn_in_python)
     if arrays["X_val"] is not None and (note := other_scale(data.X_train, data.X_val)):
         warnings.warn(note, stacklevel=3)
     return config, data
@@ -152,6 +153,6 @@ def _on_disk(given: Mapping[str, Any], name: str, reading: Reading) -> dict[str,
     if "X" not in mapped or not (of_files or reading.rows_in == "disk"):
         return {}
     size = sum(X.nbytes for X in mapped.values())
-    if not stay_on_disk(name, size, reading.rows_in, warnings.warn):
+    if not stay_on_disk(name, size, reading.rows_in, warn_in_python):
         return {}
     return {key: NpyRows(f"{name}: {key}", X) for key, X in mapped.items()}

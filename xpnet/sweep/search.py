@@ -24,6 +24,7 @@ from xpnet.runs import folder as run_folder
 from xpnet.runs.config import Config
 from xpnet.runs.experiment import record
 from xpnet.runs.given import ARRAYS, what_is_given
+from xpnet.runs.keywords import in_python, naming_keywords, warn_in_python
 from xpnet.runs.names import flag
 from xpnet.runs.preparation import load_data, suited
 from xpnet.runs.remedy import remedy_of_many
@@ -138,36 +139,38 @@ def search(
     >>> len(table.rows), table.best.summary["val_accuracy"] == table.rows[0]["val_score"]
     (4, True)
     """
-    arrays = {name: settings.pop(name, None) for name in ARRAYS}
-    refuse_unknown(settings, Config, arguments=(*ARRAYS, *_ARGUMENTS))
-    kinds = kinds_of(Config)
-    for name, value in settings.items():
-        if isinstance(value, list | tuple | range) and not kinds[name].is_tuple:
-            raise InputError(
-                f"{name} takes one value for all networks: give several values in the grid, by its name"
-            )
-    listed = {name: _listed(values) for name, values in grid.items()} if isinstance(grid, Mapping) else {}
-    base, data = what_is_given(X, y, arrays, recipe, None, settings, listed | {"halving": (halving,)})
-    configs = configs_of(
-        grid or {},
-        base,
-        ablation=ablation,
-        random=random,
-        random_seed=random_seed,
-        own_batches=own_batches,
-    )
-    with StopSignals(signal.SIGINT) as signals:
-        found = carry_out(
-            configs,
-            data,
-            folder=base.out,
-            halving=halving,
-            max_nets=max_nets,
-            executor=executor,
-            signals=signals,
+    with naming_keywords():
+        arrays = {name: settings.pop(name, None) for name in ARRAYS}
+        refuse_unknown(settings, Config, arguments=(*ARRAYS, *_ARGUMENTS))
+        kinds = kinds_of(Config)
+        for name, value in settings.items():
+            if isinstance(value, list | tuple | range) and not kinds[name].is_tuple:
+                raise InputError(
+                    f"{name} takes one value for all networks: give several values in the grid, by its name"
+                )
+        listed = {name: _listed(values) for name, values in grid.items()} if isinstance(grid, Mapping) else {}
+        base, data = what_is_given(X, y, arrays, recipe, None, settings, listed | {"halving": (halving,)})
+        configs = configs_of(
+            grid or {},
+            base,
+            ablation=ablation,
+            random=random,
+            random_seed=random_seed,
+            own_batches=own_batches,
         )
+        with StopSignals(signal.SIGINT) as signals:
+            found = carry_out(
+                configs,
+                data,
+                folder=base.out,
+                halving=halving,
+                max_nets=max_nets,
+                executor=executor,
+                signals=signals,
+                note=warn_in_python,
+            )
     if found.complete and found.best is None:
-        warnings.warn(f"every network diverged: {found.remedy}", RuntimeWarning, stacklevel=2)
+        warnings.warn(in_python(f"every network diverged: {found.remedy}"), RuntimeWarning, stacklevel=2)
     return found
 
 
