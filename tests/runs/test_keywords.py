@@ -33,6 +33,6 @@ def test_errors_of_fit_and_search_name_keywords():
         xpnet.search(blobs(), grid={"reg": [0.0, 1.0]}, tensorboard=True, epochs=1, quiet=True)
 
 
-def test_notes_name_keywords_and_the_command_does_not(capsys, monkeypatch, tmp_path):
+def test_notes_of_fit_name_keywords():
     with pytest.warns(UserWarning, match=r"--batch-size 50 is more .*\(in Python batch_size=\)$"):
         xpnet.fit(blobs(), hidden=(4,), epochs=1, batch_size=50)

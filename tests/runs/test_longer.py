@@ -153,7 +153,7 @@ def test_killed_before_there_is_a_model(monkeypatch):
         patch.setattr(run_folder, "write", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             fit(BLOBS, epochs=4, checkpoint_every=1, out="a", **SMALL)
-    said = "the run in a was interrupted and has a checkpoint, but no model yet: finish it with --resume a "
+    said = "the run in a was interrupted and has a checkpoint, but no model yet: finish it with --resume a"
     for door in (load, lambda path: fit(BLOBS, init_from=path)):
         with pytest.raises(InputError, match=said):
             door("a")
