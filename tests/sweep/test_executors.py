@@ -224,7 +224,8 @@ def test_dask_trains_again_what_a_killed_worker_had(dask, tmp_path):
         )
     assert killed
     assert killed[0] not in dask.run(os.getpid).values()
-    assert len(outcomes) == len(set(outcomes)) == 8
+    # Each stack once. Where networks were timed to be as fast alone, there is a stack for each.
+    assert len(outcomes) == len(set(outcomes)) in (8, 16)
     assert networks_in(tmp_path) == list(range(16))
     assert_same_sweep(there, sweep.run(configs, blobs()))
 
