@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["call", "for_shell", "html_table", "one_line", "printable", "shorten"]
+__all__ = ["call", "for_shell", "html_table", "name_of", "one_line", "printable", "shorten"]
 
 
 def printable(name: str) -> str:
@@ -14,14 +14,19 @@ def printable(name: str) -> str:
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in name)
 
 
-def shorten(name: str, most: int = 40) -> str:
-    """Return a name of at most so many characters: the rest is left out."""
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+def shorten(text: str, width: int = 300) -> str:
+    """Return text of at most this many characters; a longer one ends in dots."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def name_of(path: str | os.PathLike[str]) -> str:
+    """Return a path for a terminal; its bytes may not be valid text."""
+    return os.fsencode(path).decode(errors="replace")
 
 
 def for_shell(path: str | os.PathLike[str]) -> str:
     """Return a path as a shell takes it, and as no command takes it for a flag."""
-    name = os.fsencode(path).decode(errors="replace")  # a name may be no text
+    name = name_of(path)
     return shlex.quote(f"./{name}" if name.startswith("-") else name)
 
 

@@ -237,7 +237,7 @@ class TwoLayerNet:
         if result.diverged_at:
             warnings.warn(
                 f"the loss overflowed: training diverged at iteration {result.diverged_at - 1} and stopped; "
-                "the parameters of the best epoch before are kept: lower the learning rate",
+                "parameters from before that are kept: lower the learning rate",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from command_lines import call, refused, write_run
 
-from xpnet.commands import evaluate, train
+from xpnet.commands import evaluate, findings, train
 from xpnet.device import Device
 from xpnet.reporting import plots
 from xpnet.training.measures import measured
@@ -204,7 +204,7 @@ def test_labels():
     predicted = model.predict(X)
     y = predicted.astype(np.uint8)
     y[:10, 1] ^= 1
-    found = evaluate.of_labels(model, X, y, Device())
+    found = findings.of_labels(model, X, y, Device())
     assert found.score == "all labels right: 75.00 %"
     assert found.measures == measured("multilabel", y, model.probabilities(X))
     each = found.summary["labels"]
@@ -222,7 +222,7 @@ def test_numbers(of):
     model = models.make(of=of)
     y = model.predict(X).reshape(40, -1)
     y[:10] += 0.5 * model.target.scale
-    found = evaluate.of_numbers(model, X, y, Device())
+    found = findings.of_numbers(model, X, y, Device())
     each = found.summary["outputs"]
     assert [output["name"] for output in each] == list(model.class_names)
     np.testing.assert_allclose([output["mae"] for output in each], 0.125 * model.target.scale, rtol=1e-6)

@@ -15,10 +15,10 @@ from xpnet.columns.inference import infer_columns
 from xpnet.columns.masks import unmasked
 from xpnet.columns.meanings import MEND, is_text
 from xpnet.columns.outputs import likely_target, row_values, take_target, tell_of_floats
-from xpnet.columns.tabular import Frame, as_frame, did_you_mean, listed, refuse_duplicates, shorten
+from xpnet.columns.tabular import Frame, as_frame, did_you_mean, listed, refuse_duplicates
 from xpnet.columns.unseen import Unseen, warn
 from xpnet.errors import InputError
-from xpnet.text import printable
+from xpnet.text import printable, shorten
 from xpnet.values import shown
 
 __all__ = [

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from xpnet.columns.masks import unmasked
 from xpnet.errors import InputError
-from xpnet.text import one_line, printable
+from xpnet.text import one_line, printable, shorten
 from xpnet.values import shown
 
 __all__ = [
@@ -126,11 +126,6 @@ def listed(names: Sequence[str]) -> str:
     """Return names in a message: the first ten, and how many more there are."""
     first = ", ".join(shorten(printable(name), 60) for name in names[:_MOST_LISTED])
     return first + (f" and {len(names) - _MOST_LISTED:,} more" if len(names) > _MOST_LISTED else "")
-
-
-def shorten(text: str, width: int = 300) -> str:
-    """Return text in part if it is long."""
-    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def as_array(value: Any, what: str) -> NDArray[Any]:

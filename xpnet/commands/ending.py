@@ -1,6 +1,5 @@
 """What a command says after training: the scores, where the files are, and the next command."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from xpnet.training import monitors
 from xpnet.training.history import SCORE_OF
 from xpnet.typing import Task
 
-__all__ = ["best_epoch", "cost", "name_of", "next_command", "scores"]
+__all__ = ["best_epoch", "cost", "next_command", "scores"]
 
 _NAMES = {"test": "test", "val": "validation", "train": "train"}
 
@@ -87,8 +86,3 @@ def _like(path: Path) -> str:
             return "IMAGES"
         return "NEW.npy" if npy_folder.holds_arrays(path) else "NEW.parquet"
     return "NEW.csv" if is_text(path) else f"NEW{path.suffix}"
-
-
-def name_of(path: Path) -> str:
-    """Return the name of a file for a terminal; it may be no text."""
-    return os.fsencode(path).decode(errors="replace")

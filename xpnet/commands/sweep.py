@@ -15,7 +15,7 @@ from xpnet import recipes
 from xpnet.commands import flags
 from xpnet.commands.console import USER_ERROR, complain, run_command
 from xpnet.commands.devices import tell_choice
-from xpnet.commands.ending import name_of, next_command
+from xpnet.commands.ending import next_command
 from xpnet.errors import InputError
 from xpnet.reporting import plots
 from xpnet.reporting.metrics import named
@@ -31,7 +31,7 @@ from xpnet.sweep.runner import Sweep
 from xpnet.sweep.search import carry_out, configs_of, folder_of
 from xpnet.sweep.table import as_text, show, varied
 from xpnet.sweep.workers import options_of
-from xpnet.text import for_shell
+from xpnet.text import for_shell, name_of
 from xpnet.training.interrupt import StopSignals
 from xpnet.values import counted
 

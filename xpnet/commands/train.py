@@ -13,7 +13,7 @@ from xpnet import recipes
 from xpnet.commands import flags
 from xpnet.commands.console import USER_ERROR, complain, run_command
 from xpnet.commands.devices import tell_choice
-from xpnet.commands.ending import best_epoch, cost, name_of, next_command, scores
+from xpnet.commands.ending import best_epoch, cost, next_command, scores
 from xpnet.commands.launch import on_gpus
 from xpnet.datasets import Dataset
 from xpnet.device import Team, find_team, is_first, is_several
@@ -29,6 +29,7 @@ from xpnet.runs.remedy import remedy
 from xpnet.runs.resume import settings_to_resume
 from xpnet.runs.run import Run
 from xpnet.runs.starting import inherited
+from xpnet.text import name_of
 from xpnet.training.interrupt import StopSignals
 
 __all__ = ["main"]

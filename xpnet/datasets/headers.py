@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from xpnet.columns import words
 from xpnet.columns.columns import Columns
-from xpnet.columns.tabular import did_you_mean, shorten
+from xpnet.columns.tabular import did_you_mean
 from xpnet.datasets.evidence import (
     Evidence,
     are_names_or_either,
@@ -19,7 +19,7 @@ from xpnet.datasets.evidence import (
     without_index,
 )
 from xpnet.errors import InputError
-from xpnet.text import printable
+from xpnet.text import printable, shorten
 
 __all__ = ["guess_header"]
 

@@ -120,7 +120,7 @@ class Estimator(Fitted):
         -----
         ConvergenceWarning
             If the loss has not converged within ``max_iter`` epochs; or if training diverged, in which case
-            the weights are those of the best epoch before.
+            the weights are from before that.
         """
         return self._fit(X, y, sample_weight, self._given(X_val, y_val))
 

@@ -11,9 +11,10 @@ from sklearn.utils._array_api import _convert_to_numpy, get_namespace_and_device
 from sklearn.utils.validation import _num_samples, validate_data
 
 from xpnet.columns.outputs import lacks
-from xpnet.columns.tabular import as_array, as_frame, is_frame, shorten
+from xpnet.columns.tabular import as_array, as_frame, is_frame
 from xpnet.device import Device, get_device
 from xpnet.errors import DeviceError, InputError
+from xpnet.text import shorten
 from xpnet.values import refuse_mask, shown
 
 __all__ = [

@@ -19,6 +19,9 @@ __all__ = ["MOST_CLASSES", "MOST_PAIRS", "Evaluated", "Mistake", "as_section"]
 MOST_CLASSES = 30
 """Maximum number of classes for which the confusion matrix is shown; also the rows of the table for more."""
 
+LONGEST = 40
+"""Maximum length of the name of a class."""
+
 MOST_PAIRS = 8
 """Number of most confused pairs of classes that are listed."""
 
@@ -88,7 +91,7 @@ def as_section(found: Evaluated) -> str:
     said = f"{rows:,} row{'s' * (rows != 1)}"
     if found.measures:
         said += f"; {metrics.measures_text(found.measures)}"
-    found = replace(found, names=[shorten(name) for name in found.names])
+    found = replace(found, names=[shorten(name, LONGEST) for name in found.names])
     notes = "".join(f"<p>Note: {text(note)}</p>" for note in found.notes)
     return section(found.title, f'<p class="faint">{text(said)}</p>{notes}{_BODIES[found.task](found)}')
 

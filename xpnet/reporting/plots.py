@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from xpnet.errors import InputError
 from xpnet.reporting.metrics import PerClass, score_name
-from xpnet.text import printable
+from xpnet.text import printable, shorten
 from xpnet.training.history import History
 
 if TYPE_CHECKING:
@@ -415,5 +415,4 @@ def predictions(y: NDArray[Any], predicted: NDArray[Any], names: Sequence[str]) 
 
 
 def _shortened(name: str) -> str:
-    name = printable(name)
-    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+    return shorten(printable(name), LONGEST)

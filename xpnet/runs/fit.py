@@ -92,7 +92,7 @@ def fit(
     Warns
     -----
     RuntimeWarning
-        If training diverged; the parameters are then those of the best epoch before. Also if files could not
+        If training diverged; the parameters are then from before that. Also if files could not
         be written, as on a full disk; save the returned run elsewhere.
 
     Examples

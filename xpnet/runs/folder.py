@@ -281,7 +281,7 @@ def add_evaluation(
         numbered = (folder / f"report-{number}.html" for number in count(1))
         kept = next(path for path in numbered if not path.exists())
         file.rename(kept)
-        note(f"{file} was damaged or not written by this version of xpnet: kept as {kept.name}, see there")
+        note(f"{file} was damaged or not written by this version of xpnet: it is kept as {kept.name}")
     if page is not None:
         _write_text(file, page)
     return file
