@@ -1,6 +1,5 @@
 """From rows in memory to a batch: gathered, augmented, prepared, mixed."""
 
-import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 from fits import HERE, IMAGES, NETS, image_feed, some_images
 from hypothesis import given
 from hypothesis import strategies as st
+from memory import memory_of
 
 from xpnet.data import transforms
 from xpnet.data.augment import Augmentation, augment
@@ -104,25 +104,21 @@ def test_images_to_augment_stay_bytes_in_memory(preprocess):
     data = images(4000, side)
     changes = {"components": 20, "fit_rows": 300} if preprocess == "pca" else {}
     config = Config(preprocess=preprocess, flip=True, shift=4, cutout=8, batch_size=20, **changes)
-    prepare(config, images(100, side), HERE)  # what is imported and cached on the way
-    tracemalloc.start()
-    try:
-        prepared = prepare(config, data, HERE)
-        kept, of_fit = tracemalloc.get_traced_memory()
-        tracemalloc.reset_peak()
-        for start in range(0, 100, 20):
-            x, _ = prepared.feed.batch(np, np.arange(start, start + 20), np.asarray(start, np.int32))
-        _, of_batches = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    fit = memory_of(lambda: prepare(config, data, HERE))
+    prepared = prepare(config, data, HERE)
+
+    def batch(start=0):
+        return prepared.feed.batch(np, np.arange(start, start + 20), np.asarray(start, np.int32))[0]
+
+    batches = memory_of(lambda: [batch(start).dtype for start in range(0, 100, 20)])
     assert prepared.feed.X.dtype == np.uint8
     assert np.shares_memory(prepared.feed.X, data.X_train)  # nothing to put on a CPU
-    raw, batch = data.X_train.nbytes, 20 * side * side * 3 * 8
-    assert x.dtype == np.float32
-    assert kept < 0.1 * raw
-    assert of_batches - kept < 12 * batch < 0.5 * raw
+    raw, floats = data.X_train.nbytes, 20 * side * side * 3 * 8
+    assert batch().dtype == np.float32
+    assert fit.kept < 0.1 * raw
+    assert batches.peak < 12 * floats < 0.5 * raw
     # The fit converts a part at a time; standardised rows are kept as floats where they are few.
-    assert of_fit < {"mean": 1, "standardize": 9, "pca": 9}[preprocess] * raw
+    assert fit.peak < {"mean": 1, "standardize": 9, "pca": 9}[preprocess] * raw
 
 
 class KeepsRaw(Device):

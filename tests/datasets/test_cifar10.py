@@ -3,7 +3,6 @@
 import os
 import pickle
 import tarfile
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from cifar_files import CLASS_NAMES, FOLDERS, batches, pickle_batch, write_cifar, write_tar
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory import memory_of
 
 from xpnet.datasets import cifar, cifar10, cifar_files
 from xpnet.errors import InputError
@@ -96,14 +96,8 @@ def test_splits_are_views_of_one_array(tmp_path):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_images_never_exist_twice(tmp_path, layout):
     write_cifar(tmp_path, layout, images_per_batch=400)
-    cifar10(tmp_path)  # imports and caches
-    tracemalloc.start()
-    try:
-        data = cifar10(tmp_path)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    images = data.X_train.nbytes + data.X_val.nbytes + data.X_test.nbytes
+    images = 6 * 400 * 3072
+    peak = memory_of(lambda: cifar10(tmp_path)).peak
     assert images < peak < images + 3 * 400 * 3072 + 5e5  # three batches; all images would be six
 
 

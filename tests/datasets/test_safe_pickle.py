@@ -3,13 +3,13 @@
 import os
 import pickle
 import struct
-import tracemalloc
 
 import numpy as np
 import pytest
 from cifar_files import pickle_batch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory import memory_of
 
 from xpnet.datasets import safe_pickle
 from xpnet.errors import InputError
@@ -68,13 +68,7 @@ def test_reads_what_python_2_wrote():
 def test_an_array_is_a_view_of_the_file_s_bytes():
     images = np.zeros((1000, 3072), np.uint8)
     raw = pickle_batch(batch(images))
-    tracemalloc.start()
-    try:
-        safe_pickle.load(raw, "file")
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 1.5 * images.nbytes
+    assert memory_of(lambda: safe_pickle.load(raw, "file")).peak < 1.5 * images.nbytes
 
 
 class Calls:
@@ -212,14 +206,11 @@ def test_what_no_batch_file_does_is_refused(opcodes):
     ],
 )  # fmt: skip
 def test_a_small_file_cannot_ask_for_much_memory(opcodes):
-    tracemalloc.start()
-    try:
+    def refused():
         with pytest.raises(InputError):
             safe_pickle.load(b"\x80\x04)" + opcodes, "file")
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 1e6
+
+    assert memory_of(refused).peak < 1e6
 
 
 def test_nothing_unknown_is_printed():

@@ -4,7 +4,6 @@ import errno
 import gc
 import os
 import pickle
-import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from memory import memory_of
 
 from xpnet import datasets
 from xpnet.datasets.npy_rows import NpyRows
@@ -237,14 +237,7 @@ def test_a_file_is_closed_with_its_rows(folder):
 
 def test_memory_is_bounded(tmp_path):
     np.save(tmp_path / "X.npy", np.zeros((40_000, 200), np.float32))  # 32 MB
-    rows = NpyRows(tmp_path / "X.npy")
-    tracemalloc.start()
-    try:
-        _ = rows.scan
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 16 * 2**20
+    assert memory_of(lambda: NpyRows(tmp_path / "X.npy").scan).peak < 16 * 2**20
 
 
 BAD = {

@@ -1,12 +1,12 @@
 """How a sweep is cut up: groups, chunks, rungs, and what fits in memory."""
 
 import dataclasses
-import tracemalloc
 
 import pytest
 import threadpoolctl
 from hypothesis import given
 from hypothesis import strategies as st
+from memory import memory_of
 from sweeps import BASE, DEVICE, SmallDevice, blobs, rates, stacked
 
 from xpnet import sweep
@@ -140,13 +140,7 @@ def test_the_memory_of_a_stack_is_not_underestimated(features, rows, changes, sh
     options = {"batch_size": 10, "iterations": 2, "share_batches": share_batches} | changes
     configs, data = rates(*[0.01] * 4, **options), blobs(features, rows=rows)
     prepared = preparation.prepare(configs[0], data, DEVICE)
-    stacked(configs, data, prepared=prepared)  # what is imported and cached on the way
-    tracemalloc.start()
-    try:
-        stacked(configs, data, prepared=prepared)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    peak = memory_of(lambda: stacked(configs, data, prepared=prepared)).peak
     estimate = len(configs) * plan.network_bytes(configs[0].mlp(features, 3), configs)
     assert 0.1 * estimate < peak < estimate
 
@@ -158,13 +152,9 @@ def test_the_memory_of_networks_that_diverge(solver, patience):
     options = {"hidden": (60,), "solver": solver, "patience": patience, "iterations": 20}
     configs, data = rates(0.01, 0.01, 1e300, **options), blobs(6000, rows=50)
     prepared = preparation.prepare(configs[0], data, DEVICE)
-    tracemalloc.start()
-    try:
-        outcome = stacked(configs, data, prepared=prepared)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    outcome = stacked(configs, data, prepared=prepared)
     assert [row["status"] for row in outcome.rows] == ["finished", "finished", "diverged"]
+    peak = memory_of(lambda: stacked(configs, data, prepared=prepared)).peak
     estimate = len(configs) * plan.network_bytes(configs[0].mlp(6000, 3), configs)
     assert 0.5 * estimate < peak < estimate
 
