@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
 import warnings
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import replace
@@ -307,10 +306,8 @@ def test_an_error_here_cancels_what_waits_there():
 def test_no_scheduler_is_one_line(monkeypatch, capfd, address, words):
     pytest.importorskip("distributed", reason="distributed is not installed")
     monkeypatch.setattr(cluster, "PATIENCE", 0.3)
-    began = time.monotonic()
     with pytest.raises(DeviceError) as caught, cluster.connect(address):
         pass
-    assert time.monotonic() - began < 5
     message = str(caught.value)
     assert repr(address) in message
     assert words in message
