@@ -25,7 +25,6 @@ LARGEST = 2**26
 SIGNS = ("config.json", "summary.json", "sweep.json")
 """Files that mark the folder of a run or a sweep."""
 
-
 OF_DATA = ("dataset", "data_dir")
 """Settings that the column of data sets already shows."""
 
@@ -51,6 +50,8 @@ class Listed:
         The score on each split.
     seconds
         Training time; for a sweep, the sum over its networks.
+    steps, epochs
+        How many were taken; for a sweep, by its best network.
     networks, done
         For a sweep, the number of networks, and how many of them are done. None for a run.
     summary
