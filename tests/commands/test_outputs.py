@@ -17,9 +17,11 @@ FILES = tuple(f"{k}.png" for k in range(7))
 
 def write(path, array, step, names=None):
     what = "labels" if array.dtype.kind == "i" else "probabilities"
-    with writing(path, Content(what, NAMES, array.ndim == 1, names)) as put:
+    kept = () if names is None else ("file",)
+    with writing(path, Content(what, NAMES, array.ndim == 1, names, kept=kept)) as put:
         for start in range(0, len(array), step):
-            put(array[start : start + step])
+            end = start + step
+            put(array[start:end], *([] if names is None else [[names[start:end]]]))
     assert list(path.parent.iterdir()) == [path]
 
 

@@ -15,6 +15,7 @@ from xpnet.commands import predict
 from xpnet.data import transforms
 from xpnet.device import Device
 from xpnet.nn.mlp import MLP, init
+from xpnet.runs import unlabelled
 from xpnet.training.model import Model
 from xpnet.training.row_range import RowRange
 
@@ -27,7 +28,7 @@ def run(tmp_path):
 
 
 def test_probabilities_part_by_part(tmp_path, run, capsys, monkeypatch):
-    monkeypatch.setattr(predict, "PART", 3 * 12)
+    monkeypatch.setattr(unlabelled, "PART", 3 * 12)
     np.save(tmp_path / "X.npy", X)
     argv = [run, "--input", tmp_path / "X.npy", "--output", tmp_path / "P.npy", "--probabilities", "--json"]
     status, out, err = call(predict.main, capsys, *argv)
@@ -73,7 +74,7 @@ def test_whether_a_csv_file_of_numbers_has_names(tmp_path, run, capsys):
 @pytest.mark.parametrize("of", [of for of in models.OF if of != "classes"])
 @pytest.mark.parametrize("suffix", ["npy", "npz", "csv"])
 def test_every_task(tmp_path, capsys, monkeypatch, of, suffix):
-    monkeypatch.setattr(predict, "PART", 3 * 12)
+    monkeypatch.setattr(unlabelled, "PART", 3 * 12)
     model = models.make(of=of)
     run = write_run(tmp_path / "run", model)
     np.save(tmp_path / "X.npy", X)
@@ -107,7 +108,7 @@ def test_every_task(tmp_path, capsys, monkeypatch, of, suffix):
 
 
 def test_a_row_of_a_later_part_is_named(tmp_path, run, capsys, monkeypatch):
-    monkeypatch.setattr(predict, "PART", 3 * 12)
+    monkeypatch.setattr(unlabelled, "PART", 3 * 12)
     np.save(tmp_path / "X.npy", np.where(np.arange(132).reshape(11, 12) == 100, 3e38, 1.0))
     model = models.make(models.PREPROCESSINGS[0])
     model.params["W1"] *= np.float32(1e3)
@@ -220,7 +221,7 @@ def test_a_spread_of_what_has_none(tmp_path, run, capsys):
 
 
 def test_one_note_of_each_kind_on_rows_unlike_those_of_training(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(predict, "PART", 2 * 4)
+    monkeypatch.setattr(unlabelled, "PART", 2 * 4)
     model = models.make_table("one number")
     known = RowRange.of(np.full((2, model.num_features), [[0.0], [1.0]]))
     run = write_run(tmp_path / "run", replace(model, row_range=known))

@@ -1,7 +1,9 @@
 """A table of one's own at the commands: train, sweep, evaluate and predict, by the columns' names."""
 
 import csv
+import datetime
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from command_lines import call, refused
 
 from xpnet.commands import evaluate, predict, sweep, train
+from xpnet.runs import unlabelled
 from xpnet.runs.config import Config
 from xpnet.runs.model_file import load_model
 
@@ -136,7 +139,7 @@ def test_predictions_by_the_names_of_the_columns(capsys):
         assert call(predict.main, capsys, *argv)[0] == 0
         found.append(Path("y.csv").read_text())
     assert found[0] == found[1]
-    assert found[0].splitlines()[0] == "label"
+    assert found[0].splitlines()[0] == "plan"
     assert found[2] == found[0]
     write("lacking.csv", rows(5), ("age",))
     line = refused(predict.main, capsys, "a", "--input", "lacking.csv", "--output", "n.csv")
@@ -144,6 +147,96 @@ def test_predictions_by_the_names_of_the_columns(capsys):
     line = refused(predict.main, capsys, "a", "--input", "new.csv", "--output", "n.csv", "--interval", "0.9")
     assert "--interval needs a regression" in line
     assert not Path("n.csv").exists()
+
+
+def numbered(name, **ids):
+    """Write rows of the table with columns that tell which each is."""
+    table = [{of: values[k] for of, values in ids.items()} | row for k, row in enumerate(rows(30))]
+    write(name, table, tuple(table[0]))
+
+
+def kept(capsys, *flags):
+    """Return the lines of a .csv of predictions, as lists."""
+    argv = ["a", "--input", "new.csv", "--output", "y.csv", "--quiet", *flags]
+    assert call(predict.main, capsys, *argv)[0] == 0
+    with Path("y.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def test_predictions_tell_which_rows_they_are_of(capsys, monkeypatch):
+    monkeypatch.setattr(unlabelled, "PART", 7 * 5)
+    trained(capsys, "--target", "plan")
+    ids = [f"{k:04}" for k in range(30)]
+    remarks = ["", 'say "so", or not', "ünï"] * 10
+    numbered("new.csv", PassengerId=ids, remark=remarks)
+    head, *lines = kept(capsys)
+    assert (head, [line[0] for line in lines]) == (["PassengerId", "plan"], ids)
+    bare = kept(capsys, "--keep")
+    assert bare == [[plan] for _, plan in [head, *lines]]
+    head, *lines = kept(capsys, "--keep", "remark", "PassengerId", "city", "--probabilities")
+    assert head == ["remark", "PassengerId", "city", "gold", "none"]
+    assert [line[:2] for line in lines] == [list(pair) for pair in zip(remarks, ids, strict=True)]
+    assert {line[2] for line in lines} == {"Oslo", "Rome", "Ulm"}
+
+
+def test_a_target_with_the_name_of_an_id_is_not_kept(capsys):
+    table = [{"id": row["plan"], "order_id": k * k} | row for k, row in enumerate(rows())]
+    write("people.csv", table, tuple(table[0]))
+    trained(capsys, "--target", "id", "--ignore", "plan")
+    numbered("new.csv", id=["gold"] * 30, order_id=range(30))
+    assert kept(capsys)[0] == ["order_id", "id"]
+    argv = ["a", "--input", "new.csv", "--output", "y.csv", "--keep"]
+    line = refused(predict.main, capsys, *argv, "id")
+    assert "--keep 'id' is also the name of a column of predictions: drop it" in line
+    assert "--keep 'orderid' is not a column; did you mean 'order_id'?" in refused(
+        predict.main, capsys, *argv, "orderid"
+    )
+    argv[4] = "y.npz"
+    line = refused(predict.main, capsys, *argv, "order_id")
+    assert line.endswith("--keep needs an --output in .csv, not y.npz: drop it, or write a .csv file")
+
+
+def test_ids_of_parquet(capsys):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    trained(capsys, "--target", "plan", "--ignore", "pay")
+    day = datetime.date(2024, 1, 30)
+    columns = {
+        "id": [3, None],
+        "day": [day, None],
+        "x": [0.5, float("nan")],
+        "city": ["Ulm"] * 2,
+        "age": [30, 40],
+    }
+    parquet.write_table(pa.table(columns), "new.parquet")
+    argv = ["a", "--input", "new.parquet", "--output", "y.csv", "--quiet"]
+    for flags, first in (([], "3"), (["--keep", "id", "day", "x"], "3,2024-01-30,0.5")):
+        assert call(predict.main, capsys, *argv, *flags)[0] == 0
+        found = [line.rpartition(",")[0] for line in Path("y.csv").read_text().splitlines()[1:]]
+        assert found == [first, ",,"[: first.count(",")]]
+
+
+def test_the_report_numbers_rows_as_the_file_does(capsys):
+    table = [row | {"plan": "" if k % 7 == 0 else row["plan"], "n": k} for k, row in enumerate(rows())]
+    write("people.csv", table, ("n", "age", "city", "plan"))
+    trained(capsys, "--target", "plan", "--ignore", "city", "--epochs", "1", "--hidden", "1")
+    page = Path("a/report.html").read_text()
+    assert "<caption>Rows of people.csv, counted from 0</caption>" in page
+    assert assert_numbered(page)
+    assert call(evaluate.main, capsys, "a", "--quiet")[0] == 0
+    assert assert_numbered(Path("a/report.html").read_text())
+    write("other.csv", table[3:], ("n", "age", "city", "plan"))
+    assert call(evaluate.main, capsys, "a", "--dataset", "other.csv", "--quiet")[0] == 0
+    page = Path("a/report.html").read_text()
+    assert assert_numbered(page.partition("Rows of other.csv, counted from 0")[2], first=3)
+
+
+def assert_numbered(page, first=0):
+    """Check the number of each row against the one that it holds; return how many there are."""
+    of_rows = re.findall(r"<tr><td>(\d+)</td>(?:<td[^>]*>[^<]*</td>){3}<td>(\d+)</td>", page)
+    assert [int(number) + first for number, _ in of_rows] == [int(held) for _, held in of_rows]
+    return len(of_rows)
 
 
 def test_a_table_with_numbers_for_names_at_every_command(capsys):
@@ -172,7 +265,7 @@ def test_names_of_columns_without_rows(capsys, name):
     assert not Path("y.csv").exists()
     write_names("city", "age")
     assert call(predict.main, capsys, "a", "--input", name, "--output", "y.csv", "--quiet")[0] == 0
-    assert Path("y.csv").read_text().splitlines() == ["label"]
+    assert Path("y.csv").read_text().splitlines() == ["plan"]
 
 
 def test_intervals_of_numbers(capsys):

@@ -5,8 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpnet.datasets import from_arrays
-from xpnet.datasets.arrays import encode_targets
+from xpnet.datasets import Reading, from_arrays, load
+from xpnet.datasets.arrays import assemble, encode_targets
+from xpnet.datasets.npy_rows import NpyRows
+from xpnet.datasets.reading import silent
+from xpnet.datasets.tables import from_frame
+from xpnet.datasets.targets import labelled
 from xpnet.errors import InputError
 
 X = np.arange(60.0).reshape(20, 3)
@@ -452,3 +456,46 @@ def test_labels_are_not_those_that_the_user_changes_later():
     y[:] = 0
     np.testing.assert_array_equal(data.y_train, np.arange(30) % 3)
     np.testing.assert_array_equal(data.y_val, [0, 1, 2])
+
+
+@pytest.mark.parametrize("weights", [False, True])
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize(
+    "kind", ["arrays", "own arrays", "on disk", "frame", "frame with target", "table of an array"]
+)
+def test_rows_held_out_keep_their_numbers(tmp_path, kind, task, gaps, weights):
+    X, y = np.arange(120.0).reshape(60, 2), np.arange(60) % 3 + 0.25 * (task == "regression")
+    y[::7] = np.nan if gaps else y[::7]
+    given = {"X": X, "y": y} | ({"sample_weight": (np.arange(60) % 5 > 0) * 1.0} if weights else {})
+    reading = Reading(task)
+    if kind == "on disk":
+        np.save(tmp_path / "X.npy", X)
+        given["X"] = NpyRows(tmp_path / "X.npy")
+    if kind.startswith("frame"):
+        given["X"] = {"a": X[:, 0], "b": X[:, 1]}
+    if kind == "frame with target":
+        given["X"]["y"], reading = given.pop("y"), Reading(task, target=("y",))
+    given = labelled(given, "data", silent, task)
+    if "frame" in kind or "table" in kind:
+        data = from_frame(given.pop("X"), given, "data", reading)
+    else:
+        data = assemble(given, "data", reading, own=tuple(given) if kind == "own arrays" else ())
+    assert len(data.held_out) == len(data.y_val) > 2
+    np.testing.assert_array_equal(data.X_val[:][:, 0], 2 * data.held_out)
+
+
+def test_rows_held_out_of_row_groups_keep_their_numbers(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    y = [None if k % 7 == 0 else ("a", "b")[k % 2] for k in range(60)]
+    parquet.write_table(pa.table({"x": np.arange(60.0), "y": y}), tmp_path / "t.parquet", row_group_size=4)
+    for where in ("disk", "memory"):
+        data = load(tmp_path / "t.parquet", reading=Reading(target=("y",), rows_in=where))
+        assert len(data.held_out) > 3
+        np.testing.assert_array_equal(data.X_val[:][:, 0], data.held_out)
+
+
+def test_rows_to_validate_on_have_no_numbers_among_others():
+    assert from_arrays(np.eye(6), [0, 1] * 3, X_val=np.eye(6), y_val=[0, 1] * 3).held_out is None

@@ -97,7 +97,7 @@ def test_files_that_are_none(tmp_path):
         (tmp_path / name).write_bytes(b"nonsense")
         refused(tmp_path / name)
     (tmp_path / "a.doc").write_text("1,2")
-    assert "give --input an .npy or .npz file, a table (.csv, .tsv" in refused(tmp_path / "a.doc")
+    assert "give an .npy or .npz file, a table (.csv, .tsv" in refused(tmp_path / "a.doc")
     np.savez(tmp_path / "two.npz", a=X, b=X)
     assert "has no X, only 'a', 'b'" in refused(tmp_path / "two.npz")
 

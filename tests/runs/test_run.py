@@ -14,7 +14,7 @@ from sweeps import BASE, DEVICE, blobs, labels, numbers
 from xpnet.datasets import from_arrays
 from xpnet.errors import InputError
 from xpnet.reporting import plots
-from xpnet.runs import experiment
+from xpnet.runs import experiment, unlabelled
 from xpnet.runs import folder as run_folder
 from xpnet.runs.fit import fit
 from xpnet.runs.load import load
@@ -215,16 +215,73 @@ def test_no_rows_are_worth_nothing(runs):
         assert str(caught.value) == "there are no rows to score: give at least one"
 
 
-def test_a_path_is_no_rows(runs):
-    for function in (
-        runs["classes"].predict,
-        runs["classes"].predict_proba,
-        runs["numbers"].predict_interval,
+@pytest.mark.parametrize("suffix", ["npy", "npz", "csv"])
+def test_rows_of_a_file_are_predicted_as_those_in_memory(tmp_path, monkeypatch, runs, name, suffix):
+    monkeypatch.setattr(unlabelled, "PART", 7 * 12)
+    run, X = runs[name], DATA[name].X_val
+    path = tmp_path / f"X.{suffix}"
+    if suffix == "npz":
+        np.savez(path, X=X)
+    elif suffix == "npy":
+        np.save(path, X)
+    else:
+        np.savetxt(path, X, "%.18g", ",", header=",".join(map("p{}".format, range(X.shape[1]))), comments="")
+    np.testing.assert_array_equal(run.predict(str(path)), run.predict(X))
+    each = run.predict(path, members=True)
+    np.testing.assert_array_equal(each, run.predict(X, members=True))
+    assert len(each) == 1
+    if run.model.task == "regression":
+        found = run.predict_interval(path, 0.8)
+        np.testing.assert_array_equal(found, run.predict_interval(X, 0.8))
+    else:
+        np.testing.assert_allclose(run.predict_proba(path), run.predict_proba(X), rtol=1e-5)
+        np.testing.assert_allclose(
+            run.predict_proba(path, members=True), run.predict_proba(X, members=True), rtol=1e-5
+        )
+    np.save(tmp_path / "none.npy", X[:0])
+    assert run.predict(tmp_path / "none.npy").shape == run.predict(X[:0]).shape
+
+
+def test_files_that_are_no_rows(tmp_path, runs):
+    run = runs["classes"]
+    lines = ["1,2,3,4,5", "1,2,3,,5"]
+    (tmp_path / "X.csv").write_text("a,b,c,d,e\n" + "\n".join(lines))
+    np.save(tmp_path / "X.npy", np.ones((2, 5)))
+    for ask, text in (
+        (lambda: run.predict(tmp_path / "missing.csv"), "there is no "),
+        (lambda: run.predict_proba(tmp_path / "X.csv"), "X.csv: line 3 has no value"),
+        (lambda: run.predict(tmp_path / "X.npy", header=True), "drop --header (in Python header=)"),
+        (lambda: run.predict(tmp_path / "X.csv", shades=(0, 1)), "X.csv is not an image: leave out shades"),
+        (lambda: run.predict(np.ones((2, 5)), header=True), "header and shades apply to files only"),
+        (lambda: run.evaluate(tmp_path / "X.npy", header=True), "X.npy"),
     ):
-        with pytest.raises(
-            InputError, match=r"X is a path, 'rows\.npy': give the rows themselves, or use xpnet predict"
-        ):
-            function("rows.npy")
+        with pytest.raises(InputError) as caught:
+            ask()
+        assert text in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_table_without_names_is_read_as_said(tmp_path, runs):
+    np.savetxt(tmp_path / "X.csv", np.tile(np.arange(5), (3, 1)), "%d", ",")
+    for header, rows in ((True, 2), (False, 3)):
+        assert len(runs["classes"].predict(tmp_path / "X.csv", header=header)) == rows
+    told = dataclasses.replace(
+        runs["classes"], config=dataclasses.replace(runs["classes"].config, header=False)
+    )
+    with pytest.raises(InputError, match=r"give --header or --no-header \(in Python header=True or False\)"):
+        runs["classes"].predict(tmp_path / "X.csv")
+    assert len(told.predict(tmp_path / "X.csv")) == 3
+
+
+def test_image_files_are_shaded_as_the_training_rows_were(tmp_path, runs):
+    image = pytest.importorskip("PIL.Image")
+    pixels = images()[1][:9]
+    for k, each in enumerate(pixels):
+        image.fromarray(each).save(tmp_path / f"{k}.png")
+    P = runs["images"].predict_proba(pixels)
+    np.testing.assert_allclose(runs["images"].predict_proba(tmp_path), P, rtol=1e-5)
+    turned = runs["images"].predict_proba(tmp_path / "3.png", shades=(255, 0))
+    np.testing.assert_allclose(turned, runs["images"].predict_proba(255 - pixels[3:4]), rtol=1e-5)
 
 
 def test_objects_that_are_numbers_are_rows(runs):

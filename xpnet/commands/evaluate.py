@@ -123,7 +123,7 @@ def _evaluate(given: Namespace) -> int:
     split, X, y = data.split, data.X, data.y
     try:
         with telling(note):
-            found = FINDINGS[run.model.task](run.model, X, y, device)
+            found = FINDINGS[run.model.task](run.model, X, y, device, data.numbers)
     except RowError as error:
         raise InputError(f"{run.path} and {data.name}: {error}") from error
     written = _write(folder, split, found.drawn)
@@ -177,6 +177,7 @@ def _report(
         found.mistakes,
         found.measures,
         tuple(notes),
+        "" if data.numbers is None else Path(data.name).name,
     )
     file = run.folder / "report.html"
     with refusing(file, "--out"):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,9 @@ class Findings(NamedTuple):
     drawn: dict[str, "Figure"] = {}  # noqa: RUF012 - nobody writes to it
 
 
-def of_classes(model: Model, X: NDArray[Any], y: NDArray[np.int64], device: Device) -> Findings:
+def of_classes(
+    model: Model, X: NDArray[Any], y: NDArray[np.int64], device: Device, rows: NDArray[np.int64] | None = None
+) -> Findings:
     """Evaluate classes ``(rows,)``."""
     P, names = model.probabilities(X, device), model.class_names
     predicted = np.asarray(P.argmax(axis=1), np.int64)
@@ -66,12 +68,18 @@ def of_classes(model: Model, X: NDArray[Any], y: NDArray[np.int64], device: Devi
         "confusion": None if counts is None else counts.tolist(),
     }
     drawn = _draw(model, X, y, P, found, counts) if plots.available() else {}
-    mistakes = worst(model, X, y, predicted, device, P)
+    mistakes = worst(model, X, y, predicted, device, P, rows)
     score = f"accuracy: {metrics.shown(measures['accuracy'])}"
     return Findings(score, measures, tables, summary, predicted, mistakes, drawn)
 
 
-def of_labels(model: Model, X: NDArray[Any], y: NDArray[np.uint8], device: Device) -> Findings:
+def of_labels(
+    model: Model,
+    X: NDArray[Any],
+    y: NDArray[np.uint8],
+    device: Device,
+    _rows: NDArray[np.int64] | None = None,
+) -> Findings:
     """Evaluate labels ``(rows, labels)``, of which a row may have several."""
     P = model.probabilities(X, device)
     found = metrics.per_label(y, P > 0.5)
@@ -85,7 +93,13 @@ def of_labels(model: Model, X: NDArray[Any], y: NDArray[np.uint8], device: Devic
     )
 
 
-def of_numbers(model: Model, X: NDArray[Any], y: NDArray[np.float64], device: Device) -> Findings:
+def of_numbers(
+    model: Model,
+    X: NDArray[Any],
+    y: NDArray[np.float64],
+    device: Device,
+    rows: NDArray[np.int64] | None = None,
+) -> Findings:
     """Evaluate numbers ``(rows, outputs)``."""
     predicted = model.predict(X, device)
     found = metrics.regression(y, predicted)
@@ -96,12 +110,14 @@ def of_numbers(model: Model, X: NDArray[Any], y: NDArray[np.float64], device: De
         [metrics.regression_text(found, model.class_names)],
         _of_each("outputs", found, model.class_names),
         predicted,
-        worst(model, X, y, predicted, device),
+        worst(model, X, y, predicted, device, numbers=rows),
         {"predicted": plots.predictions(y, predicted, model.class_names)} if plots.available() else {},
     )
 
 
-FINDINGS: dict[str, Callable[[Model, NDArray[Any], NDArray[Any], Device], Findings]] = {
+Find: TypeAlias = Callable[[Model, NDArray[Any], NDArray[Any], Device, NDArray[np.int64] | None], Findings]
+
+FINDINGS: dict[str, Find] = {
     "classification": of_classes,
     "multilabel": of_labels,
     "regression": of_numbers,

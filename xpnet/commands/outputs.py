@@ -2,10 +2,10 @@
 
 import csv
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,13 +59,24 @@ class Content(NamedTuple):
     is_flat
         Whether each row has one value, not one for each name.
     files
-        Names of the images that the rows are, which begin the lines of a ``.csv``.
+        Names of the images that the rows are, for an ``.npz``.
+    title
+        What a ``.csv`` calls the column of the class of each row.
+    kept
+        Names of the columns that tell which row each line of a ``.csv`` is of, and begin it.
     """
 
     what: Literal["labels", "probabilities", "numbers"]
     names: Sequence[str]
     is_flat: bool = False
     files: Sequence[str] | None = None
+    title: str = "label"
+    kept: Sequence[str] = ()
+
+    @property
+    def heads(self) -> Sequence[str]:
+        """What a ``.csv`` calls the columns of predictions."""
+        return [self.title] if self.is_flat and self.what == "labels" else self.names
 
     def no_rows(self) -> NDArray[Any]:
         """Return what is written where there are no rows."""
@@ -73,7 +84,10 @@ class Content(NamedTuple):
         return np.empty(0 if self.is_flat else (0, len(self.names)), dtype)
 
 
-Write: TypeAlias = Callable[[NDArray[Any]], None]
+class Write(Protocol):
+    """Writes a part of the predictions, and of a ``.csv`` the texts in each column of `Content.kept`."""
+
+    def __call__(self, part: NDArray[Any], kept: Sequence[Sequence[str]] = (), /) -> None: ...
 
 
 @contextmanager
@@ -109,7 +123,7 @@ def _npy(path: Path, content: Content) -> Iterator[Write]:
         description = {"descr": descr, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, description)
 
-    def write(part: NDArray[Any]) -> None:
+    def write(part: NDArray[Any], _kept: Sequence[Sequence[str]] = ()) -> None:
         nonlocal written, like
         if not written:
             like = part
@@ -126,7 +140,11 @@ def _npy(path: Path, content: Content) -> Iterator[Write]:
 @contextmanager
 def _npz(path: Path, content: Content) -> Iterator[Write]:
     parts: list[NDArray[Any]] = []
-    yield parts.append
+
+    def write(part: NDArray[Any], _kept: Sequence[Sequence[str]] = ()) -> None:
+        parts.append(part)
+
+    yield write
     arrays: dict[str, Any] = {content.what: np.concatenate(parts or [content.no_rows()])}
     arrays["class_names"] = np.array(content.names, np.str_)
     if content.files is not None:
@@ -138,16 +156,15 @@ def _npz(path: Path, content: Content) -> Iterator[Write]:
 @contextmanager
 def _csv(path: Path, content: Content) -> Iterator[Write]:
     names, by_name = content.names, content.is_flat and content.what == "labels"
-    files = iter(content.files or ())
     # A name may be no text: what cannot be encoded is written out.
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*(["file"] if content.files else []), *(["label"] if by_name else names)])
+        writer.writerow([*content.kept, *content.heads])
 
-        def write(part: NDArray[Any]) -> None:
+        def write(part: NDArray[Any], kept: Sequence[Sequence[str]] = ()) -> None:
             # str of a float32 is as short as its precision allows, which tolist() would lose.
             columns = part[:, None] if content.is_flat else part
             rows = ([names[k]] for k in part) if by_name else (map(str, row) for row in columns)
-            writer.writerows([*([next(files)] if content.files else []), *row] for row in rows)
+            writer.writerows([*of_row, *row] for *of_row, row in zip(*kept, rows, strict=True))
 
         yield write

@@ -6,35 +6,33 @@ import time
 from argparse import BooleanOptionalAction, Namespace
 from collections.abc import Sequence
 from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.columns.columns import numbers
+from xpnet.columns.row_numbers import is_called_so
+from xpnet.columns.tabular import Frame
 from xpnet.commands.console import complain, run_command, telling
 from xpnet.commands.devices import add_device, on_threads, tell_choice
 from xpnet.commands.flags import Parser, add_run
 from xpnet.commands.outputs import SUFFIXES, Content, check_output, writing
 from xpnet.commands.shades import add_shades, shades_of
-from xpnet.datasets.delimited import looks_otherwise
-from xpnet.datasets.frames import is_text
-from xpnet.datasets.readers import open_rows
+from xpnet.datasets.readers import Rows
 from xpnet.device import Device, get_device
 from xpnet.errors import InputError
 from xpnet.files import path_of
 from xpnet.runs.saved import SavedRun, open_run
+from xpnet.runs.unlabelled import predictions, unlabelled_rows
 from xpnet.text import printable
 from xpnet.training.intervals import spread_of
 from xpnet.training.model import Model
-from xpnet.training.raw_rows import RowError
+from xpnet.values import shown
 
 __all__ = ["main"]
 
 NAME = "xpnet predict"
-
-PART = 2**22
-"""Numbers of the input that are worked at a time: 16 MB in float32."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,6 +45,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         NAME,
         "Predict rows of a table, arrays or images with a trained run.",
         "xpnet predict runs/mine --input new.csv --output classes.csv",
+        "xpnet predict runs/mine --input new.csv --output classes.csv --keep customer date",
         "xpnet predict runs/mine --input photos --output probabilities.npz --probabilities",
     )
     add_run(parser)
@@ -62,7 +61,16 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         "--output",
         metavar="FILE",
         required=True,
-        help="file to write: .npy, .npz (with the names of classes and images) or .csv (classes by name)",
+        help="file to write: .npy, .npz (with the names of classes and images) or .csv (classes by name, in "
+        "a column called as the target; numbers in columns called as theirs). Each row of the input has one "
+        "line or row there, in the same order",
+    )
+    parser.add_argument(
+        "--keep",
+        metavar="NAME",
+        nargs="*",
+        help="columns of the input to copy into a .csv, before the predictions (default: those whose names "
+        "say that they identify rows, such as id, PassengerId or order_id; --keep alone: none)",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
@@ -117,7 +125,13 @@ def _predict(given: Namespace) -> int:
     tell_choice(NAME, given)
     run = open_run(given.run)
     model = run.model
+    settings = _settings(run)
+    targets = tuple(settings.get("target", ()))
     content = _content(model, given.probabilities, given.interval is not None, given.spread)
+    if len(targets) == 1:
+        content = content._replace(title=targets[0])
+    if given.keep and target.suffix.lower() != ".csv":
+        raise InputError(f"--keep needs an --output in .csv, not {target}: drop it, or write a .csv file")
     predict = model.probabilities if given.probabilities else model.predict
     if given.spread:
         predict = partial(_with_spread, model)
@@ -127,32 +141,24 @@ def _predict(given: Namespace) -> int:
     def note(text: str) -> None:
         complain(NAME, f"note: {text}")
 
-    if given.header is not None and not is_text(source):
-        raise InputError(f"{source} is not a text file: drop --{'' if given.header else 'no-'}header")
-    header = given.header
-    if header is None and is_text(source) and source.is_file():
-        header = _of_run(run)
-        columns = model.columns or numbers(model.num_features)
-        if header is not None and (unlike := looks_otherwise(source, header, columns)):
-            note(unlike)
-    rows = open_rows(
+    rows = unlabelled_rows(
+        model,
         source,
-        model.num_features,
-        model.image_shape,
-        columns=model.columns,
-        header=header,
+        header=given.header,
+        of_run=settings.get("header"),
         shades=shades_of(model, given, source, note),
         note=note,
     )
     done, began = 0, time.perf_counter()
-    with writing(target, content._replace(files=rows.names)) as write, telling(note):
-        for part in rows.parts(max(1, PART // model.num_features)):
-            try:
-                write(predict(part, device))
-            except RowError as error:
-                said = error.said(rows.where(done + error.row), rows.columns())
-                raise InputError(f"{source}: {said}") from error
-            done += len(part)
+    with telling(note):
+        parts = predictions(model, source, rows, lambda part: predict(part, device))
+        first = list(islice(parts, 1))  # the names of the columns are known by then
+        kept = _kept(given.keep, rows, {*targets, *content.heads})
+        content = content._replace(files=rows.names, kept=("file",) if rows.names else kept)
+        with writing(target, content) as write:
+            for part in chain(first, parts):
+                write(part, _values(rows, kept, done, len(part)))
+                done += len(part)
     if not done:
         note(f"{source} has no rows to predict: give at least one")
     seconds = time.perf_counter() - began
@@ -164,11 +170,42 @@ def _predict(given: Namespace) -> int:
     return 0
 
 
-def _of_run(run: SavedRun) -> bool | None:
-    """Return what the run was told of the first line of its own table; None if nothing."""
-    with contextlib.suppress(InputError):  # settings that are damaged: the model may do without
-        return run.settings().get("header")
-    return None
+def _settings(run: SavedRun) -> dict[str, Any]:
+    """Return the settings of the run; none if they are missing or damaged, as the model may do without."""
+    with contextlib.suppress(InputError):
+        return run.settings()
+    return {}
+
+
+def _kept(asked: Sequence[str] | None, rows: Rows, predicted: set[str]) -> tuple[str, ...]:
+    """Return the columns of the input to write before the predictions: those asked for, or else its ids."""
+    table = rows.table()
+    if table is None:
+        if asked:
+            raise InputError("--keep needs a table, which has columns: drop it")
+        return ()
+    if asked is None:
+        names = table.names if table.is_named else ()
+        return tuple(name for name in names if is_called_so(name) and name not in predicted)
+    table.require(asked, "--keep")
+    for name in asked:
+        if name in predicted:
+            raise InputError(f"--keep {shown(name)} is also the name of a column of predictions: drop it")
+    return tuple(dict.fromkeys(asked))
+
+
+def _values(rows: Rows, kept: Sequence[str], done: int, count: int) -> list[Sequence[str]]:
+    """Return what tells which rows the latest part has: names of images, or columns of the table."""
+    table = rows.table()
+    if rows.names is not None:
+        return [rows.names[done : done + count]]
+    return [] if table is None else [_texts(table, name) for name in kept]
+
+
+def _texts(table: Frame, name: str) -> list[str]:
+    """Return a column as text, exactly as a text file has it; nothing for a gap."""
+    values = table.columns[name].to_list()
+    return ["" if value is None or value != value else str(value) for value in values]
 
 
 def _with_interval(model: Model, coverage: float, X: NDArray[Any], device: Device) -> NDArray[np.float64]:

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from xpnet.commands.flags import Parser
-from xpnet.datasets import is_folder_of_rows
-from xpnet.datasets.image_folders import is_image
 from xpnet.errors import InputError
+from xpnet.runs.unlabelled import holds_images
 from xpnet.training.model import Model
 
 __all__ = ["add_shades", "shades_of"]
@@ -59,7 +58,7 @@ def shades_of(
         raise InputError(f"--black must be a finite number, not {black}")
     if white is not None and not (math.isfinite(white) and white != black):
         raise InputError(f"--white must be a finite number other than black, {black:g}, not {white}")
-    has_images = is_image(source) or (source.is_dir() and not is_folder_of_rows(source))
+    has_images = holds_images(source)
     for name in ("white", "black"):
         if getattr(given, name) is not None and not has_images:
             raise InputError(f"{source} is not an image: drop --{name}")

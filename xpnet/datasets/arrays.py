@@ -124,7 +124,8 @@ def assemble(
     Parameters
     ----------
     given : mapping
-        ``X``, ``y``, and what else there is, by the names that `from_arrays` has for it.
+        ``X``, ``y``, and what else there is, by the names that `from_arrays` has for it; and in ``rows`` the
+        numbers of the rows of X among the user's own, if these were more.
     name
         As for `from_arrays`.
     reading
@@ -176,6 +177,7 @@ def assemble(
     arrays |= targets
     if columns is None and any(_has_gaps(X) for key, X in arrays.items() if key[0] == "X"):
         columns = numbers(arrays["X"].shape[1])
+    held_out = None
     if "X_val" not in arrays:
         # Checked before rows change places, so that a message can name the row that the user knows.
         X, y = arrays["X"], arrays["y"]
@@ -184,7 +186,9 @@ def assemble(
         if groups is None and times is None:
             groups = _blocks_of(X, reading.validation_fraction)
         chosen = hold_out(name, len(X), reading, classes, groups, times)
-        _move_to_end(arrays, chosen, own)
+        held_out = _move_to_end(arrays, chosen, own)
+        if "rows" in given:
+            held_out = given["rows"][held_out]
     return Dataset(
         name=name,
         X_train=arrays["X"],
@@ -201,6 +205,7 @@ def assemble(
         weight_val=arrays.get("sample_weight_val"),
         columns=columns,
         target=reading.target,
+        held_out=held_out,
     )
 
 
@@ -285,8 +290,11 @@ def counted(given: Mapping[str, Any], name: str) -> tuple[dict[str, Any], Any]:
     y = given["y"] if counts.all() else as_targets(given["y"], f"{name}: y")
     if counts.all() or len(y) != len(X):  # which is refused with all else that does not fit
         return {**given, "X": X, "sample_weight": weight}, slice(None)
-    X = X.take(counts) if isinstance(X, Frame) else picked(X, counts)
-    return {**given, "X": X, "y": y[counts], "sample_weight": weight[counts]}, counts
+    kept = {**given, "y": y[counts], "sample_weight": weight[counts]}
+    if isinstance(X, Frame):  # which knows the numbers of its rows
+        return {**kept, "X": X.take(counts)}, counts
+    rows = given["rows"][counts] if "rows" in given else np.flatnonzero(counts)
+    return {**kept, "X": picked(X, counts), "rows": rows}, counts
 
 
 def _weights(what: str, weights: Any, num_rows: int) -> NDArray[np.float64]:
@@ -368,8 +376,10 @@ def _blocks_of(X: Any, fraction: float) -> NDArray[Any] | None:
     return np.repeat(np.arange(len(blocks)), blocks)
 
 
-def _move_to_end(arrays: dict[str, Any], chosen: NDArray[np.int64], own: Collection[str]) -> None:
-    """Take the chosen rows of X, y and the weights out, to validate on."""
+def _move_to_end(
+    arrays: dict[str, Any], chosen: NDArray[np.int64], own: Collection[str]
+) -> NDArray[np.int64]:
+    """Take the chosen rows of X, y and the weights out, to validate on; return their numbers, in order."""
     num_rows = len(arrays["X"])
     if isinstance(arrays["X"], Stored) and arrays["X"].blocks is not None:
         held = np.zeros(num_rows, np.bool_)
@@ -377,7 +387,7 @@ def _move_to_end(arrays: dict[str, Any], chosen: NDArray[np.int64], own: Collect
         for key in [key for key in ("X", "y", "sample_weight") if key in arrays]:
             rows = arrays[key]
             arrays |= {key: picked(rows, ~held), f"{key}_val": picked(rows, held)}
-        return
+        return np.flatnonzero(held)
     start = num_rows - len(chosen)
     tail = np.arange(start, num_rows)
     coming, going = np.setdiff1d(chosen, tail), np.setdiff1d(tail, chosen)
@@ -391,3 +401,5 @@ def _move_to_end(arrays: dict[str, Any], chosen: NDArray[np.int64], own: Collect
             array = arrays[key] if key in own else arrays[key].copy()
             array[coming], array[going] = array[going], array[coming]
             arrays |= {key: array[:start], f"{key}_val": array[start:]}
+    tail[going - start] = coming
+    return tail

@@ -55,6 +55,8 @@ class Dataset:
         Columns of the table that X was made from; X may then hold NaN for missing values.
     target : tuple of str
         Target columns of the table; empty if y was given separately.
+    held_out : ndarray of int64, optional, shape (num_val,)
+        Number of each validation row among the user's own, from 0, if they were held out of these.
 
     Raises
     ------
@@ -79,6 +81,7 @@ class Dataset:
     weight_val: NDArray[np.float64] | None = None
     columns: Columns | None = None
     target: tuple[str, ...] = ()
+    held_out: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         """Check the splits, each by itself and against the others."""
@@ -119,6 +122,8 @@ class Dataset:
             return
         for name in ("X", "y", "weight"):
             object.__setattr__(self, f"{name}_{split}", picked(getattr(self, f"{name}_{split}"), weights > 0))
+        if split == "val" and self.held_out is not None:
+            object.__setattr__(self, "held_out", self.held_out[weights > 0])
 
     def _check_labels(self, labels: tuple[Any, ...]) -> None:
         if self.task != "classification":

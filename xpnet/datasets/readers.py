@@ -38,6 +38,10 @@ def _by_number(row: int) -> str:
     return f"row {row}"
 
 
+def _no_table() -> None:
+    return None
+
+
 @dataclass(frozen=True)
 class Rows:
     """Raw rows of a model.
@@ -52,12 +56,16 @@ class Rows:
         Called with the number of a row of the latest part, says what a message calls it: its line, in text.
     columns
         Called after the first part, gives the names that the features have in the file; none in arrays.
+    table
+        Called after a part, gives it as its table has it, with all columns; None where there is no table. Of
+        a table without rows, it gives the columns once the parts have ended.
     """
 
     parts: Callable[[int], Iterator[NDArray[Any]]]
     names: tuple[str, ...] | None = None
     where: Callable[[int], str] = _by_number
     columns: Callable[[], Sequence[str]] = tuple
+    table: Callable[[], Frame | None] = _no_table
 
 
 def open_rows(
@@ -99,14 +107,14 @@ def open_rows(
     if path.is_dir():
         return _images(_list_images(path, note), path, num_features, image_shape, shades, note)
     if not path.is_file():
-        raise InputError(f"there is no {path}: give --input {KINDS}")
+        raise InputError(f"there is no {path}: give {KINDS}")
     suffix = path.suffix.lower()
     if is_image(path):
         return _images([path], path.parent, num_features, image_shape, shades, note)
     if is_table(path):
         return _of_table(path, numbers(num_features) if columns is None else columns, header, note)
     if suffix not in (".npy", ".npz"):
-        raise InputError(f"{path} cannot be predicted: give --input {KINDS}")
+        raise InputError(f"{path} cannot be predicted: give {KINDS}")
     X = load_array(path)
     _check_shape(path, X, num_features, image_shape)
 
@@ -133,8 +141,9 @@ def _of_table(path: Path, columns: Columns, header: bool | None, note: Callable[
                 yield X
             begin = latest[0].first_row + len(latest[0]) if latest else 0
         if not latest:  # of which no part was without a column
+            latest[:] = [read_table(path, header, silent, columns, may_be_empty=True)]
             with of_file(path):
-                columns.match(read_table(path, header, silent, columns, may_be_empty=True))
+                columns.match(latest[0])
 
     def where(row: int) -> str:
         return latest[0].where(row - latest[0].first_row)
@@ -143,7 +152,7 @@ def _of_table(path: Path, columns: Columns, header: bool | None, note: Callable[
         name_of = columns.match(latest[0])
         return [name_of[column.origin] for column in columns.columns]
 
-    return Rows(parts, where=where, columns=names)
+    return Rows(parts, where=where, columns=names, table=lambda: latest[0] if latest else None)
 
 
 @contextlib.contextmanager

@@ -145,6 +145,8 @@ def from_frame(
     for key, each in frames.items():
         rows = parquet_rows.stored(each, columns)
         given[key] = columns.matrix(each) if rows is None else rows
+    if frames["X"].rows is not None:
+        given["rows"] = given["rows"][frames["X"].rows] if "rows" in given else frames["X"].rows
     data = assemble(
         given,
         name,

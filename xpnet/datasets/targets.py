@@ -146,6 +146,12 @@ def labelled(given: Mapping[str, Any], name: str, note: Note, task: Task | None 
     task
         What is predicted, if that is known.
 
+    Returns
+    -------
+    dict
+        The same for the rows that are left, and in ``rows`` their numbers, if some of ``X`` were left out and
+        it does not know them itself.
+
     Raises
     ------
     InputError
@@ -171,6 +177,8 @@ def labelled(given: Mapping[str, Any], name: str, note: Note, task: Task | None 
                 holds = "holds NaN or None in every row" if len(names) == 1 else "has no row with all targets"
                 raise InputError(f"{name}: {key} {holds}: fill in the targets")
             kept[rows] = X.take(~missing) if isinstance(X, Frame) else picked(X, ~missing)
+            if key == "y" and not isinstance(X, Frame):
+                kept["rows"] = np.flatnonzero(~missing)
             kept[key] = take_target(table, names if len(names) > 1 else names[0], note).y
             if key == "y" and task is None and len(names) == 1:
                 tell_of_floats(as_frame(table), names[0], kept[key], note)

@@ -33,7 +33,7 @@ class Mistake:
     Attributes
     ----------
     row
-        Index of the row, from 0.
+        Number of the row, from 0: see `Evaluated.among`.
     true, said
         Its true value, and what was predicted.
     how
@@ -73,6 +73,9 @@ class Evaluated:
         Measures over all rows, by name.
     notes
         What a reader has to know of these figures.
+    among
+        Name of the file or data in which the rows of the mistakes are numbered; empty where it is among the
+        evaluated rows.
     """
 
     title: str
@@ -83,6 +86,7 @@ class Evaluated:
     mistakes: Sequence[Mistake] = ()
     measures: Mapping[str, float] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    among: str = ""
 
 
 def as_section(found: Evaluated) -> str:
@@ -209,7 +213,7 @@ def _mistakes(found: Evaluated) -> str:
     rows = [
         f"<tr>{''.join(cell(value, k in of_text) for k, value in enumerate(line))}</tr>" for line in lines
     ]
-    caption = "Rows of this part of the data, counted from 0"
+    caption = f"Rows of {shorten(found.among, LONGEST) or 'this part of the data'}, counted from 0"
     return f"<h3>{title}</h3>{scrolling(table(caption, heads, rows, of_text=of_text))}"
 
 

@@ -56,12 +56,15 @@ class Predicted(NamedTuple):
         The worst mistakes; empty for validation rows if there are test rows.
     weighted
         Whether the run's scores weight these rows.
+    numbered
+        Whether the rows of the mistakes are numbered as among the user's own.
     """
 
     y: NDArray[Any]
     predicted: NDArray[Any]
     mistakes: tuple[Mistake, ...] = ()
     weighted: bool = False
+    numbered: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,10 +263,16 @@ def record(
     validated = tested = None
     # the parameters of a diverged network may be too large to predict with
     with contextlib.suppress(RowError):
-        validated = _predicted(model, data.X_val, data.y_val, device, data.X_test is None)
-        validated = validated._replace(weighted=data.weight_val is not None)
+        predicted = model.predict(data.X_val, device)
+        mistakes: tuple[Mistake, ...] = ()
+        if data.X_test is None:
+            mistakes = worst(model, data.X_val, data.y_val, predicted, device, numbers=data.held_out)
+        is_weighted, is_numbered = data.weight_val is not None, data.held_out is not None
+        validated = Predicted(data.y_val, predicted, mistakes, is_weighted, is_numbered)
         if data.X_test is not None and data.y_test is not None:
-            tested = _predicted(model, data.X_test, data.y_test, device, True)
+            predicted = model.predict(data.X_test, device)
+            mistakes = worst(model, data.X_test, data.y_test, predicted, device)
+            tested = Predicted(data.y_test, predicted, mistakes)
     # Last, since rows of the data set itself need no warning.
     row_range = RowRange.of(data.X_train, data.X_val, data.X_test)
     model = replace(model, row_range=row_range)
@@ -301,11 +310,6 @@ def record(
         wrong,
         result,
     )
-
-
-def _predicted(model: Model, X: Any, y: NDArray[Any], device: Device, with_mistakes: bool) -> Predicted:
-    predicted = model.predict(X, device)
-    return Predicted(y, predicted, worst(model, X, y, predicted, device) if with_mistakes else ())
 
 
 def as_model(config: Config, prepared: Prepared, params: Params) -> Model:

@@ -236,12 +236,19 @@ def report_of(run: Experiment) -> Report:
                 found.predicted,
                 found.mistakes,
                 notes=(WEIGHTED,) if found.weighted else (),
+                among=_name_of(config.dataset) if found.numbered else "",
             )
             for split, found in known.items()
             if found is not None
         },
         weights=_weights_of(model),
     )
+
+
+def _name_of(dataset: str) -> str:
+    """Return what the page calls the user's data: the file, if it is one."""
+    path = Path(dataset)
+    return path.name if path.suffix or path.is_dir() else "the data"
 
 
 def add_evaluation(

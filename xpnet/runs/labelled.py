@@ -42,12 +42,15 @@ class Labelled(NamedTuple):
         The split that they are; ``"all"`` for a whole file.
     X, y
         Raw rows, and targets as a data set of the model's has them.
+    numbers
+        Number of each row in the file, from 0; None if it has no such rows, or they are not known.
     """
 
     name: str
     split: str
     X: NDArray[Any]
     y: NDArray[Any]
+    numbers: NDArray[np.int64] | None = None
 
 
 def is_file(name: str) -> bool:
@@ -135,13 +138,13 @@ def _of_table(
         frame = read_table(path, header, note, columns, said=target)
     labels = model.labels if model.task == "classification" else None
     with of_file(path):
-        frame, y, _kept = take_target(frame, target, note, labels or model.task == "classification")
+        frame, y, kept = take_target(frame, target, note, labels or model.task == "classification")
         X = columns.matrix(frame)
     if model.task == "classification" and labels is None:
         y = class_numbers(model, y, str(path))
     else:
         y = encode_targets(y, model.task, labels, len(model.class_names), f"{path}: {target[0]}")
-    return Labelled(str(path), "all", X, y)
+    return Labelled(str(path), "all", X, y, np.flatnonzero(kept))
 
 
 def _of_splits(

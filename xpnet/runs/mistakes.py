@@ -34,6 +34,7 @@ def worst(
     predicted: NDArray[Any],
     device: str | Device = "cpu",
     P: NDArray[Any] | None = None,
+    numbers: NDArray[Any] | None = None,
 ) -> tuple[Mistake, ...]:
     """Return the most confident mistakes; for a regression, the largest errors; for several labels, none.
 
@@ -49,6 +50,8 @@ def worst(
         Where to compute.
     P
         Probabilities of all rows, if they are known.
+    numbers
+        What to call each row; by default its number among these rows.
     """
     if model.task == "classification":
         wrong = np.flatnonzero(predicted != y)
@@ -82,7 +85,7 @@ def worst(
     images = _pictures(model, rows)
     return tuple(
         Mistake(
-            int(row),
+            int(row if numbers is None else numbers[row]),
             *said[place],
             how[place],
             None if images is None else images[place],

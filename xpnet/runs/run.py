@@ -4,8 +4,9 @@ import math
 import os
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,15 @@ from xpnet.reporting.card import card
 from xpnet.reporting.metrics import score_name, shown
 from xpnet.runs import folder as run_folder
 from xpnet.runs.experiment import Experiment
+from xpnet.runs.keywords import in_python, naming_keywords
 from xpnet.runs.labelled import is_file, labelled_rows
 from xpnet.runs.model_file import save_model
 from xpnet.runs.previous import make_room
 from xpnet.runs.saved import SavedRun
+from xpnet.runs.unlabelled import holds_images, predictions, unlabelled_rows
 from xpnet.training.history import SCORE_OF
 from xpnet.training.measures import measured
-from xpnet.training.raw_rows import checked_targets, refuse_path
+from xpnet.training.raw_rows import checked_targets
 
 __all__ = ["Run", "as_run"]
 
@@ -61,18 +64,34 @@ class Run(Experiment):
 
     folder: Path | None = None
 
-    def predict(self, X: ArrayLike, device: str | Device = "cpu", members: bool = False) -> NDArray[Any]:
+    def predict(
+        self,
+        X: Any,
+        device: str | Device = "cpu",
+        members: bool = False,
+        *,
+        header: bool | None = None,
+        shades: tuple[float, float] | None = None,
+    ) -> NDArray[Any]:
         """Predict classes, labels or numbers.
 
         Parameters
         ----------
         X
-            Rows ``(rows, features)`` of any real dtype, or rows in the shape used in training.
+            Rows ``(rows, features)`` of any real dtype, or rows in the shape used in training; a data frame
+            with the columns of training; or the path of a table, an ``.npy`` or ``.npz`` file, an image or a
+            folder of images, which is read a part at a time.
         device
             Where to compute.
         members
             Return the prediction of each network of an ensemble, with the networks as the first axis (of
             length 1 for a single network). Where they disagree, the prediction is uncertain.
+        header
+            Whether the first line of a text file holds the column names; by default as in training, else
+            detected.
+        shades
+            For image files, the values of black and white in the rows of the model; by default judged by the
+            range of the training rows.
 
         Returns
         -------
@@ -83,18 +102,25 @@ class Run(Experiment):
         Raises
         ------
         InputError
-            If the rows have another shape, or values that are not finite.
+            If the rows have another shape, or values that are not finite, or a file cannot be used.
         """
-        return self.model.predict_labels(self._rows(X), device, members)
+        predict = partial(self.model.predict_labels, device=device, members=members)
+        return self._predicted(X, predict, header, shades, axis=int(members))
 
     def predict_proba(
-        self, X: ArrayLike, device: str | Device = "cpu", members: bool = False
+        self,
+        X: Any,
+        device: str | Device = "cpu",
+        members: bool = False,
+        *,
+        header: bool | None = None,
+        shades: tuple[float, float] | None = None,
     ) -> NDArray[Any]:
         """Predict the probability of each class or label, ``(rows, classes)``.
 
         Parameters
         ----------
-        X, device
+        X, device, header, shades
             As for `predict`.
         members
             Return the probabilities of each network of an ensemble, ``(networks, rows, classes)``.
@@ -104,13 +130,18 @@ class Run(Experiment):
         InputError
             As for `predict`, or if the network is a regression.
         """
-        rows = self._rows(X)
-        if members and self.model.task != "regression":
-            return self.model.members(rows, device)
-        return self.model.probabilities(rows, device)
+        each = members and self.model.task != "regression"
+        predict = partial(self.model.members if each else self.model.probabilities, device=device)
+        return self._predicted(X, predict, header, shades, axis=int(each))
 
     def predict_interval(
-        self, X: ArrayLike, coverage: float = 0.9, device: str | Device = "cpu"
+        self,
+        X: Any,
+        coverage: float = 0.9,
+        device: str | Device = "cpu",
+        *,
+        header: bool | None = None,
+        shades: tuple[float, float] | None = None,
     ) -> NDArray[np.float64]:
         """Return a prediction interval for each number of a regression.
 
@@ -121,7 +152,7 @@ class Run(Experiment):
 
         Parameters
         ----------
-        X, device
+        X, device, header, shades
             As for `predict`.
         coverage
             Probability that an interval covers the true value, for each number separately.
@@ -137,7 +168,8 @@ class Run(Experiment):
             As for `predict`. Also if the network is not a regression, if the model was saved without its
             errors on the validation rows, or if these are too few for the coverage.
         """
-        return self.model.predict_interval(self._rows(X), coverage, device)
+        predict = partial(self.model.predict_interval, coverage=coverage, device=device)
+        return self._predicted(X, predict, header, shades)
 
     def evaluate(
         self,
@@ -188,9 +220,10 @@ class Run(Experiment):
             if y is not None:
                 raise InputError(f"{X} has its own targets: leave out y")
             notes: list[str] = []
-            rows, found = self._of_name(X, split, target, header, shades, notes.append)
+            with naming_keywords():
+                rows, found = self._of_name(X, split, target, header, shades, notes.append)
             for text in notes:
-                warnings.warn(text, stacklevel=2)
+                warnings.warn(in_python(text), stacklevel=2)
         elif any((split is not None, bool(target), header is not None, shades is not None)):
             raise InputError(
                 "split, target, header and shades apply to files only: give a path, or leave them out"
@@ -375,9 +408,40 @@ class Run(Experiment):
         charts = run_folder.charts_of(self)
         return card(title, summary.get("status", ""), values, charts, repr(self))
 
+    def _predicted(
+        self,
+        X: Any,
+        predict: Callable[[Any], NDArray[Any]],
+        header: bool | None,
+        shades: tuple[float, float] | None,
+        axis: int = 0,
+    ) -> NDArray[Any]:
+        """Return predictions, whose rows are along an axis, for rows in memory or in a file."""
+        if not isinstance(X, str | os.PathLike):
+            if header is not None or shades is not None:
+                raise InputError("header and shades apply to files only: give a path, or leave them out")
+            return predict(self._rows(X))
+        path, notes = path_of(X), list[str]()
+        if shades is not None and not holds_images(path):
+            raise InputError(f"{path} is not an image: leave out shades")
+        with naming_keywords():
+            rows = unlabelled_rows(
+                self.model,
+                path,
+                header=header,
+                of_run=self.config.header,
+                shades=shades,
+                note=notes.append,
+            )
+            parts = list(predictions(self.model, path, rows, predict))
+        for text in notes:
+            warnings.warn(in_python(text), stacklevel=3)
+        if not parts:
+            return predict(np.empty((0, self.model.num_features)))
+        return np.concatenate(parts, axis=axis)
+
     def _rows(self, X: ArrayLike) -> Any:
         """Return rows as the model takes them: a table's matrix; those of several dimensions flat."""
-        refuse_path(X)
         columns = self.model.columns
         if columns is not None:
             return columns.matrix(X)

@@ -118,7 +118,8 @@ class SavedRun:
         if getattr(data, f"weight_{split}", None) is not None:
             note(UNWEIGHTED.format(data.name))
         # Of rows on the disk they may be int8, and who measures multiplies them.
-        return Labelled(data.name, split, X, y.astype("int64") if data.task == "classification" else y)
+        y = y.astype("int64") if data.task == "classification" else y
+        return Labelled(data.name, split, X, y, data.held_out if split == "val" else None)
 
     def _trained_on(self) -> str | None:
         """Return the checksum of the data of the run, if it is known."""
