@@ -12,6 +12,7 @@ from command_lines import call, refused, write_run
 
 from xpnet.commands import evaluate, findings, train
 from xpnet.device import Device
+from xpnet.errors import InputError
 from xpnet.reporting import plots
 from xpnet.training.measures import measured
 from xpnet.training.row_range import RowRange
@@ -256,8 +257,19 @@ def test_a_run_of_every_task(tmp_path, capsys, of):
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written(run, capsys):
     run.chmod(0o500)
-    assert "give another --out" in refused(evaluate.main, capsys, run)
+    status, _, err = call(evaluate.main, capsys, run)
+    assert (status, err.count("\n"), "give another --out" in err) == (2, 1, True)
     run.chmod(0o700)
+
+
+def test_the_scores_are_printed_even_where_nothing_can_be_written(run, capsys, monkeypatch):
+    def refuse(*_):
+        raise InputError("read-only: give another --out")
+
+    monkeypatch.setattr(evaluate, "_write", refuse)
+    status, out, err = call(evaluate.main, capsys, run)
+    assert (status, err) == (2, "xpnet evaluate: error: read-only: give another --out\n")
+    assert out.startswith("accuracy: ")
 
 
 # The report

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -418,6 +419,19 @@ def test_a_full_disk(run, monkeypatch):
     status, out, err = run(f"--out a/b --quiet {SMALL}")
     assert (status, out, tree()) == (2, "", [])
     assert err.endswith(": No space left on device: free some space there, or write elsewhere with --out\n")
+
+
+def test_a_disk_without_room_for_the_network(run, monkeypatch):
+    """It is said before the training, whose network would be lost, and an earlier run stays."""
+    assert run(f"--out a --quiet {SMALL}")[0] == 0
+    before = Path("a/model.safetensors").read_bytes()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=3 * 2**20))
+    status, out, err = run(f"--out a --quiet --force {SMALL} --hidden 4000")
+    assert (status, out) == (2, "")
+    assert err.startswith("xpnet train: error: a has 3.0 MiB free, but the run takes ")
+    assert err.endswith("free some space there, or give another --out\n")
+    assert Path("a/model.safetensors").read_bytes() == before
+    assert run(f"--out a --quiet --force {SMALL}")[0] == 0
 
 
 # Without matplotlib

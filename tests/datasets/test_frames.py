@@ -397,7 +397,7 @@ def test_any_text_comes_back_as_it_was(tmp_path_factory, rows, delimiter):
         writer = csv.writer(file, delimiter=delimiter, quoting=csv.QUOTE_ALL)
         writer.writerows([("first", "second"), *rows])
     frame = read_table(path, note=lambda _: None)
-    gaps = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "<NA>", "?"}
+    gaps = {"", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "#N/A", "<NA>", "?"}
     found = [column.to_native().to_pylist() for column in frame.columns.values()]
     assert list(zip(*found, strict=True)) == [tuple(None if f in gaps else f for f in row) for row in rows]
 

@@ -24,7 +24,7 @@ __all__ = [
     "word",
 ]
 
-GAPS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "<NA>", "?")
+GAPS = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "#N/A", "<NA>", "?")
 """Words that mean a missing value."""
 
 EXACT = 2.0**53

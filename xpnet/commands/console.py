@@ -69,7 +69,8 @@ def run_command(name: str, work: Callable[[StopSignals], int]) -> int:
 def _write_any_text() -> None:
     r"""Write signs that the output's encoding lacks as ``\u2212``: that of a pipe on Windows is cp1252."""
     stream = sys.__stdout__
-    if sys.stdout is stream and isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+    lacks = ("strict", "surrogateescape")  # the latter in the locale C
+    if sys.stdout is stream and isinstance(stream, io.TextIOWrapper) and stream.errors in lacks:
         stream.reconfigure(errors="backslashreplace")
 
 

@@ -126,17 +126,18 @@ def _evaluate(given: Namespace) -> int:
             found = FINDINGS[run.model.task](run.model, X, y, device, data.numbers)
     except RowError as error:
         raise InputError(f"{run.path} and {data.name}: {error}") from error
-    written = _write(folder, split, found.drawn)
-    told = written
-    if given.out is None:
-        told = [*written, *_report(run, data, found, given.dataset is None, notes, note)]
-    if not given.quiet:
+    if not given.quiet:  # first, for nobody knows whether anything can be written there
         rows = f"all {len(y)} rows" if split == "all" else f"the {len(y)} {split} rows"
         print(f"{found.score} of {rows} of {printable(data.name)}")
         _, *others = found.measures.items()  # the first is in that line
         print(metrics.measures_text(dict(others)))
         for table in found.tables:
             print(f"\n{table}")
+    written = _write(folder, split, found.drawn)
+    told = written
+    if given.out is None:
+        told = [*written, *_report(run, data, found, given.dataset is None, notes, note)]
+    if not given.quiet:
         if told:
             print(f"\nwritten to {' and '.join(printable(str(path)) for path in told)}")
         if run.model.task != "multilabel" and not plots.available():

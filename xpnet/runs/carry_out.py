@@ -17,7 +17,7 @@ from xpnet.runs.checkpoints import Checkpoints
 from xpnet.runs.config import Config
 from xpnet.runs.experiment import Experiment
 from xpnet.runs.names import flag
-from xpnet.runs.preparation import check, load_data, suited
+from xpnet.runs.preparation import Prepared, check, load_data, suited
 from xpnet.runs.processes import agreeing, check_batch, check_same, cores_shared, device_of, watched
 from xpnet.runs.resume import begin, checkpoint_of, identity, is_of_longer_runs
 from xpnet.runs.run import Run, as_run
@@ -148,9 +148,10 @@ def carry_out(
             if on_epoch is not None:
                 on_epoch(history)
 
-        def on_ready() -> None:
+        def on_ready(prepared: Prepared) -> None:
             with agreeing(team):
                 if place is not None and signals.received is None:
+                    run_folder.check_room(place, prepared.mlp(config), config)
                     begin(config, place, note, keeps=every is not None)
             begins(place)
 

@@ -121,7 +121,7 @@ def run(
     *,
     after: Fit | None = None,
     on_fit: Callable[[Fit], None] | None = None,
-    on_ready: Callable[[], None] | None = None,
+    on_ready: Callable[[Prepared], None] | None = None,
     on_phase: Callable[[Phase], None] | None = None,
     start: Model | None = None,
     note: Callable[[str], None] | None = None,
@@ -139,8 +139,8 @@ def run(
     on_epoch, should_stop, after, on_fit
         See `xpnet.training.loop.fit`.
     on_ready
-        Called before the first step, when everything is ready to train, for runs that are written to a
-        folder. If ``should_stop`` ends training, the run can then be resumed, see ``result.whole``.
+        Called with what was prepared before the first step, for runs that are written to a folder. If
+        ``should_stop`` ends training, the run can then be resumed, see ``result.whole``.
     on_phase
         Called when preprocessing, training and evaluation begin.
     start
@@ -160,7 +160,7 @@ def run(
     on_phase("preprocessing")
     prepared = prepare(config, data, device, start)
     if on_ready is not None:
-        on_ready()
+        on_ready(prepared)
     on_phase("training")
     mlp = prepared.mlp(config)
     if on_epoch is not None and len(members) > 1:

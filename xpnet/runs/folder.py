@@ -4,11 +4,12 @@ import contextlib
 import io
 import json
 import platform
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from xpnet import __version__
 from xpnet.data import transforms
 from xpnet.errors import InputError
 from xpnet.files import replacing
+from xpnet.nn.mlp import MLP
 from xpnet.reporting import plots
 from xpnet.reporting.curves import best_row, curves
 from xpnet.reporting.evaluated import Evaluated
@@ -41,6 +43,7 @@ __all__ = [
     "TITLES",
     "add_evaluation",
     "charts_of",
+    "check_room",
     "claim",
     "curves_of",
     "refuse_sweep",
@@ -132,6 +135,23 @@ def refuse_sweep(folder: Path) -> None:
     """Refuse the folder of a sweep: `xpnet.load` would load the run instead of the best network."""
     if (folder / "sweep.json").exists():
         raise InputError(f"{folder} holds a sweep, whose best the run would hide: give another folder")
+
+
+def check_room(folder: Path, mlp: MLP, config: Config) -> None:
+    """Refuse a disk without room for what is trained: it would be lost at the end.
+
+    Raises
+    ------
+    InputError
+        Less is free than ``model.safetensors`` and ``best.safetensors`` take, with a MiB for the other files.
+    """
+    weights = config.ensemble * sum(ins * outs for ins, outs in pairwise(mlp.sizes))
+    needed, free = 2 * weights * np.dtype(config.dtype).itemsize + 2**20, shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"{folder} has {free / 2**20:.1f} MiB free, but the run takes {needed / 2**20:.1f} MiB or more: "
+            "free some space there, or give another --out"
+        )
 
 
 def write(folder: Path, run: Experiment, pictures: bool, report: bytes | None = None) -> None:
