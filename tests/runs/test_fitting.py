@@ -67,11 +67,13 @@ def same(run, other):
             [f"name {k}" for k in range(100)],
             "100 classes in 100 rows, too few of each to learn from: give another",
         ),
+        (["one"] * 100, "every row has the same target, so there is nothing to learn: give another target"),
+        (np.full(100, 2.5), "every row has the same target, so there is nothing to learn"),
         (np.arange(100) % 15, None),
         (np.arange(100.0), None),
     ],
 )
-def test_classes_that_are_many_for_their_rows_get_a_word(y, says):
+def test_targets_of_which_nothing_can_be_learnt_get_a_word(y, says):
     X = np.random.default_rng(0).standard_normal((100, 3))
     np.savez("own.npz", X=X, y=np.asarray(y))
     for given in ((X, y), ("own.npz",)):

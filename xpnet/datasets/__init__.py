@@ -85,7 +85,7 @@ def load(
     if is_folder and npy_folder.holds_arrays(path):
         refuse_unused(name, reading, "rows_in")
         data = npy_folder.from_npy_folder(path, reading, note)
-        tables.tell_of_many(data, reading.task, note)
+        tables.tell_of_targets(data, reading.task, note)
         return data
     if is_folder and parquet_rows.holds_parts(path):
         refuse_unused(name, reading, *OF_COLUMNS, "rows_in")
@@ -100,7 +100,7 @@ def load(
     if path.suffix.lower() == ".npz":
         refuse_unused(name, reading)
         data = from_npz(path, reading, note)
-        tables.tell_of_many(data, reading.task, note)
+        tables.tell_of_targets(data, reading.task, note)
         return data
     if is_folder:
         refuse_unused(name, reading, "size")

@@ -23,7 +23,7 @@ from xpnet.errors import InputError
 from xpnet.typing import Task
 from xpnet.values import shown
 
-__all__ = ["converted_if_large", "from_frame", "from_table", "tell_of_many"]
+__all__ = ["converted_if_large", "from_frame", "from_table", "tell_of_targets"]
 
 MANY = 20
 """Classes, and one in so many rows, from which whole numbers are more likely amounts than classes."""
@@ -160,7 +160,7 @@ def from_frame(
     )
     if data.task == "classification":
         _tell_of_unseen(data, note)
-    tell_of_many(data, reading.task, note)
+    tell_of_targets(data, reading.task, note)
     return data
 
 
@@ -204,8 +204,10 @@ def _of_parquet(path: Path, reading: Reading, note: Note) -> Frame:
     return parts.whole()
 
 
-def tell_of_many(data: Dataset, task: Task | None, note: Note) -> None:
-    """Tell of classes that are many for their rows: amounts, if they are whole numbers, or names.
+def tell_of_targets(data: Dataset, task: Task | None, note: Note) -> None:
+    """Tell of targets that are the same in every row, and of classes that are many for their rows.
+
+    The latter are amounts, if they are whole numbers, or names.
 
     Parameters
     ----------
@@ -216,6 +218,9 @@ def tell_of_many(data: Dataset, task: Task | None, note: Note) -> None:
     note
         Told so.
     """
+    low, high = (of([of(y, axis=0) for y in (data.y_train, data.y_val)], axis=0) for of in (np.min, np.max))
+    if (low == high).all():
+        note("every row has the same target, so there is nothing to learn: give another target")
     if data.task != "classification":
         return
     rows, count = len(data.X_train) + len(data.X_val), data.num_classes

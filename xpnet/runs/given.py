@@ -16,7 +16,7 @@ from xpnet.datasets import Dataset
 from xpnet.datasets.arrays import assemble, image_shape_of, suits_images
 from xpnet.datasets.npy_rows import NpyRows
 from xpnet.datasets.reading import OF_COLUMNS, Reading, refuse_unused, stay_on_disk
-from xpnet.datasets.tables import from_frame, tell_of_many
+from xpnet.datasets.tables import from_frame, tell_of_targets
 from xpnet.datasets.targets import labelled
 from xpnet.errors import InputError
 from xpnet.files import path_of
@@ -134,7 +134,7 @@ def what_is_given(
         data = from_frame(given.pop("X"), given, name, reading, warn_in_python)
     else:
         data = assemble(given, name, reading, note=warn_in_python)
-        tell_of_many(data, config.task, warn_in_python)
+        tell_of_targets(data, config.task, warn_in_python)
     if arrays["X_val"] is not None and (note := other_scale(data.X_train, data.X_val)):
         warnings.warn(note, stacklevel=3)
     return config, data
