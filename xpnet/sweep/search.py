@@ -135,7 +135,8 @@ def search(
     Examples
     --------
     >>> import xpnet
-    >>> table = xpnet.search("digits", grid={"learning_rate": [0.01, 0.02], "reg": [1e-3, 1e-2]}, epochs=3)
+    >>> grid = {"learning_rate": [0.01, 0.02], "reg": [1e-3, 1e-2]}
+    >>> table = xpnet.search("digits", grid=grid, epochs=3)
     >>> len(table.rows), table.best.summary["val_accuracy"] == table.rows[0]["val_score"]
     (4, True)
     """
