@@ -119,6 +119,14 @@ def test_text_of_few_classes():
     assert [line.split()[-2:] for line in matrix[1:]] == [["1", "1"], ["0", "1"]]
 
 
+def test_long_names_are_shortened():
+    y, names = np.array([0, 1]), ("n" * 120, "m")
+    lines = metrics.per_class_text(metrics.per_class(y, y, 2), names).splitlines()
+    lines += metrics.confusion_text(metrics.confusion(y, y, 2), names).splitlines()
+    assert sum("n" * (metrics.LONGEST - 1) + "…" in line for line in lines) == 2
+    assert max(map(len, lines)) < 80
+
+
 def test_text_of_many_classes_is_their_mistakes():
     y = np.array([5, 5, 5, 7, 9])
     predicted = np.array([6, 6, 5, 8, 9])

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.text import printable
+from xpnet.text import printable, shorten
 from xpnet.training.measures import PerOutput, regression
 
 __all__ = [
@@ -31,6 +31,9 @@ MOST_CLASSES = 1000
 
 WIDEST = 20
 """Maximum number of classes whose confusion matrix fits into a terminal."""
+
+LONGEST = 24
+"""Maximum number of characters of a name in a table."""
 
 _NAMES = {"r2": "R²", "rmse": "RMSE", "mae": "MAE", "roc_auc": "ROC AUC"}
 
@@ -128,7 +131,7 @@ def confusion(y: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: i
 def per_class_text(found: PerClass, class_names: Sequence[str]) -> str:
     """Return the measures of each class and their means as lines of text, with a note if needed."""
     lines: list[tuple[str, ...]] = [("", "precision", "recall", "F1", "rows")]
-    for name, *values, support in zip(map(printable, class_names), *found, strict=True):
+    for name, *values, support in zip(_shortened(class_names), *found, strict=True):
         lines.append((name, *map(_percent, values), str(support)))
     lines.append(("mean", *map(_percent, found.mean().values()), str(found.support.sum())))
     return "\n".join([_aligned(lines), *filter(None, [found.note()])])
@@ -138,16 +141,16 @@ def regression_text(found: PerOutput, names: Sequence[str]) -> str:
     """Return the measures of each predicted number and their means as lines of text."""
     lines: list[tuple[str, ...]] = [("", "R²", "RMSE", "MAE")]
     rows = [*zip(*found, strict=True), tuple(found.mean().values())]
-    for name, (r2, *errors) in zip([*map(printable, names), "mean"], rows, strict=True):
+    for name, (r2, *errors) in zip([*_shortened(names), "mean"], rows, strict=True):
         lines.append((name, shown(r2, "r2"), *(f"{error:.5g}" for error in errors)))
     return _aligned(lines)
 
 
 def confusion_text(counts: NDArray[np.int64], class_names: Sequence[str]) -> str:
     """Return a confusion matrix as lines of text; for many classes, the most frequent mistakes."""
-    names = [printable(name) for name in class_names]
+    names = _shortened(class_names)
     if len(names) <= WIDEST:
-        heads = [name if len(name) <= 9 else name[:8] + "…" for name in names]
+        heads = [shorten(name, 9) for name in names]
         rows = [("", *heads)] + [
             (name, *map(str, row)) for name, row in zip(names, counts.tolist(), strict=True)
         ]
@@ -193,6 +196,10 @@ def shown(value: float | None, score: str = "accuracy", digits: int = 2) -> str:
     if score in ("rmse", "mae"):  # in whatever units
         return f"{value:.{digits + 3}g}"
     return f"{value:.{digits + 2}f}" if abs(value) < 1000 else f"{value:.{digits + 2}g}"
+
+
+def _shortened(names: Sequence[str]) -> list[str]:
+    return [shorten(printable(name), LONGEST) for name in names]
 
 
 def _percent(value: Any) -> str:
