@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from command_lines import call, refused, write_run
 
+import xpnet
 from xpnet.commands import evaluate, findings, train
 from xpnet.device import Device
 from xpnet.errors import InputError
@@ -260,6 +261,17 @@ def test_a_folder_that_cannot_be_written(run, capsys):
     status, _, err = call(evaluate.main, capsys, run)
     assert (status, err.count("\n"), "give another --out" in err) == (2, 1, True)
     run.chmod(0o700)
+
+
+def test_data_that_were_given_in_python(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 3)), rng.integers(2, size=40)
+    xpnet.fit(X, y, epochs=1, out=tmp_path / "r")
+    assert refused(evaluate.main, capsys, tmp_path / "r").endswith(
+        f"{tmp_path / 'r'} was trained on data given in Python, which no run keeps: give rows by --dataset"
+    )
+    np.savez(tmp_path / "rows.npz", X=X, y=y)
+    assert call(evaluate.main, capsys, tmp_path / "r", "--dataset", tmp_path / "rows.npz", "--quiet")[0] == 0
 
 
 def test_the_scores_are_printed_even_where_nothing_can_be_written(run, capsys, monkeypatch):

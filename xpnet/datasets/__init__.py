@@ -37,6 +37,9 @@ __all__ = [
     "load",
 ]
 
+KNOWN = ("digits", "cifar10")
+"""Names of the data sets that xpnet knows."""
+
 KINDS = (
     "table (.csv, .tsv, .parquet, .arrow), an .npz file with X and y, a folder with X.npy and y.npy, or a "
     "folder of images"
@@ -78,7 +81,7 @@ def load(
     """
     name = os.path.expanduser(os.fspath(name))  # noqa: PTH111 - not all names are paths
     reading = reading or Reading()
-    path, is_known = Path(name), name in ("digits", "cifar10")
+    path, is_known = Path(name), name in KNOWN
     is_folder = bool(name) and path.is_dir() and not is_known  # the path of no name is the current folder
     if is_folder and not any(path.iterdir()):
         raise InputError(f"{path} is an empty folder: give a {KINDS}")
@@ -128,7 +131,7 @@ def _may_stay(path: Path) -> list[str]:
 def kind_of(name: str | os.PathLike[str]) -> Literal["digits", "cifar10", "images", "table"]:
     """Return what a name stands for, without loading it; ``"table"`` where it can't be told."""
     name = os.fspath(name)
-    if name in ("digits", "cifar10"):
+    if name in KNOWN:
         return "digits" if name == "digits" else "cifar10"
     path = Path(name)
     if name and path.is_dir():
@@ -141,14 +144,14 @@ def kind_of(name: str | os.PathLike[str]) -> Literal["digits", "cifar10", "image
 def is_folder_of_rows(name: str | os.PathLike[str]) -> bool:
     """Return whether a name is the path of a folder of ``.npy`` or Parquet files."""
     path = Path(name)
-    is_folder = bool(os.fspath(name)) and path.is_dir() and os.fspath(name) not in ("digits", "cifar10")
+    is_folder = bool(os.fspath(name)) and path.is_dir() and os.fspath(name) not in KNOWN
     return is_folder and (npy_folder.holds_arrays(path) or parquet_rows.holds_parts(path))
 
 
 def has_validation(name: str | os.PathLike[str]) -> bool:
     """Return whether what a name stands for has rows to validate on; false where it can't be told."""
     path = Path(name)
-    if os.fspath(name) in ("digits", "cifar10"):
+    if os.fspath(name) in KNOWN:
         return True
     if path.is_dir():
         return npy_folder.has_val_rows(path) if npy_folder.holds_arrays(path) else has_val_folder(path)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xpnet import datasets
 from xpnet.columns.columns import numbers, take_target
 from xpnet.columns.tabular import as_frame
-from xpnet.datasets import images, npy_folder, npz
+from xpnet.datasets import KNOWN, images, npy_folder, npz
 from xpnet.datasets.delimited import looks_otherwise
 from xpnet.datasets.frames import is_table, is_text, read_table
 from xpnet.datasets.parquet_rows import Parts, holds_parts
@@ -24,7 +24,7 @@ from xpnet.runs.names import flag
 from xpnet.runs.subset import subset_of
 from xpnet.training.model import Model
 
-__all__ = ["Labelled", "class_numbers", "is_file", "labelled_rows"]
+__all__ = ["Labelled", "class_numbers", "is_file", "is_lasting", "labelled_rows"]
 
 
 UNWEIGHTED = "{} has sample_weight, which training and its summary use; here every row counts the same"
@@ -55,7 +55,12 @@ class Labelled(NamedTuple):
 
 def is_file(name: str) -> bool:
     """Return whether a name is the path of a file or folder, not the name of a built-in data set."""
-    return name not in ("digits", "cifar10") and (bool(Path(name).suffix) or Path(name).is_dir())
+    return name not in KNOWN and (bool(Path(name).suffix) or Path(name).is_dir())
+
+
+def is_lasting(name: str) -> bool:
+    """Return whether a run's data can be loaded again by their name; what was given in Python can't."""
+    return name in KNOWN or is_file(name) or Path(name).is_absolute()
 
 
 def labelled_rows(

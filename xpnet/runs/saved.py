@@ -16,7 +16,7 @@ from xpnet.files import path_of
 from xpnet.runs.checkpoints import NAME as CHECKPOINT
 from xpnet.runs.checkpoints import has_checkpoint
 from xpnet.runs.config import Config
-from xpnet.runs.labelled import UNWEIGHTED, Labelled, class_numbers, is_file, labelled_rows
+from xpnet.runs.labelled import UNWEIGHTED, Labelled, class_numbers, is_file, is_lasting, labelled_rows
 from xpnet.runs.model_file import load_model
 from xpnet.runs.names import flag
 from xpnet.runs.settings import read_file
@@ -150,6 +150,11 @@ class SavedRun:
             name, data_dir = settings.get("dataset"), data_dir or settings.get("data_dir")
         if name is None:
             raise InputError(f"there is no config.json beside {self.path}: give the data set by --dataset")
+        if own and not is_lasting(name):
+            raise InputError(
+                f"{self.path.parent} was trained on data given in Python, which no run keeps: give rows by "
+                "--dataset"
+            )
         config = Config.of(settings)
         reading = config.reading
         if Path(name).suffix or datasets.is_folder_of_rows(
