@@ -19,5 +19,7 @@ if [[ ! -x $python ]]; then
 fi
 export PYTHONSAFEPATH=1 # what is documented is what was installed, not the checkout
 out=${1:-docs/_build/html}
-"$python" -m sphinx -W --keep-going -n -q -d "$venv/doctrees" docs "$out"
+# All pages are read again (-E): Sphinx forgets the index's entries of those that it doesn't read, and with them
+# what the search finds first (https://github.com/sphinx-doc/sphinx/issues/12599).
+"$python" -m sphinx -E -W --keep-going -n -q -d "$venv/doctrees" docs "$out"
 printf 'built in %s\n' "$out"

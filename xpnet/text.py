@@ -3,15 +3,30 @@
 import html
 import os
 import shlex
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["call", "for_shell", "html_table", "name_of", "one_line", "printable", "shorten"]
+__all__ = ["call", "for_shell", "html_table", "name_of", "one_line", "printable", "shorten", "width_of"]
 
 
 def printable(name: str) -> str:
     """Return a name with what a terminal would act upon, and what is no text, written out."""
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in name)
+
+
+def width_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes: a wide letter two, a mark on a letter none."""
+    if text.isascii():
+        return len(text)
+    # In some file names an accent stands after its letter, and a syllable of Korean as its parts.
+    signs = unicodedata.normalize("NFC", text)
+    marks = ("Mn", "Me")
+    return sum(
+        1 + (unicodedata.east_asian_width(sign) in "WF")
+        for sign in signs
+        if unicodedata.category(sign) not in marks
+    )
 
 
 def shorten(text: str, width: int = 300) -> str:

@@ -14,6 +14,7 @@ from xpnet import fit
 from xpnet.__main__ import main as xpnet
 from xpnet.commands import runs, sweep
 from xpnet.commands.tabulate import Column, as_lines, fitting, shortened
+from xpnet.text import width_of
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
@@ -334,6 +335,58 @@ def test_columns_that_fit():
 def test_shortened(text, width, found):
     assert shortened(text, width) == found
     assert len(found) <= width
+
+
+WIDE = [
+    ("abc", 3),
+    ("学習率", 6),
+    ("\uff58", 2),  # of full width
+    ("😀b", 3),
+    ("e\u0301te\u0301", 3),
+    ("\u1112\u1161\u11ab", 2),  # 한, as macOS writes it
+    ("naïve ±", 7),
+]
+"""Texts, and how many columns of a terminal they take."""
+
+
+def test_wide_letters_and_marks_are_aligned():
+    rows = [text for text, _ in WIDE]
+    column = Column("名", rows)
+    assert [width_of(text) for text in rows] == [width for _, width in WIDE]
+    assert as_lines([Column("name", ["学習", "a"]), Column("n", ["1", "😀"], True)]) == [
+        "name   n",
+        "学習   1",
+        "a     😀",
+    ]
+    assert column.width() == 7
+    assert {width_of(line) for line in as_lines([column, Column("x", ["1"] * len(WIDE))])} == {10}
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "found"),
+    [
+        ("学習率を上げた", 11, "学習...げた"),
+        ("学習率を上げた", 10, "学...げた"),  # half a letter has no room
+        ("e\u0301" * 9, 7, "éé...éé"),
+        ("abcdefgx\u0302y", 6, "a...x\u0302y"),
+        ("abcdefg学\u0302y", 6, "a...y"),
+    ],
+)
+def test_wide_letters_are_shortened_whole(text, width, found):
+    assert shortened(text, width) == found
+    assert width_of(found) <= width
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_runs_with_wide_names_are_aligned(capsys, terminal, here, width):
+    (here / "first").rename(here / "学習率😀")
+    (here / "numbers").rename(here / ("猫" * 40))
+    terminal(width)
+    rows = lines(capsys, "--sort", "name")[-8:-2]  # the heading and five runs
+    assert max(map(width_of, rows)) <= width
+    second = [width_of(row[: row.index(row.split()[1], len(row.split()[0]))]) for row in rows]
+    assert second == [second[0]] * 6
+    assert {"学習率😀", f"{'猫' * 7}...{'猫' * 7}"} <= {row.split()[0] for row in rows}
 
 
 ODD = [None, True, -1, 0, 1e308, "", "x" * 300, "\x00\x1b[2J", [], [[1], {}], {}, {"a": [None]}, 10**40]

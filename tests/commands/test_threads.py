@@ -11,6 +11,7 @@ from xpnet.commands import evaluate, predict, sweep, train
 from xpnet.device import blas_threads, cores
 from xpnet.nn import backprop
 from xpnet.runs import experiment
+from xpnet.sweep import chunk
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
@@ -54,6 +55,21 @@ def test_python(seen):
     assert xpnet.fit("digits", **settings).config.threads == 1
     xpnet.search("digits", grid={"seed": [1, 2]}, **settings)
     assert seen == {1}
+
+
+def test_a_stack_of_a_sweep_has_one_thread_of_blas(monkeypatch):
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    found = set()
+    train = chunk.train
+
+    def noted(*args, **how):
+        found.add(blas_threads())
+        return train(*args, **how)
+
+    monkeypatch.setattr(chunk, "train", noted)
+    with threadpoolctl.threadpool_limits(2):  # set by this thread; the stacks are trained by others
+        xpnet.search("digits", grid={"seed": [1, 2, 3, 4]}, hidden=4, iterations=3)
+    assert found == {1}
 
 
 def test_a_run_is_resumed_with_other_threads(capsys):

@@ -73,6 +73,11 @@ def test_cores_are_shared_unless_a_launcher_has_done_so(monkeypatch):
     assert in_processes(2, work) == [2, 1]
     cores_of.update({0: {0}, 1: {0}})  # more processes than cores
     assert in_processes(2, work) == [1, 1]
+    cores_of.update({0: set(range(64)), 1: set(range(64))})
+    monkeypatch.setattr(team, "quota", lambda: 6.0)  # of the container in which both are
+    assert in_processes(2, work) == [3, 3]
+    monkeypatch.setattr(team, "quota", lambda: 0.5)
+    assert in_processes(2, work) == [1, 1]
 
 
 class Barrier:

@@ -8,7 +8,7 @@ from xpnet.commands.tabulate import Column, as_lines, shortened
 from xpnet.reporting.metrics import score_name, shown
 from xpnet.runs.listing import Listed, differing
 from xpnet.sweep.table import show
-from xpnet.text import printable
+from xpnet.text import printable, width_of
 
 __all__ = ["comparison"]
 
@@ -53,7 +53,7 @@ def comparison(first: Listed, second: Listed, usual: Mapping[str, Any], width: i
     for name in settings:
         values = [run.settings.get(name, usual.get(name)) for run in runs]
         rows.append((name, *map(show, values), ""))
-    label, last = (max(len(row[k]) for row in rows) for k in (0, 3))
+    label, last = (max(width_of(row[k]) for row in rows) for k in (0, 3))
     room = max(12, (width - label - max(last, len("difference")) - 6) // 2)
     texts = [[shortened(printable(cell), room) for cell in row[1:3]] for row in rows]
     names = [shortened(printable(str(run.path)), room) for run in runs]

@@ -34,7 +34,7 @@ DEFAULT = "runs"
 """The folder that runs are written to by default."""
 
 WIDEST = 32
-"""The most characters of a cell in a terminal."""
+"""The most columns of a terminal that a cell takes."""
 
 MOST_NOTES = 8
 """Notes on damaged files that are printed; the rest are counted."""

@@ -1,7 +1,11 @@
 """Tables that fit a terminal: columns are left out rather than wrapped."""
 
+import unicodedata
 from collections.abc import Sequence
+from itertools import accumulate, takewhile
 from typing import NamedTuple
+
+from xpnet.text import width_of
 
 __all__ = ["Column", "as_lines", "fitting", "shortened"]
 
@@ -39,8 +43,8 @@ class Column(NamedTuple):
         return min(ways, key=lambda way: max(map(len, way)))
 
     def width(self) -> int:
-        """Return the length of its longest line."""
-        return max(map(len, (*self.heading(), *self.cells)))
+        """Return the width of its widest line in a terminal."""
+        return max(map(width_of, (*self.heading(), *self.cells)))
 
 
 def fitting(columns: Sequence[Column], width: int | None) -> list[Column]:
@@ -68,19 +72,31 @@ def as_lines(columns: Sequence[Column]) -> list[str]:
     headings = [column.heading() for column in columns]
     rows = [list(row) for row in zip(*(column.cells for column in columns), strict=True)]
     above = [] if not any(first for first, _ in headings) else [[first for first, _ in headings]]
-    lines = []
+    lines, widths = [], [column.width() for column in columns]
     for row in [*above, [second for _, second in headings], *rows]:
-        cells = [
-            cell.rjust(column.width()) if column.is_number else cell.ljust(column.width())
-            for cell, column in zip(row, columns, strict=True)
-        ]
+        cells = [_padded(*cell) for cell in zip(row, columns, widths, strict=True)]
         lines.append((" " * GAP).join(cells).rstrip())
     return lines
 
 
+def _padded(cell: str, column: Column, width: int) -> str:
+    space = " " * (width - width_of(cell))
+    return space + cell if column.is_number else cell + space
+
+
 def shortened(text: str, width: int) -> str:
-    """Return a text that is no longer than a width, with dots in place of its middle."""
-    if len(text) <= width:
+    """Return a text that is no wider than this in a terminal, with dots in place of its middle."""
+    if width_of(text) <= width:
         return text
+    signs = unicodedata.normalize("NFC", text)
     head = (width - 3) // 2
-    return f"{text[:head]}...{text[len(text) - (width - 3 - head) :]}"
+    start = signs[: _count(signs, head)]
+    end = signs[len(signs) - _count(signs[::-1], width - 3 - head) :]
+    while end and width_of(end[0]) == 0:  # a mark without its letter, which had no room
+        end = end[1:]
+    return f"{start}...{end}"
+
+
+def _count(signs: str, width: int) -> int:
+    """Return how many of these, from the first one, have room."""
+    return sum(1 for _ in takewhile(lambda taken: taken <= width, accumulate(map(width_of, signs))))

@@ -4,14 +4,15 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from xpnet.device.groups import groups
+
 __all__ = ["free"]
 
-KINDS = {
-    "": ("sys/fs/cgroup", "memory.max", "memory.current", ""),
-    "memory": ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+FILES = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+    2: ("memory.max", "memory.current", ""),
 }
-"""Of control groups of both versions: where they are, their limit and use, and how names in their statistics
-begin (https://docs.kernel.org/admin-guide/cgroup-v2.html, …/cgroup-v1/memory.html)."""
+"""Of control groups of both versions: their limit and use, and how names in their statistics begin."""
 
 
 def free(root: Path = Path("/")) -> int | None:
@@ -36,29 +37,17 @@ def free(root: Path = Path("/")) -> int | None:
 
 
 def _of_groups(root: Path) -> Iterator[int]:
-    """Give what is left of each limit that this process is under: a group's, and those of all above it."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError:
-        return
-    for line in filter(None, lines):
-        _, controllers, path = line.split(":", 2)
-        kind = next((name for name in controllers.split(",") if name in KINDS), None)
-        if kind is None:
+    """Give what is left of each limit that this process is under."""
+    for version, group in groups("memory", root):
+        limit, use, begin = FILES[version]
+        try:
+            least = int((group / limit).read_text(encoding="ascii"))
+            used = int((group / use).read_text(encoding="ascii"))
+        except (OSError, ValueError):  # no such group, or no limit: "max"
             continue
-        folder, limit, use, begin = KINDS[kind]
-        top = root / folder
-        group = top / path.lstrip("/")
-        # Within a container its group may be shown as the top, and under another path.
-        for place in [group, *(parent for parent in group.parents if parent.is_relative_to(top))]:
-            try:
-                least = int((place / limit).read_text(encoding="ascii"))
-                used = int((place / use).read_text(encoding="ascii"))
-            except (OSError, ValueError):  # no such group, or no limit: "max"
-                continue
-            files = 0
-            # What is kept of files is given up as soon as memory is asked for.
-            with contextlib.suppress(OSError, ValueError):
-                told = dict(map(str.split, (place / "memory.stat").read_text(encoding="ascii").splitlines()))
-                files = sum(int(told.get(f"{begin}{name}_file", 0)) for name in ("active", "inactive"))
-            yield least - used + files
+        files = 0
+        # What is kept of files is given up as soon as memory is asked for.
+        with contextlib.suppress(OSError, ValueError):
+            told = dict(map(str.split, (group / "memory.stat").read_text(encoding="ascii").splitlines()))
+            files = sum(int(told.get(f"{begin}{name}_file", 0)) for name in ("active", "inactive"))
+        yield least - used + files

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from xpnet.device.threads import quota
 from xpnet.errors import XpnetError
 from xpnet.text import one_line
 from xpnet.typing import Array, Share
@@ -119,8 +120,8 @@ class Team:
         if not hasattr(os, "sched_getaffinity"):
             return max(1, (os.cpu_count() or 1) // self.local_size)
         mine = os.sched_getaffinity(0)
-        there = set().union(*self._local.allgather(mine))
-        return max(1, min(len(mine), len(there) // self.local_size))
+        there = len(set().union(*self._local.allgather(mine)))
+        return max(1, min(len(mine), int(min(there, quota())) // self.local_size))
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:

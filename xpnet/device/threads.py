@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+from xpnet.device.groups import groups
 from xpnet.device.shared import Shared
 
 __all__ = [
@@ -37,8 +39,33 @@ def cores() -> int:
 
 
 def _available() -> int:
-    """Return the number of cores that the system lets this process use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of cores that the system lets this process use.
+
+    A container may have the time of a part of a core: with a core more all of it is used.
+    """
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(there, quota())))
+
+
+def quota(root: Path = Path("/")) -> float:
+    """Return the CPU time a second that a container or a job leaves to this process; infinite if all of it.
+
+    Parameters
+    ----------
+    root
+        The folder with ``proc`` and ``sys``.
+    """
+    least = math.inf
+    for version, group in groups("cpu", root):
+        names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if version == 1 else ("cpu.max",)
+        try:
+            time, period = " ".join((group / name).read_text(encoding="ascii") for name in names).split()
+            share = int(time) / int(period)
+        except (OSError, ValueError, ZeroDivisionError):  # no such group, or no limit: "max"
+            continue
+        if share > 0:  # no limit is -1 in version 1
+            least = min(least, share)
+    return least
 
 
 @contextmanager
@@ -66,26 +93,46 @@ def _set_threads(user: object, threads: int) -> None:
 
 
 def _limit(threads: int) -> None:
-    from threadpoolctl import ThreadpoolController
-
-    ThreadpoolController().limit(limits=threads)
+    for library in _libraries():
+        _set(library, threads)
     if (torch := _torch()) is not None:
         torch.set_num_threads(threads)
 
 
 def _noted_threads() -> Callable[[], None]:
     """Return what sets all numbers of threads to what they are now."""
-    from threadpoolctl import ThreadpoolController
-
-    blas = ThreadpoolController().limit(limits=None)
+    before = [(library, library.num_threads) for library in _libraries()]
     of_torch = None if (torch := _torch()) is None else torch.get_num_threads()
 
     def restore() -> None:
-        blas.restore_original_limits()
+        for library, threads in before:
+            _set(library, threads)
         if of_torch is not None and (torch := _torch()) is not None:
             torch.set_num_threads(of_torch)
 
     return restore
+
+
+def _libraries() -> list[Any]:
+    """Return the libraries that have threads of their own. Looking takes milliseconds."""
+    from threadpoolctl import ThreadpoolController
+
+    found: list[Any] = ThreadpoolController().lib_controllers
+    return found
+
+
+def _set(library: Any, threads: int) -> None:
+    """Set a library's number of threads, on whatever thread this is called.
+
+    From version 3.8, threadpoolctl lets a single thread set OpenBLAS's, until that thread lets go, and does
+    nothing on all others. Here the threads of a sweep set it, and another one brings it back.
+    """
+    let_go = getattr(library, "clear_controlling_thread", None)
+    if let_go is not None:
+        let_go(force=True)
+    library.set_num_threads(threads)
+    if let_go is not None:
+        let_go(force=True)
 
 
 def _torch() -> Any:
@@ -106,20 +153,28 @@ def threads_note(threads: int | None, backend: str) -> str:
 
 
 def busy_note() -> str:
-    """Return a warning if other programs leave fewer free cores than BLAS has threads; else an empty string.
+    """Return a warning if BLAS has more threads than this process finds cores; else an empty string.
 
-    BLAS threads wait for the slowest of them: one that has to share its core holds up all.
+    BLAS threads wait for the slowest of them: one that has to share its core holds up all. OpenBLAS does not
+    know of a container's limit, and other programs may use cores as well.
     """
-    if not hasattr(os, "getloadavg"):  # Windows
-        return ""
-    threads, total = blas_threads(), os.cpu_count() or 1
-    load = os.getloadavg()[0]
-    # The load is that of the last minute. This process caused at most what its CPU time comes to.
-    others = load - time.process_time() / 60
-    free = max(1, total - max(0, math.floor(others)))
+    threads, total, most = blas_threads(), os.cpu_count() or 1, _available()
+    free, load = most, 0.0
+    if hasattr(os, "getloadavg"):  # not on Windows
+        load = os.getloadavg()[0]
+        # The load is that of the last minute. This process caused at most what its CPU time comes to.
+        others = load - time.process_time() / 60
+        free = min(most, max(1, total - max(0, math.floor(others))))
     if threads == 1 or free >= threads:
         return ""
-    return f"this machine is busy (load {load:.1f} on {total} cores): --threads {free} may be much faster"
+    if free < most:
+        return f"this machine is busy (load {load:.1f} on {total} cores): --threads {free} may be much faster"
+    if _wanted:  # `threads_note` has said it
+        return ""
+    return (
+        f"{threads} BLAS threads share the {most} of {total} cores that this process may use: "
+        f"--threads {most} may be much faster"
+    )
 
 
 def blas_threads() -> int:
@@ -127,10 +182,7 @@ def blas_threads() -> int:
 
     Looking takes milliseconds.
     """
-    from threadpoolctl import ThreadpoolController
-
-    libraries = ThreadpoolController().lib_controllers
-    return max((library.num_threads for library in libraries if library.user_api == "blas"), default=1)
+    return max((library.num_threads for library in _libraries() if library.user_api == "blas"), default=1)
 
 
 def small_products(batch_size: int, sizes: Sequence[int]) -> bool:
@@ -149,18 +201,19 @@ def one_blas_thread(wanted: bool = True) -> Iterator[None]:
     if not wanted:
         yield
         return
-    from threadpoolctl import ThreadpoolController
-
-    found: list[ThreadpoolController] = []
+    before: list[tuple[Any, int]] = []
 
     def note() -> Callable[[], Any]:
-        found.append(ThreadpoolController())
-        restore: Callable[[], Any] = found[0].limit(limits=None).restore_original_limits
+        before.extend((library, library.num_threads) for library in _libraries())
         return restore
 
+    def restore() -> None:
+        for library, threads in before:
+            _set(library, threads)
+
     def make() -> None:
-        for controller in found:  # the first user's is for all: to look for libraries takes milliseconds
-            controller.limit(limits=1)
+        for library, _ in before:  # the first user's are for all: to look for libraries takes milliseconds
+            _set(library, 1)
 
     with _one_thread.using(note, make):
         yield
@@ -169,16 +222,14 @@ def one_blas_thread(wanted: bool = True) -> Iterator[None]:
 @contextmanager
 def limited_blas_threads(most: int) -> Iterator[None]:
     """Keep NumPy's products to so many threads each, of those that they may have: others have the rest."""
-    from threadpoolctl import ThreadpoolController
-
-    before = [(library, library.num_threads) for library in ThreadpoolController().lib_controllers]
+    before = [(library, library.num_threads) for library in _libraries()]
     for library, threads in before:
-        library.set_num_threads(min(most, threads))
+        _set(library, min(most, threads))
     try:
         yield
     finally:
         for library, threads in before:
-            library.set_num_threads(threads)
+            _set(library, threads)
 
 
 _one_thread, _limited = Shared(), Shared()

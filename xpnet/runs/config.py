@@ -295,7 +295,8 @@ class Config:
     threads: int | None = _device(
         None,
         "CPU threads for matrix products (NumPy's BLAS, PyTorch), and the maximum number of stacks "
-        "that a sweep trains at once; by default as set in the environment, such as by OMP_NUM_THREADS",
+        "that a sweep trains at once, but not on Dask or MPI workers; by default as set in the environment, "
+        "such as by OMP_NUM_THREADS",
         recorded=False,
     )
     alone: bool = _device(
