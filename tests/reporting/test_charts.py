@@ -109,6 +109,8 @@ def test_names_are_text():
         (Axis(1e-9, 1e9, log=True), [10.0**k for k in range(-9, 10, 4)]),
         (Axis(0.31, 0.34, log=True), [0.31, 0.32, 0.33, 0.34]),
         (Axis(5, 5), [5]),
+        (Axis(0.8, 12, log=True, whole=True), [1, 2, 3, 5, 10]),
+        (Axis.of_names(["relu", "gelu", "tanh"]), [0, 1, 2]),
     ],
 )
 def test_ticks_are_round(axis, ticks):
@@ -131,6 +133,12 @@ def test_an_axis_is_over_what_is_finite():
 )  # fmt: skip
 def test_numbers(value, text):
     assert number(value) == text
+
+
+def test_an_axis_of_names_has_a_place_for_each():
+    axis = Axis.of_names(["relu", "gelu"], "activation")
+    assert [axis.write(tick) for tick in axis.ticks()] == ["relu", "gelu"]
+    assert axis.parts([0, 1]).tolist() == [0.25, 0.75]
 
 
 def test_a_thinned_line_has_its_peaks():

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from xpnet.reporting.curves import best_row, curves
+from xpnet.reporting.curves import best_row, curves, score_axis
 from xpnet.training.history import History, Row
 
 
@@ -134,6 +134,32 @@ def test_r2_ends_where_it_says_no_more():
     _, score, _ = parsed(curves(History(rows), "r2"))
     assert texts(score)[0] == "R²"
     assert ticks(score) == ["-1", "-0.5", "0", "0.5"]
+
+
+def test_r2_below_its_limit_is_drawn_where_there_is_nothing_better():
+    values = [-9000.0, -30.0, -1.25, -1.5]
+    rows = [Row(k + 1, k, 0.1, 1.0, 0.9, 1.0, value, 0.1) for k, value in enumerate(values)]
+    _, score, _ = parsed(curves(History(rows), "r2"))
+    assert ticks(score) == ["-3", "-2", "-1", "0", "1"]
+    last = list(of(score, "xp-at"))[-1]
+    assert len([path for path in last.findall("path") if path.get("class") == "d"]) == 1
+
+
+def test_a_line_far_below_another_is_on_the_axis():
+    """As of a network that learns its training rows by heart."""
+    axis = score_axis([np.full(99, 0.99), [0.1, 0.25]], "accuracy")
+    assert axis.low < 0.25
+
+
+def test_the_learning_rate_ends_with_the_steps_that_were_taken():
+    planned = np.array([1, 20, 100_000]), np.array([0.1, 0.1, 0.0])
+    loss, _, rate = parsed(curves(history([2.0, 1.0, 1.5, 1.25]), schedule=planned))
+
+    def across(svg):
+        (group,) = [g for g in svg.findall("g") if g.get("text-anchor") == "middle"]
+        return [text.text for text in group]
+
+    assert across(rate) == across(loss) == ["10", "20", "30", "40", "step"]
 
 
 def test_the_best_epoch_is_that_of_the_monitor():

@@ -54,12 +54,12 @@ def test_curves_show_loss_and_accuracy_of_both_splits():
     np.testing.assert_allclose(drawn["train, last batch"][:, 1], [r.train_score for r in h.rows])
     np.testing.assert_allclose(drawn["validation"][:, 1], [r.val_score for r in h.rows])
     assert png(figure).startswith(b"\x89PNG")
-    np.testing.assert_allclose(lines(rate)["learning rate"], np.transpose(schedule(40)))
-    # A run that ended early is drawn as far as it came, its schedule as it was planned.
-    for axes, last in ((loss, 20), (accuracy, 20), (rate, 40)):
+    # A run that ended early is drawn as far as it came, and so is its schedule.
+    np.testing.assert_allclose(lines(rate)["learning rate"], np.transpose(schedule(40))[:20])
+    for axes in (loss, accuracy, rate):
         left, right = axes.get_xlim()
         assert 0 < left <= 1
-        assert last <= right < last + 1
+        assert 20 <= right < 21
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,17 @@ def test_no_accuracy_is_beyond_its_limits(accuracy):
     bottom, top = plots.curves(h, schedule()).axes[1].get_ylim()
     assert 0 <= bottom <= accuracy <= top <= 1
     assert bottom < top
+
+
+@pytest.mark.parametrize(("best", "least"), [(0.5, -1.0), (-1.25, -3.5), (-400.0, -801.0)])
+def test_an_axis_of_r2_has_the_best_value_of_each_line(best, least):
+    h = history(4)
+    h.rows = [
+        row._replace(train_score=0.9, val_score=value)
+        for row, value in zip(h.rows, [-1e6, -1e4, best, best - 0.25], strict=True)
+    ]
+    axes = plots.curves(h, schedule(), "r2").axes[1]
+    assert axes.get_ylim()[0] == least < best
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,17 @@ def test_the_mistakes_as_images_or_rows():
         assert text in page.text
 
 
+def test_the_mistakes_have_short_names():
+    image = Mistake(7, "y" * 120, "z" * 120, "99.1 %", PNG)
+    page = Page(make(evaluated={"val": of_classes(mistakes=[image])}))
+    assert "y" * 39 + "…" in page.text
+    assert f"predicted {'z' * 39}…, 99.1 %" in page.text
+    numbers = ", ".join(["1.5"] * 40)  # which would be others if they were cut
+    found = Evaluated("Test", "regression", ["a"], np.zeros((1, 1)), np.ones((1, 1)),
+                      mistakes=[Mistake(0, numbers, numbers, "1")])  # fmt: skip
+    assert numbers in Page(make(evaluated={"val": found}, score="r2")).text
+
+
 def test_everything_is_escaped():
     evil = {text: text for text in EVIL}
     given = {

@@ -98,8 +98,83 @@ def test_the_score_over_each_setting():
     ]
     (at,) = [group for group in by_setting.iter("g") if group.get("class") == "xp-at"]
     shown = [[text.text for text in place.findall("text")] for place in at]
-    assert shown == [["reg 0.001", "10.00 %"], ["reg 0.01", "30.00 %"], ["reg 0.1", "20.00 %"]]
-    assert len(charts(html_of((0.1, 0.3, 0.2), {"activation": ["relu", "gelu", "silu"]}))) == 1
+    assert shown == [["0.001", "10.00 %"], ["0.01", "30.00 %"], ["0.1", "20.00 %"]]
+
+
+def along(svg):
+    """The numbers or names along the horizontal axis, and its label."""
+    (group,) = [g for g in svg.findall("g") if g.get("text-anchor") == "middle"]
+    return [text.text for text in group]
+
+
+def test_the_score_over_settings_that_are_no_numbers_or_two():
+    page = html_of((0.1, 0.3, 0.2), {"activation": ["relu", "gelu", "silu"]})
+    assert along(charts(page)[1]) == ["gelu", "relu", "silu", "activation"]
+    page = html_of((0.1, 0.3), {"patience": [None, 5]})
+    assert along(charts(page)[1]) == ["none", "5", "patience"]
+    assert "By setting" not in html_of((0.1, 0.3, 0.2), {"seed": [1, 2, 3]})
+
+
+def test_many_settings_have_a_chart_each_but_the_seed():
+    """In the order of what they explain; whole numbers have whole numbers along the axis."""
+    grid = {"batch_size": [2, 3, 4], "learning_rate": [0.01, 0.1, 1.0], "reg": [0.0, 0.5], "seed": [0, 1, 2]}
+    configs = sweep.configs(sweep.grid(grid), BASE)
+    values = [0.5 + 0.2 * np.log10(c.learning_rate) + 0.05 * c.batch_size + c.seed / 1000 for c in configs]
+    page = page_of(configs, ranked(values), "accuracy", None).decode()
+    _, *by_setting = charts(page)
+    titles = ["Accuracy by learning rate", "Accuracy by batch size", "Accuracy by reg"]
+    assert [svg.find("text").text for svg in by_setting] == titles
+    assert along(by_setting[1]) == ["2", "3", "4", "batch_size"]
+    (table,) = re.findall(r'<table class="matrix heat">.*?</table>', page)
+    assert "by batch size (down) and learning rate (across); each cell is the best over seed and reg" in table
+    cells = re.findall(r"<td [^>]*>([^<]*)</td>", table)
+    assert cells[:4] == ["20.2 %", "40.2 %", "60.2 %", "25.2 %"]
+    names = ("reg", "dropout", "momentum", "warmup", "ema", "init_std", "clip_norm")
+    many = {name: [0.1, 0.2] for name in names}
+    page = html_of(np.linspace(0.1, 0.9, 128), many)
+    assert len(charts(page)) == 1 + 6
+    assert "These are 6 of 7." in page
+
+
+def test_a_dot_that_would_be_below_the_axis_is_at_its_end():
+    configs = sweep.configs(sweep.grid({"reg": [1e-3, 1e-2, 0.1]}), BASE)
+    page = page_of(configs, ranked([-1e9, 0.5, 0.25]), "r2", None).decode()
+    dots = [path.get("d") for path in charts(page)[1].find("svg").findall("path") if "h0" in path.get("d")]
+    assert dots[0].split("h0")[0].endswith(" 210")
+
+
+def test_the_range_of_many_networks_is_that_of_all():
+    values = np.linspace(0.99, 0.05, 150)
+    root = ET.fromstring(curves([row(k, value) for k, value in enumerate(values)], "accuracy"))
+    (at,) = [group for group in root.iter("g") if group.get("class") == "xp-at"]
+    assert [text.text for text in list(at)[-1].findall("text")][1] == f"5.0 % to {100 * values[1]:.1f} %"
+    names = [text.text for text in list(root)[-1]]
+    assert names == ["60 of 150 drawn", "others", "best: network 0"]
+    lines = [path for path in root.find("svg").findall("path") if "L" in path.get("d")]
+    assert len(lines) == 60
+    ends = [float(path.get("d").split()[-1]) for path in lines]
+    assert max(ends) - min(ends) > 100  # from the worst to the best
+
+
+def test_the_best_r2_is_drawn_where_it_is_below_the_limit_of_its_axis():
+    rows = [row(0, -1.25), row(1, -1e9)]
+    rows[0]["curve"] = [[16, -1.25], [32, -2.0], [48, -900.0]]  # the best of all was the first
+    root = ET.fromstring(curves(rows, "r2"))
+    (group,) = [g for g in root.findall("g") if g.get("text-anchor") == "end"]
+    assert [text.text for text in group] == ["-3.5", "-3", "-2.5", "-2", "-1.5"]
+
+
+def test_views_that_the_curves_do_not_average():
+    base = {"averaging": ["flip"], "reg": [0.0, 0.5]}
+    assert "The curves score each image as it is." in html_of((0.1, 0.2), base)
+    assert "The curves" not in html_of((0.1, 0.2), {"reg": [0.0, 0.5]})
+
+
+def test_a_heading_is_a_button_as_a_whole():
+    style = re.search(r"\.sortable button \{([^}]*)\}", html_of())[1]
+    assert "display: block" in style
+    assert "width: 100%" in style
+    assert re.search(r"\.sortable thead th \{ padding: 0; \}", html_of())
 
 
 def test_the_curves_of_all_networks_and_the_best_in_colour():

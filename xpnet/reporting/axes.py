@@ -1,7 +1,7 @@
 """Axes of charts: their range, their ticks, and the format of their numbers."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +25,8 @@ class Axis(NamedTuple):
         Function that formats a number; by default `number`.
     whole
         Whether to use only whole numbers.
+    names
+        Names of 0, 1, … if these are no numbers.
     """
 
     low: float
@@ -33,6 +35,12 @@ class Axis(NamedTuple):
     label: str = ""
     form: Callable[[float], str] | None = None
     whole: bool = False
+    names: Sequence[str] = ()
+
+    @classmethod
+    def of_names(cls, names: Sequence[str], label: str = "") -> "Axis":
+        """Return an axis with a place for each name: 0, 1, …."""
+        return cls(-0.5, len(names) - 0.5, label=label, names=names)
 
     @classmethod
     def over(
@@ -70,6 +78,8 @@ class Axis(NamedTuple):
 
     def ticks(self, most: int = 5) -> list[float]:
         """Return round numbers along the axis (ticks), about as many as requested."""
+        if self.names:
+            return [float(k) for k in range(len(self.names))]
         return self._log_ticks(most) if self.log else self._plain_ticks(most)
 
     def _plain_ticks(self, most: int) -> list[float]:
@@ -87,6 +97,7 @@ class Axis(NamedTuple):
         for kept in ((1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
             ticks = [m * 10.0**e for e in range(first, last + 1) for m in kept]
             ticks = [tick for tick in ticks if self.low <= tick <= self.high]
+            ticks = [tick for tick in ticks if not self.whole or tick >= 1]
             if len(ticks) <= most + 1:
                 break
         while len(ticks) > most + 2:
@@ -95,7 +106,7 @@ class Axis(NamedTuple):
 
     def write(self, value: float) -> str:
         """Return a number as the axis formats it."""
-        return (self.form or number)(value)
+        return self.names[round(value)] if self.names else (self.form or number)(value)
 
 
 def number(value: float, digits: int = 4) -> str:

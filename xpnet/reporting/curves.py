@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from xpnet.reporting.axes import Axis, finite, number
 from xpnet.reporting.charts import BLUE, GREEN, ORANGE, Mark, Place, Series, chart
+from xpnet.reporting.limits import best_of, least_score, until
 from xpnet.reporting.metrics import score_name, shown
-from xpnet.reporting.plots import LEAST_R2
 from xpnet.training.history import History, Row
 
 __all__ = ["best_row", "curves", "score_axis"]
@@ -70,6 +70,7 @@ def curves(
         What the score is: ``"accuracy"``, or ``"r2"``.
     schedule
         Steps, from 1 to the last one planned, and the learning rate of each; by default those of the history.
+        It is drawn up to the last step that was taken.
     best
         Index of the best epoch in the history, for each network.
     networks
@@ -188,32 +189,32 @@ def _score(
         for k, row in _some(rows, best)
     ]
     series, places = _without_empty(series, places)
-    axis = score_axis(np.concatenate([of_train, of_validation]), score)
+    axis = score_axis([of_train, of_validation], score)
     note = note if best is None else f"{shown(of_validation[best], score)} at the best"
     return chart(_capital(score_name(score)), series, steps, axis, marks=marks, places=places, note=note)
 
 
-def score_axis(values: ArrayLike, score: str, of_lines: bool = True) -> Axis:
+def score_axis(lines: Sequence[ArrayLike], score: str, of_lines: bool = True) -> Axis:
     """Return an axis of scores, limited to their possible range, with numbers formatted for reading.
+
+    The best value of each line is always on it.
 
     Parameters
     ----------
-    values
-        What it is for.
+    lines
+        Scores of each line.
     score
         What they are: ``"accuracy"``, or ``"r2"``.
     of_lines
         Whether a few low values may lie below the axis. A line still enters from there; a dot would be lost.
     """
-    least, form = LEAST_R2, None
-    if score != "r2":
-        least, form = 0.0, _percent
-    known = np.asarray(values, np.float64)
+    least, form = least_score(lines, score), None if score == "r2" else _percent
+    known = np.concatenate([finite(line) for line in lines])
     known = known[np.isfinite(known)]
-    if (
-        of_lines and known.size >= MANY
-    ):  # the first epochs may be that much worse that no others could be told apart
-        usual, top = np.quantile(known, 0.1), known.max()
+    # The first epochs may be that much worse that no others could be told apart.
+    if of_lines and known.size >= MANY:
+        top = known.max()
+        usual = min([np.quantile(known, 0.1), *(best for best in map(best_of, lines) if math.isfinite(best))])
         if top - usual < 0.35 * (top - known.min()):
             least = max(least, float(usual - 0.5 * (top - usual)))
     return Axis.over(known, least=least, most=1.0, form=form)
@@ -227,15 +228,14 @@ def _rate(
     rows: Sequence[Row], schedule: tuple[NDArray[np.int64], NDArray[np.float64]] | None, steps: Axis
 ) -> str:
     known = [row.step for row in rows], [row.learning_rate for row in rows]
-    x, y = known if schedule is None else schedule
-    ends = Axis(1, max(float(np.max(x)), steps.high), label=steps.label, whole=True)
+    x, y = known if schedule is None else until(schedule, steps.high)
     highest = float(np.max(finite(y), initial=0.0, where=np.isfinite(finite(y))))
     axis = Axis(0.0, 1.08 * highest or 1.0)
     places = [
         Place(row.step, _head(row, steps.label), [number(row.learning_rate)], [row.learning_rate])
         for _, row in _some(rows, None)
     ]
-    return chart("Learning rate", [Series("learning rate", x, y, GREEN, "plain")], ends, axis, places=places)
+    return chart("Learning rate", [Series("learning rate", x, y, GREEN, "plain")], steps, axis, places=places)
 
 
 def _chosen(count: int, best: int | None) -> list[int]:

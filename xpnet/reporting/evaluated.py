@@ -96,6 +96,8 @@ def as_section(found: Evaluated) -> str:
     if found.measures:
         said += f"; {metrics.measures_text(found.measures)}"
     found = replace(found, names=[shorten(name, LONGEST) for name in found.names])
+    if found.task == "classification":
+        found = replace(found, mistakes=[_shortened(mistake) for mistake in found.mistakes])
     notes = "".join(f"<p>Note: {text(note)}</p>" for note in found.notes)
     return section(found.title, f'<p class="faint">{text(said)}</p>{notes}{_BODIES[found.task](found)}')
 
@@ -215,6 +217,11 @@ def _mistakes(found: Evaluated) -> str:
     ]
     caption = f"Rows of {shorten(found.among, LONGEST) or 'this part of the data'}, counted from 0"
     return f"<h3>{title}</h3>{scrolling(table(caption, heads, rows, of_text=of_text))}"
+
+
+def _shortened(mistake: Mistake) -> Mistake:
+    """Return a mistake with the names of its classes as they are elsewhere on the page."""
+    return replace(mistake, true=shorten(mistake.true, LONGEST), said=shorten(mistake.said, LONGEST))
 
 
 def _is_number(value: str) -> bool:

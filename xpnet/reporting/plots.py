@@ -6,14 +6,15 @@ the digits.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from xpnet.errors import InputError
+from xpnet.reporting.limits import least_score, until
 from xpnet.reporting.metrics import PerClass, score_name
 from xpnet.text import printable, shorten
 from xpnet.training.history import History
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = [
     "CHANNELS",
     "INSTALL",
-    "LEAST_R2",
     "MOST_MISTAKES",
     "MOST_OUTPUTS",
     "MOST_POINTS",
@@ -55,9 +55,6 @@ MOST_POINTS, MOST_OUTPUTS = 5000, 4
 """Maximum numbers of rows and outputs in a picture of predicted numbers: more would be unreadable and
 slow."""
 
-LEAST_R2 = -1.0
-"""Limits of the axis of R²: below 0 it only says that predicting the mean would be better."""
-
 MOST_NUMBERED = 40  # classes up to which the cells of a confusion matrix hold their numbers
 LONGEST = 22  # name of a class, in characters
 
@@ -84,6 +81,7 @@ def curves(
         At least one row. Losses that are not finite (of a diverged run) are left out.
     schedule
         Steps, from 1 to the last one planned, and the learning rate of each; by default those of the history.
+        It is drawn up to the last step that was taken.
     score
         What the score is: ``"accuracy"``, or ``"r2"``.
     """
@@ -93,16 +91,16 @@ def curves(
     if schedule is None:
         known = [(row.step, row.learning_rate) for row in history.rows]
         schedule = np.array([step for step, _ in known]), np.array([rate for _, rate in known])
+    steps = history.rows[-1].step
     figure = Figure(figsize=(11, 5.2), dpi=130, layout="constrained")
     panels = figure.subplot_mosaic([["loss", "score"], ["rate", "score"]], height_ratios=[3, 1])
     _draw_loss(panels["loss"], history)
     _draw_score(panels["score"], history, score)
-    panels["rate"].plot(*schedule, color="tab:green", label="learning rate")
+    panels["rate"].plot(*until(schedule, steps), color="tab:green", label="learning rate")
     panels["rate"].set_ylim(bottom=0)
     panels["rate"].set_ylabel("learning rate")
     for axes in panels.values():
-        # two, so that one step has an axis with a length
-        last = max(history.rows[-1].step if axes is not panels["rate"] else int(schedule[0][-1]), 2)
+        last = max(steps, 2)  # two, so that one step has an axis with a length
         axes.set_xlim(1 - 0.02 * (last - 1), last + 0.02 * (last - 1))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("step")
@@ -144,14 +142,22 @@ def _draw_score(axes: "Axes", history: History, score: str) -> None:
     of_validation = _finite([row.val_score for row in history.rows])
     axes.plot(ends, of_train, color=TRAIN, alpha=0.5, label="train, last batch", **style)
     axes.plot(ends, of_validation, color=VALIDATION, label="validation", **style)
-    limit_scores(axes, score)
+    limit_scores(axes, score, [of_train, of_validation])
     axes.set_ylabel(score_name(score))
 
 
-def limit_scores(axes: "Axes", score: str) -> None:
-    """Limit an axis to the possible range of a score, and format its numbers for reading."""
+def limit_scores(axes: "Axes", score: str, lines: Iterable[ArrayLike]) -> None:
+    """Limit an axis to the possible range of a score, and format its numbers for reading.
+
+    Parameters
+    ----------
+    axes
+        What is drawn.
+    score, lines
+        As for `xpnet.reporting.limits.least_score`.
+    """
     bottom, top = axes.get_ylim()
-    least = LEAST_R2 if score == "r2" else 0.0
+    least = least_score(lines, score)
     if top > least:
         axes.set_ylim(max(bottom, least), min(top, 1.0))  # no axis to 102 %
     axes.yaxis.set_major_formatter(score_formatter(score))

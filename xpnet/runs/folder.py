@@ -24,8 +24,10 @@ from xpnet.nn.mlp import MLP
 from xpnet.reporting import plots
 from xpnet.reporting.curves import best_row, curves
 from xpnet.reporting.evaluated import Evaluated
+from xpnet.reporting.page import text
 from xpnet.reporting.png import png_of
 from xpnet.reporting.report import Report, with_evaluation
+from xpnet.runs.averaged import note_on_curves
 from xpnet.runs.config import Config
 from xpnet.runs.defaults import defaults_for
 from xpnet.runs.experiment import Experiment
@@ -219,14 +221,16 @@ def curves_of(run: Experiment) -> bytes:
 
 
 def charts_of(run: Experiment) -> str:
-    """Return the curves of a run as HTML charts; empty without a history."""
+    """Return the curves of a run as HTML charts, with what they show; empty without a history."""
     score, networks, best = SCORE_OF[run.model.task], run.model.networks or 1, run.best_rows
     if not best and networks == 1:  # of a run that was loaded: each of several had a best epoch of its own
         found = best_row(run.history, run.config.monitor, score)
         best = () if found is None else (found,)
-    return curves(
+    drawn = curves(
         run.history, score, schedule=run.rates, best=best, networks=networks, diverged_at=run.diverged_at
     )
+    note = note_on_curves(score, {run.model.averaging}, networks)
+    return f'<p class="faint">{text(note)}</p>{drawn}' if drawn and note else drawn
 
 
 def report_of(run: Experiment) -> Report:

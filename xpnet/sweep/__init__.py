@@ -11,8 +11,8 @@ trains them::
     result.rows[0]["val_score"]
 
 `search` is the public function. `space` makes the points, `plan` divides them into stacks, and `runner`
-trains these by `workers` here or elsewhere. `store` saves the results, which `table`, `plots` and `learning`
-show and from which `ensembles` chooses.
+trains these by `workers` here or elsewhere. `store` saves the results, which `table`, `report`, `plots` and
+`learning` show and from which `ensembles` chooses.
 
 May import: device, nn, datasets, data, training, reporting, runs.
 """

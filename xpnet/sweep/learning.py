@@ -11,13 +11,13 @@ from xpnet.reporting.metrics import score_name
 from xpnet.runs.config import Config
 from xpnet.sweep.chunk import worth
 from xpnet.sweep.plots import described
-from xpnet.sweep.table import varied
+from xpnet.sweep.table import SEEDS, varied
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["SEEDS", "Line", "learning", "lines_of"]
+__all__ = ["Line", "learning", "lines_of"]
 
 MOST_LINES = 6
 """Maximum number of settings with a line each; if there are more, one line shows the best at each size."""
@@ -27,9 +27,6 @@ CLOSEST = 0.06
 
 GREY, BAND = "0.35", 0.2
 """Of what the legend says of all lines; how much of a line's colour its band has."""
-
-SEEDS = ("seed", "batch_seed")
-"""What networks may differ in that are one point of a line."""
 
 
 class Line(NamedTuple):
@@ -116,7 +113,7 @@ def learning(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), dpi=130, layout="constrained")
-    axes = figure.subplots()
+    axes, means = figure.subplots(), []
     colours: list[Any] = [(plots.VALIDATION, plots.TRAIN)]
     if len(lines) > 1:
         colours = [(colour, colour) for colour in colormaps["viridis"](np.linspace(0, 0.85, len(lines)))]
@@ -124,6 +121,7 @@ def learning(
         counts = list(line.points)
         for part, colour, style, size in (("train", of_training, "--", 0.65), ("val", of_validation, "-", 1)):
             mean, deviation = line.band(f"{part}_score")
+            means.append(mean)
             axes.plot(counts, mean, color=colour, linestyle=style, linewidth=1.5 * size, marker="o",
                       markersize=4 * size, clip_on=score == "r2")  # fmt: skip
             if deviation.any() and (part == "val" or len(lines) == 1):
@@ -132,7 +130,7 @@ def learning(
     _explain(axes, lines, colours)
     _number(axes, sorted({count for line in lines for count in line.points}))
     axes.set_ylabel(score_name(score))
-    plots.limit_scores(axes, score)
+    plots.limit_scores(axes, score, means)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

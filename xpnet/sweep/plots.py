@@ -1,21 +1,22 @@
-"""Pictures of a sweep: a heat map where two settings vary, and the curves of all networks."""
+"""Pictures of a sweep: a heat map of two settings, and the curves of all networks."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xpnet.reporting import plots
+from xpnet.reporting.limits import least_score
 from xpnet.reporting.metrics import score_name, shown
 from xpnet.runs.config import Config
+from xpnet.sweep.field import field_of
 from xpnet.sweep.table import show, varied
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["curves", "described", "field_of", "heatmap"]
+__all__ = ["curves", "described", "heatmap"]
 
 LABELLED = 12
 """Curves that get a line in the legend: the best."""
@@ -24,14 +25,14 @@ LABELLED = 12
 def heatmap(
     configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], score: str = "accuracy"
 ) -> "Figure | None":
-    """Draw the validation score over the two settings that vary; None if it isn't two in a grid.
+    """Draw the validation score over two settings, see `field_of`; None if no two make a grid.
 
     Parameters
     ----------
     configs
         Settings by network.
     rows
-        As in `xpnet.sweep.Sweep`. Networks that diverged leave a white field.
+        As in `xpnet.sweep.Sweep`. Where every network diverged or none was trained, the cell is white.
     score
         What the scores are: ``"accuracy"``, or ``"r2"``.
     """
@@ -40,47 +41,29 @@ def heatmap(
         return None
     from matplotlib.figure import Figure
 
-    names, axis, values = found
+    names, axis, values = found.names, found.values, found.scores
     figure = Figure(
         figsize=(2.2 + 0.9 * len(axis[1]), 1.6 + 0.6 * len(axis[0])), dpi=130, layout="constrained"
     )
     axes = figure.subplots()
-    image = axes.imshow(np.maximum(values, plots.LEAST_R2), cmap="viridis", aspect="auto")
+    coloured = np.maximum(values, least_score([values.ravel()], score))
+    image = axes.imshow(coloured, cmap="viridis", aspect="auto")
     middle = np.mean(image.get_clim()) if np.isfinite(values).any() else 0.0
     for i, j in np.ndindex(values.shape):
         finite = np.isfinite(values[i, j])
-        text = shown(float(values[i, j]), score, 1) if finite else "diverged"
+        text = "diverged" if found.trained[i, j] else "–"
+        text = shown(float(values[i, j]), score, 1) if finite else text
         colour = "white" if finite and values[i, j] < middle else "black"
         axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=9)
     axes.set_xticks(range(len(axis[1])), [show(v) for v in axis[1]])
     axes.set_yticks(range(len(axis[0])), [show(v) for v in axis[0]])
     axes.set_xlabel(names[1].replace("_", " "))
     axes.set_ylabel(names[0].replace("_", " "))
+    if found.note:
+        axes.set_title(found.note, fontsize=8, wrap=True)
     bar = figure.colorbar(image, ax=axes, label=f"validation {score_name(score)}")
     bar.ax.yaxis.set_major_formatter(plots.score_formatter(score))
     return figure
-
-
-def field_of(
-    configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]
-) -> tuple[list[str], list[list[Any]], NDArray[np.float64]] | None:
-    """Return the two settings that vary, the values of each, and the scores of all pairs.
-
-    None if it isn't two in a grid; NaN for networks that diverged or were not trained.
-    """
-    names = varied(configs)
-    if len(names) != 2:
-        return None
-    axis = [sorted({getattr(c, name) for c in configs}, key=_order) for name in names]
-    fields = {tuple(getattr(c, name) for name in names) for c in configs}
-    if not len(fields) == len(configs) == len(axis[0]) * len(axis[1]):
-        return None
-    values = np.full((len(axis[0]), len(axis[1])), np.nan)
-    for row in rows:
-        if row["status"] != "diverged":
-            place = [a.index(getattr(configs[row["network"]], n)) for a, n in zip(axis, names, strict=True)]
-            values[tuple(place)] = row["val_score"]
-    return names, axis, values
 
 
 def curves(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], score: str = "accuracy") -> "Figure":
@@ -113,7 +96,8 @@ def curves(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], score: 
                 bbox_to_anchor=(1.0, 0.5))  # fmt: skip
     axes.set_xlabel("step")
     axes.set_ylabel(f"validation {score_name(score)}")
-    plots.limit_scores(axes, score)
+    # A network that has nothing to show need not be seen: the best of all is.
+    plots.limit_scores(axes, score, [[value for row in rows for _, value in row["curve"]]])
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
@@ -125,8 +109,3 @@ def described(config: Config, first: Config, names: Sequence[str]) -> str:
         names = [n for n in names if getattr(config, n) != getattr(first, n)]
     settings = ", ".join(f"{n.replace('_', ' ')} {show(getattr(config, n))}" for n in names)
     return textwrap.shorten(settings, 60, placeholder=" …") or "the first network"
-
-
-def _order(value: Any) -> tuple[bool, Any]:
-    """Sort None, which a setting may be, before everything else."""
-    return (value is not None, value if value is not None else 0)

@@ -17,6 +17,7 @@ from xpnet.files import output_file, path_of, replacing
 from xpnet.reporting.card import card
 from xpnet.reporting.metrics import score_name
 from xpnet.reporting.metrics import shown as shown_score
+from xpnet.runs.averaged import note_on_curves
 from xpnet.runs.config import Config
 from xpnet.runs.names import flag
 from xpnet.runs.preparation import check, suited
@@ -25,10 +26,11 @@ from xpnet.runs.run import Run
 from xpnet.runs.starting import begin_with, model_of
 from xpnet.runs.subset import drawn_by, subset_of
 from xpnet.sweep import gpus
+from xpnet.sweep.charts import curves
 from xpnet.sweep.chunk import Outcome, Task, merit
 from xpnet.sweep.ensembles import Library, choose
 from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung, groups, shape_of
-from xpnet.sweep.report import curves, page_of
+from xpnet.sweep.report import page_of
 from xpnet.sweep.space import check_alike
 from xpnet.sweep.store import Memory, Store, recorded
 from xpnet.sweep.table import as_text, cells, show, varied
@@ -155,6 +157,8 @@ class Sweep:
         table = f'<div class="o">{html_table(header, rows)}</div>'
         drawn = curves(self.rows, self.score)
         drawn = f'<div class="xp-charts">{drawn}</div>' if drawn else ""
+        if drawn and (note := note_on_curves(self.score, {config.averaging for config in self.configs})):
+            drawn = f"<p>{note}</p>{drawn}"
         return card(f"Sweep: {count}", ", ".join(others), values, drawn + table)
 
     def _counts(self) -> list[str]:

@@ -11,7 +11,10 @@ from xpnet.reporting.metrics import shown
 from xpnet.runs.config import Config
 from xpnet.training.monitors import ours, sign_of
 
-__all__ = ["as_text", "cells", "show", "varied", "write_csv"]
+__all__ = ["SEEDS", "as_text", "cells", "show", "varied", "write_csv"]
+
+SEEDS = ("seed", "batch_seed")
+"""Settings that choose between equals: networks that differ in nothing else are repetitions of one."""
 
 
 def varied(configs: Sequence[Config]) -> list[str]:

@@ -1,0 +1,46 @@
+"""What to say where a model's scores are those of averaged predictions, and its curves are not."""
+
+from collections.abc import Collection
+
+from xpnet.data.views import Views
+from xpnet.reporting.metrics import score_name
+
+__all__ = ["note_on_curves"]
+
+OF = {
+    "flip": "each image and its mirror image (averaging flip)",
+    "flip-shift": "each image, its mirror image and shifts of both (averaging flip-shift)",
+}
+
+
+def note_on_curves(score: str, averaging: Collection[Views], networks: int = 1) -> str:
+    """Return how the scores of the curves differ from those beside them; nothing where they don't.
+
+    A moving average of the weights needs no note: the curves are of it, too.
+
+    Parameters
+    ----------
+    score
+        What the scores are: ``"accuracy"``, or ``"r2"``.
+    averaging
+        Views over which predictions are averaged, as in `Config`; of a sweep there may be several.
+    networks
+        Number of networks whose predictions are averaged.
+    """
+    kinds = set(averaging) - {"none"}
+    views = ""
+    if kinds:
+        views = OF[kinds.pop()] if len(set(averaging)) == 1 else "views of each image where averaging is on"
+    if networks > 1:
+        alone = "each scored alone and on images as they are" if views else "each scored alone"
+        of_views = f", for {views}" if views else ""
+        return (
+            f"The curves are means over the {networks} networks, {alone}. Elsewhere, the "
+            f"{score_name(score)} is that of the networks' averaged predictions{of_views}."
+        )
+    if not views:
+        return ""
+    return (
+        f"The curves score each image as it is. Elsewhere, the validation and test {score_name(score)} is "
+        f"that of the averaged predictions for {views}."
+    )
