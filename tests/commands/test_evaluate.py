@@ -267,6 +267,7 @@ def test_data_that_were_given_in_python(tmp_path, capsys):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 3)), rng.integers(2, size=40)
     xpnet.fit(X, y, epochs=1, out=tmp_path / "r")
+    assert "The data were given in Python" in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
     assert refused(evaluate.main, capsys, tmp_path / "r").endswith(
         f"{tmp_path / 'r'} was trained on data given in Python, which no run keeps: give rows by --dataset"
     )

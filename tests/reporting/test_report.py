@@ -44,6 +44,13 @@ def make(**changes):
     )
 
 
+def test_how_to_repeat_the_run():
+    assert b"repeats the run" in make().as_html()
+    page = make(is_repeatable=False).as_html()
+    assert b"repeats the run" not in page
+    assert b"The data were given in Python" in page
+
+
 class Page(HTMLParser):
     """Collects what a browser would make of a page; complains about what is left open."""
 

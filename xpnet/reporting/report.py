@@ -44,6 +44,8 @@ class Report:
         Evaluations by split: ``"val"``, ``"test"``.
     weights
         PNG file of the first layer's weights, or None.
+    is_repeatable
+        Whether the settings name the data, so that the run can be repeated from them.
     """
 
     title: str
@@ -56,6 +58,7 @@ class Report:
     curves: str = field(default="", repr=False)
     evaluated: Mapping[str, Evaluated] = field(default_factory=dict)
     weights: bytes | None = field(default=None, repr=False)
+    is_repeatable: bool = True
 
     def as_html(self) -> bytes:
         """Return the page."""
@@ -89,7 +92,9 @@ class Report:
             note = '<p class="faint">Input weights of each hidden unit, each with its own contrast.</p>'
             drawn = picture(self.weights, "Weights as images", "weights")
             yield section("Weights of the first layer", note + drawn)
-        note = "<code>xpnet train --config config.json</code> repeats the run."
+        note = "The data were given in Python, and are not kept."
+        if self.is_repeatable:
+            note = "<code>xpnet train --config config.json</code> repeats the run."
         yield settings_section(self.settings, self.defaults, note)
         yield section("Made with", terms((name, value, False) for name, value in self.versions.items()))
 

@@ -31,6 +31,7 @@ from xpnet.runs.averaged import note_on_curves
 from xpnet.runs.config import Config
 from xpnet.runs.defaults import defaults_for
 from xpnet.runs.experiment import Experiment
+from xpnet.runs.labelled import is_lasting
 from xpnet.runs.model_file import save_model
 from xpnet.training.history import SCORE_OF, Row, columns_of
 from xpnet.training.model import Model
@@ -266,13 +267,13 @@ def report_of(run: Experiment) -> Report:
             if found is not None
         },
         weights=_weights_of(model),
+        is_repeatable=is_lasting(config.dataset),
     )
 
 
 def _name_of(dataset: str) -> str:
     """Return what the page calls the user's data: the file, if it is one."""
-    path = Path(dataset)
-    return path.name if path.suffix or path.is_dir() else "the data"
+    return Path(dataset).name if is_lasting(dataset) else "the data"
 
 
 def add_evaluation(
