@@ -1,4 +1,4 @@
-"""The free memory of this machine, within the limits of its container."""
+"""The free memory of this machine, within the limits of the container."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ KINDS = {
     "": ("sys/fs/cgroup", "memory.max", "memory.current", ""),
     "memory": ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
 }
-"""Of control groups of both versions: where they are, their limit and use, and how names in their statistics
-begin (https://docs.kernel.org/admin-guide/cgroup-v2.html, …/cgroup-v1/memory.html)."""
+"""For both versions of control groups: the folder, the files with limit and usage, and the prefix of names in
+their statistics (https://docs.kernel.org/admin-guide/cgroup-v2.html, …/cgroup-v1/memory.html)."""
 
 
 def free(root: Path = Path("/")) -> int | None:
-    """Return the bytes that are free, as Linux tells it: of the machine, a container, or a job of Slurm.
+    """Return the free bytes that Linux reports for the machine, the container or the Slurm job.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def free(root: Path = Path("/")) -> int | None:
     Returns
     -------
     int or None
-        None where the system does not tell.
+        None if the system does not report it.
     """
     try:
         lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
@@ -36,7 +36,7 @@ def free(root: Path = Path("/")) -> int | None:
 
 
 def _of_groups(root: Path) -> Iterator[int]:
-    """Give what is left of each limit that this process is under: a group's, and those of all above it."""
+    """Yield what is left of each limit on this process: that of its control group, and those above it."""
     try:
         lines = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
@@ -49,7 +49,7 @@ def _of_groups(root: Path) -> Iterator[int]:
         folder, limit, use, begin = KINDS[kind]
         top = root / folder
         group = top / path.lstrip("/")
-        # Within a container its group may be shown as the top, and under another path.
+        # Inside a container, its group may appear as the root, under a different path.
         for place in [group, *(parent for parent in group.parents if parent.is_relative_to(top))]:
             try:
                 least = int((place / limit).read_text(encoding="ascii"))
@@ -57,7 +57,7 @@ def _of_groups(root: Path) -> Iterator[int]:
             except (OSError, ValueError):  # no such group, or no limit: "max"
                 continue
             files = 0
-            # What is kept of files is given up as soon as memory is asked for.
+            # The system frees the file cache as soon as memory is needed.
             with contextlib.suppress(OSError, ValueError):
                 told = dict(map(str.split, (place / "memory.stat").read_text(encoding="ascii").splitlines()))
                 files = sum(int(told.get(f"{begin}{name}_file", 0)) for name in ("active", "inactive"))
