@@ -1,4 +1,4 @@
-"""A sweep on one page, ``report.html`` in its folder: a table that can be sorted, a heat map and curves."""
+"""A sweep on one page, ``report.html`` in its folder: a sortable table, a heat map and curves."""
 
 import math
 import time
@@ -25,7 +25,8 @@ from xpnet.text import for_shell
 __all__ = ["curves", "page_of"]
 
 MOST_ROWS, MOST_CURVES, MOST_PLACES, MOST_SETTINGS = 1000, 60, 75, 6
-"""Networks in the table, and with a curve each; places that show values; settings with a chart each."""
+"""Maximum numbers of networks in the table, of curves, of places with values, and of settings with a
+chart."""
 
 GREY = "#8a94a0"
 COLOURS = (BLUE, ORANGE, GREEN, "#a259b5", "#c8455b", "#8a7430")
@@ -48,9 +49,9 @@ def page_of(
     configs, rows, score, best, remedy
         As in `xpnet.sweep.Sweep`.
     num_rows
-        How many training rows there are.
+        Number of training rows.
     folder
-        That of the sweep, where the page will be; None where it is somewhere else.
+        The sweep's folder, if the page will be there; None if it will be somewhere else.
     """
     name = Path(configs[0].dataset).name
     return page(
@@ -128,7 +129,7 @@ def _best(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], folder: 
 
 
 def _heat_map(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], score: str) -> str:
-    """Return the validation scores over the two settings that vary; nothing if it isn't two in a grid."""
+    """Return the validation scores over the two settings that vary; ``""`` unless two form a grid."""
     found = field_of(configs, rows)
     if found is None:
         return ""
@@ -167,9 +168,9 @@ def _by_setting(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], sc
         xs = np.array([x for x, _ in points])
         if len(set(xs.tolist())) < 3:
             continue
-        # Spread over orders of magnitude, not evenly.
+        # Values spread over orders of magnitude, not evenly.
         log = bool(xs.min() > 0 and xs.max() > 10 * xs.min() and np.median(xs) < 0.3 * xs.max())
-        best = dict(points)  # of several at a place the highest, being the last
+        best = dict(points)  # the last one at each place, which is the highest
         some = _spread(sorted(best))
         places = [Place(x, f"{name} {number(x)}", [shown(best[x], score)], [best[x]]) for x in some]
         style = "line" if len(names) == 1 and len(best) == len(points) else "dots"
@@ -192,7 +193,7 @@ def _is_number(configs: Sequence[Config], name: str) -> bool:
 def _learning(
     configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], score: str, num_rows: int | None
 ) -> str:
-    """Return scores over the number of training rows; nothing if that doesn't vary."""
+    """Return scores over the number of training rows; ``""`` if that does not vary."""
     lines = lines_of(configs, rows, num_rows)
     if not lines:
         return ""
@@ -218,7 +219,7 @@ def _learning(
 
 
 def _at_rows(lines: Sequence[Line], count: int, score: str) -> Place:
-    """Return what is shown at a number of rows: of one line both its scores, of several the best."""
+    """Return the text at a number of rows: both scores of a single line, or the best of several lines."""
     means = []
     for line in lines:
         if count in line.points:
@@ -232,7 +233,7 @@ def _at_rows(lines: Sequence[Line], count: int, score: str) -> Place:
 
 
 def curves(rows: Sequence[Mapping[str, Any]], score: str) -> str:
-    """Return a chart of the validation score of the networks, the best in colour; nothing without an epoch.
+    """Return a chart of the networks' validation scores, the best in colour; ``""`` without an epoch.
 
     Parameters
     ----------
@@ -260,7 +261,7 @@ def curves(rows: Sequence[Mapping[str, Any]], score: str) -> str:
         of_best = shown(best[step], score)
         places.append(Place(step, f"step {step:,}", [*(span * bool(others)), of_best], [best[step]]))
     last = max(max(one) for one in of_each)
-    # The first epoch, which is like that of any network, need not be in the picture.
+    # The first epoch is similar for all networks, so it need not be in the picture.
     later = [value for one in of_each for value in list(one.values())[len(one) > 3 :]]
     y = score_axis(later, score)
     steps = Axis(1, max(last, 2), label="step", whole=True)
@@ -269,7 +270,7 @@ def curves(rows: Sequence[Mapping[str, Any]], score: str) -> str:
 
 
 def _spread(values: Sequence[Any]) -> list[Any]:
-    """Return some of many values, the ends among them."""
+    """Return some of many values, including both ends."""
     at = np.linspace(0, len(values) - 1, min(len(values), MOST_PLACES)).round().astype(int)
     return [values[k] for k in at.tolist()]
 
@@ -292,7 +293,7 @@ def _table(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], score: 
 
 
 def _first(name: str) -> str:
-    """Return that scores are first sorted downwards."""
+    """Return the attribute by which scores are first sorted in descending order."""
     return ' data-first="down"' if name in ("train", "val") else ""
 
 
@@ -301,7 +302,7 @@ def _of_first(rank: int) -> str:
 
 
 def _sorted_cell(content: str) -> str:
-    """Return a cell with what it is sorted by, where that is another text."""
+    """Return a cell, with its sort key if that differs from its text."""
     key = content.removesuffix(" %")
     key = "" if content == "–" else key
     return f'<td data-v="{text(key)}">{text(content)}</td>' if key != content else f"<td>{text(content)}</td>"
