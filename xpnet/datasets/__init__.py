@@ -79,7 +79,7 @@ def load(
     name = os.path.expanduser(os.fspath(name))  # noqa: PTH111 - not all names are paths
     reading = reading or Reading()
     path, is_known = Path(name), name in ("digits", "cifar10")
-    is_folder = bool(name) and path.is_dir() and not is_known  # the path of no name is the current folder
+    is_folder = bool(name) and path.is_dir() and not is_known  # an empty name would be the current folder
     if is_folder and not any(path.iterdir()):
         raise InputError(f"{path} is an empty folder: give a {KINDS}")
     if is_folder and npy_folder.holds_arrays(path):
@@ -121,12 +121,12 @@ def load(
 
 
 def _may_stay(path: Path) -> list[str]:
-    """Return what can be said of where the rows of a table are kept."""
+    """Return the options that apply to where the rows of a table are kept."""
     return ["rows_in"] if is_parquet(path) or is_text(path) else []
 
 
 def kind_of(name: str | os.PathLike[str]) -> Literal["digits", "cifar10", "images", "table"]:
-    """Return what a name stands for, without loading it; ``"table"`` where it can't be told."""
+    """Return what a name stands for, without loading it; ``"table"`` if it is not clear."""
     name = os.fspath(name)
     if name in ("digits", "cifar10"):
         return "digits" if name == "digits" else "cifar10"
@@ -146,7 +146,7 @@ def is_folder_of_rows(name: str | os.PathLike[str]) -> bool:
 
 
 def has_validation(name: str | os.PathLike[str]) -> bool:
-    """Return whether what a name stands for has rows to validate on; false where it can't be told."""
+    """Return whether the named data have validation rows; false if it is not clear."""
     path = Path(name)
     if os.fspath(name) in ("digits", "cifar10"):
         return True
