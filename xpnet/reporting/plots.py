@@ -56,14 +56,14 @@ MOST_POINTS, MOST_OUTPUTS = 5000, 4
 slow."""
 
 LEAST_R2 = -1.0
-"""Limits of the axis of R²: below 0 it only says that predicting the mean would be better."""
+"""Lower limit of the axis of R²; values below 0 only say that predicting the mean would be better."""
 
-MOST_NUMBERED = 40  # classes up to which the cells of a confusion matrix hold their numbers
-LONGEST = 22  # name of a class, in characters
+MOST_NUMBERED = 40  # maximum number of classes for numbers in the cells of a confusion matrix
+LONGEST = 22  # maximum length of a class name, in characters
 
 TRAIN, VALIDATION = "tab:blue", "tab:orange"
-PADDING = 1  # pixels between the images of a tile
-WIDTH = 900  # of a picture of weights, at least, in pixels
+PADDING = 1  # pixels between the images of a grid
+WIDTH = 900  # minimum width of a picture of weights, in pixels
 
 
 def available() -> bool:
@@ -101,7 +101,7 @@ def curves(
     panels["rate"].set_ylim(bottom=0)
     panels["rate"].set_ylabel("learning rate")
     for axes in panels.values():
-        # two, so that one step has an axis with a length
+        # at least 2, so that the axis has a length even for a single step
         last = max(history.rows[-1].step if axes is not panels["rate"] else int(schedule[0][-1]), 2)
         axes.set_xlim(1 - 0.02 * (last - 1), last + 0.02 * (last - 1))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -116,7 +116,7 @@ def _draw_loss(axes: "Axes", history: History) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter
 
     ends = np.array([row.step for row in history.rows])
-    # A mean belongs in the middle of what it is the mean of.
+    # Plot a mean in the middle of the range it was taken over.
     middles = (np.concatenate([[0], ends[:-1]]) + 1 + ends) / 2
     steps = np.arange(1, len(history.losses) + 1)
     losses = _finite(history.losses)
@@ -153,7 +153,7 @@ def limit_scores(axes: "Axes", score: str) -> None:
     bottom, top = axes.get_ylim()
     least = LEAST_R2 if score == "r2" else 0.0
     if top > least:
-        axes.set_ylim(max(bottom, least), min(top, 1.0))  # no axis to 102 %
+        axes.set_ylim(max(bottom, least), min(top, 1.0))  # not up to 102 %
     axes.yaxis.set_major_formatter(score_formatter(score))
 
 
@@ -163,12 +163,12 @@ def score_formatter(score: str) -> Callable[[float, Any], str]:
 
 
 def _style(history: History) -> dict[str, Any]:
-    """Dots on the lines as long as they are few: a single epoch is a dot and no line."""
+    """Return the style of lines: with dots if they are few, as a single point would make no line."""
     return {"marker": "o", "markersize": 3.5} if len(history.rows) <= 40 else {}
 
 
 def _finite(values: Any) -> NDArray[np.float64]:
-    """Return the values in float64 with NaN, where a line has a gap, for what cannot be drawn."""
+    """Return the values in float64, with NaN (a gap in the line) for those that cannot be drawn."""
     array = np.asarray(values, np.float64)
     return np.where(np.abs(array) < 1e30, array, np.nan)
 
@@ -195,7 +195,7 @@ def weights(W: NDArray[Any], image_shape: tuple[int, int, int] | None, width: in
     pixels = tile(W.T, check_images(image_shape))
     zoom = math.ceil(width / pixels.shape[1])
     pixels = pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
-    # A picture without axes, in which a pixel is a pixel.
+    # A picture without axes, at one image pixel per screen pixel.
     dpi = 100
     figure = Figure(figsize=(pixels.shape[1] / dpi, pixels.shape[0] / dpi), dpi=dpi)
     figure.figimage(pixels)
@@ -208,7 +208,7 @@ def check_images(image_shape: tuple[int, int, int] | None) -> tuple[int, int, in
     Raises
     ------
     InputError
-        There is none.
+        There is no such shape.
     """
     if image_shape is None:
         raise InputError(
@@ -296,7 +296,7 @@ def confusion(counts: NDArray[np.int64], found: PerClass, class_names: Sequence[
     matrix.set_xlabel("predicted class")
     matrix.set_ylabel("true class")
     if numbered:
-        # Not as mathematics, which a $ in a name would else begin.
+        # Escaped, because a $ in a name would start mathematics.
         names = [_shortened(name) for name in class_names]
         turned = max(map(len, names)) > 3
         ticks = np.arange(num_classes)
@@ -315,7 +315,7 @@ def _draw_per_class(axes: "Axes", found: PerClass) -> None:
     """Draw the measures as a table whose rows are those of the matrix beside it."""
     num_classes = len(found.support)
     measures = np.stack([found.precision, found.recall, found.f1], axis=1)
-    # Empty cells for what is unknown, and a last column without a colour.
+    # Unknown values are empty cells; the last column has no colour.
     cells = np.concatenate([measures, np.full((num_classes, 1), np.nan)], axis=1)
     axes.imshow(cells, cmap="Greens", vmin=0, vmax=2.5, aspect="auto", interpolation="nearest")
     axes.set_xticks(range(4), ["precision", "recall", "F1", "rows"])
@@ -397,7 +397,7 @@ def predictions(y: NDArray[Any], predicted: NDArray[Any], names: Sequence[str]) 
     for k, (scatter, residuals) in enumerate(figure.subplots(drawn, 2, squeeze=False)):
         scatter.scatter(true[:, k], found[:, k], color=TRAIN, **style)
         residuals.scatter(found[:, k], true[:, k] - found[:, k], color=TRAIN, **style)
-        # Lines that don't count when limits are chosen: right predictions lie on them.
+        # Correct predictions are on these lines, which do not affect the limits of the axes.
         scatter.axline((0, 0), slope=1, color="black", linewidth=0.8)
         residuals.axhline(0, color="black", linewidth=0.8)
         both = np.stack([true[:, k], found[:, k]])
