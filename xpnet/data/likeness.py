@@ -22,7 +22,7 @@ MOST_TIMES = 20.0
 
 
 def other_scale(X: Any, X_val: Any) -> str:
-    """Return a message if validation rows are clearly on another scale than training rows; else ``""``.
+    """Return a message if validation rows are clearly on a different scale from training rows; else ``""``.
 
     This is so if, for most features, the medians are more than `MOST_OFF` interquartile ranges apart or the
     ranges differ by more than a factor of `MOST_TIMES`. It uses quartiles because one outlier can change a
@@ -50,7 +50,7 @@ def other_scale(X: Any, X_val: Any) -> str:
     if 2 * found <= of:
         return ""
     return (
-        f"the validation rows are on another scale than the training rows in {found} of {of} features: "
+        f"the validation rows are on a different scale from the training rows in {found} of {of} features: "
         "scale X_val as X was scaled"
     )
 

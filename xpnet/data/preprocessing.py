@@ -81,7 +81,7 @@ class Preprocessing:
             if self.components < 1:
                 raise InputError(f"{self.components} components: keep at least 1")
         if not (math.isfinite(self.ridge) and self.ridge >= 0):
-            raise InputError(f"a ridge of {self.ridge}: use a number from 0 up")
+            raise InputError(f"a ridge of {self.ridge}: use a number of 0 or more")
         if self.fit_rows is not None and self.fit_rows < self.least_rows:
             raise InputError(f"{self.kind} fitted on {self.fit_rows} rows: give at least {self.least_rows}")
         if self.kind == "table" and self.contrast:

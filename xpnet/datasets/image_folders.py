@@ -36,7 +36,7 @@ _SPLITS = {
     "test": "test",
     "testing": "test",
 }
-_FOLDER_EACH = "put the images of each class into a folder of its own"
+_FOLDER_EACH = "put the images of each class into a separate folder"
 
 
 def is_image_folder(path: str | os.PathLike[str]) -> bool:
@@ -166,7 +166,7 @@ def _collect(folder: Path, above: frozenset[tuple[int, int]], images: list[Path]
         raise InputError(f"{shown(folder)} cannot be read ({error.strerror}): remove it") from error
     identity = status.st_dev, status.st_ino  # zeros on some file systems, which have no links
     if (identity in above and status.st_ino) or len(above) >= _DEEPEST:
-        raise InputError(f"{shown(folder)} is a link back to a folder it lies in, or too deep: remove it")
+        raise InputError(f"{shown(folder)} is a link to a parent folder, or nested too deeply: remove it")
     folders, files = visible(folder)
     for path in files:
         (images if is_image(path) else others).append(path)
@@ -235,7 +235,7 @@ def _refuse_splits_of_classes(path: Path, folders: list[Path]) -> None:
             one, two = (shown(Path(name, folder.name)) for name in splits[:2])
             raise InputError(
                 f"{shown(path)} has the class {folder.name!r} with {' and '.join(splits[:2])} in it: "
-                f"turn the folders round, into {one} and {two}"
+                f"rearrange the folders into {one} and {two}"
             )
 
 
@@ -244,7 +244,7 @@ def _tell_of_likely_splits(folders: list[Path], note: Callable[[str], None]) -> 
     inner = [{folder.name for folder in visible(path)[0]} for path in islice(folders, 4)]
     if 2 <= len(folders) <= 3 and len(inner[0]) >= 2 and all(names == inner[0] for names in inner):
         names = " and ".join(repr(folder.name) for folder in folders[:2])
-        note(f"{names} are read as classes and have the same folders: rename them train and test if they are")
+        note(f"{names} are read as classes: if they are splits, rename them train and test")
 
 
 def _classes(folder: Path, split: str, others: list[Path], note: Callable[[str], None]) -> Classes | None:

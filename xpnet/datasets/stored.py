@@ -111,11 +111,11 @@ class Stored(ABC):
         if isinstance(key, int | np.integer):
             number = range(len(self))[int(key)]
             return np.asarray(self.part(number, number + 1)[0])
-        raise TypeError(f"rows on the disk cannot be had by {key!r}")
+        raise TypeError(f"rows on disk do not support the index {key!r}")
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse conversion, because all rows at once may not fit into memory."""
-        raise TypeError("rows on the disk are no array: take some of them")
+        raise TypeError("rows on disk are not an array: index some of them")
 
     def parts(self) -> Iterator[NDArray[Any]]:
         """Yield all rows, part by part."""

@@ -95,7 +95,7 @@ def from_frame(
     if "y" not in given and not reading.target:
         likely = likely_target(frames["X"], {*of_rows.values(), *reading.ignore})
         if likely is None:
-            raise InputError(f"{name}: which column is to be predicted? Give its name: --target NAME")
+            raise InputError(f"{name}: which column is the target? Give its name: --target NAME")
         note(f"column {shown(likely)} is used as the target: give --target NAME for another")
         reading = replace(reading, target=(likely,))
     for what, column in of_rows.items():

@@ -85,7 +85,7 @@ def library(cupy: Any) -> Any:
         found.cublasGetStatusString.argtypes = [_int]
         found.cublasGetStatusString.restype = ctypes.c_char_p
     except (ImportError, OSError, AttributeError) as error:
-        extra = f'run `pip install "xpnet[cuda{major}]"`, which brings it along'
+        extra = f'run `pip install "xpnet[cuda{major}]"`, which installs it'
         remedy = extra if major in EXTRAS else f"install the CUDA Toolkit {major}"
         raise DeviceError(
             f"cuBLAS of CUDA {major} cannot be loaded ({one_line(error)}): {remedy}, or use device cpu"

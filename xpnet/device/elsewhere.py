@@ -117,7 +117,7 @@ def ask(
         if one.versions != here:
             raise DeviceError(
                 f"the worker {process} on {host} has {differing(one.versions, here)}, but this process has "
-                f"{differing(here, one.versions)}: give both the same versions"
+                f"{differing(here, one.versions)}: install the same versions on both"
             )
     number = known or len(of_place)
     silent = max(0, number - len(of_place))
@@ -150,7 +150,7 @@ def answers_of(futures: list[Future[Any]], should_stop: Callable[[], bool]) -> l
         if isinstance(error, XpnetError | BrokenExecutor):
             raise
         raise DeviceError(
-            f"a worker cannot say what it has ({type(error).__name__}: {one_line(error)}): give it "
+            f"a worker cannot report its resources ({type(error).__name__}: {one_line(error)}): give it "
             f"xpnet {__version__}, as here"
         ) from error
     finally:

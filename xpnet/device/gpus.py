@@ -133,7 +133,7 @@ def gpu_names(device: str, count: Callable[[], int]) -> tuple[str, ...]:
     names = [name.strip() for name in device.split(",")]
     for name in names:
         if re.fullmatch(r"cuda:\d+", name) is None:
-            raise DeviceError(f"{name!r} is no GPU of a list: name them as in cuda:0,cuda:1, or use cuda:all")
+            raise DeviceError(f"{name!r} is not a GPU: list GPUs as in cuda:0,cuda:1, or use cuda:all")
     numbers = [int(name.partition(":")[2]) for name in names]
     for number in numbers:
         if numbers.count(number) > 1:

@@ -56,7 +56,7 @@ class Handle:
         self.pointer = ctypes.c_void_p()
         status = cublas.cublasCreate_v2(ctypes.byref(self.pointer))
         if status in (NOT_INITIALIZED, ALLOC_FAILED):
-            raise MemoryError(f"no room for cuBLAS: {_name(cublas, status)}")
+            raise MemoryError(f"out of memory for cuBLAS: {_name(cublas, status)}")
         check(cublas, status)
         try:
             workspace = cupy.cuda.Memory(WORKSPACE)
@@ -66,7 +66,7 @@ class Handle:
         except BaseException as error:
             cublas.cublasDestroy_v2(self.pointer)
             if getattr(error, "status", None) == NO_MEMORY:
-                raise MemoryError(f"no room for cuBLAS's workspace: {one_line(error)}") from error
+                raise MemoryError(f"out of memory for cuBLAS's workspace: {one_line(error)}") from error
             raise
         gpu, pointer = cupy.cuda.runtime.getDevice(), self.pointer
         # In a list, so that `destroy` can drop it: `finalize` keeps the closure alive until the call returns.

@@ -50,7 +50,7 @@ def _team(launched: int) -> Team:
     world = MPI.COMM_WORLD
     if world.Get_size() != launched:
         raise DeviceError(
-            f"{launched} processes were started, and MPI knows {world.Get_size()} of them: use the mpiexec "
+            f"{launched} processes were started, but MPI knows {world.Get_size()} of them: use the mpiexec "
             "of the MPI that mpi4py has loaded, or `srun --mpi=pmix` (or pmi2)"
         )
     # Separate communicators, so as not to interfere with a script's own use of MPI.

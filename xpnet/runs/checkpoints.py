@@ -159,7 +159,7 @@ class Checkpoints:
             if others:
                 raise InputError(
                     f"{path} is from a run with different "
-                    f"{_other(others[0], before, self._run, free)}: resume with what it began with, or "
+                    f"{_other(others[0], before, self._run, free)}: resume with the same as before, or "
                     f"start a new run"
                 )
             return Saved(fit, before)

@@ -45,7 +45,7 @@ def connect() -> Iterator[Executor | None]:
     world = MPI.COMM_WORLD
     if world.size == 1:
         raise DeviceError(
-            "--scheduler mpi needs several processes, one to lead and others to train: begin the command "
+            "--scheduler mpi needs several processes, one to lead and others to train: start the command "
             "with mpiexec, as in `mpiexec -n 4 xpnet sweep --scheduler mpi …`"
         )
     leads = world.rank == 0
