@@ -253,8 +253,8 @@ class TwoLayerNet:
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """Predict the most probable class ``(N,)`` of each row of ``X`` ``(N, D)``.
 
-        There is no warning about rows on another scale than the training rows: as in the exercise, the class
-        holds parameters only, and anyone may replace them.
+        There is no warning about rows on a different scale from the training rows: as in the exercise, the
+        class holds parameters only, and anyone may replace them.
 
         Raises
         ------

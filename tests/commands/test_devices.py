@@ -84,7 +84,7 @@ def test_only_training_takes_several(given, capsys, name, several):
     ("named", "end"),
     [
         ("cuda:ALL", "`xpnet train` and sweeps also take cuda:all and cuda:0,cuda:1"),
-        ("cuda:0,cpu", "'cpu' is no GPU of a list: name them as in cuda:0,cuda:1, or use cuda:all"),
+        ("cuda:0,cpu", "'cpu' is not a GPU: list GPUs as in cuda:0,cuda:1, or use cuda:all"),
     ],
 )
 def test_a_sweep_names_what_it_takes(given, capsys, named, end):

@@ -74,7 +74,7 @@ def test_one_gpu_needs_no_other_process(machine):
     [
         (0, True, "cuda:all", "auto finds no GPU: use device cpu"),
         (2, True, "cuda:0,cuda:2", "this machine has 2, from cuda:0 to cuda:1"),
-        (2, True, "cpu,cuda:0", "name them as in cuda:0,cuda:1, or use cuda:all"),
+        (2, True, "cpu,cuda:0", "list GPUs as in cuda:0,cuda:1, or use cuda:all"),
         (2, False, "cuda:all", "and `pip install mpich` unless this machine has an MPI"),
     ],
 )

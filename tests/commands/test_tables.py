@@ -284,7 +284,7 @@ def test_intervals_of_numbers(capsys):
 @pytest.mark.parametrize(
     ("argv", "text"),
     [
-        ([], "which column is to be predicted? Give its name: --target NAME"),
+        ([], "which column is the target? Give its name: --target NAME"),
         (["--target", "pln"], "'pln' is not a column; did you mean 'plan'?"),
         (["--target", "plan", "--categorical", "town"], "'town' is not a column"),
         (

@@ -25,7 +25,7 @@ PIXELS = RNG.integers(0, 256, (200, 12)).astype(np.uint8)
 def test_another_scale(X, X_val, found):
     text = other_scale(X, X_val)
     assert text == (
-        f"the validation rows are on another scale than the training rows in {found} features: "
+        f"the validation rows are on a different scale from the training rows in {found} features: "
         "scale X_val as X was scaled"
     )
 

@@ -295,7 +295,7 @@ def test_images_are_found_in_folders_of_a_class_and_other_files_are_not(tmp_path
     assert [note.partition(": ")[2] for note in notes] == [
         (
             "left out images outside the class folders (1): "
-            "put the images of each class into a folder of its own"
+            "put the images of each class into a separate folder"
         ),
         "left out 'empty', without a PNG or JPEG image",
         "left out 2 files that are not PNG or JPEG, the first readme",
@@ -338,7 +338,7 @@ def test_links_are_followed(tmp_path):
     data, _ = read(tmp_path / "data")
     assert len(data.X_train) + len(data.X_val) == 5
     (tmp_path / "elsewhere" / "cat" / "loop").symlink_to(tmp_path / "elsewhere" / "cat")
-    assert "loop is a link back" in refused(tmp_path / "data")
+    assert "loop is a link to a parent folder" in refused(tmp_path / "data")
     (tmp_path / "elsewhere" / "cat" / "loop").unlink()
     for target in ("itself.png", "nothing"):
         (tmp_path / "data" / "dog" / "itself.png").symlink_to(target)
@@ -377,9 +377,7 @@ def test_splits_by_other_names_are_noted(tmp_path):
     folder_of(tmp_path, {"one/cat": 2, "one/dog": 2, "two/cat": 2, "two/dog": 2})
     data, notes = read(tmp_path)
     assert data.class_names == ("one", "two")
-    assert [note.partition(":")[0] for note in notes] == [
-        "'one' and 'two' are read as classes and have the same folders"
-    ]
+    assert [note.partition(":")[0] for note in notes] == ["'one' and 'two' are read as classes"]
 
 
 @pytest.mark.parametrize(
@@ -388,7 +386,7 @@ def test_splits_by_other_names_are_noted(tmp_path):
         ({}, "there is no PNG or JPEG image in"),
         ({"cat": 3}, "one class with images, 'cat', and training needs two: add another"),
         ({"data/cat": 3, "data/dog": 3}, "data if the classes are the folders in it"),
-        ({".": 3}, "has images but no folders: put the images of each class into a folder of its own"),
+        ({".": 3}, "has images but no folders: put the images of each class into a separate folder"),
         ({"train": 3, "test": 3}, "train has images but no folders: put the images of each class"),
         ({"train/a": 2, "train/b": 2, "val": 3}, "val has images but no folders"),
         ({"train/a": 2, "TRAIN/b": 2}, "are the same split: keep one"),
@@ -402,7 +400,7 @@ def test_splits_by_other_names_are_noted(tmp_path):
         ({"train/a": 2, "train/b": 2, "test/A": 1}, "has the class 'A', for which"),
         (
             {"a/train": 2, "a/test": 2, "b/train": 2, "b/test": 2},
-            "turn the folders round, into test/a and",
+            "rearrange the folders into test/a and",
         ),
         (
             {"a": 2, "b/Training": 2, "b/validation": 2},

@@ -110,7 +110,7 @@ def test_classes_without_a_row_to_train_on_are_told_of():
 @pytest.mark.parametrize(
     ("reading", "message"),
     [
-        ({"target": ()}, "which column is to be predicted"),
+        ({"target": ()}, "which column is the target"),
         ({"target": ("plam",)}, "did you mean 'plan'"),
         ({"group": "famly"}, "--group 'famly' is not a column; did you mean 'family'"),
         ({"group": "plan"}, "--group plan is the target"),

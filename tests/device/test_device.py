@@ -425,8 +425,8 @@ def test_what_is_captured_is_in_order_with_what_is_not(cuda):
 @pytest.mark.parametrize(
     ("version", "remedy"),
     [
-        (12090, 'run `pip install "xpnet[cuda12]"`, which brings it along'),
-        (13000, 'run `pip install "xpnet[cuda13]"`, which brings it along'),
+        (12090, 'run `pip install "xpnet[cuda12]"`, which installs it'),
+        (13000, 'run `pip install "xpnet[cuda13]"`, which installs it'),
         (99010, "install the CUDA Toolkit 99"),  # of which there is no extra
     ],
 )

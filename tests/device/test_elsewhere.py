@@ -90,7 +90,7 @@ def test_threads_answer_each():
 
 @pytest.mark.parametrize("error", [AttributeError("there is no 'tell'"), RuntimeError("Error\nthere")])
 def test_a_worker_that_cannot_answer_is_one_line(error):
-    with pytest.raises(DeviceError, match=r"a worker cannot say what it has .*: give it xpnet ") as caught:
+    with pytest.raises(DeviceError, match=r"a worker cannot report its .*: give it xpnet ") as caught:
         ask(Telling(error, number=1))
     assert "\n" not in str(caught.value)
     assert caught.value.__cause__ is error
@@ -107,7 +107,7 @@ def test_a_worker_of_another_version_is_one_line():
     with pytest.raises(DeviceError) as caught:
         ask(Telling(worker(), worker("b", 7, xpnet="99.0"), number=2))
     assert str(caught.value).startswith("the worker 7 on b has xpnet 99.0, but this process has xpnet ")
-    assert str(caught.value).endswith(": give both the same versions")
+    assert str(caught.value).endswith(": install the same versions on both")
 
 
 def test_who_stops_waits_for_no_answer():

@@ -163,9 +163,9 @@ def test_names_of_one(name):
     [
         ("cuda:0,cuda:3", "there is no GPU cuda:3: this machine has 3, from cuda:0 to cuda:2"),
         ("cuda:0,cuda:1,cuda:0", "cuda:0 is named twice in cuda:0,cuda:1,cuda:0: name each GPU once"),
-        ("cuda:0,cpu", "'cpu' is no GPU of a list: name them as in cuda:0,cuda:1, or use cuda:all"),
-        ("cuda:0,1", "'1' is no GPU of a list: name them as in cuda:0,cuda:1, or use cuda:all"),
-        ("cuda:0,", "'' is no GPU of a list: name them as in cuda:0,cuda:1, or use cuda:all"),
+        ("cuda:0,cpu", "'cpu' is not a GPU: list GPUs as in cuda:0,cuda:1, or use cuda:all"),
+        ("cuda:0,1", "'1' is not a GPU: list GPUs as in cuda:0,cuda:1, or use cuda:all"),
+        ("cuda:0,", "'' is not a GPU: list GPUs as in cuda:0,cuda:1, or use cuda:all"),
     ],
 )
 def test_lists_that_name_no_gpus(name, message):
@@ -179,7 +179,7 @@ def test_a_list_is_read_before_gpus_are_counted():
         raise AssertionError("CuPy is missing")
 
     for name in ("cuda:0,cpu", "cuda:0,cuda:0"):
-        with pytest.raises(DeviceError, match=r"name them as|name each GPU once"):
+        with pytest.raises(DeviceError, match=r"list GPUs as|name each GPU once"):
             gpu_names(name, count)
 
 

@@ -201,7 +201,7 @@ def test_a_handle_for_which_the_pool_holds_the_memory(handles, cupy, lib, status
     if failures == 1:
         assert handles.current().pointer.value == 1
     else:
-        with pytest.raises(MemoryError, match=f"^no room for cuBLAS: status {status}$"):
+        with pytest.raises(MemoryError, match=f"^out of memory for cuBLAS: status {status}$"):
             handles.current()
     assert calls == ["create", "freed", "create"]
     assert "destroy" not in lib.calls
@@ -223,7 +223,7 @@ def test_a_workspace_that_the_pool_holds_is_had_back(handles, cupy, lib, failure
     if failures == 1:
         assert handles.current().pointer.value == 2
     else:
-        with pytest.raises(MemoryError, match=r"^no room for cuBLAS's workspace: out of memory$"):
+        with pytest.raises(MemoryError, match=r"^out of memory for cuBLAS's workspace: out of memory$"):
             handles.current()
     assert calls == [WORKSPACE, "freed", WORKSPACE]
     assert lib.calls.count("destroy") == failures  # a handle without a workspace is of no use

@@ -464,9 +464,9 @@ def test_what_is_no_monitor():
 def test_validation_rows_of_another_scale():
     X, y = classes("multiclass")
     scaled = StandardScaler().fit_transform(1000 * X + 5)
-    with pytest.warns(UserWarning, match="on another scale than the training rows in 6 of 6 features: scale"):
+    with pytest.warns(UserWarning, match="different scale from the training rows in 6 of 6 features: scale"):
         fitted(MLPClassifier(4, max_iter=1), scaled, y, X_val=1000 * X + 5, y_val=y)
-    with pytest.warns(UserWarning, match="on another scale .* transform_input"):
+    with pytest.warns(UserWarning, match="on a different scale .* transform_input"):
         fitted(MLPRegressor(4, max_iter=1), scaled, y / 1.0, X_val=1000 * X + 5, y_val=y / 1.0)
     fitted(MLPClassifier(4, max_iter=1), scaled[:60], y[:60], X_val=scaled[60:], y_val=y[60:])
 

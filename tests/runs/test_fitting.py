@@ -594,7 +594,7 @@ def test_validation_rows_of_a_file_on_another_scale():
     X, y = rng.standard_normal((200, 3)), rng.integers(0, 2, 200)
     np.savez("rows.npz", X=X, y=y, X_val=255 * X[:50] + 100, y_val=y[:50])
     for door in (partial(fit, "rows.npz"), partial(search, "rows.npz", grid={"seed": [0, 1]})):
-        with pytest.warns(UserWarning, match="on another scale than the training rows in 3 of 3 features"):
+        with pytest.warns(UserWarning, match="different scale from the training rows in 3 of 3 features"):
             door(recipe="none", **FAST)
 
 

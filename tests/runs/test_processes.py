@@ -203,7 +203,7 @@ def test_a_launcher_of_another_mpi_is_found_out():
     code = "import os, sys; os.environ['SLURM_STEP_NUM_TASKS'] = '4'; os.environ['SLURM_PROCID'] = '0'"
     status, _, err = ended(1, "-c", f"{code}; from xpnet.__main__ import main; sys.exit(main(['train']))")
     assert status == 2
-    assert "4 processes were started, and MPI knows 1 of them: use the mpiexec of the MPI" in err
+    assert "4 processes were started, but MPI knows 1 of them: use the mpiexec of the MPI" in err
 
 
 def test_batches_have_a_row_for_each():
@@ -280,7 +280,7 @@ def test_processes_with_arguments_of_their_own(tmp_path):
     assert (status, out) == (2, "")
     assert (
         err.count(
-            "different arguments: give all the same, or use --alone to train a network of its own in each"
+            "different arguments: give all the same, or use --alone to train a separate network in each"
         )
         == 1
     )

@@ -67,7 +67,7 @@ def _train_together(words: list[str], signals: StopSignals) -> int:
         if len(set(map(tuple, team.all_have(words)))) > 1:  # whose would they be?
             raise InputError(
                 f"the processes of one network have different arguments: give all the same, or use "
-                f"{ALONE} to train a network of its own in each"
+                f"{ALONE} to train a separate network in each"
             )
     if is_several(config.device):
         config = on_gpus(config, words, team)

@@ -1,7 +1,7 @@
 """From rows on the host to batches on a device.
 
-`transforms` (with `pca`) fit, apply and fold preprocessing, `augment` changes images, `weights` are those of
-rows and classes, `batches` says which rows make up a batch, and `feed` makes it.
+`transforms` (with `pca`) fits, applies and folds preprocessing; `augment` changes images; `weights` handles
+row and class weights; `batches` draws the rows of each batch, and `feed` assembles it.
 
 May import: device, nn, datasets.
 """

@@ -1,4 +1,4 @@
-"""Rows of the next batches, read from the disk by threads while the step before is taken."""
+"""Read-ahead: threads read the rows of the next batches from disk during the current training step."""
 
 import os
 import time
@@ -19,32 +19,33 @@ from xpnet.typing import Array
 __all__ = ["Ahead"]
 
 NUMBERS = 2**20
-"""Numbers that a thread reads at a time, 4 MB in float32, or those of a batch if these are more."""
+"""Numbers that a thread reads at a time (4 MB in float32); one batch if that is more."""
 
 WAITING = 4
-"""Tasks that are read or wait to be taken, at most, and threads, which wait for the disk and not for a core.
+"""Maximum number of tasks in progress or finished but not yet used, and the number of threads. The threads
+wait for the disk, not for a core.
 
-Twice as many read a cold disk no faster by a fifth, and the C library keeps memory for each.
+With twice as many, reading a cold disk is less than a fifth faster, and the C library keeps memory for each.
 """
 
 
 class Ahead:
-    """The rows of an epoch's batches, as an array ``(steps, …, batch, features)`` that is taken step by step.
+    """The rows of an epoch's batches, as an array ``(steps, …, batch, features)`` to be indexed step by step.
 
-    A few tasks are read beforehand by threads, each for some steps; the next is asked for as the first is
-    taken. So memory is bounded, and a step waits only where the disk is slower than it. Whoever leaves an
-    epoch early leaves no more behind than these few tasks.
+    Threads read a few tasks in advance, each for several steps; using one task starts the next. So memory is
+    bounded, and a step waits only if the disk is slower than the step. If an epoch is left early, only these
+    few tasks are left over.
 
-    Where products have all cores there is none for these threads, and what they take from a product costs
-    more than the reading itself. So rows that the system has in its cache are then read between steps, until
-    the disk is waited for.
+    If BLAS uses all cores, none is free for these threads, and slowing down a product costs more than the
+    reading itself. Then rows in the system's file cache are read between steps, until a read waits for the
+    disk.
 
     Parameters
     ----------
     rows
-        Rows on the disk.
+        Rows on disk.
     index
-        Of each step's rows, on the host: ``(steps, …, batch)``.
+        Row numbers of each step, on the host: ``(steps, …, batch)``.
     """
 
     def __init__(self, rows: HostRows, index: NDArray[np.integer[Any]]) -> None:
@@ -58,7 +59,7 @@ class Ahead:
         self._coming: Callable[[], Array] | None = None
 
     def __getitem__(self, key: Any) -> Array:
-        """Return the rows of a step, ``(…, batch, features)``: steps are asked for in their order."""
+        """Return the rows of a step, ``(…, batch, features)``; steps must be requested in order."""
         step = key[0]
         while step >= self._end:
             self._fill()
@@ -67,11 +68,11 @@ class Ahead:
             self._begin, self._end = self._end, self._end + self._held.shape[0]
         self._fill()
         if self._coming is None and self._waiting and _is_read(self._waiting[0]):
-            self._coming = self._send()  # on its way to the device while the steps before are taken
+            self._coming = self._send()  # transferred to the device during the steps before
         return self._held[step - self._begin, ...]
 
     def _send(self) -> Callable[[], Array]:
-        """Begin to bring the rows of the next steps to the device."""
+        """Start transferring the rows of the next steps to the device."""
         if self._waiting:
             rows, _ = self._waiting.popleft().result()
         else:
@@ -89,13 +90,13 @@ class Ahead:
     def _next_part(self) -> tuple[NDArray[np.integer[Any]], NDArray[Any]]:
         """Return the index of the next steps, and an array for their rows.
 
-        It is not made by the thread that reads: of what each thread has freed the C library keeps much.
+        The reading thread does not allocate it, because the C library keeps much of what each thread frees.
         """
         index, rows = next(self._parts), self._rows.rows
         return index, np.empty((index.size, rows.shape[1]), rows.dtype)
 
     def _read(self, index: NDArray[np.integer[Any]], into: NDArray[Any]) -> tuple[NDArray[Any], bool]:
-        """Return the rows of some steps, and whether that was to wait more than to work."""
+        """Return the rows of some steps, and whether reading them was mostly waiting."""
         began, worked = time.perf_counter(), time.thread_time()
         rows = self._rows.read(index.reshape(-1), into)
         worked = time.thread_time() - worked
@@ -105,8 +106,8 @@ class Ahead:
 def _parts_of(
     rows: Stored, index: NDArray[np.integer[Any]], steps: int
 ) -> Iterator[NDArray[np.integer[Any]]]:
-    """Give the index of so many steps after the other, and say beforehand which rows will be read."""
-    # Blocks of rows are read before the first of these is needed, which may be of any block that is held.
+    """Yield the index in parts of ``steps`` steps, and announce in advance which rows will be read."""
+    # A block must be read before its first row is needed, so rows are announced half a buffer ahead.
     later = -(-rows.buffer // 2 // index[0].size) if len(index) else 0
     for begin in range(0, len(index), steps):
         if rows.buffer:
@@ -115,11 +116,11 @@ def _parts_of(
 
 
 def _is_read(task: "Future[tuple[NDArray[Any], bool]]") -> bool:
-    """Return whether a task has ended, and well: what went wrong is for the step that lacks it."""
+    """Return whether a task has ended without an error: the step that needs its rows raises the error."""
     return task.done() and task.exception() is None
 
 
 @lru_cache(maxsize=1)
 def _threads(_process: int) -> ThreadPoolExecutor:
-    """Return the threads of a process: one that was forked has none of its parent's."""
+    """Return the threads of a process: a forked process does not have those of its parent."""
     return ThreadPoolExecutor(WAITING, "xpnet-rows")

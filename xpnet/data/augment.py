@@ -1,8 +1,8 @@
 """Augmentation: random changes to images on the device, different for each row of a batch.
 
-A flip, a shift and a rotation say from where in its image each pixel is taken, beyond the edge and between
-pixels as in `xpnet.data.pixels`. So all of them together are one gather of whole pixels, or four where a
-rotation blends the neighbours of a point between pixels. A cutout takes its pixels from a further image.
+Flips, shifts and rotations determine where in the image each pixel is taken from; `xpnet.data.pixels` defines
+the pixels beyond the edge and between pixels. So all three together are a single gather of whole pixels, or
+four with a rotation, which blends the neighbours of each point. A cutout takes its pixels from another image.
 """
 
 from dataclasses import dataclass
@@ -17,29 +17,29 @@ from xpnet.typing import Array, Namespace, Share
 __all__ = ["Augmentation", "augment", "check"]
 
 DRAWS = 6
-"""Random numbers per row. Each technique has its own, so that turning on one leaves the others the same."""
+"""Random numbers per row. Each technique has its own, so that turning one on does not change the others."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The augmentation of images, the same for all networks of a stack. False if there is none.
+    """The augmentation of images, the same for all networks of a stack. It is false if nothing is turned on.
 
     Attributes
     ----------
     flip
         Whether to mirror images left to right with probability 1/2.
     shift
-        Largest shift in pixels, each way and along both axes; all whole numbers are equally likely.
+        Largest shift in pixels, in either direction along both axes; all integers are equally likely.
     rotation
-        Largest rotation in degrees, each way, about the centre; bilinear.
+        Largest rotation in degrees, in either direction about the centre, with bilinear interpolation.
     cutout
-        Side in pixels of a square at a uniformly random centre whose pixels are replaced; what of it lies
-        beyond the edge is cut off. Source: DeVries and Taylor, https://arxiv.org/abs/1708.04552.
+        Side in pixels of a square whose pixels are replaced. Its centre is uniformly random, and it is
+        clipped at the edge. Source: DeVries and Taylor, https://arxiv.org/abs/1708.04552.
 
     Raises
     ------
     InputError
-        A strength out of range.
+        A value is out of range.
     """
 
     flip: bool = False
@@ -72,7 +72,7 @@ def check(how: Augmentation, image_shape: tuple[int, ...] | None) -> None:
     Raises
     ------
     InputError
-        Rows that are not images; a shift or a cutout larger than the image.
+        The rows are not images, or a shift or cutout is too large for them.
     """
     if how:
         height, width, _ = checked(image_shape, how.shift, "augmentation")
@@ -94,8 +94,8 @@ def augment(
 ) -> Array:
     """Return augmented images; each has its own random draws.
 
-    The draws of a row depend on the key and on its position in the batch only. With keys ``(*nets,)``
-    each network gets what its key gives it alone, also from a batch that all share.
+    The draws of a row depend only on the key and on its position in the batch. With keys ``(*nets,)``, each
+    network gets the same augmentation as on its own with its key, even from a batch that all share.
 
     Parameters
     ----------
@@ -108,12 +108,11 @@ def augment(
     image_shape
         Height, width and channels, whose product is ``features``.
     key
-        ``(*nets,)``, int32, see `xpnet.nn.noise`; ``()`` changes the images of all networks alike.
+        ``(*nets,)``, int32, see `xpnet.nn.noise`; ``()`` changes the images of all networks in the same way.
     fill
-        ``(features,)``, the image that shows where something is cut out, for example the mean; 0 by
-        default.
+        ``(features,)``, the image whose pixels fill a cutout, for example the mean; 0 by default.
     share
-        What rows of a batch these are; all by default.
+        Which rows of the batch these are; all by default.
 
     Returns
     -------
@@ -123,20 +122,20 @@ def augment(
     Raises
     ------
     InputError
-        See `check`; rows of another length than the image's; keys that are not int32.
+        As in `check`; or the rows do not have the length of the image, or keys are not int32.
     """
     if not how:
         return images
     check(how, image_shape)
     check_features(images, image_shape)
     height, width, channels = image_shape
-    # Tracers of compiled steps have no device; there is only one to choose from then.
+    # Tracers in compiled steps have no device, but then there is only one to choose from.
     device = getattr(images, "device", None)
     integral = xp.isdtype(images.dtype, "integral")
     real = xp.float32 if integral else images.dtype
     *nets, batch, features = images.shape
 
-    # All coordinates have the axes (*nets, batch, height, width), of length 1 where they are all the same.
+    # All coordinates have the axes (*nets, batch, height, width), with length 1 where they do not vary.
     before = 0 if share is None else share.begin * DRAWS
     drawn = noise.uniform(xp, key, (batch, DRAWS), real, before)[..., None, None]
     flip, down, right, turn, cut_y, cut_x = (drawn[..., i, :, :] for i in range(DRAWS))
@@ -184,7 +183,7 @@ def _moved(
     flip: bool,
     shift: int,
 ) -> Array:
-    """Return the number of the pixel that is to be seen at each place of each image, flipped and shifted."""
+    """Return the number of the source pixel for each pixel of each image, flipped and shifted."""
     x = _mirrored(xp, x, to_flip, width) if flip else x
     y, x = y + _shift(xp, to_shift_y, shift), x + _shift(xp, to_shift_x, shift)
     return image * (height * width) + reflect(xp, y, height) * width + reflect(xp, x, width)
@@ -205,7 +204,7 @@ def _turned(
     shift: int,
     largest: float,
 ) -> tuple[Array, Array]:
-    """Return the point of its image that is to be seen at each place: flipped, turned and shifted."""
+    """Return the source point for each pixel of each image, flipped, rotated and shifted."""
     x = _mirrored(xp, x, to_flip, width) if flip else x
     # The image turns clockwise, as y points down.
     angle = (2.0 * to_turn - 1.0) * largest
@@ -230,7 +229,7 @@ def _cut(
     side: int,
     fill: int,
 ) -> Array:
-    """Return ``index`` with the filling's pixels, numbered from ``fill``, where something is cut out."""
+    """Return ``index`` with the numbers of the fill image's pixels, from ``fill`` on, inside the cutout."""
     top = _below(xp, to_cut_y, height) - side // 2
     left = _below(xp, to_cut_x, width) - side // 2
     rows, columns = (y >= top) & (y < top + side), (x >= left) & (x < left + side)
@@ -238,7 +237,7 @@ def _cut(
 
 
 def _mirrored(xp: Namespace, x: Array, u: Array, width: int) -> Array:
-    """Return the columns, from the other side for half of the images."""
+    """Return the columns, mirrored for half of the images."""
     return xp.where(u < 0.5, width - 1 - x, x)
 
 
@@ -247,5 +246,5 @@ def _shift(xp: Namespace, u: Array, largest: int) -> Array:
 
 
 def _below(xp: Namespace, u: Array, n: int) -> Array:
-    """Return integers uniform in 0 … n - 1, of numbers uniform in [0, 1)."""
+    """Return integers uniform in 0 … n - 1, from numbers uniform in [0, 1)."""
     return xp.astype(xp.floor(u * n), xp.int32)

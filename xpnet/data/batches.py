@@ -1,4 +1,4 @@
-"""Draws the rows of the batches of an epoch, on the host for any device, and says where epochs end."""
+"""Draw the rows of an epoch's batches, on the host for every device, and determine where epochs end."""
 
 from typing import Any, Literal
 
@@ -34,26 +34,26 @@ def draw_batches(
     batch_size
         Rows in a batch.
     count
-        Number of batches; but with ``"replacement"``, at most those of an epoch (`batches_per_epoch`).
+        Number of batches; except with ``"replacement"``, at most one epoch of them (`batches_per_epoch`).
     sampling
-        ``"replacement"`` draws every row independently, as ``rng.choice(num_rows, batch_size)`` batch by
-        batch would. The others cut a new permutation into batches: ``"shuffle"`` leaves the rows of the last,
-        incomplete batch out of this epoch, and ``"all"`` makes a smaller batch of them.
+        ``"replacement"`` draws every row independently, like ``rng.choice(num_rows, batch_size)`` for each
+        batch. The others split a new permutation into batches: ``"shuffle"`` drops the last, incomplete batch
+        of the epoch, and ``"all"`` keeps it as a smaller batch.
     filled
-        Whether ``"all"`` fills that batch instead, with as many of the epoch's first rows as it lacks.
+        Whether ``"all"`` instead fills the last batch up with the first rows of the epoch.
     blocks
-        How many rows after each other are read together, where a row alone costs a block: then the
-        permutation is that of `in_blocks`, and ``"replacement"`` is not for such rows.
+        Sizes of the blocks of rows, if rows can only be read a block at a time. The permutation is then that
+        of `in_blocks`. Not for ``"replacement"``.
     buffer
         See `in_blocks`.
     dtype
-        Of an order of all rows, which is as long as the data: int32 halves it.
+        Dtype of the permutation, which is as long as the data; int32 halves its memory.
 
     Returns
     -------
     list of ndarray
-        One table of batches for each size that they have: ``(count, batch_size)`` and, where the last is
-        smaller, ``(1, rest)``.
+        One table of batches for each batch size: ``(count, batch_size)`` and, if the last batch is smaller,
+        ``(1, rest)``.
     """
     if sampling == "replacement":
         return [rng.choice(num_rows, (count, batch_size))]
@@ -61,32 +61,32 @@ def draw_batches(
         order = in_blocks(rng, blocks, buffer).astype(dtype, copy=False)
     elif dtype is np.int64:
         order = rng.permutation(num_rows)
-    else:  # the same, which is not first made in int64
+    else:  # the same permutation, without an int64 copy
         order = np.arange(num_rows, dtype=dtype)
         rng.shuffle(order)
     order = order[: count * batch_size]
     if filled and sampling == "all" and batch_size <= num_rows:
-        return [np.resize(order, (count, batch_size))]  # begins anew where the rows end
+        return [np.resize(order, (count, batch_size))]  # repeats from the first row
     full = len(order) // batch_size * batch_size
     tables = (order[:full].reshape(-1, batch_size), order[full:].reshape(1, -1))
     return [table for table in tables if table.size]
 
 
 def in_blocks(rng: Random, blocks: NDArray[np.int64], buffer: int) -> NDArray[np.int64]:
-    """Return an order of rows for which each block of them is read once: less than a permutation of all.
+    """Return an order of rows that needs each block only once: less random than a full permutation.
 
-    Blocks come in a random order. As many as have ``buffer`` rows, and at least one, are read after each
-    other, and the rows of these are shuffled. So rows of one block are near each other in every epoch: of a
-    file that is sorted, as by its target, some batches have more of one kind than others.
+    Blocks are read in a random order, until they have ``buffer`` rows together, and then these rows are
+    shuffled. So the rows of a block are close together in every epoch. If a file is sorted, for example by
+    the target, some batches have more rows of one kind than others.
 
     Parameters
     ----------
     rng
         Source of randomness on the host.
     blocks
-        How many rows each has, in their order.
+        Number of rows in each block, in file order.
     buffer
-        Rows that are shuffled together.
+        Number of rows to shuffle together.
     """
     starts, order = np.cumsum(blocks) - blocks, np.empty(blocks.sum(), np.int64)
     begin = end = 0
@@ -100,15 +100,16 @@ def in_blocks(rng: Random, blocks: NDArray[np.int64], buffer: int) -> NDArray[np
 
 
 def batches_per_epoch(num_rows: int, batch_size: int, sampling: Sampling) -> int:
-    """Return the number of steps that count as a pass over the rows, at least 1."""
+    """Return the number of steps in one pass over the rows, at least 1."""
     return -(-num_rows // batch_size) if sampling == "all" else max(num_rows // batch_size, 1)
 
 
 def epoch_ends(num_steps: int, steps_per_epoch: int, sampling: Sampling) -> list[int]:
-    """Return the numbers of steps after which an epoch ends: it is evaluated, then the rate decays.
+    """Return the step numbers after which an epoch ends: the network is evaluated, then the rate decays.
 
-    That is every ``steps_per_epoch`` steps. With ``"replacement"`` the original's convention holds: already
-    after the first step, and every ``steps_per_epoch`` from there. The last step always ends an epoch.
+    An epoch ends every ``steps_per_epoch`` steps. ``"replacement"`` keeps the convention of the original
+    exercise: an epoch ends after the first step, and every ``steps_per_epoch`` steps from there. The last
+    step always ends an epoch.
     """
     first = 1 if sampling == "replacement" else steps_per_epoch
     return [*range(first, num_steps, steps_per_epoch), num_steps]

@@ -1,7 +1,7 @@
-"""Rows whose numbers a dtype cannot hold apart: centred and scaled on the host, in float64.
+"""Centre and scale rows on the host in float64, if the dtype of the device cannot tell their values apart.
 
-Times, say, which differ by less than float32 can tell at their size; or numbers so small or large that their
-squares leave its range. What comes of them is of size 1, and goes to the device.
+Examples are timestamps, which differ by less than float32 resolves at their size, and numbers so small or
+large that their squares leave its range. After scaling they have size 1, and go to the device.
 """
 
 from collections.abc import Iterator
@@ -26,19 +26,19 @@ __all__ = [
 ]
 
 MOST = 1e150
-"""The largest number: its square is a float64."""
+"""The largest number accepted: its square still fits into float64."""
 
 CHUNK = 2**20
-"""Numbers that are prepared at a time."""
+"""Number of values to prepare at a time."""
 
 PART = 2**15
-"""Rows whose moments are taken together."""
+"""Number of rows whose moments are computed at a time."""
 
 COLUMNS = 16
-"""Columns that are made contiguous together: of float32 they fill a line of the cache."""
+"""Number of columns made contiguous at a time: in float32 they fill a cache line."""
 
 DIGITS = 1e3
-"""Steps of a dtype that the range of a feature spans at least, if the dtype tells its values apart."""
+"""A dtype tells the values of a feature apart if their range spans at least this many steps of the dtype."""
 
 
 def is_needed(X: Any, dtype: str) -> bool:
@@ -47,9 +47,9 @@ def is_needed(X: Any, dtype: str) -> bool:
     Parameters
     ----------
     X
-        ``(rows, features)``, finite. Bytes and other short numbers fit any dtype.
+        ``(rows, features)``, finite. Bytes and other short integers fit any dtype.
     dtype
-        What is computed in.
+        The dtype to compute in.
     """
     if X.dtype.kind not in "iuf" or X.dtype.itemsize < 4 or not all(X.shape):
         return False
@@ -58,23 +58,23 @@ def is_needed(X: Any, dtype: str) -> bool:
     if size.max() > MOST:
         return False
     limits, spread = np.finfo(dtype), most - least
-    too_large = size > np.sqrt(float(limits.max) / len(X))  # the sum of its squares
+    too_large = size > np.sqrt(float(limits.max) / len(X))  # the sum of squares would overflow
     too_small = spread < np.sqrt(float(limits.tiny)) * 1e4
     too_close = spread < DIGITS * float(limits.eps) * size
     return bool((too_large | ((spread > 0) & (too_small | too_close))).any())
 
 
 def fit(X: Any, scales: bool, contrast: NDArray[np.float64] | None = None) -> dict[str, NDArray[np.float64]]:
-    """Return the mean of each feature and, if asked for, one over its deviation; 0 for one that is constant.
+    """Return the mean of each feature and, if ``scales``, 1 over its standard deviation, or 0 if constant.
 
     Parameters
     ----------
     X
         Training rows.
     scales
-        Whether to divide by the deviations.
+        Whether to return the scales, too.
     contrast
-        Added to the variance of a row in contrast normalisation, ``(1,)``; None for none.
+        Added to the variance of a row in contrast normalisation, ``(1,)``; None for no normalisation.
     """
     fitted: dict[str, NDArray[np.float64]] = {}
     if contrast is not None:
@@ -85,10 +85,10 @@ def fit(X: Any, scales: bool, contrast: NDArray[np.float64] | None = None) -> di
 
 
 def prepare(fitted: Params, X: NDArray[Any], dtype: str) -> NDArray[Any]:
-    """Return rows less their mean and scaled, as far as that was fitted, in the dtype of the device."""
+    """Return rows centred and, if fitted so, contrast-normalised and scaled, in the dtype of the device."""
     z = np.empty(X.shape, dtype)
     step = max(1, CHUNK // max(1, X.shape[-1]))
-    with np.errstate(over="ignore"):  # of a number that is farther away than all others
+    with np.errstate(over="ignore"):  # a number may be far beyond those of training
         for start in range(0, len(X), step):
             part = X[start : start + step]
             if "contrast" in fitted:
@@ -99,19 +99,18 @@ def prepare(fitted: Params, X: NDArray[Any], dtype: str) -> NDArray[Any]:
 
 
 def moments(X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean of each column and one over its deviation, 0 for one that never changes.
+    """Return the mean of each column and 1 over its standard deviation, or 0 if it is constant.
 
-    Rows are seen some at a time, whose moments are put together by the formulas of Chan, Golub and LeVeque
-    (1983, doi:10.1080/00031305.1983.10483115): so rows on the disk have the moments of those in memory, to
-    the bit.
+    The moments of parts of the rows are combined by the formulas of Chan, Golub and LeVeque (1983,
+    doi:10.1080/00031305.1983.10483115). So rows on disk have the same moments as rows in memory, bit for bit.
 
     Parameters
     ----------
     X
-        ``(rows, columns)``, an array or a `Stored`; gaps do not count. The mean of gaps alone is 0.
+        ``(rows, columns)``, an array or a `Stored`. Gaps are ignored; the mean of a column of gaps is 0.
     """
     low, high = ends(X)
-    # Squares of what is divided by it overflow in no row.
+    # Values are divided by this unit, so that their squares cannot overflow.
     unit = np.fmax(np.abs(low), np.abs(high))
     unit = np.where(unit > 0, unit, 1.0)
     count, mean, variance = np.zeros(X.shape[1]), np.zeros(X.shape[1]), np.zeros(X.shape[1])
@@ -122,7 +121,7 @@ def moments(X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
             if part.size:
                 n, total = part.size, count[column] + part.size
                 apart = float(part.mean()) - mean[column]
-                # Of the first part these are its own, to the bit.
+                # For the first part, these are exactly its own moments.
                 variance[column] = variance[column] * (count[column] / total) + part.var() * (n / total)
                 variance[column] += (count[column] / total) * (n / total) * apart * apart
                 mean[column] += apart * (n / total)
@@ -133,7 +132,7 @@ def moments(X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def ends(X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the lowest and the highest value of each column, gaps apart."""
+    """Return the minimum and maximum of each column, ignoring gaps."""
     if isinstance(X, Stored):
         return X.scan.low, X.scan.high
     low, high = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
@@ -141,17 +140,17 @@ def ends(X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def columns_of(rows: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """Give each column with its number, contiguous: some at a time, as they lie beside each other."""
+    """Yield each column with its number, as a contiguous array; several adjacent ones are copied together."""
     for begin in range(0, rows.shape[1], COLUMNS):
         some = np.ascontiguousarray(rows[:, begin : begin + COLUMNS].T, np.float64)
         yield from enumerate(some, begin)
 
 
 def ridge_of(X: NDArray[Any], ridge: float) -> NDArray[np.float64]:
-    """Return what is added to the variance of a row: the ridge, in units of the average row's."""
+    """Return the number to add to the variance of a row: the ridge times the average variance of a row."""
     unit = float(np.abs(X).max()) or 1.0
     average = float((np.asarray(X, np.float64) / unit).var(axis=-1).mean()) * unit**2
-    # At least the smallest float: a row without contrast comes out as 0 also without a ridge.
+    # At least the smallest float, so that a row without contrast becomes 0 even without a ridge.
     return np.maximum([ridge * average], float(np.finfo(np.float64).tiny))
 
 

@@ -12,32 +12,31 @@ __all__ = ["Feed", "mix", "take_rows"]
 
 @dataclass(frozen=True)
 class Feed:
-    """Training rows on the device, and how batches are made of them.
+    """Training rows on the device, and how to make batches of them.
 
     Attributes
     ----------
     X
-        ``(rows, features)``: as the network takes them, or raw, with a ``prepare``. Images that are
-        augmented stay raw, and so a quarter of their size, and are prepared batch by batch. `HostRows`
-        stay on the host.
+        ``(rows, features)``: preprocessed for the network, or raw, with a ``prepare``. Images to be augmented
+        stay raw, at a quarter of the size, and are preprocessed batch by batch. `HostRows` stay on the host.
     y
-        Labels ``(rows,)``, in fewer bytes than int64 where X is on the disk, or a number for each output,
+        Labels ``(rows,)``, in a smaller dtype than int64 if X is on disk; or a number for each output,
         ``(rows, outputs)``.
     prepare
-        From raw rows to those that the network takes, or None.
+        Function from raw rows to preprocessed rows, or None.
     augmentation
-        What is done to each batch of raw rows.
+        The augmentation of each batch of raw rows.
     image_shape
-        Height, width and channels, where there is augmentation.
+        Height, width and channels; needed for augmentation.
     fill
-        ``(features,)``: the raw image that shows where something is cut out.
+        ``(features,)``: the raw image whose pixels fill cutouts.
     weight
-        Weights of the rows ``(rows,)``, 0 or more; None for all the same. Of rows to train on their mean is 1
-        (`xpnet.data.weights.relative`), as the loss of a batch is ``Σ weight · loss`` over its rows, unless
-        `xpnet.training.regime.Regime.weighs_by_batch`.
+        Weights of the rows ``(rows,)``, 0 or more; None if all are the same. Training rows have mean weight 1
+        (`xpnet.data.weights.relative`), because the loss of a batch is ``Σ weight · loss`` over its rows,
+        unless `xpnet.training.regime.Regime.weighs_by_batch`.
     own
-        ``(nets, n)``, integers: of a stack, the numbers of the rows that each network has, perhaps some
-        twice; None if all have all.
+        ``(nets, n)``, integers: for a stack, the numbers of the rows of each network, which may repeat; None
+        if every network has all rows.
     """
 
     X: Array = field(repr=False)
@@ -51,46 +50,46 @@ class Feed:
 
     @property
     def num_rows(self) -> int:
-        """How many rows a network has."""
+        """Number of rows of a network."""
         return int(self.X.shape[0] if self.own is None else self.own.shape[-1])
 
     @property
     def on_host(self) -> bool:
-        """Whether each batch's rows come from the host."""
+        """Whether the rows of each batch come from the host."""
         return isinstance(self.X, HostRows)
 
     @property
     def on_disk(self) -> bool:
-        """Whether they come from its disk."""
+        """Whether the rows of each batch come from disk."""
         return isinstance(self.X, HostRows) and self.X.on_disk
 
     @property
     def blocks(self) -> Array | None:
-        """How many rows after each other are read together, where a row costs a block; else None."""
+        """Sizes of the blocks of rows, if rows can only be read a block at a time; else None."""
         return self.X.rows.blocks if self.on_disk else None
 
     @property
     def buffer(self) -> int:
-        """Rows that are shuffled together where there are blocks."""
+        """Number of rows that are shuffled together if there are blocks."""
         return int(self.X.rows.buffer) if self.on_disk else 0
 
     def index(self, xp: Namespace, drawn: Array) -> Array:
-        """Return the numbers of rows that were drawn from those of a network, ``(steps, [nets,] batch)``."""
+        """Return the numbers in ``X`` of rows drawn for each network, ``(steps, [nets,] batch)``."""
         if self.own is None:
             return drawn
         nets, rows = self.own.shape
-        if drawn.ndim == 2:  # the same of each
+        if drawn.ndim == 2:  # the same draws for every network
             drawn = drawn[:, None, :]
         first = xp.arange(nets, dtype=drawn.dtype, device=getattr(drawn, "device", None)) * rows
         return take_rows(xp, xp.reshape(self.own, (-1,)), drawn + first[:, None])
 
     def rows(self, xp: Namespace, index: Array) -> tuple[Array, Array]:
-        """Return the rows of an index as they are, and their labels, for an evaluation."""
+        """Return the rows of an index, not augmented, and their labels, for an evaluation."""
         x = take_rows(xp, self.X, index)
         return self.prepare(x) if self.prepare else x, self.targets(xp, index)
 
     def of(self, xp: Namespace, network: int) -> "Feed":
-        """Return the rows of one network of a stack, as it would have them alone."""
+        """Return the feed of one network of a stack, as it would be for that network alone."""
         if self.own is None:
             return self
         index = self.own[network, :]
@@ -99,7 +98,7 @@ class Feed:
         return replace(self, X=X, y=xp.take(self.y, index, axis=0), weight=weight, own=None)
 
     def some(self, xp: Namespace, networks: Array) -> "Feed":
-        """Return the same for some networks of a stack, by an index of them."""
+        """Return the feed for some networks of a stack, given their index."""
         return self if self.own is None else replace(self, own=xp.take(self.own, networks, axis=0))
 
     def batch(
@@ -119,11 +118,11 @@ class Feed:
         index
             ``(batch,)`` or ``(*nets, batch)``.
         key
-            Key of the augmentation, int32: ``()`` or ``(*nets,)`` as ``index`` has them.
+            Key of the augmentation, int32: ``()`` or ``(*nets,)``, like ``index``.
         share
             The rows of the batch to return; all by default.
         rows
-            These as they are, where they were read before.
+            The raw rows, if they have already been read.
 
         Returns
         -------
@@ -141,7 +140,7 @@ class Feed:
     def targets(self, xp: Namespace, index: Array) -> Array:
         """Return the targets of the rows of an index, in its shape."""
         y = take_rows(xp, self.y, index)
-        # Classes of rows on the disk may have fewer bytes.
+        # Labels of rows on disk may have a smaller dtype.
         return xp.astype(y, xp.int64) if self.on_disk and xp.isdtype(y.dtype, "signed integer") else y
 
     def weights(self, xp: Namespace, index: Array) -> Array | None:
@@ -152,10 +151,11 @@ class Feed:
 def mix(
     xp: Namespace, x: Array, Y: Array, share: Array, others: tuple[Array, Array] | None = None
 ) -> tuple[Array, Array]:
-    """Mix each row of a batch, and its target, with another: MixUp.
+    """Mix each row of a batch, and its target, with another one (MixUp).
 
-    ``share · row + (1 - share) · partner`` (Zhang et al. 2018, https://arxiv.org/abs/1710.09412); as the
-    order of a batch is random, a row's partner is the one as far from the end.
+    The result is ``share · row + (1 - share) · partner`` (Zhang et al. 2018,
+    https://arxiv.org/abs/1710.09412). Because the order of a batch is random, the partners are simply its
+    rows in reverse order.
 
     Parameters
     ----------
@@ -164,9 +164,10 @@ def mix(
     x, Y
         Rows ``(*nets, batch, features)`` and soft targets ``(*nets, batch, classes)``.
     share
-        In [0, 1], ``(*nets,)``.
+        Share of each row in its mixture, in [0, 1], ``(*nets,)``.
     others
-        The rows as far from the end of the batch, in its order, where ``x`` and ``Y`` are only some of it.
+        If ``x`` and ``Y`` are only a part of the batch, the rows and targets of the part at the same distance
+        from its end.
     """
     share = share[..., None, None]
     partners = others or (x, Y)
@@ -178,8 +179,8 @@ def mix(
 
 
 def take_rows(xp: Namespace, a: Array, index: Array) -> Array:
-    """``a[index]`` for an index of any shape."""
-    if index.ndim > 1:  # the standard's `take` knows only one axis
+    """Return ``a[index]`` for an index of any shape."""
+    if index.ndim > 1:  # the standard's `take` supports only 1-D indices
         rows = take_rows(xp, a, xp.reshape(index, (-1,)))
         return xp.reshape(rows, (*index.shape, *a.shape[1:]))
     return a.take(index) if isinstance(a, HostRows) else xp.take(a, index, axis=0)

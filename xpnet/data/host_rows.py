@@ -1,4 +1,4 @@
-"""Rows that stay on the host, or on its disk, and go to the device a batch at a time."""
+"""Rows that stay on the host or on disk, and go to the device one batch at a time."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,20 +13,20 @@ __all__ = ["HostRows"]
 
 
 class HostRows:
-    """Rows that stay on the host, sparse ones say, or on its disk, and go to the device a batch at a time.
+    """Rows that stay on the host (for example sparse rows) or on disk, and go to the device batch by batch.
 
-    They stand where a `Feed` has an array of rows. On a device that is not the host, each batch reads its
-    index back, but for those on the disk, which are read ahead (`xpnet.data.ahead`).
+    A `Feed` takes them in place of an array. If the device is not the host, each batch has to read its index
+    back from the device; only rows on disk are read ahead instead (`xpnet.data.ahead`).
 
     Parameters
     ----------
     rows
-        ``(rows, features)``: a NumPy array, a SciPy sparse matrix whose rows can be picked (CSR), or a
+        ``(rows, features)``: a NumPy array, a SciPy sparse matrix that supports row indexing (CSR), or a
         `xpnet.datasets.stored.Stored`.
     device, dtype
-        Where the batches go, and what they are made of; None for the rows' own dtype.
+        Device and dtype of the batches; None keeps the dtype of the rows.
     convert
-        What is done to the rows on the host first, by any thread; nothing by default.
+        Function to apply to the rows on the host first, from any thread; none by default.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class HostRows:
 
     @property
     def on_disk(self) -> bool:
-        """Whether they are read from the disk."""
+        """Whether the rows are read from disk."""
         return isinstance(self.rows, Stored)
 
     def __getitem__(self, key: Any) -> Array:
-        """Return some rows in their order, dense and on the device: ``rows[begin:end]``."""
+        """Return a slice of rows, ``rows[begin:end]``, dense and on the device."""
         return self.device.put(self._dense(self.rows[key]), self.dtype)
 
     def take(self, index: Array) -> Array:
@@ -56,18 +56,18 @@ class HostRows:
         return self.device.put(self._dense(self.rows[self.device.to_host(index)]), self.dtype)
 
     def read(self, index: NDArray[Any], into: NDArray[Any]) -> NDArray[Any]:
-        """Return the rows of an index on the host, ``(n, features)``, as `send` takes them: of the disk.
+        """Return rows on disk by an index, ``(n, features)``, on the host and ready for `send`.
 
-        They are read into an array of their shape and dtype.
+        They are read into ``into``, which has their shape and dtype.
         """
         return self.device.pinned(self._dense(self.rows.take(index, into)))
 
     def send(self, rows: NDArray[Any]) -> Callable[[], Array]:
-        """Begin to bring rows to the device; return what gives them there, see `Device.send`."""
+        """Start transferring rows to the device; return a function that returns them: see `Device.send`."""
         return self.device.send(rows, self.dtype)
 
     def chosen(self, index: Array) -> "HostRows":
-        """Return the rows of an index ``(n,)``, on the host as they are."""
+        """Return the rows of an index ``(n,)``, which also stay on the host."""
         return HostRows(picked(self.rows, self.device.to_host(index)), self.device, self.dtype, self.convert)
 
     def _dense(self, rows: Any) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Whether what is given together belongs together: a scaler or a sort on one side alone shows."""
+"""Check that inputs match: detect if only one of them was scaled or sorted."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,29 +9,30 @@ from numpy.typing import NDArray
 __all__ = ["other_order", "other_scale"]
 
 ROWS = 20
-"""Rows that a feature needs on each side: the quartiles of fewer say little."""
+"""Minimum number of rows of a feature on each side: quartiles of fewer say little."""
 
 LOOKED_AT = 2000
-"""Rows that are looked at on each side, evenly spread."""
+"""Maximum number of rows checked on each side, evenly spread."""
 
 MOST_OFF = 10.0
-"""Interquartile ranges of training by which the medians of one feature may differ."""
+"""Maximum difference between the medians of a feature, in interquartile ranges of the training rows."""
 
 MOST_TIMES = 20.0
-"""How many times larger one interquartile range may be than the other."""
+"""Maximum ratio of the two interquartile ranges of a feature."""
 
 
 def other_scale(X: Any, X_val: Any) -> str:
-    """Return a sentence if validation rows are clearly on another scale than training rows; else nothing.
+    """Return a message if validation rows are clearly on a different scale from training rows; else ``""``.
 
-    They are where the medians of most features are more than `MOST_OFF` interquartile ranges apart, or their
-    ranges differ by more than `MOST_TIMES`. Quartiles, since one outlier moves a deviation as far. Features
-    of which half of the rows are alike, as in sparse rows, do not count.
+    This is so if, for most features, the medians are more than `MOST_OFF` interquartile ranges apart or the
+    ranges differ by more than a factor of `MOST_TIMES`. It uses quartiles because one outlier can change a
+    standard deviation as much. Features with a single value in half of their rows, as in sparse data, do not
+    count.
 
     Parameters
     ----------
     X, X_val
-        Rows of both ``(rows, features)``, NaN for gaps; sparse ones are not looked at.
+        Training and validation rows ``(rows, features)``, NaN for gaps. Sparse rows are not checked.
     """
     if any(hasattr(part, "toarray") or part.dtype.kind not in "iuf" for part in (X, X_val)):
         return ""
@@ -49,25 +50,25 @@ def other_scale(X: Any, X_val: Any) -> str:
     if 2 * found <= of:
         return ""
     return (
-        f"the validation rows are on another scale than the training rows in {found} of {of} features: "
+        f"the validation rows are on a different scale from the training rows in {found} of {of} features: "
         "scale X_val as X was scaled"
     )
 
 
 def other_order(X: Any, others: Mapping[str, Any], name: str = "X") -> str:
-    """Return a sentence if something has the index of ``X`` in another order; else nothing.
+    """Return a message if one of ``others`` has the index of ``X`` in another order; else ``""``.
 
-    Rows go together by their places, as in scikit-learn, not by an index, as pandas would have it. Where both
-    have the same labels in different orders, one of them was likely sorted or shuffled by itself.
+    Rows are matched by position, as in scikit-learn, not by index, as in pandas. If both have the same labels
+    in different orders, one of them was probably sorted or shuffled on its own.
 
     Parameters
     ----------
     X
-        Rows; only what has an index, as the frames of pandas, is looked at.
+        Rows; they are checked only if they have an index, like pandas data frames.
     others
         Targets or weights of the rows, by their names.
     name
-        What the rows are called.
+        The name of the rows in the message.
     """
     index = _index(X)
     for other, values in others.items():
@@ -83,10 +84,10 @@ def other_order(X: Any, others: Mapping[str, Any], name: str = "X") -> str:
 
 
 def _index(rows: Any) -> Any:
-    """Return the labels of rows or targets; None where they have none."""
+    """Return the index of rows or targets; None if they have none."""
     return rows.index if hasattr(rows, "loc") and hasattr(rows.index, "equals") else None
 
 
 def _quartiles(part: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the quartiles of each feature ``(3, features)``, of its finite values."""
+    """Return the quartiles of each feature's finite values, ``(3, features)``."""
     return np.asarray(np.nanquantile(np.where(np.isfinite(part), part, np.nan), [0.25, 0.5, 0.75], axis=0))

@@ -1,7 +1,7 @@
-"""Moments, principal components and whitening of rows that are seen chunk by chunk.
+"""Moments, principal components and whitening of rows that come chunk by chunk.
 
-So a data set of small integers never stands in memory as floats. Products are in the dtype of the
-chunks; what is summed over chunks, and every decomposition, is in the widest dtype that the device has.
+So a data set of small integers is never in memory as floats. Products are in the dtype of the chunks; sums
+over chunks and decompositions are in the widest dtype of the device.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,16 +16,17 @@ from xpnet.typing import Array, Namespace
 __all__ = ["Chunks", "Standardized", "inverse_deviation", "moments", "principal", "projection"]
 
 Chunks: TypeAlias = Callable[[], Iterable[Array]]
-"""Returns the rows anew at each call, ``(some rows, features)`` of floats at a time."""
+"""Each call iterates over the rows again, in chunks ``(some rows, features)`` of floats."""
 
 POWERS = 2
-"""How often the covariance is applied to the random start. On 2,000 images of CIFAR-10 the 150 components
-found hold 99.8 % of the variance of the 150 best; with one it is 98.9 %, at 3/5 of the cost."""
+"""Number of times the covariance is applied to the random start. On 2,000 images of CIFAR-10, the 150
+components found hold 99.8 % of the variance of the 150 best. With one application it is 98.9 %, at 3/5 of the
+cost."""
 
 
 @dataclass(frozen=True, eq=False)
 class Standardized:
-    """Rows that are to be analysed as if they were standardised.
+    """Rows to be analysed as if they were standardised.
 
     The scale is applied to the thin matrices around the rows, which is cheaper than to the rows: with
     ``S = diag(scale)`` their covariance is ``C = S (Σ cᵀ c) S / count``, summed over the chunks ``c``.
@@ -39,9 +40,9 @@ class Standardized:
     count
         Number of rows.
     scale
-        ``(features,)``: what makes a feature's variance 1, or 0 to leave the feature out.
+        ``(features,)``: the factor that makes the variance of a feature 1, or 0 to leave the feature out.
     dtype
-        That of the chunks.
+        Dtype of the chunks.
     """
 
     xp: Namespace = field(repr=False)
@@ -51,7 +52,7 @@ class Standardized:
     dtype: Any
 
     def average(self, term: Callable[[Array], Array]) -> Array:
-        """Return the sum of ``term(chunk)`` over the chunks divided by the number of rows."""
+        """Return the sum of ``term(chunk)`` over the chunks, divided by the number of rows."""
         wide, total = _widest(self.xp, self.scale), 0.0
         for chunk in self.chunks():
             total = total + self.xp.astype(term(chunk), wide)
@@ -61,25 +62,24 @@ class Standardized:
 def moments(xp: Namespace, chunks: Chunks, need_variance: bool = True) -> tuple[Array, Array]:
     """Return the mean and the variance ``(features,)`` of the rows.
 
-    The squares of each chunk are summed about the chunk's own mean and put together by the formulas of
-    Chan, Golub and LeVeque (1983, doi:10.1080/00031305.1983.10483115), so that nothing is lost where a
-    mean is large against the deviation.
+    The squares of each chunk are summed about its own mean and combined by the formulas of Chan, Golub and
+    LeVeque (1983, doi:10.1080/00031305.1983.10483115). So no precision is lost if a mean is large compared
+    with the standard deviation.
 
     Parameters
     ----------
     xp
         Array API namespace of the arrays.
     chunks
-        The rows, at least one; floats, which are overwritten, or integers if the mean is all that is
-        needed.
+        The rows, at least one. Floats, which are overwritten; or integers if only the mean is needed.
     need_variance
-        Whether to take the time for the variance, which else comes out as 0.
+        Whether to compute the variance; if not, it is returned as 0.
     """
     count, mean, squares = 0, 0.0, 0.0
     for rows in chunks():
         n, wide = rows.shape[0], _widest(xp, rows)
         if need_variance:
-            shift = xp.mean(rows, axis=0)  # the chunk's mean but for rounding, which `rest` makes good
+            shift = xp.mean(rows, axis=0)  # the chunk's mean up to rounding, which `rest` corrects
             rows -= shift
             rest = xp.sum(rows, axis=0, dtype=wide) / n
             own_mean = xp.astype(shift, wide) + rest
@@ -96,7 +96,7 @@ def moments(xp: Namespace, chunks: Chunks, need_variance: bool = True) -> tuple[
 
 
 def inverse_deviation(xp: Namespace, mean: Array, variance: Array, dtype: Any) -> Array:
-    """Return 1 over each feature's standard deviation, 0 if that is no more than rounding of its mean.
+    """Return 1 over the standard deviation of each feature, or 0 if that is only rounding error of the mean.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def inverse_deviation(xp: Namespace, mean: Array, variance: Array, dtype: Any) -
     mean, variance
         ``(features,)``, as `moments` returns them.
     dtype
-        That of the rows.
+        Dtype of the rows.
     """
     deviation = xp.sqrt(variance)
     varies = deviation > 8 * float(xp.finfo(dtype).eps) * xp.abs(mean)
@@ -115,59 +115,59 @@ def inverse_deviation(xp: Namespace, mean: Array, variance: Array, dtype: Any) -
 def projection(
     rows: Standardized, num_components: int, *, ridge: float | None = None, rotate_back: bool = False
 ) -> Array:
-    """Return the matrix ``(features, outputs)`` that takes centred rows to their principal components.
+    """Return the matrix ``(features, outputs)`` that maps centred rows to their principal components.
 
-    With the eigenvectors ``U`` of the covariance of the standardised rows and its eigenvalues ``λ``, it
-    is ``S U D`` or, rotated back, ``S U D Uᵀ``, where ``D`` is diagonal: ``1 / sqrt(λ + ridge)`` to
-    whiten, or else ``1 / sqrt(mean(λ))``, which makes the variance of the outputs 1 on average.
+    With the eigenvectors ``U`` and eigenvalues ``λ`` of the covariance of the standardised rows, it is
+    ``S U D`` or, rotated back, ``S U D Uᵀ``. The diagonal matrix ``D`` is ``1 / sqrt(λ + ridge)`` to whiten,
+    or else ``1 / sqrt(mean(λ))``, which makes the average variance of the outputs 1.
 
     Parameters
     ----------
     rows
         The rows.
     num_components
-        How many components to keep.
+        Number of components to keep.
     ridge
-        Added to the variances before whitening; None leaves them in proportion.
+        Added to the variances before whitening; None for no whitening.
     rotate_back
-        Whether the outputs are features again.
+        Whether to rotate the outputs back to features.
     """
     xp = rows.xp
     variances, components = principal(rows, num_components)
     variances = xp.maximum(variances, 0.0 * variances)
     divided_by = xp.mean(variances) + 0.0 * variances if ridge is None else variances + ridge
-    # A direction in which the rows vary by no more than rounding is left out, not blown up.
+    # A direction in which the rows vary only by rounding is left out, not amplified.
     varies = divided_by > float(xp.finfo(rows.dtype).eps) * variances[0]
     matrix = components * xp.where(varies, 1.0 / xp.sqrt(xp.where(varies, divided_by, 1.0)), 0.0)
     if rotate_back:
         matrix = xp.matmul(matrix, components.mT)
-        matrix *= xp.astype(rows.scale > 0, matrix.dtype)  # what is left out is 0, without rounding
+        matrix *= xp.astype(rows.scale > 0, matrix.dtype)  # features that are left out become exactly 0
     return xp.astype(rows.scale[:, None], matrix.dtype) * matrix
 
 
 def principal(rows: Standardized, num_components: int) -> tuple[Array, Array]:
     """Return the largest eigenvalues of the covariance, and their eigenvectors.
 
-    They are exact where many of them are wanted, which takes time by the cube of the number of features, or
-    of rows where these are fewer; and else from a random projection, which is the same in every fit.
+    If many are wanted, they are exact, and the time grows with the cube of the number of features, or of rows
+    if these are fewer. Otherwise they come from a random projection, which is the same in every fit.
 
     Parameters
     ----------
     rows
         The rows.
     num_components
-        Number of pairs wanted.
+        Number of eigenpairs to return.
 
     Returns
     -------
     eigenvalues : Array
-        ``(num_components,)``, the largest first: in either case the variances of the rows along the
-        eigenvectors.
+        ``(num_components,)``, largest first. Also from a random projection, they are the variances of the
+        rows along the eigenvectors.
     eigenvectors : Array
-        ``(features, num_components)``. Either sign would be right; the largest number is positive.
+        ``(features, num_components)``. The sign is chosen so that the entry of largest magnitude is positive.
     """
     xp, num_features = rows.xp, rows.scale.shape[0]
-    size = num_components + 10 + num_components // 5  # some directions more than are wanted
+    size = num_components + 10 + num_components // 5  # more directions than requested
     if 4 * size < min(num_features, rows.count):
         start = np.random.default_rng(0).standard_normal((num_features, size))
         found = _randomised(rows, xp.asarray(start, dtype=rows.dtype, device=rows.scale.device))
@@ -191,10 +191,10 @@ def _exact(rows: Standardized) -> tuple[Array, Array]:
 
 
 def _exact_of_few(rows: Standardized) -> tuple[Array, Array]:
-    """Return as many eigenpairs of the covariance as there are rows: all others have the eigenvalue 0.
+    """Return as many eigenpairs of the covariance as there are rows; all other eigenvalues are 0.
 
-    With the standardised rows ``C = U Σ Vᵀ``, the covariance ``CᵀC / count`` has the eigenvectors ``V`` and
-    the small ``CCᵀ / count`` has ``U``, to the same eigenvalues; and ``V = CᵀU / Σ``.
+    With the standardised rows ``C = U Σ Vᵀ``, the covariance ``CᵀC / count`` has the eigenvectors ``V``, and
+    the small matrix ``CCᵀ / count`` has the eigenvectors ``U`` for the same eigenvalues; ``V = CᵀU / Σ``.
     """
     xp = rows.xp
     C = xp.concat([xp.astype(chunk, _widest(xp, chunk)) for chunk in rows.chunks()])
@@ -207,11 +207,11 @@ def _exact_of_few(rows: Standardized) -> tuple[Array, Array]:
 
 
 def _randomised(rows: Standardized, start: Array) -> tuple[Array, Array]:
-    """Return about the largest eigenpairs of the covariance, as many as ``start`` has columns.
+    """Return approximately the largest eigenpairs of the covariance, as many as ``start`` has columns.
 
-    Subspace iteration, then the eigenvectors within the subspace found: Halko, Martinsson and Tropp
-    (2011), algorithms 4.4 and 5.3, doi:10.1137/090771806. The covariance itself is never made; its
-    product with ``Q`` is ``S cᵀ (c (S Q)) / count``.
+    This is subspace iteration, then the eigenvectors within the subspace found: Halko, Martinsson and Tropp
+    (2011), algorithms 4.4 and 5.3, doi:10.1137/090771806. The covariance itself is never formed; its product
+    with ``Q`` is ``S cᵀ (c (S Q)) / count``.
     """
     xp = rows.xp
     scale = xp.astype(rows.scale[:, None], rows.dtype)
@@ -235,9 +235,9 @@ def _randomised(rows: Standardized, start: Array) -> tuple[Array, Array]:
 def _orthonormal(xp: Namespace, Z: Array) -> Array:
     """Return an orthonormal basis of the columns of ``Z``.
 
-    By way of the small matrix ``Zᵀ Z = U Λ Uᵀ``: the columns of ``Z U Λ^(-1/2)`` are orthonormal. This
-    takes a fraction of the time of a QR decomposition of the tall ``Z``. Directions that are lost in
-    rounding come out shorter than 1, and so count for less in what follows.
+    It uses the small matrix ``Zᵀ Z = U Λ Uᵀ``: the columns of ``Z U Λ^(-1/2)`` are orthonormal. This takes a
+    fraction of the time of a QR decomposition of the tall ``Z``. Directions lost to rounding get a norm below
+    1, and so count for less afterwards.
     """
     eigenvalues, U = _largest_first(xp, xp.matmul(Z.mT, Z))
     limits = xp.finfo(Z.dtype)
@@ -251,7 +251,7 @@ def _largest_first(xp: Namespace, symmetric: Array) -> tuple[Array, Array]:
 
 
 def _widest(xp: Namespace, like: Array) -> Array:
-    """Return the widest floating dtype of an array's device: float64, but for devices without."""
+    """Return the widest floating dtype of an array's device: float64, or float32 if it has no float64."""
     if not hasattr(xp, "__array_namespace_info__"):  # NumPy 2.0
         return xp.float64
     dtypes = xp.__array_namespace_info__().dtypes(device=like.device, kind="real floating")

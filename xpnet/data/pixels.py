@@ -1,7 +1,7 @@
-"""Pixels of images that lie in rows: whether there are any, and what is seen beyond the edge and between.
+"""Pixels of images in rows: checks of the shape, and the values beyond the edge and between pixels.
 
-Rows hold images of ``(height, width, channels)``, channel last. Beyond its edge an image is mirrored about
-the edge pixel, which is not repeated (NumPy's "reflect").
+Rows hold images ``(height, width, channels)``, channels last. Beyond the edge, an image is mirrored about the
+edge pixel, which is not repeated (NumPy's "reflect").
 """
 
 from math import prod
@@ -17,7 +17,7 @@ ImageShape = tuple[int, int, int]
 
 
 def checked(image_shape: tuple[int, ...] | None, shift: int, what: str) -> ImageShape:
-    """Return the shape of the images, or refuse rows that are none and a shift larger than they are."""
+    """Return the shape of the images; refuse rows that are not images, and a shift too large for them."""
     if image_shape is None or len(image_shape) != 3:
         raise InputError(
             f"{what} needs images, but these data have no height, width and channels: turn it off"
@@ -32,7 +32,7 @@ def checked(image_shape: tuple[int, ...] | None, shift: int, what: str) -> Image
 
 
 def check_features(images: Array, image_shape: tuple[int, ...]) -> None:
-    """Refuse rows that are not as long as the image has values."""
+    """Refuse rows whose length does not match the shape of the image."""
     if images.shape[-1] != prod(image_shape):
         sides = "×".join(str(n) for n in image_shape)
         raise InputError(
@@ -41,7 +41,7 @@ def check_features(images: Array, image_shape: tuple[int, ...]) -> None:
 
 
 def reflect(xp: Namespace, i: Array, n: int) -> Array:
-    """Return the position in 0 … n - 1 that ``i`` stands for, where it is less than n beyond the edge."""
+    """Return the position in 0 … n - 1 to which ``i`` is mirrored; it must be less than n beyond the edge."""
     i = xp.abs(i)
     return xp.minimum(i, 2 * (n - 1) - i)
 
@@ -49,10 +49,10 @@ def reflect(xp: Namespace, i: Array, n: int) -> Array:
 def bilinear(
     xp: Namespace, pixels: Array, image: Array, at: tuple[Array, Array], size: tuple[int, int], dtype: object
 ) -> Array:
-    """Return the images between their pixels, linear in y and in x.
+    """Return the values of images at points between their pixels, by bilinear interpolation.
 
-    Between the rows ``a`` and ``b`` the value at the fraction ``f`` of the way is ``a + f (b - a)``, where
-    ``a`` and ``b`` are the values between the columns, found the same way.
+    A point at the fraction ``f`` of the way from row ``a`` to row ``b`` has the value ``a + f (b - a)``. The
+    values of ``a`` and ``b`` are interpolated between the columns in the same way.
 
     Parameters
     ----------
@@ -63,11 +63,11 @@ def bilinear(
     image
         Number of each image, ``(*nets, batch, 1, 1)``.
     at
-        Where to look, y and x in pixels: ``(*nets, batch, height, width)``.
+        The points, y and x in pixels: ``(*nets, batch, height, width)``.
     size
         Height and width.
     dtype
-        To return; an integer dtype gets rounded values.
+        Dtype of the result; values are rounded to an integer dtype.
 
     Returns
     -------
@@ -76,8 +76,8 @@ def bilinear(
     """
     real = at[0].dtype
     (top, bottom, fy), (left, right, fx) = (_neighbours(xp, a, n) for a, n in zip(at, size, strict=True))
-    # Each pixel's fractions are written out for all of its channels: of arrays that are alike in shape, NumPy
-    # makes one long loop, where it would do the few channels of each pixel in a loop of their own.
+    # The fractions are repeated for every channel: NumPy computes on arrays of equal shape in one long loop,
+    # whereas broadcasting would take a short loop over the channels of each pixel.
     channels = pixels.shape[1]
     fy, fx = (xp.reshape(xp.repeat(xp.reshape(f, (-1,)), channels), (-1, channels)) for f in (fy, fx))
 
@@ -91,10 +91,10 @@ def bilinear(
 
 @elementwise
 def _neighbours(xp: Namespace, position: Array, n: int) -> tuple[Array, Array, Array]:
-    """Return the pixels on both sides of a position on a line of ``n``, and how far between them it is."""
+    """Return the pixels on both sides of a position on a line of ``n``, and the fraction between them."""
     period = max(2 * (n - 1), 1)
     m = position - period * xp.floor(position / period)
-    m = xp.maximum((n - 1) - xp.abs((n - 1) - m), 0.0)  # the mirror; rounding may lead just below 0
+    m = xp.maximum((n - 1) - xp.abs((n - 1) - m), 0.0)  # mirrored; rounding may give slightly less than 0
     below = xp.floor(m)
     lower = xp.astype(below, xp.int32)
     return lower, xp.minimum(lower + 1, n - 1), m - below
@@ -111,7 +111,7 @@ def _numbers(
 
 @elementwise
 def _blended(xp: Namespace, a: Array, b: Array, fraction: Array, real: object) -> Array:
-    """Return what lies so far between a and b, as floats."""
+    """Return the value at this fraction between a and b, as floats."""
     a, b = xp.astype(a, real), xp.astype(b, real)
     b -= a
     b *= fraction
@@ -121,7 +121,7 @@ def _blended(xp: Namespace, a: Array, b: Array, fraction: Array, real: object) -
 
 @elementwise
 def _rounded(xp: Namespace, a: Array, b: Array, fraction: Array, dtype: object) -> Array:
-    """Return what lies so far between a and b, rounded if the dtype is one of whole numbers."""
+    """Return the value at this fraction between a and b, rounded if the dtype is an integer one."""
     real = b.dtype
     b -= a
     b *= fraction

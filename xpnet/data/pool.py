@@ -1,4 +1,4 @@
-"""Joins several feeds, for a stack of networks with different rows."""
+"""Join several feeds, for a stack of networks with different rows."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,17 +11,18 @@ __all__ = ["pool"]
 
 
 def pool(xp: Namespace, feeds: Sequence[Feed], owners: Sequence[int]) -> Feed:
-    """Return the rows of several feeds as one, of which each network of a stack has those of its own.
+    """Return one feed with the rows of several, in which each network of a stack has its own rows.
 
     Parameters
     ----------
     xp
         Array API namespace of the arrays.
     feeds
-        One of each network or group of networks, which may share it; with as many rows a network as the
-        others. All have weights, or none. Several that differ have no augmentation.
+        One feed for each network or group of networks; the same feed may occur several times. All give a
+        network the same number of rows, and either all have weights or none. Feeds that differ have no
+        augmentation.
     owners
-        How many networks have the rows of each feed, all of them or their own.
+        Number of networks in each group.
     """
     first = feeds[0]
     if len(feeds) == 1 and (first.own is not None or owners[0] == 1):
@@ -47,13 +48,13 @@ def pool(xp: Namespace, feeds: Sequence[Feed], owners: Sequence[int]) -> Feed:
 
 
 def _same(feed: Feed) -> tuple[int, ...]:
-    """Return what tells arrays of rows apart."""
+    """Return a key that is equal for feeds with the same arrays."""
     return id(feed.X), id(feed.y), id(feed.weight)
 
 
 def _stacked(parts: Sequence[HostRows]) -> HostRows:
-    """Return sparse rows one after the other."""
-    from scipy import sparse  # where they came from
+    """Return sparse rows, stacked."""
+    from scipy import sparse  # already imported, since the rows are sparse
 
     first = parts[0]
     return HostRows(sparse.vstack([part.rows for part in parts], "csr"), first.device, first.dtype)

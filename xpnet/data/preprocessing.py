@@ -19,31 +19,31 @@ class Preprocessing:
     Parameters
     ----------
     kind
-        ``"none"``; ``"mean"``: less the mean of the training rows; ``"standardize"``: that, over each
-        feature's standard deviation; ``"pca"``: standardised, then rotated onto the principal components,
-        all divided by one number that makes their variance 1 on average, so that learning rates mean the
-        same as elsewhere; ``"pca-whiten"``: each component over its own deviation; ``"zca"``: whitened and
-        rotated back, so that images stay images; ``"table"``: columns of numbers and categories, with gaps,
-        see `xpnet.data.table`.
+        ``"none"``; ``"mean"``: subtract the mean of the training rows; ``"standardize"``: also divide each
+        feature by its standard deviation; ``"pca"``: standardise, then rotate onto the principal components
+        and divide all by one number that makes their average variance 1, so that learning rates mean the same
+        as elsewhere; ``"pca-whiten"``: divide each component by its own standard deviation; ``"zca"``: whiten
+        and rotate back, so that images stay images; ``"table"``: columns of numbers and categories, with
+        gaps, see `xpnet.data.table`.
     components
-        How many components ``"pca"`` and ``"pca-whiten"`` keep, those of the largest variance first; all
-        by default.
+        Number of components that ``"pca"`` and ``"pca-whiten"`` keep, those with the largest variance first;
+        all by default.
     ridge
-        Added to a component's variance before whitening, in units of the variance of a feature; and to
-        a row's variance in contrast normalisation, in units of the variance of an average row.
+        Added to the variance of each component before whitening, in units of the variance of a feature; and
+        to the variance of each row in contrast normalisation, in units of the average variance of a row.
     contrast
-        Whether to first subtract from each row its mean and divide by its standard deviation.
+        Whether to subtract the mean of each row first, and divide the row by its standard deviation.
     fit_rows
-        Maximum number of rows to fit on, drawn once; all by default.
+        Maximum number of rows to fit on, drawn at random once; all by default.
     bins
         Maximum number of bins of a numeric column, for ``"table"``; None chooses by the number of columns.
     categories
         For ``"table"``: the number of categories of each column, 0 for numbers; None if all are numbers.
     sizes
-        For ``"table"``: its sizes once fitted, from `xpnet.data.table.sizes`; None before.
+        For ``"table"``: the result of `xpnet.data.table.sizes` once it is fitted; None before.
     exact
-        Do all but the product with a matrix on the host, in float64, before rows go to the device: `suited`
-        says where that is needed.
+        Whether to do everything except the matrix product on the host, in float64, before rows go to the
+        device; `xpnet.data.transforms.suited` decides whether this is needed.
 
     Raises
     ------
@@ -52,8 +52,8 @@ class Preprocessing:
 
     Notes
     -----
-    All kinds that divide by the standard deviation turn a feature that is constant in the fitted rows into
-    0, whatever its value in other rows: its weights have learnt nothing.
+    All kinds that divide by the standard deviation replace a feature that is constant in the fitted rows by
+    0, whatever its value in other rows, because its weights have learnt nothing.
 
     ZCA and the ridge are those of Krizhevsky (2009), *Learning multiple layers of features from tiny
     images*, appendix A; contrast normalisation is that of Coates, Ng and Lee (2011), *An analysis of
@@ -81,7 +81,7 @@ class Preprocessing:
             if self.components < 1:
                 raise InputError(f"{self.components} components: keep at least 1")
         if not (math.isfinite(self.ridge) and self.ridge >= 0):
-            raise InputError(f"a ridge of {self.ridge}: use a number from 0 up")
+            raise InputError(f"a ridge of {self.ridge}: use a number of 0 or more")
         if self.fit_rows is not None and self.fit_rows < self.least_rows:
             raise InputError(f"{self.kind} fitted on {self.fit_rows} rows: give at least {self.least_rows}")
         if self.kind == "table" and self.contrast:
@@ -91,18 +91,18 @@ class Preprocessing:
 
     @property
     def most(self) -> float:
-        """Largest number that it accepts, in any dtype; 0 if the dtype sets the limit."""
+        """Largest number accepted in any dtype; 0 if the dtype sets the limit."""
         return exact.MOST if self.exact or self.kind == "table" else 0.0
 
     @property
     def least_rows(self) -> int:
-        """Minimum number of rows to fit on: the number of components, and two if there is a variance."""
+        """Minimum number of rows to fit on: the number of components, and at least 2 to fit a variance."""
         if self.kind in ("none", "mean", "table"):
             return 1
         return max(2, self.components or 0)
 
     def output_features(self, num_features: int) -> int:
-        """Return the number of outputs for ``num_features`` inputs; for a table only once it is fitted.
+        """Return the number of outputs for ``num_features`` inputs; for a table, only once it is fitted.
 
         Raises
         ------

@@ -1,18 +1,19 @@
-"""Columns of a table as inputs of a network: numbers along straight lines, categories one by one, gaps.
+"""Encode the columns of a table as inputs of a network: numbers, categories and gaps.
 
-Of a number ``z``, standardised, the network gets itself and its place in each of some bins that hold equally
-many training rows: 0 below the bin, 1 above, and along a straight line between (piecewise-linear encoding,
-Gorishniy et al. 2022, https://arxiv.org/abs/2203.05556). The first layer makes of these any function that is
-linear in each bin, which one number alone can't give it. Of a category it gets a 1 for the one that it is; of
-a column that had gaps in training, a 1 for a gap. All are centred, and a gap is 0 where its number would be.
+For a standardised number ``z``, the network gets ``z`` itself and its position in each of several bins, which
+hold equal numbers of training rows: 0 below the bin, 1 above it, and linear in between (piecewise-linear
+encoding, Gorishniy et al. 2022, https://arxiv.org/abs/2203.05556). From these inputs the first layer can form
+any function that is linear within each bin, which it could not from ``z`` alone. For a category, the network
+gets a one-hot encoding; for a column that had gaps in training, also a 1 if the value is a gap. All inputs
+are centred, and a gap in a column of numbers is encoded as 0.
 
-Every input is one of three kinds, so that all of a kind are made in a few operations, on any device:
+Every input is one of three kinds, so that a few operations on any device compute all inputs of a kind:
 
     ramps    clip((z[source] - start) * slope, least, most) - mean
     steps    (z[source] == code) - mean
     gaps     isnan(z[source]) - mean
 
-Codes of categories count from 0; -1 is a category that training did not know, NaN is a gap.
+Category codes start at 0; -1 is a category that did not occur in training, and NaN is a gap.
 """
 
 from collections.abc import Sequence
@@ -28,19 +29,19 @@ from xpnet.typing import Array, Namespace, Params
 __all__ = ["apply", "fit", "sizes", "standardise"]
 
 ROWS = {"ramps": 6, "steps": 3, "gaps": 2}
-"""Numbers that describe an input of each kind, in the order in which the formulas above have them."""
+"""Number of parameters of an input of each kind, in the order of the formulas above."""
 
 FARTHEST = 5.0
-"""Deviations beyond which a number counts as so many: one wild value must not outshout all others."""
+"""Numbers are clipped at this many standard deviations, so that one outlier cannot dominate all others."""
 
 CLOSEST = 1e-5
-"""Deviations, or parts of a number beyond one deviation, below which two edges are one."""
+"""Edges closer than this count as one: in standard deviations, or relative to the edge if that is above 1."""
 
 MOST_BINS, MOST_INPUTS = 24, 512
-"""Bins of a number, and of all numbers together, where nobody says how many."""
+"""Default maximum number of bins for one number, and for all numbers together."""
 
 SAMPLE = 100_000
-"""Rows that quantiles are taken of, at most."""
+"""Maximum number of rows for computing quantiles."""
 
 
 def fit(X: Any, categories: Sequence[int], bins: int | None = None) -> dict[str, NDArray[np.float64]]:
@@ -54,15 +55,15 @@ def fit(X: Any, categories: Sequence[int], bins: int | None = None) -> dict[str,
     categories
         Number of categories of each column; 0 for a column of numbers.
     bins
-        Maximum number of bins per number; 0 for none, None to choose by the number of columns. If there are
-        only a few distinct values, each neighbouring pair gets a bin.
+        Maximum number of bins per number; 0 for none, None to choose by the number of columns. If a column
+        has only a few distinct values, each pair of neighbours gets a bin.
 
     Returns
     -------
     dict
-        Float64 arrays: ``mean`` and ``scale`` ``(columns,)`` of numbers, 0 and 1 of categories; ``ramps``
-        ``(6, inputs)``, ``steps`` ``(3, inputs)`` and ``gaps`` ``(2, inputs)``, as the formulas of this
-        module have them.
+        Float64 arrays: ``mean`` and ``scale``, ``(columns,)``, which are 0 and 1 for categories; ``ramps``
+        ``(6, inputs)``, ``steps`` ``(3, inputs)`` and ``gaps`` ``(2, inputs)``, as in the formulas of this
+        module.
 
     Raises
     ------
@@ -78,14 +79,14 @@ def fit(X: Any, categories: Sequence[int], bins: int | None = None) -> dict[str,
     mean[is_category], scale[is_category] = 0.0, 1.0
     scale[gaps == len(X)] = 1.0
     found: dict[str, list[NDArray[np.float64]]] = {kind: [] for kind in ROWS}
-    # Drawn, not evenly spaced: rows may come in a rhythm.
+    # Drawn at random, not evenly spaced, as rows may be periodic.
     few = len(X) <= SAMPLE
     sample = X[:] if few else X[np.random.default_rng(0).choice(len(X), SAMPLE, replace=False)]
     for column, values in columns_of(sample):
         share = gaps[column] / len(X)
         if categories[column]:
             part = of_each[column] / len(X)
-            code = np.flatnonzero(part)  # weights of another would learn nothing
+            code = np.flatnonzero(part)  # the weights of others would learn nothing
             found["steps"].append(np.stack([np.full(code.size, column), code, part[code]]))
         elif share < 1:
             z = (values - mean[column]) * scale[column]
@@ -104,7 +105,7 @@ def fit(X: Any, categories: Sequence[int], bins: int | None = None) -> dict[str,
 
 
 def _counts(X: Any, categories: Sequence[int]) -> tuple[NDArray[np.int64], dict[int, NDArray[np.int64]]]:
-    """Return how many gaps each column has, and of a column of categories how many rows have each."""
+    """Return the number of gaps in each column and, for columns of categories, the rows of each category."""
     gaps = np.zeros(X.shape[1], np.int64)
     of_each = {column: np.zeros(count, np.int64) for column, count in enumerate(categories) if count}
     for begin in range(0, len(X), PART):
@@ -117,16 +118,16 @@ def _counts(X: Any, categories: Sequence[int]) -> tuple[NDArray[np.int64], dict[
 
 
 def sizes(fitted: Params) -> tuple[int, int, int]:
-    """Return the numbers of ramps, steps and gaps; their sum is that of the network's inputs."""
+    """Return the numbers of ramps, steps and gaps; their sum is the number of the network's inputs."""
     ramps, steps, gaps = (int(fitted[kind].shape[1]) for kind in ROWS)
     return ramps, steps, gaps
 
 
 def standardise(fitted: Params, X: NDArray[Any], dtype: str) -> NDArray[Any]:
-    """Return rows on the host as ``z``, in the dtype that `apply` is to compute in.
+    """Return standardised rows ``z`` on the host, in the dtype in which `apply` computes.
 
-    In float64, whatever that is: of a column of times or ids, whose mean is large against its deviation,
-    float32 would keep next to nothing.
+    They are computed in float64, whatever that dtype is: float32 would lose almost all information in a
+    column of times or ids, whose mean is large compared with its standard deviation.
     """
     return prepare({name: fitted[name] for name in ("mean", "scale")}, X, dtype)
 
@@ -171,10 +172,10 @@ def _take(xp: Namespace, z: Array, source: Array) -> Array:
 
 
 def _ramps(z: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
-    """Return start, slope, least and most of the inputs that a number becomes: itself, and its bins."""
+    """Return start, slope, least and most of the inputs for a column of numbers: the number and its bins."""
     itself = np.array([[0.0], [1.0], [-FARTHEST], [FARTHEST]])
     edges = _edges(z, bins + 1) if bins else z[:0]
-    if len(edges) < 3:  # a single bin says no more than the number itself
+    if len(edges) < 3:  # a single bin adds nothing to the number itself
         return itself
     count = len(edges) - 1
     of_bins = [edges[:-1], 1.0 / np.diff(edges), np.zeros(count), np.ones(count)]
@@ -182,21 +183,20 @@ def _ramps(z: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
 
 
 def _edges(z: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Return at most so many different numbers, between each two of which lie about equally many of ``z``.
+    """Return at most ``count`` different edges that split ``z`` into intervals with about equal counts.
 
-    Where one value is that of many rows, several quantiles are that value: the edges that this leaves over
-    go to the other rows.
+    If many rows have the same value, several quantiles coincide there; the edges saved go to the other rows.
     """
     edges = np.unique(z)
     if len(edges) > count:
         edges = np.unique(np.quantile(z, np.linspace(0, 1, count)))
         while len(edges) < count:
             others = z[~np.isin(z, edges)]
-            # Those of them that occur, and so are no edges yet: what lies between two of them may be one.
+            # Only values that occur, since they are not edges yet; an interpolated value might be one.
             places = np.linspace(0, 1, count - len(edges) + 2)[1:-1]
             more = np.unique(np.quantile(others, places, method="nearest"))
             edges = np.union1d(edges, more)
-    # In float32 what lies between closer ones would be rounding.
+    # In float32, the difference between closer edges would be rounding error.
     apart = np.diff(edges, prepend=-np.inf) > CLOSEST * np.maximum(1.0, np.abs(edges))
     return np.asarray(edges[apart])
 

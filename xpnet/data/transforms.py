@@ -1,8 +1,7 @@
-"""Preprocessing: fitted on the training rows, applied to any rows, folded into the first layer.
+"""Preprocessing: fit it on the training rows, apply it to any rows, or fold it into the first layer.
 
-`xpnet.data.preprocessing` describes the steps; `fit` returns the arrays for them. Both are part of
-a saved model. All but contrast normalisation and tables are affine: ``(x - mean) * scale`` or
-``(x - mean) matrix``.
+`xpnet.data.preprocessing` describes the steps, and `fit` returns their arrays; a saved model holds both. All
+steps except contrast normalisation and tables are affine: ``(x - mean) * scale`` or ``(x - mean) matrix``.
 """
 
 from collections.abc import Iterator
@@ -33,15 +32,15 @@ __all__ = [
 ]
 
 CHUNK = 2**21
-"""Numbers that are converted at a time, at most: 8 MB in float32, 682 rows of 3,072 features."""
+"""Maximum number of values converted at a time: 8 MB in float32, or 682 rows of 3,072 features."""
 
 KEPT = 2**24
-"""Numbers up to which the rows of a fit are kept as floats, 64 MB in float32; beyond, every pass over them
-converts them anew."""
+"""Maximum number of values for which the rows of a fit are kept as floats (64 MB in float32). With more,
+every pass over the rows converts them again."""
 
 
 def suited(how: Preprocessing, X: Any, dtype: str) -> Preprocessing:
-    """Return the preprocessing that suits training rows: an exact one where a dtype cannot hold them apart.
+    """Return preprocessing suited to the training rows: exact if the dtype cannot tell their values apart.
 
     Parameters
     ----------
@@ -50,7 +49,7 @@ def suited(how: Preprocessing, X: Any, dtype: str) -> Preprocessing:
     X
         ``(rows, features)`` on the host; not images.
     dtype
-        What to compute in.
+        The dtype to compute in.
     """
     if how.kind in ("none", "table"):
         return how
@@ -58,12 +57,12 @@ def suited(how: Preprocessing, X: Any, dtype: str) -> Preprocessing:
 
 
 def check_size(how: Preprocessing, X: Any) -> None:
-    """Refuse rows to train on with a value beyond the largest that the preprocessing takes.
+    """Refuse training rows with a value beyond the largest that the preprocessing accepts.
 
     Raises
     ------
     InputError
-        There is one: it names the column, as there is no row that others are like.
+        A value is too large; the message names its column.
     """
     if X.dtype.kind != "f" or not how.most or how.most > np.finfo(X.dtype).max:
         return
@@ -83,21 +82,21 @@ def fit(how: Preprocessing, X: Any, device: Device, dtype: str = "float32") -> d
     Parameters
     ----------
     how
-        What to fit.
+        The preprocessing to fit.
     X
         ``(rows, features)`` on the host, any real dtype; or a `xpnet.datasets.stored.Stored`, which is read
         in passes.
     device
-        Where to compute.
+        The device to compute on.
     dtype
-        What to compute in; sums over many rows and decompositions are in float64 where there is one.
+        The dtype to compute in; sums over many rows and decompositions are in float64 if the device has it.
 
     Returns
     -------
     dict
-        Arrays on the host, with the names and shapes of `Preprocessing.shapes`: ``mean``, zeros for
-        ``"none"``; ``scale`` or ``matrix``; ``contrast``, what is added to the variance of a row. Of a table
-        those of `xpnet.data.table.fit`; of an exact one with a matrix ``scale``, too.
+        Arrays on the host, with the names and shapes of `Preprocessing.shapes`: ``mean`` (zeros for
+        ``"none"``), ``scale`` or ``matrix``, and ``contrast``, which is added to the variance of a row. Exact
+        preprocessing with a ``matrix`` has ``scale``, too. For a table, those of `xpnet.data.table.fit`.
 
     Raises
     ------
@@ -116,7 +115,7 @@ def fit(how: Preprocessing, X: Any, device: Device, dtype: str = "float32") -> d
     def raw() -> Iterator[Array]:
         for part in _parts(num_rows, num_features):
             rows = _put(device, X[part], dtype)
-            # The mean alone is taken of integers as they are, in less time.
+            # If only the mean is needed, it is faster to take it from the integers.
             needs_floats = how.contrast or how.kind != "mean" or X.dtype.kind == "b"
             yield xp.astype(rows, getattr(xp, dtype)) if needs_floats else rows
 
@@ -137,7 +136,7 @@ def fit(how: Preprocessing, X: Any, device: Device, dtype: str = "float32") -> d
             return fitted | {"mean": np.zeros(num_features)}
         exact_mean, variance = pca.moments(xp, seen, need_variance=how.kind != "mean")
         fitted["mean"] = _to_host(device, exact_mean)
-        # The largest sum there will be: of the squares of a feature.
+        # The sum of squares of a feature is the largest sum that will occur.
         _check_size(np.abs(fitted["mean"]) + num_rows * _to_host(device, variance), dtype)
         if how.kind == "mean":
             return fitted
@@ -156,7 +155,7 @@ def fit(how: Preprocessing, X: Any, device: Device, dtype: str = "float32") -> d
 
 
 def _fit_exactly(how: Preprocessing, X: Any, device: Device, dtype: str) -> dict[str, NDArray[np.float64]]:
-    """Fit what is done on the host, and then the matrix of what comes of it."""
+    """Fit the part that runs on the host, and then the matrix on its output."""
     if how.contrast and isinstance(X, Stored):
         raise InputError(
             "contrast on numbers that float32 cannot tell apart needs all rows at once: give --rows-in memory"
@@ -185,29 +184,29 @@ def _fit_exactly(how: Preprocessing, X: Any, device: Device, dtype: str) -> dict
 
 
 def complete(how: Preprocessing, fitted: Params) -> Preprocessing:
-    """Return the description with the sizes of what was fitted, which those of a table are known by."""
+    """Return the description, for a table with the sizes that `fit` found."""
     return replace(how, sizes=table.sizes(fitted)) if how.kind == "table" else how
 
 
 def for_device(how: Preprocessing, fitted: Params, X: NDArray[Any], dtype: str) -> NDArray[Any]:
-    """Return rows on the host as they go to the device: as they are, but of a table or an exact one."""
+    """Return rows on the host, ready for the device: unchanged, except for a table or exact preprocessing."""
     if how.kind == "table":
         return table.standardise(fitted, X, dtype)
     return exact.prepare(fitted, X, dtype) if how.exact else X
 
 
 def apply(xp: Namespace, how: Preprocessing, fitted: Params, X: Array) -> Array:
-    """Return the rows of ``X`` as the network sees them; ``X`` itself is left alone.
+    """Return the rows of ``X`` preprocessed for the network; ``X`` itself is not changed.
 
-    The mean is subtracted from the rows, not from their product with the matrix: where it is large
-    against the deviation, float32 would lose there what the subtraction keeps.
+    The mean is subtracted from the rows, not from their product with the matrix: if it is large compared with
+    the standard deviation, float32 would lose precision in the product.
 
     Parameters
     ----------
     xp
         Array API namespace of the arrays.
     how
-        What was fitted.
+        The preprocessing that was fitted.
     fitted
         The arrays that `fit` returned, on the device of ``X``, all of one floating dtype.
     X
@@ -220,7 +219,7 @@ def apply(xp: Namespace, how: Preprocessing, fitted: Params, X: Array) -> Array:
     """
     mean, scale = fitted["mean"], fitted.get("scale")
     if how.kind == "table" or how.exact or how.contrast:
-        rows = xp.astype(X, mean.dtype)  # a copy even where the dtype is right already
+        rows = xp.astype(X, mean.dtype)  # always a copy
         if how.kind == "table":
             return table.apply(xp, fitted, rows)
         if how.contrast and not how.exact:
@@ -232,14 +231,14 @@ def apply(xp: Namespace, how: Preprocessing, fitted: Params, X: Array) -> Array:
 
 @elementwise
 def _of_raw(xp: Namespace, X: Array, mean: Array, scale: Array | None) -> Array:
-    """Return `_centred` of rows of any dtype, which are left alone."""
+    """Return `_centred` of a copy of rows of any dtype."""
     rows = xp.astype(X, mean.dtype)
     return _centred(xp, rows, mean, scale)
 
 
 @elementwise
 def _centred(_xp: Namespace, rows: Array, mean: Array, scale: Array | None) -> Array:
-    """Return ``(rows - mean) * scale``, in the rows' own memory."""
+    """Return ``(rows - mean) * scale``, computed in place."""
     rows -= mean
     if scale is not None:
         rows *= scale
@@ -249,18 +248,18 @@ def _centred(_xp: Namespace, rows: Array, mean: Array, scale: Array | None) -> A
 def apply_all(
     device: Device, how: Preprocessing, fitted: Params, X: NDArray[Any], dtype: str = "float32"
 ) -> Array:
-    """Return all rows on the device as the network sees them, never holding more than a few raw ones there.
+    """Return all rows preprocessed on the device, with only a few raw rows there at a time.
 
     Parameters
     ----------
     device
-        Where to.
+        Target device.
     how, fitted
-        As `fit` took and returned them.
+        The preprocessing, and the arrays that `fit` returned.
     X
         ``(rows, features)`` on the host, any real dtype.
     dtype
-        What to compute in.
+        The dtype to compute in.
 
     Returns
     -------
@@ -275,13 +274,13 @@ def apply_all(
     xp = device.xp
     with device.active():
         arrays = {name: device.put(value, dtype) for name, value in fitted.items()}
-        # Put together on the host: not every library's arrays can be written to in parts.
+        # Assembled on the host, because not every library's arrays can be written to in parts.
         result = np.empty((len(X), how.output_features(X.shape[1])), dtype)
         may_be_large = X.dtype.kind == "f" or how.exact  # integers fit
 
         def take(part: slice) -> tuple[Array, ...]:
-            """Prepare some rows; return their least and largest number."""
-            with device.active():  # which is of this thread
+            """Preprocess some rows; return their minimum and maximum."""
+            with device.active():  # it is per thread
                 rows = apply(xp, how, arrays, _put(device, for_device(how, fitted, X[part], dtype), dtype))
                 result[part] = device.to_host(rows)
                 return (xp.min(rows), xp.max(rows)) if may_be_large else ()
@@ -289,7 +288,7 @@ def apply_all(
         parts = list(_parts(len(X), max(X.shape[1], result.shape[1])))
         if device.is_host and len(parts) > 1:
             threads = blas_threads()
-            # A thread takes a part with all that is done to it: only the product would have several else.
+            # Each thread does all the work on its part; otherwise, only products would use several threads.
             with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
                 ends = [end for found in pool.map(take, parts) for end in found]
         else:
@@ -302,15 +301,15 @@ def apply_all(
 def fold(
     how: Preprocessing, fitted: dict[str, NDArray[np.float64]], W1: ArrayLike, b1: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Merge the preprocessing into the first layer: raw rows in, the same out.
+    """Merge the preprocessing into the first layer, which then takes raw rows and gives the same outputs.
 
     From ``((x - mean) M) W1 + b1`` follow the weights ``M W1`` and the biases ``b1 - mean M W1``, where
-    ``M`` is the matrix or the diagonal of the scale.
+    ``M`` is the matrix, or the diagonal matrix of the scale.
 
     Parameters
     ----------
     how, fitted
-        As `fit` took and returned them.
+        The preprocessing, and the arrays that `fit` returned.
     W1
         ``(*nets, how.output_features(features), units)``.
     b1
@@ -326,7 +325,7 @@ def fold(
     Raises
     ------
     InputError
-        Contrast normalisation cannot be folded, nor what is done in more digits than weights have.
+        The preprocessing cannot be folded: a table, contrast normalisation or exact preprocessing.
     """
     if how.kind == "table":
         raise InputError(
@@ -352,7 +351,7 @@ def fold(
 
 
 def _rows_to_fit(how: Preprocessing, X: Any) -> Any:
-    """Return the rows to fit on; complain if there are too few for what is asked."""
+    """Return the rows to fit on; raise an `InputError` if there are too few."""
     if X.ndim != 2:
         raise InputError(f"rows of shape {X.shape}: give (rows, features)")
     num_rows, least, fix = min(len(X), how.fit_rows or len(X)), how.least_rows, ""
@@ -363,20 +362,20 @@ def _rows_to_fit(how: Preprocessing, X: Any) -> Any:
         raise InputError(f"{num_rows} rows are too few to fit {how.kind} on: give {least} or more{fix}")
     if num_rows == len(X):
         return X
-    # Drawn, not evenly spaced: rows may come in a rhythm, say an image and its mirror image.
+    # Drawn at random, not evenly spaced: rows may be periodic, for example an image and its mirror image.
     chosen = np.random.default_rng(0).choice(len(X), num_rows, replace=False, shuffle=False)
     return picked(X, np.sort(chosen))
 
 
 def _parts(num_rows: int, num_features: int) -> Iterator[slice]:
-    """Cut rows into parts of at most `CHUNK` numbers."""
+    """Split rows into parts of at most `CHUNK` numbers."""
     step = min(4096, max(1, CHUNK // max(1, num_features)))
     return (slice(start, min(start + step, num_rows)) for start in range(0, num_rows, step))
 
 
 def _put(device: Device, rows: NDArray[Any], dtype: str) -> Array:
-    """Return rows on the device: integers as they are, being small; floats in a dtype that it has."""
-    with np.errstate(over="ignore"):  # the infinity that comes of it is found later
+    """Return rows on the device: integers unchanged, as they are small; floats in ``dtype``."""
+    with np.errstate(over="ignore"):  # a resulting infinity is detected later
         return device.put(rows, dtype if rows.dtype.kind == "f" else None)
 
 
@@ -385,12 +384,12 @@ def _to_host(device: Device, array: Array) -> NDArray[np.float64]:
 
 
 def _check_size(values: NDArray[Any], dtype: str) -> None:
-    if not (np.abs(values) <= np.finfo(dtype).max).all():  # nor if they are NaN, which infinities become
+    if not (np.abs(values) <= np.finfo(dtype).max).all():  # also true for NaN, which infinities may become
         raise InputError(f"X has values too large for {dtype}: divide it by its largest value")
 
 
 def _normalise_contrast(xp: Namespace, rows: Array, contrast: Array) -> Array:
-    """Return ``(x - mean(x)) / sqrt(var(x) + contrast)`` for each row ``x``, in the rows' own memory."""
+    """Return ``(x - mean(x)) / sqrt(var(x) + contrast)`` for each row ``x``, computed in place."""
     rows -= xp.mean(rows, axis=-1, keepdims=True)
     rows /= xp.sqrt(xp.vecdot(rows, rows) / rows.shape[-1] + contrast)[..., None]
     return rows
@@ -399,10 +398,10 @@ def _normalise_contrast(xp: Namespace, rows: Array, contrast: Array) -> Array:
 def _fit_contrast(
     how: Preprocessing, device: Device, chunks: Iterator[Array], dtype: str
 ) -> NDArray[np.float64]:
-    """Return what is added to the variance of a row: the ridge, in units of the average row's."""
+    """Return the number to add to the variance of a row: the ridge times the average variance of a row."""
     xp = device.xp
     variances = [device.to_host(xp.var(rows, axis=-1)) for rows in chunks]
     average = np.asarray([np.concatenate(variances).mean(dtype=np.float64)])
     _check_size(average, dtype)
-    # At least the smallest float: a row without contrast comes out as 0 also without a ridge.
+    # At least the smallest float, so that a row without contrast becomes 0 even without a ridge.
     return np.maximum(how.ridge * average, float(np.finfo(np.float32).tiny))

@@ -1,4 +1,4 @@
-"""Views of an image over which an evaluation averages: mirrored, and shifted."""
+"""Mirrored and shifted views of an image, over which an evaluation averages."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -13,7 +13,7 @@ Views = Literal["none", "flip", "flip-shift"]
 
 
 def check_views(kind: Views, image_shape: tuple[int, ...] | None, shift: int | None = None) -> None:
-    """Refuse views that the data cannot have; parameters and errors as in `views`."""
+    """Refuse views that the data do not support; parameters and errors are those of `views`."""
     if kind not in ("none", "flip", "flip-shift"):
         raise InputError(f"there are no views {kind!r} of an image: give none, flip or flip-shift")
     if kind != "none":
@@ -26,32 +26,32 @@ def check_views(kind: Views, image_shape: tuple[int, ...] | None, shift: int | N
 def views(
     xp: Namespace, kind: Views, images: Array, image_shape: tuple[int, ...] | None, shift: int | None = None
 ) -> Iterator[Array]:
-    """Return views of the same images, one after the other, over which an evaluation can average.
+    """Return an iterator over views of the same images, so that an evaluation can average over them.
 
     Parameters
     ----------
     xp
         Array API namespace of the images.
     kind
-        ``"none"``: the images themselves. ``"flip"``: these and their mirror images. ``"flip-shift"``:
-        both of them, each where it is and shifted to its eight neighbours, 18 in all.
+        ``"none"``: only the images themselves. ``"flip"``: also their mirror images. ``"flip-shift"``: both,
+        unshifted and shifted in the eight directions, which makes 18 views.
     images
         ``(..., features)``.
     image_shape
         Height, width and channels, whose product is ``features``.
     shift
-        Of ``"flip-shift"``, in pixels; by default a sixteenth of the image's shorter side, at least 1.
+        Shift of ``"flip-shift"`` in pixels; by default 1/16 of the shorter side of the image, at least 1.
 
     Returns
     -------
     iterator of Array
-        Each of the shape and dtype of ``images``; the first is ``images`` itself.
+        Each has the shape and dtype of ``images``; the first is ``images`` itself.
 
     Raises
     ------
     InputError
-        Rows that are not images, or of another length; a shift that is not smaller than the image; an
-        unknown ``kind``.
+        The rows are not images or have another length, the shift is not smaller than the image, or ``kind``
+        is unknown.
     """
     check_views(kind, image_shape, shift)
     if image_shape is not None:
@@ -72,7 +72,7 @@ def _view_shift(image_shape: tuple[int, ...] | None) -> int:
 def _view(
     xp: Namespace, images: Array, image_shape: tuple[int, ...], mirror: bool, down: int, right: int
 ) -> Array:
-    """Return all the images mirrored or not, then read so many pixels further down and right."""
+    """Return all images, mirrored if asked for, then shifted: pixels are read further down and right."""
     if not (mirror or down or right):
         return images
     height, width, _ = image_shape

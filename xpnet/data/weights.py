@@ -21,25 +21,25 @@ def by_class(
     label: NDArray[np.int64],
     weight: NDArray[np.float64] | None,
 ) -> NDArray[np.float64]:
-    """Return the weight of each class, ``(classes,)``, by which the weights of its rows are multiplied.
+    """Return the weight of each class, ``(classes,)``, by which to multiply the weights of its rows.
 
     Parameters
     ----------
     chosen
-        A weight by the name of a class, 1 for those it leaves out; or ``"balanced"``, which gives all
-        classes that occur the same total. Names of classes that these rows lack, as those of one part of a
-        cross-validation may, do nothing; but not all names may be such.
+        Weights by class name, 1 for classes left out; or ``"balanced"``, which gives the same total weight to
+        all classes that occur. Names of classes without rows, as may happen in a fold of a cross-validation,
+        are ignored; but at least one name must occur.
     names
-        The name of each class that occurs.
+        The names of the classes that occur.
     label
         The class of each training row ``(rows,)``.
     weight
-        Of these rows ``(rows,)``; None for 1 each.
+        Weights of these rows ``(rows,)``; None for 1 each.
 
     Raises
     ------
     InputError
-        The argument is invalid, names no class that occurs, or has a weight below 0.
+        The argument is invalid, names no class that occurs, or has a negative weight.
     """
     factors = np.ones(len(names))
     if isinstance(chosen, str) and chosen == "balanced":
@@ -65,17 +65,18 @@ def by_class(
 
 
 def likely_typo(weights: Mapping[Any, Any], labels: Sequence[Any]) -> str:
-    """Return a line on the first weight of a class that no row has, if its name is like that of another.
+    """Return a message about the first weighted class without rows whose name is similar to a label.
 
-    In a fold of a cross-validation classes may be absent, so a name that is none is no error. But one that
-    differs in case, blanks or type from a label alone, or is close to one that has no weight of its own, is.
+    Classes may be absent in a fold of a cross-validation, so an unknown name is not an error by itself. It is
+    probably a typo if it differs from a label only in case, spaces, underscores or type, or if it is similar
+    to a label that has no weight.
 
     Parameters
     ----------
     weights
-        Of the classes, by label.
+        Class weights, by label.
     labels
-        Those that occur.
+        The labels that occur.
     """
     by_name = {_plain(label): label for label in labels}
     unweighted = {str(label): label for label in labels if label not in weights and isinstance(label, str)}
@@ -100,18 +101,18 @@ def weighted(
     *,
     may_be_zero: bool = False,
 ) -> NDArray[np.float64]:
-    """Return the weights of rows times those of their classes.
+    """Return the weights of rows times the weights of their classes.
 
     Parameters
     ----------
     factors
-        Of each class, from `by_class`.
+        Weight of each class, from `by_class`.
     label, weight
         The class of each row ``(rows,)``, and its weight; None for 1 each.
     rows
         Name of the rows in the message.
     may_be_zero
-        Whether more rows may follow, and none of these count.
+        Whether all weights may be 0, because more rows may follow.
 
     Raises
     ------
@@ -130,7 +131,7 @@ def weighted(
 
 
 def _meant(name: Any, known: Sequence[Any]) -> str:
-    """Return what to add to a message about a class that is none: the one of a name that is like it."""
+    """Return an addition to the message about an unknown class, which suggests a similar label."""
     if name in known:
         return ""
     spelt = {str(label): label for label in known}
@@ -139,10 +140,10 @@ def _meant(name: Any, known: Sequence[Any]) -> str:
 
 
 def relative(weight: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
-    """Return weights whose mean is 1, of all rows to train on; None for all the same.
+    """Return the weights of all training rows scaled to mean 1; None if all are the same.
 
-    A batch's loss is then over its rows: on average over the sum of their weights, and yet a row of weight 2
-    counts as two in any batch, also in one of its own.
+    The loss of a batch is then divided by its number of rows, which is the sum of their weights on average.
+    So a row of weight 2 counts as two rows in any batch, even if it is the only row.
     """
     if weight is None or weight.min() == weight.max():
         return None
@@ -151,10 +152,10 @@ def relative(weight: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
 
 
 def unit_of(weight: NDArray[np.float64] | None) -> float:
-    """Return the power of two that weights are divided by, so that the largest is from 1 to 2.
+    """Return the power of two by which to divide weights, so that the largest is from 1 to 2.
 
-    Only their ratios matter, and sums of very large or small ones overflow or vanish, soon in float32. A
-    power of two changes no bit of the ratios.
+    Only their ratios matter, and sums of very large or very small weights overflow or underflow, especially
+    in float32. Dividing by a power of two leaves the ratios exactly the same.
     """
     return 1.0 if weight is None else 2.0 ** (math.frexp(float(weight.max()))[1] - 1)
 

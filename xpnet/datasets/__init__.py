@@ -124,12 +124,12 @@ def load(
 
 
 def _may_stay(path: Path) -> list[str]:
-    """Return what can be said of where the rows of a table are kept."""
+    """Return the options that apply to where the rows of a table are kept."""
     return ["rows_in"] if is_parquet(path) or is_text(path) else []
 
 
 def kind_of(name: str | os.PathLike[str]) -> Literal["digits", "cifar10", "images", "table"]:
-    """Return what a name stands for, without loading it; ``"table"`` where it can't be told."""
+    """Return what a name stands for, without loading it; ``"table"`` if it is not clear."""
     name = os.fspath(name)
     if name in KNOWN:
         return "digits" if name == "digits" else "cifar10"
@@ -149,7 +149,7 @@ def is_folder_of_rows(name: str | os.PathLike[str]) -> bool:
 
 
 def has_validation(name: str | os.PathLike[str]) -> bool:
-    """Return whether what a name stands for has rows to validate on; false where it can't be told."""
+    """Return whether the named data have validation rows; false if it is not clear."""
     path = Path(name)
     if os.fspath(name) in KNOWN:
         return True

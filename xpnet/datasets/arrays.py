@@ -81,7 +81,7 @@ def from_arrays(
     name : str, default "data"
         Name of the data set in messages and summaries.
     note : callable, default `warnings.warn`
-        Told where floats may be classes or numbers.
+        Called with a sentence if floats may be classes or numbers.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def assemble(
     times: NDArray[Any] | None = None,
     note: Note = silent,
 ) -> Dataset:
-    """Do what `from_arrays` does, with those of its arrays that there are.
+    """Make a data set from arrays, like `from_arrays`, given those that exist.
 
     Parameters
     ----------
@@ -129,19 +129,19 @@ def assemble(
     name
         As for `from_arrays`.
     reading
-        Task, and which rows are held out.
+        The task, and which rows are held out.
     own : collection of str, default ()
-        Names of arrays that are no one else's: rows may change places in them, so that none exists twice.
+        Names of arrays that nobody else uses: their rows may be reordered in place, which saves a copy.
     columns : Columns, optional
-        What X is the matrix of.
+        The columns of which X is the matrix.
     output_names : tuple of str, optional
-        Names of several labels or numbers.
+        Names of several labels or outputs.
     class_names : tuple of str, optional
-        Names of classes that are numbered from 0: those that occur keep theirs.
+        Names of classes numbered from 0; classes that occur keep their names.
     groups, times : ndarray, optional, shape (rows,)
         See `xpnet.datasets.reading.hold_out`.
     note : callable, optional
-        Told where floats may be classes or numbers.
+        Called with a sentence if floats may be classes or numbers.
 
     Returns
     -------
@@ -179,7 +179,7 @@ def assemble(
         columns = numbers(arrays["X"].shape[1])
     held_out = None
     if "X_val" not in arrays:
-        # Checked before rows change places, so that a message can name the row that the user knows.
+        # Check before reordering rows, so that messages name the row numbers that the user knows.
         X, y = arrays["X"], arrays["y"]
         check_split(name, "X", X, "y", y, task, len(class_names), gaps=columns is not None)
         classes = y if task == "classification" else None
@@ -221,12 +221,12 @@ def image_shape_of(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
 
 
 def suits_images(shape: tuple[int, ...] | None) -> bool:
-    """Return whether images of this height and width can be shifted and mirrored and stay what they are."""
+    """Return whether images of this height and width keep their meaning if shifted and mirrored."""
     return shape is not None and min(shape[:2]) >= LEAST_SIDE
 
 
 def _refuse_channels_first(what: str, shape: tuple[int, ...]) -> None:
-    """Refuse images as PyTorch has them, which would be rows of plain numbers here."""
+    """Refuse channels-first images, as in PyTorch, which would become rows of plain numbers."""
     match shape:
         case (_, 1 | 3 | 4, height, width) if min(height, width) >= SMALLEST:
             raise InputError(
@@ -236,7 +236,7 @@ def _refuse_channels_first(what: str, shape: tuple[int, ...]) -> None:
 
 
 def _rows_of(X: Any, what: str) -> Any:
-    """Return an array; rows on the disk as they are."""
+    """Return an array; rows on disk are returned as they are."""
     return X if isinstance(X, Stored) else as_array(X, what)
 
 
@@ -246,7 +246,7 @@ def as_rows(what: str, X: Any) -> Any:
     Raises
     ------
     InputError
-        It has no samples.
+        It has no sample axis.
     """
     if isinstance(X, Stored):
         return X
@@ -257,7 +257,7 @@ def as_rows(what: str, X: Any) -> Any:
 
 
 def refuse_name_of_weights(name: str, weights: Any) -> None:
-    """Refuse the name of a column where a weight for each row is to be."""
+    """Refuse the name of a column in place of the weights of rows."""
     if isinstance(weights, str):
         raise InputError(
             f"{name}: sample_weight is {shown(weights)}, the name of a column: give the values of that "
@@ -266,21 +266,21 @@ def refuse_name_of_weights(name: str, weights: Any) -> None:
 
 
 def counted(given: Mapping[str, Any], name: str) -> tuple[dict[str, Any], Any]:
-    """Leave out the rows of weight 0, as if they had not been given, before anything is made of them.
+    """Leave out rows of weight 0 before doing anything else, as if they had not been given.
 
     Parameters
     ----------
     given
-        ``X``, a `Frame` or what an array is made of, ``y``, and what else `from_arrays` takes, by name.
+        ``X`` (a `Frame` or array-like), ``y`` and other arguments of `from_arrays`, by name.
     name
-        What to call the data in a message.
+        Name of the data in messages.
 
     Returns
     -------
     kept : dict
-        The same of the rows that count.
+        The same arrays with only the rows that count.
     counts
-        What picks them: a mask, or all.
+        The index of these rows: a mask, or a slice of all.
     """
     if "sample_weight" not in given:
         return dict(given), slice(None)
@@ -288,7 +288,7 @@ def counted(given: Mapping[str, Any], name: str) -> tuple[dict[str, Any], Any]:
     weight = _weights(f"{name}: sample_weight", given["sample_weight"], len(X))
     counts = weight > 0
     y = given["y"] if counts.all() else as_targets(given["y"], f"{name}: y")
-    if counts.all() or len(y) != len(X):  # which is refused with all else that does not fit
+    if counts.all() or len(y) != len(X):  # a wrong length is refused later
         return {**given, "X": X, "sample_weight": weight}, slice(None)
     kept = {**given, "y": y[counts], "sample_weight": weight[counts]}
     if isinstance(X, Frame):  # which knows the numbers of its rows
@@ -314,7 +314,7 @@ def _targets(
     note: Note,
     own: Collection[str],
 ) -> tuple[dict[str, NDArray[Any]], Task, tuple[Any, ...] | None, tuple[str, ...]]:
-    """Return each y as it is stored, with the task, the labels of the classes, and their names."""
+    """Return each y in stored form, with the task, the labels of the classes, and their names."""
     targets = {key: as_targets(given[key], f"{name}: {key}") for key in given if key[0] == "y"}
     y = targets["y"]
     if task is None:
@@ -354,13 +354,13 @@ def _targets(
                 f"{name}: y_val holds {values[stored['y_val'][row]]!r:.60} in row {row}, which y lacks: "
                 "give rows of that class to train on, or drop it"
             )
-    if class_names is not None and task == "classification":  # but for those that do not occur
+    if class_names is not None and task == "classification":  # except those that do not occur
         return stored, task, labels, tuple(class_names[value] for value in values)
     return stored, task, labels, tuple(map(str, values))
 
 
 def _has_gaps(X: Any) -> bool:
-    """Return whether there is a NaN; a part at a time, as X may be large."""
+    """Return whether there is a NaN; checked part by part, because X may be large."""
     if isinstance(X, Stored):
         return X.scan.missing is not None
     step = max(1, 2**20 // max(1, X.shape[1]))
@@ -369,7 +369,7 @@ def _has_gaps(X: Any) -> bool:
 
 
 def _blocks_of(X: Any, fraction: float) -> NDArray[Any] | None:
-    """Return the block of each row, where whole blocks are held out: then none is read for a few rows."""
+    """Return the block of each row, if whole blocks are held out, so that no block is read for a few rows."""
     blocks = X.blocks if isinstance(X, Stored) else None
     if blocks is None or len(blocks) * fraction < 1:
         return None

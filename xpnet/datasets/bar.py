@@ -1,4 +1,4 @@
-"""A bar on standard error that shows how far a download or a conversion is."""
+"""A progress bar on standard error for downloads and conversions."""
 
 import contextlib
 import sys
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 __all__ = ["Bar", "Showing", "progress_bar"]
 
 Showing: TypeAlias = bool | Callable[[], AbstractContextManager[None]]
-"""Whether to show a bar; or the context to do so in, which takes another display away meanwhile."""
+"""Whether to show a bar; or a function that returns a context for it, which hides another display."""
 
 
 @contextlib.contextmanager
 def progress_bar(name: str, showing: Showing = True) -> Iterator["Bar | None"]:
-    """Show a progress bar on standard error; none if that is no terminal or rich is missing."""
+    """Show a progress bar on standard error; none if that is not a terminal, or rich is missing."""
     try:
         from rich import progress
         from rich.console import Console
@@ -40,7 +40,7 @@ def progress_bar(name: str, showing: Showing = True) -> Iterator["Bar | None"]:
 
 
 class Bar:
-    """A bar of rich with the attributes of one of tqdm, which pooch asks for."""
+    """A bar of rich with the attributes of a tqdm bar, which pooch expects."""
 
     def __init__(self, display: "Progress") -> None:
         self._display = display
@@ -48,17 +48,17 @@ class Bar:
 
     @property
     def total(self) -> float | None:
-        """Number of bytes to come, None if the server does not say."""
+        """Total number of bytes; None if the server does not say."""
         return self._display.tasks[0].total
 
     @total.setter
     def total(self, num_bytes: int) -> None:
-        """Say how many there are."""
-        # Set at the start of every attempt: a second one begins with an empty bar.
+        """Set the total."""
+        # It is set at the start of every attempt, which starts with an empty bar.
         self._display.reset(self._task, total=num_bytes or None)
 
     def update(self, num_bytes: int) -> None:
-        """Go forward."""
+        """Advance the bar."""
         self._display.advance(self._task, num_bytes)
 
     def reset(self) -> None:
@@ -66,4 +66,4 @@ class Bar:
         self._display.update(self._task, completed=0)
 
     def close(self) -> None:
-        """Leave the bar: `progress_bar` takes it down."""
+        """Do nothing: `progress_bar` removes the bar."""

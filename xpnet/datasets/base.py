@@ -18,7 +18,7 @@ from xpnet.text import printable
 from xpnet.typing import Task
 
 _MOST_NAMES, _LONGEST_NAME = 10, 20
-"""How many names of classes a data set shows of itself, and how much of each."""
+"""Maximum number of class names that a data set shows, and maximum length of each."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)  # eq: comparing arrays gives arrays, not a truth value
@@ -116,7 +116,7 @@ class Dataset:
             )
 
     def _leave_out_of_weight_0(self, split: str) -> None:
-        """Leave rows out that count nothing: in the loss they do nothing, but they would shape all else."""
+        """Leave out rows of weight 0: they do not affect the loss, but would affect everything else."""
         weights = getattr(self, f"weight_{split}")
         if weights is None or weights.all():
             return
@@ -137,14 +137,14 @@ class Dataset:
             )
 
     def checksum(self) -> str:
-        """Return the CRC-32 of the training and validation rows: other data, another number."""
+        """Return the CRC-32 of the training and validation rows, to recognise the data."""
         crc = 0
         for rows in (self.X_train, self.y_train, self.X_val, self.y_val, self.weight_train, self.weight_val):
             if isinstance(rows, Stored):
                 crc = rows.crc32(crc)
             elif rows is not None:
                 whole = np.int64 if rows is self.y_train and rows.dtype.kind == "i" else rows.dtype
-                for begin in range(0, len(rows), PART):  # the same, however few bytes a class is stored in
+                for begin in range(0, len(rows), PART):  # independent of the dtype that stores classes
                     part = np.ascontiguousarray(rows[begin : begin + PART], whole)
                     crc = zlib.crc32(part.data, crc)
         return f"{crc:08x}"
@@ -169,7 +169,7 @@ class Dataset:
         return f"Dataset {self.name!r}: {self.summary()}{''.join(splits)}"
 
     def _repr_html_(self) -> str:
-        """Return a table, which a notebook shows."""
+        """Return a table, for a notebook."""
         caption = html.escape(f"{printable(self.name)}: {self.summary()}")
         rows = ("".join(f"<td>{cell}</td>" for cell in split) for split in self._splits())
         return (
@@ -178,7 +178,7 @@ class Dataset:
         )
 
     def summary(self) -> str:
-        """Return the task, the names of what is predicted, and the shape of images."""
+        """Return the task, the names of classes, labels or outputs, and the shape of images."""
         names = [printable(name)[:_LONGEST_NAME] for name in self.class_names[:_MOST_NAMES]]
         names += ["…"] if self.num_outputs > _MOST_NAMES else []
         one, more = {
@@ -191,7 +191,7 @@ class Dataset:
         return f"{self.task}, {self.num_outputs} {noun} ({', '.join(names)}){image}"
 
     def _splits(self) -> Iterator[tuple[str, str, str]]:
-        """Yield the name of each split, and what its X and y are."""
+        """Yield the name of each split, and descriptions of its X and y."""
         for split in ("train", "val", "test"):
             X, y = getattr(self, f"X_{split}"), getattr(self, f"y_{split}")
             if X is not None:
@@ -201,6 +201,6 @@ class Dataset:
 
 
 def check_task(dataset: str, task: str) -> None:
-    """Raise InputError for a task that there is none of."""
+    """Raise InputError for an unknown task."""
     if task not in get_args(Task):
         raise InputError(f"{dataset}: unknown task {task!r}: use {', '.join(get_args(Task))}")

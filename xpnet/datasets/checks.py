@@ -1,4 +1,4 @@
-"""The checks that the arrays of every data set pass."""
+"""Checks of the arrays of every data set."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from xpnet.errors import InputError
 from xpnet.typing import Task
 from xpnet.values import refuse_mask
 
-_CHUNK_ELEMENTS = 1 << 20  # of X looked at together: bounds the check's temporaries to 1 MiB
+_CHUNK_ELEMENTS = 1 << 20  # of X checked at a time: limits temporary arrays to 1 MiB
 
 
 def check_split(
@@ -28,13 +28,13 @@ def check_split(
     Parameters
     ----------
     dataset, X_name, y_name : str
-        What to call the data set and its arrays in a message.
+        Names of the data set and its arrays in messages.
     X : ndarray, shape (num_samples, num_features)
         Finite real numbers.
     y : ndarray, shape (num_samples,) or (num_samples, num_outputs)
         Targets, see `check_targets`.
     task : {"classification", "multilabel", "regression"}
-        What y holds.
+        The task.
     num_outputs : int
         Number of classes, labels or numbers.
     gaps : bool, default False
@@ -59,16 +59,16 @@ def check_targets(name: str, y: Any, task: Task, num_outputs: int, many: bool = 
     Parameters
     ----------
     name : str
-        What to call y in a message.
+        Name of y in messages.
     y : ndarray
         Classes, ``int64`` of shape (rows,); labels, ``uint8`` 0 or 1 of shape (rows, labels); or finite
         numbers, ``float64`` of shape (rows, outputs).
     task : {"classification", "multilabel", "regression"}
-        Which of the three.
+        The task.
     num_outputs : int
         Number of classes, labels or numbers.
     many : bool, default False
-        Whether classes may be in fewer bytes: int8, int16 or int32.
+        Whether classes may have a smaller dtype: int8, int16 or int32.
 
     Raises
     ------
@@ -107,11 +107,11 @@ def check_weights(name: str, weights: Any, num_rows: int) -> None:
     Parameters
     ----------
     name : str
-        What to call the weights in a message.
+        Name of the weights in messages.
     weights : ndarray of float64, shape (num_rows,)
         Weights of the rows.
     num_rows : int
-        Number of rows that have one.
+        Number of rows.
 
     Raises
     ------
@@ -162,7 +162,7 @@ def _check_finite(
 
 
 def first_row_not_finite(X: Any, gaps: bool = False) -> int | None:
-    """Index of the first row of X, shape (n, d), with infinity, or NaN unless ``gaps``; None if none."""
+    """Return the index of the first row of X, (n, d), with infinity or (unless ``gaps``) NaN; or None."""
     if X.dtype.kind != "f":
         return None
     if isinstance(X, Stored):

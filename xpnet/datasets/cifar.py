@@ -22,34 +22,34 @@ _ENVIRONMENT = "XPNET_DATA_DIR"
 def cifar10(data_dir: str | os.PathLike[str] | None = None, progress: Showing = False) -> Dataset:
     """Load CIFAR-10: 60,000 colour images of 32 by 32 pixels in ten classes.
 
-    The official files are looked for in ``data_dir``, in the folder that the environment variable
-    ``XPNET_DATA_DIR`` names, and in the user's cache folder; then the official archive is
-    downloaded to the cache. The first place that has any of them is used. What counts are the
-    folders ``cifar-10-batches-py`` and ``cifar-10-batches-bin`` and the archives
-    ``cifar-10-python.tar.gz`` and ``cifar-10-binary.tar.gz``; one of the two folders may also be
-    named itself. The downloaded archive is verified by its checksum, each time it is used; files
-    that a user placed are taken as they are, since good copies exist with other checksums.
+    The official files are searched in ``data_dir``, in the folder named by the environment variable
+    ``XPNET_DATA_DIR``, and in the user's cache folder; otherwise, the official archive is
+    downloaded to the cache. The first place that has any of the files is used: the folders
+    ``cifar-10-batches-py`` and ``cifar-10-batches-bin``, and the archives
+    ``cifar-10-python.tar.gz`` and ``cifar-10-binary.tar.gz``. ``data_dir`` may also be one of these
+    two folders. The downloaded archive is verified by its checksum each time it is used. Files that
+    a user placed are accepted as they are, since good copies with other checksums exist.
 
     Parameters
     ----------
     data_dir : str or path-like, optional
-        The first folder to look in.
+        The first folder to search.
     progress : bool or callable, default False
-        Announce a download, with a progress bar when standard error is a terminal.
+        Whether to announce a download, with a progress bar if standard error is a terminal.
 
     Returns
     -------
     Dataset
         X is ``uint8`` of shape (n, 3072), each row in height, width, channel order. The 50,000
-        training images stay in the order of the files: the last 1,000 are the validation set (the
-        last tenth of fewer than 10,000, in smaller data of this format), the others the training
-        set, both as views of one array.
+        training images keep the order of the files: the last 1,000 are the validation set, and the
+        others the training set, both as views of one array. (In smaller data of this format, with
+        fewer than 10,000 images, the last tenth is the validation set.)
 
     Raises
     ------
     InputError
-        If ``data_dir`` or ``$XPNET_DATA_DIR`` is no folder, files are missing or damaged, or there
-        are none and the archive cannot be downloaded.
+        If ``data_dir`` or ``$XPNET_DATA_DIR`` is not a folder, files are missing or damaged, or
+        there are no files and the archive cannot be downloaded.
     """
     X, y, X_test, y_test = cifar_files.read(_locate(data_dir, progress))
     num_val = max(1, min(1000, len(X) // 10))
@@ -76,7 +76,7 @@ def _locate(data_dir: str | os.PathLike[str] | None, progress: Showing) -> cifar
     if cache := cache_folder():
         looked_in.append(cache)
         source = cifar_files.find(cache)
-        # The archive that a download leaves there is for fetch to return, which verifies it.
+        # Leave a downloaded archive to `fetch`, which verifies it.
         if source and source.path.name != cifar_files.PYTHON.archive:
             return source
     try:

@@ -1,8 +1,8 @@
 """The official files of CIFAR-10: find them in a folder and read them into arrays.
 
-There are four forms of the same six files: the python layout (pickles) and the binary layout, each
-as a folder and as a ``.tar.gz`` of that folder. Archives are read as a stream, so nothing is
-unpacked to disk and no path in an archive is ever followed.
+The same six files come in four forms: the python layout (pickles) and the binary layout, each as a
+folder or as a ``.tar.gz`` of that folder. Archives are read as a stream, so nothing is unpacked to
+disk, and no path in an archive is ever followed.
 """
 
 import gzip
@@ -22,13 +22,13 @@ from xpnet.errors import InputError
 IMAGE_SHAPE = (32, 32, 3)
 NUM_CLASSES = 10
 _NUM_PIXELS = 3072
-_MAX_FILE_SIZE = 1 << 28  # eight times the official size: what a batch may decompress to
+_MAX_FILE_SIZE = 1 << 28  # limit for a decompressed batch: eight times the official size
 _FIX = "delete it or replace it with a fresh copy from https://www.cs.toronto.edu/~kriz/cifar.html"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One of the two formats, and what the official release calls its files."""
+    """One of the two formats, with the file names of the official release."""
 
     folder: str
     archive: str
@@ -48,7 +48,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a copy of CIFAR-10 lies: a folder of batch files or an archive of one."""
+    """A copy of CIFAR-10: a folder of batch files, or an archive of one."""
 
     path: Path
     layout: Layout
@@ -60,18 +60,18 @@ def find(folder: Path) -> Source | None:
     Parameters
     ----------
     folder : Path
-        A folder that holds one of the four forms, or itself is one of the two layout folders.
-        Unpacked files are preferred: they load faster than an archive.
+        A folder that contains one of the four forms, or is itself one of the two layout folders.
+        Unpacked files are preferred, because they load faster than an archive.
 
     Returns
     -------
     Source or None
-        None if there is nothing of the kind.
+        None if there is no copy.
 
     Raises
     ------
     InputError
-        If the folder may not be read.
+        If the folder cannot be read.
     """
     try:
         for layout in _LAYOUTS:
@@ -91,12 +91,12 @@ def find(folder: Path) -> Source | None:
 def read(
     source: Source,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
-    """Read all images, each straight into its place so that the data exist once.
+    """Read all images, each straight into its place so that memory holds the data only once.
 
     Parameters
     ----------
     source : Source
-        What `find` found. The five training batches may hold any number of images, but the same.
+        From `find`. The five training batches may have any size, but all the same.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def read(
     Raises
     ------
     InputError
-        If a file is missing, damaged, or not what its name says.
+        If a file is missing, damaged, or not what its name says it is.
     """
     train, test = _Split(source.layout.train_files), _Split(source.layout.test_files)
     split_of = {name: split for split in (train, test) for name in split.names}
@@ -120,7 +120,7 @@ def read(
     except InputError:
         raise
     except Exception as error:
-        # The system, gzip, zlib and tarfile: a damaged archive raises nearly anything.
+        # From the system, gzip, zlib or tarfile: a damaged archive may raise nearly anything.
         reason = textwrap.shorten(str(error), 300, placeholder="…") or type(error).__name__
         raise InputError(f"{source.path} cannot be read ({reason}): {_FIX}") from error
     missing = [name for name, split in split_of.items() if name not in split.seen]
@@ -130,7 +130,7 @@ def read(
 
 
 class _Split:
-    """Equal batches, put in any order into one array."""
+    """Batches of equal size, stored in one array in any order."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
@@ -139,7 +139,7 @@ class _Split:
         self.y = np.empty(0, dtype=np.int64)
 
     def put(self, name: str, where: str, planes: NDArray[np.uint8], labels: list[int]) -> None:
-        """Store a batch: ``planes``, shape (n, 3072), has the colours of an image one by one."""
+        """Store a batch; ``planes``, shape (n, 3072), holds the colour planes of an image one by one."""
         num_images = len(planes)
         if num_images == 0 or len(labels) != num_images:
             raise InputError(f"{where} holds {num_images} images and {len(labels)} labels: {_FIX}")
@@ -164,9 +164,9 @@ class _Split:
 
 
 class _Decompressed(gzip.GzipFile):
-    """A stream of which nobody reads more at once than a file may hold.
+    """A stream that limits a single read to the maximum size of a file.
 
-    tarfile reads a long header whole: a few megabytes of compressed zeros could fill the memory.
+    tarfile reads a long header at once, so a few megabytes of compressed zeros could fill the memory.
     """
 
     def read(self, size: int | None = -1) -> bytes:
@@ -176,7 +176,7 @@ class _Decompressed(gzip.GzipFile):
 
 
 def _batch_files(source: Source) -> Iterator[tuple[str, int, IO[bytes]]]:
-    """Yield name, size and open file of each batch that is there, in the order they lie in."""
+    """Yield name, size and open file of each existing batch, in the order of the folder or archive."""
     names = source.layout.train_files + source.layout.test_files
     if source.path.is_dir():
         for name in names:
@@ -192,7 +192,7 @@ def _batch_files(source: Source) -> Iterator[tuple[str, int, IO[bytes]]]:
             if wanted and member.isreg() and (content := archive.extractfile(member)):
                 yield inner.name, member.size, content
         while stream.read(1 << 20):
-            pass  # gzip compares its checksum when it comes to the end
+            pass  # gzip verifies its checksum at the end
 
 
 def _decode_python(raw: bytes, where: str) -> tuple[NDArray[np.uint8], list[int]]:

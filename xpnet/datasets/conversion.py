@@ -1,4 +1,4 @@
-"""A table in text that is larger than memory, converted once into Parquet, which is read from then on."""
+"""Convert a text table that is larger than memory to Parquet, once; later runs read the Parquet file."""
 
 import contextlib
 import json
@@ -25,45 +25,46 @@ from xpnet.text import one_line
 __all__ = ["KEY", "converted"]
 
 PART = 2**20
-"""Bytes that are read together."""
+"""Number of bytes to read at a time."""
 
 NUMBERS = 2**21
-"""Values in a row group: a few of them are shuffled together."""
+"""Number of values in a row group; a few row groups are shuffled together."""
 
 KEY = b"xpnet"
-"""Under which the metadata of the file say what it was made of."""
+"""Key in the metadata of the file under which it describes its source."""
 
 NO_NUMBER = r"^\s*[+-]?(0[0-9].*|[0-9]{16,}\s*)$"
-"""Digits that a float or an integer would not keep: a code that begins with zeros, or a long one."""
+"""Digits that a number would not preserve: a code with leading zeros, or a long one."""
 
 
 def converted(path: Path, reading: Reading, note: Note, progress: Showing = False) -> Path:
-    """Return the Parquet file that has the table of a text file; it is made if it isn't there.
+    """Return the Parquet file with the table of a text file; create it if it does not exist.
 
-    A column is of integers or of floats if all of its text is; else it is the text as it is. The file lies
-    beside the text, under its name and ``.parquet``, and is made again once the text has changed.
+    A column becomes integers or floats if all of its text does; otherwise it stays text. The file is next to
+    the text file, with ``.parquet`` appended to its name, and is made again if the text file changes.
 
     Parameters
     ----------
     path
-        A CSV or another table in text.
+        A CSV file or another text table.
     reading
         Whether it has a header, and names of columns.
     note
-        Told what is done, and what was guessed of the text.
+        Called with sentences about the conversion, and about what was guessed.
     progress
-        Show a bar where standard error is a terminal.
+        Show a bar if standard error is a terminal.
 
     Raises
     ------
     InputError
-        The text cannot be read or the file not be written: then nothing of it is left. Or there is a file of
-        that name which xpnet has not made.
+        The text cannot be read, or the file cannot be written, and then no part of it is left; or there is a
+        file of that name that xpnet did not make.
     """
     target = path.with_name(f"{path.name}.parquet")
     with reading_file(path):
         stat = path.stat()
-        # The first of these may be set back, as by `cp -p`: a text is the same if both are, or its checksum.
+        # `cp -p` may set back the first of these. The text is unchanged if both are equal, or its checksum
+        # is.
         times = [stat.st_mtime_ns, stat.st_ctime_ns]
         made_of: dict[str, Any] = {"size": stat.st_size, "header": reading.header}
         made = _description_of(target)
@@ -90,11 +91,11 @@ def converted(path: Path, reading: Reading, note: Note, progress: Showing = Fals
 
 
 def _description_of(target: Path) -> dict[str, Any] | None:
-    """Return what a file says that it was made of; None of one that xpnet has not made, or of none."""
+    """Return a file's description of its source; None if it does not exist or xpnet did not make it."""
     try:
         with open_parquet(target) as parquet:
             return {"times": None, "crc32": None} | dict(json.loads(parquet.metadata.metadata[KEY]))
-    except Exception:  # a damaged one is none of ours, which are written whole or not at all
+    except Exception:  # a damaged file is not ours, because ours are written completely or not at all
         return None
 
 
@@ -109,7 +110,7 @@ def _crc32(path: Path, advance: Callable[[int], None] | None = None) -> int:
 
 
 def _batches(layout: Layout, advance: Callable[[int], None] | None) -> Iterator[Any]:
-    """Give the batches of a text file, and tell of the bytes that were read."""
+    """Yield the batches of a text file, and report the number of bytes read."""
     last = 0
     for batch, at in text_batches(layout):
         if advance is not None:
@@ -119,7 +120,7 @@ def _batches(layout: Layout, advance: Callable[[int], None] | None) -> Iterator[
 
 
 def _types_of(batches: Iterator[Any]) -> dict[str, Any]:
-    """Return a type for each column that all of its text can be."""
+    """Return, for each column, a type to which all of its text can be converted."""
     import pyarrow as pa
 
     wider = {pa.int64(): pa.float64(), pa.float64(): pa.string()}
@@ -149,7 +150,7 @@ def _fits(column: Any, type_: Any) -> bool:
 
 
 def _write(target: Path, types: dict[str, Any], description: bytes, batches: Iterator[Any]) -> None:
-    """Write the file: whole, or not at all."""
+    """Write the file completely or not at all."""
     import pyarrow as pa
     from pyarrow import parquet
 

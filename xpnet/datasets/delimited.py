@@ -1,4 +1,4 @@
-"""Text files of tables: how one is written, found out before it is read."""
+"""Detect the format of a text table before reading it."""
 
 import codecs
 import contextlib
@@ -20,11 +20,11 @@ from xpnet.errors import InputError
 __all__ = ["Layout", "examine", "first_ragged_line", "line_of", "looks_otherwise", "opened"]
 
 DELIMITERS = "\t;|,"
-"""From the rarest in text to the most frequent: where several fit, the first is meant."""
+"""From the rarest in text to the most frequent; if several fit, the first is used."""
 
 _CHUNK = 1 << 20
-_HEAD = 1 << 20  # characters that are looked at to find out how a file is written
-_SAMPLE = 100  # lines of them
+_HEAD = 1 << 20  # number of characters used to detect the format
+_SAMPLE = 100  # maximum number of lines in them
 _UNDEFINED = b"\x81\x8d\x8f\x90\x9d"  # in cp1252
 _EXCEL = re.compile(
     r'"?sep=([^\w"\r\n])"?[ \t]*(?:\r\n|\r|\n)', re.IGNORECASE
@@ -34,7 +34,7 @@ _CONTROLS = bytes(sign for sign in range(32) if sign not in b"\t\n\r\f\v\x1a")
 
 @dataclass(frozen=True)
 class Layout:
-    """How a text file is written.
+    """The format of a text file.
 
     Attributes
     ----------
@@ -43,17 +43,17 @@ class Layout:
     encoding
         Name of Python's codec.
     delimiter
-        Between fields.
+        Delimiter between fields.
     names
-        Of the columns; ``0``, ``1``, … where the file has none.
+        Names of the columns; ``0``, ``1``, … if the file has none.
     has_header
-        Whether the first line has the names.
+        Whether the first line holds the names.
     skip
-        Lines at the beginning that are empty, or name the delimiter.
+        Number of lines at the beginning that are empty, or name the delimiter.
     has_quotes
-        Whether there is a quote somewhere.
+        Whether there are any quotes.
     notes
-        What was guessed.
+        Sentences about what was guessed.
     """
 
     path: Path
@@ -68,7 +68,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class _Text:
-    """What is known of a file's text from reading all of it once."""
+    """Properties of a text file, from reading all of it once."""
 
     encoding: str
     head: str
@@ -87,26 +87,26 @@ def examine(
     like: Columns | None = None,
     said: Collection[str] = (),
 ) -> Layout:
-    """Find out how a text file is written.
+    """Detect the format of a text file.
 
     Parameters
     ----------
     path
         The file; compressed if it ends in ``.gz``.
     header
-        Whether the first line has the names; None to guess.
+        Whether the first line holds the names; None to guess.
     like
-        The columns of a model, where rows are for one: what they are called and hold tells, and as each row
-        counts, a first line that may as well be the other is refused.
+        The columns of a model, if the rows are for one. Their names and contents help to guess; and because
+        each row counts, an ambiguous first line is refused.
     said
-        Names of columns that a user gave; they may be numbers of columns that have no name.
+        Names of columns that a user gave, possibly numbers of columns without names.
 
     Raises
     ------
     InputError
-        The file is empty or no text, or its first line is refused.
+        The file is empty or not text, or its first line is refused.
     OSError
-        It cannot be read.
+        The file cannot be read.
     """
     found = _read_through(path)
     body = found.head.lstrip("\r\n")
@@ -124,7 +124,7 @@ def examine(
         names[0] = names[0].removeprefix("#").strip() or names[0]
     else:
         names = list(map(str, range(len(names))))
-    if found.num_quotes % 2:  # one that never ends would swallow all lines that follow
+    if found.num_quotes % 2:  # a quote that never ends would swallow all following lines
         for _ in _records(path, found.encoding, delimiter):
             pass
     return Layout(
@@ -140,7 +140,7 @@ def examine(
 
 
 def looks_otherwise(path: Path, header: bool, like: Columns) -> str | None:
-    """Return what to note where a first line, that is read as a run was told, looks otherwise; None if not.
+    """Return a note if the first line looks different from what the run was told; else None.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def looks_otherwise(path: Path, header: bool, like: Columns) -> str | None:
     header
         What the run was told.
     """
-    with contextlib.suppress(InputError, OSError):  # which is said when it is read
+    with contextlib.suppress(InputError, OSError):  # reported when the file is read
         if examine(path, None, like).has_header != header:
             taken, other = (
                 ("column names", "--no-header if it is data")
@@ -161,12 +161,12 @@ def looks_otherwise(path: Path, header: bool, like: Columns) -> str | None:
 
 
 def first_ragged_line(layout: Layout) -> str | None:
-    """Return what is wrong with the first line that has too few or too many fields; None if none has.
+    """Return a description of the first line with too few or too many fields; None if there is none.
 
     Raises
     ------
     InputError
-        A quote does not end where its field does.
+        A quote does not end at the end of its field.
     """
     wanted = len(layout.names)
     for line, fields in _records(layout.path, layout.encoding, layout.delimiter):
@@ -176,9 +176,9 @@ def first_ragged_line(layout: Layout) -> str | None:
 
 
 def line_of(layout: Layout, row: int) -> int | None:
-    """Return the line that a row begins in; None if it can't be told.
+    """Return the line in which a row begins; None if it is unknown.
 
-    The file is read again up to there: a message has the time for it.
+    The file is read again up to there, because this is only needed for a message.
     """
     records = _records(layout.path, layout.encoding, layout.delimiter)
     lines = (line for line, fields in records if fields and line > layout.skip)
@@ -224,7 +224,7 @@ def _decode_all(path: Path, encoding: str) -> _Text:
 
 
 def _western(path: Path) -> str:
-    """Return the encoding of text that is no UTF-8, if it is text at all."""
+    """Return the encoding of text that is not UTF-8, if it is text at all."""
     encoding = "cp1252"
     with opened(path) as file:
         while chunk := file.read(_CHUNK):
@@ -236,7 +236,7 @@ def _western(path: Path) -> str:
 
 
 def _find_delimiter(body: str, path: Path) -> str:
-    """Return the sign that cuts most lines into equally many fields, two or more; a comma if none does."""
+    """Return the delimiter that splits most lines into the same number of fields; a comma if none does."""
     stem = path.name.lower().removesuffix(".gz")
     best, share = ",", 0.5
     for delimiter in DELIMITERS:
@@ -251,12 +251,12 @@ def _find_delimiter(body: str, path: Path) -> str:
 
 
 def _spaces_or_none(body: str, path: Path) -> str:
-    """Return a space where single ones make every line as many fields; else a comma, of a single column.
+    """Return a space if single ones split every line into the same number of fields; else a comma.
 
     Raises
     ------
     InputError
-        Several spaces are between fields, as where these are aligned.
+        There are several spaces between fields, as in aligned columns.
     """
 
     def is_table(rows: list[list[str]]) -> bool:
@@ -284,14 +284,14 @@ def _sample(body: str, delimiter: str) -> list[list[str]]:
             signs += sum(map(len, row))
             if signs > _HEAD // 4 and len(rows) > 1:
                 break
-    except csv.Error:  # a field that is longer than csv takes: what it had is enough
+    except csv.Error:  # a field is longer than csv allows: the lines so far are enough
         pass
     complete = rows[:-1] if len(body) >= _HEAD and len(rows) > 2 else rows
     return complete or [body.partition("\n")[0].split(delimiter)]
 
 
 def _records(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Give the rows of a file as Python reads them, strictly, each with the line that it begins on."""
+    """Yield the rows of a file, read strictly by Python's csv, each with the line on which it begins."""
     with opened(path) as file, io.TextIOWrapper(file, encoding, newline="") as text:
         reader = csv.reader(text, delimiter=delimiter, strict=True)
         line = 1
@@ -300,7 +300,7 @@ def _records(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, l
                 yield line, row
                 line = reader.line_num + 1
         except csv.Error as error:
-            if "limit" in str(error):  # a field that is longer than Python takes, and may be right
+            if "limit" in str(error):  # a field is longer than csv allows, but may be correct
                 return
             raise InputError(
                 f"{path}: the quotes in line {line} do not end at the end of a field: correct them"

@@ -9,14 +9,14 @@ from xpnet.datasets.bar import Showing, progress_bar
 from xpnet.errors import InputError
 
 _RETRIES = 3  # pooch waits 1, 2 and 3 seconds before them
-_TIMEOUT = 30  # seconds in which a server has to answer
+_TIMEOUT = 30  # seconds within which a server must answer
 
 
 def cache_folder() -> Path | None:
     """Return xpnet's folder in the user's cache; it need not exist.
 
     On Linux it is ``$XDG_CACHE_HOME/xpnet`` or ``~/.cache/xpnet``. None if pooch, which knows the
-    place on each system, is not installed.
+    location on each system, is not installed.
     """
     try:
         import pooch  # optional, and slow to import
@@ -35,8 +35,8 @@ def fetch(url: str, sha256: str, progress: Showing = False) -> Path:
     sha256 : str
         The checksum, in hexadecimal, that a cached and a downloaded file must have.
     progress : bool or callable, default False
-        Say in a line on standard error that a download begins and, if that is a terminal, show a
-        progress bar.
+        Whether to announce a download on standard error and, if that is a terminal, show a progress
+        bar.
 
     Returns
     -------
@@ -46,13 +46,13 @@ def fetch(url: str, sha256: str, progress: Showing = False) -> Path:
     Raises
     ------
     InputError
-        If the file cannot be downloaded or stored. Nothing half-written is left.
+        If the file cannot be downloaded or stored. No partial file is left.
     """
     folder = cache_folder()
     if folder is None:
         raise InputError('downloading needs pooch: pip install "xpnet[cli]"')
     import pooch
-    import requests  # which pooch downloads with
+    import requests  # pooch downloads with it
 
     name = url.rpartition("/")[2]
     cache = pooch.create(
@@ -63,7 +63,7 @@ def fetch(url: str, sha256: str, progress: Showing = False) -> Path:
         with reporting as progressbar:
             downloader = pooch.HTTPDownloader(progressbar, chunk_size=1 << 16, timeout=_TIMEOUT)
             return Path(cache.fetch(name, downloader=downloader))
-    except requests.RequestException as error:  # before OSError and ValueError: it can be both
+    except requests.RequestException as error:  # before OSError and ValueError, because it can be either
         response = error.response
         reason = type(error).__name__ if response is None else f"HTTP {response.status_code}"
         raise InputError(
@@ -82,9 +82,9 @@ def fetch(url: str, sha256: str, progress: Showing = False) -> Path:
 
 @contextlib.contextmanager
 def _silence(logger: logging.Logger) -> Iterator[None]:
-    """Drop what a logger says, short of warnings, for a while."""
+    """Drop a logger's messages below warnings, inside this context."""
 
-    # A filter, since pooch's logger, unknown to logging, forgets no level that it ever had.
+    # A filter, because pooch's logger is not registered with logging and caches its level.
     def is_warning(record: logging.LogRecord) -> bool:
         return record.levelno >= logging.WARNING
 

@@ -1,4 +1,4 @@
-"""What says of the first line of a text file that it has names, or that it is a row."""
+"""Evidence on whether the first line of a text file holds column names or is a row."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,21 +19,21 @@ __all__ = [
 ]
 
 SURELY_NUMBERED = 10
-"""Columns from which a first line 0, 1, 2, … is a heading where each row counts."""
+"""Minimum number of columns for a first line 0, 1, 2, … to be a header, if each row counts."""
 
 YEARS = 1900, 2100
-"""Whole numbers that columns are named after in any order: the first and the last."""
+"""First and last of the integers that are accepted as column names in any order."""
 
 
 class Evidence(NamedTuple):
-    """How many fields of the first line say what it is.
+    """Numbers of fields in the first line that are evidence for names or for a row.
 
     Attributes
     ----------
     above_numbers
-        Text in a column of nothing but numbers or dates: a name.
+        Text above nothing but numbers or dates: a name.
     new
-        Text that is none of the values that repeat in its column, or of its categories: most likely a name.
+        Text that is not among the repeated values of its column, or its categories: probably a name.
     again
         Text that is a value of its column: a row.
     """
@@ -44,14 +44,14 @@ class Evidence(NamedTuple):
 
 
 def weigh(first: Sequence[str], below: Sequence[Sequence[str]], like: Columns | None) -> Evidence:
-    """Return what fields of the first line say.
+    """Return the evidence in the fields of the first line.
 
     Parameters
     ----------
     first, below
-        Fields of the first line, and of others that have as many.
+        Fields of the first line, and of other lines with the same number of fields.
     like
-        The columns of a model: what they hold is known.
+        The columns of a model, whose contents are known.
     """
     of_model = _by_place(like, len(first))
     counts = {"number": 0, "new": 0, "again": 0, "": 0}
@@ -62,9 +62,9 @@ def weigh(first: Sequence[str], below: Sequence[Sequence[str]], like: Columns | 
 
 
 def _says(field: str, filled: Sequence[str], column: Column | None) -> str:
-    """Return what a field says: that it is above numbers, a new value, one again, or nothing."""
+    """Return the evidence of one field: above numbers, a new value, a value again, or nothing."""
     if field in words.GAPS or is_value(field):
-        # Days may be names, too, where the column holds no day.
+        # Dates may be names, too, if the column does not hold dates.
         are_numbers = bool(filled) and bool(words.numbers(filled)[1].all())
         return "number" if are_numbers and words.dates([field])[1][0] else ""
     if field in filled:
@@ -82,7 +82,7 @@ def _says(field: str, filled: Sequence[str], column: Column | None) -> str:
 
 
 def _by_place(like: Columns | None, count: int) -> list[Column | None] | None:
-    """Return the columns of a model by their place in a table without names; None where that is open."""
+    """Return the columns of a model by position in a table without names; None if that is unknown."""
     if like is None or count not in (len(like.names), len(like.sources)):
         return None
     names = like.names if count == len(like.names) else like.sources
@@ -91,10 +91,10 @@ def _by_place(like: Columns | None, count: int) -> list[Column | None] | None:
 
 
 def are_names_or_either(first: Sequence[str], below: Sequence[Sequence[str]], is_sure: bool) -> bool:
-    """Whether numbers, or gaps, are as likely the names of columns as they are a row.
+    """Return whether numbers, or gaps, are as likely to be column names as to be a row.
 
-    They are different and whole, and follow each other, or are years, or are alone in being whole. Where a
-    row more or less hardly counts, no value of their columns is among them, too.
+    This is so if they are distinct integers that are consecutive, or years, or above columns without
+    integers. If a single row hardly matters, they must also not occur in their columns.
     """
     if all(field in words.GAPS for field in first):
         return True
@@ -107,9 +107,9 @@ def are_names_or_either(first: Sequence[str], below: Sequence[Sequence[str]], is
         return False
     if is_range(first):
         if int(first[0]) <= 1:
-            fewest = SURELY_NUMBERED if is_sure else 4  # from there on they are taken for names
+            fewest = SURELY_NUMBERED if is_sure else 4  # with more, they are taken as names
             return bool(below) and first == ["0"] if count == 1 else count < fewest
-        return count > 2 and bool(below) and not any(map(is_range, below))  # as two numbers may well do
+        return count > 2 and bool(below) and not any(map(is_range, below))  # two may be consecutive by chance
     if _are_years(first):
         return count > 1 and bool(below) and _are_apart(first, below)
     are_parts = (any(not _is_plain(row[place]) for row in below) for place in range(count))
@@ -119,14 +119,14 @@ def are_names_or_either(first: Sequence[str], below: Sequence[Sequence[str]], is
 def without_index(
     first: Sequence[str], below: Sequence[Sequence[str]]
 ) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    """Return a first line and others without the index that pandas writes before them, which has no name."""
+    """Return a first line and others without the unnamed index that pandas writes as the first column."""
     return (first[1:], [row[1:] for row in below]) if first[0] == "" and len(first) > 2 else (first, below)
 
 
 def look_like_names(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
-    """Whether the numbers of the first line, among text, are as columns are called: they count, or are years.
+    """Return whether numbers in the first line, next to text, look like names: consecutive, or years.
 
-    Or none is anywhere near the values of its column.
+    Also if none is anywhere near the values of its column.
     """
     found = [field for field in first if is_value(field)]
     if len(set(found)) < len(found) or not all(map(_is_plain, found)):
@@ -136,7 +136,7 @@ def look_like_names(first: Sequence[str], below: Sequence[Sequence[str]]) -> boo
 
 
 def are_years(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
-    """Whether the numbers of the first line are years, several, of which none is a value of its column."""
+    """Return whether the first line holds several years, none of which is a value of its column."""
     found = [field for field in first if is_value(field)]
     is_one = len(found) > 1 and all(map(_is_plain, found))
     return is_one and _are_years(found) and _are_apart(first, below)
@@ -147,14 +147,14 @@ def _are_years(fields: Sequence[str]) -> bool:
 
 
 def _are_apart(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
-    """Whether no number of the first line is a value of its column."""
+    """Return whether no number of the first line is a value of its column."""
     return all(
         float(field) not in _numbers(below, place) for place, field in enumerate(first) if is_value(field)
     )
 
 
 def _are_far(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
-    """Whether each number of the first line is beyond all values of its column."""
+    """Return whether each number of the first line is beyond all values of its column."""
     for place, field in enumerate(first):
         values = _numbers(below, place)
         if is_value(field) and values and min(values) <= float(field) <= max(values):
@@ -172,17 +172,17 @@ def _is_plain(field: str) -> bool:
 
 
 def is_range(fields: Sequence[str]) -> bool:
-    """Whether fields are whole numbers that count up one by one."""
+    """Return whether fields are consecutive integers."""
     start = int(fields[0]) if _is_plain(fields[0]) else 0
     return list(fields) == list(map(str, range(start, start + len(fields))))
 
 
 def counts_up(first: Sequence[str]) -> bool:
-    """Whether the numbers among names are whole and follow each other."""
+    """Return whether the numbers among names are consecutive integers."""
     found = [field for field in first if is_value(field)]
     return len(found) > 1 and is_range(found)
 
 
 def is_value(field: str) -> bool:
-    """Whether a field is a number or a date, which few columns are named after."""
+    """Return whether a field is a number or a date, which are rarely names of columns."""
     return bool(words.numbers([field])[1][0] or words.dates([field])[1][0])

@@ -1,4 +1,4 @@
-"""Tables from files, whole or part by part."""
+"""Read tables from files, at once or part by part."""
 
 import textwrap
 import warnings
@@ -38,22 +38,22 @@ KINDS = ".csv, .tsv, .txt, .csv.gz, .parquet, .arrow or .feather"
 _DELIMITED = (".csv", ".tsv", ".txt")
 _PARQUET = (".parquet", ".pq")
 _ARROW = (".arrow", ".feather", ".ipc", ".arrows")
-_BLOCK = 4 << 20  # bytes of text that are parsed at a time
-_LONGEST = 128 << 20  # bytes of a line, at most
+_BLOCK = 4 << 20  # bytes of text to parse at a time
+_LONGEST = 128 << 20  # maximum bytes in a line
 
 
 def is_table(path: Path) -> bool:
-    """Return whether a file is called as a table is."""
+    """Return whether the name of a file is that of a table."""
     return is_text(path) or _suffix(path) in (*_PARQUET, *_ARROW)
 
 
 def is_parquet(path: Path) -> bool:
-    """Return whether a file is called as one in Parquet is."""
+    """Return whether the name of a file is that of a Parquet file."""
     return _suffix(path) in _PARQUET
 
 
 def is_text(path: Path) -> bool:
-    """Return whether a file is called as a table in text is."""
+    """Return whether the name of a file is that of a text table."""
     return _suffix(path) in _DELIMITED
 
 
@@ -71,22 +71,23 @@ def read_table(
     Parameters
     ----------
     path : Path
-        Of a text file, whose encoding and delimiter are found out; a Parquet or an Arrow file.
+        A text file, whose encoding and delimiter are detected; a Parquet file; or an Arrow file.
     header : bool, optional
-        Whether the first line of a text file has names; None to guess. Columns without are called 0, 1, 2, …
+        Whether the first line of a text file holds names; None to guess. Columns without names are called
+        0, 1, 2, …
     note : callable
-        Told what was guessed.
+        Called with sentences about what was guessed.
     like : Columns, optional
-        What the columns are, where that is known: it tells names from data.
+        The columns, if known, to tell names from data.
     said : collection of str
-        Names of columns that a user gave: they tell, too.
+        Names of columns that a user gave, for the same purpose.
     may_be_empty : bool
-        Whether names without rows are a table.
+        Whether to accept a table with names but no rows.
 
     Returns
     -------
     Frame
-        In a text file all is text, and `Columns.infer` finds out what it stands for.
+        The columns of a text file are all text; `Columns.infer` finds out what they hold.
 
     Raises
     ------
@@ -123,7 +124,7 @@ def read_parts(
     path, like, header, note
         As for `read_table`.
     rows_per_part : int
-        Rows of each part; the last has what is left. A file without rows has no part.
+        Rows in each part; the last one may be smaller. A file without rows has no parts.
 
     Yields
     ------
@@ -157,7 +158,7 @@ def _suffix(path: Path) -> str:
 
 @contextmanager
 def reading_file(path: Path) -> Iterator[None]:
-    """Turn whatever goes wrong with a file into one line."""
+    """Turn any error with a file into an InputError with one line."""
     if not is_table(path):
         raise InputError(f"{path} is not a table: give a file that ends in {KINDS}")
     if path.is_dir():
@@ -174,7 +175,7 @@ def reading_file(path: Path) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except MemoryError as error:  # also where a damaged file claims to hold more than it does
+    except MemoryError as error:  # also if a damaged file claims to hold more than it does
         raise InputError(f"{path} does not fit into memory, or is damaged: give fewer rows") from error
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:
         reason = _reason(error)
@@ -191,7 +192,7 @@ def _reason(error: BaseException) -> str:
 def examined(
     path: Path, header: bool | None, note: Note, like: Columns | None, said: Collection[str] = ()
 ) -> Layout:
-    """Find out how a text file is written, and say what was guessed."""
+    """Detect the format of a text file, and report what was guessed."""
     layout = examine(path, header, like, said)
     for text in layout.notes:
         note(text)
@@ -200,7 +201,7 @@ def examined(
 
 @contextmanager
 def parsing(layout: Layout) -> Iterator[None]:
-    """Name the line of a text file that has other fields than the first."""
+    """Make errors name the line of a text file that has a different number of fields."""
     import pyarrow as pa
 
     try:
@@ -211,11 +212,11 @@ def parsing(layout: Layout) -> Iterator[None]:
 
 
 def _options(layout: Layout, block: int) -> dict[str, Any]:
-    """Return what pyarrow is told: every column is text, so that nothing is lost by a guess."""
+    """Return the options for pyarrow: every column is read as text, so that no guess loses anything."""
     import pyarrow as pa
     from pyarrow import csv
 
-    # Of UTF-8, pyarrow itself skips the mark at the beginning.
+    # With UTF-8, pyarrow itself skips a byte order mark.
     encoding = "utf8" if layout.encoding == "utf-8-sig" else layout.encoding
     return {
         "read_options": csv.ReadOptions(
@@ -235,7 +236,7 @@ def _options(layout: Layout, block: int) -> dict[str, Any]:
 
 
 def _block(layout: Layout) -> int:
-    """Return bytes to parse at a time: of a wide table, a few lines at least."""
+    """Return the number of bytes to parse at a time; for a wide table, at least a few lines."""
     with opened(layout.path) as file:
         return min(max(_BLOCK, 8 * len(file.readline(_LONGEST))), _LONGEST)
 
@@ -252,7 +253,7 @@ def _streamed(layout: Layout) -> Iterator[Any]:
 
 
 def text_batches(layout: Layout) -> Iterator[tuple[Any, int]]:
-    """Give the batches of a text file, all columns as text, and how far the file was read, in bytes."""
+    """Yield the batches of a text file, all columns as text, and the number of bytes read so far."""
     from pyarrow import csv
 
     with opened(layout.path) as file, csv.open_csv(file, **_options(layout, _block(layout))) as reader:
@@ -261,18 +262,18 @@ def text_batches(layout: Layout) -> Iterator[tuple[Any, int]]:
 
 
 def _of_text(layout: Layout, table: Any) -> Frame:
-    """Return a table of text, whose rows are in lines."""
+    """Return a frame of a text table, which knows the lines of its rows."""
     found = of_arrow(layout.path, table)
     return replace(found, is_text=True, is_named=layout.has_header, line_of=partial(line_of, layout))
 
 
 def of_arrow(path: Path, table: Any) -> Frame:
-    """Return a table of pyarrow, without the index that pandas wrote along with it."""
+    """Return a frame of a pyarrow table, without an index that pandas stored in it."""
     names = list(map(str, table.column_names))
     refuse_duplicates(names, str(path))
     if not names:
         raise InputError(f"{path} has no columns: give at least one")
-    table.validate(full=True)  # what is damaged would crash whoever reads it
+    table.validate(full=True)  # damaged data could crash the reader
     index = [name for name in names if name.startswith("__index_level_")]
     if not table.num_rows:
         return Frame(dict.fromkeys(names), 0)
@@ -280,7 +281,7 @@ def of_arrow(path: Path, table: Any) -> Frame:
 
 
 def open_parquet(path: Path, metadata: Any = None) -> Any:
-    """Open a Parquet file, whose metadata may be known already."""
+    """Open a Parquet file; its metadata may be known already."""
     from pyarrow import parquet
 
     return parquet.ParquetFile(path, metadata=metadata, page_checksum_verification=True)
@@ -288,7 +289,7 @@ def open_parquet(path: Path, metadata: Any = None) -> Any:
 
 @contextmanager
 def _arrow(path: Path) -> Iterator[Any]:
-    """Open an Arrow file, or a stream in a file, and give a reader of its batches."""
+    """Open an Arrow file, or a stream in a file, and yield a reader of its batches."""
     import pyarrow as pa
     from pyarrow import ipc
 
@@ -300,7 +301,7 @@ def _arrow(path: Path) -> Iterator[Any]:
 
 
 class _Batches:
-    """The batches of an Arrow file, as a stream has them."""
+    """The batches of an Arrow file, with the interface of a stream."""
 
     def __init__(self, reader: Any) -> None:
         self._reader = reader
@@ -314,7 +315,7 @@ class _Batches:
 
 
 def regrouped(batches: Any, count: int) -> Iterator[tuple[int, Any]]:
-    """Give tables of so many rows, each with the number of its first."""
+    """Yield tables of this many rows, each with the number of its first row."""
     import pyarrow as pa
 
     start, waiting, num_waiting = 0, [], 0

@@ -1,4 +1,4 @@
-"""Whether the first line of a text file has names of columns or is a row: what it looks like."""
+"""Guess whether the first line of a text file holds column names or is a row."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -24,18 +24,18 @@ from xpnet.text import printable, shorten
 __all__ = ["guess_header"]
 
 FEWEST_NUMBERED = 4
-"""Columns from which a first line 0, 1, 2, … is a heading."""
+"""Minimum number of columns for a first line 0, 1, 2, … to be a header."""
 
 
 def guess_header(
     path: Path, rows: list[list[str]], like: Columns | None, said: Collection[str]
 ) -> tuple[bool, tuple[str, ...]]:
-    """Guess whether the first line has names; say so where it is more than a habit.
+    """Guess whether the first line holds names, with a note if this is not obvious.
 
     Parameters
     ----------
     path
-        Of the file, for what is said.
+        The file, for messages.
     rows
         Fields of the first lines.
     like, said
@@ -44,7 +44,7 @@ def guess_header(
     Returns
     -------
     bool, tuple of str
-        Whether it has, and what is to be said.
+        Whether it holds names, and notes.
 
     Raises
     ------
@@ -60,16 +60,16 @@ def guess_header(
         f"if it is data"
     )
     count = len(first)
-    if known and [name for name in first if name in known] == list(known):  # as training had them
+    if known and [name for name in first if name in known] == list(known):  # as in training
         return True, ()
-    # All names that there are, or some and nothing else, whatever order they are in: 3, 1, 0, 2.
+    # All known names, or only known names, in any order: 3, 1, 0, 2.
     if known and len(set(first)) == count and (set(first) >= set(known) or set(first) < set(known)):
         return True, (as_names,)
     below = [[field.strip() for field in row] for row in rows[1:] if len(row) == count]
     found = weigh(first, below, like)
     named = set(first) & set(said)
     if named - set(map(str, range(count))):
-        if found.again > found.new + found.above_numbers:  # a row: red, s, and --target s
+        if found.again > found.new + found.above_numbers:  # a row, such as: red, s, and --target s
             _ask(path, first)
         return True, ()
     if are_names_or_either(first, below, is_sure=like is not None):
@@ -83,7 +83,7 @@ def guess_header(
             ),
         )
     has_values = any(map(is_value, first))
-    # The number of a column may well be a value in the first row. Not so where that counts up: 1, 2, plan.
+    # The number of a column may well be a value in the first row, unless that is consecutive: 1, 2, plan.
     if any(first[int(name)] != name for name in named) and counts_up(first):
         return True, (as_names,)
     names = f"{path}: the first line was read as column names; use --no-header if it is data"
@@ -94,7 +94,7 @@ def guess_header(
         return True, (as_names,) if has_values else (names,) if found.again else ()
     if has_values:
         has_text = any(not is_value(field) and field not in words.GAPS for field in first)
-        # A model's own names, of which there is none here, would tell.
+        # The model's names would settle it, but none occurs here.
         may_ask = found.new > 0 or are_years(first, below) or (like is not None and not known)
         if has_text and may_ask and not found.again and look_like_names(first, below):
             _ask(path, first)
@@ -107,19 +107,19 @@ def guess_header(
 
 
 def _of_text(first: Sequence[str], found: Evidence, known: Sequence[str]) -> bool | None:
-    """Return whether text has the names of rows of which each counts; None if it may be either."""
+    """Return whether a line with text holds names, if each row counts; None if it may be either."""
     if found.again:
         return None if found.new else False
-    if known:  # of which it holds none: a name that is misspelt is said to be missing
+    if known:  # none of which occurs: a misspelt name is reported as missing
         others = [field for field in first if field not in words.GAPS]
         return True if any(did_you_mean(field, known) for field in others) else None
     return True if found.new and not any(field in words.GAPS for field in first) else None
 
 
 def _of_training(found: Evidence) -> bool | None:
-    """Return whether text has the names of rows to train on, by the majority of its fields."""
+    """Return whether a line with text holds names, for training rows, by the majority of its fields."""
     if found.new == found.again:
-        return None if found.new else True  # as nearly all tables have names
+        return None if found.new else True  # nearly all tables have names
     return found.new > found.again
 
 

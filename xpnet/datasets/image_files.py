@@ -1,4 +1,4 @@
-"""PNG and JPEG files as a viewer shows them: the one reader for training and for prediction."""
+"""Read PNG and JPEG files as a viewer shows them, for training and for prediction."""
 
 import contextlib
 import io
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 __all__ = ["MODES", "Look", "look_at", "need_pillow", "read_images", "read_into", "shown"]
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-"""Pillow's name for pixels of so many channels."""
+"""Pillow's mode for each number of channels."""
 
 _16_BITS = ("I", "I;16", "I;16B", "I;16L")  # "I" in Pillow before 11.3
 _GREY = ("1", "L", "LA", *_16_BITS)
 _ORIENTATION, _ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)
 _AT_ONCE = 2**16  # bytes
-_CHUNK = 64  # files that a thread takes at a time
+_CHUNK = 64  # files per task of a thread
 
 _T = TypeVar("_T")
 _Result = TypeVar("_Result")
 
 
 class Look(NamedTuple):
-    """What the head of an image file says.
+    """The contents of an image file's header.
 
     Attributes
     ----------
     height, width
-        As a viewer shows it, that is turned as the file says.
+        Size as shown by a viewer, rotated as the file says.
     is_grey
-        Whether it is stored without colours.
+        Whether it is stored without colour.
     """
 
     height: int
@@ -53,7 +53,7 @@ class Look(NamedTuple):
 
 
 def need_pillow() -> None:
-    """Raise InputError where Pillow is not installed."""
+    """Raise InputError if Pillow is not installed."""
     try:
         import PIL.Image  # noqa: F401 - only to see whether it is there
     except ModuleNotFoundError as error:
@@ -61,19 +61,18 @@ def need_pillow() -> None:
 
 
 def read_images(paths: Sequence[Path], image_shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Read images, of whatever size and kind, as a model takes them.
+    """Read images of any size and kind in the form that a model takes.
 
-    The picture is turned as EXIF says. Transparent pixels become white, or black where all else is white
-    (unless the model has four channels); of 16 bits a channel the upper 8 are kept, of an animation the first
-    picture. The whole picture is resized: nothing is cut off, and another ratio of height to width is
-    squeezed.
+    The image is rotated as EXIF says. Transparent pixels become white, or black if all others are white
+    (unless the model has four channels). Of 16-bit channels, the upper 8 bits are kept; of an animation, the
+    first frame. The whole image is resized without cropping, so another aspect ratio is squeezed.
 
     Parameters
     ----------
     paths
         PNG and JPEG files.
     image_shape
-        Height, width and channels (1, 3 or 4) to make of each.
+        Height, width and channels (1, 3 or 4) of the result.
 
     Returns
     -------
@@ -82,7 +81,7 @@ def read_images(paths: Sequence[Path], image_shape: tuple[int, int, int]) -> NDA
     Raises
     ------
     InputError
-        A file cannot be read; the message names the first.
+        A file cannot be read; the message names the first such file.
     """
     rows = np.empty((len(paths), math.prod(image_shape)), np.uint8)
     read_into(rows, paths, image_shape)
@@ -92,7 +91,7 @@ def read_images(paths: Sequence[Path], image_shape: tuple[int, int, int]) -> NDA
 def read_into(
     rows: NDArray[np.uint8], paths: Sequence[Path], image_shape: tuple[int, int, int]
 ) -> list[tuple[int, int]]:
-    """Do what `read_images` does, into rows that there are; return the height and width each file has."""
+    """Do what `read_images` does, into existing rows; return the height and width of each file."""
 
     def read(k: int) -> tuple[int, int]:
         return _read(paths[k], image_shape, rows[k])
@@ -101,33 +100,33 @@ def read_into(
 
 
 def look_at(paths: Sequence[Path]) -> list[Look]:
-    """Return what the heads of files say, without decoding pixels; raise InputError as `read_images` does."""
+    """Read the headers of files, without decoding pixels; raise InputError as `read_images` does."""
     return _each(_look, paths)
 
 
 def shown(path: Path) -> str:
-    """Return a path for a message of one line."""
+    """Return a path for a one-line message."""
     return printable(str(path))
 
 
 def _each(function: Callable[[_T], _Result], items: Sequence[_T]) -> list[_Result]:
-    """Call a function on each item, on threads if there are many: Pillow decodes without Python's lock."""
+    """Call a function on each item, in threads if there are many, since Pillow releases Python's lock."""
     need_pillow()
     from PIL import Image
 
     def several(start: int) -> list[_Result]:
         return [function(item) for item in items[start : start + _CHUNK]]
 
-    Image.preinit()  # here: threads must not do it at once
+    Image.preinit()  # here, because threads must not do it at the same time
     with warnings.catch_warnings():
-        # Around all threads, which share the filters: Pillow warns of damaged EXIF, which does not matter,
+        # Around all threads, which share the filters. Pillow warns of damaged EXIF, which does not matter,
         # and of large images, which are refused below.
         warnings.simplefilter("ignore")
         starts = range(0, len(items), _CHUNK)
         if len(starts) <= 1:
             return several(0)
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            # The first failure in the order of the files is raised, and cancels what is not begun.
+            # The first failure in file order is raised, and cancels tasks that have not started.
             return list(chain.from_iterable(pool.map(several, starts)))
 
 
@@ -138,19 +137,19 @@ def _look(path: Path) -> Look:
             if _orientation(image) in _ON_ITS_SIDE:
                 height, width = width, height
             return Look(height, width, image.mode in _GREY)
-    except Exception as error:  # as with any file from anywhere
+    except Exception as error:  # files from unknown sources may cause any error
         raise _unreadable(path, error) from error
 
 
 def _read(path: Path, image_shape: tuple[int, int, int], row: NDArray[np.uint8]) -> tuple[int, int]:
-    """Write the pixels of an image into a row; return the height and width it has."""
+    """Write the pixels of an image into a row; return its height and width."""
     from PIL import Image
 
     height, width, channels = image_shape
     try:
         with _opened(path) as image:
             orientation, (had_width, had_height) = _orientation(image), image.size
-            # A large JPEG is decoded to an eighth at least: so much faster, and still averaged below.
+            # Decode a large JPEG at a reduced scale: this is much faster, and it is still averaged below.
             image.draft(None, (2 * max(height, width),) * 2)
             picture = _turned(_eight_bits(image, channels == 4), orientation)
             if picture.size != (width, height):
@@ -165,15 +164,15 @@ def _read(path: Path, image_shape: tuple[int, int, int], row: NDArray[np.uint8])
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator["Picture"]:
-    """Give the image of a file, its pixels not yet decoded; refuse what only Pillow can hold."""
+    """Yield the image in a file, with pixels not yet decoded; refuse images that are too large."""
     from PIL import Image
 
     with path.open("rb", buffering=0) as file:
         content = file.read(_AT_ONCE)
         file.seek(0)
-        # Pillow takes a third of its time less for bytes than for a file, where it is all of a small image.
+        # For a small image, Pillow is a third faster with bytes than with a file.
         source = io.BytesIO(content) if len(content) < _AT_ONCE else io.BufferedReader(file)
-        # No other format, whatever the file is called: some of them are read by other programs.
+        # No other format, whatever the file is called: Pillow reads some of them with external programs.
         with Image.open(source, formats=("PNG", "JPEG")) as image:
             width, height = image.size
             if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
@@ -182,7 +181,7 @@ def _opened(path: Path) -> Iterator["Picture"]:
 
 
 def _orientation(image: "Picture") -> int:
-    """Return what EXIF says of how to hold the picture; where it is damaged, nothing, as viewers do."""
+    """Return the orientation in EXIF; the default if EXIF is damaged, as in viewers."""
     from PIL import Image
 
     try:
@@ -210,10 +209,10 @@ def _turned(image: "Picture", orientation: int) -> "Picture":
 
 
 def _eight_bits(image: "Picture", keep_alpha: bool) -> "Picture":
-    """Return a picture in L or RGB, what is transparent on white; or in RGBA if that is to be kept."""
+    """Return an image in L or RGB, with transparent pixels on white; or in RGBA to keep transparency."""
     from PIL import Image
 
-    # How the file stores its pixels, which Pillow forgets when it reads them.
+    # How the file stores its pixels; Pillow forgets this when it reads them.
     tiles = getattr(image, "tile", None)
     stored = tiles[0][3] if tiles else None
     key = image.info.get("transparency")
@@ -225,21 +224,21 @@ def _eight_bits(image: "Picture", keep_alpha: bool) -> "Picture":
         grey.putalpha(Image.fromarray(np.where(pixels == key, 0, 255).astype(np.uint8)))
         image = grey
     elif stored in ("L;2", "L;4") and isinstance(key, int):
-        # Pillow widens the pixels to 8 bits, but not the one that stands for transparent.
+        # Pillow scales the pixels to 8 bits, but not the value that stands for transparent.
         image.info["transparency"] = key * (85 if stored == "L;2" else 17)
     elif stored == "RGB;16B" and isinstance(key, tuple):
         image.info["transparency"] = tuple(part >> 8 for part in key)
     mode = "RGBA" if keep_alpha else "L" if image.mode in _GREY else "RGB"
     if not keep_alpha and (key is not None or image.mode in ("LA", "PA", "RGBA")):
         return _on_a_ground(image.convert("RGBA")).convert(mode)
-    if image.mode == mode:  # to convert would copy
+    if image.mode == mode:  # converting would copy
         image.load()
         return image
     return image.convert(mode)
 
 
 def _on_a_ground(image: "Picture") -> "Picture":
-    """Return a picture in RGBA without transparent pixels: on white, or on black where that shows nothing."""
+    """Return an RGBA image without transparency: on white, or on black if white would hide everything."""
     from PIL import Image
 
     picture = Image.new("RGBA", image.size, "white")
@@ -253,7 +252,7 @@ def _on_a_ground(image: "Picture") -> "Picture":
 def _unreadable(path: Path, error: Exception) -> InputError:
     from PIL import UnidentifiedImageError
 
-    if isinstance(error, UnidentifiedImageError):  # whose message names an object
+    if isinstance(error, UnidentifiedImageError):  # its message names an object
         reason = "it is not a PNG or JPEG, or it is damaged"
     else:
         what = getattr(error, "strerror", None) or one_line(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Folders of images: what lies in them, and which of it are splits and classes."""
+"""Folders of images: find the splits, the classes and their images."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ Classes = dict[str, list[Path]]
 """The images of each class, by the name of its folder."""
 
 _STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
-_DEEPEST = 100  # folders in folders
+_DEEPEST = 100  # maximum nesting of folders
 _SPLITS = {
     "train": "train",
     "training": "train",
@@ -36,44 +36,44 @@ _SPLITS = {
     "test": "test",
     "testing": "test",
 }
-_FOLDER_EACH = "put the images of each class into a folder of its own"
+_FOLDER_EACH = "put the images of each class into a separate folder"
 
 
 def is_image_folder(path: str | os.PathLike[str]) -> bool:
-    """Say whether a path is a folder with an image in it, or in a folder up to three below.
+    """Return whether a path is a folder that contains an image, at most three levels below.
 
-    That is, whether `from_folder` reads it or says, better than others could, how to arrange it.
+    If so, `from_folder` can read it, or give the best advice on how to arrange it.
     """
     try:
         return _has_image(Path(path), 3)
-    except (InputError, ValueError):  # a path with a null in it
+    except (InputError, ValueError):  # a path with a null character
         return False
 
 
 def has_val_folder(path: Path) -> bool:
-    """Return whether a folder has images to validate on in one of its own."""
+    """Return whether a folder has a subfolder of validation images."""
     try:
         return "val" in _split_folders(path, lambda _: None)
-    except InputError:  # said when it is loaded
+    except InputError:  # reported when the folder is loaded
         return False
 
 
 def find_splits(path: Path, note: Callable[[str], None], *, to_train: bool = True) -> dict[str, Classes]:
-    """Return the images of each class of each split that there is.
+    """Return the images of each class in each existing split.
 
     Parameters
     ----------
     path
-        A folder with a folder for each class, or with ``train``, ``val`` and ``test`` that have these.
+        A folder with one subfolder per class, or with ``train``, ``val`` and ``test``, which have these.
     note
-        Given each line on what is left out.
+        Called with a sentence about what is left out.
     to_train
-        Whether there must be ``"train"``, of two classes, and no other split may have more.
+        Whether there must be a ``"train"`` with at least two classes, and no other split may have more.
 
     Raises
     ------
     InputError
-        What lies in the folder are no classes.
+        The folder does not contain classes.
     """
     if not path.is_dir():
         raise InputError(f"{shown(path)} is not a folder: give one with a folder of images for each class")
@@ -101,7 +101,7 @@ def find_splits(path: Path, note: Callable[[str], None], *, to_train: bool = Tru
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file is called an image or, without a suffix, begins as one."""
+    """Return whether a file has the name of an image or, without a suffix, starts like one."""
     if path.suffix:
         return path.suffix.lower() in SUFFIXES
     try:
@@ -112,12 +112,12 @@ def is_image(path: Path) -> bool:
 
 
 def visible(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the folders and the files in a folder, by name, without what is hidden.
+    """Return the folders and the files in a folder, by name, except hidden ones.
 
     Raises
     ------
     InputError
-        The folder cannot be read, or what is called an image in it is a link to nothing.
+        The folder cannot be read, or an image in it is a broken link.
     """
     folders, files = [], []
     try:
@@ -138,20 +138,20 @@ def visible(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def left_out(folder: Path, others: Sequence[Path]) -> str:
-    """Return what to say of files in a folder that are no images, one or more."""
+    """Return a note about one or more files in a folder that are not images."""
     files = "1 file that is not" if len(others) == 1 else f"{len(others)} files that are not"
     return f"{shown(folder)}: left out {files} PNG or JPEG, the first {shown(others[0].relative_to(folder))}"
 
 
 def list_images(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the images in a folder and in those below it, and the files there that are none.
+    """Return the images in a folder and its subfolders, and the other files there.
 
     Links to folders are followed.
 
     Raises
     ------
     InputError
-        As of `visible`, or a link leads back to a folder that it lies in.
+        As in `visible`, or a link leads back to one of its parent folders.
     """
     images: list[Path] = []
     others: list[Path] = []
@@ -166,7 +166,7 @@ def _collect(folder: Path, above: frozenset[tuple[int, int]], images: list[Path]
         raise InputError(f"{shown(folder)} cannot be read ({error.strerror}): remove it") from error
     identity = status.st_dev, status.st_ino  # zeros on some file systems, which have no links
     if (identity in above and status.st_ino) or len(above) >= _DEEPEST:
-        raise InputError(f"{shown(folder)} is a link back to a folder it lies in, or too deep: remove it")
+        raise InputError(f"{shown(folder)} is a link to a parent folder, or nested too deeply: remove it")
     folders, files = visible(folder)
     for path in files:
         (images if is_image(path) else others).append(path)
@@ -175,7 +175,7 @@ def _collect(folder: Path, above: frozenset[tuple[int, int]], images: list[Path]
 
 
 def _holds(question: Callable[[], bool]) -> bool:
-    """Ask an entry of a folder what it is; a link to itself is nothing."""
+    """Return the answer to a question about a folder's entry; False for a link to itself."""
     try:
         return question()
     except OSError:
@@ -190,7 +190,7 @@ def _has_image(folder: Path, depth: int) -> bool:
 
 
 def _split_folders(path: Path, note: Callable[[str], None], to_train: bool = True) -> dict[str, Path]:
-    """Return the folder of each split; where there are none, the whole is the training set."""
+    """Return the folder of each split; if there are none, the whole folder is the training set."""
     folders, _ = visible(path)
     named: dict[str, list[Path]] = {}
     for folder in folders:
@@ -220,7 +220,7 @@ def _split_folders(path: Path, note: Callable[[str], None], to_train: bool = Tru
 
 
 def _is_class_of_trains(named: dict[str, list[Path]], rest: list[Path]) -> bool:
-    """Whether a folder called train is a class, as cars and planes are: it has images and no folders."""
+    """Return whether a folder called train is a class, like cars and planes: it has images, not folders."""
     if not rest or named.keys() != {"train"} or len(named["train"]) > 1:
         return False
     folders, files = visible(named["train"][0])
@@ -228,27 +228,27 @@ def _is_class_of_trains(named: dict[str, list[Path]], rest: list[Path]) -> bool:
 
 
 def _refuse_splits_of_classes(path: Path, folders: list[Path]) -> None:
-    """Refuse a class with folders of several splits, as cat/train and cat/test: all would be trained on."""
+    """Refuse a class with several splits in it, such as cat/train and cat/test: all would be trained on."""
     for folder in folders:
         splits = [inner.name for inner in visible(folder)[0] if inner.name.lower() in _SPLITS]
         if len({_SPLITS[name.lower()] for name in splits}) > 1:
             one, two = (shown(Path(name, folder.name)) for name in splits[:2])
             raise InputError(
                 f"{shown(path)} has the class {folder.name!r} with {' and '.join(splits[:2])} in it: "
-                f"turn the folders round, into {one} and {two}"
+                f"rearrange the folders into {one} and {two}"
             )
 
 
 def _tell_of_likely_splits(folders: list[Path], note: Callable[[str], None]) -> None:
-    """Note where folders are read as classes that have the same folders in them, as splits have."""
+    """Note if folders are read as classes but contain the same subfolders, like splits."""
     inner = [{folder.name for folder in visible(path)[0]} for path in islice(folders, 4)]
     if 2 <= len(folders) <= 3 and len(inner[0]) >= 2 and all(names == inner[0] for names in inner):
         names = " and ".join(repr(folder.name) for folder in folders[:2])
-        note(f"{names} are read as classes and have the same folders: rename them train and test if they are")
+        note(f"{names} are read as classes: if they are splits, rename them train and test")
 
 
 def _classes(folder: Path, split: str, others: list[Path], note: Callable[[str], None]) -> Classes | None:
-    """Return the images of each class of a split that has any; None of a test set without classes."""
+    """Return the images of each class of a split that has any; None for a test set without classes."""
     folders, files = visible(folder)
     loose = [path for path in files if is_image(path)]
     others += [path for path in files if not is_image(path)]
@@ -280,7 +280,7 @@ def _classes(folder: Path, split: str, others: list[Path], note: Callable[[str],
 
 
 def as_text(name: str) -> str:
-    """Return the name of a file with what is no text written out, so that it can be stored."""
+    """Return the name of a file with undecodable bytes escaped, so that it can be stored."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 

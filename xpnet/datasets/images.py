@@ -17,14 +17,15 @@ from xpnet.errors import InputError
 __all__ = ["from_folder", "is_image_folder", "read_images", "splits_of"]
 
 _LARGEST = 64 * 64
-"""Pixels up to which images of one size are taken as they are."""
+"""Maximum number of pixels for which images of one size are not resized."""
 
 _SIDE = 32
-"""Of what is resized: every pixel has a weight in each unit of the first layer, and 32 by 32 in colour are
-3,072 already, as CIFAR-10 has, on which the recipes were measured. More adds time and overfitting first."""
+"""Height and width of resized images. Every pixel has a weight in each unit of the first layer, and 32 by 32
+pixels in colour are already 3,072, as in CIFAR-10, on which the recipes were measured. Larger images mainly
+add time and overfitting."""
 
 _LONGEST_SIDE = 2**12
-_ROWS = 2**10  # looked at together
+_ROWS = 2**10  # number of rows to check at a time
 
 
 def from_folder(
@@ -55,17 +56,17 @@ def from_folder(
         at least one of each class of two or more images if the fraction is large enough, and never a whole
         class.
     seed : int, default 0
-        Another seed holds out other images.
+        Random seed of the held-out images.
     note : callable, default `warnings.warn`
-        Given a line on what was resized or left out.
+        Called with a sentence about what was resized or left out.
 
     Returns
     -------
     Dataset
-        X is ``uint8``, a row an image in height, width, channel order, as a viewer shows it: turned as EXIF
-        says, transparent pixels white, the upper 8 of 16 bits, the first picture of an animation. The rows
-        of a split are in the order of their classes, and in these of their names. ``labels`` and
-        ``class_names`` are the names of the folders, sorted.
+        X is ``uint8``, one image per row in height, width, channel order, as a viewer shows it: rotated as
+        EXIF says, with transparent pixels white, the upper 8 of 16 bits, and the first frame of an animation.
+        The rows of a split are sorted by class, then by file name. ``labels`` and ``class_names`` are the
+        sorted names of the folders.
 
     Raises
     ------
@@ -108,7 +109,7 @@ def from_folder(
 def splits_of(
     path: Path, image_shape: tuple[int, int, int], note: Callable[[str], None]
 ) -> dict[str, tuple[NDArray[np.uint8], list[str]]]:
-    """Return the images of a folder and the names of their classes, of each split that it has.
+    """Return the images and the class names of each split in a folder.
 
     Parameters
     ----------
@@ -117,12 +118,12 @@ def splits_of(
     image_shape
         Height, width and channels of the rows.
     note
-        Given a line on what was left out.
+        Called with a sentence about what was left out.
 
     Raises
     ------
     InputError
-        What lies in the folder are no classes, or a file cannot be read.
+        The folder does not contain classes, or a file cannot be read.
     """
     splits = {}
     for split, classes in find_splits(path, note, to_train=False).items():
@@ -150,7 +151,7 @@ def _check(
 
 
 def _pair(size: int | tuple[int, int]) -> tuple[Any, Any]:
-    """Return a height and a width, whatever was given for them."""
+    """Return a height and a width, from one number or two."""
     return (size[0], size[1]) if isinstance(size, tuple | list) and len(size) == 2 else (size, size)
 
 
@@ -204,19 +205,19 @@ def _read(
             "give a smaller --size"
         ) from error
     read_into(X, files, (height, width, depth))
-    if channels is None and depth == 3 and _is_grey(X):  # though stored as if it had colours
+    if channels is None and depth == 3 and _is_grey(X):  # although stored in colour
         return np.ascontiguousarray(X[:, ::3]), (height, width, 1)
     return X, (height, width, depth)
 
 
 def _is_grey(X: NDArray[np.uint8]) -> bool:
-    """Whether rows of three channels have no colour in them."""
+    """Return whether rows with three channels are all grey."""
     parts: Iterable[NDArray[np.uint8]] = (X[start : start + _ROWS] for start in range(0, len(X), _ROWS))
     return all((part[:, ::3] == part[:, k::3]).all() for part in parts for k in (1, 2))
 
 
 def _hold_out(path: Path, classes: Classes, fraction: float, seed: int) -> tuple[Classes, Classes]:
-    """Return the images to train on and those that are held out, of each class."""
+    """Return the training images and the held-out images of each class."""
     names = sorted(classes)
     sizes = np.array([len(classes[name]) for name in names])
     # RandomState, not Generator: NumPy promises that its stream never changes (NEP 19).
@@ -237,13 +238,13 @@ def _hold_out(path: Path, classes: Classes, fraction: float, seed: int) -> tuple
 
 
 def _parts(sizes: NDArray[np.int64], fraction: float, rng: np.random.RandomState) -> NDArray[np.int64]:
-    """Return how many to hold out of each class: about its share, and together the fraction of all."""
+    """Return how many images of each class to hold out: about its share, and the fraction of all in total."""
     most = sizes - 1
     total = min(int(most.sum()), max(1, int(sizes.sum() * fraction)))
     share = sizes * fraction
     several = np.flatnonzero(most)
     parts = np.zeros_like(sizes)
-    if total < len(several):  # too few for one of each: the largest classes, and chance among equals
+    if total < len(several):  # too few for one per class: take the largest, at random among equals
         shuffled = rng.permutation(several)
         parts[shuffled[np.argsort(-sizes[shuffled], kind="stable")[:total]]] = 1
         return parts

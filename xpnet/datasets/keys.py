@@ -1,4 +1,4 @@
-"""The keys of an ``.npz`` file: what each was meant to be, where it is no name that is read."""
+"""The keys of an ``.npz`` file: find misspelt ones."""
 
 import difflib
 import re
@@ -11,7 +11,7 @@ from xpnet.errors import InputError
 __all__ = ["KNOWN", "check_keys"]
 
 KNOWN = ("X", "y", "X_val", "y_val", "X_test", "y_test", "sample_weight", "class_names")
-"""The names that are read."""
+"""The keys that are read."""
 
 _ENDS = {"train": "", "training": "", "val": "_val", "valid": "_val", "validation": "_val", "dev": "_val"}
 _ENDS |= {"test": "_test", "testing": "_test", "": ""}
@@ -21,36 +21,36 @@ _PLAIN |= dict.fromkeys(
     ("w", "weight", "weights", "sampleweights", "rowweight", "rowweights"), "sample_weight"
 )
 _PLAIN |= {"sampleweight": "sample_weight", "classnames": "class_names", "classname": "class_names"}
-"""What a name is meant to be, without capitals and what joins its words."""
+"""The key that a name means, in lower case and without separators."""
 
 _LONG = ("sampleweight", "sampleweights", "classnames")
-"""Names in which a slip of the finger still leaves them known; in short ones it makes another word."""
+"""Names long enough to be recognised with a typo; in a short name, a typo makes another word."""
 
 _STARTS = {"X_": "", "y_": "", "sample_weight": "sample_weight", "class_name": "class_names"}
 
 
 def check_keys(file: str, keys: Sequence[str], note: Note) -> None:
-    """Refuse keys that are misspelt, and tell of those that are left out: a file may hold other things.
+    """Refuse misspelt keys, and note those that are ignored, since a file may hold other things.
 
     Parameters
     ----------
     file
-        What to call it in a message.
+        Name of the file in messages.
     keys
-        All that it has.
+        All keys of the file.
     note
-        Told of those that are not read.
+        Called with a sentence about keys that are not read.
 
     Raises
     ------
     InputError
-        One is close to a name that is read.
+        A key is similar to one that is read.
     """
     others = [key for key in keys if key not in KNOWN]
     misspelt = {key: meant for key in others if (meant := _meant(key)) is not None}
     if misspelt:
         names = [meant for meant in misspelt.values() if meant and meant not in keys]
-        whole = len(set(names)) == len(misspelt)  # else two of them have one name, or it is taken
+        whole = len(set(names)) == len(misspelt)  # else two would get the same name, or it is taken
         it = "it" if len(misspelt) == 1 else "them"
         fix = f"rename {it} {listed(names)}, or drop {it}" if whole else f"rename or drop {it}"
         known = ", ".join(KNOWN)
@@ -63,7 +63,7 @@ def check_keys(file: str, keys: Sequence[str], note: Note) -> None:
 
 
 def _meant(key: str) -> str | None:
-    """Return the name that a key is close to; empty for one that only begins as such; None for another."""
+    """Return the name that a key is similar to; ``""`` if it only starts like one; None for others."""
     plain = re.sub(r"[\W_]", "", key).lower()
     if plain in _PLAIN:
         return _PLAIN[plain]

@@ -1,4 +1,4 @@
-"""A user's own arrays, from a folder of ``.npy`` files, whose rows may stay on the disk."""
+"""The user's own arrays from a folder of ``.npy`` files, whose rows may stay on disk."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,32 +22,33 @@ __all__ = ["from_npy_folder", "has_val_rows", "holds_arrays", "holds_images", "l
 
 
 def holds_arrays(path: Path) -> bool:
-    """Return whether a folder is one of arrays: ``X.npy`` and others."""
+    """Return whether a folder holds arrays: ``X.npy`` and others."""
     return (path / "X.npy").is_file()
 
 
 def lacks_rows(path: Path) -> bool:
-    """Return whether a folder is meant to be one of arrays, but for the rows."""
+    """Return whether a folder seems to hold arrays, but lacks ``X.npy``."""
     has_images = any(each.is_dir() and each.name != "X.npy" for each in path.iterdir())
     return (path / "y.npy").exists() and not holds_arrays(path) and not has_images
 
 
 def from_npy_folder(path: Path, reading: Reading | None = None, note: Note = silent) -> Dataset:
-    """Load arrays that ``np.save(FOLDER / "X.npy", X)`` and others saved, or leave the rows on the disk.
+    """Load arrays saved as ``np.save(FOLDER / "X.npy", X)`` and so on, or leave the rows on disk.
 
     Parameters
     ----------
     path
-        A folder with ``X.npy`` and ``y.npy`` and, if wanted, what else `xpnet.datasets.npz.from_npz` takes.
+        A folder with ``X.npy`` and ``y.npy``, and optionally other arrays of `xpnet.datasets.npz.from_npz`.
     reading
-        What y holds, which rows to hold out, and where rows are kept.
+        The task, which rows to hold out, and where rows are kept.
     note
-        Told which files are not read, and of rows that stay on the disk.
+        Called with a sentence about files that are not read, and about rows that stay on disk.
 
     Returns
     -------
     Dataset
-        As of an ``.npz`` file of the same arrays, to the bit. Rows that stay on the disk are a `Stored`.
+        Bit for bit the same as for an ``.npz`` file of the same arrays. Rows that stay on disk are a
+        `Stored`.
 
     Raises
     ------
@@ -71,14 +72,14 @@ def from_npy_folder(path: Path, reading: Reading | None = None, note: Note = sil
 def splits_of(
     path: Path, note: Note
 ) -> tuple[dict[str, tuple[NDArray[Any], Any]], tuple[str, ...] | None, bool]:
-    """Return the same as `xpnet.datasets.npz.splits_of`, of a folder."""
+    """Return the same as `xpnet.datasets.npz.splits_of`, for a folder."""
     files = _files(path, note)
     arrays = {name: np.asarray(load_array(file, mapped=name[0] == "X")) for name, file in files.items()}
     return splits_in(path, arrays, note)
 
 
 def _files(path: Path, note: Note) -> dict[str, Path]:
-    """Return the files of a folder by what they hold."""
+    """Return the files of a folder by the names of their arrays."""
     names = sorted(file.stem for file in path.glob("*.npy"))
     check_keys(str(path), names, note)
     refuse_missing(str(path), set(names) & set(KNOWN), names)
@@ -86,18 +87,18 @@ def _files(path: Path, note: Note) -> dict[str, Path]:
 
 
 def _may_stay(rows: Mapping[str, Path], reading: Reading) -> bool:
-    """Return whether rows may be on the disk: not those that lie column by column, unless that is wanted."""
+    """Return whether rows may stay on disk; not if they are stored by column, unless this is requested."""
     if reading.rows_in != "auto":
         return reading.rows_in == "disk"
     return all(load_array(file).flags.c_contiguous for file in rows.values())
 
 
 def _in_memory(file: Path) -> NDArray[Any]:
-    """Return an array; whole numbers, as the class of each row, in as few bytes as hold them."""
+    """Return an array; integers, such as classes, get the smallest dtype that holds them."""
     array = load_array(file)
     if not isinstance(array, np.memmap) or array.dtype.kind != "i" or array.ndim != 1 or not len(array):
         return load_array(file, mapped=False)
-    # Not by the map: what of it was looked at counts as memory.
+    # Not through the memory map, because pages that were read would count as memory.
     with file.open("rb") as numbers:
         numbers.seek(array.offset)
         parts = [_shortened(np.fromfile(numbers, array.dtype, PART)) for _ in range(0, len(array), PART)]
@@ -107,7 +108,7 @@ def _in_memory(file: Path) -> NDArray[Any]:
 
 
 def _shortened(numbers: NDArray[Any]) -> NDArray[Any]:
-    """Return whole numbers in as few bytes as hold them."""
+    """Return integers in the smallest dtype that holds them."""
     return numbers.astype(smallest_for(numbers.min(initial=0), numbers.max(initial=0)))
 
 
@@ -115,10 +116,10 @@ def holds_images(path: Path) -> bool:
     """Return whether the samples of ``X.npy`` look like images, without reading them."""
     try:
         return suits_images(image_shape_of(load_array(path / "X.npy").shape))
-    except Exception:  # whatever is wrong with the file is told when it is loaded
+    except Exception:  # errors are reported when the file is loaded
         return False
 
 
 def has_val_rows(path: Path) -> bool:
-    """Return whether there are rows to validate on."""
+    """Return whether there are validation rows."""
     return (path / "X_val.npy").is_file()

@@ -1,4 +1,4 @@
-"""Rows of an ``.npy`` file that stays on the disk: any row is one seek."""
+"""Rows of an ``.npy`` file that stays on disk: reading any row takes one seek."""
 
 import contextlib
 import math
@@ -20,28 +20,28 @@ from xpnet.errors import InputError
 __all__ = ["NpyRows"]
 
 TOGETHER = 2**12
-"""Rows whose places in the file are looked up together: a list of them has 40 bytes each."""
+"""Number of rows to look up at a time: the list of their positions takes 40 bytes each."""
 
 
 class NpyRows(Stored):
     """The rows of an ``.npy`` file.
 
-    They are read from the file and not by a memory map of it. A row of a map that is touched costs the
-    system more than to copy it, brings much of what is around it from a cold disk, and counts as memory of
-    the process until it is unmapped; and a file that is cut short ends the process. Windows has no reading
-    at a place: there it is a map.
+    They are read from the file, not through a memory map. Touching a row of a map costs the system more than
+    copying it, reads much of its surroundings from a cold disk, and counts as memory of the process until it
+    is unmapped; and truncating the file would kill the process. Windows cannot read at a position, so there
+    it is a memory map.
 
     Parameters
     ----------
     path
         The file: samples of any shape, in C order.
     array
-        What NumPy has mapped already, a ``memmap``; then ``path`` is what messages call it.
+        A NumPy ``memmap`` of the file, if there is one; ``path`` is then its name in messages.
 
     Raises
     ------
     InputError
-        It is damaged, cut short, or no array of numbers in rows.
+        The file is damaged, truncated, or not an array of numbers in rows.
     """
 
     def __init__(self, path: Path | str, array: NDArray[Any] | None = None) -> None:
@@ -73,13 +73,13 @@ class NpyRows(Stored):
             self._begin = begin
             with contextlib.suppress(FileNotFoundError), self._reading():
                 self._file = os.open(array.filename, os.O_RDONLY)  # type: ignore[attr-defined]
-                # Not at the end of Python, when threads may still read.
+                # Not at interpreter exit, when threads may still be reading.
                 weakref.finalize(self, os.close, self._file).atexit = False
             if mapped is not None and (self._file is None or not self._is_the_file()):
                 raise InputError(f"{path} is a map of a file that is no longer there: map it again")
 
     def __getstate__(self) -> tuple[Any, ...]:
-        """Return what another process opens the file by."""
+        """Return the arguments with which another process opens the file."""
         return self._again
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
@@ -103,13 +103,13 @@ class NpyRows(Stored):
             for begin in range(0, len(index), TOGETHER):
                 some = slice(begin, begin + TOGETHER)
                 places = (index[some].astype(np.int64) * self._of_row + self._begin).tolist()
-                # No loop of Python's, whose steps would hold up the thread that trains.
+                # No Python loop, which would hold up the training thread.
                 read += sum(map(os.preadv, repeat(self._file), zip(rows[some], strict=True), places))
             self._check(rows, read)
         return found if rows.dtype == found.dtype else found.byteswap(inplace=True)
 
     def part(self, begin: int, end: int) -> NDArray[Any]:
-        """Return rows that follow each other, as they lie in the file."""
+        """Return consecutive rows."""
         if self._file is None:
             return np.asarray(self._array[begin:end], self.dtype)
         rows = np.empty((end - begin, self.shape[1]), self._array.dtype)
@@ -123,13 +123,13 @@ class NpyRows(Stored):
 
     @property
     def _of_row(self) -> int:
-        """Bytes of a row."""
+        """Number of bytes in a row."""
         return self.shape[1] * self.dtype.itemsize
 
     def _is_the_file(self) -> bool:
-        """Return whether what is mapped is the file of that name, and not one that took its place.
+        """Return whether the mapped file is still the file of that name, and not one that replaced it.
 
-        Linux tells which file an address is of. By another system some rows are compared.
+        On Linux, the system reports the file of an address. On other systems, some rows are compared.
         """
         some = np.array([0, len(self) // 2, len(self) - 1])
         try:
@@ -159,7 +159,7 @@ class NpyRows(Stored):
 
 
 def _file_at(address: int) -> tuple[str, ...] | None:
-    """Return device and inode of the file that is mapped at an address; None where that is not told."""
+    """Return device and inode of the file that is mapped at an address; None if the system does not say."""
     try:
         lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
@@ -173,9 +173,9 @@ def _file_at(address: int) -> tuple[str, ...] | None:
 
 
 def _place(array: NDArray[Any]) -> int | None:
-    """Return the byte of its file at which a map, or a part of one, begins; None if no file is known.
+    """Return the offset in its file at which a map, or a part of one, begins; None if the file is unknown.
 
-    Of a part NumPy tells where the whole of the map began.
+    For a part, NumPy only reports where the whole map begins.
     """
     base: Any = array
     while base is not None and not isinstance(base, mmap.mmap):

@@ -1,4 +1,4 @@
-"""A user's own arrays, from an ``.npz`` file."""
+"""The user's own arrays from an ``.npz`` file."""
 
 import os
 import textwrap
@@ -25,21 +25,21 @@ def from_npz(path: str | os.PathLike[str], reading: Reading | None = None, note:
     Parameters
     ----------
     path : str or path-like
-        An ``.npz`` file with ``X`` and ``y`` and, if wanted, ``X_val`` and ``y_val``, ``X_test``
-        and ``y_test``, ``sample_weight``, and ``class_names``, of classes that are numbered from 0. They may
-        be what `from_arrays` takes, but objects. Other keys are ignored, unless they begin as a misspelt one
-        of these would.
+        An ``.npz`` file with ``X`` and ``y`` and, optionally, ``X_val`` and ``y_val``, ``X_test``
+        and ``y_test``, ``sample_weight``, and ``class_names`` for classes numbered from 0. They may be
+        anything that `from_arrays` takes, except objects. Other keys are ignored, unless they look like
+        misspelt ones.
     reading : Reading, optional
-        What y holds, where it does not look like it, and which rows to hold out.
+        The task, if y does not show it, and which rows to hold out.
     note : callable, optional
-        Told which keys are not read, how many rows are left out because they have no target, and of floats
-        that may be classes.
+        Called with a sentence about keys that are not read, about rows left out because they have no target,
+        and about floats that may be classes.
 
     Returns
     -------
     Dataset
-        Without ``X_val`` a tenth of the rows of X, at least one, is held out for validation: the same
-        rows whatever the seed of a run. Without ``X_test`` there is no test set.
+        Without ``X_val``, a tenth of the rows of X (at least one) is held out for validation: the same rows
+        whatever the seed of a run. Without ``X_test``, there is no test set.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def from_npz(path: str | os.PathLike[str], reading: Reading | None = None, note:
 def splits_of(
     path: Path, note: Note
 ) -> tuple[dict[str, tuple[NDArray[Any], Any]], tuple[str, ...] | None, bool]:
-    """Return the rows and targets of ``train`` (X and y), ``val`` and ``test`` as a file has them.
+    """Return the rows and targets of ``train`` (X and y), ``val`` and ``test`` in a file.
 
     Parameters
     ----------
@@ -66,13 +66,13 @@ def splits_of(
     Returns
     -------
     splits, class_names, has_weights
-        ``X`` has a row for each sample, y is what it is; the names of the classes if the file has them; and
-        whether it has weights of rows.
+        ``X`` has one row per sample, and y is as stored; the names of the classes, if the file has them; and
+        whether it has row weights.
 
     Raises
     ------
     InputError
-        As for `from_npz`, but for what y holds.
+        As for `from_npz`, except that the values of y are not checked.
     """
     return splits_in(path, _read(path, note), note)
 
@@ -80,7 +80,7 @@ def splits_of(
 def splits_in(
     path: Path, arrays: dict[str, Any], note: Note
 ) -> tuple[dict[str, tuple[NDArray[Any], Any]], tuple[str, ...] | None, bool]:
-    """Return the same of the arrays of a file, by their names."""
+    """Return the same for the arrays of a file, given by name."""
     names = class_names_of(path, arrays.pop("class_names", None))
     given = labelled(arrays, str(path), note)
     splits = {}
@@ -97,14 +97,14 @@ def splits_in(
 
 
 def class_names_of(path: Path, names: NDArray[Any] | None) -> tuple[str, ...] | None:
-    """Return names of classes that an array holds."""
+    """Return the class names in an array."""
     if names is not None and (names.ndim != 1 or names.dtype.kind != "U"):
         raise InputError(f"{path}: class_names is not a list of text: save np.array([...], str)")
     return None if names is None else tuple(map(str, names))
 
 
 def _read(path: Path, note: Note) -> dict[str, NDArray[Any]]:
-    """Read the arrays named in `KNOWN`, as many as there are, and see that the needed ones are."""
+    """Read the arrays named in `KNOWN` that exist, and check that the required ones do."""
     if not path.is_file():
         raise InputError(f"there is no file {path}: check the path of the .npz file")
     try:
@@ -116,7 +116,7 @@ def _read(path: Path, note: Note) -> dict[str, NDArray[Any]]:
                 keys = sorted(archive.files)
                 arrays = {key: np.asarray(archive[key]) for key in KNOWN if key in keys}
     except Exception as error:
-        # Reading what a stranger wrote, numpy, zipfile and zlib raise a dozen kinds of exception.
+        # For files from unknown sources, numpy, zipfile and zlib raise a dozen kinds of exceptions.
         reason = textwrap.shorten(str(error), 300, placeholder="…") or type(error).__name__
         raise InputError(
             f"{path} cannot be read ({reason}): save number arrays with np.savez(FILE, X=X, y=y)"
@@ -128,7 +128,7 @@ def _read(path: Path, note: Note) -> dict[str, NDArray[Any]]:
 
 
 def refuse_missing(name: str, known: Collection[str], keys: Collection[str]) -> None:
-    """Complain of arrays that are missing: those that are read are ``known``, of all that there are."""
+    """Refuse a file without the required arrays; ``known`` are those that are read, ``keys`` all of them."""
     missing = {"X", "y"} - set(known)
     for key in set(known) - {"sample_weight", "class_names"}:
         missing |= {key.replace("X", "y"), key.replace("y", "X")} - set(known)
@@ -151,12 +151,12 @@ def holds_images(path: Path) -> bool:
                 else np.lib.format.read_array_header_2_0
             )
             return suits_images(image_shape_of(read(file)[0]))
-    except Exception:  # whatever is wrong with the file is told when it is loaded
+    except Exception:  # errors are reported when the file is loaded
         return False
 
 
 def has_val_rows(path: Path) -> bool:
-    """Return whether there are rows to validate on, without reading them."""
+    """Return whether there are validation rows, without reading them."""
     try:
         with zipfile.ZipFile(path) as archive:
             return "X_val.npy" in archive.namelist()

@@ -1,4 +1,4 @@
-"""Tables in Parquet files that stay on the disk: columns are read one by one, rows by row groups."""
+"""Tables in Parquet files that stay on disk: columns are read one by one, rows by row groups."""
 
 import json
 import threading
@@ -24,17 +24,17 @@ from xpnet.values import shown
 __all__ = ["ParquetRows", "Parts", "frame_of", "holds_parts", "parts_in", "stored"]
 
 BUFFER = 2**25
-"""Numbers of the rows that are shuffled together, 128 MB in float32."""
+"""Number of values in the rows that are shuffled together: 128 MB in float32."""
 
 LARGE = 2**28
-"""Bytes of a row group in memory from which on it is said that smaller ones would do better."""
+"""Size in bytes of a row group in memory above which a note recommends smaller ones."""
 
 SHORT = ("bool", "int8", "int16", "uint8", "uint16", "halffloat", "float", "string", "large_string")
-"""Arrow's types of columns that float32 holds: a category is the number of its word."""
+"""Arrow types of columns that fit into float32; a category is stored as its number."""
 
 
 class Group(NamedTuple):
-    """A row group: number in its file, which is one of several, and how many rows it has."""
+    """A row group: the file, its number in that file, and its number of rows."""
 
     file: int
     number: int
@@ -47,12 +47,12 @@ class Parts:
     Parameters
     ----------
     path
-        The file, or a folder whose files in Parquet are the parts, in the order of their names.
+        The file, or a folder whose Parquet files are the parts, in the order of their names.
 
     Raises
     ------
     InputError
-        A part is damaged, or has other columns than the first.
+        A part is damaged, or has different columns from the first.
     """
 
     def __init__(self, path: Path) -> None:
@@ -77,11 +77,11 @@ class Parts:
             raise InputError(f"{path} has column names but no rows: give at least one")
 
     def read(self, group: Group, names: Collection[str]) -> Any:
-        """Return some columns of a row group, as a table of pyarrow; from any thread."""
+        """Return some columns of a row group, as a pyarrow table; can be called from any thread."""
         file = self.files[group.file]
         with reading_file(file), open_parquet(file, self._metadata[group.file]) as parquet:
             table = parquet.read_row_group(group.number, columns=list(names))
-            table.validate(full=True)  # what is damaged would crash whoever reads it
+            table.validate(full=True)  # damaged data could crash the reader
             return table
 
     def whole(self, names: Collection[str] | None = None) -> Frame:
@@ -97,7 +97,7 @@ class Parts:
 
 
 class _Columns(Mapping[str, Any]):
-    """The columns of a `Frame`, each of which is read as it is asked for; the last one is kept."""
+    """The columns of a `Frame`, each read when it is requested; only the last one is kept."""
 
     def __init__(self, parts: Parts, names: Collection[str]) -> None:
         self.parts, self._names = parts, dict.fromkeys(names)
@@ -120,26 +120,26 @@ class _Columns(Mapping[str, Any]):
         return len(self._names)
 
     def without(self, names: Collection[str]) -> "_Columns":
-        """Return the others."""
+        """Return the other columns."""
         return _Columns(self.parts, [name for name in self._names if name not in names])
 
 
 def holds_parts(path: Path) -> bool:
-    """Return whether a folder is one of Parquet files: with other folders in it, it is one of images."""
+    """Return whether a folder holds Parquet files; one with subfolders is taken as a folder of images."""
     try:
         inside = [each for each in path.iterdir() if not each.name.startswith(".")]
         return any(map(_is_part, inside)) and not any(each.is_dir() for each in inside)
-    except OSError:  # which is told when it is loaded
+    except OSError:  # reported when the folder is loaded
         return False
 
 
 def frame_of(parts: Parts) -> Frame:
-    """Return a table whose columns are read one by one, as they are asked for."""
+    """Return a frame whose columns are read one by one, when they are requested."""
     return Frame(_Columns(parts, parts.names), parts.num_rows, is_named=parts.is_named)
 
 
 def stored(frame: Any, columns: Columns) -> Stored | None:
-    """Return the matrix of a table that `frame_of` made, on the disk; None of any other table."""
+    """Return the matrix on disk of a frame from `frame_of`; None for any other frame."""
     if not (isinstance(frame, Frame) and isinstance(frame.columns, _Columns)):
         return None
     rows = ParquetRows(frame.columns.parts, columns)
@@ -147,16 +147,16 @@ def stored(frame: Any, columns: Columns) -> Stored | None:
 
 
 class ParquetRows(Stored):
-    """The matrix of the columns of a table in Parquet.
+    """The matrix of the columns of a Parquet table.
 
-    A row group is read as a whole, and the last ones are kept: as many as are shuffled together, twice.
+    A row group is read as a whole. The latest ones are kept: twice as many as are shuffled together.
 
     Parameters
     ----------
     parts
         The files.
     columns
-        What their columns are.
+        The description of their columns.
     """
 
     def __init__(self, parts: Parts, columns: Columns) -> None:
@@ -168,20 +168,20 @@ class ParquetRows(Stored):
         self.blocks = self._sizes = np.array([group.rows for group in parts.groups], np.int64)
         self.buffer = max(1, BUFFER // self.shape[1])
         self._ends = np.cumsum(self._sizes)
-        self._most = 2 * (self.buffer + int(self._sizes.max()))  # rows that are kept
+        self._most = 2 * (self.buffer + int(self._sizes.max()))  # number of rows to keep
         self._kept: OrderedDict[int, Future[NDArray[Any]]] = OrderedDict()
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(cores(), "xpnet-parquet")
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what another process needs: it has threads of its own."""
+        """Return what another process needs; it starts its own threads."""
         return {"parts": self._parts.path, "columns": self._columns}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(Parts(state["parts"]), state["columns"])  # type: ignore[misc]
 
     def take(self, index: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Return the rows of an index: a row group after the other, whatever their order."""
+        """Return the rows of an index, read one row group at a time, whatever their order."""
         group = np.searchsorted(self._ends, index, side="right")
         order = np.argsort(group, kind="stable")
         found = np.empty((len(index), self.shape[1]), self.dtype) if out is None else out
@@ -192,7 +192,7 @@ class ParquetRows(Stored):
         return found
 
     def part(self, begin: int, end: int) -> NDArray[Any]:
-        """Return rows that follow each other; who asks for all has the next row group read meanwhile."""
+        """Return consecutive rows; for a pass over all rows, the next row group is read ahead."""
         if begin >= end:
             return np.empty((0, self.shape[1]), self.dtype)
         first, last = np.searchsorted(self._ends, [begin, end - 1], side="right").tolist()
@@ -205,7 +205,7 @@ class ParquetRows(Stored):
         return found[0] if len(found) == 1 else np.concatenate(found)
 
     def expect(self, index: NDArray[Any]) -> None:
-        """Begin to read the row groups of rows that will be asked for."""
+        """Start reading the row groups of rows that will be requested."""
         for number in np.unique(np.searchsorted(self._ends, index, side="right")).tolist():
             self._ask(number)
 
@@ -243,7 +243,7 @@ def parts_in(folder: Path) -> list[Path]:
 
 
 def _is_named(metadata: Any) -> bool:
-    """Return whether names are the user's: not of a text file that had none, which was converted."""
+    """Return whether the column names are the user's, not those of a converted text file without names."""
     try:
         return bool(json.loads(metadata.metadata[KEY])["is_named"])
     except (KeyError, TypeError, ValueError):
@@ -251,12 +251,12 @@ def _is_named(metadata: Any) -> bool:
 
 
 def _plain(type_: Any) -> Any:
-    """Return the type of the values, of a dictionary too."""
+    """Return the type of the values, also for a dictionary type."""
     return getattr(type_, "value_type", type_)
 
 
 def _check_alike(file: Path, schema: Any, first_file: Path, first: Any) -> None:
-    """Refuse a part with other columns than the first."""
+    """Refuse a part whose columns differ from those of the first."""
     if schema.equals(first):
         return
     fix = "write all parts with one schema"

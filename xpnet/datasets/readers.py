@@ -1,4 +1,4 @@
-"""Rows to predict, from a user's file or a folder of images, a part at a time."""
+"""Rows to predict, read from a file or a folder of images, part by part."""
 
 import contextlib
 import math
@@ -31,7 +31,7 @@ PLAIN = {
     "pickle": "it holds no array of numbers",  # NumPy's advice is to run what may be a stranger's code
     "mmap length": "it is cut short",
 }
-"""What is said in place of NumPy's words that have these."""
+"""Replacements for messages of NumPy that contain these words."""
 
 
 def _by_number(row: int) -> str:
@@ -44,16 +44,16 @@ def _no_table() -> None:
 
 @dataclass(frozen=True)
 class Rows:
-    """Raw rows of a model.
+    """Raw rows for a model.
 
     Attributes
     ----------
     parts
-        Called with how many rows to read at a time, gives them: ``(rows, features)`` each.
+        Function that takes the number of rows per part, and yields the parts, ``(rows, features)`` each.
     names
-        Of the files in their folder, where each row is an image.
+        File names within their folder, if each row is an image.
     where
-        Called with the number of a row of the latest part, says what a message calls it: its line, in text.
+        Function from the number of a row in the latest part to its name in messages: its line in a text file.
     columns
         Called after the first part, gives the names that the features have in the file; none in arrays.
     table
@@ -78,24 +78,24 @@ def open_rows(
     shades: tuple[float, float] | None = None,
     note: Callable[[str], None] = warnings.warn,
 ) -> Rows:
-    """Return the rows of an input; what is wrong with it is found here, or in reading its parts.
+    """Return the rows of an input; errors are raised here, or while its parts are read.
 
     Parameters
     ----------
     path
-        ``.npy`` (mapped, not read into memory), ``.npz``, a table, an image, or a folder of images, those
-        in folders below it included.
+        ``.npy`` (memory-mapped), ``.npz``, a table, an image, or a folder of images, including its
+        subfolders.
     num_features, image_shape
-        Of the model.
+        Those of the model.
     columns
-        Of the model, which those of a table are found by; by default numbers, found by their place.
+        Columns of the model, to match those of a table; by default numbers, matched by position.
     header
-        Whether the first line of a table in text has names; None to find out.
+        Whether the first line of a text table holds names; None to detect it.
     shades
-        What a black and a white pixel become; by default 0 and 255.
+        Values of black and white pixels; by default 0 and 255.
     note
-        Given a line on files of a folder that are no images; while parts are read, on what was guessed, and
-        at the first image that is resized.
+        Called with a sentence about files in a folder that are not images; while parts are read, also about
+        what was guessed, and at the first image that is resized.
 
     Raises
     ------
@@ -121,14 +121,14 @@ def open_rows(
     def parts(count: int) -> Iterator[NDArray[Any]]:
         for start in range(0, len(X), count):
             part = X[start : start + count]
-            # A part at a time: to reshape the whole could copy it.
+            # Part by part, because reshaping the whole array could copy it.
             yield np.asarray(part.reshape(len(part), num_features), X.dtype.newbyteorder("="))
 
     return Rows(parts)
 
 
 def _of_table(path: Path, columns: Columns, header: bool | None, note: Callable[[str], None]) -> Rows:
-    """Return the rows of a table as the matrix of a model's columns."""
+    """Return the rows of a table as a matrix in the form of a model's columns."""
     latest: list[Frame] = []
 
     def parts(count: int) -> Iterator[NDArray[Any]]:
@@ -157,7 +157,7 @@ def _of_table(path: Path, columns: Columns, header: bool | None, note: Callable[
 
 @contextlib.contextmanager
 def of_file(path: Path) -> Iterator[None]:
-    """Begin what is said of columns with the file that has them."""
+    """Put the name of the file in front of errors about its columns."""
     try:
         yield
     except InputError as error:
@@ -166,15 +166,15 @@ def of_file(path: Path) -> Iterator[None]:
 
 
 def load_array(path: Path, mapped: bool = True) -> NDArray[Any]:
-    """Return the array of an ``.npy`` or ``.npz`` file; never anything that needs code to be run.
+    """Return the array in an ``.npy`` or ``.npz`` file; never run code from the file.
 
-    That of an ``.npy`` file is a map of it, a ``memmap``, unless it is to be read into memory.
+    An ``.npy`` file is memory-mapped if ``mapped``, else read into memory.
     """
     fix = "save numbers with np.save(FILE, X) or np.savez(FILE, X=X)"
     try:
-        # A shape whose product overflows is damage; NumPy would but warn of it.
+        # A shape whose product overflows means damage; NumPy would only warn.
         with np.errstate(over="raise"), contextlib.ExitStack() as stack:
-            # Opened here: NumPy leaves a file open that turns out to be a damaged archive.
+            # Opened here, because NumPy does not close a file that turns out to be a damaged archive.
             file = stack.enter_context(path.open("rb"))
             is_array = file.read(6) == b"\x93NUMPY"
             if is_array:
@@ -186,13 +186,13 @@ def load_array(path: Path, mapped: bool = True) -> NDArray[Any]:
             names = sorted(archive.files)
             if "X" in names or len(names) == 1:
                 return np.asarray(archive["X" if "X" in names else names[0]])
-    except MemoryError as error:  # also where a damaged file claims to hold more than it does
+    except MemoryError as error:  # also if a damaged file claims to hold more than it does
         raise InputError(
             f"{path} does not fit into memory, or is damaged: "
             "save its rows with np.save(FILE, X), to be read part by part"
         ) from error
     except Exception as error:
-        # Reading what a stranger wrote, numpy, zipfile and zlib raise a dozen kinds of exception.
+        # For files from unknown sources, numpy, zipfile and zlib raise a dozen kinds of exceptions.
         reason = textwrap.shorten(str(error), 300, placeholder="…") or type(error).__name__
         reason = next((ours for theirs, ours in PLAIN.items() if theirs in reason), reason)
         raise InputError(f"{path} cannot be read ({reason}): {fix}") from error
@@ -215,7 +215,7 @@ def _check_shape(
 
 
 def shaded(pixels: NDArray[np.uint8], black: float, white: float) -> NDArray[Any]:
-    """Return pixels with other numbers for black and for white; as they are where these are 0 and 255."""
+    """Return pixels rescaled to other values of black and white; unchanged if these are 0 and 255."""
     if (black, white) == (0, 255):
         return pixels
     if (black, white) == (255, 0):

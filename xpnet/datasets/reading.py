@@ -37,7 +37,7 @@ Note: TypeAlias = Callable[[str], None]
 
 
 def silent(_text: str) -> None:
-    """Tell nobody."""
+    """Ignore a note."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,15 @@ class Reading:
     validation_fraction
         Fraction of the rows held out, at least one row.
     group
-        Column of groups, which are not split between training and validation; it is not an input.
+        Column of groups, which are never split between training and validation; it is not an input.
     time
-        Column of times: the latest rows are held out; rows of one time stay together.
+        Column of times: the latest rows are held out; rows with the same time stay together.
     size
         Height and width to resize images to, or one number for both; None keeps the size of small images.
     channels
         Channels of images, 1 or 3; None to keep them.
     seed
-        Another seed holds out other rows.
+        Random seed of the held-out rows.
     rows_in
         Where the rows stay during training: ``"memory"``; ``"disk"``, read as needed; or ``"auto"``, on disk
         if they would fill much of the free memory.
@@ -105,20 +105,20 @@ def refuse_unused(name: str, reading: Reading, *used: str) -> None:
     Parameters
     ----------
     name
-        What to call the data in a message.
+        Name of the data in messages.
     reading
-        What is said.
+        The options.
     used
-        The names of what the data make use of.
+        Names of the options that apply to the data.
 
     Raises
     ------
     InputError
-        Something else is said.
+        Another option is set.
     """
     kinds = dict.fromkeys(OF_COLUMNS, "table") | {"header": "text file", "size": "folder of images"}
     kinds["rows_in"] = "folder of arrays, Parquet file, CSV or map of a file"
-    # All other rows are in memory, so that can be said of them.
+    # All other rows are in memory, so "memory" is always accepted.
     usual = Reading(rows_in="memory" if reading.rows_in == "memory" else "auto")
     for setting, kind in kinds.items():
         if setting not in used and getattr(reading, setting) != getattr(usual, setting):
@@ -131,18 +131,18 @@ def is_large(size: int) -> bool:
 
 
 def stay_on_disk(name: str, size: int, rows_in: RowsIn, note: Note) -> bool:
-    """Return whether rows stay on disk; say so if the user did not ask for it.
+    """Return whether rows stay on disk; note it if the user did not ask for it.
 
     Parameters
     ----------
     name
-        Of the data.
+        Name of the data.
     size
         Bytes of all rows in memory.
     rows_in
-        What the user says.
+        The user's choice.
     note
-        Told if they stay there because they are large.
+        Called with a sentence if they stay on disk because they are large.
     """
     if rows_in == "auto" and is_large(size):
         note(
@@ -166,26 +166,26 @@ def hold_out(
     Parameters
     ----------
     name
-        What to call the data in a message.
+        Name of the data in messages.
     num_rows
-        Of the data.
+        Number of rows.
     reading
         Fraction and seed.
     classes
-        The class of each row: the last training row of none is held out.
+        The class of each row: the last training row of a class is never held out.
     groups, times
-        The values of the columns of these names.
+        Values of the columns of groups or times.
 
     Returns
     -------
     ndarray
-        Numbers of rows, in no order: at random, whole groups at random, or the latest: of each time all rows
-        or none.
+        Row numbers, in no particular order: random rows, random whole groups, or the latest rows (all or none
+        of each time).
 
     Raises
     ------
     InputError
-        There are too few rows, groups or times, or a fraction or seed out of its range.
+        There are too few rows, groups or times, or the fraction or seed is out of range.
     """
     fraction, seed = reading.validation_fraction, reading.seed
     if not 0 < fraction < 1:
@@ -204,7 +204,7 @@ def hold_out(
 
 
 def _shuffled(seed: int, count: int) -> NDArray[np.integer[Any]]:
-    """Return the numbers to ``count`` at random."""
+    """Return a random permutation of ``count`` row numbers."""
     order: NDArray[np.integer[Any]] = np.arange(count, dtype=np.int32 if count < 2**31 else np.int64)
     # RandomState, not Generator: NumPy promises that its stream never changes (NEP 19).
     np.random.RandomState(seed).shuffle(order)
@@ -212,14 +212,14 @@ def _shuffled(seed: int, count: int) -> NDArray[np.integer[Any]]:
 
 
 def _latest(name: str, times: NDArray[np.generic], count: int) -> NDArray[np.int64]:
-    """Return the rows of as many of the latest times as have about ``count`` rows: one at least, not all.
+    """Return the rows of the latest times, about ``count`` rows: at least one time, but not all.
 
-    Rows of one time stay together: what they share would be known from those that are trained on.
+    Rows with the same time stay together, because training rows would reveal what they have in common.
     """
     _, number, sizes = np.unique(times, return_inverse=True, return_counts=True)
     if len(sizes) < 2:
         raise InputError(f"{name}: all rows have the same time and cannot be split: give another --time")
-    later = np.cumsum(sizes[:0:-1])  # how many rows the latest, the two latest, … times have
+    later = np.cumsum(sizes[:0:-1])  # rows of the latest time, of the two latest, …
     nearest = int(np.abs(later - count).argmin())
     return np.flatnonzero(number >= len(sizes) - 1 - nearest)
 
@@ -227,7 +227,7 @@ def _latest(name: str, times: NDArray[np.generic], count: int) -> NDArray[np.int
 def _whole_groups(
     name: str, groups: NDArray[np.generic], count: int, order: Callable[[int], NDArray[np.integer[Any]]]
 ) -> NDArray[np.int64]:
-    """Return the rows of as many groups as have about ``count`` rows: one at least, and not all."""
+    """Return the rows of whole groups, about ``count`` rows: at least one group, but not all."""
     _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     if len(sizes) < 2:
         raise InputError(f"{name}: all rows are in one group and cannot be split: give another --group")
@@ -238,9 +238,9 @@ def _whole_groups(
 
 
 def _leaving_each_class(chosen: NDArray[np.int64], classes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the rows but for one of each class that has no other: it could not be learnt."""
+    """Return the rows without one of each class that has no others, which could not be learnt otherwise."""
     num_classes = int(classes.max()) + 1
-    # NumPy counts numbers of 8 bytes, and would make such of all at once.
+    # Part by part, because NumPy's bincount would convert all at once to 8 bytes.
     parts = (classes[begin : begin + PART] for begin in range(0, len(classes), PART))
     left = sum(np.bincount(part, minlength=num_classes) for part in parts)
     left -= np.bincount(classes[chosen], minlength=num_classes)

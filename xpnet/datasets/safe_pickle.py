@@ -1,17 +1,17 @@
 """Read the pickles of CIFAR-10's python layout without trusting them.
 
-A pickle is a program: whatever function it names, the standard unpickler calls. The files of
-CIFAR-10 need dicts, lists, integers, text, bytes and one matrix of bytes, so this reader knows
-how to build these and nothing else. Three measures, each closing a hole the others leave:
+A pickle is a program: the standard unpickler calls whatever function it names. The files of
+CIFAR-10 need dicts, lists, integers, text, bytes and one matrix of bytes, so this reader can build
+these and nothing else. It takes three measures, each of which closes a hole that the others leave:
 
-* Names (`find_class`) lead to functions of this file, never to NumPy's own, which would make
+* Names (`find_class`) lead to functions of this file, never to NumPy's own, which could make
   arrays of any dtype and size.
-* Opcodes not in `_OPCODES` do not exist. Gone are those that make instances or look up
-  extensions, and the ones that stay can do no harm: BUILD, which normally sets attributes on
-  anything, fills in an array and that is all.
-* Every object is made from bytes that are in the file, so none can be larger than the file. This
-  is why the reader is the Python one, `pickle._Unpickler`: six bytes make the C one fill a memo
-  table of 64 GiB, and it cannot be told which opcodes to know.
+* Opcodes not in `_OPCODES` do not exist. Those that make instances or look up extensions are
+  removed, and the others are harmless: BUILD, which normally sets attributes of any object, only
+  fills an array.
+* Every object is made from bytes in the file, so none can be larger than the file. This is why the
+  reader is the Python one, `pickle._Unpickler`: six bytes can make the C one fill a memo table of
+  64 GiB, and its opcodes cannot be restricted.
 """
 
 import io
@@ -44,12 +44,12 @@ _OPCODES = (
     pickle.GLOBAL, pickle.STACK_GLOBAL, pickle.REDUCE, pickle.BUILD,
 )  # fmt: skip
 
-# What the names of a pickle stand for until the array they make is complete.
+# Placeholders for the names in a pickle until their array is complete.
 _NDARRAY, _UINT8, _UNFILLED = object(), object(), object()
 
 
 def load(raw: bytes, where: str) -> dict[str, Any]:
-    """Read the dict that a batch file of CIFAR-10 holds.
+    """Read the dict in a batch file of CIFAR-10.
 
     Parameters
     ----------
@@ -57,13 +57,13 @@ def load(raw: bytes, where: str) -> dict[str, Any]:
         A pickle of protocol 2, as Python 2 and NumPy 1 wrote the official files, or of protocol
         2 to 5 as Python 3 writes them.
     where : str
-        What to call the file in a message.
+        Name of the file in messages.
 
     Returns
     -------
     dict
-        Its keys are text also where Python 2 wrote byte strings. Among the values are ``int``,
-        ``bytes``, ``str``, lists of these, and ``uint8`` arrays of shape (n, d).
+        Its keys are text, even if Python 2 wrote byte strings. The values are ``int``, ``bytes``,
+        ``str``, lists of these, and ``uint8`` arrays of shape (n, d).
 
     Raises
     ------
@@ -75,7 +75,7 @@ def load(raw: bytes, where: str) -> dict[str, Any]:
     except InputError:
         raise
     except Exception as error:
-        # A program that does not make sense can fail as any program can: IndexError, TypeError, …
+        # A meaningless program can fail like any program: IndexError, TypeError, …
         raise InputError(
             f"{where} is not a batch file of CIFAR-10, or a damaged one "
             f"(unpickling ends in {type(error).__name__}): replace it with a fresh copy"
@@ -88,7 +88,7 @@ def load(raw: bytes, where: str) -> dict[str, Any]:
 class _Unpickler(pickle._Unpickler):
     """The standard library's unpickler, stripped down; the module's docstring says why."""
 
-    stack: list[Any]  # of the base class, which does not declare it
+    stack: list[Any]  # from the base class, which does not declare it
     pop_mark: Callable[[], list[Any]]
 
     def __init__(self, raw: bytes, where: str) -> None:
@@ -98,7 +98,7 @@ class _Unpickler(pickle._Unpickler):
 
     def find_class(self, module: str, name: str) -> object:
         """Return this file's stand-in for a name."""
-        # NumPy 2 renamed numpy.core; a pickle has the name of its writer's day.
+        # NumPy 2 renamed numpy.core; a pickle contains the name that was valid when it was written.
         match module.replace("numpy._core", "numpy.core"), name:
             case "numpy", "ndarray":
                 return _NDARRAY
@@ -116,10 +116,10 @@ class _Unpickler(pickle._Unpickler):
         )
 
     def _encode(self, text: str, encoding: str) -> bytes:
-        """Make the bytes that Python 3 writes as text in protocol 2."""
+        """Return the bytes that Python 3 writes as text in protocol 2."""
         if encoding != "latin1":
             raise pickle.UnpicklingError("bytes in another encoding than latin1")
-        self._bytes_to_encode -= len(text)  # or one long text, encoded often, fills the memory
+        self._bytes_to_encode -= len(text)  # else one long text, encoded often, could fill the memory
         if self._bytes_to_encode < 0:
             raise pickle.UnpicklingError("more encoded bytes than the file holds")
         return text.encode("latin1")
@@ -134,7 +134,7 @@ class _Unpickler(pickle._Unpickler):
             self._set_item(key, value)
 
     def _set_item(self, key: object, value: object) -> None:
-        """Store in the dict on the stack, by text only: other keys can be made slow to hash."""
+        """Store an item in the dict on the stack. Only text keys: others can be crafted to hash slowly."""
         if isinstance(key, bytes):
             key = key.decode("ascii")
         fields = self.stack[-1]
@@ -143,7 +143,7 @@ class _Unpickler(pickle._Unpickler):
         fields[key] = value
 
     def _load_build(self) -> None:
-        """Fill in the array on the stack; a dtype is complete already."""
+        """Fill the array on the stack; a dtype is already complete."""
         state = self.stack.pop()
         if self.stack[-1] is _UNFILLED:
             _version, shape, dtype, fortran, raw = state
@@ -153,7 +153,7 @@ class _Unpickler(pickle._Unpickler):
 
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
         **{code[0]: pickle._Unpickler.dispatch[code[0]] for code in _OPCODES},
-        # Its own handler allocates the length that the file claims before it reads.
+        # The standard handler allocates the length that the file claims before reading.
         pickle.BYTEARRAY8[0]: pickle._Unpickler.dispatch[pickle.BINBYTES8[0]],
         pickle.SETITEM[0]: _load_setitem,
         pickle.SETITEMS[0]: _load_setitems,
@@ -162,7 +162,7 @@ class _Unpickler(pickle._Unpickler):
 
 
 def _dtype(code: str | bytes, *_flags: object) -> object:
-    """Stand in for ``numpy.dtype``, of which batch files need one."""
+    """Stand in for ``numpy.dtype``; batch files need only one dtype."""
     if code not in ("u1", b"u1"):
         raise pickle.UnpicklingError("an array of another dtype than uint8")
     return _UINT8
@@ -174,7 +174,7 @@ def _reconstruct(*_empty_array: object) -> object:
 
 
 def _frombuffer(raw: bytes, dtype: object, shape: tuple[int, int], order: str) -> NDArray[np.uint8]:
-    """Stand in for NumPy's function of this name: a (n, d) array that is a view of ``raw``."""
+    """Stand in for NumPy's function of this name; return an (n, d) array that is a view of ``raw``."""
     rows, columns = shape
     if dtype is not _UINT8 or divmod(len(raw), columns) != (rows, 0):
         raise pickle.UnpicklingError("an array that does not fit its bytes")

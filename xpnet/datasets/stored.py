@@ -1,7 +1,7 @@
-"""Rows that stay on the disk and are read as they are needed, for data larger than memory.
+"""Rows that stay on disk and are read as needed, for data larger than memory.
 
-They stand where a `xpnet.datasets.Dataset` has an array of rows: they have its shape and dtype, and give any
-of their rows. But they are no array: what needs all at once has to ask part by part.
+A `xpnet.datasets.Dataset` takes them in place of an array of rows. They have a shape and a dtype, and return
+any of their rows. But they are not an array: code that needs all rows must request them part by part.
 """
 
 import zlib
@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 __all__ = ["PART", "Scan", "Stored", "picked"]
 
 PART = 2**20
-"""Numbers that are looked at together."""
+"""Number of values to process at a time."""
 
 
 class Scan(NamedTuple):
-    """What one reading of all rows tells.
+    """Results of a single pass over all rows.
 
     Attributes
     ----------
     low, high
-        Of each feature, gaps apart; NaN where all are gaps.
+        Minimum and maximum of each feature, ignoring gaps; NaN if it has only gaps.
     gaps
-        Features that are NaN somewhere.
+        Features that are NaN in some row.
     missing, infinite
         The first row with NaN, and the first with an infinity; None if there is none.
     crc32
@@ -45,21 +45,21 @@ class Scan(NamedTuple):
 
 
 class Stored(ABC):
-    """Rows ``(rows, features)`` on the disk.
+    """Rows ``(rows, features)`` on disk.
 
     Attributes
     ----------
     shape
-        Of the rows.
+        Shape of the rows.
     dtype
-        In which they are given, of this machine's byte order.
+        Dtype of the rows as returned, in this machine's byte order.
     samples
-        What one row was before it was made flat: of images height, width and channels.
+        Shape of a sample before it was flattened: height, width and channels for images.
     blocks
-        How many rows after each other are read together, block by block: a row alone costs a whole one.
-        None where any row costs no more than itself.
+        Number of rows in each block, if rows can only be read a block at a time; None if rows can be read
+        separately.
     buffer
-        Rows that are shuffled together where there are blocks.
+        Number of rows that are shuffled together if there are blocks.
     """
 
     shape: tuple[int, int]
@@ -75,7 +75,7 @@ class Stored(ABC):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all rows, as they are given."""
+        """Number of bytes of all rows in memory."""
         return self.shape[0] * self.shape[1] * self.dtype.itemsize
 
     def __len__(self) -> int:
@@ -86,21 +86,21 @@ class Stored(ABC):
 
     @abstractmethod
     def take(self, index: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Return the rows of an index ``(n,)``, in ``out`` if that is given; from any thread."""
+        """Return the rows of an index ``(n,)``, in ``out`` if given; can be called from any thread."""
 
     @abstractmethod
     def part(self, begin: int, end: int) -> NDArray[Any]:
-        """Return rows that follow each other, only to be read."""
+        """Return consecutive rows; do not write to them."""
 
-    def expect(self, index: NDArray[Any]) -> None:  # noqa: B027 - which only blocks make use of
-        """Be told which rows will be asked for: blocks are read beforehand."""
+    def expect(self, index: NDArray[Any]) -> None:  # noqa: B027 - only blocks need it
+        """Announce rows that will be requested, so that their blocks are read in advance."""
 
     def pick(self, index: NDArray[Any]) -> "Stored":
-        """Return the rows of an index ``(n,)``, on the disk as they are."""
+        """Return the rows of an index ``(n,)``, which stay on disk."""
         return _Picked(self, index)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        """Return rows in memory: of a slice, perhaps with ``...`` behind it, an index, or a mask."""
+        """Return rows in memory for a slice (optionally followed by ``...``), an index or a mask."""
         if isinstance(key, tuple) and len(key) == 2 and key[1] is Ellipsis:
             key = key[0]
         if isinstance(key, slice):
@@ -111,20 +111,20 @@ class Stored(ABC):
         if isinstance(key, int | np.integer):
             number = range(len(self))[int(key)]
             return np.asarray(self.part(number, number + 1)[0])
-        raise TypeError(f"rows on the disk cannot be had by {key!r}")
+        raise TypeError(f"rows on disk do not support the index {key!r}")
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
-        """Refuse: all rows at once may be more than fits into memory."""
-        raise TypeError("rows on the disk are no array: take some of them")
+        """Refuse conversion, because all rows at once may not fit into memory."""
+        raise TypeError("rows on disk are not an array: index some of them")
 
     def parts(self) -> Iterator[NDArray[Any]]:
-        """Give all rows, some at a time."""
+        """Yield all rows, part by part."""
         step = max(1, PART // max(1, self.shape[1]))
         for begin in range(0, len(self), step):
             yield self.part(begin, min(begin + step, len(self)))
 
     def crc32(self, begin: int = 0) -> int:
-        """Return the checksum of what ``begin`` is that of, and all rows after it."""
+        """Return the checksum of all rows, continued from the checksum ``begin``."""
         if begin == 0:
             return self.scan.crc32
         for rows in self.parts():
@@ -133,10 +133,10 @@ class Stored(ABC):
 
     @cached_property
     def scan(self) -> Scan:
-        """What one reading of all rows tells: it is done once."""
+        """Results of a pass over all rows, which is made only once."""
         found, crc32 = _Ends(self.shape[1]), 0
         waiting: deque[Any] = deque()
-        with ThreadPoolExecutor(1) as thread:  # NumPy's part is done beside that of zlib
+        with ThreadPoolExecutor(1) as thread:  # NumPy and zlib work in parallel
             for rows in self.parts():
                 waiting.append(thread.submit(found.see, rows))
                 crc32 = zlib.crc32(np.ascontiguousarray(rows).data, crc32)
@@ -148,7 +148,7 @@ class Stored(ABC):
 
 
 class _Ends:
-    """Least and greatest values of rows that are seen part by part."""
+    """Minimum and maximum of rows that are processed part by part."""
 
     def __init__(self, features: int) -> None:
         self.low, self.high = np.full(features, np.nan), np.full(features, np.nan)
@@ -158,7 +158,7 @@ class _Ends:
         self._seen = 0
 
     def see(self, rows: NDArray[Any]) -> None:
-        """Take some rows in."""
+        """Include more rows."""
         low, high = rows.min(axis=0), rows.max(axis=0)
         if rows.dtype.kind == "f" and not (np.isfinite(low).all() and np.isfinite(high).all()):
             lacking = np.isnan(rows)
@@ -173,11 +173,11 @@ class _Ends:
 
 
 class _Picked(Stored):
-    """Some of other rows."""
+    """A selection of other rows."""
 
     def __init__(self, rows: Stored, index: NDArray[Any]) -> None:
         self._rows = rows
-        # Half the bytes of an index that is as long as the data.
+        # int32 halves the memory of an index that is as long as the data.
         self._index = index.astype(np.int32 if len(rows) < 2**31 else np.int64, copy=False)
         self.shape, self.dtype, self.samples = (len(index), rows.shape[1]), rows.dtype, rows.samples
         if rows.blocks is not None:
@@ -202,7 +202,7 @@ class _Picked(Stored):
 
 
 def picked(X: Any, rows: NDArray[Any]) -> Any:
-    """Return some rows, by an index or a mask: of an array an array, of rows on the disk what stays there."""
+    """Return some rows, by an index or a mask: an array from an array; rows on disk stay there."""
     if not isinstance(X, Stored):
         return X[rows]
     return X.pick(np.flatnonzero(rows) if rows.dtype == bool else rows)

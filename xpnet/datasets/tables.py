@@ -1,4 +1,4 @@
-"""A user's own table: columns of numbers, categories and dates, of which one or several are predicted."""
+"""The user's own table: columns of numbers, categories and dates, one or several of which are the target."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,7 +26,7 @@ from xpnet.values import shown
 __all__ = ["converted_if_large", "from_frame", "from_table", "tell_of_targets"]
 
 MANY = 20
-"""Classes, and one in so many rows, from which whole numbers are more likely amounts than classes."""
+"""Integers are probably amounts, not classes, from this many distinct values on, and one in so many rows."""
 
 
 def from_table(path: Path, reading: Reading, note: Note = silent, progress: Showing = False) -> Dataset:
@@ -37,16 +37,16 @@ def from_table(path: Path, reading: Reading, note: Note = silent, progress: Show
     path
         The file.
     reading
-        Which columns are to be predicted, and what else is known of it.
+        The target columns, and other options.
     note
-        Told what was guessed or left out.
+        Called with a sentence about what was guessed or left out.
     progress
         Show a bar on a terminal while a text file is converted.
 
     Raises
     ------
     InputError
-        The file cannot be read, or makes no data set.
+        The file cannot be read, or does not make a data set.
     """
     large = converted_if_large(path, reading, note, progress)
     if large is not None:
@@ -65,25 +65,25 @@ def from_table(path: Path, reading: Reading, note: Note = silent, progress: Show
 def from_frame(
     frame: Any, arrays: Mapping[str, Any], name: str, reading: Reading, note: Note = silent
 ) -> Dataset:
-    """Make a data set of a table in memory.
+    """Make a data set from a table in memory.
 
     Parameters
     ----------
     frame
-        Training rows: a frame of pandas, polars or pyarrow, a dict of columns, or an array of objects.
+        Training rows: a pandas, polars or pyarrow data frame, a dict of columns, or an array of objects.
     arrays
-        ``y``, unless it is among the columns; and what else `xpnet.datasets.from_arrays` takes.
+        ``y``, unless it is among the columns, and other arguments of `xpnet.datasets.from_arrays`.
     name
-        What to call it in messages and summaries.
+        Name of the data in messages and summaries.
     reading
-        Which columns are to be predicted, and what else is known of it.
+        The target columns, and other options.
     note
-        Told what was guessed or left out.
+        Called with a sentence about what was guessed or left out.
 
     Raises
     ------
     InputError
-        There is nothing to predict, or the columns make no data set.
+        There is no target, or the columns do not make a data set.
     """
     given: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
     frames, names = {"X": frame}, None
@@ -95,14 +95,14 @@ def from_frame(
     if "y" not in given and not reading.target:
         likely = likely_target(frames["X"], {*of_rows.values(), *reading.ignore})
         if likely is None:
-            raise InputError(f"{name}: which column is to be predicted? Give its name: --target NAME")
+            raise InputError(f"{name}: which column is the target? Give its name: --target NAME")
         note(f"column {shown(likely)} is used as the target: give --target NAME for another")
         reading = replace(reading, target=(likely,))
     for what, column in of_rows.items():
         frames["X"].require([column], f"--{what}")
         if column in reading.target:
             raise InputError(f"{name}: --{what} {column} is the target: give another column")
-    if set(reading.target) & set(reading.categorical):  # a category that is predicted is a class
+    if set(reading.target) & set(reading.categorical):  # a categorical target means classes
         if reading.task not in (None, "classification"):
             raise InputError(f"{name}: --categorical names the target of a {reading.task}: leave it out")
         others = tuple(column for column in reading.categorical if column not in reading.target)
@@ -122,7 +122,7 @@ def from_frame(
         if "sample_weight" in given:
             refuse_name_of_weights(name, given["sample_weight"])
             weight = as_array(given["sample_weight"], f"{name}: sample_weight")
-            # Of others than one a row, it is said later.
+            # Another shape is refused later.
             given["sample_weight"] = weight[kept["X"]] if weight.shape == kept["X"].shape else weight
     given, _ = counted({**given, "X": frames["X"]}, name)
     frames["X"] = given.pop("X")
@@ -165,7 +165,7 @@ def from_frame(
 
 
 def converted_if_large(path: Path, reading: Reading, note: Note, progress: Showing = False) -> Path | None:
-    """Return the Parquet file into which a large table in text is converted; None of any other.
+    """Return the Parquet file to which a large text table is converted; None for any other table.
 
     Parameters
     ----------
@@ -175,11 +175,11 @@ def converted_if_large(path: Path, reading: Reading, note: Note, progress: Showi
     Raises
     ------
     InputError
-        The text cannot be read, or the file not be written.
+        The text cannot be read, or the file cannot be written.
     """
     if not (is_text(path) and path.is_file()) or reading.rows_in == "memory":
         return None
-    # In memory it takes several times its size.
+    # In memory, a text table takes several times its size.
     size = (32 if path.suffix.lower() == ".gz" else 4) * path.stat().st_size
     if reading.rows_in == "auto" and not is_large(size):
         return None
@@ -187,7 +187,7 @@ def converted_if_large(path: Path, reading: Reading, note: Note, progress: Showi
 
 
 def _of_parquet(path: Path, reading: Reading, note: Note) -> Frame:
-    """Return a table in one file or in several: in memory, or one whose columns are read one by one."""
+    """Return the frame of one Parquet file or several, in memory or with columns read one by one."""
     parts = Parts(path)
     if stay_on_disk(str(path), 8 * parts.num_rows * len(parts.names), reading.rows_in, note):
         most = max(group.rows for group in parts.groups)
@@ -212,11 +212,11 @@ def tell_of_targets(data: Dataset, task: Task | None, note: Note) -> None:
     Parameters
     ----------
     data
-        What was made of rows and targets.
+        The data set.
     task
-        What the user says that it is.
+        The task that the user gave, if any.
     note
-        Told so.
+        Called with a sentence.
     """
     low, high = (of([of(y, axis=0) for y in (data.y_train, data.y_val)], axis=0) for of in (np.min, np.max))
     if (low == high).all():
@@ -225,7 +225,7 @@ def tell_of_targets(data: Dataset, task: Task | None, note: Note) -> None:
         return
     rows, count = len(data.X_train) + len(data.X_val), data.num_classes
     are_whole = isinstance((data.labels or (0,))[0], int)
-    are_whole &= data.class_names == tuple(map(str, data.labels or range(count)))  # they have no names
+    are_whole &= data.class_names == tuple(map(str, data.labels or range(count)))  # classes without names
     if task is None and are_whole and count > max(MANY, rows / MANY):
         note(f"{count} classes in {rows:,} rows: use --task regression if these are numbers to predict")
     elif count > MANY and 2 * count > rows:
@@ -233,7 +233,7 @@ def tell_of_targets(data: Dataset, task: Task | None, note: Note) -> None:
 
 
 def _tell_of_unseen(data: Dataset, note: Note) -> None:
-    """Tell which classes only rows to validate on have: no score of theirs can be good."""
+    """Note classes that only validation rows have, which cannot be predicted."""
     unseen = np.setdiff1d(data.y_val, data.y_train)
     if len(unseen):
         names = listed([data.class_names[k] for k in unseen])
@@ -241,7 +241,7 @@ def _tell_of_unseen(data: Dataset, note: Note) -> None:
 
 
 def _task_of_several(name: str, y: NDArray[Any], reading: Reading) -> Task | None:
-    """Return the task of target columns where they leave but one: whole numbers that are no labels, together.
+    """Return the task of several target columns if it is clear: regression for integers beyond 0 and 1.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Targets as a user has them, and as a data set stores them."""
+"""Convert the user's targets to the form that a data set stores."""
 
 import contextlib
 import math
@@ -36,9 +36,9 @@ _KINDS: dict[type, tuple[type, ...]] = {  # bool first: it is an int, too
     str: (str,),
 }
 FEW = 10
-"""Different whole floats up to which it is said that they may be classes."""
+"""Maximum number of distinct integers among floats for a note that they may be classes."""
 
-_MOST_SHOWN = 10  # labels that a message lists
+_MOST_SHOWN = 10  # maximum number of labels that a message lists
 
 
 def encode_targets(
@@ -50,36 +50,35 @@ def encode_targets(
     copy: bool = True,
     many: bool = False,
 ) -> NDArray[Any]:
-    """Turn targets of the user's own kind into those that a `Dataset` stores.
+    """Convert the user's targets to those that a `Dataset` stores.
 
     Parameters
     ----------
     y : array_like
-        Classes as ``labels`` calls them, 0 and 1 for each label, or numbers.
+        Classes by their ``labels``, 0 and 1 for each label, or numbers.
     task : {"classification", "multilabel", "regression"}
-        What y holds.
+        The task.
     labels : sequence, optional
-        What the classes are called in y; None where they are numbered from 0.
+        The labels of the classes in y; None if they are numbered from 0.
     num_outputs : int
         Number of classes, of labels, or of numbers to predict.
     what : str, default "y"
-        What to call y in a message.
+        Name of y in messages.
     copy : bool, default True
-        Whether what is stored is never y itself: else it may be, where it holds what is stored.
+        Whether to always copy; otherwise, y itself may be stored if it has the right form.
     many : bool, default False
-        Whether there may be more rows than memory has room for: their classes are in as few bytes as hold
-        them.
+        Whether there may be more rows than fit into memory; classes then get the smallest dtype.
 
     Returns
     -------
     ndarray
-        ``int64`` (rows,) for classification, or fewer bytes for many rows; ``uint8`` (rows, labels) for
+        ``int64`` (rows,) for classification, or a smaller dtype for many rows; ``uint8`` (rows, labels) for
         multilabel; ``float64`` (rows, outputs) for regression.
 
     Raises
     ------
     InputError
-        If y is of another kind or shape, or holds what is no class, 0 or 1, or finite number.
+        If y is of another kind or shape, or holds an invalid class, label or number.
     """
     array = as_targets(y, what)
     if task == "classification":
@@ -89,25 +88,25 @@ def encode_targets(
         raise InputError(f"{what} holds {word or 'text'}: {fix or f'give numbers for {task}'}")
     columns = array[:, None] if array.ndim == 1 else array
     if task == "multilabel":
-        # Before the dtype is changed, in which a 256 would be a 0.
+        # Before the dtype changes, in which 256 would become 0.
         _refuse(columns, (columns != 0) & (columns != 1), what, "give 1 for a label that is set, else 0")
         stored = columns.astype(np.uint8)
     else:
-        with np.errstate(over="ignore"):  # of numbers longer than 64 bits: infinity, which is refused below
+        with np.errstate(over="ignore"):  # numbers beyond 64 bits become infinity, which is refused below
             stored = np.asarray(columns, np.float64)
     check_targets(what, stored, task, num_outputs)
     return stored
 
 
 def as_targets(y: Any, what: str) -> NDArray[Any]:
-    """Return y as an array of numbers, or of text, in one or two dimensions.
+    """Return y as an array of numbers or text, in one or two dimensions.
 
     Parameters
     ----------
     y : array_like
         Targets; objects must be all bools, all integers, all floats, or all text.
     what : str
-        What to call y in a message.
+        Name of y in messages.
 
     Returns
     -------
@@ -117,11 +116,11 @@ def as_targets(y: Any, what: str) -> NDArray[Any]:
     Raises
     ------
     InputError
-        If it is anything else. The message names the first row that is.
+        If it is anything else. The message names the first such row.
     """
     array = as_array(y, what)
     if array.dtype.kind in "UT":
-        # From the original: in a list of text and numbers, NumPy makes text of the numbers.
+        # From the original, because NumPy converts the numbers in a list of text and numbers to text.
         array = np.asarray(y, dtype=object)
     if array.ndim not in (1, 2) or array.shape[1:] == (0,):
         raise InputError(f"{what} has shape {array.shape}: give one label for each row")
@@ -133,18 +132,18 @@ def as_targets(y: Any, what: str) -> NDArray[Any]:
 
 
 def labelled(given: Mapping[str, Any], name: str, note: Note, task: Task | None = None) -> dict[str, Any]:
-    """Leave out the rows that have no target, as where it is a column among others.
+    """Leave out the rows without a target, as for a target that is a column of a table.
 
     Parameters
     ----------
     given
-        ``X``, ``y``, and what else `xpnet.datasets.from_arrays` takes, by name.
+        ``X``, ``y`` and other arguments of `xpnet.datasets.from_arrays`, by name.
     name
-        What to call the data in a message.
+        Name of the data in messages.
     note
-        Told how many rows are left out, and of floats that become classes by that.
+        Called with a sentence about how many rows are left out, and about floats that become classes by this.
     task
-        What is predicted, if that is known.
+        The task, if known.
 
     Returns
     -------
@@ -155,13 +154,13 @@ def labelled(given: Mapping[str, Any], name: str, note: Note, task: Task | None 
     Raises
     ------
     InputError
-        No row has a target, or there are not as many as rows.
+        No row has a target, or the number of targets is not that of the rows.
     """
     kept = dict(given)
     for key in [key for key in given if key[0] == "y"]:
         y, rows = unmasked(given[key], as_objects=True), f"X{key[1:]}"
         missing = np.zeros(0, bool)
-        with contextlib.suppress(InputError, TypeError, ValueError):  # `as_targets` says better what is wrong
+        with contextlib.suppress(InputError, TypeError, ValueError):  # `as_targets` has a better message
             table = y if np.ndim(y) == 2 else {key: y}
             missing = lacks(table)
         if missing.any() and rows in given:
@@ -189,22 +188,22 @@ def labelled(given: Mapping[str, Any], name: str, note: Note, task: Task | None 
 
 
 def infer_task(y: NDArray[Any], what: str, note: Note = silent) -> Task:
-    """Return the task that y, made by `as_targets`, looks like.
+    """Infer the task from y, which `as_targets` made.
 
-    Floats that are 0 and 1, both and nothing else, are classes as the integers are. Other floats are numbers.
+    Floats that are only 0 and 1, and both occur, are classes, like integers. Other floats are numbers.
 
     Parameters
     ----------
     y, what
-        Targets, and what to call them in a message.
+        Targets, and their name in messages.
     note
-        Told where floats leave it open.
+        Called with a sentence if floats are ambiguous.
 
     Raises
     ------
     InputError
-        If it looks like classes in one-hot rows, which are more likely a slip than labels; or like numbers
-        that are written in a way that is none of theirs.
+        If y looks like one-hot rows of classes, which are more likely a mistake than labels; or like numbers
+        written as text.
     """
     kind, several = y.dtype.kind, y.ndim == 2 and y.shape[1] > 1
     is_binary = kind != "O" and len(y) > 0 and bool(((y == 0) | (y == 1)).all())
@@ -235,30 +234,30 @@ def infer_task(y: NDArray[Any], what: str, note: Note = silent) -> Task:
 
 
 def _advice(y: NDArray[Any]) -> tuple[str, str]:
-    """Return a number that is written with signs, and what to do; nothing if y does not hold such."""
+    """Return an example of a number written with symbols, and the fix; empty if there is none."""
     word, fix = words.advice_on(list(dict.fromkeys(text.strip() for text in y.ravel().tolist())))
     return shown(word) if word else "", fix
 
 
 def _are_few(y: NDArray[Any]) -> bool:
-    """Whether floats are whole numbers of which only some differ: they may be classes."""
+    """Return whether floats are integers with few distinct values, which may be classes."""
     if not ((np.abs(y) < words.EXACT) & (y == np.floor(y))).all():
         return False
     return 1 < len(np.unique(y)) <= min(FEW, len(y) // 2)
 
 
 def find_labels(targets: Mapping[str, NDArray[Any]]) -> list[Any]:
-    """Return the different labels of classes, sorted.
+    """Return the distinct labels of classes, sorted.
 
     Parameters
     ----------
     targets : mapping
-        What to call each y in a message, and the y that `as_targets` made.
+        Each y from `as_targets`, by its name in messages.
 
     Raises
     ------
     InputError
-        If some are text and some numbers, or a number is not whole.
+        If some are text and some are numbers, or a number is not an integer.
     """
     found: set[Any] = set()
     for what, y in targets.items():
@@ -276,7 +275,7 @@ def find_labels(targets: Mapping[str, NDArray[Any]]) -> list[Any]:
 
 
 def different(y: NDArray[Any]) -> list[Any]:
-    """Return the different numbers; a part at a time, as to sort all takes as much memory again."""
+    """Return the distinct numbers; part by part, because sorting all would double the memory."""
     flat = y.reshape(-1)
     parts = [np.unique(flat[begin : begin + PART]) for begin in range(0, len(flat), PART)]
     found: list[Any] = np.unique(np.concatenate(parts or [flat])).tolist()
@@ -296,10 +295,10 @@ def _class_numbers(
     dtype = smallest_for(-1, len(labels) - 1) if many else np.dtype(np.int64)
     numbered = isinstance(labels, range) and y.dtype.kind in "iu"
     if numbered and len(y) and y.min() >= 0 and y.max() < len(labels):
-        return y.astype(dtype, copy=copy)  # as below, which takes a second for ten million rows
+        return y.astype(dtype, copy=copy)  # the same as below, which takes a second for ten million rows
     number = {label: k for k, label in enumerate(labels)}
     numbers = np.empty(len(y), dtype)
-    for begin in range(0, len(y), PART):  # a list of all has more bytes than they
+    for begin in range(0, len(y), PART):  # a list of all would take more memory than y
         part = y[begin : begin + PART].tolist()
         numbers[begin : begin + PART] = [number.get(label, -1) for label in part]
     if (numbers < 0).any():
@@ -314,16 +313,16 @@ def _class_numbers(
 
 
 def smallest_for(least: int, most: int) -> np.dtype[np.signedinteger[Any]]:
-    """Return the smallest signed integers that hold what is between two numbers."""
+    """Return the smallest signed integer dtype for a range of numbers."""
     names = ("int8", "int16", "int32", "int64")
     ranges = ((name, np.iinfo(name)) for name in names)
     return np.dtype(next(name for name, of in ranges if of.min <= least and most <= of.max))
 
 
 def _of_one_kind(y: NDArray[Any], what: str) -> NDArray[Any]:
-    """Return objects as an array of what they are: bools, integers, floats; or objects still, all text."""
+    """Return objects as an array of bools, integers or floats; or as objects if all are text."""
     values, columns = y.ravel().tolist(), math.prod(y.shape[1:])
-    kind_of = {  # of each type that occurs: they are few, the values many
+    kind_of = {  # by type, since there are few types but many values
         type_: next((kind for kind, types in _KINDS.items() if issubclass(type_, types)), None)
         for type_ in set(map(type, values))
     }
@@ -349,7 +348,7 @@ def _of_one_kind(y: NDArray[Any], what: str) -> NDArray[Any]:
 
 
 def _refuse(y: NDArray[Any], wrong: NDArray[np.bool_], what: str, fix: str) -> None:
-    """Raise InputError if a value of y is wrong, for the first that is."""
+    """Raise InputError for the first wrong value of y, if there is one."""
     if wrong.any():
         place = np.unravel_index(wrong.argmax(), wrong.shape)
         raise InputError(f"{what} holds {y[place]} in row {place[0]}: {fix}")

@@ -12,9 +12,9 @@ _NUM_TRAIN, _NUM_VAL = 1297, 200  # of 1,797; the other 300 are the test set
 def digits() -> Dataset:
     """Load the 1,797 handwritten digits of UCI and scikit-learn.
 
-    Images of 8 by 8 pixels with values 0 to 16, in ten classes: 1,297 to train on, 200 to validate
-    and 300 to test. The split is always the same, whatever the seed of a run, so that accuracies
-    of different runs compare.
+    They are images of 8 by 8 pixels with values 0 to 16, in ten classes: 1,297 for training, 200 for
+    validation and 300 for testing. The split is always the same, whatever the seed of a run, so that
+    accuracies of different runs can be compared.
 
     Returns
     -------

@@ -157,7 +157,7 @@ def get_device(
 
 
 def _ask_again(device: Device) -> tuple[Callable[..., Device], Options]:
-    """Return how to get the same device again, as in another process; derived classes define their own."""
+    """Return how to get the same device again, for pickling; derived classes define their own."""
     return get_device, device.options
 
 

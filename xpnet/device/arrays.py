@@ -20,8 +20,8 @@ def dtype_name(array: Array) -> str:
     return _name(array.dtype)
 
 
-# NumPy takes longer to spell a dtype than to add ten thousand numbers. Typed, since those of several
-# libraries have the same hash, and some warn when they are compared.
+# NumPy takes longer to convert a dtype to text than to add ten thousand numbers. `typed`, because dtypes of
+# different libraries can have the same hash, and some warn when they are compared.
 @functools.lru_cache(maxsize=None, typed=True)
 def _name(dtype: Any) -> str:
     return str(dtype).rpartition(".")[2]
@@ -31,18 +31,18 @@ def to_numpy(array: Any) -> NDArray[Any]:
     """Return an array of any library, on any device, or a nested sequence, as a NumPy array."""
     if isinstance(array, np.ndarray):
         return array
-    if hasattr(array, "detach"):  # PyTorch's, which may be part of a graph of gradients
+    if hasattr(array, "detach"):  # a PyTorch tensor, which may be part of an autograd graph
         array = array.detach()
     if hasattr(array, "__dlpack__") or hasattr(array, "__array_namespace__"):
         import array_api_compat
 
-        if not array_api_compat.is_jax_array(array):  # which NumPy reads wherever they are
+        if not array_api_compat.is_jax_array(array):  # NumPy reads JAX arrays on any device
             array = array_api_compat.to_device(array, "cpu")
     return np.asarray(array)
 
 
 def adapter_of(library: str) -> Namespace:
-    """Return the namespace of a library with the names of the standard; imports the library.
+    """Return the Array API namespace of a library, from array-api-compat; imports the library.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def replacing(plain: Namespace, **others: Any) -> Namespace:
 
 
 def between_numbers(clip: Callable[..., Array], plain: Callable[..., Array]) -> Callable[..., Array]:
-    """Return `clip` of the standard: a library's own for two numbers, else an adapter's, which reads back."""
+    """Return the standard's `clip`: the library's for two floats, else the adapter's, which reads back."""
 
     def clip_(x: Array, /, min: Any = None, max: Any = None) -> Array:
         own = isinstance(min, float) and isinstance(max, float)

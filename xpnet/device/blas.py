@@ -1,7 +1,7 @@
-"""One product that NumPy does not offer, by the very BLAS that NumPy calls: ``keep · W - xᵀ dy`` into ``W``.
+"""A product that NumPy does not offer, computed by the BLAS that NumPy uses: ``keep · W - xᵀ dy`` into ``W``.
 
-BLAS can add a product to what is there, and NumPy's ``matmul`` only multiplies. A step of gradient descent
-is spared an array of the weights' size and the pass that subtracts it.
+BLAS can add a product to an existing array, whereas NumPy's ``matmul`` only multiplies. This saves each step
+of gradient descent an array of the size of the weights, and the pass that subtracts it.
 """
 
 import ctypes
@@ -17,32 +17,33 @@ from xpnet.typing import Array, Subtract
 __all__ = ["SUBTRACTED_FROM", "find_subtract"]
 
 SUBTRACTED_FROM = 50_000
-"""Entries of a network's matrix from which this is worth a call for each network. With smaller ones NumPy's
-passes over a whole stack are faster, and the factors may take more memory than their product.
+"""Minimum number of entries in a network's weight matrix for which a BLAS call per network pays off. For
+smaller matrices, NumPy's passes over the whole stack are faster, and the factors may take more memory than
+their product.
 """
 
 ROW_MAJOR, AS_IT_IS, TRANSPOSED = 101, 111, 112
-"""The constants of cblas.h: layout, and whether a factor is to be transposed."""
+"""Constants from cblas.h: the layout, and whether to transpose a factor."""
 
 NAMES = (
-    # The wheels of NumPy: these names say that integers have 64 bits.
+    # NumPy's wheels: these names imply 64-bit integers.
     ("scipy_cblas_{}gemm64_", ctypes.c_int64, "scipy_openblas_get_num_threads64_", None),
     ("cblas_{}gemm64_", ctypes.c_int64, "openblas_get_num_threads64_", None),
-    # The plain names don't: only where the library tells how it was built.
+    # The plain names do not say: use them only if the library reports how it was built.
     ("cblas_{}gemm", ctypes.c_int, "openblas_get_num_threads", "openblas_get_config"),
 )
-"""What OpenBLAS calls gemm, its integers, and the functions that tell the number of threads and, where that
-is needed, how it was built. Other libraries lack some of these."""
+"""OpenBLAS's names for gemm, the integer type, the function that returns the number of threads and, where it
+is needed, the one that returns how the library was built. Other BLAS libraries lack some of these."""
 
 
 @functools.cache
 def find_subtract() -> Subtract | None:
-    """Return what subtracts a product in place; None where NumPy's BLAS is not one that is known here.
+    """Return a function that subtracts a product in place; None if NumPy uses a BLAS not known here.
 
-    ``subtract(W, x, dy, keep)`` makes ``W``, ``(*nets, in, out)``, to be ``keep · W - xᵀ dy`` in place; see
-    `xpnet.typing.Product` for the factors. It returns whether it's done; not, and nothing is, if BLAS can't
-    be handed these arrays as they are. Each network has a call of its own, the same as alone, so that a
-    network of a stack has the bits of one alone.
+    ``subtract(W, x, dy, keep)`` sets ``W``, ``(*nets, in, out)``, to ``keep · W - xᵀ dy`` in place; see
+    `xpnet.typing.Product` for the factors. It returns True if it did so. If BLAS cannot take these arrays as
+    they are, it changes nothing and returns False. Each network is a separate BLAS call, so a network gets
+    the same bits in a stack as on its own.
     """
     found = _find()
     if found is None:
@@ -55,12 +56,12 @@ def find_subtract() -> Subtract | None:
         gemm = gemms[W.dtype]
         *nets, rows, columns = W.shape
         batch, shared = x.shape[-2], x.ndim < W.ndim
-        # OpenBLAS takes four times as long for a factor on W as NumPy; but several threads of it have their
-        # parts of W in their own caches. A factor of 0 would hide what is not finite from it.
+        # OpenBLAS takes four times as long as NumPy to scale W; but several OpenBLAS threads each have their
+        # part of W in their own cache. With a factor of 0, OpenBLAS would ignore non-finite entries of W.
         if keep is not None and (threads() == 1 or not np.all(keep)):
             W *= keep[..., None, None]
             keep = None
-        # Of the last layer it may lie transposed in memory: see `xpnet.nn.losses`.
+        # In the last layer, dy may be transposed in memory: see `xpnet.nn.losses`.
         order, row = (AS_IT_IS, columns) if dy.flags.c_contiguous else (TRANSPOSED, batch)
         for net in np.ndindex(*nets):
             gemm(
@@ -74,7 +75,7 @@ def find_subtract() -> Subtract | None:
 
 
 def _fit(W: Array, x: Array, dy: Array) -> bool:
-    """Whether the arrays are what BLAS takes them for, and ``W`` may be written to: it looks at no flag."""
+    """Return whether BLAS can take the arrays and write to ``W``: BLAS itself checks nothing."""
     *nets, rows, columns = W.shape
     batch = x.shape[-2]
     return bool(
@@ -92,10 +93,10 @@ def _fit(W: Array, x: Array, dy: Array) -> bool:
 
 
 def _find() -> tuple[dict[np.dtype[Any], Callable[..., None]], Callable[[], int]] | None:
-    """Return the gemm of each dtype from NumPy's BLAS, and what tells its number of threads; or None."""
-    # Names are looked up in NumPy's extension module and what that was linked with: no other library that
-    # happens to be loaded, SciPy's with its own pool of threads say, can be found so. Windows looks at the
-    # module alone, and nothing is found.
+    """Return NumPy's BLAS gemm for each dtype, and the function that returns its thread count; or None."""
+    # Names are looked up in NumPy's extension module and the libraries linked to it. So this cannot find
+    # another BLAS that happens to be loaded, such as SciPy's, which has its own thread pool. Windows searches
+    # only the module itself, so nothing is found there.
     try:
         library: Any = ctypes.CDLL(sys.modules["numpy._core._multiarray_umath"].__file__)
     except (KeyError, OSError):
@@ -117,6 +118,6 @@ def _find() -> tuple[dict[np.dtype[Any], Callable[..., None]], Callable[[], int]
 
 
 def _has_short_integers(tell: Any) -> bool:
-    """Whether OpenBLAS says nothing of integers of 64 bits."""
+    """Return whether OpenBLAS was built without 64-bit integers."""
     tell.restype = ctypes.c_char_p
     return b"USE64BITINT" not in tell()

@@ -1,7 +1,7 @@
-"""Composites of the maths as NumPy does them best: few calls, each over much that lies together.
+"""Fast NumPy versions of the composites: few calls, each on a large contiguous piece of memory.
 
-Each function takes and returns what the composite of its name does, see `xpnet.nn.composites`. What a network
-gets is the same in a stack as alone.
+Each function has the parameters and return values of the composite of the same name in `xpnet.nn.composites`.
+A network gets the same result in a stack as on its own.
 """
 
 import math
@@ -16,47 +16,48 @@ from xpnet.typing import Array
 __all__ = ["COMPOSITES"]
 
 FEW = 64
-"""Classes up to which a sum over them is faster one class after the other, all rows of the batch at once."""
+"""Maximum number of classes for which summing class by class, over all rows at once, is faster."""
 
 ROW = 128
-"""Units up to which a product with ones is faster than the sum of a batch's rows."""
+"""Maximum number of units for which multiplying by ones is faster than summing the rows of a batch."""
 
 FLAT = 8192
-"""Entries up to which the squares of a network's matrix are summed at once: of more, BLAS may share out a dot
-product among its threads, and its bits would depend on their number."""
+"""Maximum number of entries in a network's matrix whose squares are summed by one dot product. BLAS may split
+a longer dot product among its threads, and the bits of the result would then depend on their number."""
 
 LARGE = 2**17
-"""Entries from which an array is changed in parts."""
+"""Minimum number of entries in an array that is updated in parts."""
 
 PART = 2**16
-"""Entries of a part: with all that a solver has beside them some 1 MB, about a core's own cache. Half as many
-cost more by the calls than they save where the cache that cores share is a fast one."""
+"""Entries in a part. With a solver's other arrays this is about 1 MB, roughly the private cache of a core.
+Where the shared cache is fast, parts of half this size cost more in calls than they save."""
 
 
 def classes_first(a: Array) -> Array:
-    """Return ``(*nets, batch, classes)`` as ``(*nets, classes, batch)``: few classes also in memory.
+    """Return ``(*nets, batch, classes)`` as ``(*nets, classes, batch)``; a copy if there are few classes.
 
-    NumPy reduces what is last in memory row by row, and the call for each costs more than the sum of ten
-    classes: a quarter of a step in a stack of small networks. Many classes are better summed as they lie.
+    NumPy reduces the last axis in memory row by row, and the overhead per row exceeds the cost of summing ten
+    classes: it takes a quarter of a step in a stack of small networks. Many classes are faster to sum without
+    the copy.
     """
     turned = a.mT
     if a.shape[-1] > FEW or a.shape[-1] > a.shape[-2]:
         return turned
-    return turned.reshape(-1).reshape(turned.shape)  # by way of one axis comes a copy
+    return turned.reshape(-1).reshape(turned.shape)  # flattening makes a copy
 
 
 def softmax_cross_entropy(
     scores: Array, target: Array, weight: Array | None = None, factor: Array | None = None
 ) -> Any:
-    """Return the loss and its gradient of labels of few classes: half of the definition's time.
+    """Return the loss and its gradient for labels of few classes: twice as fast as the portable definition.
 
-    A label's score and probability are picked by their place, not by a matrix of zeros and ones.
+    It picks the score and probability of each label by index, not with a one-hot matrix.
     """
     *nets, rows, classes = scores.shape
     if weight is not None or target.dtype != np.int64 or target.shape not in ((rows,), (*nets, rows)):
         return NotImplemented
-    # As a number without a sign, one below 0 is beyond all classes.
-    # Nor of one class, whose scores need no copy to lie first.
+    # Viewed as unsigned, a negative label is larger than any class.
+    # With a single class, `classes_first` would not copy, and `scores` would be overwritten.
     if not 1 < classes <= min(FEW, rows) or target.view(np.uint64).max(initial=0) >= classes:
         return NotImplemented
     shifted = classes_first(scores)
@@ -79,9 +80,9 @@ def softmax_cross_entropy(
 
 
 def sum_of_rows(dy: Array) -> Array:
-    """Return ``1ᵀ dy`` as a product, of few units: NumPy adds row by row, and each is a call.
+    """Return ``1ᵀ dy`` as a matrix product, for few units: NumPy's sum makes a call for every row.
 
-    It has the same bits for a network of a stack as for one alone: each has a product of its own.
+    A network gets the same bits in a stack as on its own, because each has a separate product.
     """
     if dy.shape[-1] > ROW:
         return NotImplemented
@@ -89,7 +90,7 @@ def sum_of_rows(dy: Array) -> Array:
 
 
 def squares(arrays: Sequence[Array], nets: int, rates: tuple[Array, Array] | None) -> Any:
-    """Return the squares of each small array as one part, not each of its rows."""
+    """Return the sum of squares of each small array as one part, rather than one part per row."""
     if rates is not None or any(math.prod(a.shape[nets:]) > FLAT for a in arrays):
         return NotImplemented
     parts = np.empty((*arrays[0].shape[:nets], len(arrays)), arrays[0].dtype)
@@ -100,16 +101,16 @@ def squares(arrays: Sequence[Array], nets: int, rates: tuple[Array, Array] | Non
 
 
 def in_parts(function: Callable[..., Any], arrays: Sequence[Array], rates: Sequence[Array | None]) -> Any:
-    """Change large arrays some rows at a time: what lies in the cache for one pass is there for the next.
+    """Update large arrays a few rows at a time, so that they stay in the cache from one pass to the next.
 
-    Of Adam, which takes twelve passes, it saves half of the time for eight matrices of 3,072 × 300; for one a
-    quarter, or nothing where the cache that cores share is a fast one.
+    Adam makes twelve passes. For eight matrices of 3,072 × 300 this saves half of its time; for a single one,
+    a quarter, or nothing where the shared cache is fast.
     """
     first = arrays[0]
-    if first.size < LARGE or first.ndim < 2:  # soon said, as it is of most
+    if first.size < LARGE or first.ndim < 2:  # first, as it is quick to check and true of most arrays
         return NotImplemented
-    contiguous = all(a.flags.c_contiguous for a in arrays)  # or they could not be seen as networks in a row
-    # Nor if a network has a row, not a matrix, as biases do: its rates would be those of one row of many.
+    contiguous = all(a.flags.c_contiguous for a in arrays)  # else `reshape` below would copy
+    # Biases have a vector per network rather than a matrix, so each row would need its own rate.
     of_matrices = all(r is None or not r.ndim or r.shape[-2:] == (1, 1) for r in rates)
     if not (contiguous and of_matrices):
         return NotImplemented
@@ -137,9 +138,9 @@ def _ones(n: int, dtype: Any) -> Array:
 
 @lru_cache(maxsize=64)
 def _begins(nets: tuple[int, ...], size: int) -> Array:
-    """Return the place of the first entry of each network, ``(*nets, 1)``."""
+    """Return the index of each network's first entry, ``(*nets, 1)``."""
     return np.arange(0, math.prod(nets) * size, size).reshape((*nets, 1))
 
 
 COMPOSITES = {f.__name__: f for f in (classes_first, in_parts, softmax_cross_entropy, squares, sum_of_rows)}
-"""The functions by the names of the composites that they take the places of."""
+"""The functions by the names of the composites that they replace."""

@@ -1,8 +1,8 @@
-"""Products by a cuBLAS handle of our own: CuPy's has one precision, and refuses to be captured.
+"""Matrix products with our own cuBLAS handle: CuPy's handle has one precision and cannot be captured.
 
-CuPy raises an error when its products meet a stream that is being captured (cupy#6290); cuBLAS itself allows
-it, if its workspace was set beforehand (https://docs.nvidia.com/cuda/cublas/, "CUDA Graphs Support"). So
-this room calls the library that CuPy has loaded, by `ctypes`.
+CuPy raises an error if a product runs on a stream that is being captured (cupy#6290). cuBLAS itself allows it
+if its workspace was set beforehand (https://docs.nvidia.com/cuda/cublas/, "CUDA Graphs Support"). So this
+module uses `ctypes` to call the library that CuPy has loaded.
 """
 
 import ctypes
@@ -29,15 +29,15 @@ OF_DOUBLE = 70
 """``CUBLAS_COMPUTE_64F``."""
 
 OF_FLOAT = {"fp32": 68, "tf32": 77, "bf16": 75}
-"""``CUBLAS_COMPUTE_32F``, ``…_FAST_TF32`` and ``…_FAST_16BF``. With each the factors and the result are
-float32 in memory and sums are float32; the last two allow tensor cores, which round the factors as they read
-them, so nothing has to be converted beforehand. With the last cuBLAS may choose TF32, which rounds less."""
+"""``CUBLAS_COMPUTE_32F``, ``…_FAST_TF32`` and ``…_FAST_16BF``. With all three, the factors and the result are
+float32 in memory, and sums are float32. The last two allow tensor cores, which round the factors as they read
+them, so nothing has to be converted beforehand. With the last, cuBLAS may choose TF32, which rounds less."""
 
 DEFAULT_ALGORITHM = -1
 """``CUBLAS_GEMM_DEFAULT``: cuBLAS chooses."""
 
 EXTRAS = (12, 13)
-"""The versions of CUDA that an extra of xpnet's brings along."""
+"""The CUDA versions that xpnet's extras install."""
 
 _int, _pointer, _stride = ctypes.c_int, ctypes.c_void_p, ctypes.c_longlong
 
@@ -46,15 +46,15 @@ FUNCTIONS = {
     "cublasDestroy_v2": [_pointer],
     "cublasSetStream_v2": [_pointer, _pointer],
     "cublasSetWorkspace_v2": [_pointer, _pointer, ctypes.c_size_t],
-    # handle, how A and B lie, m, n, k, alpha, then address, type and row length: A, B, beta, C
+    # handle, transpositions of A and B, m, n, k, alpha, then address, type and row length of A, B, (beta,) C
     "cublasGemmEx": [
         *(_pointer, _int, _int, _int, _int, _int, _pointer),
         *(_pointer, _int, _int),
         *(_pointer, _int, _int),
         *(_pointer, _pointer, _int, _int),
-        *(_int, _int),  # what to compute in, the algorithm
+        *(_int, _int),  # compute type, algorithm
     ],
-    # the same with the distance from each matrix to the next, and their number
+    # the same, with the distance from each matrix to the next, and the number of matrices
     "cublasGemmStridedBatchedEx": [
         *(_pointer, _int, _int, _int, _int, _int, _pointer),
         *(_pointer, _int, _int, _stride),
@@ -63,11 +63,11 @@ FUNCTIONS = {
         *(_int, _int),
     ],
 }
-"""What is called, the types of its arguments as in ``cublas_api.h``; each returns a ``cublasStatus_t``."""
+"""The functions called, with argument types as in ``cublas_api.h``; each returns a ``cublasStatus_t``."""
 
 
 def library(cupy: Any) -> Any:
-    """Return the cuBLAS that CuPy has loaded, its functions declared.
+    """Return the cuBLAS library that CuPy has loaded, with its functions declared.
 
     Raises
     ------
@@ -75,17 +75,17 @@ def library(cupy: Any) -> Any:
         It cannot be found.
     """
     major = cupy.cuda.runtime.runtimeGetVersion() // 1000
-    # By its bare name, under which the system has it already, wherever CuPy found it.
+    # The bare name is enough: the system has loaded the library under it, wherever CuPy found it.
     name = f"cublas64_{major}.dll" if sys.platform == "win32" else f"libcublas.so.{major}"
     try:
-        importlib.import_module("cupy.cublas")  # CuPy loads cuBLAS with it
+        importlib.import_module("cupy.cublas")  # this makes CuPy load cuBLAS
         found = ctypes.CDLL(name)
         for function, types_ in FUNCTIONS.items():
             getattr(found, function).argtypes = types_
         found.cublasGetStatusString.argtypes = [_int]
         found.cublasGetStatusString.restype = ctypes.c_char_p
     except (ImportError, OSError, AttributeError) as error:
-        extra = f'run `pip install "xpnet[cuda{major}]"`, which brings it along'
+        extra = f'run `pip install "xpnet[cuda{major}]"`, which installs it'
         remedy = extra if major in EXTRAS else f"install the CUDA Toolkit {major}"
         raise DeviceError(
             f"cuBLAS of CUDA {major} cannot be loaded ({one_line(error)}): {remedy}, or use device cpu"
@@ -94,7 +94,7 @@ def library(cupy: Any) -> Any:
 
 
 class Products:
-    """Products of float32 matrices in a chosen precision, of float64 in their own; others are left to CuPy.
+    """Products of float32 matrices in a chosen precision, and of float64 matrices; CuPy does all others.
 
     Parameters
     ----------
@@ -119,17 +119,17 @@ class Products:
         }
 
     def handle(self) -> Handle:
-        """Return what products of this thread work with on the current stream.
+        """Return the handle for this thread's products on the current stream.
 
-        A graph that was captured with it works in its workspace, and has to keep it.
+        A graph captured with it uses its workspace, and so must keep a reference to it.
         """
         return self._handles.current()
 
     def matmul(self, x1: Array, x2: Array, /) -> Array:
         """Return the product of two matrices, or of stacks of them ``(*nets, …)``.
 
-        One call of cuBLAS, whatever is transposed, and nothing is copied but arrays whose matrices have
-        neither rows nor columns in one piece. A factor that all networks share is read where it is.
+        This is one cuBLAS call, whichever factors are transposed. Only arrays whose matrices have neither
+        contiguous rows nor contiguous columns are copied. A factor that all networks share is not repeated.
         """
         dtype = x1.dtype
         kind = self._kinds.get(dtype.char)
@@ -150,10 +150,10 @@ class Products:
         return out
 
     def subtract(self, W: Array, x: Array, dy: Array, keep: Array | None = None) -> bool:
-        """Make ``W`` to be ``keep · W - xᵀ dy`` in place, and return whether it's done.
+        """Set ``W`` to ``keep · W - xᵀ dy`` in place, and return whether this was possible.
 
-        As `xpnet.device.blas.find_subtract` has it, but one call for all networks. ``keep`` is an array of
-        the GPU's and stays there: cuBLAS takes one factor on all matrices, so ``W`` has a pass of its own.
+        As in `xpnet.device.blas.find_subtract`, but with one call for all networks. ``keep`` stays on the
+        GPU: cuBLAS takes only one factor for all matrices, so a separate pass scales ``W``.
         """
         dtype = W.dtype
         kind = self._kinds.get(dtype.char)
@@ -170,15 +170,15 @@ class Products:
     def vecdot(self, x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
         """Return the sums of products along an axis.
 
-        CuPy makes a product of matrices of it, which it does not do in a capture, nor always in float32.
+        CuPy turns this into matrix products, which cannot be captured and are not always in float32.
         """
         return self._plain.sum(x1 * x2, axis=axis)
 
     def _multiply(
         self, call: "Plan", kind: "_Kind", alpha: Any, x1: Array, x2: Array, beta: Any, out: Array
     ) -> None:
-        """Make ``out`` to be ``alpha x1 x2 + beta out``."""
-        # cuBLAS takes matrices column by column. Read so, ours are transposed: what it is to compute is
+        """Set ``out`` to ``alpha x1 x2 + beta out``."""
+        # cuBLAS is column-major, so it sees our row-major matrices as transposed. We therefore ask it for
         # out^T = x2^T x1^T.
         head = (self._handles.current().pointer, *call.head, alpha)
         of_x2, of_x1 = (x2.data.ptr, kind.dtype, *call.of_x2), (x1.data.ptr, kind.dtype, *call.of_x1)
@@ -189,7 +189,7 @@ class Products:
             check(self._library, status)
 
     def _in_one_piece(self, x: Array, nets: tuple[int, ...]) -> Array:
-        """Return an array whose matrices cuBLAS can read."""
+        """Return a copy of an array whose matrices cuBLAS can read."""
         x = self._cupy.ascontiguousarray(x)
         if layout(x.shape, x.strides, x.itemsize, nets) is None:  # shared along some axes of a stack only
             x = self._cupy.ascontiguousarray(self._cupy.broadcast_to(x, (*nets, *x.shape[-2:])))
@@ -197,7 +197,7 @@ class Products:
 
 
 class _Kind(NamedTuple):
-    """What cuBLAS is told of a dtype: its number, what to compute in, and where some factors are."""
+    """What cuBLAS needs to know about a dtype: its number, the compute type, and pointers to some scalars."""
 
     dtype: int
     compute: int
@@ -211,19 +211,19 @@ def _kind(scalar: Any, dtype: int, compute: int) -> _Kind:
 
 
 class Plan(NamedTuple):
-    """What cuBLAS is told of a product but for addresses: the same in every step of a training.
+    """The arguments of a cuBLAS product except the addresses; they are the same in every training step.
 
     Attributes
     ----------
     shape, nets
-        Of the result, and its leading axes.
+        The shape of the result, and its leading axes.
     copies
-        Whether either factor cannot be read as it is; the rest is then not to be used.
+        For each factor, whether it must be copied first. If either must, do not use the attributes below.
     stacked
-        Whether there are several products.
+        Whether this is a stack of products.
     head, of_x1, of_x2, of_out
-        What lies transposed, and sizes; then of each array the length of its rows and, of several, the
-        distance to the next matrix; their number at last.
+        ``head`` holds what is transposed, and the sizes. The others hold the row length of each array and,
+        for a stack, the distance to the next matrix; ``of_out`` then ends with the number of matrices.
     """
 
     shape: tuple[int, ...]
@@ -236,7 +236,7 @@ class Plan(NamedTuple):
     of_out: tuple[int, ...] = ()
 
 
-# To find out takes longer than to call cuBLAS.
+# Cached because working this out takes longer than calling cuBLAS.
 @functools.lru_cache(maxsize=1024)
 def plan(
     shape1: tuple[int, ...],
@@ -245,12 +245,12 @@ def plan(
     strides2: tuple[int, ...],
     itemsize: int,
 ) -> Plan | None:
-    """Return how cuBLAS multiplies arrays that lie in memory like this, or None if it does not.
+    """Return how cuBLAS multiplies arrays with these shapes and strides, or None if it cannot.
 
     Raises
     ------
     ValueError
-        They have no product.
+        The shapes do not match.
     """
     if min(len(shape1), len(shape2)) < 2 or 0 in shape1 or 0 in shape2:
         return None
@@ -280,7 +280,7 @@ def plan_of_gradient(
     strides_dy: tuple[int, ...],
     itemsize: int,
 ) -> Plan | None:
-    """Return how cuBLAS makes ``xᵀ dy`` of factors that lie like this, to be of that shape; None if not."""
+    """Return how cuBLAS computes ``xᵀ dy`` from such factors for a result of ``shape``; None if it cannot."""
     *nets, rows, columns = shape
     batch = shape_x[-2]
     if shape_x not in ((batch, rows), (*nets, batch, rows)) or shape_dy != (*nets, batch, columns):
@@ -298,22 +298,22 @@ def layout(
     Parameters
     ----------
     shape, strides, itemsize
-        Of the array, strides in bytes.
+        Those of the array; strides in bytes.
     nets
         Leading axes of the product.
 
     Returns
     -------
     transposed : bool
-        Whether the columns are in one piece, not the rows.
+        Whether the columns, not the rows, are contiguous.
     row : int
-        Numbers from the beginning of a row (of a column, if transposed) to that of the next.
+        Entries from the start of one row (column, if transposed) to the start of the next.
     distance : int
-        Numbers from a matrix to the next; 0 if all are the same.
+        Entries from one matrix to the next; 0 if all are the same matrix.
     """
     *leading, down, right = (stride // itemsize for stride in strides)
     rows, columns = shape[-2:]
-    # Where there is only one of something, the distance to the next says nothing.
+    # If there is only one row or column, its stride means nothing.
     if (right == 1 or columns == 1) and (down >= columns or rows == 1):
         transposed, row = False, columns if rows == 1 else down
     elif (down == 1 or rows == 1) and (right >= rows or columns == 1):

@@ -30,23 +30,24 @@ __all__ = ["CudaDevice", "cuda_device"]
 class CudaDevice(Device):
     """A CUDA GPU with CuPy.
 
-    Training rows of whole numbers stay as they are in its memory, a quarter of their size as float32, and
-    each batch is prepared when it is gathered.
+    Integer training rows stay raw in GPU memory, and each batch is preprocessed when it is gathered; rows of
+    bytes then take a quarter of the memory of float32.
 
     Parameters
     ----------
     index
         Number of the GPU, from 0.
     precision
-        Of the products of float32 matrices: ``"fp32"``, ``"tf32"`` or ``"bf16"``, see `xpnet.device.cublas`.
+        Precision of the products of float32 matrices: ``"fp32"``, ``"tf32"`` or ``"bf16"``; see
+        `xpnet.device.cublas`.
     compiled
-        Whether steps are captured as a CUDA graph, see `xpnet.device.graph`. Not yet run on a GPU.
+        Whether steps are captured as a CUDA graph; see `xpnet.device.graph`. Not yet run on a GPU.
 
     Raises
     ------
     DeviceError
-        CuPy is missing, installed twice or broken; no driver or GPU; no GPU of that number; no adapter; no
-        cuBLAS.
+        CuPy is missing, installed twice or broken; there is no driver, no GPU, or no GPU of this number; or
+        array-api-compat or cuBLAS is missing.
     """
 
     is_host = False
@@ -57,7 +58,7 @@ class CudaDevice(Device):
     def __init__(self, index: int = 0, precision: str = "fp32", compiled: bool = False) -> None:
         self._cupy = _import_cupy()
         try:
-            # Asked for directly: is_available() would hide why there is none.
+            # Not is_available(), which would hide why there is none.
             count, reason = self._cupy.cuda.runtime.getDeviceCount(), "the driver lists none"
         except self._cupy.cuda.runtime.CUDARuntimeError as error:
             count, reason = 0, one_line(error)
@@ -73,7 +74,7 @@ class CudaDevice(Device):
         adapter = adapter_of("cupy")
         self.products = Products(self._cupy, adapter, library(self._cupy), precision)
         fuse = Fuser(self._cupy)
-        # The adapter's `clip` and `sign` read back, and CuPy's products copy what lies transposed.
+        # The adapter's `clip` and `sign` read back to the host, and CuPy's products copy transposed arrays.
         self.xp = replacing(
             adapter,
             clip=between_numbers(self._cupy.clip, adapter.clip),
@@ -86,16 +87,16 @@ class CudaDevice(Device):
         self.backend = f"cupy {self._cupy.__version__}"
         self._precision, self._compiled = precision, compiled
         self._gpu = self._cupy.cuda.Device(index)
-        # Each thread has a stream of its own: of one that all share, a capture would take what others do.
+        # One stream per thread: a capture on a shared stream would record the work of other threads too.
         self._of_thread = threading.local()
 
     @property
     def options(self) -> Options:
-        """Arguments with which another process gets the same device."""
+        """The arguments with which another process gets the same device."""
         return Options(self.name, "cupy", self._precision, self._compiled)
 
     def put(self, array: Any, dtype: str | None = None) -> Array:
-        """Return ``array`` on this GPU, without a copy where it is there already."""
+        """Return ``array`` on this GPU, without a copy if it is already there."""
         with self.active():
             if isinstance(array, self._cupy.ndarray) and array.device != self._gpu:
                 array = array.copy()  # CuPy copies to the current GPU
@@ -127,11 +128,11 @@ class CudaDevice(Device):
     def synchronize(self) -> None:
         """Wait until the GPU has finished all work of this thread."""
         with self.active():
-            # Not for the whole GPU: that would end a capture of another thread's.
+            # Waiting for the whole GPU would abort a capture in another thread.
             self._cupy.cuda.get_current_stream().synchronize()
 
     def free_memory(self) -> int:
-        """Return the free memory of the GPU in bytes, including what CuPy holds in reserve."""
+        """Return the free memory of the GPU in bytes, including what CuPy's memory pool holds in reserve."""
         with self._gpu:
             free, _ = self._cupy.cuda.runtime.memGetInfo()
             return int(free + self._cupy.get_default_memory_pool().free_bytes())
@@ -140,11 +141,11 @@ class CudaDevice(Device):
     def active(self) -> Iterator[None]:
         """Return the context in which CuPy allocates and computes on this GPU.
 
-        CuPy's creation functions take no ``device``, so this is the way to choose one. Everything is done on
-        the stream that is captured, if there is one, in order with what is done on the one outside.
+        CuPy's creation functions take no ``device``, so this is the way to choose one. If steps are captured,
+        everything runs on the stream for that, in order with the work on the caller's current stream.
         """
         cuda, stream = self._cupy.cuda, self._stream()
-        # NumPy's warnings: schedules are computed on the host.
+        # NumPy's warnings matter here too: schedules are computed on the host.
         with self._gpu, np.errstate(all="ignore"):
             outside = None if stream is None else cuda.get_current_stream()
             if outside == stream:
@@ -158,12 +159,12 @@ class CudaDevice(Device):
                 wait(cuda, outside, stream)
 
     def among(self, team: Team) -> Device:
-        """Return the same GPU for one of several processes that train one network; all call this.
+        """Return the same GPU for one of several processes that train one network; all must call this.
 
         Raises
         ------
         DeviceError
-            It captures steps, or NCCL does not join the GPUs.
+            This device captures steps, or NCCL cannot join the GPUs.
         """
         if self._compiled:
             raise DeviceError("compile does not work with several processes yet: leave out compile")
@@ -171,7 +172,7 @@ class CudaDevice(Device):
             return self._with(team, Nccl(self._cupy, team).whole)
 
     def find_subtract(self) -> Subtract:
-        """Return what subtracts a product of matrices in place."""
+        """Return a function that subtracts a matrix product in place."""
         return self.products.subtract
 
     def compile(self, step: Step) -> Advance:
@@ -187,12 +188,12 @@ class CudaDevice(Device):
         return advance_in_stream
 
     def _stream(self) -> Any:
-        """Return the stream that this thread captures; None where nothing is captured."""
+        """Return the stream that this thread captures; None if steps are not captured."""
         if not self._compiled:
             return None
         if not hasattr(self._of_thread, "stream"):
             with self._gpu:
-                # Non-blocking: what others do on the default stream would end a capture otherwise.
+                # Non-blocking: otherwise, work of others on the default stream would abort a capture.
                 self._of_thread.stream = self._cupy.cuda.Stream(non_blocking=True)
         return self._of_thread.stream
 

@@ -31,15 +31,15 @@ __all__ = [
 ]
 
 GUESS = 16
-"""Questions to an executor that does not say how many workers it has: it has as many as answer them."""
+"""Questions sent to an executor that does not say how many workers it has; those that answer are counted."""
 
 CPU = Options()
 
 PAUSE = 0.02
-"""Seconds that a worker takes to answer, so that others, which are idle, answer too."""
+"""Seconds that a worker waits before it answers, so that idle workers get questions too."""
 
 CANNOT = (ImportError, AttributeError, TypeError, RuntimeError, pickle.PickleError)
-"""What a worker raises that knows no such question, or cannot read it."""
+"""The errors of a worker that does not know the question or cannot unpickle it."""
 
 
 class Told(NamedTuple):
@@ -48,11 +48,11 @@ class Told(NamedTuple):
     Attributes
     ----------
     place
-        Its machine, process and thread, which identify a worker.
+        Its machine, process and thread, which identify the worker.
     memory
         Free bytes of its device, shared by all workers with the same ``pool``.
     pool
-        Owner of that memory: the machine, or a GPU.
+        Where that memory is: the machine, or a GPU.
     versions
         Versions of the packages that affect the results.
     """
@@ -90,15 +90,15 @@ def ask(
 ) -> Workers:
     """Ask the workers of an executor about their resources; return what all of them can rely on.
 
-    There are as many questions as workers, and each goes to any of them: of those that have not answered it
-    is taken that they are where they make the memory scarcest.
+    It sends as many questions as there are workers, but any worker may answer each. It assumes that workers
+    that answered none share memory where this leaves the least to each.
 
     Parameters
     ----------
     executor
-        Whose workers.
+        The executor whose workers to ask.
     options
-        What each asks for as its device.
+        The device that each worker is to use.
     should_stop
         Called while waiting for answers; if it returns true, waiting stops.
 
@@ -107,7 +107,7 @@ def ask(
     Stopped
         ``should_stop`` returned true.
     DeviceError
-        A worker cannot answer, has no such device, or has other versions than this process.
+        A worker cannot answer, has no such device, or has other package versions than this process.
     """
     known = count_workers(executor)
     told = answers_of([executor.submit(tell, options) for _ in range(known or GUESS)], should_stop)
@@ -117,7 +117,7 @@ def ask(
         if one.versions != here:
             raise DeviceError(
                 f"the worker {process} on {host} has {differing(one.versions, here)}, but this process has "
-                f"{differing(here, one.versions)}: give both the same versions"
+                f"{differing(here, one.versions)}: install the same versions on both"
             )
     number = known or len(of_place)
     silent = max(0, number - len(of_place))
@@ -130,12 +130,12 @@ def ask(
 
 
 def answers_of(futures: list[Future[Any]], should_stop: Callable[[], bool]) -> list[Any]:
-    """Return the answers to some questions.
+    """Return the answers to questions.
 
     Raises
     ------
     Stopped
-        ``should_stop`` says so before they are all there.
+        ``should_stop`` returned true before all had arrived.
     DeviceError
         A worker does not understand its question.
     """
@@ -150,7 +150,7 @@ def answers_of(futures: list[Future[Any]], should_stop: Callable[[], bool]) -> l
         if isinstance(error, XpnetError | BrokenExecutor):
             raise
         raise DeviceError(
-            f"a worker cannot say what it has ({type(error).__name__}: {one_line(error)}): give it "
+            f"a worker cannot report its resources ({type(error).__name__}: {one_line(error)}): give it "
             f"xpnet {__version__}, as here"
         ) from error
     finally:
@@ -160,10 +160,10 @@ def answers_of(futures: list[Future[Any]], should_stop: Callable[[], bool]) -> l
 
 
 def count_workers(executor: Executor) -> int | None:
-    """Return how many tasks an executor runs at a time, if it tells.
+    """Return how many tasks an executor runs at a time; None if it does not say.
 
-    ``num_workers`` is public, of MPI's; Python's pools and loky's have only a name of their own for it, and
-    Dask's executor one for the client, whose workers have some threads each.
+    MPI's executor has a public ``num_workers``. Python's pools and loky's have only a private attribute for
+    it, and Dask's executor has one for its client, whose workers may have several threads each.
     """
     threads = getattr(getattr(executor, "_client", None), "nthreads", None)
     if callable(threads):
@@ -179,14 +179,14 @@ def tell(options: Options) -> Told:
     """Return the answer of this process."""
     time.sleep(PAUSE)
     device, host = get_device(*options), platform.node()
-    # Of GPUs each process may see another as its first.
+    # Each process may see a different GPU as its first.
     which = () if device.is_host else (device.name, os.environ.get("CUDA_VISIBLE_DEVICES", ""))
     place = host, os.getpid(), threading.get_ident()
     return Told(place, device.free_memory(), (host, *which), versions())
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of packages here that affect the results, or the exchange of objects."""
+    """Return the versions of the local packages that affect the results or the exchange of objects."""
     return {
         "Python": ".".join(platform.python_version_tuple()[:2]),
         "xpnet": __version__,

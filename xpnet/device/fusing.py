@@ -1,9 +1,9 @@
-"""One CUDA kernel of an element-wise function, written by running the function once.
+"""Turn an element-wise function into one CUDA kernel, by tracing the function once.
 
-The function is called with stand-ins for its arrays, which write down in C++ what is done to them. So the
-maths is the same lines of code on every device. What comes of it is an ``ElementwiseKernel`` of CuPy's,
-which sees to broadcasting, strides and launch. CuPy's own ``fuse`` is of no use here: without a word it
-falls back to a kernel on a few of the GPU's processors, and it takes Python numbers for arrays.
+The function is called with stand-ins for its arrays, which record in C++ what is done to them. So the same
+lines of maths run on every device. The result is a CuPy ``ElementwiseKernel``, which takes care of
+broadcasting, strides and launching. CuPy's own ``fuse`` is of no use here: it may silently fall back to a
+kernel that uses only a few of the GPU's multiprocessors, and it treats Python numbers as arrays.
 """
 
 import math
@@ -34,10 +34,10 @@ C_TYPES = {
 
 
 class Traced:
-    """An element of an array, or what has been made of some: a variable of C++ and its dtype."""
+    """An element of an array, or a value computed from elements: a C++ variable and its dtype."""
 
-    __array_ufunc__ = None  # NumPy's scalars leave operators to this class
-    __hash__ = None  # type: ignore[assignment] # it compares as arrays do
+    __array_ufunc__ = None  # makes NumPy scalars defer to the operators of this class
+    __hash__ = None  # type: ignore[assignment] # `==` compares element-wise, as for arrays
 
     def __init__(self, lines: list[str], name: str, dtype: np.dtype[Any]) -> None:
         self.lines = lines
@@ -74,14 +74,14 @@ def _in_c(operand: Any, dtype: np.dtype[Any]) -> str:
 
 
 def _common(*operands: Any) -> np.dtype[Any]:
-    """Return the dtype that operands are computed in, as in NumPy 2: a Python number takes the others'."""
+    """Return the dtype to compute in, as in NumPy 2: a Python number takes the dtype of the others."""
     return np.result_type(
         *(operand.dtype if isinstance(operand, Traced) else operand for operand in operands)
     )
 
 
 def _let(expression: str, result: Any, *operands: Any, computed_in: Any = None) -> Traced:
-    """Return a new variable: the expression of the operands, converted before to ``computed_in``."""
+    """Return a new variable for the expression, with the operands converted to ``computed_in`` first."""
     lines = next(operand.lines for operand in operands if isinstance(operand, Traced))
     dtype = np.dtype(result)
     number = len(lines)
@@ -98,7 +98,7 @@ def _operate(symbol: str, a: Any, b: Any) -> Traced:
     if symbol == "/" and of.kind != "f":
         raise TypeError("an element-wise function divides whole numbers: convert them before")
     if symbol in ("+", "-", "*") and of.kind == "i":
-        # Whole numbers wrap where they overflow; in C++ only those without a sign do.
+        # Integers wrap around on overflow; in C++, only unsigned ones do.
         c = C_TYPES[of.name]
         return _let(f"({c})((unsigned {c})({{}}) {symbol} (unsigned {c})({{}}))", of, a, b)
     return _let(f"{{}} {symbol} {{}}", of, a, b)
@@ -144,7 +144,7 @@ NAMESPACE = SimpleNamespace(
         for name in ("exp", "expm1", "log", "log1p", "sqrt", "tanh", "cos", "sin")
     },
     floor=_function("floor({})"),
-    round=_function("rint({})"),  # halves to the even number, as the standard has it
+    round=_function("rint({})"),  # rounds halves to even, as the standard requires
     # NaN stays NaN in all of these.
     abs=_function("{0} < 0 ? -{0} : {0}"),
     sign=_function("{0} != {0} ? {0} : ({0} > 0) - ({0} < 0)"),
@@ -161,7 +161,7 @@ NAMESPACE = SimpleNamespace(
 
 
 class Of(NamedTuple):
-    """An array of that dtype among the arguments of a function to be written, or a number of each call."""
+    """Stands for an argument of a function to be traced: an array of this dtype, or a number."""
 
     dtype: np.dtype[Any]
     is_array: bool = True
@@ -173,14 +173,14 @@ class Kernel(NamedTuple):
     Attributes
     ----------
     name, inputs, outputs, body
-        Its name, what it reads, what it writes (and may read), and its statements.
+        Its name, the arrays it reads, those it writes (and may read), and its statements.
     read
-        The numbers of the arguments that are ``inputs``.
+        The positions of the arguments that are ``inputs``.
     write
-        For each of ``outputs`` the number of the argument that is changed, or the dtype of a new array.
+        For each of ``outputs``, the position of the argument that is changed, or the dtype of a new array.
     returns
-        For each value that is returned: which of ``outputs``, or, below 0, ``~`` the number of an argument
-        that is left as it is.
+        For each returned value, its index in ``outputs``; or, if negative, ``~`` the position of an argument
+        that is returned unchanged.
     single
         Whether the function returns one array, not several.
     """
@@ -196,18 +196,18 @@ class Kernel(NamedTuple):
 
 
 def written(function: Callable[..., Any], args: tuple[Any, ...], writes: bool) -> Kernel:
-    """Return a function in C++.
+    """Return a function translated to C++.
 
     Parameters
     ----------
     function
-        Element-wise, ``function(xp, *args)``, see `xpnet.nn.composites.elementwise`.
+        Element-wise function, ``function(xp, *args)``; see `xpnet.nn.composites.elementwise`.
     args
-        For an array or a float its dtype, as `Of`. None, whole numbers and all else as they are: each of them
-        makes another function.
+        An `Of` for each array or float; None, integers and everything else as they are: each such value makes
+        a different kernel.
     writes
-        Whether arguments that the function changes and returns are changed in memory; else new arrays are
-        returned in their places.
+        Whether arguments that the function changes and returns are changed in place; otherwise new arrays are
+        returned instead.
     """
     lines: list[str] = []
     given = [Traced(lines, f"v{i}", a.dtype) if isinstance(a, Of) else a for i, a in enumerate(args)]
@@ -246,7 +246,7 @@ def written(function: Callable[..., Any], args: tuple[Any, ...], writes: bool) -
 
 
 class Fuser:
-    """Calls element-wise functions as kernels, each written when it is first called.
+    """Call element-wise functions as CUDA kernels, each generated on its first call.
 
     Parameters
     ----------
@@ -262,7 +262,7 @@ class Fuser:
         """Return ``function(xp, *args)``; see `written` for ``writes``."""
         ndarray = self._cupy.ndarray
         kinds = tuple(Of(arg.dtype) if isinstance(arg, ndarray) else arg for arg in args)
-        if any(type(kind) is float for kind in kinds):  # a number as precise as the arrays are
+        if any(type(kind) is float for kind in kinds):  # floats take the precision of the arrays
             real = next(kind.dtype for kind in kinds if isinstance(kind, Of) and kind.dtype.kind == "f")
             kinds = tuple(Of(real, False) if type(kind) is float else kind for kind in kinds)
         key = function, writes, kinds
@@ -288,5 +288,5 @@ class Fuser:
 
 
 def sign(xp: Any, x: Array) -> Array:
-    """Return the sign, NaN of NaN: CuPy's own has it so from 14.2 only, and the adapter by reading back."""
+    """Return the sign, and NaN for NaN: CuPy's does so only since 14.2, and the adapter's reads back."""
     return xp.sign(x)

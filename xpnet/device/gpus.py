@@ -17,14 +17,14 @@ from xpnet.errors import DeviceError
 __all__ = ["Choice", "choose", "count_gpus", "gpu_names", "is_several"]
 
 DRIVERS = {"win32": "nvcuda.dll", "linux": "libcuda.so.1"}
-"""The library that NVIDIA's driver brings along, by the name of the system."""
+"""The library that NVIDIA's driver installs, by operating system."""
 
 FIRST_OF: dict[str, Callable[[], object]] = {
     "cupy": CudaDevice,
     "torch": partial(TorchDevice, "cuda:0"),
     "jax": partial(JaxDevice, "cuda:0"),
 }
-"""What makes the first GPU by each library, in the order in which they are tried, or says what it lacks."""
+"""How to get the first GPU with each library, in the order of trying them; the error says what is missing."""
 
 COUNT_BY: dict[str, Callable[[Any], int]] = {
     "cupy": lambda cupy: cupy.cuda.runtime.getDeviceCount(),
@@ -50,7 +50,7 @@ class Choice(NamedTuple):
 
 
 def choose(backend: str = "auto") -> Choice:
-    """Choose a device: the first CUDA GPU if a library here can use it, else the CPU, which CuPy lacks.
+    """Choose a device: the first CUDA GPU if an installed library can use it, else the CPU (never for CuPy).
 
     Without a driver, no library is imported.
 
@@ -61,7 +61,7 @@ def choose(backend: str = "auto") -> Choice:
     """
     if backend == "numpy":
         return Choice("cpu", backend, "numpy computes on the CPU only")
-    if backend == "cupy":  # which says itself what it lacks
+    if backend == "cupy":  # if it lacks anything, it says so itself
         return Choice("cuda:0", backend, "cupy computes on CUDA GPUs only")
     on_cpu = "numpy" if backend == "auto" else backend
     if not has_driver():
@@ -80,7 +80,7 @@ def choose(backend: str = "auto") -> Choice:
 
 @cache
 def has_driver() -> bool:
-    """Return whether NVIDIA's driver is installed; this is fast."""
+    """Return whether NVIDIA's driver is installed; this is a fast check."""
     try:
         ctypes.CDLL(DRIVERS[sys.platform])
     except (KeyError, OSError):
@@ -94,33 +94,34 @@ def count_gpus(backend: str) -> int:
     Parameters
     ----------
     backend
-        A library by which `get_device` has given a GPU; so there is one. ``"auto"`` is CuPy.
+        A library with which `get_device` has already returned a GPU, so that there is at least one.
+        ``"auto"`` is CuPy.
 
     Raises
     ------
     KeyError
-        The library has no GPUs, as NumPy.
+        The library does not support CUDA GPUs, like NumPy.
     ImportError
-        It is not installed.
+        The library is not installed.
     """
     library = "cupy" if backend == "auto" else backend
     return COUNT_BY[library](import_module(library))
 
 
 def is_several(device: object) -> bool:
-    """Return whether a name stands for several GPUs: ``"cuda:all"``, or a list as ``"cuda:0,cuda:1"``."""
+    """Return whether a name means several GPUs: ``"cuda:all"``, or a list such as ``"cuda:0,cuda:1"``."""
     return isinstance(device, str) and (device == "cuda:all" or "," in device)
 
 
 def gpu_names(device: str, count: Callable[[], int]) -> tuple[str, ...]:
-    """Return the names of the GPUs that such a name stands for.
+    """Return the names of the single GPUs that such a name stands for.
 
     Parameters
     ----------
     device
         ``"cuda:all"``, or a list.
     count
-        Returns how many this machine has; not called for a list that is wrong in itself.
+        Returns the number of GPUs of this machine; not called if the list itself is invalid.
 
     Raises
     ------
@@ -132,7 +133,7 @@ def gpu_names(device: str, count: Callable[[], int]) -> tuple[str, ...]:
     names = [name.strip() for name in device.split(",")]
     for name in names:
         if re.fullmatch(r"cuda:\d+", name) is None:
-            raise DeviceError(f"{name!r} is no GPU of a list: name them as in cuda:0,cuda:1, or use cuda:all")
+            raise DeviceError(f"{name!r} is not a GPU: list GPUs as in cuda:0,cuda:1, or use cuda:all")
     numbers = [int(name.partition(":")[2]) for name in names]
     for number in numbers:
         if numbers.count(number) > 1:

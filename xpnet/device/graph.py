@@ -1,10 +1,10 @@
-"""Training steps captured as a CUDA graph: one launch for many steps instead of dozens for each.
+"""Training steps captured as a CUDA graph: one launch for many steps instead of dozens for each step.
 
-A graph repeats what was launched while it was captured, on the same addresses and, where they came from the
-host, with the same numbers. So steps are captured on buffers of the graphs' own: the state, some rows of the
-epoch's draws, a row for each step, and a row for the loss of each. The state that training hands over is
-copied in before the steps and back after them, as a step may overwrite what it is given. No one else ever
-sees the buffers, nor the memory pool of what a step needs in passing.
+A graph repeats what was launched during its capture, at the same addresses and with the same numbers where
+they came from the host. So the steps are captured on separate buffers: the state, the draws and the losses,
+the last two with a row for each step. The state that training passes in is copied into the buffers before the
+steps, and back afterwards, because a step may overwrite the state it is given. Nothing else uses these
+buffers, or the memory pool for a step's temporary arrays.
 """
 
 import gc
@@ -24,35 +24,35 @@ from xpnet.typing import Advance, Array, Draws, State, Step
 __all__ = ["captured"]
 
 WARM_UPS = 2
-"""Steps taken before a capture: they compile and load the kernels, and fill the memory pool."""
+"""Steps taken before a capture, to compile and load the kernels and fill the memory pool."""
 
 MANY = 16
-"""Steps of a graph at most."""
+"""Maximum number of steps in a graph."""
 
 LENGTHS = 4
-"""Graphs of other lengths at most, for what is left of an epoch; then single steps make up the rest."""
+"""Number of graphs from which no new length is captured for the rest of an epoch; single steps take it."""
 
 
 def captured(
     device: Device, cupy: Any, stream: Callable[[], Any], step: Step, held: Callable[[], object] = object
 ) -> Advance:
-    """Return what takes steps by launching graphs, each captured and checked when its length first comes up.
+    """Return a function that takes steps by launching graphs, captured and checked when first needed.
 
-    Where that fails it takes them one by one, with one warning that says why.
+    If that fails, it takes the steps one by one, with a single warning that says why.
 
     Parameters
     ----------
     device
-        Where the arrays are.
+        The device of the arrays.
     cupy
         The module.
     stream
-        Returns the stream that all work of this thread is done on; not the default one, which cannot be
-        captured.
+        Returns the stream on which this thread does all its work. It is not the default stream, which cannot
+        be captured.
     step
-        Of arrays alone.
+        A function of arrays only.
     held
-        Returns what else a graph that is captured now works with, and so keeps.
+        Returns an object that the graph being captured depends on, and must therefore keep alive.
     """
     eager = one_by_one(device, step)
     graphs: _Graphs | None = None
@@ -66,7 +66,7 @@ def captured(
                 graphs = graphs or _Graphs(device, cupy, stream, step, held, state, draws, expected[1])
                 graphs.capture(count, state, draws, begin)
                 _compare(device, graphs(_copy(device, state), draws, begin, begin + count), expected)
-            except Exception as error:  # whatever a library may raise
+            except Exception as error:  # the libraries may raise anything
                 graphs, failed = None, True
                 warnings.warn(
                     f"the steps cannot be captured as a CUDA graph, training continues without it "
@@ -87,7 +87,7 @@ class _Graphs:
     device, cupy, stream, step, held
         As for `captured`.
     state, draws, losses
-        What to make the buffers like; only read.
+        Examples for the shapes and dtypes of the buffers; only read.
     """
 
     def __init__(
@@ -111,12 +111,12 @@ class _Graphs:
         self._draws = {name: table(values) for name, values in draws.items()}
         self._losses = table(losses)
         self._pool = cupy.cuda.MemoryPool()
-        # A pool that is gone leaves behind what it holds in reserve.
+        # A deleted pool would not free the memory that it holds in reserve.
         weakref.finalize(self, when_undisturbed, _emptying(cupy, self._pool)).atexit = False
         self._graphs: dict[int, Any] = {}
 
     def __call__(self, state: State, draws: Draws, begin: int, end: int) -> tuple[State, Array]:
-        """Take steps; the arrays of the state that is given are those that are returned."""
+        """Take steps; write the new state into the arrays of the given one, and return it."""
         self._load(state)
         pieces = []
         for count in self._lengths(end - begin):
@@ -128,20 +128,20 @@ class _Graphs:
         return state, pieces[0] if len(pieces) == 1 else self._device.xp.concat(pieces)
 
     def missing(self, steps: int) -> int:
-        """Return the length of a graph that so many steps take and that is still to be captured, or 0."""
+        """Return the length of a graph that must still be captured for this many steps, or 0."""
         return next((count for count in self._lengths(steps) if count not in self._graphs), 0)
 
     def _lengths(self, steps: int) -> list[int]:
-        """Return the lengths of the graphs that together take so many steps."""
+        """Return the lengths of the graphs that together take this many steps."""
         many, rest = divmod(steps, MANY)
         known = rest in self._graphs or len(self._graphs) < LENGTHS
         return [MANY] * many + ([rest] if rest and known else [1] * rest)
 
     def capture(self, count: int, state: State, draws: Draws, begin: int) -> None:
-        """Capture so many steps, after some from this state."""
-        # What an older graph held is freed now: in the midst of the capture it would end it.
+        """Capture this many steps, after warm-up steps from this state."""
+        # Free now whatever an older graph held: freeing it during the capture would abort the capture.
         gc.collect()
-        # What single steps had in passing is of use to the graphs' pool.
+        # The pool of the graphs can use the memory that single steps had for temporary arrays.
         self._cupy.get_default_memory_pool().free_all_blocks()
         cuda = self._cupy.cuda
         with cuda.using_allocator(self._pool.malloc), undisturbed(), _no_collection():
@@ -154,13 +154,13 @@ class _Graphs:
             try:
                 self._take(count)
             except BaseException:
-                with suppress(Exception):  # the stream is to be of use again; what went wrong is known
+                with suppress(Exception):  # end it so that the stream is usable again; the first error counts
                     stream.end_capture()
                 raise
             self._graphs[count] = stream.end_capture(), self._held()
 
     def _load(self, state: State) -> None:
-        """Copy a state to where the graphs read it."""
+        """Copy a state into the buffers of the graphs."""
         for kind, arrays in self._state.items():
             for name, buffer in arrays.items():
                 buffer[...] = state[kind][name]
@@ -170,14 +170,14 @@ class _Graphs:
             buffer[:count, ...] = draws[name][begin : begin + count, ...]
 
     def _launch(self, count: int, draws: Draws, begin: int) -> Array:
-        """Take so many steps from the state in the buffers; return their losses."""
+        """Take this many steps from the state in the buffers; return their losses."""
         self._load_draws(draws, begin, count)
         graph, _ = self._graphs[count]
         graph.launch(self._stream())
         return self._device.xp.asarray(self._losses[:count, ...], copy=True)
 
     def _take(self, count: int) -> None:
-        """Take steps on the buffers; this is what is captured."""
+        """Take steps on the buffers; this is the part that is captured."""
         xp = self._device.xp
         for i in range(count):
             draws = {name: table[i, ...] for name, table in self._draws.items()}
@@ -195,7 +195,7 @@ class _Graphs:
 
 
 def _emptying(cupy: Any, pool: Any) -> Callable[[], None]:
-    """Return what gives the memory of a pool back to the current GPU."""
+    """Return a function that returns the memory of a pool to the current GPU."""
     gpu = cupy.cuda.runtime.getDevice()
 
     def empty() -> None:
@@ -213,12 +213,12 @@ def _copy(device: Device, state: State) -> State:
 
 
 def _compare(device: Device, actual: tuple[State, Array], expected: tuple[State, Array]) -> None:
-    """Compare what a graph has led to with what single steps have, on the device, and read one array back.
+    """Compare the results of a graph with those of single steps, on the device; read back only one array.
 
     Raises
     ------
     RuntimeError
-        They differ by more than rounding.
+        They differ by more than rounding errors.
     """
     names, apart = ["loss"], [_apart(device.xp, actual[1], expected[1])]
     for kind, arrays in expected[0].items():
@@ -231,7 +231,7 @@ def _compare(device: Device, actual: tuple[State, Array], expected: tuple[State,
 
 
 def _apart(xp: Any, a: Array, b: Array) -> Array:
-    """Return whether two arrays differ by more than rounding that some steps have carried on."""
+    """Return whether two arrays differ by more than rounding errors accumulated over a few steps."""
     tolerance = float(np.finfo(b.dtype).eps) ** 0.5  # CuPy's dtypes are NumPy's
     size = xp.where(xp.isfinite(b), xp.abs(b), 0.0)
     near = xp.abs(a - b) <= tolerance * (size + xp.max(size))
@@ -244,7 +244,7 @@ def _why(error: Exception) -> str:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Keep Python from collecting garbage: to free what an older graph held would end a capture."""
+    """Keep Python from collecting garbage: freeing what an older graph held would abort a capture."""
     enabled = gc.isenabled()
     gc.disable()
     try:

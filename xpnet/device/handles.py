@@ -1,7 +1,7 @@
-"""cuBLAS's handles: one for each thread and stream, with a workspace of its own.
+"""cuBLAS handles: one for each thread and stream, each with a separate workspace.
 
-Each goes with its thread or its stream, unless somebody still has it: a captured graph that was made with a
-handle works in the handle's workspace, and so keeps it.
+A handle is destroyed when its thread ends or its stream is deleted, unless something still refers to it: a
+graph captured with a handle uses its workspace, and so keeps the handle.
 """
 
 import ctypes
@@ -18,10 +18,10 @@ from xpnet.text import one_line
 __all__ = ["WORKSPACE", "Handle", "Handles", "check", "undisturbed", "when_undisturbed"]
 
 WORKSPACE = 32 * 2**20
-"""Bytes of a handle's workspace: what cuBLAS recommends for Hopper; older GPUs take less."""
+"""Bytes in the workspace of a handle, as cuBLAS recommends for Hopper; older GPUs need less."""
 
 NOT_INITIALIZED, ALLOC_FAILED = 1, 3
-"""``CUBLAS_STATUS_…``. The first is also what comes of a handle for which there is no memory."""
+"""``CUBLAS_STATUS_…``. cuBLAS also returns the first if there is no memory for a handle."""
 
 NO_MEMORY = 2
 """``cudaErrorMemoryAllocation``."""
@@ -32,9 +32,9 @@ DEFAULT_STREAMS = (0, 1, 2)
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Capture a stream: meanwhile other threads make no handles, and none is destroyed.
+    """Capture a stream inside this context: other threads create no handles, and no handle is destroyed.
 
-    Both wait for the whole GPU, which ends a capture on whatever stream.
+    Both would wait for the whole GPU, which aborts a capture on any stream.
     """
     global _capturing
     with _lock:
@@ -47,34 +47,34 @@ def undisturbed() -> Iterator[None]:
 
 
 class Handle:
-    """A cuBLAS handle on a stream, with a workspace that no memory pool lends to others.
+    """A cuBLAS handle on a stream, with a workspace that does not belong to a memory pool.
 
-    It is destroyed when nobody has it any more.
+    It is destroyed when nothing refers to it any more.
     """
 
     def __init__(self, cupy: Any, cublas: Any, stream: int) -> None:
         self.pointer = ctypes.c_void_p()
         status = cublas.cublasCreate_v2(ctypes.byref(self.pointer))
         if status in (NOT_INITIALIZED, ALLOC_FAILED):
-            raise MemoryError(f"no room for cuBLAS: {_name(cublas, status)}")
+            raise MemoryError(f"out of memory for cuBLAS: {_name(cublas, status)}")
         check(cublas, status)
         try:
             workspace = cupy.cuda.Memory(WORKSPACE)
-            # In this order: a new stream takes the workspace away.
+            # In this order: setting a stream resets the workspace.
             check(cublas, cublas.cublasSetStream_v2(self.pointer, stream))
             check(cublas, cublas.cublasSetWorkspace_v2(self.pointer, workspace.ptr, WORKSPACE))
         except BaseException as error:
             cublas.cublasDestroy_v2(self.pointer)
             if getattr(error, "status", None) == NO_MEMORY:
-                raise MemoryError(f"no room for cuBLAS's workspace: {one_line(error)}") from error
+                raise MemoryError(f"out of memory for cuBLAS's workspace: {one_line(error)}") from error
             raise
         gpu, pointer = cupy.cuda.runtime.getDevice(), self.pointer
-        # In a list to be taken out of: `finalize` keeps what it hands over until the call returns.
+        # In a list, so that `destroy` can drop it: `finalize` keeps the closure alive until the call returns.
         kept = [workspace]
 
         def destroy() -> None:
             with cupy.cuda.Device(gpu):
-                cublas.cublasDestroy_v2(pointer)  # waits for all that still works in the workspace
+                cublas.cublasDestroy_v2(pointer)  # waits for all work that still uses the workspace
                 kept.clear()
 
         weakref.finalize(self, when_undisturbed, destroy).atexit = False
@@ -91,7 +91,7 @@ class Handles:
     def current(self) -> Handle:
         """Return this thread's handle for the current stream of the current GPU.
 
-        None is ever moved to another stream: it would lose its workspace, or two streams would share it.
+        A handle never moves to another stream: it would lose its workspace, or two streams would share it.
         """
         cuda = self._cupy.cuda
         stream = cuda.get_current_stream()
@@ -103,12 +103,12 @@ class Handles:
         with _lock:
             try:
                 handle = Handle(self._cupy, self._library, stream.ptr)
-            except MemoryError:  # what CuPy's pool holds in reserve is lent to nobody
+            except MemoryError:  # CuPy's pool may hold unused memory in reserve
                 self._cupy.get_default_memory_pool().free_all_blocks()
                 handle = Handle(self._cupy, self._library, stream.ptr)
         handles = self._mine.handles
         handles[key] = handle
-        # Streams that somebody else owns, and the default ones, go on when CuPy's object of them is gone.
+        # The default streams, and those that others own, outlive CuPy's object for them.
         if isinstance(stream, self._cupy.cuda.Stream) and stream.ptr not in DEFAULT_STREAMS:
             gone = functools.partial(_drop, weakref.ref(handles), key)
             handles.streams[key] = weakref.ref(stream, gone)
@@ -116,7 +116,7 @@ class Handles:
 
 
 class _ByStream(dict[tuple[int, int], Handle]):
-    """Handles by GPU and stream, and those streams."""
+    """Handles by GPU and stream, with weak references to the streams."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class _ByStream(dict[tuple[int, int], Handle]):
 
 
 class _OfThread(threading.local):
-    """What each thread has for itself, as long as it lives: not by its number, which is given anew."""
+    """The handles of each thread, for as long as it lives. Not a dict by thread id, as ids are reused."""
 
     def __init__(self) -> None:
         self.handles = _ByStream()
@@ -138,7 +138,7 @@ def _drop(handles: "weakref.ref[_ByStream]", key: tuple[int, int], _stream: Any)
 
 
 def check(cublas: Any, status: int) -> None:
-    """Raise an error where cuBLAS says that there is one."""
+    """Raise an error if cuBLAS reports one."""
     if status:
         message = f"cuBLAS: {_name(cublas, status)}"
         raise MemoryError(message) if status == ALLOC_FAILED else RuntimeError(message)
@@ -154,9 +154,9 @@ _waiting: deque[Callable[[], None]] = deque()
 
 
 def when_undisturbed(release: Callable[[], None]) -> None:
-    """Give something back that nobody has any more, now or, if a stream is captured, by the next who may.
+    """Release a resource that nothing refers to: now or, during a capture, as soon as that has ended.
 
-    Called wherever garbage is collected.
+    The garbage collector may call this anywhere.
     """
     _waiting.append(release)
     _release()

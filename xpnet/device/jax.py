@@ -1,4 +1,4 @@
-"""JAX as an array library, on the CPU and on CUDA GPUs; its compiler makes one program of many steps."""
+"""JAX as an array library, on the CPU and on CUDA GPUs; it compiles many steps into one program."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,10 +16,10 @@ from xpnet.typing import Advance, Array, Draws, State, Step
 __all__ = ["JaxDevice"]
 
 ITS_NAMES = {"fp32": "float32", "tf32": "tensorfloat32"}
-"""What JAX calls the precisions of products. Left to itself it takes TF32 on a GPU that has it."""
+"""JAX's names for the precisions of products. By default, JAX uses TF32 on a GPU that supports it."""
 
 LEAST_CAPACITY = 128
-"""Steps that the tables of an epoch are made for at least: each size has to be compiled for anew."""
+"""Minimum number of steps in the tables of an epoch, because each table size is compiled separately."""
 
 
 class JaxDevice(Device):
@@ -30,7 +30,7 @@ class JaxDevice(Device):
     place
         ``"cpu"`` or ``"cuda:N"``.
     precision
-        Of the factors of products, on a GPU: ``"fp32"`` or ``"tf32"``.
+        Precision of the factors of products on a GPU: ``"fp32"`` or ``"tf32"``.
 
     Raises
     ------
@@ -52,21 +52,21 @@ class JaxDevice(Device):
 
     @property
     def options(self) -> Options:
-        """Arguments with which another process gets the same device."""
+        """The arguments with which another process gets the same device."""
         return Options(self.name, "jax", self._precision)
 
     def put(self, array: Any, dtype: str | None = None) -> Array:
-        """Return ``array`` on this device, without a copy where it is there already."""
+        """Return ``array`` on this device, without a copy if it is already there."""
         with self.active():
             if not isinstance(array, self._jax.Array):
                 array = np.asarray(to_numpy(array), dtype=dtype)
-                array = array.astype(array.dtype.newbyteorder("="), copy=False)  # JAX knows no other
+                array = array.astype(array.dtype.newbyteorder("="), copy=False)  # JAX supports no other
             elif dtype is not None:
                 array = array.astype(dtype)
             return self._jax.device_put(array, self._place)
 
     def to_host(self, array: Array) -> NDArray[Any]:
-        """Return ``array`` as a NumPy array that cannot be written to."""
+        """Return ``array`` as a read-only NumPy array."""
         return np.asarray(array)
 
     def synchronize(self) -> None:
@@ -80,7 +80,7 @@ class JaxDevice(Device):
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Return the context to compute in: 64 bits where they are asked for, and the precision of products.
+        """Return the context to compute in: it allows 64-bit dtypes and sets the precision of products.
 
         Raises
         ------
@@ -91,7 +91,7 @@ class JaxDevice(Device):
         with ExitStack() as contexts:
             contexts.enter_context(jax.enable_x64(True))
             contexts.enter_context(jax.default_device(self._place))
-            # Whatever the user has forbidden for code of his own.
+            # The user may have forbidden these for their own code.
             contexts.enter_context(jax.numpy_rank_promotion("allow"))
             contexts.enter_context(jax.transfer_guard("allow"))
             contexts.enter_context(jax.default_matmul_precision(ITS_NAMES[self._precision]))
@@ -104,10 +104,10 @@ class JaxDevice(Device):
                 raise
 
     def compile(self, step: Step) -> Advance:
-        """Return what takes many steps in one compiled loop on the device, its state donated.
+        """Return a function that takes many steps in one compiled loop on the device, with the state donated.
 
-        What the step closes over, the training rows above all, is made an argument of the program: left a
-        constant, JAX would compile a copy of it in.
+        Arrays that the step closes over, above all the training rows, become arguments of the program: JAX
+        would compile a copy of a constant into it.
         """
         jax, lax = self._jax, self._jax.lax
         program: Any = None
@@ -155,7 +155,7 @@ class JaxDevice(Device):
         return advance
 
     def _padded(self, table: Array) -> Array:
-        """Lengthen an epoch's table to a power of two: one program serves epochs of almost any length."""
+        """Pad an epoch's table to a power of two, so that one program serves epochs of similar lengths."""
         steps = table.shape[0]
         capacity = max(LEAST_CAPACITY, 1 << (steps - 1).bit_length())
         widths = [(0, capacity - steps), *[(0, 0)] * (table.ndim - 1)]
@@ -191,7 +191,7 @@ def _import_jax() -> Any:
         raise DeviceError(
             'backend jax needs JAX, which is not installed: run `pip install "xpnet[jax]"`'
         ) from error
-    except (ImportError, RuntimeError, OSError) as error:  # a jaxlib of another release, say
+    except (ImportError, RuntimeError, OSError) as error:  # for example, a jaxlib of another release
         raise DeviceError(
             f"JAX is installed but cannot be imported ({one_line(error)}): install it again"
         ) from error

@@ -1,13 +1,13 @@
-// The composites of the maths that reduce, each in one launch. `kernels.py` says what each is for, and the
-// portable definitions, which these are tested against, what each computes. T is float or double; *nets are
-// flattened into one axis, blockIdx.x, which may be longer than the other.
+// The composites with reductions, each in one launch. `kernels.py` says what each is for; the portable
+// definitions, against which these are tested, say what each computes. T is float or double; *nets are
+// flattened into one axis, blockIdx.x, because it may be longer than the other grid axes.
 
 const int THREADS = 512;
 
-// The larger one, or NaN.
+// The maximum; NaN if either is NaN.
 __device__ T larger(T a, T b) { return (a > b || a != a) ? a : b; }
 
-// Every thread of each `lanes` that lie together, a power of two, gets what all of them have put in.
+// Combine the values of every `lanes` adjacent threads (a power of two); each of them gets the result.
 __device__ T over_lanes(T value, int lanes, bool maximum) {
     __shared__ T shared[THREADS];
     if (lanes == 1) return value;
@@ -22,20 +22,20 @@ __device__ T over_lanes(T value, int lanes, bool maximum) {
     }
     __syncthreads();
     T result = shared[t - lane];
-    __syncthreads(); // the next call may write
+    __syncthreads(); // before the next call writes
     return result;
 }
 
 // Softmax cross-entropy of rows of scores, and its gradient. Targets are labels or, with `soft`, probabilities;
-// `*_of_net` are the distances from a network's to the next, 0 for what all share; weight and factor may be
-// null. `loss` (nets, blocks) gets the part of each block.
+// `*_of_net` is the distance from one network's array to the next, 0 if all share it; weight and factor may be
+// null. `loss` (nets, blocks) gets the partial sum of each block.
 extern "C" __global__ void softmax_cross_entropy(
     const T* scores, const long long* labels, const T* soft, const T* weight, const T* factor, T* dscores,
     T* loss, long long rows, long long classes, long long target_of_net, long long weight_of_net, int lanes) {
     long long net = blockIdx.x, rows_at_once = THREADS / lanes;
     int lane = threadIdx.x % lanes;
     T by = (factor ? factor[net] : (T)1) / rows, sum = 0;
-    // All threads of a block go round as often: they wait for each other within.
+    // All threads of a block must make the same number of iterations, because they synchronise inside the loop.
     for (long long first = blockIdx.y * rows_at_once; first < rows; first += gridDim.y * rows_at_once) {
         long long row = first + threadIdx.x / lanes;
         bool is_row = row < rows;
@@ -66,8 +66,8 @@ extern "C" __global__ void softmax_cross_entropy(
     if (threadIdx.x == 0) loss[net * gridDim.y + blockIdx.y] = sum;
 }
 
-// Squares of an array (nets, size), summed up by each block into its place among the `parts` of a network; and
-// with a `rate` and a `decay` the array multiplied by 1 - rate * decay.
+// Sums of squares of an array (nets, size): each block writes its sum to its place in the `parts` of a network.
+// With a `rate` and a `decay`, the array is also multiplied by 1 - rate * decay.
 extern "C" __global__ void squares(
     T* array, const T* rate, const T* decay, T* parts, long long size, long long parts_of_net,
     long long first_part) {
@@ -83,8 +83,8 @@ extern "C" __global__ void squares(
     if (threadIdx.x == 0) parts[net * parts_of_net + first_part + blockIdx.y] = sum;
 }
 
-// loss + reg / 2 times the sum of the parts, of each network; loss may be null. Where reg is 0, the loss:
-// not 0 times what has overflowed.
+// loss + reg / 2 times the sum of the parts, for each network; loss may be null. If reg is 0, the result is the
+// loss alone, since 0 times an overflowed sum would be NaN.
 extern "C" __global__ void regularised(const T* loss, const T* reg, const T* parts, T* out, long long parts_of_net) {
     long long net = blockIdx.x;
     T sum = 0;

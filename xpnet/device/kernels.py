@@ -1,6 +1,6 @@
-"""Composites of the maths as CUDA kernels: those that reduce, which `xpnet.device.fusing` cannot write.
+"""Composites as CUDA kernels: those with reductions, which `xpnet.device.fusing` cannot generate.
 
-Each function takes and returns what the composite of its name does, see `xpnet.nn.composites`.
+Each function has the parameters and return values of the composite of the same name in `xpnet.nn.composites`.
 """
 
 import math
@@ -16,19 +16,19 @@ from xpnet.typing import Array
 __all__ = ["Kernels"]
 
 THREADS = 512
-"""Of a block, as in ``kernels.cu``."""
+"""Threads in a block, as in ``kernels.cu``."""
 
 BY_ONE_THREAD = 16
-"""Classes up to which one thread does a row; with more, the threads of a warp share it."""
+"""Maximum number of classes for which one thread does a row; with more, the threads of a warp share it."""
 
 MOST_BLOCKS = 64
-"""Blocks to a network for the rows of a batch."""
+"""Maximum number of blocks per network for the rows of a batch."""
 
 ENTRIES = 8 * THREADS
-"""Entries of an array that a block is to sum up, at least, ..."""
+"""Minimum number of array entries for each block to sum."""
 
 MOST_PARTS = 256
-"""... and blocks to an array at most: what they leave is summed up by one."""
+"""Maximum number of blocks per array; one more block then adds up their results."""
 
 
 class Kernels:
@@ -46,7 +46,7 @@ class Kernels:
 
     @property
     def composites(self) -> dict[str, Callable[..., Any]]:
-        """The functions by the names of the composites that they take the places of."""
+        """The functions by the names of the composites that they replace."""
         return {
             "softmax_cross_entropy": self.softmax_cross_entropy,
             "squares": self.squares,
@@ -56,7 +56,7 @@ class Kernels:
     def softmax_cross_entropy(
         self, scores: Array, target: Array, weight: Array | None = None, factor: Array | None = None
     ) -> tuple[Array, Array]:
-        """Return the loss and its gradient: one launch where a block can do the rows of a network."""
+        """Return the loss and its gradient, in one launch if a single block can do the rows of a network."""
         *nets, rows, classes = scores.shape
         dtype = scores.dtype
         soft = target.dtype.kind == "f"
@@ -77,7 +77,7 @@ class Kernels:
     def squares(
         self, arrays: Sequence[Array], nets: int, rates: tuple[Array, Array] | None
     ) -> tuple[Array, Array | None]:
-        """Return the squares in parts: a launch for each array, which also decays it."""
+        """Return the sums of squares in parts, with one launch per array, which also decays the array."""
         dtype = np.result_type(*(a.dtype for a in arrays))
         rate, decay = (None, None) if rates is None else (self._in_one_piece(a, dtype) for a in rates)
         keep = None
@@ -96,7 +96,7 @@ class Kernels:
         return parts, keep
 
     def regularised(self, loss: Array | float, reg: Array, of_weights: Array) -> Array:
-        """Return the loss and its penalty, in one launch."""
+        """Return the loss plus its penalty, in one launch."""
         *nets, parts = of_weights.shape
         dtype = of_weights.dtype
         out = self._cupy.empty(tuple(nets), dtype)
@@ -106,11 +106,11 @@ class Kernels:
         return out
 
     def _in_one_piece(self, array: Array | None, dtype: Any) -> Array | None:
-        """Return an array as a kernel reads it, which sees an address and nothing else."""
+        """Return a contiguous array of this dtype: a kernel sees nothing but its address."""
         return None if array is None else self._cupy.ascontiguousarray(array, dtype=dtype)
 
     def _launch(self, name: str, blocks: int, nets: Sequence[int], dtype: Any, *args: Any) -> None:
-        """Launch a kernel; None is a null pointer, and Python numbers are 64 bits long."""
+        """Launch a kernel; None becomes a null pointer, and Python integers become 64-bit integers."""
         if not math.prod(nets):
             return
         if dtype.name not in self._modules:
@@ -123,5 +123,5 @@ class Kernels:
 
 
 def _distance(array: Array | None, of_network: int) -> int:
-    """Return how far a network's part of an array is from the next's: 0 if all share it."""
+    """Return the distance from one network's part of an array to the next; 0 if all networks share it."""
     return of_network if array is not None and array.size > of_network else 0

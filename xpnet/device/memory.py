@@ -1,4 +1,4 @@
-"""The free memory of this machine, within the limits of its container."""
+"""The free memory of this machine, within the limits of the container."""
 
 import contextlib
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ FILES = {
 
 
 def free(root: Path = Path("/")) -> int | None:
-    """Return the bytes that are free, as Linux tells it: of the machine, a container, or a job of Slurm.
+    """Return the free bytes that Linux reports for the machine, the container or the Slurm job.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def free(root: Path = Path("/")) -> int | None:
     Returns
     -------
     int or None
-        None where the system does not tell.
+        None if the system does not report it.
     """
     try:
         lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()

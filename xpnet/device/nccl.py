@@ -1,4 +1,4 @@
-"""Sums over the GPUs of several processes, by NCCL, which CuPy knows how to call. Not yet run on a GPU."""
+"""Sums over the GPUs of several processes, with NCCL, which CuPy wraps. Not yet run on a GPU."""
 
 import socket
 from typing import Any
@@ -12,19 +12,19 @@ __all__ = ["Nccl"]
 
 
 class Nccl:
-    """The GPUs of a team, a GPU for each process.
+    """The GPUs of a team, one for each process.
 
     Parameters
     ----------
     cupy
-        The module. The current GPU is that of this process.
+        The module. The current GPU is the one of this process.
     team
-        The processes, each of which calls this.
+        The processes; each of them must call this.
 
     Raises
     ------
     DeviceError
-        There is no NCCL here, or it cannot join these GPUs.
+        NCCL is missing or cannot join these GPUs.
     """
 
     def __init__(self, cupy: Any, team: Team) -> None:
@@ -51,9 +51,9 @@ class Nccl:
             ) from error
 
     def whole(self, *arrays: Array) -> tuple[Array, ...]:
-        """Return the sums of CuPy's arrays over all processes, in place where they lie in one piece.
+        """Return the sums of CuPy arrays over all processes; contiguous arrays are summed in place.
 
-        They are queued in the current stream, as one operation.
+        The sums are queued on the current stream, as one operation.
         """
         stream = self._cupy.cuda.get_current_stream().ptr
         found = [self._cupy.ascontiguousarray(a).reshape(a.shape) for a in arrays]
@@ -66,12 +66,12 @@ class Nccl:
 
 
 def _import_nccl() -> Any:
-    """Return CuPy's module of NCCL's functions.
+    """Return CuPy's module for NCCL.
 
     Raises
     ------
     DeviceError
-        There is no library behind it: CuPy's wheels do not bring it.
+        The NCCL library is not installed: CuPy's wheels do not include it.
     """
     try:
         from cupy.cuda import nccl

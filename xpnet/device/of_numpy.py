@@ -1,6 +1,6 @@
-"""The namespace of NumPy, with what is fast on NumPy alone in the places of composites of the maths.
+"""The namespace of NumPy, with fast NumPy-only versions of the composites.
 
-A module of its own, not NumPy changed, so that it can be pickled by its name.
+It is a separate module, so that NumPy itself is not modified and this namespace can be pickled by name.
 """
 
 import numpy as np

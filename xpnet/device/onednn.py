@@ -1,7 +1,7 @@
-"""Products of float32 matrices in bf16 on a CPU, which PyTorch has from oneDNN.
+"""Products of float32 matrices in bf16 on a CPU, computed by PyTorch with oneDNN.
 
-That rounds the factors or not, as suits the processor: with AVX512-BF16 alone its version 3.12 computes in
-float32, by code that may be faster than what PyTorch calls otherwise.
+oneDNN decides by processor whether to round the factors: with AVX512-BF16 alone, version 3.12 computes in
+float32, which may still be faster than what PyTorch calls otherwise.
 """
 
 import math
@@ -18,14 +18,14 @@ from xpnet.typing import Array
 __all__ = ["bf16", "check_bf16", "matmul_in_bf16"]
 
 WORTHWHILE = 2**20
-"""Multiplications in a product from which bf16 gains: a call of oneDNN takes some microseconds more, which
-smaller ones do not make up for."""
+"""Minimum number of multiplications in a product for which bf16 pays off: calling oneDNN takes a few
+microseconds more, which smaller products do not make up for."""
 
 
 def check_bf16(torch: Any) -> None:
-    """Raise a `DeviceError` where there is no bf16 on the CPU."""
+    """Raise a `DeviceError` if the CPU or PyTorch does not support bf16 products."""
     told = has_bf16()
-    if told is None:  # not Linux: PyTorch knows, by functions that it has no public names for
+    if told is None:  # not Linux: ask PyTorch, which has only private functions for this
         known = [getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile")]
         told = any(is_supported() for is_supported in known if is_supported is not None)
     if not told:
@@ -49,7 +49,7 @@ def check_bf16(torch: Any) -> None:
 def bf16(torch: Any) -> AbstractContextManager[None]:
     """Return the context in which PyTorch may multiply float32 matrices on the CPU in bf16.
 
-    The setting is one of the whole process: the last user takes it back.
+    The setting applies to the whole process; the last user restores it.
     """
     matmul = torch.backends.mkldnn.matmul
 
@@ -60,9 +60,10 @@ def bf16(torch: Any) -> AbstractContextManager[None]:
 
 
 def matmul_in_bf16(torch: Any) -> Callable[[Array, Array], Array]:
-    """Return `torch.matmul`, in bf16 where that gains.
+    """Return `torch.matmul`, in bf16 where that pays off.
 
-    Set for each product, not for a whole run: so callbacks and other code of the user's are left alone.
+    The precision is set for each product rather than for a whole run, so that the user's callbacks and other
+    code are not affected.
     """
     plain = torch.matmul
 

@@ -1,4 +1,4 @@
-"""What the processor can do, as far as the system tells without any library."""
+"""What the processor supports, as far as the system reports it without a library."""
 
 from functools import cache
 from pathlib import Path
@@ -8,12 +8,12 @@ __all__ = ["has_bf16"]
 CPUINFO = Path("/proc/cpuinfo")
 
 BF16 = {"avx512_bf16", "amx_bf16"}
-"""The instructions that multiply matrices in bf16, as Linux calls them."""
+"""Linux's names for the instruction sets that multiply matrices in bf16."""
 
 
 @cache
 def has_bf16() -> bool | None:
-    """Return whether the processor multiplies matrices in bf16; None where the system does not tell."""
+    """Return whether the processor multiplies matrices in bf16; None if the system does not report it."""
     try:
         lines = CPUINFO.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Many arrays read back at once: each reading waits for the device, and a small one takes no longer."""
+"""Read many arrays back at once: each transfer waits for the device, so many small ones would be slow."""
 
 import math
 from collections.abc import Hashable, Mapping
@@ -14,16 +14,16 @@ from xpnet.typing import Array
 __all__ = ["all_to_host"]
 
 JOINED = 16 * 2**20
-"""Bytes up to which an array is copied on the device, beside others, to be read with them. A larger one takes
-longer than the wait, and its copy might be more than the device has room for."""
+"""Maximum size in bytes of an array that is concatenated with others on the device to be read together.
+Transferring a larger array takes longer than the wait, and there may be no room on the device for a copy."""
 
 Key = TypeVar("Key", bound=Hashable)
 
 
 def all_to_host(device: Device, arrays: Mapping[Key, Array]) -> dict[Key, NDArray[Any]]:
-    """Return arrays as `Device.to_host` does, but with one reading for many; only to be read.
+    """Return arrays as `Device.to_host` does, but read many in one transfer; do not write to them.
 
-    Those that are on the host already stay as they are.
+    Arrays that are already on the host stay as they are.
     """
     xp = device.xp
     together: dict[str, list[Key]] = {}

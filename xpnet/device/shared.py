@@ -1,4 +1,4 @@
-"""Settings of the whole process that are wanted for a while, by several users at a time."""
+"""Process-wide settings that several users may change temporarily, at the same time."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,28 +9,28 @@ __all__ = ["Shared"]
 
 
 class Shared:
-    """A setting of the process: the first user notes what it was, the last brings that back.
+    """A process-wide setting: the first user saves its old value, and the last restores it.
 
-    Ctrl-C may come between any two operations. So what is noted stays noted until it has been brought back,
-    and leaving twice is the same as leaving once.
+    Ctrl-C may come between any two operations. So the old value stays saved until it has been restored, and
+    leaving twice has the same effect as leaving once.
     """
 
     def __init__(self) -> None:
-        # The one thread may come back in the midst of it: by a signal, or where a generator is collected.
+        # Reentrant: a signal, or a generator being collected, may interrupt the thread that holds the lock.
         self._lock = threading.RLock()
         self._users: set[object] = set()
         self._restore: Callable[[], Any] | None = None
 
     @contextmanager
     def using(self, note: Callable[[], Callable[[], Any]], make: Callable[[], Any]) -> Iterator[None]:
-        """Have the setting made.
+        """Apply the setting inside this context.
 
         Parameters
         ----------
         note
-            Called for the first user: returns what brings the setting back. It changes nothing.
+            Called for the first user. It changes nothing, and returns a function that restores the setting.
         make
-            Called for every user, after that.
+            Called for every user, after ``note``, to apply the setting.
         """
         user = object()
         try:
@@ -43,7 +43,7 @@ class Shared:
                 yield
             finally:
                 self._leave(user)
-        except BaseException:  # it may be Ctrl-C in the midst of leaving
+        except BaseException:  # perhaps Ctrl-C while leaving
             self._leave(user)
             raise
 

@@ -1,8 +1,9 @@
-"""The processes that train one network together: what MPI does for them.
+"""The processes that train one network together, and their communication by MPI.
 
-Each takes its share of the rows of every batch; gradients are sums over all. That is `Team.whole`, in the
-place of the maths' composite of that name, and the only thing that a step asks of the others. What decides
-on how training goes on is agreed on by all, as one that stopped alone would leave the others waiting.
+Each process takes its share of the rows of every batch, and gradients are summed over all processes. This sum
+is `Team.whole`, which replaces the composite of the same name; a step needs no other communication. All
+processes agree on every decision about how training continues, since one that stopped alone would leave the
+others waiting.
 """
 
 import contextlib
@@ -22,36 +23,36 @@ from xpnet.typing import Array, Share
 __all__ = ["Team"]
 
 IN_PLACE = None
-"""What mpi4py takes for MPI_IN_PLACE."""
+"""mpi4py accepts None for MPI_IN_PLACE."""
 
 PACKED = 2**14
-"""Entries up to which arrays are copied into one, to be summed by one call. Larger ones are summed where they
-are: on one machine the copies would take half as long again as the sum."""
+"""Maximum number of entries in an array that is copied into one array with others, to be summed by one call.
+Larger arrays are summed in place: on one machine, the copies would take half as long as the sum itself."""
 
 PATIENCE = 3.0
-"""Seconds in which all have to fail for it to be one failure of all, as of settings that cannot be used."""
+"""If all processes fail within so many seconds, they count as failing together, as for invalid settings."""
 
 Value = TypeVar("Value")
 
 
 class Team:
-    """The processes that train one network, of which this is one.
+    """The processes that train one network, including this one.
 
     Parameters
     ----------
     comm
-        Communicator of all of them, mpi4py's or one that does the same.
+        Communicator of all processes, from mpi4py or compatible with it.
     local
-        Of those on this machine.
+        Communicator of the processes on this machine.
     failures
-        Another of all of them, for those that have failed while others may be at work.
+        A second communicator of all processes, for those that have failed while others may still be running.
 
     Attributes
     ----------
     rank, size
-        The number of this process, from 0, and how many there are.
+        The number of this process, from 0, and the number of processes.
     local_rank, local_size
-        The same of those on this machine.
+        The same among the processes on this machine.
     """
 
     def __init__(self, comm: Any, local: Any, failures: Any) -> None:
@@ -64,18 +65,18 @@ class Team:
 
     @property
     def is_first(self) -> bool:
-        """Whether it is this process that writes and prints."""
+        """Whether this is the process that writes files and prints."""
         return self.rank == 0
 
     def share(self, rows: int) -> Share:
-        """Return what this process has of the rows of a batch: as many as others, or one more."""
+        """Return this process's share of the rows of a batch; the shares differ by at most one row."""
         begin, end = (rows * rank // self.size for rank in (self.rank, self.rank + 1))
         part = (end - begin) / rows
         begin = min(begin, rows - 1)
         return Share(begin, max(end, begin + 1), rows, part)
 
     def whole(self, *arrays: Array) -> tuple[Array, ...]:
-        """Return the sums of NumPy's arrays over all processes, the same to the bit in each; consumed."""
+        """Return the sums of NumPy arrays over all processes, bit for bit the same in each; consumes them."""
         found: list[Any] = [np.ascontiguousarray(a).reshape(np.shape(a)) for a in arrays]
         small: dict[Any, list[int]] = {}
         for i, a in enumerate(found):
@@ -94,28 +95,28 @@ class Team:
         return tuple(found)
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
-        """Return of each flag whether it is set in one of the processes."""
+        """Return, for each flag, whether it is set in any process."""
         counts = np.array(flags, np.int32)
         self._comm.Allreduce(IN_PLACE, counts)
         return tuple(bool(count) for count in counts)
 
     def all_have(self, value: Value) -> list[Value]:
-        """Return what each process has, in their order."""
+        """Return the values of all processes, by rank."""
         return list(self._comm.allgather(value))
 
     def first_has(self, value: Value) -> Value:
-        """Return what the first process has; the others may give anything."""
+        """Return the value of the first process; the values of the others are ignored."""
         found: Value = self._comm.bcast(value, root=0)
         return found
 
     def joined(self, array: Any, axis: int) -> Any:
-        """Return the NumPy arrays of all processes, one after the other along an axis."""
+        """Return the NumPy arrays of all processes, concatenated along an axis."""
         return np.concatenate(self.all_have(array), axis=axis)
 
     def cores(self) -> int:
-        """Return how many of this machine's cores each process has: a launcher may have bound it to some.
+        """Return the number of this machine's cores per process, within those that the launcher assigned.
 
-        Called by all.
+        All processes must call this.
         """
         if not hasattr(os, "sched_getaffinity"):
             return max(1, (os.cpu_count() or 1) // self.local_size)
@@ -125,7 +126,7 @@ class Team:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Let nobody go on unless all do: what one raises, all raise. For what computes nothing together."""
+        """Make all processes raise an error if one does. Do not communicate inside this context."""
         failure: BaseException | None = None
         try:
             yield
@@ -138,7 +139,7 @@ class Team:
             raise others[0]
 
     def first_makes(self, make: Callable[[], Value]) -> Value:
-        """Return what the first process makes; what it raises, all raise. Called by all."""
+        """Return what ``make`` returns in the first process. If it raises, all raise. All must call this."""
         made: Any = None
         with self.together():
             if self.is_first:
@@ -147,9 +148,9 @@ class Team:
         return found
 
     def all_failed(self) -> bool:
-        """Return, in a process that has failed, whether the others fail too, and soon.
+        """Return, in a process that has failed, whether all others fail soon, too.
 
-        The others may be waiting for this one, where nothing would reach them: then there is only `abort`.
+        If not, they may be waiting for this process, where no message reaches them; then only `abort` helps.
         """
         try:
             request, limit = self._failures.Ibarrier(), time.monotonic() + PATIENCE
@@ -157,17 +158,17 @@ class Team:
                 if time.monotonic() > limit:
                     return False
                 time.sleep(0.01)
-        except RuntimeError:  # mpi4py's, as where a process was lost
+        except RuntimeError:  # from mpi4py, for example if a process was lost
             return False
         return True
 
     def abort(self, status: int) -> None:
-        """End all processes, with the exit status."""
+        """End all processes with this exit status."""
         self._comm.Abort(status)
 
 
 def _sendable(error: BaseException) -> BaseException:
-    """Return an error as it can be sent to other processes."""
+    """Return an error that can be pickled and sent to other processes."""
     with contextlib.suppress(Exception):
         sent = pickle.loads(pickle.dumps(error))
         if type(sent) is type(error):

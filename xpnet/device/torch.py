@@ -1,4 +1,4 @@
-"""PyTorch as an array library: the CPU, CUDA GPUs, and with ``mps`` those of Macs. No autograd, no layers."""
+"""PyTorch as an array library on the CPU, CUDA GPUs and Apple GPUs (``mps``). No autograd, no layers."""
 
 import re
 import warnings
@@ -22,22 +22,22 @@ __all__ = ["TorchDevice"]
 
 
 class TorchDevice(Device):
-    """A device of PyTorch's.
+    """A PyTorch device.
 
     Parameters
     ----------
     place
         ``"cpu"``, ``"cuda:N"`` or ``"mps"``.
     precision
-        ``"tf32"`` lets a CUDA GPU round the factors of products to 10 bits of fraction, ``"bf16"`` a CPU to
-        7; else ``"fp32"``.
+        ``"fp32"``; ``"tf32"``, which lets a CUDA GPU round the factors of products to 10 bits of mantissa; or
+        ``"bf16"``, which lets a CPU round them to 7.
     compiled
         Whether steps go through ``torch.compile``.
 
     Raises
     ------
     DeviceError
-        PyTorch is missing or broken, or has no such device here, or not in this precision.
+        PyTorch is missing or broken, has no such device, or does not support this precision on it.
     """
 
     is_host = False
@@ -57,8 +57,8 @@ class TorchDevice(Device):
         def maximum(x1: Array, x2: Array | float, /) -> Array:
             return torch.clamp(x1, min=x2) if isinstance(x2, float) else torch.maximum(x1, x2)
 
-        # The adapter's do no more for equal dtypes and take longer: `vecdot` three times even for large ones,
-        # and `maximum` copies its number to the GPU each time.
+        # For equal dtypes the adapter's functions do the same, but take longer: `vecdot` three times as long
+        # even for large arrays, and `maximum` copies its number to the GPU each time.
         matmul = matmul_in_bf16(torch) if precision == "bf16" else torch.matmul
         functions = {"matmul": matmul, "vecdot": vecdot, "maximum": maximum}
         clip = between_numbers(torch.clamp, adapter.clip)
@@ -70,11 +70,11 @@ class TorchDevice(Device):
 
     @property
     def options(self) -> Options:
-        """What another process has to ask for to have the same device."""
+        """The arguments with which another process gets the same device."""
         return Options(self.name, "torch", self._precision, self._compiled)
 
     def put(self, array: Any, dtype: str | None = None) -> Array:
-        """Return ``array`` on this device, without a copy where it is there already."""
+        """Return ``array`` on this device, without a copy if it is already there."""
         torch = self._torch
         if isinstance(array, torch.Tensor):
             array = array.detach()
@@ -88,18 +88,18 @@ class TorchDevice(Device):
         return array.to(self._place, getattr(torch, dtype) if dtype else None)
 
     def to_host(self, array: Array) -> NDArray[Any]:
-        """Return ``array`` as a NumPy array, without a copy where it is on the CPU; only to be read."""
+        """Return ``array`` as a NumPy array, without a copy if it is on the CPU; do not write to it."""
         return to_numpy(array)
 
     def synchronize(self) -> None:
-        """Wait until everything asked of the device is done."""
+        """Wait until the device has finished all its work."""
         if self._place.type == "cuda":
             self._torch.cuda.synchronize(self._place)
         elif self._place.type == "mps":
             self._torch.mps.synchronize()
 
     def free_memory(self) -> int:
-        """Return the bytes that can still be had, those that PyTorch holds in reserve included."""
+        """Return the free memory in bytes, including what PyTorch holds in reserve."""
         if self._place.type == "cuda":
             cuda = self._torch.cuda
             free, _ = cuda.mem_get_info(self._place)
@@ -111,12 +111,12 @@ class TorchDevice(Device):
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Return the context to compute in: the precision of products, and one kind of error for all.
+        """Return the context to compute in: it sets the precision of products and maps memory errors.
 
         Raises
         ------
         MemoryError
-            Out of memory, which PyTorch has several errors for.
+            Out of memory, for which PyTorch has several errors.
         """
         try:
             with self._torch.no_grad(), np.errstate(all="ignore"), self._products():
@@ -128,8 +128,8 @@ class TorchDevice(Device):
 
     @contextmanager
     def _products(self) -> Iterator[None]:
-        """Set the precision of products, which is one of the whole process: the last user takes it back."""
-        if self._place.type != "cuda":  # it is for tensor cores
+        """Set the precision of products. It applies to the whole process; the last user restores it."""
+        if self._place.type != "cuda":  # the setting is for tensor cores
             yield
             return
         torch = self._torch
@@ -137,7 +137,7 @@ class TorchDevice(Device):
         def note() -> Callable[[], Any]:
             try:
                 before = torch.get_float32_matmul_precision()
-            except RuntimeError:  # the user has set it by PyTorch's newer names
+            except RuntimeError:  # the user has set the precision through PyTorch's newer names
                 matmul = torch.backends.cuda.matmul
                 return partial(setattr, matmul, "fp32_precision", matmul.fp32_precision)
             return partial(torch.set_float32_matmul_precision, before)
@@ -147,19 +147,19 @@ class TorchDevice(Device):
             yield
 
     def compile(self, step: Step) -> Advance:
-        """Return what takes many steps; each through ``torch.compile`` if that was asked for."""
+        """Return a function that takes many steps, each through ``torch.compile`` if ``compiled`` is set."""
         return one_by_one(self, self._compile(step) if self._compiled else step)
 
     def _compile(self, step: Step) -> Step:
-        """Return a step compiled when it is first called; where that fails, the step itself.
+        """Return a step that is compiled on its first call or, if that fails, runs as it is.
 
-        It is first traced into a graph of PyTorch's own operations, on a copy of the state as it is run for
-        that: the compiler then has no Python of ours, or of the adapter's, to read. In one graph or not at
-        all, so if it fails, nothing has been overwritten.
+        The step is first traced into a graph of PyTorch operations, so that the compiler need not read our
+        Python code or the adapter's. Tracing runs the step, so it gets a copy of the state. The step is
+        compiled into one graph or not at all; so if it fails, nothing has been overwritten.
         """
         torch = self._torch
         chosen: Step | None = None
-        # What is compiled has no place to set it for single products.
+        # In a compiled step, the precision cannot be set for single products.
         products = partial(bf16, torch) if self._precision == "bf16" else nullcontext
 
         def take(state: State, draws: Draws) -> tuple[State, Array]:
@@ -176,7 +176,7 @@ class TorchDevice(Device):
                         return compiled(state, draws)
 
                 result = in_precision(state, draws)
-            except Exception as error:  # of the compiler's, or of the C++ compiler that it calls
+            except Exception as error:  # from torch.compile, or from the C++ compiler that it calls
                 warnings.warn(
                     f"torch.compile failed, training continues without it ({one_line(error)[:300]})",
                     RuntimeWarning,
@@ -194,7 +194,7 @@ _precision = Shared()
 
 
 def _check(torch: Any, place: str) -> None:
-    """Raise a `DeviceError` where PyTorch has no such device."""
+    """Raise a `DeviceError` if PyTorch has no such device."""
     kind, _, index = place.partition(":")
     if kind == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("PyTorch finds no Apple GPU (Metal, macOS 14 or later): use device cpu")
@@ -224,7 +224,7 @@ def _import_torch() -> Any:
         raise DeviceError(
             'backend torch needs PyTorch, which is not installed: run `pip install "xpnet[torch]"`'
         ) from error
-    except (ImportError, OSError) as error:  # a shared library of its own is missing
+    except (ImportError, OSError) as error:  # one of its shared libraries is missing
         raise DeviceError(
             f"PyTorch is installed but cannot be imported ({one_line(error)}): install it again"
         ) from error

@@ -1,8 +1,8 @@
-"""Rows of the host on their way to a CUDA GPU, while what it was asked for before goes on.
+"""Transfer rows from the host to a CUDA GPU while the GPU continues with earlier work.
 
-A copy from memory that is not paged needs nothing of the host. On a stream of its own it waits for nothing
-but what was asked of the GPU before: the memory that it is given may be that of an array which is still read.
-What is asked later waits for it only once it needs the rows. Not yet run on a GPU.
+A copy from pinned (page-locked) memory does not involve the CPU. On a separate stream, it waits only for the
+work queued before it, because its memory may belong to an array that this work still reads. Later work waits
+for the copy only when it needs the rows. Not yet run on a GPU.
 """
 
 from collections import deque
@@ -18,7 +18,7 @@ __all__ = ["Uploads", "pinned", "wait"]
 
 
 class Uploads:
-    """The way to one GPU, of one thread.
+    """The transfers of one thread to one GPU.
 
     Parameters
     ----------
@@ -32,12 +32,12 @@ class Uploads:
         self._under_way: deque[tuple[Any, NDArray[Any]]] = deque()
 
     def send(self, rows: NDArray[Any]) -> Callable[[], Array]:
-        """Ask for a copy of rows; return what gives them, on the GPU, to what is asked of it from then on.
+        """Start copying rows to the GPU; return a function that makes later work wait, and returns the copy.
 
         Parameters
         ----------
         rows
-            From `pinned`, or else it does wait.
+            An array from `pinned`; with any other, the host waits for the copy.
         """
         cuda = self._cupy.cuda
         wait(cuda, self._stream, cuda.get_current_stream())
@@ -45,7 +45,7 @@ class Uploads:
             array = self._cupy.empty(rows.shape, rows.dtype)
             array.set(rows, stream=self._stream)
         arrived = self._stream.record(cuda.Event(disable_timing=True))
-        # The memory of the host must stay until it has been read.
+        # Keep the host memory until it has been read.
         while self._under_way and self._under_way[0][0].done:
             self._under_way.popleft()
         self._under_way.append((arrived, rows))
@@ -58,7 +58,7 @@ class Uploads:
 
 
 def pinned(cupy: Any, rows: NDArray[Any]) -> NDArray[Any]:
-    """Return rows in memory that is not paged, from which a GPU can copy by itself; from any thread."""
+    """Return rows in pinned memory, from which a GPU copies by itself; can be called from any thread."""
     memory = cupy.cuda.alloc_pinned_memory(max(1, rows.nbytes))
     found: NDArray[Any] = np.frombuffer(memory, rows.dtype, rows.size).reshape(rows.shape)
     found[...] = rows
@@ -66,5 +66,5 @@ def pinned(cupy: Any, rows: NDArray[Any]) -> NDArray[Any]:
 
 
 def wait(cuda: Any, later: Any, earlier: Any) -> None:
-    """Let a stream go on when what has been asked of another is done; the host does not wait."""
+    """Make a stream wait for the work already queued on another; the host does not wait."""
     later.wait_event(earlier.record(cuda.Event(disable_timing=True)))

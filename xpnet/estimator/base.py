@@ -160,7 +160,7 @@ class Estimator(Fitted):
         X_val: Any = None,
         y_val: Any = None,
     ) -> Share:
-        """Prepare training of a network beside others; arguments as for `fit`."""
+        """Prepare training of a network together with others; arguments as for `fit`."""
         try:
             ready, _ = self._ready(X, y, sample_weight, self._given(X_val, y_val))
             parameters = self.get_params(deep=False)
@@ -173,14 +173,14 @@ class Estimator(Fitted):
         return self._shared(begun, (ready, begun_with))
 
     def _kin(self) -> str:
-        """Return what estimators have in common that begin alike on the same rows; nothing if they draw."""
+        """Return a key that is equal for estimators that start alike on the same rows; ``""`` for none."""
         if not isinstance(self.random_state, int | np.integer):
             return ""
         others = {n: of for n, of in self.get_params(deep=False).items() if n not in settings.OF_STEPS}
         return f"{type(self).__name__} {others}"
 
     def _share_like(self, kin: Share) -> Share:
-        """Return the same as `_share`, on the rows of one of its kin, of which all that was checked holds."""
+        """Return the same as `_share`, with the checked rows of an estimator with the same `_kin`."""
         if kin.ready is None:
             raise AssertionError("nothing is known of what its kin began with")
         settings.check(self.get_params(deep=False))
@@ -203,7 +203,7 @@ class Estimator(Fitted):
         classes: Any = None,
         incremental: bool = False,
     ) -> tuple[Ready, bool]:
-        """Check everything, and return what to train, and whether it is begun anew."""
+        """Check everything; return what to train, and whether training starts afresh."""
         parameters = self.get_params(deep=False)
         settings.check(parameters)
         if incremental:
@@ -212,12 +212,12 @@ class Estimator(Fitted):
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         fresh = not self._is_begun() or not (self.warm_start or incremental)
         if fresh:
-            self._drop()  # not half of an old network, should the checks below fail
+            self._drop()  # so that no part of an old network remains if a check below fails
         if note := other_order(X, {"y": y, "sample_weight": sample_weight}):
             warnings.warn(note, stacklevel=4)
         if given is not None and (note := other_order(given[0], {"y_val": given[1]}, "X_val")):
             warnings.warn(note, stacklevel=4)
-        # What is prepared is so in its own dtype first: float32 may not hold it.
+        # Rows to preprocess keep their dtype until then, since float32 may not hold their values.
         given_dtype = self.dtype if self.preprocess == "none" else None
         X, y = inputs.checked(self, X, y, dtype=given_dtype, reset=fresh, **self._of_targets(y))
         dtype = str((self.dtype or X.dtype) if fresh else self.coefs_[0].dtype)
@@ -229,12 +229,12 @@ class Estimator(Fitted):
             monitors.check(monitor, task, called="monitor", labels=labels)
         rows = Rows(X, target, inputs.row_weights(sample_weight, X.shape[0]))
         weight = self._weights(rows, rows, whole=not incremental)
-        if weight is not None and self.mixup:  # refused before anything is done
+        if weight is not None and self.mixup:  # refuse before doing anything
             raise InputError("mixup cannot be combined with weights of rows or classes: give one of them")
         if fresh and (note := self._doubt()):
             warnings.warn(note, stacklevel=4)
         if weight is not None and (self.preprocess != "none" or self.norm == "batch"):
-            rows = _counted(rows, weight)  # or others would still shape what is fitted to the rows
+            rows = _counted(rows, weight)  # else the others would affect the preprocessing
         device = get_device(self.device, self.backend, self.precision, self.compile)
         if fresh or not incremental:
             self._random_state = inputs.random_state(self.random_state)
@@ -256,7 +256,7 @@ class Estimator(Fitted):
         self._mlp = mlp
         self._how = how if fresh else self._how
         try:
-            if given is None and self.early_stopping and self.solver != "lbfgs":  # which has no epochs
+            if given is None and self.early_stopping and self.solver != "lbfgs":  # lbfgs has no epochs
                 strata = self._strata(rows.target)
                 rows, validation = set_aside(rows, self.validation_fraction, strata, self._random_state)
             self._compare(rows, fresh)
@@ -301,22 +301,22 @@ class Estimator(Fitted):
             self._drop()
 
     def _drop(self) -> None:
-        """Forget the network, and what goes on with it from call to call."""
+        """Forget the network, and everything that is kept from call to call."""
         for name in ("coefs_", "_mlp", "_pace", "_settled", "_noise", "_target"):
             self.__dict__.pop(name, None)
 
     def _compare(self, rows: Rows, fresh: bool) -> None:
-        """Keep what training rows held; warn of later ones that vary where the first did not."""
+        """Record the range of training rows; warn if later rows vary in features that were constant."""
         known = None if hasattr(rows.X, "toarray") else RowRange.of(rows.X)
         if fresh:
             self._first_range = self._row_range = known
             self._is_told = False
             return
         first, seen = self._first_range, self._row_range
-        if first is None or seen is None or known is None:  # sparse rows, of which nothing is known
+        if first is None or seen is None or known is None:  # sparse rows, whose range is unknown
             self._row_range = None
             return
-        if self._how.kind != "none" and not self._is_told:  # once: in a stream there may be no end of it
+        if self._how.kind != "none" and not self._is_told:  # only once: a stream may have many such calls
             names = getattr(self, "feature_names_in_", range(self.n_features_in_))
             if note := unlike_the_first(self._fitted, first, rows.X, list(map(str, names)), seen):
                 warnings.warn(note, stacklevel=5)
@@ -327,17 +327,17 @@ class Estimator(Fitted):
 
     @abstractmethod
     def _of_targets(self, y: Any) -> dict[str, Any]:
-        """What scikit-learn's check of targets is told; complain of what it would not say."""
+        """Return arguments for scikit-learn's check of targets; refuse what it would not report well."""
 
     @abstractmethod
     def _encode(self, y: NDArray[Any], fresh: bool, classes: Any = None) -> NDArray[Any]:
-        """Return labels ``(rows,)``, integers, or floats ``(rows, outputs)``; ``fresh``: learn from them."""
+        """Return integer labels ``(rows,)`` or floats ``(rows, outputs)``; if ``fresh``, learn classes."""
 
     @abstractmethod
     def _weights(self, rows: Rows, training: Rows, whole: bool = True) -> NDArray[np.float64] | None:
         """Return the weights of rows times those of their classes in training; None for all the same.
 
-        Of rows that are not the ``whole`` of what is trained on all may weigh nothing.
+        If these rows are not the ``whole`` training data, all of them may have weight 0.
         """
 
     def _doubt(self) -> str:
@@ -345,21 +345,21 @@ class Estimator(Fitted):
         return ""
 
     def _standardised(self, rows: Rows, fresh: bool, incremental: bool, what: str = "y") -> Rows:  # noqa: ARG002
-        """Return rows with their targets as the network has them; ``fresh``: learn from them how."""
+        """Return rows with standardised targets; if ``fresh``, fit the standardisation."""
         return rows
 
     @abstractmethod
     def _outputs(self, target: NDArray[Any]) -> tuple[int, str]:
-        """Return the number of outputs and the name of what turns scores to predictions."""
+        """Return the number of outputs, and the name of the function from scores to predictions."""
 
     @abstractmethod
     def _strata(self, target: NDArray[Any]) -> NDArray[Any] | None:
-        """Return that of which both parts of a split are to have the same shares."""
+        """Return the classes by which to stratify a split; None for no stratification."""
 
     # Before training
 
     def _network(self, features: int, target: NDArray[Any], fresh: bool) -> MLP:
-        """Return the network of the parameters, to begin anew or to go on with."""
+        """Return the network for the parameters, to start afresh or to continue with."""
         outputs, out_activation = self._outputs(target)
         sizes = (features, *settings.hidden_sizes(self.hidden_layer_sizes), outputs)
         mlp = MLP(sizes, self.activation, self.norm, self.residual)  # type: ignore[arg-type]  # checked
@@ -394,10 +394,10 @@ class Estimator(Fitted):
 
 
 def _counted(rows: Rows, weight: NDArray[np.float64]) -> Rows:
-    """Return the rows that weigh something."""
+    """Return the rows with weights above 0."""
     counts = weight > 0
     if counts.all():
         return rows
-    if not counts.any():  # of a part: a whole is refused before
+    if not counts.any():  # only for a part of the rows: the whole was checked before
         raise InputError("all of these rows have weight 0: leave them out")
     return Rows(rows.X[counts], rows.target[counts], None if rows.weight is None else rows.weight[counts])

@@ -1,4 +1,4 @@
-"""Prepares the estimators that are fitted together; what several have in common is computed once."""
+"""Prepare estimators that are fitted together; what several have in common is computed only once."""
 
 import math
 from collections.abc import Mapping
@@ -36,14 +36,14 @@ class Part(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """An estimator, its parameters set, and the rows to fit it on."""
+    """An estimator with its parameters set, and the rows to fit it on."""
 
     estimator: Any
     part: Part
 
 
 class Beginning:
-    """Prepares units for training. What units of one part have in common is computed once."""
+    """Prepares units for training. What units of the same part have in common is computed only once."""
 
     def __init__(self) -> None:
         self._earlier: dict[tuple[int, str], tuple[Any, Any]] = {}
@@ -52,7 +52,7 @@ class Beginning:
         self._counted: set[int] = set()
 
     def __call__(self, unit: Unit) -> Share | None:
-        """Return what to train; None for an estimator that has to be fitted by itself."""
+        """Return what to train; None for an estimator that must be fitted separately."""
         estimator, part = unit
         X, params = part.X, dict(part.params)
         last = estimator
@@ -78,9 +78,9 @@ class Beginning:
         return begun
 
     def _transformed(self, pipeline: Pipeline, part: Part) -> tuple[Any, dict[str, Any]]:
-        """Fit the earlier steps of a pipeline; return what they make of the rows, and what its last is given.
+        """Fit the earlier steps of a pipeline; return the new rows, and the parameters for the last step.
 
-        Earlier steps that are the same in several pipelines are fitted once.
+        Earlier steps that are the same in several pipelines are fitted only once.
         """
         name = f"{pipeline.steps[-1][0]}__"
         of_last = {key.removeprefix(name): of for key, of in part.params.items() if key.startswith(name)}
@@ -129,7 +129,7 @@ def _shares(estimator: Any) -> bool:
 def _is_plain(pipeline: Pipeline, part: Part) -> bool:
     """Return whether fitting a pipeline fits its earlier steps, then its last, and does nothing else.
 
-    A pipeline that routes or transforms parameters of ``fit`` has to be fitted by itself.
+    A pipeline that routes or transforms parameters of ``fit`` must be fitted separately.
     """
     routes = get_config()["enable_metadata_routing"] or getattr(pipeline, "transform_input", None) is not None
     to_steps = {name.partition("__")[0] for name in part.params} <= set(pipeline.named_steps)
@@ -139,8 +139,8 @@ def _is_plain(pipeline: Pipeline, part: Part) -> bool:
 def _alike(a: Feed, b: Feed) -> bool:
     """Return whether rows, targets and weights are the same.
 
-    Rows that stay on the host are not looked at, nor those of bags, nor such as are prepared batch by batch,
-    which may be so in several ways.
+    Rows that stay on the host, bootstrap samples, and rows that are preprocessed batch by batch (possibly in
+    different ways) are not compared, and count as different.
     """
     if any(
         isinstance(feed.X, HostRows) or feed.own is not None or feed.prepare or feed.augmentation
@@ -151,7 +151,7 @@ def _alike(a: Feed, b: Feed) -> bool:
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Return whether two arrays hold the same, or are both None."""
+    """Return whether two arrays are equal, or both None."""
     if a is None or b is None or a is b:
         return a is b
     if type(a) is not type(b) or getattr(a, "device", None) != getattr(b, "device", None):

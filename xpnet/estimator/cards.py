@@ -1,4 +1,4 @@
-"""What a notebook shows of a fitted estimator below scikit-learn's diagram: its scores and its curves."""
+"""Cards with scores and curves of a fitted estimator, shown in notebooks below scikit-learn's diagram."""
 
 import math
 from typing import Any
@@ -14,17 +14,17 @@ from xpnet.training.history import History, Row
 __all__ = ["Carded", "card_of_epochs", "card_of_search"]
 
 MOST_CANDIDATES = 10
-"""Candidates of a search that are shown, the best."""
+"""Number of candidates of a search to show, the best ones."""
 
 
 class Carded:
-    """Shows a card once there is something to show; a base before `sklearn.base.BaseEstimator`."""
+    """Shows a card once there is something to show; inherit from it before `sklearn.base.BaseEstimator`."""
 
     def _card(self) -> str:
-        """Return the card as HTML; nothing of what is not fitted."""
+        """Return the card as HTML; ``""`` if the estimator is not fitted."""
         return ""
 
-    # Those two are what scikit-learn has for it, by the names that its versions have in common.
+    # scikit-learn calls these two methods, under the names that its versions have in common.
     def _repr_html_inner(self) -> str:
         return str(super()._repr_html_inner()) + self._card()  # type: ignore[misc]
 
@@ -34,8 +34,8 @@ class Carded:
 
 
 def card_of_epochs(estimator: Any, score: str) -> str:
-    """Return the card of a fitted `MLPClassifier` or `MLPRegressor`, whose score has this name in files."""
-    measured = estimator.history_ or {"loss": estimator.loss_curve_}  # of lbfgs there are only losses
+    """Return the card of a fitted `MLPClassifier` or `MLPRegressor`, given the name of its score."""
+    measured = estimator.history_ or {"loss": estimator.loss_curve_}  # lbfgs has only losses
     epochs = len(measured["loss"])
 
     def of(name: str, k: int) -> float:
@@ -70,10 +70,10 @@ def card_of_epochs(estimator: Any, score: str) -> str:
 
 
 def card_of_search(search: Any) -> str:
-    """Return the card of a fitted `MLPSearchCV`: its best candidates, and the curves of the best of all."""
+    """Return the card of a fitted `MLPSearchCV`: its best candidates, and the curves of the best one."""
     results = search.cv_results_
     scoring = search.refit if isinstance(search.refit, str) and search.multimetric_ else "score"
-    if f"mean_test_{scoring}" not in results:  # of several scores, of which none was to choose
+    if f"mean_test_{scoring}" not in results:  # several scores, none of which chose the best candidate
         return ""
     mean, deviation = results[f"mean_test_{scoring}"], results[f"std_test_{scoring}"]
     order = np.argsort(results[f"rank_test_{scoring}"], kind="stable")

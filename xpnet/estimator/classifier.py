@@ -263,7 +263,7 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
             shifted = scores - scores.max(axis=1, keepdims=True)
             found: NDArray[Any] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
             return found
-        of_yes = -np.logaddexp(0.0, -scores)  # log σ(s), of which there is no small difference
+        of_yes = -np.logaddexp(0.0, -scores)  # log σ(s), without a difference of nearly equal numbers
         if self._several:
             return np.asarray(of_yes, scores.dtype)
         if len(self.classes_) == 1:
@@ -340,12 +340,12 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
 
 
 def _labels(rows: Rows) -> NDArray[np.int64]:
-    """Return the number of the class of each row."""
+    """Return the class number of each row."""
     return rows.target if rows.target.ndim == 1 else rows.target[:, 0].astype(np.int64)
 
 
 def _is_indicator(y: Any) -> bool:
-    """Whether the targets are several labels per row: a column of 0 and 1 for each."""
+    """Return whether the targets are several labels per row: a column of 0 and 1 for each label."""
     return bool(type_of_target(inputs.to_host(y)) == "multilabel-indicator")
 
 

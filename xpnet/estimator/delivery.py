@@ -1,6 +1,6 @@
-"""Makes scikit-learn's searches use networks that were trained as stacks.
+"""Make scikit-learn's searches use networks that were trained as stacks.
 
-The searches still make the candidates, splits, scores and table, and ask for fitted estimators one by one, in
+The searches still make the candidates, splits, scores and table, and request fitted estimators one by one, in
 their order.
 """
 
@@ -23,7 +23,7 @@ FEW = 2
 
 
 def in_stacks(kind: Any) -> Any:
-    """Return one of scikit-learn's searches, with all networks trained before it asks for them."""
+    """Return a subclass of a scikit-learn search that trains all networks before they are requested."""
 
     class InStacks(kind):  # type: ignore[misc]  # scikit-learn has no types
         _train_all: Callable[..., list[tuple[Any, Any]]]
@@ -60,15 +60,15 @@ def routed(search: Any, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict
 class _Recalling:
     """A scorer that repeats the scores computed earlier for the estimator delivered last.
 
-    Networks trained in other processes were scored there. With parameters it scores anew.
+    Networks trained in other processes were scored there. With parameters, it computes a new score.
     """
 
     def __init__(self, scorer: Any, scores: deque[Score]) -> None:
-        self.__wrapped__ = scorer  # of which scikit-learn asks what it accepts
+        self.__wrapped__ = scorer  # scikit-learn inspects its signature
         self._scores = scores
 
     def __call__(self, *args: Any, **params: Any) -> Any:
-        score = self._scores.pop() if self._scores else None  # rows to train on are scored after
+        score = self._scores.pop() if self._scores else None  # training rows are scored after test rows
         if score is None or params:
             return self.__wrapped__(*args, **params)
         if score.error is not None:
@@ -83,17 +83,17 @@ class _Recalling:
 
 
 def delivering(estimator: Any, deliveries: deque[Outcome], scores: deque[Score]) -> Any:
-    """Return a copy of an estimator whose ``fit`` takes a network that was trained before.
+    """Return a copy of an estimator whose ``fit`` takes over a network that was trained before.
 
-    If the network was scored as well, the scorer of the search repeats that score.
+    If the network has been scored, too, the scorer of the search repeats that score.
     """
     kind = type(estimator)
 
-    class Delivered(kind):  # type: ignore[misc,valid-type]  # a class that is known only here
+    class Delivered(kind):  # type: ignore[misc,valid-type]  # the base class is known only here
         @functools.wraps(kind.fit)
         def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
-            self.__class__ = kind  # for scorers, and for those that they clone
-            if not deliveries:  # what is fitted at the end, on all rows
+            self.__class__ = kind  # for scorers, and for clones
+            if not deliveries:  # the final fit on all rows
                 return self.fit(X, y, **params)
             found = deliveries.popleft()
             if found.error is not None:

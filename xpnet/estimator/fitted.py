@@ -82,7 +82,7 @@ class Fitted(Fitting):
         return path
 
     def _warn_of_range(self, X: Any, stacklevel: int) -> None:
-        """Warn of checked rows far from those of training, as a model does."""
+        """Warn if checked rows are far from the training rows, as a model does."""
         if self._row_range is None or hasattr(X, "toarray"):
             return
         names = getattr(self, "feature_names_in_", None)
@@ -107,9 +107,9 @@ class Fitted(Fitting):
         if not self._how.most:
             inputs.check_size(X, self.coefs_[0].dtype)
         device = inputs.device_or_cpu(self.device, self.backend, self.precision)
-        # Numbers in the target's units are float64: float32 would lose deviations that are small against the
-        # mean.
+        # Numbers in the target's units are float64, because float32 would lose deviations that are small
+        # relative to the mean.
         dtype = self.coefs_[0].dtype if self._target is None else np.float64
         found = of(model, X, device)
-        self._warn_of_range(X, stacklevel)  # of rows that can be predicted
+        self._warn_of_range(X, stacklevel)  # only now: the rows can be predicted
         return np.asarray(found, dtype)

@@ -1,4 +1,4 @@
-"""One call of an estimator's ``fit``: by `xpnet.training.loop`, and the fitted attributes it leaves."""
+"""One call of an estimator's ``fit``: training by `xpnet.training.loop`, and the fitted attributes."""
 
 import math
 import signal
@@ -45,7 +45,7 @@ def _is_stochastic(estimator: Any) -> bool:
 
 
 stochastic: Any = available_if(_is_stochastic)
-"""Makes a method there, as scikit-learn has it, only of solvers that take rows in batches."""
+"""Decorator that makes a method available only for solvers that use batches, as in scikit-learn."""
 
 
 class Fitting(Named):
@@ -71,15 +71,15 @@ class Fitting(Named):
         """Return the monitor of the validation rows, as in `xpnet.training.regime.Regime`."""
 
     def _is_begun(self) -> bool:
-        """Whether there is a network to continue from; ``coefs_`` set by hand are not enough."""
+        """Return whether there is a network to continue from; ``coefs_`` set by hand are not enough."""
         return hasattr(self, "coefs_") and hasattr(self, "_mlp")
 
     def _begin(self, mlp: MLP, dtype: str) -> None:
-        """Draw the initial weights, and initialise what is kept from call to call.
+        """Draw the initial weights, and initialise the state that is kept from call to call.
 
-        scikit-learn's are uniform within ``√(6 / (in + out))``, for the logistic function
-        ``√(2 / (in + out))`` (Glorot & Bengio 2010), and so are the biases; drawn in float64, so that a seed
-        means the same in any dtype. Those of an ensemble are drawn one network after the other.
+        As in scikit-learn, weights and biases are uniform within ``√(6 / (in + out))``, or
+        ``√(2 / (in + out))`` for the logistic function (Glorot & Bengio 2010). They are drawn in float64, so
+        that a seed means the same in any dtype. Those of an ensemble are drawn one network at a time.
         """
         drawn = [self._draw(mlp) for _ in range(self.ensemble)]
         params = drawn[0] if len(drawn) == 1 else backprop.stack(np, drawn)
@@ -131,9 +131,9 @@ class Fitting(Named):
             self._tell(begun, result, told.ended, 5)
 
     def _job(self, ready: Ready, feeds: tuple[Feed, Feed | None] | None = None) -> Begun:
-        """Return the training job, with all that is needed afterwards.
+        """Return the training job, with everything needed afterwards.
 
-        The rows may be there already, as training takes them.
+        ``feeds`` are the rows, if they have already been prepared.
         """
         device, mlp, rows, batch_size, validation, incremental = ready
         parameters = self.get_params(deep=False)
@@ -147,22 +147,22 @@ class Fitting(Named):
         if not incremental:
             self._memory, self._updates = {}, 0
         monitor = settings.monitor_of(parameters) if validation is not None and self.early_stopping else None
-        goes_on = hasattr(self, "_pace")  # not dropped when this network was begun
+        goes_on = hasattr(self, "_pace")  # it was not dropped when this network started
         if not (goes_on and incremental):
             self._pace = Pace(settings.pace_of(parameters), self.learning_rate_init, self.power_t)
             settled = Settled(self.tol, self.n_iter_no_change, monitor, self._pace)
-            if goes_on and self._settled.monitor == monitor:  # as scikit-learn's, which a warm start keeps
+            if goes_on and self._settled.monitor == monitor:  # as in scikit-learn, a warm start keeps it
                 settled.best, settled.idle = self._settled.best, self._settled.idle
             self._settled = settled
             self._noise: list[np.random.Generator] = []
-        if settings.draws(parameters) and not self._noise:  # possibly from this call of partial_fit on
+        if settings.draws(parameters) and not self._noise:  # possibly only since this call of partial_fit
             self._noise = [
                 np.random.default_rng(self._random_state.randint(2**31)) for _ in range(self.ensemble)
             ]
         nets = () if self.ensemble == 1 else (self.ensemble,)
         self._pace.begin(regime, hyper, nets, count, self.t_)
         sources = [self._random_state]
-        if nets:  # each member shuffles separately
+        if nets:  # each network shuffles separately
             sources = [np.random.RandomState(self._random_state.randint(2**31)) for _ in range(self.ensemble)]
         own = [of.randint(count, size=count) for of in sources] if nets and self.bagging else None
         streams = [
@@ -173,7 +173,7 @@ class Fitting(Named):
             )
             for k, of in enumerate(sources)
         ]
-        if validation is None:  # not those of a call before
+        if validation is None:  # forget those of an earlier call
             self.validation_scores_ = self.best_validation_score_ = None
         self.n_iter_ = 0
         notes = Notes(self, count, batch_size, per_epoch, validation is not None)
@@ -199,14 +199,14 @@ class Fitting(Named):
         return Begun(job, device, notes, per_epoch, incremental)
 
     def _shares_stack(self) -> bool:
-        """Return whether the network can be trained beside those of other estimators."""
+        """Return whether the network can share a stack with those of other estimators."""
         return not (self.solver == "lbfgs" or self.verbose or self.callbacks or self.max_time is not None)
 
     def _end(self, begun: Begun, result: Fit) -> None:
-        """Set the fitted attributes after training beside others, and warn as `fit` does."""
+        """Set the fitted attributes after training together with others, and warn as `fit` does."""
         rows, losses = result.history.rows, result.history.losses
         ended = int(result.stopped_at.max() if result.stopped_at.all() else 0)
-        if ended:  # others went on
+        if ended:  # the others continued
             rows = [row for row in rows if row.step <= ended]
             result = replace(result, history=History(rows, losses[:ended]))
         for k in range(len(rows)):
@@ -218,7 +218,7 @@ class Fitting(Named):
     def _take(self, begun: Begun, result: Fit) -> None:
         """Set the fitted attributes to what was trained."""
         best, steps = result.best, len(result.history.losses)
-        if best is not None:  # adam corrects its memory by the steps that made it
+        if best is not None:  # adam's bias correction needs the steps of that state
             steps = min((int(best.epoch.max()) + 1) * begun.per_epoch, steps)
         self._publish(begun.device, result, self._updates + steps)
 
@@ -245,7 +245,7 @@ class Fitting(Named):
             )
 
     def _train_at_once(self, device: Device, mlp: MLP, rows: Rows) -> None:
-        """Train by L-BFGS-B, and set the fitted attributes."""
+        """Train with L-BFGS-B, and set the fitted attributes."""
         self.best_loss_ = self.validation_scores_ = self.best_validation_score_ = None
         self._memory, self._updates = {}, 0
         rows, unit = self._scaled(rows)
@@ -278,14 +278,14 @@ class Fitting(Named):
             warnings.warn(useless, ConvergenceWarning, stacklevel=5)
 
     def _scaled(self, rows: Rows, incremental: bool = False) -> tuple[Rows, float]:
-        """Return rows with weights as training takes them, and what ``alpha`` is to be divided by for it."""
+        """Return rows with weights scaled for training, and the number by which to divide ``alpha``."""
         if settings.weighs_by_batch(self.get_params(deep=False)):
             return _in_units(rows), unit_of(rows.weight)
-        # With only part of the rows there is no mean to scale by: weights are used as given.
+        # With only a part of the rows there is no mean to scale by, so weights are used as given.
         return rows if incremental else rows._replace(weight=relative(rows.weight)), 1.0
 
     def _feed(self, device: Device, rows: Rows) -> Feed:
-        """Return rows as training takes them, on the device; sparse ones stay on the host."""
+        """Return the feed of rows on the device; sparse rows stay on the host."""
         dtype = str(self.coefs_[0].dtype)
         how = self._how
         if hasattr(rows.X, "toarray"):
@@ -329,8 +329,8 @@ class Fitting(Named):
         host = all_to_host(device, {(kind, name): a for kind, of in state.items() for name, a in of.items()})
         self._memory = {kind: {name: np.array(host[kind, name]) for name in of} for kind, of in state.items()}
         self._updates = updates
-        # Evaluated are the averaged parameters, if there is an average; the trained ones are kept for a later
-        # call to continue from.
+        # If there is an average, the averaged parameters are published; the trained ones are kept so that a
+        # later call can continue from them.
         average = self._memory.pop("average", None)
         self._set_params(average or self._memory["params"])
         if average is None:
@@ -341,12 +341,12 @@ class Fitting(Named):
         self.best_validation_score_ = self.best_loss_ = None
         if best is not None and np.isfinite(best.value).all():
             scores = np.array([row.val_score for row in result.history.rows])
-            at_best = np.take_along_axis(scores, best.epoch[None], axis=0)  # of each network
+            at_best = np.take_along_axis(scores, best.epoch[None], axis=0)  # for each network
             self.best_validation_score_ = float(at_best.mean())
         if self._settled.monitor is None and np.isfinite(self._settled.best).all():
             self.best_loss_ = -float(np.mean(self._settled.best))
 
 
 def _in_units(rows: Rows) -> Rows:
-    """Return rows with weights of which the largest is from 1 to 2, in the same ratios."""
+    """Return rows with weights scaled by a power of two, so that the largest is from 1 to 2."""
     return rows if rows.weight is None else rows._replace(weight=rows.weight / unit_of(rows.weight))

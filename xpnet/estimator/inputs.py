@@ -1,4 +1,4 @@
-"""Input of estimators: rows of any kind and their weights, and results in the library of the rows."""
+"""Inputs of estimators: rows of any kind and their weights; and results in the library of the rows."""
 
 import contextlib
 from collections.abc import Iterator
@@ -36,20 +36,20 @@ __all__ = [
 def checked(
     estimator: Any, X: Any, y: Any = None, *, dtype: str | None = None, end: str = "", **how: Any
 ) -> Any:
-    """Return rows, and targets if there are any, as scikit-learn's checks leave them, on the host.
+    """Return rows, and targets if there are any, on the host, after scikit-learn's checks.
 
     Parameters
     ----------
     estimator
-        Whose number and names of features are looked at, or set with ``reset=True``.
+        The estimator, whose number and names of features are checked, or set with ``reset=True``.
     X, y
-        Rows, dense or sparse, and targets; arrays of any library where scikit-learn dispatches.
+        Rows, dense or sparse, and targets; arrays of any library if scikit-learn's dispatch is on.
     dtype
-        Of the rows; by default theirs, if that is float32, else float64.
+        Dtype of the rows; by default float32 if they have it, else float64.
     end
-        What ``X`` and ``y`` end with in messages: ``"_val"`` of rows to validate on.
+        Suffix of ``X`` and ``y`` in messages: ``"_val"`` for validation rows.
     how
-        Passed on to `sklearn.utils.validation.validate_data`.
+        Arguments for `sklearn.utils.validation.validate_data`.
     """
     how |= {"accept_sparse": "csr", "dtype": dtype or (np.float64, np.float32)}
     X = to_host(X)
@@ -67,7 +67,7 @@ def checked(
 
 
 def _refuse_kinds(array: Any, what: str, fix: str, kinds: str = "mM") -> None:
-    """Refuse what would silently become numbers: masked values and, where there is a fix, dates."""
+    """Refuse arrays that would silently become numbers: masked values and, by ``kinds``, dates."""
     refuse_mask(array, what)
     dtypes = [*getattr(array, "dtypes", ())] if hasattr(array, "columns") else [getattr(array, "dtype", None)]
     for dtype in dtypes:
@@ -77,15 +77,15 @@ def _refuse_kinds(array: Any, what: str, fix: str, kinds: str = "mM") -> None:
 
 @contextlib.contextmanager
 def in_one_line(fix: str, as_it_is: bool = False) -> Iterator[None]:
-    """Turn what scikit-learn's checks raise into one line with the fix; some of it shows the whole array.
+    """Turn errors of scikit-learn's checks, which may show whole arrays, into one line with the fix.
 
     Parameters
     ----------
     fix
-        What to give.
+        What to give instead.
     as_it_is
-        Whether a TypeError, and what is said of the names of features, stay such: scikit-learn's checks of
-        estimators ask for them.
+        Whether a TypeError, and messages about feature names, stay as they are: scikit-learn's checks of
+        estimators require this.
     """
     try:
         yield
@@ -108,7 +108,7 @@ def in_one_line(fix: str, as_it_is: bool = False) -> Iterator[None]:
 def refuse_gaps(y: Any, what: str = "y") -> None:
     """Raise InputError for the first row without a target; scikit-learn's protocol forbids skipping rows."""
     missing = np.zeros(0, bool)
-    with contextlib.suppress(InputError, TypeError, ValueError):  # what is no target, the checks say
+    with contextlib.suppress(InputError, TypeError, ValueError):  # the checks report invalid targets
         missing = lacks(y if np.ndim(y) == 2 else {what: y})
     if missing.any():
         row = int(missing.argmax())
@@ -122,14 +122,14 @@ def given_targets(y: Any, what: str = "y") -> Any:
     array = as_array(y, what)
     if array.ndim not in (1, 2):
         raise InputError(f"{what} has shape {array.shape}: give one target for each row")
-    if array.dtype.kind in "mM":  # which NumPy would make numbers of
+    if array.dtype.kind in "mM":  # NumPy would convert these to numbers
         raise InputError(f"{what} has dtype {array.dtype}: give classes or numbers")
     refuse_gaps(y, what)
     return y if hasattr(y, "dtype") and isinstance(y.dtype, np.dtype) else array
 
 
 def check_length(X: Any, y: NDArray[Any]) -> None:
-    """Refuse targets that are not as many as the rows."""
+    """Refuse targets whose number differs from that of the rows."""
     rows = len(as_frame(X)) if is_frame(X) else _num_samples(X)
     if len(y) != rows:
         raise InputError(f"y has {len(y)} values, but X has {rows} rows: give one for each")
@@ -145,22 +145,22 @@ def check_size(X: Any, dtype: np.dtype[Any]) -> None:
 
 
 def to_host(array: Any) -> Any:
-    """Return an array of another library as NumPy's, if scikit-learn is set to take it; all else as it is."""
+    """Return another library's array as a NumPy array, if scikit-learn's dispatch is on; else as it is."""
     xp, _ = _library(array)
     return array if xp is None else _convert_to_numpy(array, xp)
 
 
 def like(X: Any, result: NDArray[Any]) -> Any:
-    """Return a result as an array of the library and on the device of ``X``, where scikit-learn dispatches.
+    """Return a result in the library and on the device of ``X``, if scikit-learn's dispatch is on.
 
-    What no other library has, strings and objects, stays NumPy's.
+    Strings and objects, which other libraries lack, stay NumPy arrays.
     """
     xp, device = _library(X)
     return result if xp is None or result.dtype.kind not in "biuf" else xp.asarray(result, device=device)
 
 
 def _library(array: Any) -> tuple[Any, Any]:
-    """Return namespace and device of an array of another library than NumPy, if scikit-learn dispatches."""
+    """Return namespace and device of another library's array, if scikit-learn's dispatch is on."""
     is_array = hasattr(array, "__array_namespace__") or hasattr(array, "__dlpack__")
     if isinstance(array, np.ndarray) or not is_array:
         return None, None
@@ -174,7 +174,7 @@ def row_weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
     Raises
     ------
     InputError
-        Of another shape, negative, not finite, or none above 0.
+        The weights have another shape, are negative or not finite, or are all 0.
     """
     if sample_weight is None:
         return None
@@ -182,7 +182,7 @@ def row_weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
     _refuse_kinds(sample_weight, "sample_weight", "give one number for each row", "mMc")
     try:
         given = np.asarray(sample_weight)
-        if given.dtype.kind == "c":  # of which NumPy would take the real part
+        if given.dtype.kind == "c":  # NumPy would take the real part
             raise TypeError("they are complex")
         weight = np.asarray(given, np.float64)
     except (TypeError, ValueError) as error:
@@ -197,18 +197,18 @@ def row_weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
 
 
 def own_rows(rows: Any) -> Any:
-    """Return a copy of rows or targets of any kind, sparse ones as CSR, for what may change them."""
+    """Return a copy of rows or targets of any kind, sparse ones as CSR, for code that may change them."""
     (rows,) = indexable(rows)
     return None if rows is None else _safe_indexing(rows, np.arange(_num_samples(rows)))
 
 
 def random_state(given: Any) -> Any:
-    """Return a source of random numbers as scikit-learn has it.
+    """Return scikit-learn's source of random numbers for ``random_state``.
 
     Raises
     ------
     InputError
-        It is made of something else, as the generators of NumPy.
+        ``given`` is something else, such as a `numpy.random.Generator`.
     """
     try:
         return check_random_state(given)
@@ -220,9 +220,9 @@ def random_state(given: Any) -> Any:
 
 
 def device_or_cpu(name: str | Device, backend: str, precision: str) -> Device:
-    """Return the device of that name; the CPU where it cannot be used.
+    """Return the device of this name, or the CPU if it cannot be used.
 
-    A model may have been trained on a GPU that the machine of its predictions does not have.
+    A model may have been trained on a GPU that is missing on the machine used for prediction.
     """
     try:
         return get_device(name, backend, precision)

@@ -29,13 +29,13 @@ class Ready(NamedTuple):
     Attributes
     ----------
     device, mlp
-        Where, and what.
+        The device and the network.
     rows, validation
-        The rows to train on, and to validate on, if there are some.
+        Training rows, and validation rows, if any.
     batch_size
         Rows in a batch.
     incremental
-        Whether it is for ``partial_fit``.
+        Whether this is for ``partial_fit``.
     """
 
     device: Device
@@ -47,16 +47,17 @@ class Ready(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What an estimator contributes to training beside others.
+    """What an estimator contributes to joint training.
 
     Attributes
     ----------
     job, device
         Its networks, and the device to train them on.
     take
-        Takes the result, and the seconds that it took.
+        Function that takes the result, and the seconds that training took.
     ready
-        What was ready to be trained, and the attributes of the estimator by then: its kin begin with them.
+        What was ready for training, and the estimator's attributes at that time, for estimators that start
+        alike.
     """
 
     job: Job
@@ -66,20 +67,20 @@ class Share(NamedTuple):
 
 
 class Begun(NamedTuple):
-    """A fit that is ready to train, by batches.
+    """A fit that is ready to train, in batches.
 
     Attributes
     ----------
     job
-        What to train.
+        The networks to train.
     device
-        Where.
+        The device.
     notes
-        To be told of each epoch.
+        Records each epoch.
     per_epoch
-        Steps of an epoch.
+        Steps per epoch.
     incremental
-        Whether it is one of ``partial_fit``.
+        Whether this is for ``partial_fit``.
     """
 
     job: Job
@@ -95,11 +96,11 @@ class Streams:
     Parameters
     ----------
     order
-        Of the rows.
+        Source of the order of the rows.
     noise
-        What all other streams are drawn from, one after the other.
+        Source from which all other streams are drawn, one after the other.
     takes
-        Which other streams it draws from when it is alone.
+        The other streams that the network uses when it is trained alone.
     """
 
     def __init__(self, order: "Order", noise: np.random.Generator | None, takes: Collection[str]) -> None:
@@ -108,8 +109,8 @@ class Streams:
     def __call__(self, stream: str, _epoch: int) -> Any:
         """Return the source of a stream.
 
-        Beside others, a network also draws from streams that it does not use alone; that must not change its
-        own streams.
+        In a stack, a network also draws from streams that it does not use alone. That must not change its own
+        streams.
         """
         if stream == "batches":
             return self._order
@@ -119,13 +120,13 @@ class Streams:
 
 
 class Order:
-    """scikit-learn's source of batches: each epoch shuffles the order of the last; or none ever does."""
+    """scikit-learn's order of rows: each epoch shuffles the order of the previous one, or none does."""
 
     def __init__(self, rng: Any, rows: int, shuffles: bool) -> None:
         self._rng, self._shuffles, self._order = rng, shuffles, np.arange(rows)
 
     def permutation(self, rows: int) -> NDArray[np.int64]:
-        """Return the rows in the order in which an epoch takes them."""
+        """Return the row numbers in the order of an epoch."""
         if self._shuffles:
             self._order = self._order[self._rng.permutation(rows)]
         return self._order

@@ -16,7 +16,7 @@ def refuse_mixed(labels: Any, what: str = "y") -> None:
     Raises
     ------
     InputError
-        There are such; the message names the first. Or objects that are no text.
+        There are mixed labels, of which the message names the first; or objects that are not text.
     """
     is_list = isinstance(labels, list | tuple)
     if not is_list and str(getattr(labels, "dtype", "")) != "object":
@@ -24,7 +24,7 @@ def refuse_mixed(labels: Any, what: str = "y") -> None:
     values = list(labels) if is_list else np.asarray(labels, object).ravel().tolist()
     if any(isinstance(value, list | tuple | np.ndarray) for value in values[:1]):  # a row of labels
         return
-    total, values = len(values), [value for value in values if not _is_gap(value)]  # of which others tell
+    total, values = len(values), [value for value in values if not _is_gap(value)]  # other checks report gaps
     is_text = [isinstance(value, str) for value in values]
     if any(is_text) and not all(is_text):
         other = values[is_text.index(not is_text[0])]
@@ -41,7 +41,7 @@ def refuse_mixed(labels: Any, what: str = "y") -> None:
 
 
 def _is_gap(value: Any) -> bool:
-    """Whether there is no label: None, NaN, or the NA of pandas, which is equal to nothing at all."""
+    """Return whether a label is missing: None, NaN, or pandas' NA, which is not equal to anything."""
     if isinstance(value, str | int):
         return False
     return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(value != value)

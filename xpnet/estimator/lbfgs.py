@@ -1,4 +1,4 @@
-"""Training on all rows at once by SciPy's L-BFGS-B, as scikit-learn does."""
+"""Training on all rows at once with SciPy's L-BFGS-B, as scikit-learn does."""
 
 import time
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class Minimum(NamedTuple):
     loss
         Their loss.
     losses
-        That after each step.
+        The loss after each step.
     problem
         Why it ended before convergence; empty if it converged.
     limit
@@ -50,11 +50,11 @@ class Minimum(NamedTuple):
 
 
 class _EndedError(Exception):
-    """A user or a clock ends the search."""
+    """The user or the time limit ends the search."""
 
 
 class _Search:
-    """The loss of flat parameters, and what is known of the steps: the last that was taken, above all."""
+    """The loss as a function of flat parameters, and a record of the steps, above all the last one."""
 
     def __init__(self, value: Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]]) -> None:
         self._value = value
@@ -65,12 +65,12 @@ class _Search:
     def evaluate(self, flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         loss, gradient = self._value(flat)
         self._last = flat.copy(), loss
-        if self.kept is None:  # where it begins
+        if self.kept is None:  # the starting point
             self.kept = self._last
         return loss, gradient
 
     def on_step(self, flat: NDArray[np.float64]) -> None:
-        # The line search evaluates last what becomes a step.
+        # The last point that the line search evaluates becomes the step.
         if self._last is not None and np.isfinite(self._last[1]) and np.array_equal(self._last[0], flat):
             self.kept = self._last
         self.losses.append(self.kept[1] if self.kept is not None else float("nan"))
@@ -97,21 +97,21 @@ def minimise(
     Parameters
     ----------
     device
-        Where the loss and its gradient are computed; `Device.active` is the caller's to enter.
+        The device for the loss and its gradient. Call this inside `Device.active`.
     mlp, params
-        The network, and float64 parameters on the host to begin with.
+        The network, and initial float64 parameters on the host.
     feed
         The rows.
     loss, dtype
-        Name of the loss in `xpnet.nn.losses`, and what to compute it in.
+        Name of the loss in `xpnet.nn.losses`, and the dtype to compute it in.
     reg
         Strength of the penalty, divided by the number of rows or the sum of their weights.
     tol
         Largest gradient component at which it has converged.
     max_iter, max_fun, max_time
-        Most steps, evaluations of the loss, and seconds; None for no limit.
+        Maximum number of steps, of evaluations of the loss, and of seconds; None for no limit.
     should_stop
-        Asked after each step.
+        Called after each step; returns whether to stop.
     on_step
         Called with the number of each step, from 1, and the loss after it.
     """

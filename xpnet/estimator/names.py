@@ -31,10 +31,10 @@ OF_NETWORKS = {
     "schedule": "learning_rate",
     "seed": "random_state",
 }
-"""The parameter of `xpnet.MLPClassifier` that is a setting of a run, where its name is another."""
+"""Settings of a run that have another name as parameters of `xpnet.MLPClassifier`."""
 
 OF_TABLES = {"quiet": "verbose", "seed": "random_state"}
-"""The same of `xpnet.TableClassifier`."""
+"""The same for `xpnet.TableClassifier`."""
 
 CORES = ": training uses the cores it needs; set the variable OMP_NUM_THREADS to limit them"
 
@@ -79,7 +79,7 @@ class Named(Carded, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
-        """Return the parameters' names: scikit-learn reads the signature anew each time."""
+        """Return the parameters' names, cached because scikit-learn reads the signature each time."""
         if "_known_names" not in vars(cls):
             cls._known_names = super()._get_param_names()
         return list(cls._known_names)
@@ -98,7 +98,7 @@ class Named(Carded, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
 
 
 def named(cls: T) -> T:
-    """Make a class say the same where it is made; its signature stays, which scikit-learn reads."""
+    """Add the hint to a class's constructor; keep its signature, which scikit-learn reads."""
     plain = cls.__init__
     known = list(inspect.signature(plain).parameters)[1:]
 

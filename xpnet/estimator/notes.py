@@ -28,7 +28,7 @@ class Notes:
         self._earlier = (fitting.history_.get("seconds") or [0.0])[-1]
 
     def on_epoch(self, history: History) -> None:
-        """Write down the newest epoch."""
+        """Record the latest epoch."""
         new = history.rows[-1]
         if self._fitting.ensemble > 1:
             new = History([new]).mean().rows[0]
@@ -44,7 +44,7 @@ class Notes:
             fitting.validation_scores_ = [*(fitting.validation_scores_ or []), score]
         measured["seconds"] = self._earlier + new.seconds
         before = len(fitting.history_.get("loss", ()))
-        for name in {**fitting.history_, **measured}:  # validation rows may come and go with the calls
+        for name in {**fitting.history_, **measured}:  # calls may be with or without validation rows
             values = fitting.history_.setdefault(name, [math.nan] * before)
             values.append(measured.get(name, math.nan))
         if fitting.verbose:
@@ -54,7 +54,7 @@ class Notes:
 
 
 class Callbacks:
-    """Tells the user's callbacks of an epoch, the fitted attributes set."""
+    """Calls the user's callbacks after an epoch, with the fitted attributes set."""
 
     def __init__(self, fitting: Any, device: Device, updates: int) -> None:
         each = fitting.callbacks
@@ -65,11 +65,11 @@ class Callbacks:
         self.ended = self.interrupted = False
 
     def on_fit(self, result: Fit) -> bool:
-        """Return whether someone asks to stop."""
-        # Everything, so that the estimator can continue whatever a callback raises.
+        """Return whether a callback asks to stop."""
+        # Set all attributes, so that the estimator can continue even if a callback raises an error.
         self._fitting._publish(self._device, result, self._updates + len(result.history.losses))
         try:
-            answers = [callback(self._fitting) for callback in self._each]  # all are told, whoever asks
+            answers = [callback(self._fitting) for callback in self._each]  # call all, even if one stops
         except KeyboardInterrupt:
             self.interrupted = True
             return True

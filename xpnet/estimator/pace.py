@@ -13,28 +13,28 @@ __all__ = ["Pace", "Settled"]
 
 
 class Pace:
-    """The `xpnet.training.schedules.Schedule` of an estimator; goes on from call to call of ``partial_fit``.
+    """The `xpnet.training.schedules.Schedule` of an estimator; it continues across calls of ``partial_fit``.
 
     Parameters
     ----------
     kind
-        ``"adaptive"`` or ``"invscaling"``; by an empty name the rate is that of the regime.
+        ``"adaptive"`` or ``"invscaling"``; if empty, the rate is that of the regime.
     first, power
-        The learning rate to begin with; by ``"invscaling"`` it is ``first / (t + 1)^power`` after ``t`` rows.
+        Initial learning rate; with ``"invscaling"``, the rate is ``first / (t + 1)^power`` after ``t`` rows.
     """
 
     def __init__(self, kind: str, first: float, power: float) -> None:
         self._kind, self._first, self._power = kind, first, power
         self._begun = False
         self._rate: Any = first
-        self._carried: Any = 1.0  # what the rates were divided by since the last epoch
+        self._carried: Any = 1.0  # divisor of the rates since the last epoch
 
     def begin(self, regime: Regime, hyper: Hyper, nets: tuple[int, ...], rows: int, seen: int) -> None:
-        """Begin a call with a number of rows per epoch, after a number of rows seen in earlier calls."""
+        """Start a call with a number of rows per epoch, after a number of rows seen in earlier calls."""
         self._regime, self._hyper, self._nets, self._rows, self._seen = regime, hyper, nets, rows, seen
 
     def by_step(self, steps: range, epoch: int, updates: int) -> dict[str, NDArray[np.float64]]:
-        """Return the learning rates of an epoch's steps and, of adam, its epsilons."""
+        """Return the learning rates of an epoch's steps and, for adam, the epsilons."""
         if self._kind == "invscaling" and self._begun:
             self._set(self._first / (self._seen + epoch * self._rows + 1) ** self._power)
         self._begun = True
@@ -53,16 +53,16 @@ class Pace:
         return found
 
     def carried(self) -> Any:
-        """Return what puts the solver's velocity in the units of a new rate.
+        """Return the factor that converts the solver's velocity to the units of a new rate.
 
-        scikit-learn's velocity holds steps and that of `xpnet.nn.solvers` gradients. They mean the same for
-        one rate, and after a change if the gradients are divided by as much as the rate is multiplied.
+        scikit-learn's velocity holds steps, while that of `xpnet.nn.solvers` holds gradients. For a constant
+        rate, they are equivalent. When the rate changes by a factor, the velocity must be divided by it.
         """
         carried, self._carried = self._carried, 1.0
         return carried
 
     def slow_down(self, networks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Divide an adaptive rate by 5 where it is not very low already; return for which that was done."""
+        """Divide adaptive rates by 5 unless they are already very low; return which were divided."""
         if self._kind != "adaptive":
             return np.zeros_like(networks)
         slower = networks & (self._rate > 1e-6)
@@ -83,12 +83,11 @@ class Settled:
     Parameters
     ----------
     tol, patience
-        As said.
+        See above.
     monitor
-        What is monitored on validation rows, which is the value; None for the training loss with its sign
-        changed.
+        The monitor on the validation rows, which gives the value; None for the negated training loss.
     pace
-        Slowed down first.
+        The schedule, which is slowed down before a network stops.
     """
 
     def __init__(self, tol: float, patience: float, monitor: str | None, pace: Pace) -> None:
@@ -99,7 +98,7 @@ class Settled:
     def ends(self, epoch: Epoch) -> NDArray[np.bool_]:
         """Return the networks that have converged."""
         value = np.asarray(-epoch.train_loss if self.monitor is None else epoch.value, np.float64)
-        self.idle = (self.idle + 1) * ~(value >= self.best + self._tol)  # one that is NaN has not risen
+        self.idle = (self.idle + 1) * ~(value >= self.best + self._tol)  # NaN has not risen
         self.best = np.fmax(self.best, value)
         tired = np.asarray(self.idle > self._patience)
         if not tired.any():

@@ -1,4 +1,4 @@
-"""What an estimator suggests after a fit that failed or did not converge: the cause and the fix."""
+"""Advice after a fit that failed or did not converge: the cause and the fix."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ __all__ = ["after_divergence", "after_lbfgs", "if_useless"]
 
 
 def after_divergence(fitting: Any, device: Device, feed: Feed) -> str:
-    """Say what to change after divergence: what is badly scaled, or else the learning rate."""
+    """Return what to change after divergence: the scale of the data, or else the learning rate."""
     with device.active():
         wrong = out_of_scale.find(device, feed)
     if wrong is None:
@@ -20,7 +20,7 @@ def after_divergence(fitting: Any, device: Device, feed: Feed) -> str:
 
 
 def after_lbfgs(fitting: Any, device: Device, feed: Feed, limit: str) -> str:
-    """Say what to change if lbfgs has not converged; ``limit``, if any, is what ended it."""
+    """Return what to change if lbfgs has not converged; ``limit`` is the parameter that ended it, if any."""
     with device.active():
         wrong = out_of_scale.find(device, feed, tiny=True)
     if wrong:
@@ -32,7 +32,7 @@ def after_lbfgs(fitting: Any, device: Device, feed: Feed, limit: str) -> str:
 
 
 def if_useless(fitting: Any, device: Device, feed: Feed) -> str:
-    """Say so if the fitted network is hardly better than a constant as something is out of scale."""
+    """Return a message if the network is hardly better than a constant because of badly scaled data."""
     with device.active():
         params = {name: device.put(value) for name, value in fitting._params().items()}
         wrong = out_of_scale.find_if_useless(device, fitting._mlp, params, feed, fitting._loss())
@@ -42,7 +42,7 @@ def if_useless(fitting: Any, device: Device, feed: Feed) -> str:
 
 
 def _remedy(fitting: Any, wrong: OutOfScale) -> str:
-    if wrong.what == "y" and getattr(fitting, "standardize_target", False):  # it has divided counts only
+    if wrong.what == "y" and getattr(fitting, "standardize_target", False):  # for counts, it only divides
         return f"{wrong.figures} over its mean, so use loss='squared_error', which subtracts the mean"
     if wrong.what == "y":
         return f"{wrong.figures}, so set standardize_target=True"
@@ -50,7 +50,7 @@ def _remedy(fitting: Any, wrong: OutOfScale) -> str:
 
 
 def _scaling(fitting: Any) -> str:
-    """Say how to scale rows like those of training: of sparse ones no range is known."""
+    """Return how to scale rows like those of training; for sparse rows, no range is known."""
     if fitting._row_range is None:
         return "scale X, for example by sklearn.preprocessing.MaxAbsScaler"
     return "scale X, for example by preprocess='standardize'"

@@ -37,7 +37,7 @@ from xpnet.values import Kind, counted, shown
 __all__ = ["MLPSearchCV"]
 
 SOME = 256
-"""Number of rows by which the data of a search are recognised."""
+"""Number of rows used to recognise the data of a search."""
 
 
 class MLPSearchCV(Carded, GridSearchCV):  # type: ignore[misc]  # scikit-learn has no types
@@ -193,7 +193,7 @@ multimetric_
         if scorer is not None:
             inner._scores = scores
         rows, targets = indexable(X, y)
-        # Before anything can change them. What is no target at all the estimator refuses.
+        # Before anything can change them. The estimator refuses missing targets.
         searched = "" if targets is None else _fingerprint(rows, targets)
         of_fit, of_split = routed(inner, params)
 
@@ -202,25 +202,25 @@ multimetric_
             outcomes = self._train(candidates, splits, rows, targets, of_fit, scorer)
             seconds.extend((one.seconds, one.score.seconds if one.score else 0.0) for one in outcomes)
             deliveries.extend(outcomes)
-            # Those of an earlier round of halving have seen less.
+            # Networks of an earlier round of halving have seen less.
             networks[:] = [None if outcome.error else outcome.estimator for outcome in outcomes]
             last_splits[:] = splits
             return splits
 
         inner._train_all = train_all
-        if callbacks := getattr(self, "_skl_callbacks", None):  # of scikit-learn 1.9's set_callbacks
+        if callbacks := getattr(self, "_skl_callbacks", None):  # from set_callbacks of scikit-learn 1.9
             inner.set_callbacks(*callbacks)
         inner.fit(X, y, **params)
         for name, value in vars(inner).items():
             if name.endswith("_") and not name.startswith("_"):
                 setattr(self, name, value)
-        if self.scoring is None:  # it has the estimator that the networks were delivered to
+        if self.scoring is None:  # it holds the estimator to which the networks were delivered
             self.scorer_ = check_scoring(self.estimator)
-        elif scorer is not None:  # not what recalls its scores
+        elif scorer is not None:  # not the one that repeats scores
             self.scorer_ = scorer
         self._networks, self._splits, self._searched = networks, last_splits, searched
         for times, name in zip(np.transpose(seconds), ["fit_time", "score_time"], strict=True):
-            if times.any():  # of scores that were made here scikit-learn knows
+            if times.any():  # scikit-learn knows the times of scores computed here
                 of_folds = times.reshape(-1, self.n_splits_)
                 self.cv_results_[f"mean_{name}"] = of_folds.mean(axis=1)
                 self.cv_results_[f"std_{name}"] = of_folds.std(axis=1)
@@ -279,7 +279,7 @@ multimetric_
 
         P = np.stack([says(networks) for _, networks in candidates])
         chosen = [candidates[m] for m in select(P, lambda mean: of_all.loss(y_tests, mean), k)]
-        # After a search by halving there are those of its last round, whose rows are the last.
+        # After halving, only the networks of the last round are left, which are the last rows of the table.
         first = len(self.cv_results_["params"]) - len(self._networks) // folds
         networks = [one for _, each in chosen for one in each]
         return kind(networks, [first + number for number, _ in chosen])
@@ -288,7 +288,7 @@ multimetric_
         return card_of_search(self) if hasattr(self, "cv_results_") else ""
 
     def __sklearn_clone__(self) -> Self:
-        """Return one with the same executor, which cannot be copied."""
+        """Return a clone with the same executor, which cannot be copied."""
         executor, self.executor = self.executor, None
         try:
             found: Self = super().__sklearn_clone__()
@@ -298,11 +298,11 @@ multimetric_
         return found
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled: all but the executor."""
+        """Return the state to pickle: everything except the executor."""
         return dict(super().__getstate__()) | {"executor": None}
 
     def _scorer(self) -> Callable[..., Any] | None:
-        """Return what other processes score with; None where there are none, or several scores."""
+        """Return the scorer for other processes; None if there are none, or if there are several scores."""
         if self.executor is not None or self.n_jobs is None or joblib.effective_n_jobs(self.n_jobs) == 1:
             return None
         if callable(self.scoring):
@@ -320,7 +320,7 @@ multimetric_
         params: Mapping[str, Any],
         scorer: Callable[..., Any] | None,
     ) -> list[Outcome]:
-        """Fit all candidates on all folds; return what became of them, candidate by candidate."""
+        """Fit all candidates on all folds; return the outcomes, candidate by candidate."""
         parts = []
         for train, test in splits:
             X_train, y_train = _safe_split(self.estimator, X, y, train)
@@ -328,7 +328,7 @@ multimetric_
             kept = None if scorer is None else _safe_split(self.estimator, X, y, test)
             parts.append(Part(X_train, y_train, of_fit, kept))
         units: list[Unit] = []
-        # Fold by fold, as candidates of a fold share their rows; results are candidate by candidate.
+        # Fold by fold, because the candidates of a fold share their rows; results are by candidate.
         for part in parts:
             for parameters in candidates:
                 estimator = clone(self.estimator).set_params(**clone(dict(parameters), safe=False))
@@ -346,7 +346,7 @@ multimetric_
         return [outcomes[k] for c in range(len(candidates)) for k in range(c, len(units), len(candidates))]
 
     def _inner(self, estimator: Any) -> Any:
-        """Return scikit-learn's search of the parameters' kind, which is to have its networks delivered."""
+        """Return the scikit-learn search that suits the parameters, to which the networks are delivered."""
         common = {
             "scoring": self.scoring,
             "refit": self.refit,
@@ -382,13 +382,13 @@ multimetric_
 
 
 def _places(rows: Any) -> NDArray[Any]:
-    """Return which rows a split has, by their numbers: it may have a mask, or a range."""
+    """Return the row numbers of a split, which may be given as a mask or a range."""
     places = np.asarray(rows)
     return np.flatnonzero(places) if places.dtype == bool else places
 
 
 def _fingerprint(X: Any, y: Any) -> str:
-    """Return what tells rows and targets from others: all targets, and some of the rows."""
+    """Return a fingerprint of rows and targets: of all targets, and some of the rows."""
     targets = np.asarray(inputs.to_host(y))
     some = np.arange(min(SOME, len(targets))) * len(targets) // min(SOME, len(targets))
     rows = inputs.to_host(_safe_indexing(X, some))
@@ -396,7 +396,7 @@ def _fingerprint(X: Any, y: Any) -> str:
 
 
 def _plain(values: Any) -> Any:
-    """Return an array, of numbers in a dtype that all have; sparse rows as they are."""
+    """Return an array, with numbers converted to a common dtype; sparse rows stay as they are."""
     if hasattr(values, "toarray"):
         return values
     values = np.asarray(values)

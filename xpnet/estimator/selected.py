@@ -1,4 +1,4 @@
-"""Ensembles of networks from a search: the mean of their predictions."""
+"""Ensembles of networks from a search, which average their predictions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -61,7 +61,7 @@ class SelectedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         return inputs.like(X, self.classes_[P.argmax(axis=1)])
 
     def says(self, estimator: Any, X: Any) -> NDArray[np.float64]:
-        """Return the probabilities of one estimator; 0 for a class that its fold lacked."""
+        """Return the probabilities of one estimator; 0 for classes that its fold lacked."""
         P = np.asarray(inputs.to_host(estimator.predict_proba(_own(estimator, X))), np.float64)
         if len(estimator.classes_) == len(self.classes_):
             return P
@@ -120,5 +120,5 @@ class SelectedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _own(estimator: Any, X: Any) -> Any:
-    """Return a copy of rows, which the steps of a pipeline may change (``copy=False``)."""
+    """Return a copy of rows, because steps of a pipeline may change them (``copy=False``)."""
     return inputs.own_rows(X) if hasattr(estimator, "steps") else X

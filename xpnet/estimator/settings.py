@@ -1,4 +1,4 @@
-"""From an estimator's parameters, with scikit-learn's names, to the settings of the rooms below."""
+"""From an estimator's parameters, with scikit-learn's names, to xpnet's settings."""
 
 import math
 from collections.abc import Collection, Iterable
@@ -76,7 +76,7 @@ _ALSO: dict[str, Any] = {
     "n_iter_no_change": math.inf,
     **dict.fromkeys(("clip_norm", "components", "dtype", "init", "max_time")),
 }
-"""A value that a parameter may have besides those."""
+"""Additional values of parameters."""
 
 _NOT_OF_LBFGS: dict[str, Any] = {
     "ensemble": 1,
@@ -96,7 +96,7 @@ def check(parameters: dict[str, Any]) -> None:
     Raises
     ------
     InputError
-        A value out of its range, or a name that is none.
+        A value is out of range, or a name is unknown.
     """
     _check_callbacks(parameters["callbacks"])
     for name, kind in _KINDS.items():
@@ -105,7 +105,7 @@ def check(parameters: dict[str, Any]) -> None:
         for name in names:
             _check_value(name, parameters[name], Kind(item), allowed)
     monitor = monitor_of(parameters)
-    if not callable(monitor):  # a scorer, as scikit-learn's scoring= takes
+    if not callable(monitor):  # a scorer, as in scikit-learn's scoring=
         _check_value("monitor", monitor, Kind.of(Monitor | str))
         monitors.check_name(monitor, "monitor")
     hidden_sizes(parameters["hidden_layer_sizes"])
@@ -126,7 +126,7 @@ def check(parameters: dict[str, Any]) -> None:
 
 
 def _check_lbfgs(parameters: dict[str, Any]) -> None:
-    """Refuse what takes batches, epochs or several networks: lbfgs takes steps on all rows."""
+    """Refuse parameters for batches, epochs or several networks: lbfgs steps use all rows."""
     for name, neutral in _NOT_OF_LBFGS.items():
         if parameters[name] != neutral:
             raise InputError(
@@ -137,12 +137,12 @@ def _check_lbfgs(parameters: dict[str, Any]) -> None:
 
 
 def check_precision(parameters: dict[str, Any], dtype: str) -> None:
-    """Refuse parameters that are 1 in the dtype of the computation.
+    """Refuse parameters below 1 that round to 1 in the dtype of the computation.
 
     Raises
     ------
     InputError
-        One that has to be below.
+        There is such a parameter.
     """
     for name in _BELOW_ONE:
         below_one(dtype).check(name, float(parameters[name]))
@@ -153,7 +153,7 @@ def _check_value(name: str, value: Any, kind: Kind, allowed: Range | None = None
     if value is also or (isinstance(value, str | float) and value == also):
         return
     other = "" if also is ... else f", or {also!r}"
-    if isinstance(value, np.ndarray):  # not even one without an axis: a parameter stays as it was given
+    if isinstance(value, np.ndarray):  # not even a 0-d array: parameters stay as they were given
         raise InputError(f"{name} must be {kind.describe()}{other}, not {shown(value)}")
     taken = kind.take(name, value, other=other)
     if allowed is not None:
@@ -161,12 +161,12 @@ def _check_value(name: str, value: Any, kind: Kind, allowed: Range | None = None
 
 
 def check_incremental(parameters: dict[str, Any]) -> None:
-    """Refuse parameters that mean nothing to ``partial_fit``.
+    """Refuse parameters that have no meaning for ``partial_fit``.
 
     Raises
     ------
     InputError
-        What takes a whole run.
+        A parameter needs a whole run.
     """
     if parameters["early_stopping"]:
         raise InputError(
@@ -190,7 +190,7 @@ def check_incremental(parameters: dict[str, Any]) -> None:
 
 
 def _check_callbacks(callbacks: Any) -> None:
-    """Refuse what cannot be called, epoch by epoch: an iterator would be used up by the first."""
+    """Refuse callbacks that cannot be called after each epoch; an iterator would be used up by the first."""
     each = () if callbacks is None else [callbacks] if callable(callbacks) else callbacks
     if not isinstance(each, Collection) or not all(map(callable, each)):
         raise InputError(f"callbacks must be a function or a list of functions, not {shown(callbacks)}")
@@ -202,7 +202,7 @@ def hidden_sizes(given: Any) -> tuple[int, ...]:
     Raises
     ------
     InputError
-        Something else than whole numbers, from 1 to ten million.
+        There is anything other than integers from 1 to ten million.
     """
     if isinstance(given, Iterable) and not isinstance(given, str | list | np.ndarray):
         given = list(given)
@@ -226,16 +226,16 @@ def pace_of(parameters: dict[str, Any]) -> str:
 
 
 def draws(parameters: dict[str, Any]) -> set[str]:
-    """Return the streams that steps draw from beside their batches."""
+    """Return the random streams that steps use besides the batches."""
     streams = {"dropout": "dropout", "input_dropout": "dropout", "mixup": "mixup"}
     return {stream for name, stream in streams.items() if parameters[name]}
 
 
 def monitor_of(parameters: dict[str, Any]) -> Any:
-    """Return what the best epoch is chosen by: a name, or a scorer.
+    """Return the monitor that selects the best epoch: a name or a scorer.
 
-    By default it is the score, as in scikit-learn, but the loss if classes have weights: a score that depends
-    on a few rows of large weight can rise by chance.
+    By default it is the score, as in scikit-learn; but the loss if classes have weights, since a score that
+    depends on a few rows with large weights can rise by chance.
     """
     monitor = parameters["monitor"]
     if monitor is None:
@@ -259,7 +259,7 @@ def preprocessing_of(parameters: dict[str, Any]) -> Preprocessing:
 def regime_of(parameters: dict[str, Any], num_steps: int, batch_size: int, loss: str, monitor: Any) -> Regime:
     """Return the training regime: every row once per epoch, with scikit-learn's penalty.
 
-    What is monitored is said apart: a scorer has to know the rows, too. None where there are none.
+    The monitor is a separate argument, because a scorer must also know the rows; None if there are none.
     """
     schedule = parameters["learning_rate"]
     return Regime(
@@ -295,7 +295,7 @@ STACKABLE = (
 
 
 def hyper_of(parameters: dict[str, Any], unit: float = 1.0) -> Hyper:
-    """Return the hyper-parameters of the steps, where weights of rows are divided by ``unit``."""
+    """Return the hyper-parameters of the steps, if row weights are divided by ``unit``."""
     of_sgd = solver_of(parameters) in ("sgd", "momentum", "nesterov")
     clip_norm = parameters["clip_norm"]
     return Hyper(

@@ -41,9 +41,9 @@ def split(
     Parameters
     ----------
     rows
-        How many there are.
+        Number of rows.
     fraction
-        Part of them to draw.
+        Fraction of the rows to draw.
     strata
         The class of each row, to stratify by, if there are enough rows of each class; None for no classes.
     random_state

@@ -47,7 +47,7 @@ OTHER = "settings__"
 _ALONE = frozenset(
     {"out", "resume", "checkpoint_every", "tensorboard", "weights_image", "init_from", "max_time"}
 )
-"""Settings of runs that cannot be trained beside others."""
+"""Settings of runs that cannot be trained together with others."""
 
 
 @dataclass(eq=False, repr=False)
@@ -120,7 +120,7 @@ class Table(Named):
         X_val: Any = None,
         y_val: Any = None,
     ) -> Share:
-        """Prepare training of the networks beside others; arguments as for `fit`."""
+        """Prepare training of the networks together with others; arguments as for `fit`."""
         X, y, arrays, settings = self._checked(X, y, sample_weight, X_val, y_val)
         refuse_unknown(settings, Config)
         config, data = what_is_given(X, y, dict.fromkeys(ARRAYS) | arrays, self.recipe, None, settings)
@@ -135,18 +135,18 @@ class Table(Named):
         return Share(begun.job, begun.device, take)
 
     def _kin(self) -> str:
-        """Return that each begins by itself."""
+        """Return ``""``: no two estimators start alike."""
         return ""
 
     def _shares_stack(self) -> bool:
-        """Return whether the networks can be trained beside those of other estimators."""
+        """Return whether the networks can share a stack with those of other estimators."""
         alone = self.verbose or self.max_time is not None or not isinstance(self.settings or {}, Mapping)
         return not alone and not _ALONE & set(self.settings or {})
 
     def _checked(
         self, X: Any, y: Any, sample_weight: ArrayLike | None, X_val: Any, y_val: Any
     ) -> tuple[Any, Any, dict[str, Any], dict[str, Any]]:
-        """Check everything, and return what `xpnet.fit` is given: rows, targets, other arrays, settings."""
+        """Check everything; return the arguments of `xpnet.fit`: rows, targets, other arrays, settings."""
         if (X_val is None) != (y_val is None):
             raise InputError("validation data need both X_val and y_val: give both, or neither")
         if y is None:
@@ -181,12 +181,12 @@ class Table(Named):
         columns = {name: getattr(self, name) for name in ("categorical", "numeric", "ignore")}
         settings |= {n: tuple(of) if isinstance(of, Sequence) and of else of for n, of in columns.items()}
         settings |= {"device": self.device, "backend": self.backend, "quiet": not self.verbose}
-        if isinstance(self.device, Device):  # which says it all
+        if isinstance(self.device, Device):  # it includes backend and precision
             names = ("device", "backend", "precision", "compile")
             settings |= dict(zip(names, self.device.options, strict=True))
         seed = int(inputs.random_state(self.random_state).randint(2**31))
         weights = (self.settings or {}).get("class_weight")
-        if isinstance(weights, Mapping):  # by the text of a label, as flags have it
+        if isinstance(weights, Mapping):  # by the text of a label, as in flags
             labels = [str(label) for label in np.unique(y).tolist()]
             if note := likely_typo({str(name): of for name, of in weights.items()}, labels):
                 warnings.warn(note, stacklevel=3)
@@ -244,7 +244,7 @@ class Table(Named):
         return hint_of_table(word, known)
 
     def _check_settings(self, twice: bool = True) -> None:
-        """Refuse settings that are none, or that are given as parameters, too, if ``twice``."""
+        """Refuse unknown settings and, if ``twice``, settings that are also given as parameters."""
         if not isinstance(self.settings or {}, Mapping):
             raise InputError(f"settings must be a dict of settings by name, not {shown(self.settings)}")
         if not twice or not self.settings:
@@ -258,26 +258,26 @@ class Table(Named):
 
     @abstractmethod
     def _task(self) -> str:
-        """Return what is predicted."""
+        """Return the task."""
 
     @abstractmethod
     def _targets(self, y: Any) -> NDArray[Any]:
         """Return targets after scikit-learn's checks."""
 
     def _rows(self, X: Any, reset: bool = False) -> Any:
-        """Return rows as `xpnet.fit` takes them, after scikit-learn's checks of their number and names."""
+        """Return rows for `xpnet.fit`, after scikit-learn's checks of the number and names of columns."""
         refuse_mask(X, "X")
         X = inputs.to_host(X)
-        if isinstance(X, Mapping | list) and is_frame(X):  # which scikit-learn does not know as a table
+        if isinstance(X, Mapping | list) and is_frame(X):  # scikit-learn does not recognise these as tables
             if reset:
                 names = as_frame(X).names
                 self.n_features_in_ = len(names)
                 self.feature_names_in_ = np.array(names, object)
             return X
         if is_frame(X):
-            as_frame(X)  # complains of one that is not there yet, or has two columns of one name
+            as_frame(X)  # refuses lazy frames, and duplicate column names
             has_names = hasattr(self, "feature_names_in_") or not hasattr(X, "columns")
-            if reset or not has_names:  # of which scikit-learn warns
+            if reset or not has_names:  # scikit-learn would warn
                 with inputs.in_one_line("give columns with names"):
                     validate_data(self, X, skip_check_array=True, reset=reset)
             return X
@@ -411,7 +411,7 @@ def _is_given(value: Any, default: Any) -> bool:
 
 
 def _with_gaps(model: Model) -> Model:
-    """Return a model that accepts gaps anywhere: the only gap may be in the test rows of a fold."""
+    """Return a model that accepts gaps anywhere, because the only gap may be in the test rows of a fold."""
     known = model.row_range
     if known is None:
         return model
@@ -419,7 +419,7 @@ def _with_gaps(model: Model) -> Model:
 
 
 def _of_these(settings: dict[str, Any], y: NDArray[Any]) -> dict[str, Any]:
-    """Return the settings without weights of classes that are absent from the targets of a fold."""
+    """Return the settings without weights of classes that are absent from the targets, as in a fold."""
     weights = settings.get("class_weight")
     if isinstance(weights, Mapping):
         known = {str(label) for label in np.unique(y).tolist()}

@@ -1,8 +1,9 @@
-"""Fits many estimators at once: networks of one shape are trained as stacks, one stack per core.
+"""Fit many estimators at once: networks of the same shape are trained as stacks, one stack per core.
 
-Each ends as its own ``fit`` would leave it, on NumPy bit for bit. (If one breaks a stack, for example by a
-monitor that fails, the others are fitted again, and a `numpy.random.RandomState` is drawn from once more.)
-Estimators that cannot share a stack, such as those of other libraries or with callbacks, are fitted alone.
+Each estimator ends up as its own ``fit`` would leave it, with NumPy bit for bit. (If one breaks a stack, for
+example because its monitor fails, the others are fitted again and draw once more from a
+`numpy.random.RandomState`.) Estimators that cannot share a stack, such as those of other libraries or with
+callbacks, are fitted alone.
 """
 
 import contextlib
@@ -49,7 +50,7 @@ class Score(NamedTuple):
 class Outcome(NamedTuple):
     """The result of a unit: its fitted estimator, its share of the seconds, and the error raised, if any.
 
-    Also its score, if it was scored where it was fitted.
+    It includes the score, if the estimator was scored where it was fitted.
     """
 
     estimator: Any
@@ -75,12 +76,12 @@ def fit_together(
     scorer: Callable[..., Any] | None = None,
     on_part: Callable[[float], None] | None = None,
 ) -> list[Outcome]:
-    """Fit estimators, those of one shape as stacks.
+    """Fit estimators, those of the same shape as stacks.
 
     Parameters
     ----------
     units
-        What to fit; units of the same part of the rows should be adjacent.
+        The estimators to fit; units with the same part of the rows should be adjacent.
     n_jobs
         Number of processes, as in `joblib.Parallel`. None and 1 use this process: None with one thread per
         core if the steps of a stack are long enough; short steps spend their time in the interpreter, which
@@ -88,10 +89,10 @@ def fit_together(
     max_nets
         Maximum number of networks per stack; by default chosen for the machine.
     executor
-        Executor to fit on; its workers, whose number it tells, take equal shares of the units.
+        Executor to fit on, which must report its number of workers; they take equal shares of the units.
     scorer
-        Scores each estimator on the ``test`` rows of its part, in other processes only, where that runs in
-        parallel; in this process scoring is left to the caller.
+        Scores each estimator on the ``test`` rows of its part, but only in other processes, where this runs
+        in parallel; in this process, the caller does the scoring.
     on_part
         Called by the training threads with the additional number (or fraction) of units done; for other
         processes, when their tasks end.
@@ -113,7 +114,7 @@ def fit_together(
         fit = delayed(_fit_and_score)
         calls = (fit([units[k] for k in places], scorer, max_nets, get_config()) for places in tasks)
         found = {}
-        parallel = Parallel(n_jobs, return_as="generator")  # scikit-learn's hands filters of warnings on
+        parallel = Parallel(n_jobs, return_as="generator")  # scikit-learn's version passes warning filters on
         for places, outcomes in zip(tasks, parallel(calls), strict=True):
             found.update(zip(places, outcomes, strict=True))
             tell(len(places))
@@ -123,7 +124,7 @@ def fit_together(
 def _by_threads(
     units: Sequence[Unit], tasks: Sequence[list[int]], max_nets: int | None, tell: Callable[[float], None]
 ) -> dict[int, Outcome]:
-    """Fit here, each task on a thread."""
+    """Fit in this process, each task on a thread."""
     left, config = threading.Event(), get_config()
     found: dict[int, Outcome] = {}
     with one_blas_thread(), ThreadPoolExecutor(len(tasks)) as pool:
@@ -149,7 +150,7 @@ def _by_executor(
     beside: int,
     tell: Callable[[float], None],
 ) -> dict[int, Outcome]:
-    """Fit on the workers of an executor, so many of which share a device's memory."""
+    """Fit on the workers of an executor, some of which may share the memory of a device."""
     config = get_config()
     found: dict[int, Outcome] = {}
     futures = {
@@ -167,19 +168,19 @@ def _by_executor(
 
 
 def _is_long(units: Sequence[Unit]) -> bool:
-    """Return whether a step of half of the networks is long, by the first that can be in a stack."""
+    """Return whether a step with half of the networks is long, judged by the first that can be in a stack."""
     for unit in units:
-        with contextlib.suppress(Exception):  # told when it is its turn
+        with contextlib.suppress(Exception):  # reported when its turn comes
             if (share := Beginning()(Unit(clone(unit.estimator), unit.part))) is not None:
                 work = operations(share.job.mlp, share.job.regime.batch_size)
-                if not share.device.is_host:  # one stack is all that a GPU wants
+                if not share.device.is_host:  # a GPU needs only one stack
                     return False
                 return bool(work * len(units) / cores() >= SHARED_OUT_FROM)
     return False
 
 
 def _shared_out(units: Sequence[Unit], threads: int) -> list[list[int]]:
-    """Return which units each thread takes: of each shape as many as the others."""
+    """Return the units of each thread; each gets the same number of every shape."""
     shapes: dict[str, list[int]] = {}
     for place, unit in enumerate(units):
         shapes.setdefault(_shape(unit.estimator), []).append(place)
@@ -191,7 +192,7 @@ def _shared_out(units: Sequence[Unit], threads: int) -> list[list[int]]:
 
 
 def _shape(estimator: Any) -> str:
-    """Return what tells estimators apart that cannot share a stack, as far as their parameters do."""
+    """Return a key that differs for estimators that cannot share a stack, as far as parameters show this."""
     return repr(
         [
             (name, value)
@@ -209,9 +210,9 @@ def _fit(
     tell: Callable[[float], None] = lambda _part: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[Outcome]:
-    """Fit some units on this thread, one of so many; in a worker of an executor as well.
+    """Fit some units on this thread, one of several, or in a worker of an executor.
 
-    scikit-learn's configuration is one of each thread, and here that of the caller.
+    scikit-learn's configuration is per thread; here it is set to that of the caller.
     """
     found: dict[int, Outcome] = {}
     waiting: list[_Ready] = []
@@ -223,7 +224,7 @@ def _fit(
             began = time.perf_counter()
             try:
                 share = begin(unit)
-            except Exception as error:  # whatever a step of a pipeline raises: a search counts it as failed
+            except Exception as error:  # a pipeline step may raise anything; a search counts it as failed
                 found[place] = Outcome(unit.estimator, time.perf_counter() - began, error)
             else:
                 if share is None:
@@ -233,7 +234,7 @@ def _fit(
                 continue
             room = room or int(MEMORY_SHARE * share.device.free_memory() / threads)
             taken += begin.bytes_of(share)
-            if taken > room and waiting:  # these first, that their rows can go
+            if taken > room and waiting:  # train these first, to free their rows
                 found |= _train_all(units, waiting, max_nets, tell, should_stop)
                 waiting, begin, taken = [], Beginning(), begin.bytes_of(share)
             waiting.append(_Ready(place, share, time.perf_counter() - began))
@@ -244,7 +245,7 @@ def _fit(
 def _fit_and_score(
     units: Sequence[Unit], scorer: Callable[..., Any] | None, max_nets: int | None, config: Mapping[str, Any]
 ) -> list[Outcome]:
-    """Fit some units in a process of its own, and score them."""
+    """Fit some units in a separate process, and score them."""
     outcomes = _fit(units, max_nets, config)
     if scorer is None:
         return outcomes
@@ -268,11 +269,11 @@ def _score(estimator: Any, part: Part, scorer: Callable[..., Any]) -> Score | No
 
 
 def _alone(unit: Unit) -> Outcome:
-    """Fit a unit by itself."""
+    """Fit a unit separately."""
     began, error = time.perf_counter(), None
     try:
         unit.estimator.fit(own_rows(unit.part.X), own_rows(unit.part.y), **unit.part.params)
-    except Exception as raised:  # see above
+    except Exception as raised:  # as above
         error = raised
     return Outcome(unit.estimator, time.perf_counter() - began, error)
 
@@ -284,7 +285,7 @@ def _train_all(
     tell: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> dict[int, Outcome]:
-    """Train what is waiting, each kind as a stack, or as several if there are many."""
+    """Train the waiting units, each kind as a stack, or as several if there are many."""
     kinds: dict[tuple[Any, ...], list[_Ready]] = {}
     for ready in waiting:
         kinds.setdefault((ready.share.device.options, *kind_of(ready.share.job)), []).append(ready)
@@ -303,7 +304,7 @@ def _train(
     tell: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> dict[int, Outcome]:
-    """Train what is of one kind as a stack."""
+    """Train units of one kind as a stack."""
     began, told = time.perf_counter(), 0.0
     device, steps = stack[0].share.device, stack[0].share.job.regime.num_steps
 
@@ -326,7 +327,7 @@ def _train(
         began, raised = time.perf_counter(), None
         try:
             ready.share.take(result, ready.seconds + seconds)
-        except Exception as error:  # a warning that a filter raises, say: the candidate has failed
+        except Exception as error:  # for example, a warning turned into an error: the candidate has failed
             raised = error
         whole = ready.seconds + seconds + time.perf_counter() - began
         found[ready.place] = Outcome(units[ready.place].estimator, whole, raised)

@@ -1,10 +1,10 @@
 """Activations: element-wise functions, each with its pullback (see `xpnet.nn.layers`).
 
 Every function takes the namespace and an array of any shape and returns ``(y, pullback)``, where
-``pullback(dy)`` returns ``(dx,)``. In `ACTIVATIONS` they stand under their names.
+``pullback(dy)`` returns ``(dx,)``. `ACTIVATIONS` lists them by name.
 """
 
-from __future__ import annotations  # those of inner functions would be evaluated in every step
+from __future__ import annotations  # else those of inner functions are evaluated in every step
 
 import math
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ SLOPE = 0.01
 
 
 def identity(xp: Namespace, x: Array) -> tuple[Array, Pullback]:  # noqa: ARG001 - called as the others are
-    """Return ``x``: layers without an activation make up an affine network."""
+    """Return ``x``: layers without an activation form an affine network."""
     return x, lambda dy: (dy,)
 
 
@@ -40,10 +40,10 @@ def relu(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
 
     At the kink, where ``x`` is 0, the gradient is taken as 0.
     """
-    y = xp.clip(x, 0.0, math.inf)  # of a batch in a third of the time of NumPy's `maximum` with a number
+    y = xp.clip(x, 0.0, math.inf)  # takes a third of the time of NumPy's `maximum` with a number
 
     def pullback(dy: Array) -> tuple[Array]:
-        # Multiplying by the mask is ten times as fast in NumPy as `where` or assignment by the mask.
+        # In NumPy, multiplying by the mask is ten times as fast as `where` or a masked assignment.
         mask = xp.astype(y > 0, dy.dtype)
         mask *= dy
         return (mask,)
@@ -129,9 +129,10 @@ def gelu(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
 def soft_abs(xp: Namespace, x: Array) -> tuple[Array, Pullback]:
     """Return ``x tanh x``, a smooth absolute value, and its pullback.
 
-    With ``t = tanh x`` the derivative is ``t + x (1 - t²)``. A unit answers to a pattern and to its negative
-    alike, an edge from dark to bright and one from bright to dark: of images a layer of few units sees more
-    by it. ``|x|`` itself is in Berngardt 2023, https://arxiv.org/abs/2304.11758; this has no kink at 0.
+    With ``t = tanh x`` the derivative is ``t + x (1 - t²)``. A unit responds equally to a pattern and to its
+    negative, such as an edge from dark to bright and one from bright to dark. This helps layers with few
+    units on images. Berngardt 2023, https://arxiv.org/abs/2304.11758, uses ``|x|``; this function has no kink
+    at 0.
     """
     t = xp.tanh(x)
 
@@ -159,7 +160,7 @@ FORMULAS: Mapping[str, Callable[[Namespace, Array], tuple[Array, Pullback]]] = {
 
 
 def _of_sum(activation: Callable[[Namespace, Array], tuple[Array, Pullback]]) -> Callable[..., Any]:
-    """Return ``f(x + b)``, equations (1) and (2) in one; ``x`` is consumed, and ``b`` has all its axes."""
+    """Return ``f(x + b)`` as a function, equations (1) and (2); it consumes ``x``; ``b`` has as many axes."""
 
     def activate(xp: Namespace, x: Array, b: Array) -> tuple[Array, Pullback]:
         x += b
@@ -172,4 +173,4 @@ ACTIVATIONS = {name: elementwise_layer(formula) for name, formula in FORMULAS.it
 """Every activation by its name."""
 
 BIASED = {name: elementwise_layer(_of_sum(formula)) for name, formula in FORMULAS.items()}
-"""Every activation of a sum with a bias, ``(xp, x, b)``, by its name; the pullback is still ``(dx,)``."""
+"""Every activation applied to ``x + b``, ``(xp, x, b)``, by name; the pullback still returns ``(dx,)``."""

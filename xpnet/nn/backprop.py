@@ -4,7 +4,7 @@ Parameters are plain data, a flat dict (see `xpnet.nn.mlp`), in and out of funct
 parameters are independent networks (see `xpnet.nn.layers`); one network has none.
 """
 
-from __future__ import annotations  # those of inner functions would be evaluated in every step
+from __future__ import annotations  # else those of inner functions are evaluated in every step
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
@@ -29,16 +29,16 @@ __all__ = [
 
 
 class Training(NamedTuple):
-    """What differs in a forward pass during training: dropout noise, and statistics of the batch.
+    """What differs in a forward pass during training: dropout noise, and batch statistics.
 
     Attributes
     ----------
     dropout, input_dropout
         Rates of the hidden layers and of the input, ``(*nets,)``; None for no dropout.
     key
-        Key of the noise (`xpnet.nn.noise`), int32 ``(*nets,)``; each layer makes its own of it.
+        Key of the noise (`xpnet.nn.noise`), int32 ``(*nets,)``; each layer derives its own key from it.
     share
-        Which rows these are of a batch that several processes have; None for all.
+        Which rows of the batch these are, if several processes share it; None for all.
     """
 
     dropout: Array | None = None
@@ -68,15 +68,15 @@ def forward(
     training
         None at evaluation.
     in_factors
-        Names of the weights whose gradients are to be `xpnet.typing.Product`, not multiplied out.
+        Names of the weights whose gradients to return as `xpnet.typing.Product`, not multiplied out.
 
     Returns
     -------
     scores : Array
         ``(*nets, batch, classes)``.
     pullback : callable
-        ``pullback(dscores)`` returns the gradients of all parameters; for the running statistics what
-        `xpnet.nn.norms.batch_norm` says.
+        ``pullback(dscores)`` returns the gradients of all parameters; for the running statistics, it returns
+        the differences described in `xpnet.nn.norms.batch_norm`.
     """
     if training is not None and training.input_dropout is not None:
         key = noise.fold_in(xp, training.key, 0)
@@ -86,10 +86,10 @@ def forward(
 
 
 def _layers(xp: Namespace, mlp: MLP, training: Training | None, in_factors: Collection[str]) -> list[Layer]:
-    """The layers in the order in which they are applied."""
+    """Return the layers in the order of their application."""
 
     def affine(name: str, active: bool = False) -> list[Layer]:  # (1), (3); back: (6) to (10)
-        """The layer of that name; if ``active``, with the activation (2) in one go."""
+        """Return the layer of that name; if ``active``, fused with the activation (2)."""
         W, b = f"W{name}", f"b{name}"
         how = {"need_dx": name != "1", "in_factors": W in in_factors}
         activation = BIASED[mlp.activation] if active else None
@@ -151,15 +151,16 @@ def loss(
     weight
         Weights of the rows, ``(batch,)`` or ``(*nets, batch)``, as the loss takes them; None for 1 each.
     factor
-        Of the gradients, ``(*nets,)``; None for 1. It multiplies the few scores instead of the many weights,
-        which is why a step of plain gradient descent hands its learning rate in here.
+        Factor on the gradients, ``(*nets,)``; None for 1. A step of plain gradient descent passes its
+        learning rate here, because multiplying the few scores by it is cheaper than multiplying the many
+        weights.
 
     Returns
     -------
     loss : Array
         ``(*nets,)``.
     pullback : callable
-        ``pullback()`` returns the gradients of ``factor * loss`` by all parameters.
+        ``pullback()`` returns the gradients of ``factor * loss`` with respect to all parameters.
     """
     s, pullback = forward(xp, mlp, params, x, training, in_factors)
     value, dscores = find(kind)(xp, s, target, weight, factor)
@@ -194,7 +195,7 @@ def loss_and_grads(
     loss : Array
         ``(*nets,)``.
     grads : Params
-        In the shapes of ``params``.
+        Gradients in the shapes of ``params``.
     """
     value, pullback = loss(xp, mlp, params, x, y, kind=kind, weight=weight)
     grads = pullback()

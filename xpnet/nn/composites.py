@@ -1,13 +1,12 @@
 """Functions of several operations that a device may fuse: the boundary between the maths and devices.
 
-The maths calls them as any other function, and each is defined once, in the rooms of the maths, for every
-library. A device that has something better puts it into the namespace that it hands out, into the dict
-``xp.composites``: what stands in the place of a `composite`, by its name; and under ``"elementwise"`` what
-calls any `elementwise` function as one kernel, ``call(function, args, writes)``. Where there is nothing, the
-definition is what runs.
+The maths calls them like any other function, and each has one portable definition. A device with a faster
+version puts it into the dict ``xp.composites`` of its namespace: replacements of a `composite` under its
+name, and under ``"elementwise"`` a function ``call(function, args, writes)`` that runs any `elementwise`
+function as one kernel. Without a replacement, the portable definition runs.
 """
 
-from __future__ import annotations  # those of inner functions would be evaluated in every step
+from __future__ import annotations  # else those of inner functions are evaluated in every step
 
 import functools
 from collections.abc import Callable, Mapping
@@ -23,9 +22,9 @@ NONE: Mapping[str, Callable[..., Any]] = {}
 
 
 def composite(function: Function) -> Function:
-    """Let a device put a function of its own in the place of ``function(xp, …)``, by its name.
+    """Let a device replace ``function(xp, …)``, by name.
 
-    The device's is called without ``xp``. For what it is no better at, it may return NotImplemented.
+    The replacement is called without ``xp``. It may return NotImplemented where it is not faster.
     """
     name = function.__name__
 
@@ -39,11 +38,11 @@ def composite(function: Function) -> Function:
 
 
 def elementwise(function: Function) -> Function:
-    """Let a device make one kernel of ``function(xp, *args)``.
+    """Let a device turn ``function(xp, *args)`` into one kernel.
 
-    The function takes arrays, whose shapes broadcast, None, and Python numbers, and computes each element
-    of what it returns from the elements in the same place. It asks for no shape. An argument that it
-    changes in place is consumed: what it holds afterwards is to be had from what is returned alone.
+    The function takes arrays whose shapes broadcast, None, and Python numbers. It computes each element of
+    its results from the elements at the same place, and uses no shapes. An argument that it changes in place
+    is consumed: use only the returned arrays afterwards.
     """
 
     @functools.wraps(function)
@@ -55,11 +54,11 @@ def elementwise(function: Function) -> Function:
 
 
 def elementwise_layer(function: Function) -> Function:
-    """Let a device make two kernels of a layer that is `elementwise`: one of its value, one of its pullback.
+    """Let a device turn an `elementwise` layer into two kernels: one for its value, one for its pullback.
 
-    The second computes again what the first knew in passing, from the same arguments: that is sooner done
-    than to keep it in memory. So ``function(xp, *args)`` may consume its arguments, but a device that fuses
-    it leaves them as they are.
+    The second kernel recomputes the intermediate results of the first from the same arguments, which is
+    faster than storing them. So ``function(xp, *args)`` may consume its arguments, but a device that fuses it
+    leaves them unchanged.
     """
 
     def value(xp: Namespace, *args: Any) -> Array:
@@ -82,9 +81,9 @@ def elementwise_layer(function: Function) -> Function:
 
 @composite
 def whole(_xp: Namespace, *arrays: Array) -> tuple[Array, ...]:
-    """Return the sums of arrays over all that have a share of a batch: here nobody else has.
+    """Return the sums of arrays over all processes that share a batch; this definition is for one process.
 
-    What is given is consumed. A device that trains with others adds theirs, in a place that all take turns
-    in: whoever calls this has to do so in all processes, the same number of times and in the same order.
+    The arrays are consumed. A device that trains with other processes replaces this by a sum over all of
+    them, so all processes must call it the same number of times and in the same order.
     """
     return arrays

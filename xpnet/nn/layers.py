@@ -1,9 +1,9 @@
-"""The layers that join units, each with its gradient: affine and dropout; and how layers are composed.
+"""Affine layers and dropout, each with its gradient, and how to compose layers.
 
 A layer returns its value and its *pullback*: the function that takes the gradient of the loss with
 respect to the value and returns a tuple of gradients, one for each input. What the gradient needs stays
-in the closure, so forward and backward stand side by side. The rooms beside this one hold more of them:
-`xpnet.nn.activations`, `xpnet.nn.norms` and, with the gradient instead of a pullback, `xpnet.nn.losses`.
+in the closure, so forward and backward stand side by side. More layers are in `xpnet.nn.activations`,
+`xpnet.nn.norms` and, with the gradient instead of a pullback, `xpnet.nn.losses`.
 
 Shapes: rows are samples, and any leading axes (``*nets``) are independent networks. ``x`` is
 ``(*nets, batch, in)``, or ``(batch, in)`` when all networks see the same batch; ``W`` is
@@ -11,7 +11,7 @@ Shapes: rows are samples, and any leading axes (``*nets``) are independent netwo
 the README.
 """
 
-from __future__ import annotations  # those of inner functions would be evaluated in every step
+from __future__ import annotations  # else those of inner functions are evaluated in every step
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ from xpnet.typing import Array, Layer, Namespace, Params, Product, Pullback, Sha
 __all__ = ["affine", "chain", "dropout", "named", "residual", "sum_of_rows"]
 
 VALUES_OF_BITS = 65536
-"""Numbers that `xpnet.nn.noise.random_bits` draws from."""
+"""Number of different values that `xpnet.nn.noise.random_bits` draws."""
 
 
 def affine(
@@ -36,9 +36,9 @@ def affine(
 ) -> tuple[Array, Pullback]:
     """Return ``x W + b`` and its pullback, equations (1) and (3); with an activation ``f(x W + b)``, and (2).
 
-    Each network has its own products, even if all share the same ``x``. One wide product ``(batch, in) x (in,
-    nets * out)`` would do the same work and, on a CPU, is faster for the smallest networks only; but its bits
-    would depend on the number of networks. So a network of a stack has the same bits as alone.
+    Each network has its own product, even if all share the same ``x``, so that a network gets the same bits
+    in a stack as on its own. One wide product ``(batch, in) x (in, nets * out)`` would do the same work, but
+    its bits would depend on the number of networks; and on a CPU it is faster only for the smallest networks.
 
     Parameters
     ----------
@@ -54,10 +54,10 @@ def affine(
         Whether to compute the gradient with respect to ``x``. The first layer does not need it, and it is a
         third of the work.
     in_factors
-        Whether the gradient with respect to ``W`` is wanted as a `Product`: for an update that multiplies
-        it out into ``W`` itself.
+        Whether to return the gradient with respect to ``W`` as a `Product`, for an update that multiplies it
+        out into ``W`` itself.
     activation
-        One of `xpnet.nn.activations.BIASED`, which adds the bias and applies the activation in one go.
+        One of `xpnet.nn.activations.BIASED`, which adds the bias and applies the activation in one pass.
 
     Returns
     -------
@@ -90,14 +90,14 @@ def affine(
 
 @composite
 def sum_of_rows(xp: Namespace, dy: Array) -> Array:
-    """Return ``1ᵀ dy``, ``(*nets, units)`` of ``(*nets, batch, units)``."""
+    """Return ``1ᵀ dy``, the sum over the batch: from ``(*nets, batch, units)`` to ``(*nets, units)``."""
     return xp.sum(dy, axis=-2)
 
 
 def dropout(
     xp: Namespace, x: Array, key: Array, rate: Array, share: Share | None = None
 ) -> tuple[Array, Pullback]:
-    """Set units to 0 with probability ``rate`` and scale the others so that the mean stays; and the pullback.
+    """Set units to 0 with probability ``rate`` and scale the others to keep the mean; and the pullback.
 
     "Inverted" dropout (Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html): with a
     mask ``m`` that is 1 with probability ``1 - rate``, ``y = x ⊙ m / (1 - rate)`` and
@@ -108,18 +108,18 @@ def dropout(
     xp
         Array API namespace of the arrays.
     x
-        ``(*nets, batch, units)``, or ``(batch, units)`` when all networks see the same: each drops its own.
+        ``(*nets, batch, units)``, or ``(batch, units)`` shared by all networks, which drop different units.
     key
         Key of the noise (`xpnet.nn.noise`), int32 ``(*nets,)``.
     rate
-        Probability in [0, 1), ``(*nets,)``; kept to the nearest 1/65536.
+        Probability in [0, 1), ``(*nets,)``; rounded to a multiple of 1/65536.
     share
-        What rows of a batch ``x`` has: it gets their masks. All by default.
+        Which rows of the batch ``x`` holds, to get their masks; all by default.
 
     Returns
     -------
     y : Array
-        ``(*nets, batch, units)``. With a rate of 0, ``x`` to the bit.
+        ``(*nets, batch, units)``. With a rate of 0, exactly ``x``.
     pullback : callable
         ``pullback(dy)`` returns ``(dx,)`` in the shape of ``y``.
     """
@@ -129,7 +129,7 @@ def dropout(
 
 @elementwise
 def _mask(xp: Namespace, bits: Array, rate: Array) -> Array:
-    """Return 0 where a unit is dropped, else what the others are multiplied by."""
+    """Return 0 for units that are dropped, and the scale factor for the others."""
     kept = xp.maximum(xp.round((1.0 - rate) * VALUES_OF_BITS), 1.0)
     mask = xp.astype(bits < xp.astype(kept, xp.int32), kept.dtype)
     mask *= VALUES_OF_BITS / kept
@@ -137,14 +137,14 @@ def _mask(xp: Namespace, bits: Array, rate: Array) -> Array:
 
 
 def named(layer: Callable[..., tuple[Array, Pullback]], *names: str) -> Layer:
-    """Return the layer that takes its parameters by these names and returns their gradients so.
+    """Return a layer that looks up its parameters by these names, and returns gradients under the same names.
 
     Parameters
     ----------
     layer
         ``layer(x, *parameters)`` returns its value and a pullback to ``(dx, *gradients)``.
     names
-        Of the parameters, in the order in which ``layer`` takes them.
+        Names of the parameters, in the order in which ``layer`` takes them.
     """
 
     def apply(params: Params, x: Array) -> tuple[Array, Callable[[Array], tuple[Array, Params]]]:
@@ -181,7 +181,7 @@ def chain(*layers: Layer) -> Layer:
 
 
 def residual(layer: Layer) -> Layer:
-    """Return the layer ``x + layer(x)``; the gradient goes both ways, and the two are added."""
+    """Return the layer ``x + layer(x)``; its gradient is the sum of those of both paths."""
 
     def apply(params: Params, x: Array) -> tuple[Array, Callable[[Array], tuple[Array, Params]]]:
         y, pullback = layer(params, x)

@@ -3,17 +3,17 @@
 Every loss takes ``(xp, scores, target)``: scores ``(*nets, batch, classes)`` and as target either integer
 labels ``0 .. classes - 1``, ``(*nets, batch)`` or ``(batch,)`` shared by all networks, or soft targets, the
 probability of each class: ``(*nets, batch, classes)`` or ``(batch, classes)``, rows that sum to 1. It
-returns ``(loss, dscores)`` of shapes ``(*nets,)`` and of ``scores``, the latter in whatever order in memory.
-With a ``factor``, ``(*nets,)``, the gradient is that of ``factor · loss``.
-Labels are not checked here; one out of range matches no class.
+returns ``(loss, dscores)`` with the shapes ``(*nets,)`` and that of ``scores``; the memory order of
+``dscores`` is not defined. With a ``factor``, ``(*nets,)``, the gradient is that of ``factor · loss``. Labels
+are not checked here; one out of range matches no class.
 
 The losses of `OF_OUTPUTS` take a number for each output instead, ``(*nets, batch, outputs)`` or
-``(batch, outputs)``. Each loss may be given a weight for each row, ``(*nets, batch)`` or ``(batch,)``, 0 or
-more: the mean is then ``Σ weight · loss / batch``, over the rows as without weights. So a row of weight 2
-counts as two, whatever is beside it; of weights that `relative` has made, it is the mean by weight.
+``(batch, outputs)``. Every loss accepts row weights of 0 or more, ``(*nets, batch)`` or ``(batch,)``. The
+mean is then ``Σ weight · loss / batch``, still divided by the number of rows. So a row of weight 2 counts as
+two rows, whatever else is in the batch. With weights from `relative`, this is the weighted mean.
 """
 
-from __future__ import annotations  # those of inner functions would be evaluated in every step
+from __future__ import annotations  # else those of inner functions are evaluated in every step
 
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
@@ -45,10 +45,10 @@ __all__ = [
 ]
 
 HUBER_DELTA = 1.0
-"""Distance up to which `huber` is squared, in units of the target as the network has it."""
+"""Distance up to which `huber` is squared, in units of the standardised target."""
 
 Loss: TypeAlias = Callable[..., tuple[Array, Array]]
-"""``loss(xp, scores, target, weight=None, factor=None)`` returns ``(loss, dscores)``, as said above."""
+"""``loss(xp, scores, target, weight=None, factor=None)`` returns ``(loss, dscores)``, as described above."""
 
 
 def softmax(xp: Namespace, scores: Array) -> Array:
@@ -68,9 +68,9 @@ def one_hot(xp: Namespace, y: Array, like: Array) -> Array:
     y
         Integer labels.
     like
-        An array with as many columns as there are classes, of the dtype and on the device of the result.
+        An array with one column per class, and with the dtype and device of the result.
     """
-    # Tracers of compiled steps have no device; there is only one to choose from then.
+    # Tracers in compiled steps have no device, but then there is only one to choose from.
     device = getattr(like, "device", None)
     return xp.astype(xp.arange(like.shape[-1], dtype=xp.int64, device=device) == y[..., None], like.dtype)
 
@@ -87,9 +87,10 @@ def smooth(xp: Namespace, Y: Array, strength: Array, answers: int | None = None)
     Y
         ``(batch, classes)`` or ``(*nets, batch, classes)``.
     strength
-        In [0, 1), ``(*nets,)``; 0 leaves the targets to the bit.
+        In [0, 1), ``(*nets,)``; 0 leaves the targets exactly as they are.
     answers
-        Between which a target chooses: by default the classes; 2 where each output is a question of its own.
+        Number of possible answers: by default the number of classes; 2 if each output is a separate yes-or-no
+        question.
 
     Returns
     -------
@@ -110,23 +111,23 @@ def softmax_cross_entropy(
 ) -> tuple[Array, Array]:
     r"""Return the mean cross-entropy of softmax probabilities, and its gradient.
 
-    With ``P = softmax(scores)`` (4) the loss of one row of target ``Y`` is ``-Σ_j Y_j log P_j``, which is
-    ``log(sum_j exp(s_j)) - Σ_j Y_j s_j``; for a label ``y`` the sum is ``s_y``. Its derivative by ``s_k``
-    is ``P_k - Y_k``: the derivative of the logarithm of the sum is the softmax itself. Hence for the mean
-    over ``N`` rows
+    With ``P = softmax(scores)`` (4), the loss of one row with target ``Y`` is ``-Σ_j Y_j log P_j``, which is
+    ``log(Σ_j exp(s_j)) - Σ_j Y_j s_j``; for a label ``y``, the second sum is ``s_y``. Its derivative with
+    respect to ``s_k`` is ``P_k - Y_k``: the derivative of the logarithm of the sum is the softmax itself.
+    Hence, for the mean over ``N`` rows,
 
     .. math:: \partial L / \partial scores = (P - Y) / N
 
-    (5). Taken as one function neither the division by a small ``P_y`` nor the logarithm of a vanished one
-    ever happens. Subtracting each row's largest score first changes nothing but keeps every exponential at
-    or below 1.
+    (5). In one function, there is neither a division by a small ``P_y`` nor a logarithm of a ``P_y`` that
+    underflowed to 0. Subtracting the largest score of each row first does not change the result, but keeps
+    every exponential at or below 1.
     """
     Y = classes_first(xp, _as_matrix(xp, target, scores))
     scores = classes_first(xp, scores)
     shifted = scores - xp.max(scores, axis=-2, keepdims=True)
     P = xp.exp(shifted)
     total = xp.sum(P, axis=-2, keepdims=True)
-    # Not the product where Y is 0: a score of minus infinity, of which 0 is left, would make it NaN.
+    # `where`, because 0 times a score of minus infinity would be NaN.
     target_score = xp.sum(xp.where(Y != 0, Y * shifted, 0.0), axis=-2, keepdims=True)
     P /= total  # (4)
     P -= Y
@@ -139,15 +140,15 @@ def multiclass_hinge(
 ) -> tuple[Array, Array]:
     """Return the mean multi-class hinge loss and its gradient.
 
-    The loss of one row of label ``y`` is ``Σ_{j ≠ y} max(0, s_j - s_y + 1)`` (Weston and Watkins 1999).
-    Its derivative by ``s_j`` is 1 for every class within the margin, and by ``s_y`` minus their number. Of
-    soft targets each row names one class.
+    The loss of one row with label ``y`` is ``Σ_{j ≠ y} max(0, s_j - s_y + 1)`` (Weston and Watkins 1999).
+    Its derivative with respect to ``s_j`` is 1 for every class within the margin, and with respect to ``s_y``
+    minus the number of these classes. Soft targets must be one-hot.
     """
     Y = classes_first(xp, _as_matrix(xp, target, scores))
     scores = classes_first(xp, scores)
-    # Not the product where Y is 0: a score of minus infinity, which is beyond any margin, would make it NaN.
+    # `where`, because 0 times a score of minus infinity, which is beyond any margin, would be NaN.
     margins = scores - xp.sum(xp.where(Y != 0, scores * Y, 0.0), axis=-2, keepdims=True)
-    margins += 1.0 - Y  # 1 for all but the label itself, which then has none
+    margins += 1.0 - Y  # 1 for all classes but the label, whose margin is then 0
     margins = xp.maximum(margins, 0.0)
     dscores = xp.astype(margins > 0, scores.dtype)
     dscores -= Y * xp.sum(dscores, axis=-2, keepdims=True)
@@ -155,7 +156,7 @@ def multiclass_hinge(
 
 
 def logistic(xp: Namespace, scores: Array) -> Array:
-    """Return ``σ(s) = 1 / (1 + exp(-s))`` of each score, as ``(1 + tanh(s / 2)) / 2``: it never overflows."""
+    """Return ``σ(s) = 1 / (1 + exp(-s))`` of each score: ``(1 + tanh(s / 2)) / 2``, which never overflows."""
     P = xp.tanh(0.5 * scores)
     P *= 0.5
     P += 0.5
@@ -163,7 +164,7 @@ def logistic(xp: Namespace, scores: Array) -> Array:
 
 
 def _sigmoid(xp: Namespace, scores: Array) -> Array:
-    """Return `logistic`, with all digits also of a small probability: ``exp(s) / (1 + exp(s))``, s < 0."""
+    """Return `logistic`, but precise for small probabilities, too: ``exp(s) / (1 + exp(s))`` for s < 0."""
     e = xp.exp(-xp.abs(scores))
     return xp.where(scores < 0, e, 1.0) / (1.0 + e)
 
@@ -173,9 +174,10 @@ def logistic_cross_entropy(
 ) -> tuple[Array, Array]:
     """Return the mean, over the rows, of the cross-entropies of all outputs, and its gradient.
 
-    Each output is a question of its own, answered yes with the probability ``P = σ(score)``: one output for
-    two classes, or one a label where a row may have several. The loss of one score ``s`` of target ``t`` is
-    ``-t log P - (1 - t) log(1 - P) = max(0, s) - t s + log(1 + exp(-|s|))`` and its derivative ``P - t``.
+    Each output is a separate yes-or-no question, with the probability ``P = σ(score)`` for yes: one output
+    for two classes, or one per label if a row may have several labels. The loss of one score ``s`` with
+    target ``t`` is ``-t log P - (1 - t) log(1 - P) = max(0, s) - t s + log(1 + exp(-|s|))``, and its
+    derivative is ``P - t``.
     """
     return _mean(xp, _logistic(xp, scores, target), weight, factor)
 
@@ -192,7 +194,8 @@ def squared_error(
 ) -> tuple[Array, Array]:
     """Return half the mean, over the rows, of the squared distance to the target, and its gradient.
 
-    The loss of one row is ``Σ_j (s_j - t_j)² / 2``, its derivative by ``s_j`` is ``s_j - t_j``.
+    The loss of one row is ``Σ_j (s_j - t_j)² / 2``, and its derivative with respect to ``s_j`` is
+    ``s_j - t_j``.
     """
     return _mean(xp, _squared(xp, scores, target), weight, factor)
 
@@ -208,8 +211,8 @@ def absolute_error(
 ) -> tuple[Array, Array]:
     """Return the mean, over the rows, of the distance to the target, and its gradient.
 
-    The loss of one row is ``Σ_j |s_j - t_j|``, its derivative by ``s_j`` is the sign of ``s_j - t_j``, 0
-    where the target is met. It is least where each score is the median of the targets.
+    The loss of one row is ``Σ_j |s_j - t_j|``, and its derivative with respect to ``s_j`` is the sign of
+    ``s_j - t_j``, or 0 if they are equal. It is minimal if each score is the median of the targets.
     """
     return _mean(xp, _absolute(xp, scores, target), weight, factor)
 
@@ -226,10 +229,10 @@ def huber(
 ) -> tuple[Array, Array]:
     """Return the mean, over the rows, of Huber's loss, and its gradient.
 
-    Squared near the target and linear far from it (Huber 1964, doi:10.1214/aoms/1177703732): with ``d = s -
-    t`` and ``δ`` = `HUBER_DELTA`, the loss of one score is ``d² / 2`` where ``|d| <= δ``, else
-    ``δ (|d| - δ / 2)``, and its derivative is ``d``, cut off at ``-δ`` and ``δ``. With the cut-off ``c`` both
-    cases are ``c (d - c / 2)``.
+    It is quadratic near the target and linear far from it (Huber 1964, doi:10.1214/aoms/1177703732). With
+    ``d = s - t`` and ``δ`` = `HUBER_DELTA`, the loss of one score is ``d² / 2`` if ``|d| <= δ``, and
+    ``δ (|d| - δ / 2)`` otherwise. Its derivative is ``d`` clipped to ``[-δ, δ]``. With this clipped ``c``,
+    both cases are ``c (d - c / 2)``.
     """
     return _mean(xp, _huber(xp, scores, target), weight, factor)
 
@@ -247,9 +250,9 @@ def poisson_deviance(
 ) -> tuple[Array, Array]:
     """Return half the mean Poisson deviance of ``exp(scores)``, and its gradient.
 
-    Scores are logarithms of the predictions, targets 0 or more. The loss of one score ``s`` of target ``t``
-    is ``t log(t / exp(s)) - t + exp(s)``, where ``0 log 0 = 0``, and its derivative ``exp(s) - t``: the
-    logarithm is the link that leaves no other factor (McCullagh and Nelder 1989, ch. 2).
+    Scores are logarithms of the predictions, and targets are 0 or more. The loss of one score ``s`` with
+    target ``t`` is ``t log(t / exp(s)) - t + exp(s)``, where ``0 log 0 = 0``. Its derivative is simply
+    ``exp(s) - t``, since the logarithm is the canonical link (McCullagh and Nelder 1989, ch. 2).
     """
     return _mean(xp, _poisson(xp, scores, target), weight, factor)
 
@@ -265,9 +268,9 @@ def _poisson(xp: Namespace, scores: Array, target: Array) -> tuple[Array, Array]
 def _mean(
     xp: Namespace, of_rows: tuple[Array, Array], weight: Array | None, factor: Array | None
 ) -> tuple[Array, Array]:
-    """Return the mean over rows of their losses ``(*nets, batch, …)``, and of their gradients: consumed."""
+    """Return the mean of the rows' losses ``(*nets, batch, …)``, and its gradient; consumes the arrays."""
     loss, dscores = of_rows
-    n = float(dscores.shape[-2])  # a whole one would be part of a kernel
+    n = float(dscores.shape[-2])  # an integer would be compiled into the kernel
     if factor is not None and factor.ndim:
         factor = factor[..., None, None]
     if weight is None:
@@ -278,7 +281,7 @@ def _mean(
 
 @elementwise
 def _shared(_xp: Namespace, dscores: Array, weight: Array | None, factor: Array | None, rows: float) -> Array:
-    """Return what each row has of the gradient of ``factor`` times the mean: consumed."""
+    """Return the gradient of ``factor`` times the mean, from those of the rows; consumes ``dscores``."""
     if weight is not None:
         dscores *= weight / rows if factor is None else factor * weight / rows
     elif factor is not None:
@@ -289,7 +292,7 @@ def _shared(_xp: Namespace, dscores: Array, weight: Array | None, factor: Array 
 
 
 def relative(xp: Namespace, weight: Array) -> Array:
-    """Return weights of rows ``(…, batch)`` whose mean is 1; those of rows that all weigh nothing stay 0."""
+    """Return row weights ``(…, batch)`` scaled to mean 1; weights that are all 0 stay 0."""
     total = xp.sum(weight, axis=-1, keepdims=True)
     return weight * (weight.shape[-1] / xp.where(total > 0, total, 1.0))
 
@@ -300,7 +303,7 @@ def _as_matrix(xp: Namespace, target: Array, scores: Array) -> Array:
 
 @composite
 def classes_first(_xp: Namespace, a: Array) -> Array:
-    """Return an array ``(*nets, batch, classes)`` as ``(*nets, classes, batch)``; not to be written to."""
+    """Return an array ``(*nets, batch, classes)`` as ``(*nets, classes, batch)``; do not write to it."""
     return a.mT
 
 
@@ -308,7 +311,7 @@ LOSSES: Mapping[str, Loss] = {
     "cross-entropy": softmax_cross_entropy,
     "hinge": multiclass_hinge,
 }
-"""Every loss of classes by its name."""
+"""The losses for classes, by name."""
 
 OF_OUTPUTS: Mapping[str, Loss] = {
     "logistic": logistic_cross_entropy,
@@ -317,7 +320,7 @@ OF_OUTPUTS: Mapping[str, Loss] = {
     "huber": huber,
     "poisson": poisson_deviance,
 }
-"""Every loss whose target is a number for each output, by its name."""
+"""The losses whose target is a number for each output, by name."""
 
 
 OUTPUTS: Mapping[str, Callable[[Namespace, Array], Array]] = {
@@ -327,11 +330,11 @@ OUTPUTS: Mapping[str, Callable[[Namespace, Array], Array]] = {
     "identity": lambda _xp, scores: scores,
     "exp": lambda xp, scores: xp.exp(scores),
 }
-"""What makes predictions of scores, by name: of one class a row, of each label by itself, that it is not
-(which keeps the digits that 1 - P loses), of numbers, of numbers above 0."""
+"""Functions from scores to predictions, by name: probabilities of one class per row, probabilities of
+separate labels, their complements (without the digits that 1 - P loses), numbers, and positive numbers."""
 
 NUMBERS = ("identity", "exp")
-"""Those of `OUTPUTS` that predict numbers."""
+"""The names in `OUTPUTS` that predict numbers."""
 
 OUTPUT_OF = {
     "cross-entropy": "softmax",
@@ -342,7 +345,7 @@ OUTPUT_OF = {
     "huber": "identity",
     "poisson": "exp",
 }
-"""The name in `OUTPUTS` by that of the loss."""
+"""The name in `OUTPUTS` for each loss."""
 
 
 def find(name: str) -> Loss:

@@ -1,9 +1,9 @@
-"""The description of a multi-layer perceptron: its layers, the names and shapes of its parameters.
+"""The description of a multi-layer perceptron: its layers, and the names and shapes of its parameters.
 
-Parameters are plain data, a flat dict. The first letter of a name tells its role, the number its layer:
+Parameters are plain data, a flat dict. In a name, the first letter is the role and the number is the layer:
 ``W`` weights and ``b`` biases of an affine layer; ``g`` gain, ``s`` shift, ``m`` running mean and ``v``
 running variance of a normalisation. The two affine layers of a residual block have an ``a`` and a ``b``
-behind the number: ``W2a``, ``W2b``.
+after the number: ``W2a``, ``W2b``.
 """
 
 import math
@@ -26,7 +26,7 @@ Norm = Literal["none", "batch", "layer"]
 Init = Literal["normal", "he", "glorot"]
 
 EXPANSION = 4
-"""How many times as wide as its input the inside of a residual block is."""
+"""Ratio of the inner width of a residual block to its input width."""
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,20 @@ class MLP:
     Parameters
     ----------
     sizes
-        Number of features, of units in each hidden layer, of classes. ``(3072, 300, 10)`` is the
+        Numbers of features, of units in each hidden layer, and of classes. ``(3072, 300, 10)`` is the
         two-layer network for CIFAR-10.
     activation
         Name in `xpnet.nn.activations.ACTIVATIONS`.
     norm
-        Normalisation, over the batch or over the layer's units.
+        Normalisation, over the batch or over the units of the layer.
     residual
-        Whether the hidden layers after the first are residual blocks; all have one width then.
+        Whether the hidden layers after the first are residual blocks; all must then have the same width.
 
     Raises
     ------
     InputError
-        Fewer than two sizes, or one below 1; a name that is none; residual blocks of several widths.
+        There are fewer than two sizes, a size is below 1, a name is unknown, or residual blocks differ in
+        width.
     """
 
     sizes: tuple[int, ...]
@@ -81,7 +82,7 @@ class MLP:
 
     @property
     def depth(self) -> int:
-        """Number of layers, each residual block one."""
+        """Number of layers; a residual block counts as one."""
         return len(self.sizes) - 1
 
     @property
@@ -118,22 +119,22 @@ class MLP:
 
     @cached_property
     def weights(self) -> tuple[str, ...]:
-        """Names of the parameters that regularisation applies to: the weights, nothing else."""
+        """Names of the regularised parameters, which are the weights only."""
         return tuple(name for name in self.shapes if name.startswith("W"))
 
     @cached_property
     def of_batches(self) -> tuple[str, ...]:
-        """Names of the parameters of batch norms, whose gradients are sums over all who share a batch."""
+        """Names of the parameters of batch norms, whose gradients are already sums over all processes."""
         return tuple(name for name in self.shapes if self.norm == "batch" and name[0] in "gsmv")
 
     @cached_property
     def statistics(self) -> tuple[str, ...]:
-        """Names of the running statistics, which batches move and no gradient does."""
+        """Names of the running statistics, which batches update, not gradients."""
         return tuple(name for name in self.shapes if name[0] in "mv")
 
 
 def init(mlp: MLP, rng: Random, std: float, scheme: Init = "normal") -> Params:
-    """Draw the parameters of one network: weights normal, gains and variances 1, all else 0.
+    """Draw the parameters of one network: normal weights; gains and variances are 1, everything else is 0.
 
     Parameters
     ----------
@@ -144,8 +145,8 @@ def init(mlp: MLP, rng: Random, std: float, scheme: Init = "normal") -> Params:
     std
         Standard deviation of the weights with ``"normal"``.
     scheme
-        ``"normal"``; or a deviation that follows from the shape ``(in, out)`` of each: ``"he"``,
-        ``√(2 / in)`` (He et al. 2015, https://arxiv.org/abs/1502.01852), or ``"glorot"``,
+        ``"normal"``; or a standard deviation that depends on the shape ``(in, out)`` of each matrix:
+        ``"he"``, ``√(2 / in)`` (He et al. 2015, https://arxiv.org/abs/1502.01852), or ``"glorot"``,
         ``√(2 / (in + out))`` (Glorot and Bengio 2010).
 
     Returns
@@ -156,7 +157,7 @@ def init(mlp: MLP, rng: Random, std: float, scheme: Init = "normal") -> Params:
     Raises
     ------
     InputError
-        Another scheme.
+        The scheme is unknown.
     """
     if scheme not in get_args(Init):
         raise InputError(f"there is no init {scheme!r}: use {', '.join(get_args(Init))}")
@@ -171,5 +172,5 @@ def init(mlp: MLP, rng: Random, std: float, scheme: Init = "normal") -> Params:
 
 
 def operations(mlp: MLP, batch: int) -> int:
-    """Return the floating-point operations of a network's step, as if each layer had all three products."""
+    """Return the floating-point operations of a training step, counting three products for every layer."""
     return 6 * batch * sum(math.prod(mlp.shapes[name]) for name in mlp.weights)

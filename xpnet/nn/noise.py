@@ -1,12 +1,12 @@
-"""Random numbers made from a key and a counter, in the array namespace itself.
+"""Counter-based random numbers, computed from a key in the array namespace itself.
 
-Element ``i`` of the numbers of a key is a hash of the key and ``i``. So a training step that draws is a
-pure function of arrays, the numbers are the same to the bit in every library and on every device, and
-each network of a stack gets what its own key gives it alone. Keys are drawn on the host: one for each
-network and step, and `fold_in` makes of it one for each use within the step.
+Element ``i`` of the numbers of a key is a hash of the key and ``i``. So a training step that draws random
+numbers is a pure function of arrays; the numbers have the same bits in every library and on every device; and
+each network of a stack gets the same numbers as on its own. Keys are drawn on the host, one for each network
+and step. `fold_in` derives a key for each use within the step.
 
-The hash does with int32, all that some libraries have: where it overflows it wraps, and a logical shift is
-an arithmetic one with its sign bits masked off. It is for noise, not for secrets.
+The hash uses only int32, because some libraries have no larger type: it relies on overflow wrapping around,
+and a logical shift is an arithmetic one with its sign bits masked off. It is not for cryptography.
 """
 
 import math
@@ -17,14 +17,14 @@ from xpnet.typing import Array, Namespace, Share
 
 __all__ = ["fold_in", "random_bits", "uniform"]
 
-# Odd 32-bit constants as int32. The golden ratio's is 2^32 / 1.618…, the two others are lowbias32's.
+# Odd 32-bit constants as int32: 2^32 / 1.618… (the golden ratio), and the two constants of lowbias32.
 GOLDEN = 0x9E3779B9 - 2**32
 FIRST = 0x7FEB352D
 SECOND = 0x846CA68B - 2**32
 
 
 def fold_in(xp: Namespace, key: Array, number: int) -> Array:
-    """Return another key for each key: the same keys and number give the same, others others.
+    """Derive a new key from each key and a number: equal inputs give equal keys.
 
     Parameters
     ----------
@@ -33,20 +33,20 @@ def fold_in(xp: Namespace, key: Array, number: int) -> Array:
     key
         ``(*nets,)``, int32.
     number
-        What the key is for, such as the number of a layer: any int32.
+        Any int32 that identifies the use of the key, such as the number of a layer.
 
     Returns
     -------
     Array
-        ``(*nets,)``, int32. Different keys stay different: for one number this is a permutation.
+        ``(*nets,)``, int32. Different keys stay different: for each number, this is a permutation.
     """
     return _folded(xp, key[..., None], number)[..., 0]  # at least 1-D: see `_counter`
 
 
 def random_bits(xp: Namespace, key: Array, shape: tuple[int, ...], share: Share | None = None) -> Array:
-    """Return integers of 16 random bits: each uniform in 0 … 65535.
+    """Return integers of 16 random bits, uniform in 0 … 65535.
 
-    Two of them are made of each hash, which halves the cost.
+    Each hash gives two of them, which halves the cost.
 
     Parameters
     ----------
@@ -55,9 +55,9 @@ def random_bits(xp: Namespace, key: Array, shape: tuple[int, ...], share: Share 
     key
         ``(*nets,)``, int32.
     shape
-        Of the numbers of one key; of a ``share`` those of its rows.
+        Shape of the numbers of one key; with a ``share``, of its rows.
     share
-        The rows to return of those of a batch; all by default.
+        The rows of the batch to return; all by default.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def random_bits(xp: Namespace, key: Array, shape: tuple[int, ...], share: Share 
     InputError
         Keys that are not int32.
     """
-    # One half after the other: interleaved they would take several times as long to write.
+    # First all low halves, then all high ones: interleaving them would take several times as long.
     if share is None:
         size = math.prod(shape)
         both = xp.concat(_halves(xp, *_counter(xp, key, (size + 1) // 2)), axis=-1)
@@ -97,11 +97,11 @@ def uniform(xp: Namespace, key: Array, shape: tuple[int, ...], dtype: object, be
     key
         ``(*nets,)``, int32.
     shape
-        Of the numbers of one key.
+        Shape of the numbers of one key.
     dtype
-        Floating dtype of the namespace, of 24 bits of precision or more.
+        Floating dtype of the namespace, with at least 24 bits of precision.
     begin
-        How many of the numbers to leave out before the first.
+        How many numbers to skip at the start.
 
     Returns
     -------
@@ -123,13 +123,13 @@ def _counter(xp: Namespace, key: Array, count: int, begin: int = 0) -> tuple[Arr
     Raises
     ------
     InputError
-        Keys of another dtype, in which the hash would not wrap where it has to.
+        Keys of another dtype, in which the hash would not wrap around correctly.
     """
     if key.dtype != xp.int32:
         raise InputError(f"the keys of random numbers are {key.dtype}: draw them as int32")
-    # Tracers of compiled steps have no device; there is only one to choose from then.
+    # Tracers in compiled steps have no device, but then there is only one to choose from.
     device = getattr(key, "device", None)
-    # At least 1-D, as NumPy warns of a scalar that overflows.
+    # At least 1-D, because NumPy warns if a scalar overflows.
     return xp.arange(begin + 1, begin + count + 1, dtype=xp.int32, device=device), key[..., None]
 
 
@@ -160,15 +160,15 @@ def _fractions(xp: Namespace, x: Array, key: Array, dtype: object) -> Array:
 
 
 def _hash(x: Array, key: Array) -> Array:
-    """Return hashes of 32 bits of each number with each key; the numbers are consumed.
+    """Return 32-bit hashes of each number with each key; consumes the numbers.
 
-    The key enters twice, each time between rounds of the hash: added to the bare counter, or to a multiple
-    of it, it would only choose where in one long sequence the numbers of the key begin.
+    The key enters twice, each time between rounds of the hash. If it were added to the counter itself, or to
+    a multiple of it, it would only choose a starting point in one long sequence.
     """
     x *= GOLDEN
-    x ^= (x >> 16) & 0xFFFF  # so far the same for all keys
+    x ^= (x >> 16) & 0xFFFF  # the same for all keys so far
     x = x + _mix(key + 1)
-    x ^= (x >> 16) & 0xFFFF  # from here on lowbias32, the second word of the key in its midst
+    x ^= (x >> 16) & 0xFFFF  # from here on lowbias32, with the second word of the key added in the middle
     x *= FIRST
     x ^= (x >> 15) & 0x1FFFF
     x += _mix(key + GOLDEN)
@@ -178,10 +178,10 @@ def _hash(x: Array, key: Array) -> Array:
 
 
 def _mix(x: Array) -> Array:
-    """Return ``x`` hashed by lowbias32, a permutation of the int32; ``x`` is consumed.
+    """Return ``x`` hashed by lowbias32, a permutation of int32; consumes ``x``.
 
     Source: Chris Wellons, https://nullprogram.com/blog/2018/07/31/. Each bit of the input changes each bit
-    of the output with a probability near 1/2.
+    of the output with a probability close to 1/2.
     """
     x ^= (x >> 16) & 0xFFFF
     x *= FIRST

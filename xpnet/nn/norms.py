@@ -1,15 +1,15 @@
 """Normalisation: batch norm and layer norm, each with its pullback (see `xpnet.nn.layers`).
 
-Both map a unit's values to mean 0 and variance 1, over the batch or over the layer, and then to a gain and
-a shift that are learnt. With ``n`` values ``x``, ``x̂ = (x - mean) / σ`` and ``σ² = var + ε``, the gradient
-is that of Ioffe and Szegedy (2015, https://arxiv.org/abs/1502.03167), gathered:
+Both normalise values to mean 0 and variance 1, over the batch or over the layer, and then apply a learnt gain
+and shift. With ``x̂ = (x - mean) / σ`` and ``σ² = var + ε``, the gradient of Ioffe and Szegedy (2015,
+https://arxiv.org/abs/1502.03167) simplifies to
 
     dx = (dx̂ - mean(dx̂) - x̂ ⊙ mean(dx̂ ⊙ x̂)) / σ
 
-where ``dx̂ = gain ⊙ dy`` and the means are taken over the same values as the mean of ``x``.
+where ``dx̂ = gain ⊙ dy``, and the means are over the same values as the mean of ``x``.
 """
 
-from __future__ import annotations  # those of inner functions would be evaluated in every step
+from __future__ import annotations  # else those of inner functions are evaluated in every step
 
 from xpnet.nn.composites import elementwise, whole
 from xpnet.typing import Array, Namespace, Pullback, Share
@@ -20,7 +20,7 @@ EPSILON = 1e-5
 """Added to the variance."""
 
 STATISTICS_RATE = 0.1
-"""Part of the way that the running statistics go towards those of a batch, a step."""
+"""Fraction by which the running statistics move towards those of the batch in each step."""
 
 
 def batch_norm(
@@ -34,8 +34,8 @@ def batch_norm(
 ) -> tuple[Array, Pullback]:
     """Normalise each unit over the batch, in training.
 
-    Of a batch that processes have shares of, statistics and gradients are those of all rows: ``dgain`` and
-    ``dshift`` come as sums over all, and are not to be added up once more.
+    If several processes share the batch, statistics and gradients are those of all rows: ``dgain`` and
+    ``dshift`` are already sums over all processes, and must not be summed again.
 
     Parameters
     ----------
@@ -48,16 +48,16 @@ def batch_norm(
     mean, variance
         Running statistics ``(*nets, units)``, for evaluation; not used here.
     share
-        What rows of a batch ``x`` has; all by default.
+        Which rows of the batch ``x`` holds; all by default.
 
     Returns
     -------
     y : Array
         Shape of ``x``.
     pullback : callable
-        ``pullback(dy)`` returns ``(dx, dgain, dshift, dmean, dvariance)``. The last two are not gradients
-        but how far the running statistics are from those of the batch (its variance the unbiased one);
-        the step that ends with ``mean - STATISTICS_RATE * dmean`` is their update.
+        ``pullback(dy)`` returns ``(dx, dgain, dshift, dmean, dvariance)``. The last two are not gradients but
+        the differences between the running statistics and those of the batch (with its unbiased variance).
+        The running statistics are updated as ``mean - STATISTICS_RATE * dmean``.
     """
     rows = x.shape[-2] if share is None else share.rows
 
@@ -77,7 +77,7 @@ def batch_norm(
         dgain = xp.sum(dy * normal, axis=-2)
         if share is not None:
             dshift, dgain = whole(xp, dshift, dgain)
-        # With dx̂ = gain ⊙ dy, its two means are gain ⊙ dshift / n and gain ⊙ dgain / n.
+        # With dx̂ = gain ⊙ dy, the two means are gain ⊙ dshift / n and gain ⊙ dgain / n.
         sums = dgain[..., None, :], dshift[..., None, :]
         dx = _pulled_back(xp, dy, normal, *sums, gain[..., None, :], batch_variance, float(rows))
         of_batch = batch_mean[..., 0, :], batch_variance[..., 0, :]
@@ -138,9 +138,9 @@ def layer_norm(xp: Namespace, x: Array, gain: Array, shift: Array) -> tuple[Arra
 
 @elementwise
 def follow(_xp: Namespace, statistic: Array, distance: Array) -> Array:
-    """Move a running statistic, in place, by `STATISTICS_RATE` of what `batch_norm`'s pullback returns.
+    """Update a running statistic in place, given its difference from the pullback of `batch_norm`.
 
-    Both are ``(*nets, units)``, and so is what is returned.
+    Both arguments and the result are ``(*nets, units)``.
     """
     statistic -= STATISTICS_RATE * distance
     return statistic
@@ -157,7 +157,7 @@ def _centred(_xp: Namespace, x: Array, mean: Array) -> tuple[Array, Array]:
 def _normalised(
     xp: Namespace, centred: Array, variance: Array, gain: Array, shift: Array
 ) -> tuple[Array, Array]:
-    """Return ``x̂``, in place of ``x - mean``, and ``gain ⊙ x̂ + shift``."""
+    """Return ``x̂``, which overwrites ``x - mean``, and ``gain ⊙ x̂ + shift``."""
     centred *= 1.0 / xp.sqrt(variance + EPSILON)
     y = centred * gain
     y += shift
@@ -187,7 +187,7 @@ def _pulled_back(
 def _distances(
     _xp: Namespace, mean: Array, variance: Array, of_mean: Array, of_variance: Array, unbiased: float
 ) -> tuple[Array, Array]:
-    """Return how far running statistics are from those of a batch."""
+    """Return the differences between running statistics and those of a batch."""
     return mean - of_mean, variance - of_variance * unbiased
 
 
@@ -202,7 +202,7 @@ def _times(_xp: Namespace, dy: Array, gain: Array, normal: Array) -> tuple[Array
 def _less_means(
     xp: Namespace, dnormal: Array, normal: Array, mean: Array, slope: Array, variance: Array
 ) -> Array:
-    """Return ``dx`` of `layer_norm`, in place of ``dx̂``."""
+    """Return ``dx`` of `layer_norm`, which overwrites ``dx̂``."""
     dnormal -= mean
     dnormal -= normal * slope
     dnormal *= 1.0 / xp.sqrt(variance + EPSILON)

@@ -1,6 +1,6 @@
-"""The L2 penalty: the squares of the weights, what a loss gets of them, and the decay of weights."""
+"""The L2 penalty: the squares of the weights, their part in the loss, and weight decay."""
 
-from __future__ import annotations  # those of inner functions would be evaluated in every step
+from __future__ import annotations  # else those of inner functions are evaluated in every step
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ __all__ = ["kept", "penalty", "plain", "regularised", "squares"]
 
 
 def penalty(xp: Namespace, mlp: MLP, params: Params, reg: Array | float) -> Array:
-    """Return ``0.5 * reg * (ΣW1² + ΣW2² + …)``: the regularisation term; biases are free.
+    """Return the regularisation term ``0.5 * reg * (ΣW1² + ΣW2² + …)``; biases are not regularised.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def penalty(xp: Namespace, mlp: MLP, params: Params, reg: Array | float) -> Arra
 
 @composite
 def regularised(xp: Namespace, loss: Array | float, reg: Array, of_weights: Array) -> Array:
-    """Return a loss and its penalty.
+    """Return a loss plus its penalty.
 
     Parameters
     ----------
@@ -46,9 +46,9 @@ def regularised(xp: Namespace, loss: Array | float, reg: Array, of_weights: Arra
     loss
         ``(*nets,)``, or 0.0 for the penalty alone.
     reg
-        Its strength, ``(*nets,)``.
+        Strength of the penalty, ``(*nets,)``.
     of_weights
-        What `squares` has of the weights, ``(*nets, parts)``.
+        The result of `squares` for the weights, ``(*nets, parts)``.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def regularised(xp: Namespace, loss: Array | float, reg: Array, of_weights: Arra
     value = 0.5 * reg * xp.sum(of_weights, axis=-1)
     if not reg.ndim:
         return loss + value
-    # Not 0 times what has overflowed: of a network without a penalty beside one that has it.
+    # `where`, because for a network without a penalty, 0 times an overflowed sum would be NaN.
     return loss + xp.where(reg > 0, value, 0.0)
 
 
@@ -66,7 +66,7 @@ def regularised(xp: Namespace, loss: Array | float, reg: Array, of_weights: Arra
 def squares(
     xp: Namespace, arrays: Sequence[Array], nets: int, rates: tuple[Array, Array] | None
 ) -> tuple[Array, Array | None]:
-    """Return the squares of all that each network has, summed up in parts; and decay it, where that is free.
+    """Return the sums of squares of each network, in parts; a device may decay the arrays in the same pass.
 
     Parameters
     ----------
@@ -75,9 +75,9 @@ def squares(
     arrays
         Each ``(*nets, …)`` with at least one more axis.
     nets
-        Number of the networks' axes.
+        Number of network axes.
     rates
-        Learning rate and decay, ``(*nets,)`` each, where the arrays are to be multiplied afterwards by
+        Learning rate and decay, ``(*nets,)`` each, if the arrays will then be multiplied by
         ``keep = 1 - learning_rate * decay``; else None.
 
     Returns
@@ -85,8 +85,8 @@ def squares(
     squares : Array
         ``(*nets, parts)``: the sum over the last axis is the sum of all squares.
     keep : Array or None
-        ``keep``, ``(*nets,)``. None if there is no decay, and from a device that has multiplied the arrays in
-        passing, in place.
+        ``keep``, ``(*nets,)``. None if there is no decay, or if the device has already multiplied the arrays
+        in place.
     """
     parts = []
     for a in arrays:
@@ -98,10 +98,10 @@ def squares(
 
 @elementwise
 def kept(_xp: Namespace, learning_rate: Array, decay: Array) -> Array:
-    """Return the factor on weights that decay: ``1 - learning_rate * decay``, ``(*nets,)``."""
+    """Return the factor by which weights decay, ``1 - learning_rate * decay``, ``(*nets,)``."""
     return 1.0 - learning_rate * decay
 
 
 def plain(value: Array | float) -> Array | float:
-    """A number as a Python float, also if it is NumPy's, which would turn float32 arrays into float64."""
+    """Return a number as a Python float; a NumPy float would turn float32 arrays into float64."""
     return float(value) if isinstance(value, int | float) else value

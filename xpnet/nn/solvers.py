@@ -3,16 +3,16 @@
 A solver consumes its arguments: parameters, state and gradients may be overwritten, and the caller continues
 with the result. That keeps a step close to the cost of its matrix products.
 
-Each solver is one function, its formula beside it: it turns one parameter's gradient, what is remembered of
-it and some `Rates` into the step to subtract. What is the same for all, the loop over the parameters and the
-two kinds of weight decay, stands once, in `_solver`.
+Each solver is one function, with its formula in the docstring. It turns the gradient of one parameter, the
+solver's memory of it and some `Rates` into the step to subtract. What all solvers share, the loop over the
+parameters and the two kinds of weight decay, is in `_solver`.
 
 Solvers that average over the past keep plain decaying sums, ``s = β s + g``, instead of the usual averages
-``m = β m + (1 - β) g = (1 - β) s``: a pass over the weights fewer, since a factor that is the same for all
-entries of an array costs nothing where it joins one that is there anyway.
+``m = β m + (1 - β) g = (1 - β) s``. This saves a pass over the weights, because the constant factor is merged
+into one that is needed anyway.
 """
 
-from __future__ import annotations  # those of inner functions would be evaluated in every step
+from __future__ import annotations  # else those of inner functions are evaluated in every step
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
@@ -25,33 +25,33 @@ from xpnet.typing import Array, Namespace, Params, Product, State, Subtract
 __all__ = ["SOLVERS", "Rates", "Solver", "clip"]
 
 Rule: TypeAlias = Callable[..., tuple[Array, ...]]
-"""``rule(xp, g, *memory, *rates)`` returns what to subtract from a parameter of gradient ``g``, then the new
-memory; element by element."""
+"""``rule(xp, g, *memory, *rates)`` returns the step to subtract from a parameter with gradient ``g``, then
+the new memory. It is element-wise."""
 
 
 class Rates(NamedTuple):
     """The hyper-parameters of one step: arrays ``(*nets,)`` of the parameters' dtype, never written to.
 
-    Those that a solver does not take may be left out.
+    Those that a solver does not use may be left out.
 
     Attributes
     ----------
     learning_rate
-        Of this step. Its axes tell how many of a parameter's are networks.
+        Learning rate of this step. It has as many axes as there are network axes.
     reg
-        Coupled decay of the weights, the L2 penalty: ``reg * W``, the gradient of ``0.5 * reg * ΣW²``, joins
-        their gradient. Without it (None) its two passes over the weights are not made.
+        Coupled weight decay, the L2 penalty: ``reg * W``, the gradient of ``0.5 * reg * ΣW²``, is added to
+        the gradient. None saves its two passes over the weights.
     weight_decay
-        Decoupled decay: weights are multiplied by ``1 - learning_rate * weight_decay``, whatever the solver
-        makes of their gradient (Loshchilov & Hutter 2019). None as for ``reg``.
+        Decoupled weight decay: weights are multiplied by ``1 - learning_rate * weight_decay``, independently
+        of their gradient (Loshchilov & Hutter 2019). None saves the pass over the weights.
     momentum
-        Factor on the past of the gradient, in [0, 1): µ of momentum, β₁ of Adam and Lion.
+        Decay factor of past gradients, in [0, 1): µ of momentum, β₁ of Adam and Lion.
     beta2
-        Factor on the past of the squared gradient, in [0, 1); α of RMSProp, and Lion's second factor.
+        Decay factor of past squared gradients, in [0, 1): β₂ of Adam, α of RMSProp, and β₂ of Lion.
     epsilon
-        Added to the root of the squares: keeps a step finite where all gradients were 0.
+        Added to the root of the squares, to keep a step finite if all gradients were 0.
     step
-        Number of this update, from 1; Adam alone asks.
+        Number of this update, from 1; only Adam uses it.
     """
 
     learning_rate: Array
@@ -64,22 +64,23 @@ class Rates(NamedTuple):
 
 
 class Solver(NamedTuple):
-    """A way to change parameters by their gradients.
+    """An update rule for parameters.
 
     Attributes
     ----------
     init
-        ``init(xp, params)`` returns the state before the first step: what the solver remembers, by kind,
-        in the parameters' shapes, all zeros. ``{"velocity": {"W1": …, "b1": …}}``, and ``{}`` for sgd.
+        ``init(xp, params)`` returns the state before the first step: the solver's memory by kind, as zeros in
+        the shapes of the parameters. An example is ``{"velocity": {"W1": …, "b1": …}}``; for sgd it is
+        ``{}``.
     update
-        ``update(xp, params, grads, state, rates, weights)`` returns the new parameters and state, and, where
-        there is a ``reg``, the `squares` of the weights as they were, else None. It consumes ``params``,
-        ``grads`` and ``state``. Parameters without a gradient stay as they are, and only those named in
-        ``weights`` decay.
+        ``update(xp, params, grads, state, rates, weights)`` returns the new parameters and state and, with a
+        ``reg``, the `squares` of the weights before the step, else None. It consumes ``params``, ``grads``
+        and ``state``. Parameters without a gradient stay as they are, and only those named in ``weights``
+        decay.
     scaled
-        Whether the gradients are to be those of ``learning_rate * L``: the factor then costs nothing
-        (see `xpnet.nn.backprop.loss`). They are subtracted as they are, so that a gradient may also be a
-        `Product`; ``update`` then takes, as ``subtract=``, what may do it in place.
+        Whether the solver expects gradients of ``learning_rate * L``, where the factor costs nothing (see
+        `xpnet.nn.backprop.loss`). It subtracts them as they are, so a gradient may also be a `Product`;
+        ``update`` then accepts a function ``subtract=`` that may subtract it in place.
     """
 
     init: Callable[[Namespace, Params], State]
@@ -88,20 +89,21 @@ class Solver(NamedTuple):
 
 
 def clip(xp: Namespace, grads: Params, limit: Array) -> Params:
-    """Shorten the gradient of each network to a norm of at most ``limit``.
+    """Clip the gradient of each network to a norm of at most ``limit``.
 
     The norm is over all parameters of a network together, so that the gradient keeps its direction
-    (Pascanu, Mikolov & Bengio 2013, https://arxiv.org/abs/1211.5063). Gradients within the limit keep their
-    bits, and those that are not finite stay so.
+    (Pascanu, Mikolov & Bengio 2013, https://arxiv.org/abs/1211.5063). Gradients within the limit do not
+    change by a bit, and non-finite ones stay non-finite.
 
     Parameters
     ----------
     xp
         Array API namespace of the arrays.
     grads
-        Consumed.
+        The gradients; consumed.
     limit
-        ``(*nets,)``; inf clips nothing. For gradients of ``learning_rate * L``, ``learning_rate * limit``.
+        ``(*nets,)``; inf clips nothing. For gradients of ``learning_rate * L``, give ``learning_rate *
+        limit``.
 
     Returns
     -------
@@ -118,19 +120,19 @@ def clip(xp: Namespace, grads: Params, limit: Array) -> Params:
 
 @elementwise
 def _within(xp: Namespace, total: Array, limit: Array) -> Array:
-    """Return the factor that shortens a vector of that sum of squares to the limit."""
+    """Return the factor that clips a vector with this sum of squares to the limit."""
     norm = xp.sqrt(total)
-    beyond = norm > limit  # also False where a limit of inf became NaN by a learning rate of 0
+    beyond = norm > limit  # also False if the limit is NaN, from inf times a learning rate of 0
     return xp.where(beyond, limit, 1.0) / xp.where(beyond, norm, 1.0)
 
 
 def sgd(_xp: Namespace, g: Array) -> tuple[Array, ...]:
     """Gradient descent: ``W - learning_rate * g``.
 
-    The gradients come multiplied by the learning rate. Both kinds of decay are the same here, and one
-    factor on the weights: the step is ``W * (1 - learning_rate * (reg + weight_decay)) - learning_rate * g``,
-    two passes over the weights in place, no temporary of their size. Where the gradient is a `Product` that
-    the device can subtract in place, the second is part of the product.
+    The gradients are already multiplied by the learning rate. Both kinds of decay are equivalent here and
+    make one factor: the step is ``W * (1 - learning_rate * (reg + weight_decay)) - learning_rate * g``. It
+    takes two passes over the weights in place, without a temporary of their size. If the gradient is a
+    `Product` that the device can subtract in place, the second pass is part of the product.
     """
     return (g,)
 
@@ -140,9 +142,9 @@ def momentum(
 ) -> tuple[Array, ...]:
     """Gradient descent with momentum: ``v = µ v + g``, ``W - learning_rate * v``.
 
-    The heavy ball of Polyak 1964, in the form of Sutskever et al. 2013
-    (https://proceedings.mlr.press/v28/sutskever13.html) that PyTorch has: the learning rate is outside the
-    velocity, so that a new one applies at once.
+    This is the heavy ball of Polyak 1964 in PyTorch's form of Sutskever et al. 2013
+    (https://proceedings.mlr.press/v28/sutskever13.html): the learning rate is outside the velocity, so that a
+    new rate takes effect at once.
     """
     velocity *= factor
     velocity += g
@@ -154,9 +156,9 @@ def nesterov(
 ) -> tuple[Array, ...]:
     """Nesterov's momentum: ``v = µ v + g``, ``W - learning_rate * (g + µ v)``.
 
-    Nesterov 1983 as rewritten by Sutskever et al. 2013 and Bengio et al. 2012
-    (https://arxiv.org/abs/1212.0901), with parameters that are already looked ahead. What is remembered is
-    ``µ v``, which both formulas need: then there is no temporary.
+    This is Nesterov 1983 as rewritten by Sutskever et al. 2013 and Bengio et al. 2012
+    (https://arxiv.org/abs/1212.0901), with the parameters at the look-ahead point. The memory holds ``µ v``,
+    which both formulas need, to avoid a temporary.
     """
     velocity += g
     velocity *= factor
@@ -209,10 +211,10 @@ def adam(
     size: Array,
     epsilon: Array,
 ) -> tuple[Array, ...]:
-    """Adam: RMSProp's step for an average of past gradients, both averages without bias.
+    """Adam: RMSProp's step with an average of past gradients, both averages corrected for bias.
 
-    Kingma & Ba 2015 (https://arxiv.org/abs/1412.6980). An average that starts from 0 weighs its ``t``
-    gradients by ``β^(t-1) … β, 1``; divided by the sum of these weights it is one without bias. So with
+    Kingma & Ba 2015 (https://arxiv.org/abs/1412.6980). A decaying sum weights its ``t`` gradients by
+    ``β^(t-1) … β, 1``; divided by the sum of these weights, it is an unbiased average. So with
 
         ``a = β₁ a + g``, ``n₁ = 1 + β₁ + … + β₁^(t-1)`` and ``s = β₂ s + g²``, ``n₂ = 1 + β₂ + … + β₂^(t-1)``
 
@@ -220,8 +222,8 @@ def adam(
 
         ``learning_rate * m̂ / (√v̂ + ε) = learning_rate √n₂ / n₁ * a / (√s + √n₂ ε)``.
 
-    AdamW (Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101) is the same function under the name by
-    which people look for it: its decay is ``weight_decay``, which every solver here has.
+    AdamW (Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101) is the same function under its
+    well-known name: its decay is ``weight_decay``, which every solver here supports.
     """
     gradients *= beta1
     gradients += g
@@ -248,9 +250,9 @@ def lion(
 ) -> tuple[Array, ...]:
     """Lion: ``W - learning_rate * sign(β₁ m + (1 - β₁) g)``, then ``m = β₂ m + (1 - β₂) g``.
 
-    Chen et al. 2023 (https://arxiv.org/abs/2302.06675), algorithm 2. Every entry moves by the learning
-    rate, which has to be 3 to 10 times smaller than for Adam. With the sum ``s = m / (1 - β₂)`` the sign is
-    that of ``(1 - β₂) β₁ / (1 - β₁) * s + g``.
+    Chen et al. 2023 (https://arxiv.org/abs/2302.06675), algorithm 2. Every entry moves by exactly the
+    learning rate, which has to be 3 to 10 times smaller than for Adam. With the sum ``s = m / (1 - β₂)``, the
+    sign is that of ``(1 - β₂) β₁ / (1 - β₁) * s + g``.
     """
     mixed = gradients * past
     mixed += g
@@ -269,14 +271,14 @@ def _of_lion(_xp: Namespace, beta1: Array, beta2: Array) -> Array:
 def _solver(
     rule: Rule, *kinds: str, rates: Callable[[Namespace, Rates], tuple[Array, ...]], scaled: bool = False
 ) -> Solver:
-    """Make a solver of a rule, the names of what that remembers, and the rates that it takes."""
+    """Make a solver from a rule, the names of its memory, and the rates it takes."""
 
     def init(xp: Namespace, params: Params) -> State:
         return {kind: {name: xp.zeros_like(value) for name, value in params.items()} for kind in kinds}
 
     @elementwise
     def move(xp: Namespace, value: Array, g: Array, *others: Array | None) -> tuple[Array, ...]:
-        """Return one parameter after the step, and what is remembered of it."""
+        """Return one parameter after the step, and the solver's memory of it."""
         remembered, (coupled, keep, *given) = others[: len(kinds)], others[len(kinds) :]
         if coupled is not None:
             g += value * coupled
@@ -297,11 +299,11 @@ def _solver(
     ) -> tuple[Params, State, Array | None]:
         of_rule = rates(xp, given)
         coupled, decoupled = given.reg, given.weight_decay
-        if scaled and coupled is not None:  # the gradients are multiplied already: see `sgd`
+        if scaled and coupled is not None:  # the gradients are already scaled: see `sgd`
             coupled, decoupled = None, coupled if decoupled is None else coupled + decoupled
         keep = of_weights = None
         if given.reg is not None:
-            # A penalty that joins the gradients is that of the weights before they decay.
+            # A penalty added to the gradients uses the weights before they decay.
             in_passing = None if coupled is not None else (given.learning_rate, decoupled)
             arrays = [params[name] for name in grads if name in weights]
             of_weights, keep = squares(xp, arrays, given.learning_rate.ndim, in_passing)
@@ -335,15 +337,15 @@ def in_parts(
 ) -> Any:
     """Return ``function(*arrays, *rates)``: a parameter and the solver's memory of it after a step.
 
-    The arrays have one shape: parameter, gradient, memory. Each element depends on those in its place and on
-    the rates of its network alone, so a device may call the function on some rows at a time.
+    The arrays (parameter, gradient, memory) have the same shape. Each element depends only on those at its
+    place and on the rates of its network, so a device may call the function on a few rows at a time.
     """
     return function(*arrays, *rates)
 
 
 def _over(rate: Array | None, axes: int) -> Array | None:
-    """Lay ``rate``, ``(*nets,)`` or None, over the axes that an array has beyond those of the networks."""
-    # NumPy multiplies by a number in two thirds of the time that an array of one takes.
+    """Append axes to ``rate``, ``(*nets,)`` or None, so that it broadcasts over an array's other axes."""
+    # A rate without axes stays as it is: NumPy then takes two thirds of the time of an array with one entry.
     if rate is None or not rate.ndim:
         return rate
     return rate[(..., *(None,) * (axes - rate.ndim))]
@@ -352,8 +354,8 @@ def _over(rate: Array | None, axes: int) -> Array | None:
 def _sum_of_powers(xp: Namespace, beta: Array, n: Array) -> Array:
     """Return ``1 + β + … + β^(n-1)``, which is ``(1 - β^n) / (1 - β)``.
 
-    Where β is close to 1, ``1 - β^n`` loses float32's last digits, and `expm1` keeps them. Nor are powers
-    the same for a stack as alone: NumPy's differ in the last bit between many numbers at once and one.
+    If β is close to 1, ``1 - β^n`` loses the last digits of float32, which `expm1` keeps. Also, NumPy's power
+    may differ in the last bit between one number and many at once, so a stack would differ from one network.
     """
     log_beta = xp.log(xp.maximum(beta, 1e-30))  # β = 0 has no logarithm
     return xp.expm1(n * log_beta) / (beta - 1.0)

@@ -31,13 +31,13 @@ STYLE = (
     ".xp-at .d{stroke-width:6;stroke-linecap:round;stroke-opacity:1}"
     ".xp-at g:hover *{visibility:visible}.xp-at:hover~.xp-names{visibility:hidden}"
 )
-"""CSS that shows the values under the pointer, and puts charts side by side where there is room."""
+"""CSS that shows the values under the pointer, and puts charts side by side if there is room."""
 
 WIDTH, HEIGHT = 360, 250
 LEFT, RIGHT, TOP, BOTTOM = 50, 348, 62, 210  # of the plot
 FONT = 'font-family="system-ui,-apple-system,Segoe UI,DejaVu Sans,sans-serif" font-size="12"'
-LETTER = 6.5  # width of one, on average
-DOTTED = 40  # points up to which a line has dots
+LETTER = 6.5  # average width of a letter
+DOTTED = 40  # maximum number of points for a line to have dots
 
 
 class Series(NamedTuple):
@@ -50,10 +50,10 @@ class Series(NamedTuple):
     x, y
         Its points; values that are not finite leave a gap.
     colour
-        Of the line.
+        Colour of the line.
     style
-        ``"line"``, with dots if they are few; ``"faint"``, ``"dashed"`` or ``"plain"``, without; or
-        ``"dots"`` alone.
+        ``"line"``, with dots if they are few; ``"faint"``, ``"dashed"`` or ``"plain"``, without dots; or
+        ``"dots"`` only.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Place(NamedTuple):
 def thinned(
     x: ArrayLike, y: ArrayLike, most: int = MOST_POINTS
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return fewer points of a line that look the same: the lowest and the highest of each stretch."""
+    """Return fewer points of a line that looks the same: the lowest and the highest of each stretch."""
     xs, ys = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if len(ys) <= most:
         return xs, ys
@@ -141,7 +141,7 @@ def chart(
     body = [
         f'<text x="8" y="16" font-weight="600" font-size="13">{_text(title)}</text>',
         *_grid(x, y),
-        # What goes beyond the axes is cut off there, with room for half a dot.
+        # Lines are clipped at the axes, with room for half a dot.
         _window(),
         *(_straight(line, x, y) for line in lines),
         *(text for s in series for text in _drawn(s, x, y)),
@@ -165,14 +165,14 @@ def _window() -> str:
 
 
 def _names(note: str, named: Sequence[Series], spots: Sequence[float]) -> str:
-    """Return what is said while nothing is pointed at."""
+    """Return the text shown while the pointer is elsewhere."""
     at_right = f'<text x="{RIGHT}" y="16" text-anchor="end" fill-opacity=".75">{_text(note)}</text>'
     names = "".join(_at(s.name, spot) for s, spot in zip(named, spots, strict=True))
     return f'<g class="xp-names">{at_right}{names}</g>'
 
 
 def _grid(x: Axis, y: Axis) -> Iterator[str]:
-    """Give the lines behind the plot, the numbers along its axes, and what the horizontal one is."""
+    """Yield the grid lines, the numbers along the axes, and the label of the horizontal axis."""
     ticks = y.ticks()
     heights = _down(y, ticks)
     lines = "".join(f"M{LEFT} {_short(at)}H{RIGHT}" for at in heights)
@@ -191,7 +191,7 @@ def _grid(x: Axis, y: Axis) -> Iterator[str]:
 
 
 def _drawn(series: Series, x: Axis, y: Axis) -> Iterator[str]:
-    """Give a line, with dots as long as they are few: a single point is a dot and no line."""
+    """Yield a line, with dots if they are few, because a single point would be invisible as a line."""
     xs, ys = (np.asarray(v, np.float64) for v in (series.x, series.y))
     few = np.isfinite(ys).sum() <= DOTTED
     if series.style != "dots":
@@ -237,7 +237,7 @@ def _marked(mark: Mark, x: Axis) -> Iterator[str]:
 
 
 def _spots(named: Sequence[Series], places: Sequence[Place]) -> list[float]:
-    """Return where the entries of the legend begin, which their values take the place of."""
+    """Return where the legend entries start; values are shown in their place."""
     spots, at = [], 8.0
     for k, series in enumerate(named):
         spots.append(at)
@@ -256,7 +256,7 @@ def _swatch(series: Series, spot: float) -> str:
 
 
 def _under_pointer(places: Sequence[Place], spots: Sequence[float], x: Axis, y: Axis) -> Iterator[str]:
-    """Give what shows as the pointer comes to each place: a line, dots and values."""
+    """Yield what appears when the pointer is at each place: a line, dots and values."""
     if not places:
         return
     at = _across(x, [place.x for place in places])

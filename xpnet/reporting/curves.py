@@ -29,12 +29,12 @@ BLOWN_UP = 1e3
 
 
 def best_row(history: History, monitor: str, score: str) -> int | None:
-    """Return the index of the best epoch (the first of several); None if the history does not tell.
+    """Return the index of the best epoch (the first of several); None if the history does not show it.
 
     Parameters
     ----------
     history
-        Of one network.
+        History of one network.
     monitor
         Measure that picks the best epoch, as in `Config`.
     score
@@ -60,12 +60,12 @@ def curves(
     diverged_at: int = 0,
     unit: str = "step",
 ) -> str:
-    """Return charts of the loss, the score and the learning rate; an empty text without an epoch.
+    """Return charts of the loss, the score and the learning rate; ``""`` without an epoch.
 
     Parameters
     ----------
     history
-        What was measured. Losses that are not finite are left out.
+        The measurements. Losses that are not finite are left out.
     score
         What the score is: ``"accuracy"``, or ``"r2"``.
     schedule
@@ -83,7 +83,7 @@ def curves(
     rows = history.rows
     if not rows:
         return ""
-    if diverged_at:  # what was measured after it means nothing
+    if diverged_at:  # later measurements mean nothing
         rows = [row for row in rows if row.step < diverged_at] or rows[:1]
         history = History(rows, history.losses[:diverged_at])
     marks, alone = [], None
@@ -104,7 +104,7 @@ def curves(
 
 
 def _marks(rows: Sequence[Row], best: Sequence[int]) -> list[Mark]:
-    """Return a line at the best epoch of each network, and a word at the last of them."""
+    """Return a line at the best epoch of each network, with a label at the last one."""
     places = sorted(set(best))
     epochs = [rows[place].epoch for place in places]
     said = f"epoch {epochs[0]}" if len(epochs) == 1 else f"epochs {epochs[0]} to {epochs[-1]}"
@@ -116,7 +116,7 @@ def _loss(
 ) -> str:
     rows = history.rows
     ends = np.array([row.step for row in rows])
-    # A mean belongs in the middle of what it is the mean of.
+    # Plot a mean in the middle of the range it was taken over.
     middles = (np.concatenate([[0], ends[:-1]]) + 1 + ends) / 2 if steps.label == "step" else ends
     each, means, of_validation = (
         finite(values)
@@ -150,7 +150,7 @@ def _loss_axis(
     of_validation: NDArray[np.float64],
     diverged_at: int,
 ) -> Axis:
-    """Return an axis for losses: logarithmic over more than a decade, and no further than can be read."""
+    """Return an axis for losses: logarithmic over more than a decade, and limited to a readable range."""
     known = np.concatenate([each, means, of_validation])
     known = known[np.isfinite(known)]
     positive = known[known > 0]
@@ -204,9 +204,10 @@ def score_axis(lines: Sequence[ArrayLike], score: str, of_lines: bool = True) ->
     lines
         Scores of each line.
     score
-        What they are: ``"accuracy"``, or ``"r2"``.
+        Name of the score: ``"accuracy"`` or ``"r2"``.
     of_lines
-        Whether a few low values may lie below the axis. A line still enters from there; a dot would be lost.
+        Whether a few low values may be below the axis. A line still enters from there, but a dot would be
+        lost.
     """
     least, form = least_score(lines, score), None if score == "r2" else _percent
     known = np.concatenate([finite(line) for line in lines])
@@ -239,7 +240,7 @@ def _rate(
 
 
 def _chosen(count: int, best: int | None) -> list[int]:
-    """Return which of many epochs show their values: the first, the last and the best always."""
+    """Return which of many epochs show their values; they always include the first, last and best."""
     some = set(np.linspace(0, count - 1, min(count, MOST_PLACES)).round().astype(int).tolist())
     return sorted(some | (set() if best is None else {best}))
 
@@ -249,7 +250,7 @@ def _some(rows: Sequence[Row], best: int | None) -> list[tuple[int, Row]]:
 
 
 def _without_empty(series: list[Series], places: list[Place]) -> tuple[list[Series], list[Place]]:
-    """Return what there is something to see of: a run without validation rows has no line of them."""
+    """Return the series that have points: a run without validation rows has no validation line."""
     kept = [k for k, s in enumerate(series) if np.isfinite(np.asarray(s.y, np.float64)).any()]
     shown_at = [place._replace(values=[place.values[k] for k in kept]) for place in places]
     return [series[k] for k in kept], shown_at

@@ -33,7 +33,7 @@ Phase = Literal["loading", "preprocessing", "training", "evaluating", "drawing",
 """Phases of a run."""
 
 LASTING = 3.0
-"""Seconds after which a line names the current phase: a run of one second prints enough without it."""
+"""Seconds after which a line names the current phase; short runs do not need it."""
 
 REFRESHED = 0.2
 """Seconds between two updates of a display."""
@@ -138,17 +138,17 @@ class Live(Screen, ABC):
         from rich.live import Live as Drawn
 
         console = Console(stderr=True)
-        # Two columns stay free for the ^C that a terminal echoes: in the next line it would move the display.
-        # Drawn by a thread of its own a few times a second: no step waits for a terminal.
+        # Two columns stay free for the ^C that a terminal echoes, which would otherwise wrap and shift the
+        # display. A separate thread draws it a few times a second, so that no step waits for the terminal.
         self._drawn = Drawn(
             console=console,
             get_renderable=lambda: Constrain(self.render(), console.width - 2),
             refresh_per_second=1 / REFRESHED,
-            redirect_stdout=sys.stdout.isatty(),  # what goes into a file or a pipe is to arrive there
+            redirect_stdout=sys.stdout.isatty(),  # output to a file or a pipe must arrive there
         )
         try:
             self._drawn.start(refresh=True)
-        except BaseException:  # Ctrl-C: the cursor comes back
+        except BaseException:  # for example Ctrl-C: restore the cursor
             self._stop(clear=True)
             raise
 
@@ -188,7 +188,7 @@ class InNotebook(Screen, ABC):
 
     def show(self, at_once: bool = False) -> None:
         """Show the state, unless the last update was very recent; may be called from any thread."""
-        # Not by a thread of its own, whose outputs a kernel may take for those of another cell.
+        # Not in a separate thread, whose output a kernel may assign to another cell.
         if self._handle is not None and (at_once or time.perf_counter() - self._shown_at >= REFRESHED):
             self._shown_at = time.perf_counter()
             self._handle.update(self._state(), raw=True)
@@ -209,7 +209,7 @@ S = TypeVar("S", bound=Screen)
 
 
 def chosen(quiet: bool, nothing: type[S], plain: type[S], terminal: type[S], notebook: type[S]) -> type[S]:
-    """Return the one of four displays that suits where standard error goes."""
+    """Return the display, of four, that suits the destination of standard error."""
     if quiet:
         return nothing
     if in_notebook():

@@ -55,7 +55,7 @@ def page(
         policy=f"; script-src 'sha256-{digest}'" if script else "",
         script=f"<script>{script}</script>" if script else "",
     )
-    # A path may hold what is no text.
+    # A path may contain bytes that are not text.
     return filled.encode("utf-8", "xmlcharrefreplace")
 
 

@@ -59,8 +59,8 @@ MOST_NUMBERED = 40  # classes up to which the cells of a confusion matrix hold t
 LONGEST = 22  # name of a class, in characters
 
 TRAIN, VALIDATION = "tab:blue", "tab:orange"
-PADDING = 1  # pixels between the images of a tile
-WIDTH = 900  # of a picture of weights, at least, in pixels
+PADDING = 1  # pixels between the images of a grid
+WIDTH = 900  # minimum width of a picture of weights, in pixels
 
 
 def available() -> bool:
@@ -114,7 +114,7 @@ def _draw_loss(axes: "Axes", history: History) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter
 
     ends = np.array([row.step for row in history.rows])
-    # A mean belongs in the middle of what it is the mean of.
+    # Plot a mean in the middle of the range it was taken over.
     middles = (np.concatenate([[0], ends[:-1]]) + 1 + ends) / 2
     steps = np.arange(1, len(history.losses) + 1)
     losses = _finite(history.losses)
@@ -159,7 +159,7 @@ def limit_scores(axes: "Axes", score: str, lines: Iterable[ArrayLike]) -> None:
     bottom, top = axes.get_ylim()
     least = least_score(lines, score)
     if top > least:
-        axes.set_ylim(max(bottom, least), min(top, 1.0))  # no axis to 102 %
+        axes.set_ylim(max(bottom, least), min(top, 1.0))  # not up to 102 %
     axes.yaxis.set_major_formatter(score_formatter(score))
 
 
@@ -169,12 +169,12 @@ def score_formatter(score: str) -> Callable[[float, Any], str]:
 
 
 def _style(history: History) -> dict[str, Any]:
-    """Dots on the lines as long as they are few: a single epoch is a dot and no line."""
+    """Return the style of lines: with dots if they are few, as a single point would make no line."""
     return {"marker": "o", "markersize": 3.5} if len(history.rows) <= 40 else {}
 
 
 def _finite(values: Any) -> NDArray[np.float64]:
-    """Return the values in float64 with NaN, where a line has a gap, for what cannot be drawn."""
+    """Return the values in float64, with NaN (a gap in the line) for those that cannot be drawn."""
     array = np.asarray(values, np.float64)
     return np.where(np.abs(array) < 1e30, array, np.nan)
 
@@ -201,7 +201,7 @@ def weights(W: NDArray[Any], image_shape: tuple[int, int, int] | None, width: in
     pixels = tile(W.T, check_images(image_shape))
     zoom = math.ceil(width / pixels.shape[1])
     pixels = pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
-    # A picture without axes, in which a pixel is a pixel.
+    # A picture without axes, at one image pixel per screen pixel.
     dpi = 100
     figure = Figure(figsize=(pixels.shape[1] / dpi, pixels.shape[0] / dpi), dpi=dpi)
     figure.figimage(pixels)
@@ -214,7 +214,7 @@ def check_images(image_shape: tuple[int, int, int] | None) -> tuple[int, int, in
     Raises
     ------
     InputError
-        There is none.
+        There is no such shape.
     """
     if image_shape is None:
         raise InputError(
@@ -302,7 +302,7 @@ def confusion(counts: NDArray[np.int64], found: PerClass, class_names: Sequence[
     matrix.set_xlabel("predicted class")
     matrix.set_ylabel("true class")
     if numbered:
-        # Not as mathematics, which a $ in a name would else begin.
+        # Escaped, because a $ in a name would start mathematics.
         names = [_shortened(name) for name in class_names]
         turned = max(map(len, names)) > 3
         ticks = np.arange(num_classes)
@@ -321,7 +321,7 @@ def _draw_per_class(axes: "Axes", found: PerClass) -> None:
     """Draw the measures as a table whose rows are those of the matrix beside it."""
     num_classes = len(found.support)
     measures = np.stack([found.precision, found.recall, found.f1], axis=1)
-    # Empty cells for what is unknown, and a last column without a colour.
+    # Unknown values are empty cells; the last column has no colour.
     cells = np.concatenate([measures, np.full((num_classes, 1), np.nan)], axis=1)
     axes.imshow(cells, cmap="Greens", vmin=0, vmax=2.5, aspect="auto", interpolation="nearest")
     axes.set_xticks(range(4), ["precision", "recall", "F1", "rows"])
@@ -403,7 +403,7 @@ def predictions(y: NDArray[Any], predicted: NDArray[Any], names: Sequence[str]) 
     for k, (scatter, residuals) in enumerate(figure.subplots(drawn, 2, squeeze=False)):
         scatter.scatter(true[:, k], found[:, k], color=TRAIN, **style)
         residuals.scatter(found[:, k], true[:, k] - found[:, k], color=TRAIN, **style)
-        # Lines that don't count when limits are chosen: right predictions lie on them.
+        # Correct predictions are on these lines, which do not affect the limits of the axes.
         scatter.axline((0, 0), slope=1, color="black", linewidth=0.8)
         residuals.axhline(0, color="black", linewidth=0.8)
         both = np.stack([true[:, k], found[:, k]])

@@ -14,7 +14,7 @@ __all__ = ["Bar", "Cell", "Lines", "Progress", "Shown", "start"]
 
 
 class Progress(Screen):
-    """Base class of progress displays; shows nothing. a context manager for a whole run."""
+    """Base class of progress displays; shows nothing. A context manager for a whole run."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,11 +41,11 @@ class Progress(Screen):
 
     def on_step(self) -> None:
         """Note that a step begins. Called for every step, so it must be fast."""
-        # Of stacks that are trained beside each other another may go on when the one that was counted ends.
+        # If several stacks train at once, another may continue after the one being counted has ended.
         self.steps = min(self.steps + 1, self.num_steps)
 
     def on_epoch(self, history: History) -> None:
-        """Note what an epoch has measured."""
+        """Note the measurements of an epoch."""
         self.row = history.rows[-1]
 
     def lasts(self) -> bool:
@@ -66,7 +66,7 @@ class Shown(Progress):
     """
 
     _began = 0.0
-    _mark = (0, 0.0)  # steps that are done, and when the last of them was
+    _mark = (0, 0.0)  # number of steps done, and when the last one ended
 
     def on_step(self) -> None:
         """Note that a step begins, and that the ones before have ended."""
@@ -77,7 +77,7 @@ class Shown(Progress):
         super().on_step()
 
     def on_epoch(self, history: History) -> None:
-        """Note what an epoch has measured, and that its steps have ended."""
+        """Note the measurements of an epoch, and that its steps have ended."""
         super().on_epoch(history)
         self._mark = (self.steps - self._done, time.perf_counter())
 
@@ -129,7 +129,7 @@ class Lines(Plain, Shown):
 
     def _write_last(self) -> None:
         if self.row is not None and self.row is not self._written:
-            self.steps = self.row.step  # a step that was stopped before it began has been counted
+            self.steps = self.row.step  # the count may include a step that was stopped before it began
             self._write_row()
 
     def _write_row(self, left: str = "") -> None:
@@ -160,7 +160,7 @@ class Cell(InNotebook, Shown):
         self.show()
 
     def on_epoch(self, history: History) -> None:
-        """Show what an epoch has measured, a few times a second."""
+        """Show the measurements of an epoch, a few times a second."""
         super().on_epoch(history)
         self.show()
 

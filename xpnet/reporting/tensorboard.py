@@ -42,8 +42,8 @@ class EventLog:
 
     def __init__(self, folder: Path) -> None:
         try:
-            # The writer that its SummaryWriter runs in a thread; here it is so little to write that a
-            # full disk had better be an error of the run.
+            # The writer that SummaryWriter runs in a thread. There is so little to write here that it can run
+            # in this one, where a full disk raises an error.
             from tensorboardX import summary
             from tensorboardX.event_file_writer import EventsWriter
             from tensorboardX.proto.event_pb2 import Event
@@ -70,7 +70,7 @@ class EventLog:
     def _write(self, row: Row) -> None:
         for tag, name in TAGS.items():
             value = float(getattr(row, name))
-            if not math.isnan(value):  # as without validation rows
+            if not math.isnan(value):  # NaN without validation rows
                 event = self._event(
                     wall_time=time.time(), step=int(row.step), summary=self._scalar(tag, value)
                 )

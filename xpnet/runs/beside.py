@@ -1,4 +1,4 @@
-"""Runs without a folder that are trained beside others, in one loop with them."""
+"""Runs without a folder that are trained together with others, in one loop."""
 
 import time
 import warnings
@@ -20,16 +20,16 @@ __all__ = ["Begun", "begin_beside", "end_beside"]
 
 
 class Begun(NamedTuple):
-    """A run that is ready to be trained beside others: its networks, and all that is known of it until then.
+    """A run that is ready to be trained together with others.
 
     Attributes
     ----------
     job
-        What to train.
+        The networks to train.
     device, config, prepared
-        Where, by which settings, and on what.
+        The device, the settings and the data.
     seconds
-        What it took so far.
+        Seconds taken so far.
     """
 
     job: Job
@@ -40,15 +40,15 @@ class Begun(NamedTuple):
 
 
 def begin_beside(config: Config, data: Dataset) -> Begun:
-    """Do what comes before training, for a run without a folder that is trained beside others.
+    """Prepare a run without a folder, to be trained together with others.
 
     Raises
     ------
     InputError
-        Settings that don't fit the data.
+        The settings do not fit the data.
     """
     device = config.find_device()
-    data = subset_of(config, data)  # what is checked are the rows that are trained on
+    data = subset_of(config, data)  # so that the checks see the rows to train on
     (config,) = suited([config], data, warnings.warn)
     check(config, data, warnings.warn)
     began = time.perf_counter()
@@ -58,7 +58,7 @@ def begin_beside(config: Config, data: Dataset) -> Begun:
 
 
 def end_beside(begun: Begun, result: Fit, seconds: float) -> Run:
-    """Return the run that was trained beside others, in so many seconds."""
+    """Return a run that was trained together with others, and took so many seconds."""
     _, device, config, prepared, before = begun
     run = as_run(experiment.record(config, prepared, device, result, before + seconds), None)
     if run.diverged_at:

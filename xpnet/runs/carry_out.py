@@ -1,4 +1,4 @@
-"""From settings to a run and its folder: what `xpnet.fit` and the command share."""
+"""From settings to a run and its folder, for `xpnet.fit` and the command."""
 
 import contextlib
 import logging
@@ -42,7 +42,7 @@ def carry_out(
     on_epoch: Callable[[History], None] | None = None,
     on_unwritten: Callable[[OSError], None] | None = None,
 ) -> Run:
-    """Train the network that the settings describe, and write its folder if it is to have one.
+    """Train the network that the settings describe, and write its folder if asked for.
 
     Parameters
     ----------
@@ -51,26 +51,26 @@ def carry_out(
     data
         The data set; None for the one that the settings name.
     signals
-        Looked at before each step: once one was received, the run ends with what it has.
+        Checked before each step: once a signal is received, the run ends and keeps its results.
     folder
         Where to write, ``""`` for a new folder in ``runs``; None to write nothing.
     team
-        The processes that train the network together: all call this with the same, and the first writes. It
-        keeps checkpoints also where none are asked for, to go on from should a process be lost.
+        The processes that train the network together: all call this with the same arguments, and the first
+        one writes. It always keeps checkpoints, so that the run can be resumed if a process is lost.
     note
-        Told in a sentence of what went wrong and ends no run.
+        Called with a sentence about a problem that does not end the run.
     on_data
-        Called with the data set before it is trained on.
+        Called with the data set before training.
     on_epoch
         Called with the history so far after each epoch.
     on_unwritten
-        Told why the files of a run that has ended could not be written: it is returned without a folder. By
-        default that is raised.
+        Called with the reason if the files of a finished run could not be written; the run is then returned
+        without a folder. By default, the error is raised.
 
     Raises
     ------
     InputError
-        Settings that cannot be used, or don't fit the data.
+        The settings are invalid or do not fit the data.
     KeyboardInterrupt
         Interrupted before the first step, or while files were written.
     """
@@ -78,7 +78,7 @@ def carry_out(
     is_first = team is None or team.is_first
     with contextlib.ExitStack() as stack:
         begins = stack.enter_context(watched(team))
-        if team is not None and data is None:  # all read what one has made of a text
+        if team is not None and data is None:  # all read the copy that one process has made of a text file
             path, reading = path_of(config.dataset), config.reading
             team.first_makes(lambda: tables.converted_if_large(path, reading, note, not config.quiet))
         with agreeing(team):
@@ -87,7 +87,7 @@ def carry_out(
                     raise InputError(f"{flag(name)} writes into the run folder: give {flag('out')}, too")
             if config.weights_image and not can_draw:
                 raise InputError(f"--weights-image needs matplotlib: {plots.INSTALL}")
-            logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it tells users of its font cache
+            logging.getLogger("matplotlib").setLevel(logging.ERROR)  # else it mentions its font cache
             device = device_of(config, team)
             stack.enter_context(using_threads(config.threads))
             if not config.quiet and (said := threads_note(config.threads, device.backend)):
@@ -115,7 +115,7 @@ def carry_out(
             (config,) = suited([config], data, note)
             if config.weights_image:
                 plots.check_images(data.image_shape)
-            check(config, data, note)  # before anything is removed or written
+            check(config, data, note)  # before removing or writing anything
             check_batch(config, team)
             if on_data is not None:
                 with screen.hidden():
@@ -123,7 +123,7 @@ def carry_out(
             what = identity(config, data, start)
             every = config.checkpoint_every or (None if team is None else 0)
             checkpoints = after = None
-            kept_in = place or (Path(config.resume) if config.resume else None)  # all read what is there
+            kept_in = place or (Path(config.resume) if config.resume else None)  # all processes read there
             if kept_in is not None and (config.resume or every is not None):
                 checkpoints = Checkpoints(kept_in, device, what, every, note)
                 if config.resume:
@@ -139,7 +139,7 @@ def carry_out(
         screen.expect(num_steps, config.batch_size, done, score)
 
         def should_stop() -> bool:
-            if signals.received is None:  # else no step begins
+            if signals.received is None:  # otherwise no step starts
                 screen.on_step()
             return signals.received is not None
 
@@ -157,7 +157,7 @@ def carry_out(
 
         log = tensorboard.logging_to(place, config.tensorboard, tell)
         with cores_shared(team), signals.listening(), log as tell_all:
-            if after:  # the log begins anew, and there may be no epoch left that would fill it
+            if after:  # the log starts again, and there may be no epoch left to fill it
                 tell_all(after.history.mean())
             found = experiment.run(
                 config,
@@ -181,7 +181,7 @@ def carry_out(
             if place is not None:
                 whole = None if found.result is None else found.result.whole
                 try:
-                    with signals.listening():  # what was trained is not lost by who is in a hurry
+                    with signals.listening():  # a second Ctrl-C must not lose the trained network
                         run_folder.write_settings(place, config)
                         if whole is not None and (was_interrupted or config.checkpoint_every):
                             checkpoints = checkpoints or Checkpoints(place, device, what, every, note)
@@ -205,7 +205,7 @@ def carry_out(
 
 
 def _may_go_on(run: Experiment, num_rows: int, epoch: int) -> bool:
-    """Return whether a run that has ended is to keep its checkpoint of an epoch."""
+    """Return whether a run that has ended should keep its checkpoint of an epoch."""
     config = run.config
     is_lost = run.result is not None and bool((run.result.diverged_at > 0).all())
     return config.checkpoint_every is not None and not is_lost and is_of_longer_runs(config, num_rows, epoch)

@@ -159,11 +159,11 @@ class Checkpoints:
             if others:
                 raise InputError(
                     f"{path} is from a run with different "
-                    f"{_other(others[0], before, self._run, free)}: resume with what it began with, or "
+                    f"{_other(others[0], before, self._run, free)}: resume with the same as before, or "
                     f"start a new run"
                 )
             return Saved(fit, before)
-        if paths:  # to begin anew would overwrite what a user may still be able to save
+        if paths:  # starting again would overwrite what the user may still be able to rescue
             raise InputError(
                 f"{self._folder} holds no checkpoint that can be read: start a new run with --config "
                 f"{self._folder / 'config.json'}"
@@ -194,14 +194,14 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 def _differences(then: Any, now: Any, free: Collection[str]) -> list[str]:
-    """Name what differs within a part of two runs, or the part."""
+    """Return the names of what differs within a part of two runs, or the name of the part."""
     if not (isinstance(then, dict) and isinstance(now, dict)):
         return [] if then == now else ["it"]
     return [name for name in then | now if then.get(name) != now.get(name) and name not in free]
 
 
 def _other(key: str, there: Mapping[str, Any], here: Mapping[str, Any], free: Collection[str]) -> str:
-    """Name a part in which two runs differ, and what differs within it."""
+    """Return the name of a part in which two runs differ, and of what differs within it."""
     then, now = there.get(key), here[key]
     if not (isinstance(then, dict) and isinstance(now, dict)):
         return key
@@ -210,19 +210,19 @@ def _other(key: str, there: Mapping[str, Any], here: Mapping[str, Any], free: Co
 
 def _remove(paths: Iterable[Path]) -> None:
     for path in paths:
-        with contextlib.suppress(OSError):  # as where it is a folder: no reason to end a run
+        with contextlib.suppress(OSError):  # for example, it is a folder: no reason to end a run
             path.unlink()
 
 
 def _states(fit: Fit) -> list[tuple[str, State]]:
-    """Return the states that a run has to go on from, by what they are of."""
+    """Return the states needed to resume a run, by name."""
     best = [] if fit.best is None else [("best", fit.best.state)]
     sane = [] if fit.sane is None else [("sane", fit.sane.state)]
     return [("state", fit.state), *sane, *best]
 
 
 def _arrays(fit: Fit, device: Device) -> dict[str, NDArray[Any]]:
-    """Return all that a checkpoint holds, by name."""
+    """Return all arrays of a checkpoint, by name."""
     on_device = {
         f"{which}/{kind}/{name}": value
         for which, state in _states(fit)
@@ -234,7 +234,7 @@ def _arrays(fit: Fit, device: Device) -> dict[str, NDArray[Any]]:
         arrays |= {"best_value": fit.best.value, "best_epoch": fit.best.epoch}
     if fit.sane is not None:
         arrays["sane_value"] = fit.sane.value
-    # A column keeps its dtype: a mean over networks of other floats would have other last bits.
+    # Columns keep their dtype: in another one, the mean over networks would have different last bits.
     arrays |= {
         f"rows/{name}": np.stack([np.asarray(getattr(row, name)) for row in fit.history.rows])
         for name in Row._fields

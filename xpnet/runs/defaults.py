@@ -34,7 +34,7 @@ DATASET_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 
 
 def suitable_batch(num_rows: int) -> int:
-    """Return a suitable batch size: several batches even of few rows, larger batches for many rows."""
+    """Return a suitable batch size: several batches even for few rows, larger batches for many rows."""
     few, many = num_rows // 16, num_rows // 400
     return min(num_rows, max(16, min(256, few), min(1024, many)))
 
@@ -45,7 +45,7 @@ def suitable_epochs(num_rows: int) -> int:
 
 
 def suitable_networks(num_rows: int) -> int:
-    """Return a suitable size of an ensemble: with very many rows its networks hardly differ."""
+    """Return a suitable size of an ensemble; with very many rows, its networks hardly differ."""
     return 4 if num_rows < 200_000 else 2
 
 
@@ -66,7 +66,7 @@ def defaults_for(settings: type[Any], dataset: str | None = None) -> dict[str, A
     Parameters
     ----------
     settings
-        `xpnet.runs.config.Config`, or what is derived from it.
+        `xpnet.runs.config.Config`, or a class derived from it.
     dataset
         As in `Config`; by default the default data set.
     """

@@ -84,7 +84,7 @@ class Experiment:
     best
         The model of the best epoch by ``monitor``; None where the run kept none.
     validated, tested
-        The validation rows and the test rows, or None if they are not known any more or there are none.
+        The validation rows and the test rows; None if there are none, or they are no longer known.
     best_rows
         For each network, the index of the history's row with the best validation figure by ``monitor``;
         empty if it is unknown.
@@ -135,7 +135,7 @@ def run(
     data
         The loaded data set.
     device
-        Where to train.
+        The device to train on.
     on_epoch, should_stop, after, on_fit
         See `xpnet.training.loop.fit`.
     on_ready
@@ -235,11 +235,11 @@ def record(
     Parameters
     ----------
     config, prepared, device
-        Of the training.
+        The settings, the data and the device of the training.
     result
         The trained network.
     seconds
-        From loaded data to trained network.
+        Time from loaded data to trained network.
     measured
         ``train_score`` and ``val_score``, if already known.
     """
@@ -337,7 +337,7 @@ def _known(score: float) -> float | None:
 
 
 def _some_rows(data: Dataset) -> tuple[Any, NDArray[Any], Any]:
-    """Return the training rows, or a fixed sample of `MEASURED` of them: a million would tell no more."""
+    """Return the training rows, or a fixed sample of `MEASURED` of them, since more would add nothing."""
     X, y, weight = data.X_train, data.y_train, data.weight_train
     if len(X) <= MEASURED:
         return X, y, weight

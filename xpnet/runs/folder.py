@@ -77,13 +77,13 @@ TITLES = {"val": "Validation", "test": "Test", "train": "Training rows"}
 """Names of the splits in the report."""
 
 WEIGHTED = "Training and the scores above weight these rows; here every row counts the same."
-"""Said of rows with weights in a report."""
+"""A note in the report if rows have weights."""
 
 REPORTED_UNITS = 100
 """Maximum number of units whose weights the report shows, to keep the page small enough to share."""
 
 SHADES = 8
-"""Brightness levels merged into one in its pictures of weights: invisible, and it halves their size."""
+"""Brightness levels merged into one in pictures of weights: this is invisible, and halves their size."""
 
 
 @contextlib.contextmanager
@@ -108,7 +108,7 @@ def claim(out: str | None, dataset: str) -> Iterator[Path]:
     InputError
         Files cannot be written there.
     """
-    folder = Path(out or "runs")  # an empty name, of an unset variable, is none
+    folder = Path(out or "runs")  # an empty name, as from an unset variable, counts as none
     made: list[Path] = []
     try:
         try:
@@ -129,7 +129,7 @@ def claim(out: str | None, dataset: str) -> Iterator[Path]:
         yield folder
     except BaseException:
         for path in made:
-            with contextlib.suppress(OSError, ValueError):  # not empty, or never made
+            with contextlib.suppress(OSError, ValueError):  # not empty, or never created
                 path.rmdir()
         raise
 
@@ -181,7 +181,7 @@ def write(folder: Path, run: Experiment, pictures: bool, report: bytes | None = 
     if run.best is not None:
         save_model(folder / "best.safetensors", run.best)
     else:
-        (folder / "best.safetensors").unlink(missing_ok=True)  # of the run that was here before
+        (folder / "best.safetensors").unlink(missing_ok=True)  # left by an earlier run
     write_settings(folder, config)
     lines = [",".join(columns_of(model.task))]
     lines += [_csv(row, config) for row in run.history.rows]
@@ -197,17 +197,17 @@ def write(folder: Path, run: Experiment, pictures: bool, report: bytes | None = 
             with replacing(folder / name) as temporary:
                 temporary.write_bytes(drawn[name])
         else:
-            (folder / name).unlink(missing_ok=True)  # of the run that was here before
+            (folder / name).unlink(missing_ok=True)  # left by an earlier run
     with replacing(folder / "report.html") as temporary:
         temporary.write_bytes(report_of(run).as_html() if report is None else report)
-    # The last one, since it says that the run is done.
+    # Last, because this file marks the run as done.
     _write_text(folder / "summary.json", json.dumps(run.summary, indent=2) + "\n")
 
 
 def write_settings(folder: Path, config: Config) -> None:
     """Write ``config.json``, from which a run can be repeated or resumed."""
     settings = config.recorded()
-    # Repeating the run must find its data from any folder.
+    # So that the run can be repeated from any folder.
     if Path(config.dataset).suffix or Path(config.dataset).is_dir():
         settings["dataset"] = str(Path(config.dataset).resolve())
     for name in ("data_dir", "init_from"):
@@ -224,7 +224,7 @@ def curves_of(run: Experiment) -> bytes:
 def charts_of(run: Experiment) -> str:
     """Return the curves of a run as HTML charts, with what they show; empty without a history."""
     score, networks, best = SCORE_OF[run.model.task], run.model.networks or 1, run.best_rows
-    if not best and networks == 1:  # of a run that was loaded: each of several had a best epoch of its own
+    if not best and networks == 1:  # a loaded run; with several networks, each had a different best epoch
         found = best_row(run.history, run.config.monitor, score)
         best = () if found is None else (found,)
     drawn = curves(
@@ -297,7 +297,7 @@ def add_evaluation(
     found
         The evaluation.
     note
-        Told where the old page is kept, if it has no place for evaluations.
+        Called with a sentence on where the old page is kept, if it has no place for evaluations.
 
     Returns
     -------
@@ -320,9 +320,9 @@ def add_evaluation(
 
 
 def _weights_of(model: Model) -> bytes | None:
-    """Return the first units' weights as images, each pixel one of the PNG file; None if rows are none."""
+    """Return the weights of the first units as images, in PNG format; None if rows are not images."""
     shape = model.image_shape
-    # A table's preprocessing is no matrix, so its weights are not those of pixels.
+    # The preprocessing of a table is not a matrix, so its weights do not belong to pixels.
     if shape is None or shape[2] not in plots.CHANNELS or model.preprocessing.kind == "table":
         return None
     pixels = plots.tile(_of_pixels(model)[:, :REPORTED_UNITS].T, shape)
@@ -336,7 +336,7 @@ def _png(figure: "Figure") -> bytes:
 
 
 def _make_new(parent: Path, dataset: str) -> Path:
-    """Make a folder that wasn't there, also where two runs start in the same second."""
+    """Create a new folder, even if two runs start in the same second."""
     name = f"{Path(dataset).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder, number = parent / name, 1
     while True:
@@ -350,14 +350,14 @@ def _make_new(parent: Path, dataset: str) -> Path:
 
 
 def _of_pixels(model: Model) -> NDArray[Any]:
-    """The first layer's weights as weights of raw features, of the first network of an ensemble."""
-    how = replace(model.preprocessing, contrast=False)  # a part that weights cannot take over
+    """Return the weights of the first layer (of the first network) as weights of raw features."""
+    how = replace(model.preprocessing, contrast=False)  # the part that cannot be folded into weights
     W, _ = transforms.fold(how, model.fitted, model.params["W1"], model.params["b1"])
     return W[0] if W.ndim == 3 else W
 
 
 def _csv(row: Row, config: Config) -> str:
-    """Return a row; what was measured is as short as its precision allows: 0.98, not 0.980000019."""
+    """Return a row of the file, with values as short as their precision allows: 0.98, not 0.980000019."""
     precision = np.dtype(config.dtype).type
     measured = row.train_loss, row.train_score, row.val_loss, row.val_score
     values = (

@@ -1,4 +1,4 @@
-"""From the arguments of a call in Python to a configuration and a data set."""
+"""From the arguments of a Python call to settings and a data set."""
 
 import os
 import warnings
@@ -32,7 +32,7 @@ from xpnet.values import shown
 __all__ = ["ARRAYS", "what_is_given"]
 
 ARRAYS = ("X_val", "y_val", "X_test", "y_test", "sample_weight")
-"""Keywords of `xpnet.fit` that are no settings, but make up the data set."""
+"""Keywords of `xpnet.fit` that are not settings but parts of the data set."""
 
 
 def what_is_given(
@@ -44,7 +44,7 @@ def what_is_given(
     settings: Mapping[str, Any],
     swept: Mapping[str, Any] | None = None,
 ) -> tuple[Config, Dataset | None]:
-    """Return the settings and the data set of a call from Python; None for the data set that they name.
+    """Return the settings and the data set of a Python call; the data set is None if the settings name it.
 
     Parameters
     ----------
@@ -53,16 +53,16 @@ def what_is_given(
     arrays
         The other arrays of `xpnet.fit` by name.
     file
-        With the settings of a run to resume.
+        File with the settings of a run to resume.
     swept
-        Of a sweep, whose networks are trained one by one, the settings that differ, each with a tuple of its
-        values: no recipe then asks for ensembles, or for what contradicts one of the values.
+        For a sweep, the settings that vary, each with a tuple of its values. Recipes then do not ask for
+        ensembles, or for anything that contradicts one of the values.
 
     Raises
     ------
     InputError
-        Arrays that make no data set; a data set or a name with arrays beside it, or of another task; settings
-        that cannot be used.
+        The arrays do not make a data set; a data set or a name is given together with arrays, or is for
+        another task; or a setting is invalid.
     """
     name = "data"
     if isinstance(X, Dataset | str | os.PathLike):
@@ -100,7 +100,7 @@ def what_is_given(
     layers += [taken_over[0]]
     layers += [] if swept is None else [{"ensemble": 1, "bagging": False}]
     layers += [file] if file is not None else []
-    # Whatever a recipe or other settings were made for.
+    # Even if a recipe or other settings name another data set.
     if str(settings.get("dataset", name)) != name:
         raise InputError(f"X is {name}, but dataset is {shown(settings['dataset'])}: leave out dataset")
     config = Config.of(*layers, **{**settings, "dataset": name})
@@ -113,7 +113,7 @@ def what_is_given(
         if config.task not in (None, X.task):
             raise InputError(f"{name!r:.60} is for {X.task}, not {shown(config.task)}: leave out the task")
         return config, X
-    is_table = is_frame(X) or any(getattr(reading, said) for said in OF_COLUMNS)  # of an array 0, 1, 2, …
+    is_table = is_frame(X) or any(getattr(reading, said) for said in OF_COLUMNS)  # an array's are 0, 1, 2, …
     of_files = ["rows_in"] if _is_mapped(X) and not is_table else []
     refuse_unused(name, reading, *OF_COLUMNS, *of_files)
     if y is None and not is_table:
@@ -141,14 +141,14 @@ def what_is_given(
 
 
 def _is_mapped(X: Any) -> bool:
-    """Return whether NumPy has mapped an array from a file; a copy of such has its type and no file."""
+    """Return whether an array is memory-mapped from a file; a copy of one has the same type, but no file."""
     return isinstance(X, np.memmap) and X.filename is not None
 
 
 def _on_disk(given: Mapping[str, Any], name: str, reading: Reading) -> dict[str, Any]:
-    """Return the arrays that NumPy has mapped from files as rows that stay there, if they are to."""
+    """Return memory-mapped arrays as rows on disk, if the settings say so."""
     mapped = {key: X for key, X in given.items() if key[0] == "X" and _is_mapped(X)}
-    # What is in no file as it is here stays in memory, unless that is not wanted.
+    # Arrays that are not in a file in this form stay in memory, unless the settings forbid it.
     of_files = all(X.flags.c_contiguous and X.mode != "c" for X in mapped.values())
     if "X" not in mapped or not (of_files or reading.rows_in == "disk"):
         return {}

@@ -1,4 +1,4 @@
-"""Messages at the doors in Python: they name flags, and here the keywords that these are in Python."""
+"""Messages in Python: they name flags, and this module adds the corresponding keywords."""
 
 import re
 import warnings
@@ -15,20 +15,20 @@ _FLAG = re.compile(r"(?<![\w-])--(no-)?([a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
 def in_python(message: str) -> str:
     """Return a message with the keywords for its flags: ``--target NAME (in Python target=)``."""
     found = {(name.replace("-", "_"), bool(no)) for no, name in _FLAG.findall(message)}
-    named = sorted(f"{name}={'False' * no}" for name, no in found if name != "dataset")  # which is X
+    named = sorted(f"{name}={'False' * no}" for name, no in found if name != "dataset")  # that is X
     if not named or "in Python" in message:
         return message
     return f"{message} (in Python {', '.join(named)})"
 
 
 def warn_in_python(message: str) -> None:
-    """Warn of what a command would make a note of."""
+    """Warn about something that a command would print as a note."""
     warnings.warn(in_python(message), stacklevel=2)
 
 
 @contextmanager
 def naming_keywords() -> Iterator[None]:
-    """Have errors name the keywords for the flags in their messages."""
+    """Add the keywords for flags to the messages of errors."""
     try:
         yield
     except XpnetError as error:

@@ -1,4 +1,4 @@
-"""Rows to evaluate a network on, with their targets, from a file that the user names."""
+"""Rows with targets to evaluate a network on, from a file that the user names."""
 
 import contextlib
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class Labelled(NamedTuple):
     name
         Name of the data.
     split
-        The split that they are; ``"all"`` for a whole file.
+        Which split they are; ``"all"`` for a whole file.
     X, y
         Raw rows, and targets as a data set of the model's has them.
     numbers
@@ -82,11 +82,11 @@ def labelled_rows(
     model
         The model, which has the columns and classes.
     config
-        Its settings, which say how its own data were read.
+        Its settings, including how its own data were read.
     path
         A table, an ``.npz`` file, or a folder of images.
     split
-        ``"train"`` (X and y of an ``.npz`` file), ``"val"`` or ``"test"``, where there are several.
+        ``"train"`` (X and y of an ``.npz`` file), ``"val"`` or ``"test"``, if there are several.
     target
         Target columns of a table; by default those of the run.
     header
@@ -206,23 +206,23 @@ def _targets(model: Model, y: Any, what: str, names: Sequence[str] | None) -> ND
 def class_numbers(
     model: Model, y: Any, what: str, class_names: Sequence[str] | None = None
 ) -> NDArray[np.int64]:
-    """Return the classes of rows by their numbers in a model, which may know more than occur.
+    """Return the class numbers of rows in a model, which may have more classes than occur here.
 
     Parameters
     ----------
     model
-        Whose classes they are.
+        The model with the classes.
     y
-        Labels as a file has them; or numbers of classes.
+        Labels in a file, or class numbers.
     what
-        What to call the file in a message.
+        The name of the file in messages.
     class_names
-        What the file calls the classes that are numbered in it, if it says so.
+        The names of numbered classes, if the file has them.
 
     Raises
     ------
     InputError
-        A label is no class of the model.
+        A label is not a class of the model.
     """
     y = as_targets(y, f"{what}: y")
     if y.ndim == 2 and y.shape[1] == 1:
@@ -237,8 +237,8 @@ def class_numbers(
     names = [str(label) if class_names is None else class_names[label] for label in labels]
     fits = [name in known for name in names]
     by_name = any(fits)
-    # Without labels the classes are 0, 1, …, with names beside, as CIFAR-10's. Labels that are text have no
-    # numbers: their order in the alphabet says nothing of what a file means by 0.
+    # Without labels, the classes are 0, 1, …, possibly with names, as in CIFAR-10. Text labels have no
+    # numbers: their alphabetical order does not say what a file means by 0.
     if not by_name and model.labels is None:
         fits = [type(label) is int and 0 <= label < len(known) for label in labels]
     if not all(fits):
@@ -253,7 +253,7 @@ def class_numbers(
 
 
 def _are_those_of(found: Labelled, path: Path, config: Config, trained_on: str | None) -> bool:
-    """Whether a file holds the data of the run, as told by their checksum, wherever the file is."""
+    """Return whether a file holds the data of the run, judged by their checksum, wherever the file is."""
     if trained_on is None or len(found.y) < 2:
         return False
     if path.is_dir() and not (Path(config.dataset).is_dir() and path.samefile(config.dataset)):

@@ -1,4 +1,4 @@
-"""Lists the runs and sweeps in folders from their small files; no model is loaded."""
+"""List the runs and sweeps in folders, from their small files; no model is loaded."""
 
 import csv
 import json
@@ -17,16 +17,16 @@ DEPTH = 4
 """Maximum depth of the search below the given folder."""
 
 MOST_FOLDERS = 20_000
-"""Maximum number of folders that are searched: someone may name a whole disk."""
+"""Maximum number of folders to search, in case someone names a whole disk."""
 
 LARGEST = 2**26
-"""Maximum size in bytes of a file that is read: the settings of 30,000 networks take less."""
+"""Maximum size in bytes of a file to read; the settings of 30,000 networks take less."""
 
 SIGNS = ("config.json", "summary.json", "sweep.json")
 """Files that mark the folder of a run or a sweep."""
 
 OF_DATA = ("dataset", "data_dir")
-"""Settings that the column of data sets already shows."""
+"""Settings that the column for the data set already shows."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Listed:
     settings
         Settings in ``config.json``, by name.
     score
-        ``"accuracy"`` or ``"r2"``; empty where there is none.
+        ``"accuracy"`` or ``"r2"``; empty if there is none.
     train, val, test
         The score on each split.
     seconds
@@ -106,7 +106,7 @@ def find(folder: Path, note: Callable[[str], None]) -> list[Listed]:
                 continue
             if listed is not None:
                 found.append(listed)
-            # What lies within is the sweep's best, or earlier runs that were put aside.
+            # Inside are only the best run of a sweep, or earlier runs that were moved aside.
             if depth < DEPTH and (listed is None or place == folder):
                 inner += below
         level = inner
@@ -126,7 +126,7 @@ def read(folder: Path, note: Callable[[str], None]) -> Listed | None:
         return None
     notes: list[str] = []
     listed = (_sweep if "sweep.json" in signs else _run)(folder, notes.append)
-    if listed is None and not (folder / "results.csv").is_file():  # which only a sweep leaves
+    if listed is None and not (folder / "results.csv").is_file():  # written only by sweeps
         notes = [f"{folder / signs[0]} is not from an xpnet run: ignored"]
     for text in notes:
         note(text)
@@ -134,7 +134,7 @@ def read(folder: Path, note: Callable[[str], None]) -> Listed | None:
 
 
 def _within(folder: Path, is_listed: bool) -> list[Path]:
-    """Return the folders in a folder, but for hidden ones and links, which may lead round in a circle."""
+    """Return the folders in a folder, except hidden ones and links, which could form a cycle."""
     of_sweep = ("best", "chunks") if is_listed and (folder / "sweep.json").is_file() else ()
     with os.scandir(folder) as entries:
         return [
@@ -217,7 +217,7 @@ def _shared(networks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _settings(folder: Path, note: Callable[[str], None]) -> dict[str, Any]:
-    """Return ``config.json``, also of other versions, whose settings may have other names; or nothing."""
+    """Return the content of ``config.json``, also of other versions with other settings; empty if missing."""
     found = _json(folder / "config.json", note) or {}
     if not (isinstance(found.get("dataset"), str) and "hidden" in found):
         return {}
@@ -225,21 +225,21 @@ def _settings(folder: Path, note: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _json(path: Path, note: Callable[[str], None]) -> dict[str, Any] | None:
-    """Return the object that a file holds; None if it isn't there, or with a note if it holds none."""
+    """Return the JSON object in a file; None if the file does not exist or, with a note, if it is damaged."""
     try:
         if not path.is_file() or path.stat().st_size > LARGEST:
             return None
         found = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(found, dict):
             return found
-    except (ValueError, RecursionError):  # no JSON, or no text
+    except (ValueError, RecursionError):  # not JSON, or not text
         pass
     note(f"{path} is damaged: correct it, or move it away")
     return None
 
 
 def _rows(path: Path, note: Callable[[str], None]) -> list[dict[str, str]] | None:
-    """Return the rows of ``results.csv``; None if it isn't there, as before a sweep has ended."""
+    """Return the rows of ``results.csv``; None if it does not exist, as before the end of a sweep."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
@@ -251,7 +251,7 @@ def _rows(path: Path, note: Callable[[str], None]) -> list[dict[str, str]] | Non
 
 
 def _lines(path: Path) -> int:
-    """Return how many lines a file has; 0 if there is none."""
+    """Return the number of lines in a file; 0 if it does not exist."""
     try:
         with path.open("rb") as file:
             return sum(1 for _ in file)
@@ -271,7 +271,7 @@ def _epochs(path: Path) -> int | None:
 
 
 def _written(folder: Path, *names: str) -> float:
-    """Return when the first of some files that there is was written; of the folder itself if none is."""
+    """Return when the first existing file of these was written; if there is none, the time of the folder."""
     for name in names:
         if (folder / name).is_file():
             return (folder / name).stat().st_mtime
@@ -283,7 +283,7 @@ def _plain(value: Any) -> Any:
 
 
 def _number(value: Any) -> float | None:
-    """Return a number that a file holds; None for anything else, and for what is not finite."""
+    """Return a finite number from a file; None for anything else."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):

@@ -26,8 +26,8 @@ def load(path: str | os.PathLike[str]) -> Run:
     Returns
     -------
     Run
-        Loaded from a single model file, it has no history, and the settings are those the model records, else
-        defaults. Files missing from a folder are treated likewise. Losses of single steps are not saved.
+        A run from a single model file has no history, and its settings are those recorded in the model, or
+        else defaults. The same holds for files missing from a folder. Losses of single steps are not saved.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def load(path: str | os.PathLike[str]) -> Run:
     """
     saved = open_run(path)
     folder, model = saved.folder, saved.model
-    if saved.path.name not in ("model.safetensors", "best.safetensors"):  # of no run folder
+    if saved.path.name not in ("model.safetensors", "best.safetensors"):  # not in a run folder
         return as_run(Experiment(settings_of(model), model, History(), {}), None)
     settings = saved.settings()
     best = folder / "best.safetensors"
@@ -60,7 +60,7 @@ def load(path: str | os.PathLike[str]) -> Run:
 
 
 def settings_of(model: Model) -> Config:
-    """Return the settings that a model records, and defaults for all others."""
+    """Return the settings recorded in a model, with defaults for all others."""
     how, mlp = model.preprocessing, model.mlp
     return Config(
         dataset=UNKNOWN,
@@ -78,7 +78,7 @@ def settings_of(model: Model) -> Config:
         averaging=model.averaging,
         loss="poisson" if model.link == "log" else "auto",
         standardize_target=model.task != "regression" or model.target is not None,
-        dtype=model.dtype,  # type: ignore[arg-type]  # one of the two, as the file was checked
+        dtype=model.dtype,  # type: ignore[arg-type]  # checked when the file was read
     )
 
 

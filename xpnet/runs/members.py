@@ -51,18 +51,18 @@ def train_apart(
     should_stop
         Called by one stack at a time; if it returns true, all stop.
     whole
-        Whether they then stop at the same epoch, the furthest that one has reached, so that training can be
-        resumed; by default they stop at once.
+        Whether all stacks then stop after the same epoch, the last that any of them has reached, so that
+        training can be resumed. By default they stop at once.
     """
     running, stop = set(range(len(stacks))), threading.Event()
     histories = [History() for _ in stacks]
     news: queue.SimpleQueue[None] = queue.SimpleQueue()
     looking = threading.Lock()
-    last = 0  # epoch, counted from 1, once they are to end with one
+    last = 0  # epoch, from 1, after which all should stop; 0 if none
 
     def asked(stack: int) -> bool:
         nonlocal last
-        with looking:  # so that none takes more than a step beyond the epoch that is agreed on
+        with looking:  # so that no stack takes more than one step beyond the agreed epoch
             if stop.is_set():
                 return True
             if not last and should_stop is not None and stack == min(running) and should_stop():
@@ -95,7 +95,7 @@ def train_apart(
         futures = [threads.submit(run, stack) for stack in range(len(stacks))]
         try:
             joined = History()
-            while True:  # each stack's last news comes after it has left
+            while True:  # the last message of a stack comes after it has ended
                 news.get()
                 left = tuple(running)
                 behind = [len(histories[stack].rows) for stack in left]
@@ -112,7 +112,7 @@ def train_apart(
 
 
 def _joined(fits: Sequence[Fit]) -> Fit:
-    """Return stacks as one."""
+    """Return the results of several stacks as one."""
     bests = [fit.best for fit in fits if fit.best is not None]
     best = None
     if len(bests) == len(fits):
@@ -134,7 +134,7 @@ def _joined(fits: Sequence[Fit]) -> Fit:
 
 
 def _whole(fits: Sequence[Fit]) -> Fit | None:
-    """Return what there is to go on from, if all stacks were cut off after the same epoch or had ended."""
+    """Return the state to resume from, if all stacks were cut off after the same epoch or had ended."""
     cut = [fit.interrupted or fit.timed_out for fit in fits]
     parts = [fit.whole if was_cut else fit for fit, was_cut in zip(fits, cut, strict=True)]
     known = [part for part in parts if part is not None]
@@ -145,7 +145,7 @@ def _whole(fits: Sequence[Fit]) -> Fit | None:
     if max(len(part.history.rows) for part in known) != epoch:
         return None
     joined = _joined([replace(part, interrupted=False, timed_out=False, whole=None) for part in known])
-    # Of a stack that has ended nothing changes any more: its state is the sane one.
+    # A stack that has ended does not change any more, so its state is the sane one.
     ended = [Sane(part.state, np.full(part.diverged_at.shape, -np.inf)) for part in known]
     each = [part.sane or of_ended for part, of_ended in zip(known, ended, strict=True)]
     sane = Sane(_joined_states([one.state for one in each]), _side_by_side([one.value for one in each]))
@@ -153,7 +153,7 @@ def _whole(fits: Sequence[Fit]) -> Fit | None:
 
 
 def _side_by_side(values: Sequence[Any]) -> Any:
-    """Join what was measured of the networks of each stack; of a stack of one it has no axis."""
+    """Join the measurements of all stacks; those of a stack of one network have no axis."""
     return np.concatenate([np.atleast_1d(value) for value in values])
 
 
@@ -182,7 +182,7 @@ def joined_history(histories: Sequence[History]) -> History:
 
 
 def _add_epoch(joined: History, histories: Sequence[History]) -> None:
-    """Add the next epoch of all stacks; of one that ended earlier, its last goes on."""
+    """Add the next epoch of all stacks; one that ended earlier keeps its last values."""
     whole = [history for history in histories if history.rows]
     epoch = len(joined.rows)
     of_stacks = [history.rows[min(epoch, len(history.rows) - 1)] for history in whole]

@@ -52,11 +52,11 @@ RANGE = "range."
 """Prefix of the lowest and highest value of each feature in the training rows."""
 
 _FIX = "give the model.safetensors of a run, or train again"
-_DTYPES = {"float32": "F32", "float64": "F64"}  # in NumPy's words and in those of the file
+_DTYPES = {"float32": "F32", "float64": "F64"}  # NumPy's names, and those in the file
 
 
 class _Description(NamedTuple):
-    """What a file says of itself, as JSON in its metadata."""
+    """The description of the model, stored as JSON in the metadata of the file."""
 
     format: int
     mlp: MLP
@@ -144,7 +144,7 @@ class _Description(NamedTuple):
         return description
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return the description as plain data for JSON."""
         return self._asdict() | {
             "mlp": asdict(self.mlp),
             "preprocessing": asdict(self.preprocessing),
@@ -199,8 +199,9 @@ def save_model(path: Path, model: Model) -> None:
         arrays |= {f"{RANGE}low": model.row_range.low, f"{RANGE}high": model.row_range.high}
     described = _Description.of_model(model).as_dict()
     described["crc32"] = _checksum(described, arrays)
-    # One entry: safetensors writes several in a new order each time, and the same model should be
-    # the same file. To bytes first: its own writing raises no OSError on a full disk.
+    # A single entry, because safetensors writes several in a different order each time, and the same model
+    # should give the same file. To bytes first, because its own writing does not raise OSError on a full
+    # disk.
     content = save(arrays, {"xpnet": json.dumps(described)})
     with replacing(path) as temporary:
         temporary.write_bytes(content)
@@ -270,7 +271,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
 
 
 def _read_description(path: Path, metadata: Mapping[str, str]) -> tuple[dict[str, Any], _Description]:
-    """Return the description of a file as it stands there, for its checksum, and what it means."""
+    """Return the description as stored in the file, for the checksum, and in parsed form."""
     if "xpnet" not in metadata:
         raise InputError(f"{path} was not written by xpnet: {_FIX}")
     try:
@@ -309,7 +310,7 @@ def _preprocessing(found: Mapping[str, Any], num_features: int) -> Preprocessing
 
 
 def _row_range(found: Any, num_features: int) -> dict[str, Any] | None:
-    """Return what is said of the training rows; any exception if it makes no sense."""
+    """Return the description of the training rows; any exception if it is invalid."""
     if found is None:
         return None
     kind, gaps = found["kind"], [int(place) for place in found["gaps"]]
@@ -334,7 +335,7 @@ def _compare(
 
 
 def _checksum(described: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
-    """Return the CRC-32 of all else that is in a file."""
+    """Return the CRC-32 of everything else in a file."""
     crc = zlib.crc32(json.dumps({**described, "crc32": ""}).encode())
     for name in sorted(arrays):
         crc = zlib.crc32(arrays[name].data, crc)
@@ -342,7 +343,7 @@ def _checksum(described: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) 
 
 
 def _plain(label: Any) -> Any:
-    """Return a label as JSON has it."""
+    """Return a label as plain data for JSON."""
     label = label.item() if isinstance(label, np.generic) else label
     if not isinstance(label, int | str | bool | float):
         raise InputError(f"a label is of type {type(label).__name__}: use ints, strings, bools or floats")

@@ -149,7 +149,7 @@ _OURS = {
 
 
 class _Argument(NamedTuple):
-    """An argument in Python that is no setting: how it is shown, its other names, what to say elsewhere."""
+    """A Python argument that is not a setting: its name, its other names, and advice for other places."""
 
     shown: str
     others: str
@@ -207,11 +207,11 @@ _NOTHING = (
 """Names in other tools of features that xpnet lacks; similarly spelt settings are not suggested for these."""
 
 _ALIKE = 0.75
-"""Minimum similarity of a misspelt name: one letter of four may be wrong."""
+"""Minimum similarity of a misspelt name: one letter in four may be wrong."""
 
 
 def _by_other_name() -> dict[str, list[str]]:
-    """Return the settings that a name of another tool may mean; the first that exists is meant."""
+    """Return the settings that each name in another tool may mean, in order of preference."""
     found: dict[str, list[str]] = {}
     for ours, others in _OURS.items():
         for other in others.split():
@@ -228,7 +228,7 @@ def flag(name: str) -> str:
 
 
 def meant(word: str) -> list[str]:
-    """Return the settings that a word may be, as someone wrote it: that of its spelling before others."""
+    """Return the settings that a user's word may mean; the setting of that name comes first."""
     plain = _plain(word)
     names = [plain, plain.removeprefix("no_")]
     return names + [ours for name in names for ours in _OTHER_NAMES.get(name, ())]
@@ -240,7 +240,7 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     Parameters
     ----------
     word
-        A setting or flag as the user wrote it, perhaps by its name in another tool.
+        A setting or flag as the user wrote it, possibly its name in another tool.
     known
         The names or flags that exist.
     """
@@ -253,12 +253,12 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
         return f": did you mean {close[0]}?"
     if arguments:
         return f": {_ARGUMENTS[arguments[0]].elsewhere}"
-    # Without dashes, in which all flags are alike.
+    # Without dashes, which would make all flags similar.
     names = {_plain(name): name for name in known}
     alike = [] if plain in _NOTHING.split() else difflib.get_close_matches(plain, names, n=1, cutoff=_ALIKE)
     return f": did you mean {names[alike[0]]}?" if alike else ""
 
 
 def _plain(word: str) -> str:
-    """Return a name or flag in the spelling of names."""
+    """Return a name or flag, spelt as a name."""
     return word.lstrip("-").replace("-", "_").lower()

@@ -1,4 +1,4 @@
-"""From settings to trained networks: one alone, or several as a stack."""
+"""From settings to trained networks: a single one, or several as a stack."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
@@ -41,10 +41,11 @@ __all__ = [
 ]
 
 BAGS = 5
-"""Stream of the rows of a network that has a bag of them, after those of `sources_of`."""
+"""Random stream of the bootstrap samples, after the streams of `sources_of`."""
 
 CURVE_POINTS = 2000
-"""Steps at which a learning rate is drawn: more than a picture has columns, however long the run."""
+"""Number of steps at which to plot the learning rate: more than a picture has columns, however long the
+run."""
 
 
 def train(
@@ -61,14 +62,14 @@ def train(
     on_fit: Callable[[Fit], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Fit:
-    """Train the networks that the settings describe: one alone, several as a stack.
+    """Train the networks that the settings describe: a single one, or several as a stack.
 
     Parameters
     ----------
     configs
         Settings that differ only in fields marked ``stackable``.
     mlp, prepared, device
-        The network, the data, and where they are.
+        The network, the data, and their device.
     states
         State of each network to continue from, on the host; by default training starts afresh.
     keep_best
@@ -89,8 +90,8 @@ def train(
         elif states is None:
             state = initial_state(device, job.state["params"], job.regime, job.hyper)
         else:
-            # They may come from stacks that kept an average and from others that had no use for one; a
-            # network that has none is its own.
+            # Some may come from stacks that kept an average, others from stacks that did not. For a network
+            # without one, the average is the network itself.
             kinds = initial_state(device, {}, job.regime, job.hyper)
             of_kind = {kind: [state.get(kind, state["params"]) for state in states] for kind in kinds}
             state = {kind: _stacked(each, device, configs[0].dtype) for kind, each in of_kind.items()}
@@ -155,7 +156,7 @@ def job_of(
 
 
 def hyper_of(configs: Sequence[Config]) -> Hyper:
-    """Return the hyper-parameters: numbers of one network, arrays ``(nets,)`` of several."""
+    """Return the hyper-parameters: numbers for one network, arrays ``(nets,)`` for several."""
     each = {f.name: [getattr(c, f.name) for c in configs] for f in fields(Hyper)}
     each["clip_norm"] = [float("inf") if limit is None else limit for limit in each["clip_norm"]]
     return Hyper(**{name: v[0] if len(configs) == 1 else np.array(v) for name, v in each.items()})
@@ -182,9 +183,9 @@ def _stacked(networks: Sequence[Params], device: Device, dtype: str) -> Params:
 
 
 def bagged(configs: Sequence[Config], feed: Feed, device: Device) -> Feed:
-    """Return the rows of each network: as many as there are, drawn with replacement by its own seed.
+    """Return a feed with a bootstrap sample of the rows for each network, drawn by the network's own seed.
 
-    The seed of the batches would not do: networks may share it.
+    The seed of the batches would not do, because networks may share it.
     """
     rows = feed.num_rows
     own = [_rng(config.seed, BAGS).integers(rows, size=rows) for config in configs]
@@ -237,8 +238,8 @@ def share_inputs(configs: Sequence[Config]) -> bool:
 def scores(config: Config, mlp: MLP, params: Params, prepared: Prepared, device: Device) -> dict[str, Any]:
     """Return ``train_score`` and ``val_score`` on all rows, ``(*nets,)`` each, on the host.
 
-    The second averages over views of the images if the settings say so; the first never does. R² is that of
-    the standardised targets, which is the same.
+    ``val_score`` averages over views of the images if the settings say so; ``train_score`` never does. R² is
+    computed on the standardised targets, which makes no difference.
     """
     data, feed, validation = prepared.data, prepared.feed, prepared.validation
     output = losses.OUTPUT_OF[config.loss_of(data.task)]

@@ -36,8 +36,8 @@ from xpnet.values import shown
 __all__ = ["Prepared", "check", "load_data", "monitor_of", "prepare", "preprocessing_of", "suited"]
 
 ENCODED = 2**26
-"""Inputs of a table's training rows up to which they are made once, 256 MB in float32; more are made batch by
-batch."""
+"""Maximum number of inputs for which all rows of a table are encoded once (256 MB in float32); more are
+encoded batch by batch."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Prepared:
     feed
         Training rows.
     validation
-        Validation rows as the network takes them.
+        Validation rows, ready for the network.
     how, fitted
         The preprocessing and its fitted arrays, on the host.
     apply
@@ -112,7 +112,7 @@ def suited(configs: Sequence[Config], data: Dataset, note: Note) -> list[Config]
     Parameters
     ----------
     configs, data
-        The settings, and what is to be trained on.
+        The settings, and the data to train on.
     note
         Called with a sentence about batches larger than the data, or weights of absent classes.
     """
@@ -138,7 +138,7 @@ def suited(configs: Sequence[Config], data: Dataset, note: Note) -> list[Config]
 
 
 def _tell_of_absent(config: Config, data: Dataset, note: Note) -> None:
-    """Tell of weights of classes that no row has: in one fold of several, or misspelt."""
+    """Report weights of classes without rows, which may be absent in this fold, or misspelt."""
     weights = config.weight_by_class
     if isinstance(weights, str) or data.task != "classification":
         return
@@ -156,16 +156,16 @@ def check(config: Config, data: Dataset, note: Note = silent) -> None:
     Parameters
     ----------
     config, data
-        The settings, and what is to be trained on.
+        The settings, and the data to train on.
     note
         Called with a sentence if the monitor is undefined on the validation rows and the loss replaces it.
 
     Raises
     ------
     InputError
-        Bags of rows for one network, more components than features, images asked for where there are none, a
-        loss, a monitor or weights that are not for what is predicted, categories or gaps that the
-        preprocessing cannot take.
+        Bagging with a single network; more components than features; image settings without images; a loss, a
+        monitor or weights that do not suit the task; or categories or gaps that the preprocessing does not
+        support.
     """
     _check_columns(config, data)
     if config.bagging and config.ensemble == 1:
@@ -274,7 +274,7 @@ def prepare(config: Config, data: Dataset, device: Device, start: Model | None =
             return device.put(target.apply(y), dtype)
         return device.put(y, None if data.task == "classification" else dtype)
 
-    # Rows of a class of weight 0 are to be no more in it than those of weight 0, which are left out before.
+    # Leave out rows of classes with weight 0, like rows with weight 0, which were left out earlier.
     counted = data.X_train if weight is None or weight.all() else picked(data.X_train, weight > 0)
 
     with device.active():
@@ -333,8 +333,8 @@ def networks_of(model: Model) -> tuple[Params, ...]:
 def _weights(config: Config, data: Dataset) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
     """Return the weights of the training and the validation rows, multiplied by their class weights.
 
-    None for all the same. Classes weigh on both sides what they weigh in training: else the epoch is kept
-    that is best at what was not asked for.
+    None if all are the same. Class weights apply to the validation rows, too: otherwise, the epoch that is
+    kept would be the best one for another objective.
     """
     if config.class_weight is None:
         return data.weight_train, data.weight_val
@@ -348,7 +348,7 @@ def _weights(config: Config, data: Dataset) -> tuple[NDArray[np.float64] | None,
 
 
 def _mean_image(data: Dataset) -> NDArray[Any]:
-    """The mean of the training rows in their own dtype."""
+    """Return the mean of the training rows, in their dtype."""
     X = data.X_train
     if isinstance(X, Stored):
         mean = sum(rows.sum(axis=0, dtype=np.float64) for rows in X.parts()) / len(X)

@@ -21,21 +21,22 @@ UNFINISHED = re.compile(r"\.(.+)\.[0-9a-f]{8}")
 
 
 def set_aside(folder: Path, force: bool) -> Path | None:
-    """Move the files of a run to ``previous-1`` in its folder, or the first such name that is free.
+    """Move the files of a run to ``previous-1`` in its folder, or to the first free name of this kind.
 
-    Either all are moved or none: what goes wrong on the way is undone. Files that no run writes stay.
+    Either all files are moved or none: if one fails, the others are moved back. Files that no run writes
+    stay.
 
     Parameters
     ----------
     folder
-        The folder, in which there may be no run.
+        The folder, which need not contain a run.
     force
-        Whether to remove them instead.
+        Whether to remove the files instead.
 
     Returns
     -------
     Path or None
-        Where they are now; None if there was no run, or they are gone.
+        Where they are now; None if there was no run, or they were removed.
 
     Raises
     ------
@@ -58,7 +59,7 @@ def discard(folder: Path, paths: Iterable[Path]) -> None:
 
 
 def _move(folder: Path, paths: Iterable[Path], hidden: bool) -> Path:
-    """Move what is in a folder to a new one in it: all of it or nothing."""
+    """Move files in a folder to a new subfolder: all of them or none."""
     place, moved = None, []
     try:
         place = _make(folder, hidden)
@@ -89,7 +90,7 @@ def make_room(folder: Path, force: bool, note: Callable[[str], None]) -> None:
 
 
 def forget_evaluations(folder: Path) -> None:
-    """Remove what ``xpnet evaluate`` and ``export`` have made of a run that is trained further."""
+    """Remove the files that ``xpnet evaluate`` and ``export`` added to a run that is now trained further."""
     for path in folder.iterdir():
         if EVALUATION.fullmatch(path.name) or path.name in EXPORTS:
             with contextlib.suppress(OSError):
@@ -97,7 +98,7 @@ def forget_evaluations(folder: Path) -> None:
 
 
 def _is_of_run(name: str) -> bool:
-    """Return whether a run, or a command on it, writes a file of that name."""
+    """Return whether a run, or a command that works on a run, writes a file of this name."""
     if unfinished := UNFINISHED.fullmatch(name):
         name = unfinished[1]
     return name in (*FILES, *EXPORTS) or any(
@@ -106,7 +107,7 @@ def _is_of_run(name: str) -> bool:
 
 
 def _make(folder: Path, hidden: bool) -> Path:
-    """Make a new folder."""
+    """Create a new folder."""
     number = 1
     while True:
         place = folder / (f".previous.{os.urandom(4).hex()}" if hidden else f"previous-{number}")

@@ -68,7 +68,7 @@ def device_of(config: Config, team: Team | None) -> Device:
         name, backend, _ = choose(backend)
         name = name.partition(":")[0]
     if name == "cuda":
-        with contextlib.suppress(Exception):  # what is wrong is said below
+        with contextlib.suppress(Exception):  # the error is reported below
             name = f"cuda:{team.local_rank % count_gpus(backend)}"
     return get_device(name, backend, config.precision, config.compile)
 
@@ -142,7 +142,7 @@ def watched(team: Team | None) -> Iterator[Callable[[Path | None], None]]:
                 raise
             _tell(team, error, how)
             ended = error
-    if ended is not None:  # not within, where the witness would speak, too
+    if ended is not None:  # outside, because inside it the witness would report, too
         team.abort(2 if isinstance(ended, XpnetError | OSError | MemoryError) else 1)
         raise ended
 
@@ -150,9 +150,9 @@ def watched(team: Team | None) -> Iterator[Callable[[Path | None], None]]:
 def leave(status: int) -> None:
     """End the other processes before this one exits, unless all of them exit.
 
-    For a command: whatever ends one process, and whenever, the others do not wait for it forever.
+    For commands: whatever ends one process, at any time, the others must not wait for it forever.
     """
-    with contextlib.suppress(XpnetError):  # as where there is no MPI, which has been said
+    with contextlib.suppress(XpnetError):  # such as a missing MPI, which has already been reported
         team = find_team()
         if team is not None and not team.all_failed():
             team.abort(status)
@@ -163,9 +163,9 @@ def _nothing(_what: object) -> None:
 
 
 def _tell(team: Team, error: BaseException, how: str) -> None:
-    """Say, in the process that has failed alone, what ends all; the first to say it ends the others."""
+    """In a process that failed on its own, report the error, and end all other processes."""
     time.sleep(min(team.rank, 10) * 0.3)
-    # Not to `sys.stderr`, which is silenced where this is not the first.
+    # Not to `sys.stderr`, which is silenced in all processes but the first.
     to = sys.__stderr__ or sys.stderr
     known = isinstance(error, XpnetError | OSError | MemoryError | KeyboardInterrupt)
     if not known and type(error).__module__.partition(".")[0] != "mpi4py":
@@ -173,6 +173,6 @@ def _tell(team: Team, error: BaseException, how: str) -> None:
     said = (
         f"xpnet: process {team.rank} ended ({one_line(error) or type(error).__name__}), and the run with it"
     )
-    # Of another than the first, the witness says how to go on.
+    # If this is not the first process, the witness says how to continue.
     to.write(f"{said}: {how}\n" if team.is_first else f"{said}\n")
     to.flush()

@@ -1,4 +1,4 @@
-"""The values that settings of a run may have, and which contradict each other or the data."""
+"""The valid values of settings, and which settings contradict each other or the data."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from xpnet.values import DEVIATION, NOT_NEGATIVE, POSITIVE, WIDTH, Range, below_
 __all__ = ["check", "check_fraction"]
 
 _RANGES: dict[Range, tuple[str, ...]] = {
-    # What lies above has no use, and libraries fail on it in ways of their own.
+    # Larger values have no use, and libraries fail on them with unclear errors.
     between(1, 10**4): ("size", "threads"),
     between(1, 10**6): ("step_epochs", "patience", "checkpoint_every"),
     between(0, 10**6): ("epochs",),
@@ -33,7 +33,7 @@ _BELOW_ONE = ("warmup", "dropout", "input_dropout", "label_smoothing", "momentum
 
 
 def check(config: Any) -> None:
-    """Refuse settings out of their range, or that contradict each other.
+    """Refuse settings that are out of range or contradict each other.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def check(config: Any) -> None:
     Raises
     ------
     InputError
-        One line, which names the flag.
+        With a one-line message that names the flag.
     """
     for allowed, names in (_RANGES | {below_one(config.dtype): _BELOW_ONE}).items():
         for name in names:
@@ -83,10 +83,10 @@ def _check_together(config: Any) -> None:
 
 
 def check_fraction(given: Mapping[str, Any], dataset: str, has_rows: bool = False) -> None:
-    """Refuse the part of the rows to hold out where there are rows to validate on.
+    """Refuse ``validation_fraction`` if there are validation rows.
 
-    Not by the settings alone, as a recipe says it of all data. The usual part is what settings that repeat a
-    run have in them.
+    It checks only settings that the user gave, as a recipe may set the fraction for any data. The default is
+    accepted, because the settings of an earlier run include it.
 
     Parameters
     ----------
@@ -95,12 +95,12 @@ def check_fraction(given: Mapping[str, Any], dataset: str, has_rows: bool = Fals
     dataset
         As in `xpnet.runs.config.Config`.
     has_rows
-        Whether rows to validate on were given, too.
+        Whether validation rows were given, too.
 
     Raises
     ------
     InputError
-        Such a part is among the settings.
+        The settings include another fraction.
     """
     usual = Reading.validation_fraction
     if given.get("validation_fraction", usual) != usual and (has_rows or has_validation(dataset)):

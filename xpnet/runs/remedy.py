@@ -9,7 +9,7 @@ __all__ = ["remedy", "remedy_of_many"]
 
 
 def remedy(run: Run) -> str:
-    """Say of a run that diverged what to change, and where what is left can be found."""
+    """Return a message for a run that diverged: what to change, and where to find the last parameters."""
     config = run.config
     change = _scaling(config, run.out_of_scale)
     if not change:
@@ -29,12 +29,12 @@ def remedy(run: Run) -> str:
 
 
 def remedy_of_many(config: Config, wrong: OutOfScale | None) -> str:
-    """Say what to change of a sweep in which all networks diverged; ``config`` is that of the first."""
+    """Return what to change if all networks of a sweep diverged; ``config`` is that of the first."""
     return _scaling(config, wrong) or f"lower {flag('learning_rate')}"
 
 
 def _scaling(config: Config, wrong: OutOfScale | None) -> str:
-    """Say what to scale, by a setting that does; nothing where that is not what is wrong."""
+    """Return what to scale, and by which setting; ``""`` if the scale is not the problem."""
     if wrong is not None and wrong.what == "y" and not config.standardize_target:
         return f"{wrong.figures}, so leave out --no-standardize-target"
     if wrong is not None and wrong.what == "X" and config.preprocess in ("none", "mean"):

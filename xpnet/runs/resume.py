@@ -73,7 +73,7 @@ def checkpoint_of(
     config
         Settings; ``epochs``, ``iterations``, ``patience`` and ``max_time`` may be higher than before.
     folder, checkpoints
-        Of the run.
+        Folder and checkpoints of the run.
     num_rows
         Number of training rows.
     note
@@ -99,9 +99,9 @@ def checkpoint_of(
 
 
 def begin(config: Config, folder: Path, note: Callable[[str], None], keeps: bool = False) -> None:
-    """Prepare the folder for what a run writes while it trains, just before it starts.
+    """Prepare the folder for the files of a run, just before training starts.
 
-    A run that can be resumed, or ``keeps`` checkpoints, needs its settings there.
+    If the run can be resumed, or ``keeps`` checkpoints, its settings are written there.
 
     For a resumed run, the summary and pictures of its earlier end are removed; any other run in the folder is
     moved aside or deleted.
@@ -112,7 +112,7 @@ def begin(config: Config, folder: Path, note: Callable[[str], None], keeps: bool
     else:
         make_room(folder, config.force, note)
     if keeps or config.resume or config.checkpoint_every is not None:
-        run_folder.write_settings(folder, config)  # to resume from, should this be cut off
+        run_folder.write_settings(folder, config)  # needed to resume the run if it is cut off
 
 
 def _lengthened(
@@ -176,7 +176,7 @@ def is_of_longer_runs(config: Config, num_rows: int, epoch: int) -> bool:
 def _ends_alike(config: Config, num_rows: int, epoch: int, *lengths: int) -> bool:
     """Return whether runs of these lengths have the same steps up to the end of an epoch."""
     in_epoch = batches_per_epoch(num_rows, config.batch_size, config.sampling)
-    most = (epoch + 1) * in_epoch  # what lies behind changes nothing, and may be very long
+    most = (epoch + 1) * in_epoch  # later steps change nothing, and there may be very many
     ends = [epoch_ends(min(steps, most), in_epoch, config.sampling) for steps in lengths]
     return all(len(each) >= epoch for each in ends) and len({each[epoch - 1] for each in ends}) == 1
 

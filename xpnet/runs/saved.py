@@ -1,4 +1,4 @@
-"""A saved run, as the commands open it: its model, and the data to evaluate it on."""
+"""A saved run, as commands open it: its model, and the data to evaluate it on."""
 
 import contextlib
 import json
@@ -78,23 +78,23 @@ class SavedRun:
         name, data_dir, progress, note
             As for `xpnet.datasets.load`; None for the data of the run.
         split
-            ``"train"``, ``"val"`` or ``"test"``; by default test if there are such rows, else val. A file
-            that is named is measured whole, unless it has several and one of them is asked for.
+            ``"train"``, ``"val"`` or ``"test"``; by default test if there are such rows, else val. A named
+            file is evaluated as a whole, unless it has several splits and one of them is requested.
         target
-            Columns of a table that hold what is predicted; by default those of the run.
+            Target columns of a table; by default those of the run.
         header
-            Whether the first line of a text file that is named has names; None to find out.
+            Whether the first line of a named text file holds the column names; None to detect it.
         shades
-            What black and white are in the rows of the model, for a folder of images.
+            For a folder of images, the values of black and white in the rows of the model.
 
         Raises
         ------
         InputError
-            There is no such data set, it cannot be used, or it is not one for this model.
+            There is no such data set, it cannot be used, or it does not fit this model.
         """
         if name is not None and is_file(name):
             config = Config.of({"dataset": UNKNOWN})
-            with contextlib.suppress(InputError):  # settings that are damaged: the file may do without
+            with contextlib.suppress(InputError):  # damaged settings: the file may not need them
                 config = Config.of({"dataset": UNKNOWN}, self.settings())
             return labelled_rows(
                 self.model,
@@ -123,12 +123,12 @@ class SavedRun:
 
     def _trained_on(self) -> str | None:
         """Return the checksum of the data of the run, if it is known."""
-        with contextlib.suppress(InputError):  # a damaged summary is in the way of nothing else
+        with contextlib.suppress(InputError):  # a damaged summary must not prevent anything else
             return summary_in(self.folder / "summary.json").get("data")
         return None
 
     def dataset(self, name: str | None, data_dir: str | None, progress: bool, note: Note = silent) -> Dataset:
-        """Load the data set that is named, or else that of the run, and see that it fits the model.
+        """Load the named data set, or else that of the run, and check that it fits the model.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ class SavedRun:
         Raises
         ------
         InputError
-            There is none, it cannot be used, or it is not one for this model.
+            There is none, it cannot be used, or it does not fit this model.
         """
         task, own = self.model.task, name is None
         settings: Mapping[str, Any] = {}
@@ -159,7 +159,7 @@ class SavedRun:
         reading = config.reading
         if Path(name).suffix or datasets.is_folder_of_rows(
             name
-        ):  # of a file the targets alone may not tell, as of whole numbers to predict
+        ):  # the targets of a file may not tell, for example integers in a regression
             reading = replace(reading, task=task)
         is_folder = Path(name).is_dir() and not datasets.is_folder_of_rows(name)
         if self.model.image_shape is not None and is_folder:
@@ -183,7 +183,7 @@ class SavedRun:
             (data.num_features, features, "features"),
             (data.num_outputs, outputs, what),
         ):
-            # What has changed since may have rows of fewer classes.
+            # Data that have changed since may have fewer classes.
             if has > takes or (has < takes and kind != "classes"):
                 raise InputError(
                     f"{data.name} has {has} {kind}, but the model has {takes}: give --dataset a file like "
@@ -193,12 +193,12 @@ class SavedRun:
 
 
 def renumbered(data: Dataset, model: Model) -> Dataset:
-    """Return data with the class numbers of a model, where the classes are in another order.
+    """Return data with the class numbers of a model, in case the classes are in another order.
 
     Raises
     ------
     InputError
-        A label is no class of the model.
+        A label is not a class of the model.
     """
     if data.task != "classification" or data.class_names == model.class_names:
         return data
@@ -225,7 +225,7 @@ def open_run(path: str | os.PathLike[str]) -> SavedRun:
     Raises
     ------
     InputError
-        There is none, or it is damaged.
+        There is no model, or it is damaged.
     """
     if not isinstance(path, str | os.PathLike):
         raise InputError(f"a run is loaded from a path, not from {shown(path)}: give its folder")
@@ -246,7 +246,7 @@ def open_run(path: str | os.PathLike[str]) -> SavedRun:
 
 
 def summary_in(path: Path) -> dict[str, Any]:
-    """Return what ``summary.json`` holds; nothing if it isn't there."""
+    """Return the content of ``summary.json``; empty if it does not exist."""
     if not path.is_file():
         return {}
     try:
@@ -260,6 +260,6 @@ def summary_in(path: Path) -> dict[str, Any]:
 
 
 def damaged(path: Path, error: Exception) -> InputError:
-    """Return what to say of a file of a run that cannot be read."""
+    """Return the error for a file of a run that cannot be read."""
     reason = " ".join(str(error).split())[:200]
     return InputError(f"{path} cannot be read ({reason}): delete it; the rest of the run still loads")

@@ -1,8 +1,8 @@
-"""Settings: the fields of one frozen dataclass, what each may be, and files that hold them.
+"""Settings: the fields of a frozen dataclass, their valid values, and files with settings.
 
 A field made by `setting` is a flag (``batch_size`` is ``--batch-size``), a line of ``--help`` and a
-key of a ``--config`` file. Its annotation says what it takes: ``str``, ``int``, ``float``,
-``bool``, a ``Literal`` of texts, ``tuple`` of one of these, or any of them ``| None``.
+key in a ``--config`` file. Its annotation gives its type: ``str``, ``int``, ``float``,
+``bool``, a ``Literal`` of strings, a ``tuple`` of one of these, or any of them ``| None``.
 """
 
 import functools
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 GROUPS = ("data", "network", "training", "regularisation", "augmentation", "device", "output", "sweep")
-"""Groups of settings, in the order in which help shows them."""
+"""Groups of settings, in the order of the help text."""
 
 
 def setting(default: Any, help: str, **metadata: Any) -> Any:
@@ -53,9 +53,9 @@ def setting(default: Any, help: str, **metadata: Any) -> Any:
     **metadata
         ``group``, one of `GROUPS`. ``common=True`` for settings that most people use. ``instead_of``, the
         name of a setting that excludes this one: giving either makes the other None. ``unless_given``, the
-        value of a setting if both of such a pair are None. ``path=True`` if it may be a path, also a
-        `pathlib.Path`. ``yields_to``, names of settings and values of theirs (none for any) that override a
-        recipe's value of this one. Other keys are free.
+        value of a setting if both of such a pair are None. ``path=True`` if it may be a path, including a
+        `pathlib.Path`. ``yields_to``, names of other settings, with the values (none for any) for which they
+        override a recipe's value of this one. Other keys are free.
     """
     return field(default=default, metadata={"help": help, **metadata})
 
@@ -194,7 +194,7 @@ def yielding(
 
 
 def read_file(path: Path, settings: type[Any], several: Collection[str] = ()) -> dict[str, Any]:
-    """Read settings from a TOML file, or from JSON if its name ends so.
+    """Read settings from a TOML file, or from a JSON file if its name ends in ``.json``.
 
     Parameters
     ----------
@@ -310,5 +310,5 @@ def differing(settings: Any, usual: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_none(value: Any) -> bool:
-    """Whether a layer leaves a setting open (None, or a tuple of one None)."""
+    """Return whether a layer leaves a setting open (None, or a tuple of one None)."""
     return value is None or (isinstance(value, tuple) and value == (None,))

@@ -34,12 +34,12 @@ NETWORK = ("hidden", "activation", "norm", "residual", "ensemble", "preprocess")
 """Settings that must be the same for the weights to fit."""
 
 DETAILS = tuple(f.name for f in fields(Preprocessing) if f.name in kinds_of(Config))
-"""Settings of the preprocessing, which is taken over as fitted; they may be left out."""
+"""Settings of the preprocessing, which is taken over as fitted; they need not be given."""
 
 OF_MACHINES = ("device", "backend", "precision", "compile")
 
 OF_FILES = ("checkpoint_every", "tensorboard", "weights_image")
-"""Settings of what a run writes beside its network."""
+"""Settings for files that a run writes besides its network."""
 
 
 def inherited(
@@ -50,9 +50,9 @@ def inherited(
     Parameters
     ----------
     given
-        What a user says, and files.
+        Settings from the user and from files.
     whole
-        Take over all that the run was trained with, if it is known; else only what its network is.
+        Whether to inherit all settings of the other run, if they are known, or only those of its network.
     several
         As for `xpnet.runs.settings.layered`.
     arrays
@@ -85,26 +85,26 @@ def inherited(
 
 
 def _are_alike(data: str, other: str) -> bool:
-    """Return whether what is said of one data set may be said of another."""
+    """Return whether the settings for one data set also apply to another."""
     if is_table(Path(data)) or is_table(Path(other)):
         return is_table(Path(data)) and is_table(Path(other))
     return Path(data).is_dir() and kind_of(other) == "images"
 
 
 def model_of(config: Config) -> Model | None:
-    """Return the model that a run of these settings begins with; None for none."""
+    """Return the model from which a run with these settings starts; None for none."""
     return None if config.init_from is None else open_run(config.init_from).model
 
 
 def begin_with(model: Model, config: Config, data: Dataset) -> tuple[Config, Dataset]:
-    """Return settings and data as the network of a model takes them.
+    """Return settings and data adapted to the network of a model.
 
-    Columns are brought to its order and its codes of categories, classes to its numbers.
+    Columns get its order and category codes, and classes get its numbers.
 
     Raises
     ------
     InputError
-        They do not fit it; the line names what.
+        They do not fit the model; the message names what does not.
     """
     source, of_network = config.init_from, settings_of(model)
     for name in NETWORK + DETAILS:
@@ -143,7 +143,7 @@ def begin_with(model: Model, config: Config, data: Dataset) -> tuple[Config, Dat
 
 
 def unlike_its_rows(model: Model, data: Dataset) -> str:
-    """Return a line if training rows vary where the kept preprocessing of a model knows nothing."""
+    """Return a message if training rows vary in features that the model's preprocessing ignores."""
     known, columns = model.row_range, data.columns
     if known is None or model.preprocessing.contrast:
         return ""
@@ -152,7 +152,7 @@ def unlike_its_rows(model: Model, data: Dataset) -> str:
 
 
 def prepared_for(config: Config, data: Dataset, device: Device) -> Prepared:
-    """Return data ready to train networks of some settings on, from what these begin with."""
+    """Return data ready for training, with the preprocessing of the model from which to start."""
     model = model_of(config)
     if model is not None:
         config, data = begin_with(model, config, data)
@@ -204,7 +204,7 @@ def _recoded(X: NDArray[Any], now: Columns, then: Columns) -> NDArray[Any]:
         values = X[:, place[column.name]]
         if column.kind == "category":
             code = {text: number for number, text in enumerate(column.categories)}
-            # Of gaps, and of what was no category already, the last two: -1 finds the one, NaN stays.
+            # The last entry is for -1, which was not a category before either; NaN, for gaps, stays NaN.
             codes = np.array(
                 [*(code.get(text, -1) for text in now.columns[place[column.name]].categories), -1], X.dtype
             )

@@ -19,7 +19,7 @@ STREAM = 6
 def drawn_by(config: Config) -> tuple[int, int] | None:
     """Return what identifies the subset of some settings: number of rows and seed; None for all rows.
 
-    Networks with different subsets share no stack, because the preprocessing is fitted to each subset.
+    Networks with different subsets cannot share a stack, because the preprocessing is fitted to each subset.
     """
     return None if config.train_rows is None else (config.train_rows, config.seed)
 
@@ -81,7 +81,7 @@ def _order(data: Dataset, seed: int) -> NDArray[np.int64]:
     classes = data.y_train[shuffled]
     sizes = np.bincount(classes)
     by_class = np.argsort(classes, kind="stable")
-    before = np.empty(len(classes))  # rows of its class before each
+    before = np.empty(len(classes))  # for each row, the number of earlier rows of its class
     before[by_class] = np.arange(len(classes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     turn = np.sqrt(before * (before + 1)) / sizes[classes]
     # Ties go to the larger class, then to the shuffled order.

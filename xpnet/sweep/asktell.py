@@ -7,10 +7,11 @@
     from xpnet.sweep import LogUniform
     from xpnet.sweep.asktell import config_for, optimize
 
-    sampler = optuna.samplers.TPESampler(constant_liar=True)  # otherwise the trials of a stack are too
-    similar study = optuna.create_study(direction="maximize", sampler=sampler) space = {"learning_rate":
-    LogUniform(1e-3, 1e-1)} optimize(study, space, Config(), trials=64) config_for(study.best_trial, space,
-    Config())
+    # Without constant_liar, the trials of a stack are too similar.
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(constant_liar=True))
+    space = {"learning_rate": LogUniform(1e-3, 1e-1)}
+    optimize(study, space, Config(), trials=64)
+    config_for(study.best_trial, space, Config())
 """
 
 from collections.abc import Callable, Iterator, Mapping

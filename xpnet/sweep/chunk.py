@@ -1,4 +1,4 @@
-"""One chunk of a sweep: a stack of networks trained over some epochs, there and back by plain data."""
+"""One chunk of a sweep: a stack of networks to train over some epochs, exchanged as plain data."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -19,14 +19,14 @@ __all__ = ["KEPT", "Outcome", "Task", "Trained", "merit", "train_chunk", "worth"
 
 
 KEPT = 2**30
-"""Bytes of parameters up to which all networks of a sweep are kept, 1 GiB: 280 of 3072–300–10 in float32."""
+"""Maximum size of the parameters for which all networks are kept: 1 GiB, or 280 of 3072–300–10 in float32."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A partly or fully trained network on the host: all that is needed to continue training.
+    """A partly or fully trained network on the host, with everything needed to continue training.
 
-    Of one that neither goes on nor is the best of its stack the parameters alone.
+    If a network does not continue and is not the best of its stack, only its parameters are kept.
     """
 
     state: dict[str, dict[str, NDArray[Any]]] = field(repr=False)
@@ -53,12 +53,12 @@ class Task:
     before
         The networks after the previous rung; empty in the first.
     keep_all
-        Return all trained networks, because a rung follows. Else only the best, and of others the parameters,
-        if those of all of the rung are no more than `KEPT`.
+        Return all trained networks, because another rung follows. Otherwise return only the best, and the
+        parameters of the others if those of the whole rung do not exceed `KEPT`.
     networks
-        How many are trained in this rung, in all its stacks: a lone one may have all BLAS threads.
+        Number of networks trained in this rung, in all its stacks: a single one may use all BLAS threads.
     ranked_by
-        What to monitor of the trained networks for their rank; None where that is the validation score.
+        The monitor that ranks the trained networks; None for the validation score.
     """
 
     key: str
@@ -71,7 +71,7 @@ class Task:
 
     @property
     def config(self) -> Config:
-        """Settings of its first network; all have the same shape."""
+        """Settings of the first network; all have the same shape."""
         return next(iter(self.configs.values()))
 
 
@@ -96,9 +96,9 @@ def train_chunk(
     Parameters
     ----------
     task
-        What to train.
+        The networks to train.
     prepared, device
-        The data, and where they are.
+        The data, and their device.
     on_epoch
         Called after each epoch with its row, whose values are arrays over the networks.
     should_stop
@@ -113,7 +113,7 @@ def train_chunk(
     configs = [task.configs[k] for k in numbers]
     mlp = prepared.mlp(configs[0])
     began = time.perf_counter()
-    # One BLAS thread however many stacks train at a time: the last bits depend on their number.
+    # One BLAS thread, however many stacks train at a time, because the last bits depend on the thread count.
     with one_blas_thread(
         device.is_host and (task.networks > 1 or small_products(configs[0].batch_size, mlp.sizes))
     ):
@@ -144,7 +144,7 @@ def train_chunk(
             earlier = task.before[number].history
             history = History([*earlier.rows, *history.rows], [*earlier.losses, *history.losses])
         if ended := int(diverged_at[place]):
-            # The rest of the stack went on, and what was measured of this one since means nothing.
+            # The rest of the stack continued, so later measurements of this network mean nothing.
             history = History([row for row in history.rows if row.step < ended], history.losses[: ended - 1])
         elif stopped := int(stopped_at[place]):
             history = History([row for row in history.rows if row.step <= stopped], history.losses[:stopped])
@@ -175,7 +175,7 @@ def train_chunk(
             kind: {name: value[place] if len(numbers) > 1 else value for name, value in of.items()}
             for kind, of in whole.items()
         }
-        if not task.keep_all:  # a view would keep what the solver remembers of the whole stack
+        if not task.keep_all:  # a view would keep the solver's state of the whole stack
             state = {kind: {name: value.copy() for name, value in of.items()} for kind, of in state.items()}
         kept[number] = Trained(state, histories[place])
     return Outcome(task.key, rows, kept)

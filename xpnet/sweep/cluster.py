@@ -1,4 +1,4 @@
-"""Sweeps on more than one machine: the workers of a Dask scheduler as an executor."""
+"""Sweeps on several machines: the workers of a Dask scheduler as an executor."""
 
 import asyncio
 import logging
@@ -20,26 +20,26 @@ PATIENCE = 10.0
 
 @contextmanager
 def connect(address: str) -> Iterator[Executor]:
-    """Give the workers of a Dask cluster as an executor for `xpnet.sweep.run`.
+    """Yield the workers of a Dask cluster as an executor for `xpnet.sweep.run`.
 
-    A chunk whose worker is lost is trained again by another; each worker takes the device that the
-    settings name on its own machine.
+    If a worker is lost, another trains its chunk again. Each worker uses the device named in the settings, on
+    its own machine.
 
     Parameters
     ----------
     address
-        Of the scheduler, such as ``"tcp://10.0.0.1:8786"``.
+        Address of the scheduler, such as ``"tcp://10.0.0.1:8786"``.
 
     Yields
     ------
     Executor
-        Its workers, those that join later included.
+        Its workers, including those that join later.
 
     Raises
     ------
     DeviceError
-        Dask is not installed; no scheduler answers there, or it has no workers; a worker has other
-        versions than this machine; so many workers were lost that the scheduler has given up.
+        Dask is not installed; no scheduler answers, or it has no workers; a worker has other versions than
+        this machine; or the scheduler gave up after losing too many workers.
     """
     distributed = _import()
     with _quiet(distributed):
@@ -48,7 +48,7 @@ def connect(address: str) -> Iterator[Executor]:
             _await_worker(client, address)
             _check_versions(client)
             try:
-                # Not pure: nobody asks twice for the same, so what is asked need not be hashed.
+                # Not pure: no task is submitted twice, so tasks need not be hashed.
                 yield client.get_executor(pure=False)
             except distributed.KilledWorker as error:
                 raise DeviceError(
@@ -58,7 +58,7 @@ def connect(address: str) -> Iterator[Executor]:
 
 
 def _import() -> Any:
-    """Dask's package, of which mypy sees as little as there is annotated."""
+    """Return Dask's package, untyped because little of it is annotated."""
     try:
         import distributed
     except ModuleNotFoundError as error:
@@ -69,17 +69,17 @@ def _import() -> Any:
 
 
 def _await_answer(distributed: Any, address: str) -> None:
-    """See that a scheduler answers, without a `Client`, which leaves a thread behind where none does."""
+    """Check that a scheduler answers, without a `Client`, which would leave a thread behind if none does."""
 
     async def ask() -> None:
         comm = await distributed.comm.connect(address, timeout=PATIENCE)
         await comm.close()
 
     try:
-        # On a thread because the caller's may have an event loop that runs, as in a notebook.
+        # On a thread, because the caller's may have a running event loop, as in a notebook.
         with ThreadPoolExecutor(1) as thread:
             thread.submit(asyncio.run, ask()).result()
-    except Exception as error:  # as many kinds as there are answers that no scheduler gives
+    except Exception as error:  # whatever else answers there may cause any error
         known = isinstance(error, OSError | ValueError)
         reason = " ".join(str(error).split()) if known else "something else answers there"
         raise DeviceError(
@@ -98,7 +98,7 @@ def _await_worker(client: Any, address: str) -> None:
 
 
 def _check_versions(client: Any) -> None:
-    """See that the workers have what decides on the numbers, and what stacks are sent with, in common."""
+    """Check that all workers have the same versions of what affects results and the exchange of objects."""
     try:
         found = client.run(_versions)
     except Exception as error:
@@ -117,13 +117,13 @@ def _check_versions(client: Any) -> None:
 
 
 def _versions() -> dict[str, str]:
-    """Versions here; called on each worker too."""
+    """Return the local versions; called on each worker, too."""
     return versions() | {"Dask": _import().__version__}
 
 
 @contextmanager
 def _quiet(distributed: Any) -> Iterator[None]:
-    """Keep Dask from telling what is raised as an error, or is no concern of who runs a sweep."""
+    """Silence Dask's log messages that are raised as errors anyway, or do not concern users of a sweep."""
     loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["Display", "start"]
 
 SHOWN = 10
-"""Networks in the live table."""
+"""Number of networks in the live table."""
 
 
 class Display(Screen):
-    """Shows nothing; the base of what does. A context manager, from loading the data to the last file."""
+    """Base of all displays; shows nothing. A context manager, from loading the data to the last file."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Display(Screen):
         self._began = 0.0
 
     def expect(self, configs: Sequence[Config], total: int, score: str = "accuracy") -> None:
-        """Say what is to come.
+        """Announce the work ahead.
 
         Parameters
         ----------
@@ -47,13 +47,13 @@ class Display(Screen):
         total
             Steps to train, summed over the networks.
         score
-            What the scores are: ``"accuracy"``, or ``"r2"``.
+            Name of the scores: ``"accuracy"`` or ``"r2"``.
         """
         self.configs, self.total, self.score = configs, total, score
         self._began = time.perf_counter()
 
     def on_epoch(self, task: Task, row: Row) -> None:
-        """Note what an epoch of a stack has measured; called from the threads that train."""
+        """Note the measurements of an epoch of a stack; called from the training threads."""
         train, val = np.atleast_1d(row.train_score), np.atleast_1d(row.val_score)
         begun = next(iter(task.before.values())).history.rows[-1].step if task.before else 0
         with self._lock:
@@ -67,15 +67,15 @@ class Display(Screen):
                 }
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """Note what became of a stack."""
+        """Note the result of a stack."""
         with self._lock:
-            if outcome.key not in self._done:  # an executor's workers tell of no epochs
+            if outcome.key not in self._done:  # workers of an executor do not report epochs
                 before = (self.rows.get(row["network"], {}).get("steps", 0) for row in outcome.rows)
                 self._done[outcome.key] = sum(row["steps"] for row in outcome.rows) - sum(before)
             self.rows |= {row["network"]: row for row in outcome.rows}
 
     def on_recorded(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Note what an earlier call of the same sweep has done."""
+        """Note the results of an earlier call of the same sweep."""
         for row in rows:
             known = self.rows.get(row["network"], {}).get("steps", 0)
             self.total -= max(row["steps"] - known, 0)
@@ -88,23 +88,23 @@ class Display(Screen):
         return sorted(rows, key=merit, reverse=True)[:count]
 
     def leader(self) -> str:
-        """Return which network is the best so far."""
+        """Return the best network so far, as text."""
         (best,) = self.best(1)
         return f"network {best['network']}, val {named(best['val_score'], self.score)}"
 
     def steps(self) -> int:
-        """Return how many of the steps are done."""
+        """Return the number of steps done, as text."""
         with self._lock:
             return sum(self._done.values())
 
     def counts(self) -> str:
-        """Return how many of the networks are done, with this rung if there are several."""
+        """Return the number of networks done, and the rung if there are several, as text."""
         with self._lock:
             done = sum("steps" in row for row in self.rows.values())
         return f"{done}/{len(self.configs)} networks"
 
     def left(self) -> str:
-        """Return the time left of the training; nothing where there is none to judge by."""
+        """Return the training time left, as text; ``""`` if it is unknown."""
         done = self.steps()
         to_come = self.total - done
         if self.phase != "training" or not done or to_come <= 0:
@@ -113,12 +113,12 @@ class Display(Screen):
 
 
 class Lines(Plain, Display):
-    """A line as each stack ends, at most one a second."""
+    """A line when a stack ends, at most one per second."""
 
     _written_at = -1.0
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """Write a line if it is time to."""
+        """Write a line if one is due."""
         super().on_outcome(outcome)
         if time.perf_counter() - self._written_at >= 1:
             self._written_at = time.perf_counter()
@@ -127,15 +127,15 @@ class Lines(Plain, Display):
 
 
 class Moving(Display):
-    """What a terminal and a notebook have in common."""
+    """The common part of terminals and notebooks."""
 
     def lasts(self) -> bool:
-        """Return whether the last state is worth keeping: once something was trained."""
+        """Return whether to keep the last state, which is so once something was trained."""
         return bool(self.rows)
 
     @property
     def shows_table(self) -> bool:
-        """Whether the best so far are shown: until the table of all of them is there."""
+        """Whether to show the best networks so far, until the final table replaces them."""
         return bool(self.rows and self.phase)
 
 
@@ -160,12 +160,12 @@ class Cell(InNotebook, Moving):
     """The best networks so far in a notebook, and a bar above them."""
 
     def on_epoch(self, task: Task, row: Row) -> None:
-        """Show what an epoch has measured, a few times a second."""
+        """Show the measurements of an epoch, a few times a second."""
         super().on_epoch(task, row)
         self.show()
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """Show what became of a stack, a few times a second."""
+        """Show the result of a stack, a few times a second."""
         super().on_outcome(outcome)
         self.show()
 
@@ -188,5 +188,5 @@ class Cell(InNotebook, Moving):
 
 
 def start(quiet: bool) -> Display:
-    """Return the way to show a sweep that suits where it is shown; nothing is, if all is to be quiet."""
+    """Return the display that suits the terminal, notebook or file; one that shows nothing if ``quiet``."""
     return chosen(quiet, Display, Lines, LiveTable, Cell)()

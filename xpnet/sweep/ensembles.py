@@ -1,4 +1,4 @@
-"""Ensembles of the networks of a sweep, chosen by the validation rows."""
+"""Ensembles of the networks of a sweep, chosen on the validation rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -54,7 +54,7 @@ def choose(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], library
     Parameters
     ----------
     configs, rows
-        Of the sweep.
+        Settings and results of the sweep.
     library
         Its networks.
     k
@@ -110,7 +110,7 @@ def _predictions(
     store: Memory,
     device: Device,
 ) -> NDArray[np.floating]:
-    """Return each network's predictions for the validation rows, computed in the stacks of training."""
+    """Return each network's predictions for the validation rows, computed in the training stacks."""
     found: dict[int, NDArray[np.floating]] = {}
     for task in dict.fromkeys(row["task"] for row in rows):
         numbers = [row["network"] for row in rows if row["task"] == task]
@@ -139,7 +139,7 @@ def _loss_of(config: Config, data: Dataset, monitors: bool) -> Callable[[NDArray
     scorer = monitor_of(config, data)
 
     def loss(P: NDArray[np.float64]) -> float:
-        if data.task != "regression":  # scores that give these probabilities
+        if data.task != "regression":  # scores that correspond to these probabilities
             least = np.finfo(np.float64).tiny
             P = np.log(np.maximum(P, least)) - (
                 np.log(np.maximum(1 - P, least)) if data.task == "multilabel" else 0.0

@@ -31,14 +31,14 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 """The environment variable that selects the GPUs visible to a process."""
 
 PATIENCE = 5.0
-"""Seconds that a process has to end by itself."""
+"""Seconds within which a process must end by itself."""
 
 START = "import sys; sys.path[:] = {path!r}; from xpnet.sweep.station import main; main()"
 """Code of a process. Unlike `multiprocessing`, it does not import the user's script again."""
 
 
 class Process:
-    """A process of one GPU, by its name; of all of them, without one."""
+    """A process that sees one GPU, given its name; without a name, it sees all."""
 
     def __init__(self, name: str | None = None) -> None:
         self._name = name or "that looks for GPUs"
@@ -48,25 +48,25 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **seen},
-            start_new_session=True,  # Ctrl-C is not for it
+            start_new_session=True,  # so that it does not get Ctrl-C
         )
         self._calls: Any = self._process.stdin
         self._answers: Any = self._process.stdout
 
     def call(self, name: str, *given: Any) -> Any:
-        """Return what a method of `xpnet.sweep.station.Station` returns there, or raise what it raises.
+        """Call a method of `xpnet.sweep.station.Station` in the process; return or raise what it does.
 
         Raises
         ------
         DeviceError
             The process has ended.
         InputError
-            What is given cannot be sent there, or not be read there.
+            An argument cannot be pickled here or unpickled there.
         """
         try:
             try:
                 pickle.dump((name, given), self._calls)
-            except (pickle.PicklingError, AttributeError, TypeError) as error:  # of its kinds
+            except (pickle.PicklingError, AttributeError, TypeError) as error:  # pickle raises any of these
                 raise InputError(
                     f"an object cannot be sent to the process of a GPU ({one_line(error)}): put its class "
                     "into a module that can be imported, or use one GPU"
@@ -85,8 +85,8 @@ class Process:
         return value
 
     def end(self) -> None:
-        """End the process, whatever it is about."""
-        with contextlib.suppress(OSError):  # it has ended
+        """End the process, whatever it is doing."""
+        with contextlib.suppress(OSError):  # it has already ended
             self._calls.close()
         try:
             self._process.wait(PATIENCE)
@@ -102,11 +102,11 @@ class OnGpus(There):
     Parameters
     ----------
     names
-        Of the GPUs.
+        Names of the GPUs.
     source
-        The data set, or what each process loads for itself.
+        The data set, or the name of the one that each process loads for itself.
     options
-        What each process asks for; its device is the GPU that it sees.
+        Options of each process; its device is the GPU that it sees.
     max_nets, stop
         As for `xpnet.sweep.run`.
     """
@@ -133,26 +133,26 @@ class OnGpus(There):
             raise
 
     def cut(self, configs: Sequence[Config], _among: int = 0, /) -> Cut:
-        """Choose how to cut the networks of one shape: as fits the GPU with the least free memory."""
+        """Choose how to divide networks of one shape, for the GPU with the least free memory."""
         most = min(*self._of_each("fit", configs), self._max_nets or len(configs), len(configs))
         return Cut(most, len(self._processes))
 
     def end(self) -> None:
-        """End the processes; each of them, even if something happens at another's end."""
+        """End all processes, even if ending one of them fails."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         with contextlib.ExitStack() as stack:
             for process in self._processes:
                 stack.callback(process.end)
 
     def _of_each(self, name: str, *given: Any) -> list[Any]:
-        """Ask the same of all processes at the same time."""
+        """Call the same method in all processes at the same time."""
         return list(self._threads.map(lambda process: process.call(name, *given), self._processes))
 
     def _submit(self, task: Task) -> "Future[Outcome | None]":
         return self._threads.submit(self._train, task)
 
     def _train(self, task: Task) -> Outcome | None:
-        process = self._idle.get()  # there is one, as there are as many threads
+        process = self._idle.get()  # never waits: there are as many processes as threads
         try:
             outcome: Outcome | None = process.call("train", task)
         finally:
@@ -161,14 +161,14 @@ class OnGpus(There):
 
 
 def names_of(options: Options, executor: object) -> tuple[str, ...]:
-    """Return the names of the GPUs where a device is several, else none.
+    """Return the names of the GPUs if a device stands for several, else none.
 
     Raises
     ------
     InputError
         There is an executor, too.
     DeviceError
-        The library finds no GPU, or not those that are named.
+        The library finds no GPU, or not the named ones.
     """
     if not is_several(options.device):
         return ()
@@ -181,7 +181,7 @@ def names_of(options: Options, executor: object) -> tuple[str, ...]:
 
 @cache
 def _count(options: Options) -> int:
-    """Ask a process, as a library may take hold of every GPU that it looks at."""
+    """Count the GPUs in a separate process, because a library may claim every GPU that it finds."""
     process = Process()
     try:
         return int(process.call("count", options))
@@ -197,7 +197,7 @@ def started(
     max_nets: int | None,
     stop: Callable[[], bool],
 ) -> Iterator[OnGpus]:
-    """Give what trains on several GPUs, as long as it is needed; parameters as for `OnGpus`."""
+    """Yield an `OnGpus`, and end its processes afterwards; parameters are those of `OnGpus`."""
     gpus = OnGpus(names, source, options._replace(device=DEVICE), max_nets, stop)
     try:
         yield gpus
@@ -206,6 +206,6 @@ def started(
 
 
 def _visible(number: int) -> str:
-    """Return how a process is shown one of the GPUs that this one sees."""
+    """Return the value of `VISIBLE` that shows a process one of this process's GPUs."""
     shown = os.environ.get(VISIBLE)
     return str(number) if shown is None else shown.split(",")[number].strip()

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["Line", "learning", "lines_of"]
 
 MOST_LINES = 6
-"""Maximum number of settings with a line each; if there are more, one line shows the best at each size."""
+"""Maximum number of lines, one per setting; if there are more settings, one line shows the best at each
+size."""
 
 CLOSEST = 0.06
-"""Part of the axis from one number of rows to the next, at least, for both to be written."""
+"""Minimum distance, as a fraction of the axis, between two numbers of rows for both to be labelled."""
 
 GREY, BAND = "0.35", 0.2
-"""Of what the legend says of all lines; how much of a line's colour its band has."""
+"""Colour of the general entries in the legend, and opacity of the bands."""
 
 
 class Line(NamedTuple):
@@ -35,16 +36,16 @@ class Line(NamedTuple):
     Attributes
     ----------
     label
-        What it is of; nothing where there is no other line.
+        Its settings; empty if it is the only line.
     points
-        The rows of the networks of each number of training rows, in its order: as many as seeds.
+        The networks' table rows for each number of training rows, ascending: one network per seed.
     """
 
     label: str
     points: dict[int, list[Mapping[str, Any]]]
 
     def band(self, part: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the mean of a score at each number of rows, and its deviation over the seeds."""
+        """Return the mean of a score at each number of rows, and its standard deviation over the seeds."""
         each = [np.array([row[part] for row in rows], np.float64) for rows in self.points.values()]
         return np.array([s.mean() for s in each]), np.array([s.std(ddof=len(s) > 1) for s in each])
 
@@ -52,7 +53,7 @@ class Line(NamedTuple):
 def lines_of(
     configs: Sequence[Config], rows: Iterable[Mapping[str, Any]], num_rows: int | None = None
 ) -> list[Line]:
-    """Return the lines of the learning curves, the best at the most rows first; none if the rows don't vary.
+    """Return the lines of the learning curves, best first (at the most rows); none if the rows do not vary.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def lines_of(
     rows
         As in `xpnet.sweep.Sweep`. Networks that diverged are left out.
     num_rows
-        How many training rows there are: what settings train on that name no number.
+        Number of training rows, which applies to settings without ``train_rows``.
     """
     sizes: dict[int, list[Config]] = {}
     for config in configs:
@@ -69,7 +70,7 @@ def lines_of(
             sizes.setdefault(count, []).append(config)
     if len(sizes) < 2:
         return []
-    # What suits the number of rows, such as that of the epochs, varies with it, and is no other setting.
+    # Settings chosen by the number of rows, such as the epochs, vary with it, and do not count separately.
     within = {name for of_size in sizes.values() for name in varied(of_size)} - {"train_rows", *SEEDS}
     names = [name for name in varied(configs) if name in within]
     found: dict[tuple[Any, ...], Line] = {}
@@ -97,14 +98,14 @@ def learning(
     score: str = "accuracy",
     num_rows: int | None = None,
 ) -> "Figure | None":
-    """Draw validation and training scores against the number of training rows; None if that doesn't vary.
+    """Plot validation and training scores against the number of training rows; None if that does not vary.
 
     Parameters
     ----------
     configs, rows, num_rows
         As for `lines_of`.
     score
-        What the scores are: ``"accuracy"``, or ``"r2"``.
+        Name of the scores: ``"accuracy"`` or ``"r2"``.
     """
     lines = lines_of(configs, rows, num_rows)
     if not lines:
@@ -159,7 +160,7 @@ def _explain(axes: "Axes", lines: Sequence[Line], colours: Sequence[Any]) -> Non
 
 
 def _number(axes: "Axes", counts: Sequence[int]) -> None:
-    """Write numbers of rows along a logarithmic axis, as many as there is room for."""
+    """Label a logarithmic axis with numbers of rows, as many as there is room for."""
     axes.set_xscale("log")
     places = np.log(counts)
     least = CLOSEST * (places[-1] - places[0])
@@ -173,5 +174,5 @@ def _number(axes: "Axes", counts: Sequence[int]) -> None:
 
 
 def _mean_worth(rows: Sequence[Mapping[str, Any]]) -> float:
-    """Return what networks are worth on average; nothing where there are none."""
+    """Return the mean `worth` of networks."""
     return sum(map(worth, rows)) / len(rows) if rows else -np.inf

@@ -20,15 +20,15 @@ LOST = (
 )
 
 _calls_off: Any = None
-"""Of a process that trains: what it hears by that nobody waits any more."""
+"""In a training process: the communicator that tells it that its work is no longer needed."""
 
 
 @contextmanager
 def connect() -> Iterator[Executor | None]:
-    """Give the first process of MPI the others as an executor for `xpnet.sweep.run`.
+    """Yield the other MPI processes to the first one, as an executor for `xpnet.sweep.run`.
 
-    The others are given None, once there is nothing more to train: they have trained by then what the first
-    one asked for. They leave signals to it: it ends them after the step that they are at.
+    The other processes train what the first one requests, and get None when nothing is left to train. They
+    ignore signals: the first process stops them after their current step.
 
     Yields
     ------
@@ -38,14 +38,14 @@ def connect() -> Iterator[Executor | None]:
     Raises
     ------
     DeviceError
-        mpi4py, or a library of MPI, is not installed; there is no other process; or one has other versions.
+        mpi4py or an MPI library is not installed, there is no other process, or one has other versions.
     """
     global _calls_off
     MPI, futures = _import()
     world = MPI.COMM_WORLD
     if world.size == 1:
         raise DeviceError(
-            "--scheduler mpi needs several processes, one to lead and others to train: begin the command "
+            "--scheduler mpi needs several processes, one to lead and others to train: start the command "
             "with mpiexec, as in `mpiexec -n 4 xpnet sweep --scheduler mpi …`"
         )
     leads = world.rank == 0
@@ -65,7 +65,7 @@ def connect() -> Iterator[Executor | None]:
             try:
                 yield pool
             except BaseException:
-                # What is not begun is not begun any more, and what is ends after a step.
+                # Tasks that have not started are cancelled, and the others end after their current step.
                 pool.shutdown(wait=False, cancel_futures=True)
                 for rank in range(1, world.size):
                     _calls_off.isend(None, rank)
@@ -73,12 +73,12 @@ def connect() -> Iterator[Executor | None]:
 
 
 def nobody_waits() -> bool:
-    """Return whether the first process has called off what it had asked for; asked by the others."""
+    """Return whether the first process no longer needs the results; called in the other processes."""
     return bool(_calls_off.Iprobe(source=0))
 
 
 def _import() -> tuple[Any, Any]:
-    """MPI, and its executors."""
+    """Return MPI, and mpi4py's module of executors."""
     MPI = import_mpi("--scheduler mpi needs")
     import mpi4py.futures
 
@@ -86,7 +86,7 @@ def _import() -> tuple[Any, Any]:
 
 
 def _check_versions(found: list[tuple[str, dict[str, str]]]) -> None:
-    """See that all processes have what decides on the numbers, and on what can be sent, in common."""
+    """Check that all processes have the same versions of what affects results and the exchange of objects."""
     here = versions()
     for rank, (host, there) in enumerate(found):
         if there != here:

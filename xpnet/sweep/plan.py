@@ -38,12 +38,12 @@ MEMORY_SHARE = 0.6
 """Fraction of the free memory for stacks in training: estimates err, and others need memory, too."""
 
 CALIBRATION_SHARE = 0.03
-"""Fraction of a sweep's time that may be spent on trying out stack sizes."""
+"""Maximum fraction of a sweep's time for trying out stack sizes."""
 
 CALIBRATION_SECONDS = 0.01
 
 CALIBRATION_STEPS = 7
-"""Minimum number of steps to try a stack size."""
+"""Minimum number of steps for trying a stack size."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Cut:
     workers: int = 1
 
     def chunks(self, numbers: Sequence[int]) -> list[list[int]]:
-        """Cut the networks into stacks of even size, none larger than ``size``, a round for all workers."""
+        """Divide networks into stacks of about equal size, at most ``size``, enough for all workers."""
         count = -(-len(numbers) // self.size)
         count = min(len(numbers), -(-count // self.workers) * self.workers)
         return [part.tolist() for part in np.array_split(np.asarray(numbers), count)]
@@ -75,7 +75,7 @@ def groups(configs: Sequence[Config]) -> list[list[int]]:
 
 
 def shape_of(config: Config) -> tuple[object, ...]:
-    """Return what networks of equal cost have in common; with the same rows they may share a stack."""
+    """Return a key that is equal for networks of equal cost; with the same rows, they may share a stack."""
     return tuple(getattr(config, f.name) for f in fields(Config) if not f.metadata.get("stackable"))
 
 
@@ -120,18 +120,17 @@ def network_bytes(mlp: MLP, configs: Sequence[Config], task: Task = "classificat
     config = configs[0]
     itemsize = 4 if config.dtype == "float32" else 8
     parameters = sum(math.prod(shape) for shape in mlp.shapes.values())
-    # Of the state (the parameters, and what solver and average keep): itself, as the epoch began with it, and
-    # where a network diverges as it was then and with that put in its place. With patience the best too, and
-    # while it changes the one before. Gradients take less, and are gone by then.
+    # Copies of the state (parameters, solver and average): the current one, the one at the start of the epoch
+    # and, if a network diverges, the sane one and the one in which that replaces it. With patience, also the
+    # best one and, while that changes, the previous best. Gradients take less, and are freed by then.
     regime = config.regime(config.batch_size, task)
     kept = len(initial_state(Device(), {}, regime, hyper_of(configs)))
     copies = (6 if regime.restores_best else 4) * kept
-    if config.compile:  # what is captured or compiled works on a copy of all that, and is tried on another
+    if config.compile:  # a captured or compiled step works on a copy of all that, and is tried out on another
         copies += 2 * kept
-    # Of each unit its value before and after the activation, two gradients, and what a smooth activation or
-    # a mask takes, in training or in an evaluation; more with a norm. Of its batches this one and the last of
-    # the epoch before, or this one with a mask and the bits that it is made of; a stack that shares them has
-    # them once.
+    # For each unit: its value before and after the activation, two gradients, and what a smooth activation or
+    # a mask takes, in training or evaluation; more with a norm. For the batches: this one and the last of the
+    # previous epoch, or this one with a mask and its random bits. A stack that shares batches has them once.
     units = sum(mlp.sizes[1:]) * (1 + (mlp.norm != "none")) * (EXPANSION if mlp.residual else 1)
     rows = max(config.batch_size, EVALUATION_ROWS)
     batches = 2 if len(configs) > 1 and share_inputs(configs) else 5
@@ -139,25 +138,25 @@ def network_bytes(mlp: MLP, configs: Sequence[Config], task: Task = "classificat
 
 
 def fits_in_memory(mlp: MLP, configs: Sequence[Config], free: int, task: Task = "classification") -> int:
-    """Return how many of these networks fit so many free bytes at a time, at least 1."""
+    """Return how many of these networks fit into this many free bytes at a time, at least 1."""
     return max(1, int(MEMORY_SHARE * free) // network_bytes(mlp, configs, task))
 
 
 def choose_cut(configs: Sequence[Config], prepared: Prepared, device: Device, max_nets: int | None) -> Cut:
-    """Choose how to cut the networks of one shape.
+    """Choose how to divide the networks of one shape into stacks.
 
-    A GPU takes as many as fit its memory. A CPU may train a stack on each core, and a stack saves calls but
-    loses when it falls out of the cache: so one and several of a few sizes are tried for some steps each,
-    and the fastest way is taken. The choice changes no result, not a bit of it.
+    A GPU takes as many networks as fit into its memory. A CPU may train a stack on each core. A larger stack
+    saves calls, but is slower once it exceeds the cache. So a few stack sizes, on one and on several threads,
+    are tried for some steps each, and the fastest is used. The choice does not change a bit of the results.
 
     Parameters
     ----------
     configs
         Settings of the networks, of one shape.
     prepared, device
-        The data, and where they are.
+        The data, and their device.
     max_nets
-        The most networks in a stack; no limit but memory by default.
+        Maximum number of networks in a stack; by default limited only by memory.
     """
     mlp = prepared.mlp(configs[0])
     fit = fits_in_memory(mlp, configs, device.free_memory(), prepared.data.task)
@@ -168,8 +167,8 @@ def choose_cut(configs: Sequence[Config], prepared: Prepared, device: Device, ma
     def on_all_cores(size: int) -> Cut:
         return Cut(size, min(cores(), -(-len(configs) // size), max(1, fit // size)))
 
-    # First what is likely to be best, a stack on each core or all in one: few networks take so little time
-    # that nothing else is tried. Then smaller ones, on several threads and on one.
+    # First the likely best, a stack on each core or a single one: a sweep of few networks is so short that
+    # nothing else is tried. Then smaller stacks, on several threads and on one.
     ways = [on_all_cores(min(most, -(-len(configs) // cores()))), Cut(most)]
     if most * operations(mlp, configs[0].batch_size) < SHARED_OUT_FROM:
         ways.reverse()
@@ -188,43 +187,44 @@ def choose_size(
     beside: int,
     free: int,
 ) -> int:
-    """Choose how many networks of one shape to stack where workers train a stack each; asked of one of them.
+    """Choose how many networks of one shape to stack if each worker trains a stack; runs on one worker.
 
-    As `choose_cut`, which chooses where threads do. The choice changes no result, not a bit of it.
+    This is the counterpart of `choose_cut`, which is for threads. The choice does not change a bit of the
+    results.
 
     Parameters
     ----------
     configs
         Settings of the networks, of one shape.
     prepared, device
-        The data, and where they are, of this worker.
+        The data on this worker, and its device.
     most
-        The most networks in a stack.
+        Maximum number of networks in a stack.
     workers
-        How many there are.
+        Number of workers.
     beside
-        How many of them share a device's memory, and a machine's caches.
+        Number of workers that share the memory of a device, and the caches of a machine.
     free
-        Bytes that each may count on before it has the data.
+        Bytes available to each worker before it has the data.
     """
     mlp = prepared.mlp(configs[0])
     left = free - _bytes_of_rows(prepared, configs[0], device)
     most = min(most, fits_in_memory(mlp, configs, left, prepared.data.task))
     if not device.is_host:
         return most
-    # The others compute, too. Threads stand for them where products are long; where they are short, threads
-    # wait for each other, as processes don't.
+    # The other workers compute, too. If products are long, threads can simulate them. If they are short,
+    # threads would wait for each other, which processes do not.
     is_long = most * operations(mlp, configs[0].batch_size) >= SHARED_OUT_FROM
     at_once = min(beside, cores()) if is_long else 1
     rounds = {Cut(size, at_once): -(-len(configs) // (size * workers)) for size in (most, *_halved(most))}
     steps = rounds[Cut(most, at_once)] * configs[0].num_steps(prepared.feed.num_rows)
-    if CALIBRATION_SHARE * steps < CALIBRATION_STEPS:  # all others wait
+    if CALIBRATION_SHARE * steps < CALIBRATION_STEPS:  # all other workers are waiting
         return most
     return _fastest(rounds, configs, mlp, prepared, device).size
 
 
 def _bytes_of_rows(prepared: Prepared, config: Config, device: Device) -> int:
-    """Estimate the memory that the data take: on a device as they are there, on the host raw as well."""
+    """Estimate the memory of the data: the rows on the device and, if it is the host, also the raw rows."""
     itemsize = 4 if config.dtype == "float32" else 8
     held = [feed for feed in (prepared.feed, prepared.validation) if not feed.on_disk]
     numbers: int = sum(math.prod(feed.X.shape) for feed in held)
@@ -232,16 +232,16 @@ def _bytes_of_rows(prepared: Prepared, config: Config, device: Device) -> int:
 
 
 def _halved(most: int) -> list[int]:
-    """Return the powers of two up to a number, the largest first."""
+    """Return the powers of two up to a number, largest first."""
     return [2**i for i in reversed(range(most.bit_length()))]
 
 
 def _fastest(
     rounds: Mapping[Cut, int], configs: Sequence[Config], mlp: MLP, prepared: Prepared, device: Device
 ) -> Cut:
-    """Try ways to cut, one after the other; return the fastest when that took long enough.
+    """Try ways to divide the networks, one at a time; return the fastest once this has taken long enough.
 
-    ``rounds`` are how often a way has all its workers train a stack.
+    ``rounds`` is the number of times that all workers train a stack, for each way.
     """
     best, best_seconds = next(iter(rounds)), float("inf")
     if len(rounds) == 1:
@@ -260,7 +260,7 @@ def _fastest(
 def _seconds_per_step(
     cut: Cut, configs: Sequence[Config], mlp: MLP, prepared: Prepared, device: Device
 ) -> float:
-    """Time some steps of as many stacks at once as the cut has workers."""
+    """Time some steps, with as many stacks at once as the cut has workers."""
     in_stack = configs[: cut.size]
     regime = in_stack[0].regime(prepared.feed.num_rows, prepared.data.task)
     hyper = hyper_of(in_stack)

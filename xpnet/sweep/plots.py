@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["curves", "described", "heatmap"]
 
 LABELLED = 12
-"""Curves that get a line in the legend: the best."""
+"""Number of curves in the legend: the best ones."""
 
 
 def heatmap(
@@ -34,7 +34,7 @@ def heatmap(
     rows
         As in `xpnet.sweep.Sweep`. Where every network diverged or none was trained, the cell is white.
     score
-        What the scores are: ``"accuracy"``, or ``"r2"``.
+        Name of the scores: ``"accuracy"`` or ``"r2"``.
     """
     found = field_of(configs, rows)
     if found is None:
@@ -67,7 +67,7 @@ def heatmap(
 
 
 def curves(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], score: str = "accuracy") -> "Figure":
-    """Draw the validation score of every network against the steps, the best in colour.
+    """Plot the validation score of every network against the steps, the best in colour.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def curves(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], score: 
     figure = Figure(figsize=(10, 5), dpi=130, layout="constrained")
     axes = figure.subplots()
     colours = colormaps["viridis"](np.linspace(0, 0.92, min(len(rows), LABELLED)))
-    # From the worst to the best, so that the best lie on top; the legend is then turned round.
+    # From worst to best, so that the best are on top; the legend is then reversed.
     for rank in reversed(range(len(rows))):
         row = rows[rank]
         steps, scores = np.array(row["curve"], np.float64).reshape(-1, 2).T
@@ -104,7 +104,7 @@ def curves(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], score: 
 
 
 def described(config: Config, first: Config, names: Sequence[str]) -> str:
-    """Say in a few words which network it is; of many settings only those that are not as in the first."""
+    """Return a short description of a network; of many settings, only those that differ from the first."""
     if len(names) > 4:
         names = [n for n in names if getattr(config, n) != getattr(first, n)]
     settings = ", ".join(f"{n.replace('_', ' ')} {show(getattr(config, n))}" for n in names)

@@ -44,9 +44,9 @@ def page_of(
     configs, rows, score, best, remedy
         As in `xpnet.sweep.Sweep`.
     num_rows
-        How many training rows there are.
+        Number of training rows.
     folder
-        That of the sweep, where the page will be; None where it is somewhere else.
+        The sweep's folder, if the page will be there; None if it will be somewhere else.
     """
     name = Path(configs[0].dataset).name
     return page(
@@ -178,7 +178,7 @@ def _table(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], score: 
 
 
 def _first(name: str) -> str:
-    """Return that scores are first sorted downwards."""
+    """Return the attribute by which scores are first sorted in descending order."""
     return ' data-first="down"' if name in ("train", "val") else ""
 
 
@@ -187,7 +187,7 @@ def _of_first(rank: int) -> str:
 
 
 def _sorted_cell(content: str) -> str:
-    """Return a cell with what it is sorted by, where that is another text."""
+    """Return a cell, with its sort key if that differs from its text."""
     key = content.removesuffix(" %")
     key = "" if content == "–" else key
     return f'<td data-v="{text(key)}">{text(content)}</td>' if key != content else f"<td>{text(content)}</td>"

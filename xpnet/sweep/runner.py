@@ -127,12 +127,13 @@ class Sweep:
         return "\n  ".join(lines) + ")"
 
     def report(self, path: str | os.PathLike[str]) -> Path:
-        """Write a page about all networks, which opens without a network, and return where it is.
+        """Write a self-contained HTML page about all networks, and return its path.
 
         Parameters
         ----------
         path
-            The file, such as ``"sweep.html"``. A sweep with a folder has written ``report.html`` there.
+            The file, such as ``"sweep.html"``. A sweep with a folder has already written ``report.html``
+            there.
         """
         file = output_file(path)
         num_rows = None if self.library is None else len(self.library.data.X_train)
@@ -162,7 +163,7 @@ class Sweep:
         return card(f"Sweep: {count}", ", ".join(others), values, drawn + table)
 
     def _counts(self) -> list[str]:
-        """The number of networks, in total and by status."""
+        """Return the number of networks, in total and by status."""
         number = len(self.configs)
         statuses = Counter(row["status"] for row in self.rows)
         counts = [f"{number} network{'s' * (number != 1)}"]
@@ -197,20 +198,20 @@ def run(
     data
         The data set; by default the one named by the settings, which each worker loads itself.
     device
-        Where to train; by default the device of the settings. Several GPUs, ``"cuda:all"`` or
-        ``"cuda:0,cuda:1"``, train a stack each.
+        Device to train on; by default that of the settings. With several GPUs, ``"cuda:all"`` or
+        ``"cuda:0,cuda:1"``, each trains a stack.
     halving
-        Successive halving: after each rung only the better half goes on.
+        Successive halving: after each rung, only the better half continues.
     max_nets
         Maximum number of networks per stack; by default as many as fit memory and cache.
     out
         Folder for results, from which the same call resumes an interrupted sweep.
     executor
         Train the chunks on the workers of this `concurrent.futures.Executor`, which must be able to import
-        xpnet. If a worker is lost, it is up to the executor to run its chunk again.
+        xpnet. If a worker is lost, the executor is responsible for running its chunk again.
     on_epoch
-        Called with a task and the newest row of its history, in the thread that trains; not with an
-        executor, nor on several GPUs.
+        Called with a task and the newest row of its history, in the training thread; not called with an
+        executor or on several GPUs.
     on_outcome
         Called when a chunk ends.
     on_recorded
@@ -240,7 +241,7 @@ def run(
     stop = should_stop or (lambda: False)
     options = options_of(configs[0], device)
     names = gpus.names_of(options, executor)
-    if names and device is None:  # how the best network can be trained alone
+    if names and device is None:  # the device on which the best network could be trained alone
         configs = [replace(config, device=names[0]) for config in configs]
     elif names:
         device = names[0]
@@ -282,12 +283,12 @@ def run(
 
 
 def _check(configs: Sequence[Config], data: Dataset, halving: bool) -> None:
-    """Refuse settings that don't fit the data, or that a sweep can't have.
+    """Refuse settings that do not fit the data or a sweep.
 
     Raises
     ------
     InputError
-        One line.
+        The settings do not fit.
     """
     if halving and len({config.train_rows for config in configs}) > 1:
         raise InputError(
@@ -326,7 +327,7 @@ def _train(
     ranked_by: str | None,
     on_outcome: Callable[[Outcome], None] | None,
 ) -> Sweep:
-    """Train what the store does not have yet, rung by rung."""
+    """Train the networks that the store does not have yet, rung by rung."""
     members = dict(enumerate(groups(configs)))
     rows: dict[int, dict[str, Any]] = {}
     cuts: dict[tuple[object, ...], Cut] = {}
@@ -342,9 +343,9 @@ def _train(
                 continue
             cut = store.cuts.get(group)
             if cut is None or cut.size > (max_nets or cut.size):
-                # Noted at once: taken up again, the sweep is cut the same way, unless it was that
-                # which killed it and smaller stacks are asked for.
-                # Data are prepared to choose: not for a single network, nor for others of as many rows again.
+                # Saved at once, so that a resumed sweep is divided in the same way; unless it was killed for
+                # that reason, and smaller stacks are requested. Choosing needs prepared data, so skip it for
+                # a single network, and for networks like those before.
                 alike = shape_of(configs[alive[0]]), len(alive)
                 if alike not in cuts:
                     some = [configs[k] for k in alive]
@@ -376,7 +377,7 @@ def _train(
         if left:
             return Sweep(configs, _ranked(rows, survivors), None, complete=False)
         if rung < halvings:
-            # A network that diverged never goes on, even if fewer than half are left.
+            # A network that diverged never continues, even if fewer than half are left.
             healthy = [k for k in survivors if rows[k]["status"] != "diverged"]
             healthy.sort(key=lambda k: merit(rows[k]), reverse=True)
             survivors = set(healthy[: -(-len(survivors) // 2)])
@@ -399,7 +400,7 @@ def _ranked_by(configs: Sequence[Config], task: TaskOfData) -> str | None:
 
 
 def _ranked(rows: Mapping[int, dict[str, Any]], survivors: set[int]) -> list[dict[str, Any]]:
-    """The table: networks that halving kept, those that it dropped, those that diverged."""
+    """Return the table: first the networks that halving kept, then those it dropped, then diverged ones."""
     marked = [
         row | {"status": "dropped"} if row["status"] != "diverged" and number not in survivors else row
         for number, row in rows.items()
@@ -414,7 +415,7 @@ def _description(
 ) -> dict[str, Any]:
     weighted = data.weight_train is not None or any(config.class_weight is not None for config in configs)
     found = {
-        **({"weights": WEIGHTS} if weighted else {}),  # see `identity` of a run
+        **({"weights": WEIGHTS} if weighted else {}),  # as in `identity` of a run
         "data": {"name": data.name, "rows": len(data.X_train), "crc32": data.checksum()},
         "halving": halving,
         "networks": [recorded(config) for config in configs],

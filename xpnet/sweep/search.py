@@ -212,8 +212,8 @@ def configs_of(
 
 
 def _listed(values: Any) -> tuple[Any, ...]:
-    """What a setting of a grid may become, as far as it is a list."""
-    values = getattr(values, "values", values)  # of a choice
+    """Return the values of a setting in a grid, as far as they are a list."""
+    values = getattr(values, "values", values)  # those of a `Choice`
     several = isinstance(values, list | tuple | range | set) or np.ndim(values) > 0
     return tuple(values) if several else (values,)
 
@@ -271,12 +271,12 @@ def carry_out(
     Returns
     -------
     Sweep
-        Its best is a `Run`.
+        Its ``best`` is a `Run`.
 
     Raises
     ------
     InputError
-        Settings that cannot be swept over, or don't fit the data.
+        The settings cannot be swept over, or do not fit the data.
     """
     space.check_alike(configs)
     base = configs[0]
@@ -290,7 +290,7 @@ def carry_out(
     check_executor(executor)
     several = bool(gpus.names_of(options_of(base, None), executor))
     if executor is None and not several:
-        base.find_device()  # complains before anything is loaded or written
+        base.find_device()  # raises an error before anything is loaded or written
     if not base.quiet and (said := threads_note(base.threads, base.backend)):
         note(said)
     with using_threads(base.threads), ExitStack() as stack:
@@ -344,7 +344,7 @@ def carry_out(
 
 
 def _remedy(config: Config, data: Dataset, elsewhere: bool) -> str:
-    """Say what to change after all networks have diverged."""
+    """Return what to change after all networks have diverged."""
     device = get_device() if elsewhere else config.find_device()
     prepared = prepared_for(config, data, device)
     with device.active():

@@ -47,8 +47,8 @@ SAME_FOR_ALL = (
     "checkpoint_every",
     *(f.name for f in fields(Config) if not f.metadata.get("recorded", True)),
 )
-"""Settings that a sweep shares: its networks are compared on one data set, which is loaded once, and what it
-writes is of all."""
+"""Settings that are the same for a whole sweep: its networks are compared on one data set, which is loaded
+once, and its files are about all of them."""
 
 
 @dataclass(frozen=True)
@@ -279,7 +279,7 @@ def _take_ends(ends: "Uniform | LogUniform") -> None:
 
 
 def _lists(space: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """The values to try of each setting, at least one."""
+    """Return the values to try for each setting, at least one."""
     lists = {}
     for name, given in _named(space).items():
         if isinstance(given, Distribution):

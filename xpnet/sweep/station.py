@@ -1,7 +1,7 @@
-"""The process of one GPU: calls come in on standard input, what becomes of them goes out.
+"""The process for one GPU: calls arrive on standard input, and results leave on standard output.
 
-`xpnet.sweep.gpus` starts it. It is no thread, because Python lets one thread at a time ask anything of a GPU,
-and because a library may take memory of every GPU that its process sees.
+`xpnet.sweep.gpus` starts it. It is not a thread, because only one Python thread at a time can launch work on
+a GPU, and because a library may take memory on every GPU that its process sees.
 """
 
 import contextlib
@@ -30,23 +30,23 @@ __all__ = ["Station", "main"]
 
 
 class Station:
-    """What a process of a GPU can be asked for, by the name of the method."""
+    """The methods that can be called in the process of a GPU."""
 
     _prepared: Preparations
 
     def count(self, options: Options) -> int:
-        """Return how many GPUs the library sees; complain where it can use none."""
+        """Return the number of GPUs that the library sees; raise an error if it can use none."""
         return count_gpus(get_device(*options).options.backend)
 
     def begin(self, source: Dataset | Named, options: Options) -> None:
-        """Take the data, once for all chunks."""
+        """Receive the data, once for all chunks."""
         if not isinstance(source, Dataset):
             name, folder, reading = source
             source = datasets.load(name, folder, reading=reading)
         self._prepared = Preparations(source, get_device(*options))
 
     def fit(self, configs: Sequence[Config]) -> int:
-        """Return how many networks of one shape fit the memory at a time, beside the data."""
+        """Return how many networks of one shape fit into memory at a time, besides the data."""
         prepared = self._prepared(configs[0])
         device, task = self._prepared.device, prepared.data.task
         return fits_in_memory(prepared.mlp(configs[0]), configs, device.free_memory(), task)
@@ -56,7 +56,7 @@ class Station:
         return train_chunk(task, self._prepared(task.config), self._prepared.device)
 
     def refuse(self, error: BaseException) -> None:
-        """Complain of a call that cannot be read here, such as one with a class of the user's script."""
+        """Raise an error for a call that cannot be unpickled here, such as one with a class of a script."""
         if isinstance(error, MemoryError):
             raise error
         raise InputError(
@@ -66,9 +66,9 @@ class Station:
 
 
 def main() -> None:
-    """Answer calls until there are no more: standard input ends when who asks is gone, or wants no answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asks, on Windows too
-    # What libraries print must not get in between.
+    """Answer calls until standard input ends: the parent process is gone, or needs no more answers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles Ctrl-C, on Windows too
+    # Output printed by libraries must not mix with the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     calls: SimpleQueue[tuple[str, tuple[Any, ...]]] = SimpleQueue()
@@ -79,12 +79,12 @@ def main() -> None:
                 calls.put(pickle.load(sys.stdin.buffer))
         except EOFError:
             pass
-        except BaseException as error:  # of the user's classes, which may raise anything
+        except BaseException as error:  # the user's classes may raise anything
             calls.put(("refuse", (error,)))
             with contextlib.suppress(OSError):
-                while sys.stdin.buffer.read(2**16):  # who asks may still be writing
+                while sys.stdin.buffer.read(2**16):  # the parent may still be writing
                     pass
-        os._exit(0)  # in the midst of a chunk, too
+        os._exit(0)  # even in the middle of a chunk
 
     threading.Thread(target=listen, daemon=True).start()
     station = Station()
@@ -101,16 +101,16 @@ def main() -> None:
         try:
             pickle.dump((value, failure, said), answers)
             answers.flush()
-        except BrokenPipeError:  # who asks is gone
+        except BrokenPipeError:  # the parent is gone
             os._exit(0)
 
 
 def _portable(error: Exception) -> Exception:
-    """Return an error that arrives; what a user cannot mend has with it where it was raised."""
+    """Return an error that can be sent; unexpected errors include their traceback as text."""
     if not isinstance(error, XpnetError):
         error.add_note("".join(traceback.format_exception(error)))
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:  # as many kinds as there are ways to make an error
+    except Exception:  # pickling an error may fail in any way
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error

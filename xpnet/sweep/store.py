@@ -38,7 +38,7 @@ class Memory:
         self.cuts[group] = cut
 
     def done(self) -> list[dict[str, Any]]:
-        """Return the rows of all tasks that are complete: none as yet."""
+        """Return the rows of all complete tasks; there are none yet."""
         return []
 
     def save(self, outcome: Outcome) -> None:
@@ -46,15 +46,15 @@ class Memory:
         self._trained[outcome.key] = outcome.trained
 
     def load(self, task: str, network: int) -> Trained:
-        """Return a network that a complete task left."""
+        """Return a network from a complete task."""
         return self._trained[task][network]
 
     def networks(self, task: str) -> set[int]:
-        """Return which networks a complete task left."""
+        """Return the numbers of the networks from a complete task."""
         return set(self._trained[task])
 
     def forget(self, keep: set[str]) -> None:
-        """Drop the networks of all tasks but those to keep."""
+        """Drop the networks of all tasks except those to keep."""
         self._trained = {task: self._trained[task] for task in keep if task in self._trained}
 
 
@@ -62,8 +62,8 @@ class Store(Memory):
     """The folder of a sweep.
 
     ``sweep.json`` describes the networks and how they are divided into chunks. ``results.jsonl`` gets one
-    line per network when a chunk ends. ``chunks/`` holds the trained networks that the next rung needs, and
-    in the end the best of each chunk, and the parameters of all if they are not too large.
+    line per network when a chunk ends. ``chunks/`` holds the trained networks that the next rung needs; at
+    the end, it holds the best of each chunk, and the parameters of all networks if they are not too large.
 
     A chunk's networks are written before its lines: a chunk with all its lines is done; any other is trained
     again, with the same result.
@@ -74,7 +74,6 @@ class Store(Memory):
         Created if missing.
     description
         What identifies the sweep, as plain data.
-
     force
         Start afresh: delete a sweep that is in the folder.
 
@@ -125,7 +124,7 @@ class Store(Memory):
             path.write_text(text, encoding="utf-8")
 
     def done(self) -> list[dict[str, Any]]:
-        """Return the rows of all complete tasks, and drop what a kill left of others."""
+        """Return the rows of all complete tasks, and remove incomplete ones left by a killed process."""
         if not self._results.exists():
             return []
         tasks: dict[str, dict[int, dict[str, Any]]] = {}
@@ -151,7 +150,7 @@ class Store(Memory):
             rows = np.array(trained.history.rows, np.float64)
             arrays = {f"{kind}/{name}": a for kind, of in trained.state.items() for name, a in of.items()}
             arrays |= {"rows": rows, "losses": np.array(trained.history.losses)}
-            # Their memory may be a view's; safetensors writes it as it lies.
+            # The arrays may be views, and safetensors writes the memory as it is.
             tensors |= {f"{number}/{name}": np.ascontiguousarray(a) for name, a in arrays.items()}
         with replacing(self._chunk(outcome.key)) as path:
             path.write_bytes(save(tensors))  # its own writing raises no OSError on a full disk
@@ -162,7 +161,7 @@ class Store(Memory):
             os.fsync(file.fileno())
 
     def load(self, task: str, network: int) -> Trained:
-        """Return a network that a complete task left."""
+        """Return a network from a complete task."""
         from safetensors import SafetensorError, safe_open
 
         path = self._chunk(task)
@@ -184,7 +183,7 @@ class Store(Memory):
         return Trained(state, history)
 
     def networks(self, task: str) -> set[int]:
-        """Return which networks a complete task left."""
+        """Return the numbers of the networks from a complete task."""
         from safetensors import SafetensorError, safe_open
 
         path = self._chunk(task)
@@ -197,7 +196,7 @@ class Store(Memory):
             ) from error
 
     def forget(self, keep: set[str]) -> None:
-        """Remove the networks of all tasks but those to keep, and what a kill left half written."""
+        """Remove the networks of all tasks except those to keep, and partial files of killed processes."""
         kept = {self._chunk(key) for key in keep}
         for path in self._chunks.glob("*"):
             if path not in kept:
@@ -208,13 +207,13 @@ class Store(Memory):
 
 
 def recorded(config: Config) -> dict[str, Any]:
-    """Return the settings that make a run what it is."""
+    """Return the settings that define a run."""
     values = asdict(config)
     return {f.name: values[f.name] for f in fields(Config) if f.metadata.get("recorded", True)}
 
 
 def _is_row(row: Mapping[str, Any], networks: int) -> bool:
-    """Whether a line is one that a sweep of so many networks wrote; KeyError or TypeError if not at all."""
+    """Return whether a sweep of this many networks wrote this line; may raise KeyError or TypeError."""
     numbers = (row["train_score"], row["val_score"], row["steps"], row["seconds"], row["networks"])
     return (
         isinstance(row["task"], str)

@@ -1,4 +1,4 @@
-"""Where chunks are trained: on threads of this process, or by an executor's workers."""
+"""Train chunks on threads of this process, or on the workers of an executor."""
 
 import threading
 from collections import OrderedDict
@@ -45,19 +45,19 @@ __all__ = [
 ]
 
 Named: TypeAlias = tuple[str, str | None, Reading]
-"""Name and folder of a data set that each worker loads for itself, and how it is read."""
+"""Name and folder of a data set that each worker loads for itself, and how to read it."""
 
 PREPARED = 2
-"""Data sets, each prepared in another way, that are kept: as many as two cores may work on at a time."""
+"""Number of differently prepared data sets to keep: as many as two cores may work on at a time."""
 
 
 class Preparations:
-    """A data set, prepared on a device in the ways that the networks of a sweep ask for.
+    """A data set, prepared on a device in the ways that the networks of a sweep need.
 
     Parameters
     ----------
     data, device
-        The data set, and where it is to be.
+        The data set, and the target device.
     """
 
     def __init__(self, data: Dataset, device: Device) -> None:
@@ -67,7 +67,7 @@ class Preparations:
         self._lock = threading.Lock()
 
     def __call__(self, config: Config) -> Prepared:
-        """Return the data as a network of these settings takes them."""
+        """Return the data prepared for a network with these settings."""
         of_targets = config.standardize_target, config.loss, config.class_weight
         key = (config.preprocessing, config.augmentation, config.dtype, drawn_by(config), *of_targets)
         with self._lock:
@@ -80,7 +80,7 @@ class Preparations:
 
 
 class Here:
-    """Trains chunks in this process, on as many threads as their cut says."""
+    """Trains chunks in this process, on as many threads as their cut specifies."""
 
     def __init__(
         self,
@@ -98,13 +98,13 @@ class Here:
         self._stop = stop
 
     def cut(self, configs: Sequence[Config], _among: int = 0, /) -> Cut:
-        """Choose how to cut the networks of one shape."""
+        """Choose how to divide the networks of one shape."""
         return choose_cut(configs, self._prepared(configs[0]), self._device, self._max_nets)
 
     def train(self, work: Sequence[tuple[Cut, Sequence[Task]]]) -> Generator[Outcome, None, None]:
         """Train the tasks of each cut; yield the outcomes in the order in which they end."""
         tasks = [task for _, some in work for task in some]
-        # Small groups share the cores: each alone would leave some idle.
+        # Small groups share the cores, because each group alone would leave some idle.
         workers = max((cut.workers for cut, _ in work), default=1)
         if self._device.is_host and len(work) > 1:
             workers = cores()
@@ -118,7 +118,7 @@ class Here:
 
         with ThreadPoolExecutor(workers) as threads:
             try:
-                # No list of the futures is kept: each holds networks.
+                # Do not keep a list of the futures: each holds networks.
                 for future in as_completed([threads.submit(train, task) for task in tasks]):
                     outcome = future.result()
                     if outcome is not None:
@@ -138,8 +138,8 @@ def check_executor(executor: object) -> None:
 class There:
     """Trains chunks on the workers of an executor.
 
-    An executor may have a ``should_stop``, a function of some module: its workers ask it before each step,
-    and leave a chunk for which it says that nobody waits.
+    An executor may have a ``should_stop``, a module-level function that its workers call before each step. If
+    it returns true, they abandon the chunk.
     """
 
     def __init__(
@@ -159,19 +159,19 @@ class There:
         self._workers: Workers | None = None
 
     def cut(self, configs: Sequence[Config], among: int = 0, /) -> Cut | None:
-        """Choose how to cut the networks of one shape, by what the workers say of themselves.
+        """Choose how to divide the networks of one shape, depending on the workers.
 
         Parameters
         ----------
         configs
             Their settings.
         among
-            How many networks of all shapes there are: as large a part of the workers is for these.
+            Number of networks of all shapes: these networks get the same share of the workers.
 
         Returns
         -------
         Cut or None
-            None if the sweep is to end.
+            None if the sweep should end.
         """
         if self._max_nets == 1:
             return Cut(1)
@@ -182,7 +182,7 @@ class There:
             return None
 
     def train(self, work: Sequence[tuple[Cut, Sequence[Task]]]) -> Generator[Outcome, None, None]:
-        """Train the tasks of all cuts; yield what becomes of them in the order in which they end."""
+        """Train the tasks of all cuts; yield the outcomes in the order in which they end."""
         waiting: set[Future[Outcome | None]] = set()
         try:
             with _losses_told():
@@ -199,7 +199,7 @@ class There:
                 future.cancel()
 
     def _asked(self, configs: Sequence[Config], among: int) -> Cut:
-        """Ask the workers what they have, once; and one of them, which has the data, for each shape."""
+        """Ask the workers about their resources, once; then ask one that has the data, for each shape."""
         self._workers = self._workers or ask(self._executor, self._options, self._stop)
         number, beside, memory = self._workers
         theirs = -(-number * len(configs) // max(among, len(configs)))
@@ -218,7 +218,7 @@ class There:
 
 @contextmanager
 def _losses_told() -> Iterator[None]:
-    """Say in one line what to do about workers that were lost."""
+    """Turn the loss of workers into an error with one line that says what to do."""
     try:
         yield
     except (BrokenExecutor, CancelledError) as error:
@@ -229,12 +229,12 @@ def _losses_told() -> Iterator[None]:
 
 
 def source_of(config: Config, data: Dataset | None) -> Dataset | Named:
-    """Return what a worker gets its data from: the data set, or what the settings name."""
+    """Return the source of a worker's data: the data set itself, or the name in the settings."""
     return data or (config.dataset, config.data_dir, config.reading)
 
 
 def options_of(config: Config, device: Device | str | None) -> Options:
-    """Return what a worker asks for: a device, or what the settings name."""
+    """Return the options of a worker's device: of the given one, or of that in the settings."""
     if device is None:
         return Options(config.device, config.backend, config.precision, config.compile)
     return device.options if isinstance(device, Device) else Options(device, "auto")
@@ -246,7 +246,7 @@ def train_on_worker(
     options: Options,
     should_stop: Callable[[], bool] | None = None,
 ) -> Outcome | None:
-    """Train a chunk in a worker's process; None if it is told to stop."""
+    """Train a chunk in a worker's process; return None if it was told to stop."""
     prepared = _on_worker(source, options)
     return train_chunk(task, prepared(task.config), prepared.device, should_stop=should_stop)
 
@@ -266,7 +266,7 @@ def size_on_worker(
 
 
 def _on_worker(source: Dataset | Named, options: Options) -> Preparations:
-    """Return the data in a worker's process; it loads those that have a name, and takes its device, once."""
+    """Return the data in a worker's process, which loads named data and gets its device only once."""
     if isinstance(source, Dataset):
         return Preparations(source, get_device(*options))
     return _loaded(*source, options)
@@ -278,5 +278,5 @@ def _loaded(name: str, data_dir: str | None, reading: Reading, options: Options)
 
 
 def load_of(config: Config) -> Dataset:
-    """Return the data set that settings name."""
+    """Return the data set named in the settings."""
     return datasets.load(config.dataset, config.data_dir, reading=config.reading)

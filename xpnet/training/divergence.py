@@ -1,8 +1,8 @@
-"""Divergence: how it is detected, and what is kept of a diverged network.
+"""Divergence: how to detect it, and which state to keep of a diverged network.
 
 A step must not read its loss back, so a diverged network continues, with useless parameters, until the losses
-of its epoch are checked. What is kept is the beginning of the epoch with the lowest losses before and after
-it.
+of its epoch are checked. The state that is kept is the one at the start of an epoch with the lowest losses
+just before and after it.
 """
 
 from typing import Any, NamedTuple
@@ -21,18 +21,19 @@ from xpnet.typing import Params, State
 __all__ = ["Sane", "choose", "copy", "first_bad", "limits", "saner"]
 
 LARGEST_WEIGHT = 1e3
-"""Size of a parameter from which on a large loss is the network's own doing, not that of a wild row."""
+"""Weights larger than this mean that the network itself causes a large loss, not an outlier row."""
 
 
 class Sane(NamedTuple):
-    """The best of the states that the epochs of a network began with.
+    """The best of the states at the start of an epoch.
 
     Attributes
     ----------
     state
-        What it was: a copy.
+        A copy of the state.
     value
-        ``(*nets,)``: its loss, the higher of the epoch's before and that of the first batch after.
+        ``(*nets,)``: its loss, the higher of the mean loss of the epoch before and that of the first batch
+        after.
     """
 
     state: State
@@ -40,7 +41,7 @@ class Sane(NamedTuple):
 
 
 def copy(device: Device, state: State) -> State:
-    """Return a state that training can consume without the other."""
+    """Return a copy of a state, so that training can consume one of the two."""
     return {
         kind: {name: device.xp.asarray(value, copy=True) for name, value in arrays.items()}
         for kind, arrays in state.items()
@@ -55,22 +56,22 @@ def saner(
     after: NDArray[Any],
     running: NDArray[np.bool_],
 ) -> Sane:
-    """Return the better of the best so far and what an epoch began with.
+    """Return the better of the best state so far and the state at the start of an epoch.
 
     Parameters
     ----------
     device
-        Where the states are.
+        The device of the states.
     sane
         The best so far; None in the first epoch.
     state
-        What the epoch began with, which is not copied.
+        The state at the start of the epoch; it is not copied.
     before, after
         ``(*nets,)``: the mean loss of the epoch before, and the loss of the first batch.
     running
-        ``(*nets,)``: the networks that are still trained; of others nothing changes.
+        ``(*nets,)``: which networks are still trained; the others do not change.
     """
-    value = np.maximum(np.asarray(before, np.float64), after)  # NaN where one is
+    value = np.maximum(np.asarray(before, np.float64), after)  # NaN if either is NaN
     value = np.where(np.isnan(value), np.inf, value)
     if sane is None:
         return Sane(state, value)
@@ -82,9 +83,9 @@ def saner(
 
 
 def first_bad(losses: NDArray[Any], most: NDArray[np.float64] | float = np.inf) -> NDArray[np.int64]:
-    """Return the position, from 1, of the first loss ``(steps, *nets)`` that is bad; 0 where all are good.
+    """Return the position, from 1, of the first bad loss in ``(steps, *nets)``; 0 if all are good.
 
-    Bad is one that is not finite, or higher than ``most``, ``(*nets,)``.
+    A loss is bad if it is not finite, or higher than ``most``, ``(*nets,)``.
     """
     bad = ~np.isfinite(losses) | (losses > most)
     if not bad.any():
@@ -103,24 +104,25 @@ def limits(
 ) -> NDArray[np.float64]:
     """Return the losses beyond which networks have diverged, ``(*nets,)``; infinity for those that have not.
 
-    Three things have to come together, so that no training that comes to something is taken for one that does
-    not: the losses are far beyond the first, which may be one lucky row's, and beyond that of scores of 0,
-    which is in the unit of the targets; and it is the weights that are large, not a wild row.
+    A network counts as diverged only if three things are true, so that no useful training is stopped. Its
+    losses are far higher than the first one; that may have been low by chance, so they must also be far
+    higher than the loss of scores of 0, which scales with the targets. And its weights are large: a single
+    outlier row can make the loss large, too.
 
     Parameters
     ----------
     device, mlp, params, feed, regime
-        Of the training.
+        As in `xpnet.training.loop.fit`.
     mean
         ``(*nets,)``: the mean loss of an epoch.
     first
-        ``(*nets,)``: that of the first step of all.
+        ``(*nets,)``: the loss of the very first step.
     """
     none = np.full(np.shape(mean), np.inf)
     if np.isinf(regime.explosion):
         return none
     unit, mean = np.asarray(first, np.float64), np.asarray(mean, np.float64)
-    # Of what is no number nothing is said here, and nothing more is computed unless there is cause.
+    # NaN does not count here. Compute the rest only if there is reason to.
     if not (mean > regime.explosion * unit).any():
         return none
     if feed.own is None:
@@ -134,7 +136,7 @@ def limits(
 
 
 def _has_exploded(device: Device, mlp: MLP, params: Params) -> NDArray[np.bool_]:
-    """Return whether the weights of a network are far from where any training begins, ``(*nets,)``."""
+    """Return whether a network has weights far larger than any initial ones, ``(*nets,)``."""
     xp = device.xp
     largest = [xp.max(xp.abs(params[name]), axis=(-2, -1)) for name in mlp.weights]
     return np.asarray(np.asarray(device.to_host(xp.stack(largest))).max(axis=0) > LARGEST_WEIGHT)
@@ -143,11 +145,11 @@ def _has_exploded(device: Device, mlp: MLP, params: Params) -> NDArray[np.bool_]
 def _loss_of_nothing(device: Device, mlp: MLP, kind: str, feed: Feed, params: Params) -> float:
     """Return the loss of a network whose scores are all 0, on the training rows.
 
-    It says in which unit a loss is: of numbers, half the mean of their squares, whatever they are.
+    It is the natural unit of the loss: for squared errors, for example, half the mean square of the targets.
     """
     xp, y, find_loss = device.xp, feed.y, losses.find(kind)
     bias = params[f"b{mlp.depth}"]
-    if kind not in losses.OF_OUTPUTS:  # the same for all rows
+    if kind not in losses.OF_OUTPUTS:  # it is the same for all rows
         scores = xp.zeros((1, bias.shape[-1]), dtype=bias.dtype, device=getattr(bias, "device", None))
         return float(find_loss(xp, scores, y[:1])[0])
     total, counted = 0.0, 0.0
@@ -159,7 +161,7 @@ def _loss_of_nothing(device: Device, mlp: MLP, kind: str, feed: Feed, params: Pa
 
 
 def choose(device: Device, mask: NDArray[np.bool_], yes: State, no: State) -> State:
-    """Per network, the state of ``yes`` where ``mask`` is set, else that of ``no``: copies."""
+    """Return, for each network, a copy of its state in ``yes`` if ``mask`` is set, else of that in ``no``."""
     xp = device.xp
     on_device = {n: device.put(mask.reshape(mask.shape + (1,) * n)) for n in (1, 2)}
     return {

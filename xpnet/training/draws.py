@@ -1,6 +1,6 @@
-"""What changes from step to step, as arrays: rows, rates, keys; drawn on the host, an epoch at a time."""
+"""What changes from step to step (rows, rates, keys), drawn on the host as arrays for a whole epoch."""
 
-from __future__ import annotations  # those of inner functions would be evaluated in every epoch
+from __future__ import annotations  # else those of inner functions are evaluated in every epoch
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ from xpnet.typing import Array, Draws, Params, Random
 __all__ = ["Sources", "draw_epoch"]
 
 Sources: TypeAlias = Callable[[str, int], Random | Sequence[Random]]
-"""``sources(stream, epoch)``: what ``"batches"``, ``"augment"``, ``"mixup"`` or ``"dropout"`` come from."""
+"""``sources(stream, epoch)``: the source of ``"batches"``, ``"augment"``, ``"mixup"`` or ``"dropout"``."""
 
 
 def draw_epoch(
@@ -35,39 +35,40 @@ def draw_epoch(
     by_step: Mapping[str, NDArray[np.float64]],
     filled: bool = False,
 ) -> list[Draws]:
-    """Draw on the host what the steps of an epoch take, and put it on the device.
+    """Draw the arguments of an epoch's steps on the host, and put them on the device.
 
     Parameters
     ----------
     device, feed, regime, hyper, params
         As for `xpnet.training.step.make_step`.
     sources
-        Where it is drawn from.
+        The sources of randomness.
     epoch, begin
-        Number of the epoch, and of the updates before its first step.
+        The number of the epoch, and the number of updates before its first step.
     by_step
-        What a `xpnet.training.schedules.Schedule` says of its steps: ``rate``, ``(steps, *nets)``, say.
+        The values of a `xpnet.training.schedules.Schedule` for its steps, such as ``rate``, ``(steps,
+        *nets)``.
     filled
-        Whether the last batch is as large as the others, see `xpnet.data.batches.draw_batches`.
+        Whether to fill the last batch up to the size of the others, see `xpnet.data.batches.draw_batches`.
 
     Returns
     -------
     list of Draws
-        A table for each size of batches, in order (`xpnet.data.batches.draw_batches`), with a leading axis of
-        steps: ``index`` of each batch's rows, ``count`` of steps from 1, what is in ``by_step`` and, where
-        they are used, the keys ``augment`` and ``dropout`` and the share ``mix``; of rows on the disk
-        ``rows``, which are read ahead: of one of several processes those of its share.
+        A table for each batch size, in order (`xpnet.data.batches.draw_batches`), with a leading axis of
+        steps: the ``index`` of each batch's rows, the ``count`` of steps from 1, the values in ``by_step``
+        and, if they are used, the keys ``augment`` and ``dropout`` and the share ``mix``. For rows on disk,
+        also ``rows``, which are read ahead; if several processes share a batch, only those of this process.
 
     Raises
     ------
     InputError
-        Not as many sources as networks.
+        The number of sources is not the number of networks.
     """
     nets, dtype = tuple(params["W1"].shape[:-2]), dtype_name(params["W1"])
     steps, rows = len(by_step["rate"]), feed.num_rows
 
     def draw(stream: str, one: Callable[[Any], list[NDArray[Any]]]) -> list[NDArray[Any]]:
-        """Draw tables ``(steps, …)`` from one source, or ``(steps, *nets, …)`` from one a network."""
+        """Draw tables ``(steps, …)`` from a single source, or ``(steps, *nets, …)`` from one per network."""
         source = sources(stream, epoch)
         if not isinstance(source, Sequence):
             return one(source)
@@ -111,7 +112,7 @@ def draw_epoch(
 
 
 def _to_read(device: Device, index: Array) -> NDArray[np.signedinteger[Any]]:
-    """Return the rows that this process takes of each batch, on the host."""
+    """Return the row numbers of this process's share of each batch, on the host."""
     if device.team is not None:
         index = device.team.share(index.shape[-1]).of(index)
     found: NDArray[np.signedinteger[Any]] = device.to_host(index)

@@ -1,4 +1,4 @@
-"""Whether a run ends before its last step: somebody asks for it, or its time is over."""
+"""Whether a run ends before its last step, because it was asked to stop or its time is up."""
 
 import time
 from collections.abc import Callable
@@ -9,26 +9,26 @@ __all__ = ["Ending"]
 
 
 class Ending:
-    """The clock of a run, and who may end it.
+    """The clock of a run, and the decision to end it early.
 
-    Processes that train one network together decide together: one that ended alone would leave the others
+    Processes that train one network decide together, because one that stopped alone would leave the others
     waiting.
 
     Parameters
     ----------
     device
-        Where it is trained.
+        The device of the run.
     max_time
-        Seconds that it has, those before included; None for as many as it takes.
+        Time limit in seconds, including ``before``; None for no limit.
     should_stop
-        Whether somebody asks for its end.
+        Returns whether the run was asked to stop.
     before
-        Seconds that it has had before this call, where it goes on.
+        Seconds that a continued run had already taken.
 
     Attributes
     ----------
     interrupted, timed_out
-        What has ended it.
+        What has ended the run.
     """
 
     def __init__(
@@ -45,16 +45,16 @@ class Ending:
 
     @property
     def seconds(self) -> float:
-        """How long it has taken so far."""
+        """Seconds taken so far."""
         return time.perf_counter() - self._began
 
     @property
     def may_come(self) -> bool:
-        """Whether there is anything to look at between steps."""
+        """Whether anything can end the run between steps."""
         return self._should_stop is not None or self._max_time is not None
 
     def before_steps(self) -> bool:
-        """Return whether no more steps are to be taken; a run has one at least, or it would have no loss."""
+        """Return whether to take no more steps. A run takes at least one, because it needs a loss."""
         self.interrupted = self._should_stop is not None and self._should_stop()
         self._has_begun, self.timed_out = True, self._has_begun and self._is_late()
         if self._team is not None:
@@ -62,7 +62,7 @@ class Ending:
         return self.interrupted or self.timed_out
 
     def after_epoch(self) -> bool:
-        """Return whether the time is over as an epoch ends."""
+        """Return whether the time is up at the end of an epoch."""
         late = self._is_late()
         late = late if self._team is None else self._team.any(late)[0]
         self.timed_out = self.timed_out or late

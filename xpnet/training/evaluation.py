@@ -16,7 +16,7 @@ from xpnet.typing import Array, Namespace, Params, Share
 __all__ = ["EVALUATION_ROWS", "evaluate", "parts", "r_squared"]
 
 EVALUATION_ROWS = 1000
-"""Rows scored at once, which bounds the memory of an evaluation."""
+"""Number of rows scored at a time, to limit the memory of an evaluation."""
 
 
 def evaluate(
@@ -42,8 +42,8 @@ def evaluate(
     mlp, params
         The network, or a stack.
     X, y
-        ``(rows, features)`` as the network takes them, and labels ``(rows,)`` or ``(rows, outputs)``, as the
-        loss takes them; or with leading axes ``*nets``.
+        Preprocessed rows ``(rows, features)``, and labels ``(rows,)`` or ``(rows, outputs)``, as the loss
+        takes them; both may have leading axes ``*nets``.
     reg
         As for `xpnet.nn.penalty.penalty`.
     kind
@@ -51,21 +51,21 @@ def evaluate(
     weight
         Weights of the rows ``(rows,)``, or ``(*nets, rows)``; None for all the same.
     kept
-        Given the scores of each part of the rows, ``(*nets, part, outputs)``, if more is made of them.
+        List to which the scores of each part of the rows, ``(*nets, part, outputs)``, are appended.
     prepare
-        From rows of ``X`` to those that the network takes, where they are raw.
+        Preprocessing of the rows, if ``X`` is raw.
     own
-        Of a stack whose networks have rows of their own, their numbers ``(nets, rows)``.
+        For a stack whose networks have different rows, their numbers ``(nets, rows)``.
     share
-        The rows that this process scores, where others score the rest; ``kept`` is given those alone.
+        The rows that this process scores, if other processes score the rest; ``kept`` gets only these.
 
     Returns
     -------
     loss, score : Array
-        ``(*nets,)`` each. Rows that weigh nothing have a loss of 0, before the penalty, and no score: NaN.
+        ``(*nets,)`` each. If all weights are 0, the loss is the penalty alone, and the score is NaN.
     """
     rows = X.shape[-2] if own is None else own.shape[-1]
-    if own is not None:  # rows are gathered part by part, as a stack of all would be large
+    if own is not None:  # rows are gathered part by part, because a stack of all rows would be large
         y, weight = take_rows(xp, y, own), None if weight is None else take_rows(xp, weight, own)
     total = rows if weight is None else _positive(xp, xp.sum(weight, axis=-1))
     find_loss = losses.find(kind)
@@ -94,12 +94,12 @@ def evaluate(
 
 
 def _rows(y: Array, part: slice, kind: str) -> Array:
-    """Return a part of the rows of labels, or of a number for each output."""
+    """Return a part of the rows of the targets: labels, or a number for each output."""
     return y[..., part, :] if kind in losses.OF_OUTPUTS else y[..., part]
 
 
 def _sums(xp: Namespace, kind: str, scores: Array, target: Array, weight: Array | None) -> Array:
-    """Return over some rows what a score is made of: those that are right, or the squared distances."""
+    """Return the sums over some rows from which a score is computed: correct rows, or squared errors."""
     output = losses.OUTPUT_OF[kind]
     if output in losses.NUMBERS:
         distance = losses.OUTPUTS[output](xp, scores) - target
@@ -116,16 +116,16 @@ def _sums(xp: Namespace, kind: str, scores: Array, target: Array, weight: Array 
 def r_squared(xp: Namespace, squares: Array, y: Array, weight: Array | None) -> Array:
     """Return R², ``1 - Σ (y - prediction)² / Σ (y - mean)²``, the mean over the outputs.
 
-    It has no meaning for an output that never changes, of one row say, which is left out of the mean: NaN if
-    there is no other. scikit-learn takes it for 0, or 1 where all is met exactly: then nothing tells a good
-    network from a bad one.
+    R² is undefined for an output that never changes, for example with a single row. Such an output is left
+    out of the mean, which is NaN if there is no other. scikit-learn returns 0, or 1 if the predictions are
+    exact, which does not tell a good network from a bad one.
 
     Parameters
     ----------
     xp
         Array API namespace of the arrays.
     squares
-        Sums of the squared distances, ``(*nets, outputs)``.
+        Sums of the squared errors, ``(*nets, outputs)``.
     y
         ``(rows, outputs)``.
     weight
@@ -138,7 +138,7 @@ def r_squared(xp: Namespace, squares: Array, y: Array, weight: Array | None) -> 
         share = (weight / _positive(xp, xp.sum(weight, axis=-1, keepdims=True)))[..., None]
         around = y - xp.sum(y * share, axis=-2, keepdims=True)
         spread = xp.sum(around * around * weight[..., None], axis=-2)
-    # Rounding leaves a spread where there is none, of the rows that count.
+    # Compare the values themselves: due to rounding, a constant output may have a spread above 0.
     low = y if weight is None else xp.where(weight[..., None] > 0, y, float("inf"))
     high = y if weight is None else xp.where(weight[..., None] > 0, y, -float("inf"))
     varies = (xp.max(high, axis=-2) > xp.min(low, axis=-2)) & (spread > 0)
@@ -148,11 +148,11 @@ def r_squared(xp: Namespace, squares: Array, y: Array, weight: Array | None) -> 
 
 
 def _positive(xp: Namespace, total: Array) -> Array:
-    """Return sums of weights; 1 for rows that weigh nothing, whose loss is 0 then, not 0 / 0."""
+    """Return sums of weights, with 1 in place of 0, so that a loss without weight is 0 and not 0 / 0."""
     return xp.where(total > 0, total, 1.0)
 
 
 def parts(rows: int, begin: int = 0) -> Iterator[slice]:
-    """Cut so many rows, without those before ``begin``, into parts to score at once."""
+    """Split the rows from ``begin`` up to ``rows`` into parts to score at a time."""
     for start in range(begin, rows, EVALUATION_ROWS):
         yield slice(start, min(start + EVALUATION_ROWS, rows))

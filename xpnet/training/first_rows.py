@@ -1,4 +1,4 @@
-"""Warns if continued training meets rows unlike those that the preprocessing was fitted on."""
+"""Warn if continued training gets rows unlike those on which the preprocessing was fitted."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,23 +19,23 @@ def unlike_the_first(
     names: Sequence[str],
     seen: RowRange | None = None,
 ) -> str:
-    """Return a line if later rows vary where the first did not, or hardly; nothing if they don't.
+    """Return a message if later rows vary in features that hardly varied in the first rows; else ``""``.
 
-    The fitted preprocessing ignores features that were constant, so the network can never learn them.
-    Features whose range was far narrower become far too large.
+    The fitted preprocessing ignores features that were constant, so the network can never learn from them.
+    Features whose range was much narrower become far too large.
 
     Parameters
     ----------
     fitted
         The arrays of the preprocessing, see `xpnet.data.transforms.fit`.
     first
-        What the rows held that it was fitted on.
+        Ranges of the rows on which it was fitted.
     X
         Later training rows ``(rows, features)``.
     names
-        Of the features.
+        Names of the features.
     seen
-        What all rows before these held: of what they went through already nothing more is said.
+        Ranges of all rows before these: nothing is reported twice.
     """
     now, seen = RowRange.of(X), seen or first
     beyond = (now.low < first.low) | (now.high > first.high)
@@ -58,7 +58,7 @@ def unlike_the_first(
 
 
 def _left_out(fitted: Mapping[str, NDArray[np.float64]], features: int) -> NDArray[np.bool_]:
-    """Return which features the preprocessing makes nothing of."""
+    """Return which features the preprocessing ignores."""
     found = np.zeros(features, np.bool_)
     if "scale" in fitted:
         found |= fitted["scale"] == 0

@@ -97,7 +97,7 @@ class History:
 
 
 def _figures(row: Row) -> str:
-    """Return the epoch of a row, and what was measured in it, as far as there is anything."""
+    """Return the epoch of a row and its measured values, as text."""
     measured = {
         name: value
         for name, value in row._asdict().items()
@@ -107,7 +107,7 @@ def _figures(row: Row) -> str:
 
 
 def _show(value: Any) -> str:
-    """Return a number in few digits; of a stack the least and the greatest."""
+    """Return a number with few digits; for a stack, the smallest and the largest."""
     if np.ndim(value) == 0:
         return str(value) if isinstance(value, int) else f"{float(value):.4g}"
     known = np.asarray(value)[~np.isnan(value)]

@@ -18,9 +18,10 @@ ONE_PRESS = 0.5
 class StopSignals:
     """Ctrl-C, and SIGTERM for a command, while something runs.
 
-    They raise `KeyboardInterrupt`, but for the first one within `listening`: that only sets
-    `received`, so that a loop which looks at it can end with what it has. One that comes at once after
-    another is the same: a key that was pressed twice, or passed on by a program in between.
+    They raise `KeyboardInterrupt`, except for the first one within `listening`. That one only sets
+    `received`, so that a loop that checks it can stop and keep its results. A signal just after another
+    counts as the same one: the key may have been pressed twice, or a parent program may have passed the
+    signal on.
 
     Parameters
     ----------
@@ -41,8 +42,8 @@ class StopSignals:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopSignals":
-        # Python leaves signals to its main thread. One that is ignored, as Ctrl-C is by what a
-        # script runs in the background, stays so.
+        # Python handles signals in the main thread only. A signal that is ignored, like Ctrl-C in a job that
+        # a script runs in the background, stays ignored.
         if threading.current_thread() is threading.main_thread():
             for number in self._numbers or (signal.SIGINT, signal.SIGTERM):
                 if signal.getsignal(number) is not signal.SIG_IGN:
@@ -72,5 +73,5 @@ class StopSignals:
 
     @property
     def exit_status(self) -> int:
-        """What a shell reports of a process that such a signal ended."""
+        """The exit status that a shell reports for a process ended by this signal."""
         return 128 + (self.received or signal.SIGINT)

@@ -1,9 +1,10 @@
 """Prediction intervals of a regression, from the spread of an ensemble and the errors on validation rows.
 
 The members of an ensemble disagree where data are scarce, but their spread does not include the noise of the
-targets. So the uncertainty of a prediction is ``u = √(spread² + s²)``, of the members' standard deviation and
-the root mean squared error ``s`` on the validation rows. The interval is ``mean ± q u``, with ``q`` chosen so
-that the requested fraction of the validation rows lies within ``q u`` of their predictions.
+targets. So the uncertainty of a prediction is ``u = √(spread² + s²)``, where ``spread`` is the standard
+deviation of the members and ``s`` is the root mean squared error on the validation rows. The interval is
+``mean ± q u``, with ``q`` chosen so that the requested fraction of the validation rows lies within ``q u`` of
+their predictions.
 
 This is split conformal prediction, normalised by ``u`` (Lei et al. 2018, https://arxiv.org/abs/1604.04173):
 the interval of a new row from the same distribution as the validation rows covers its target with at least
@@ -60,7 +61,7 @@ def calibrate(
     Parameters
     ----------
     y, mean, spread
-        Targets, predictions and `spread_of` them, ``(rows, outputs)`` each.
+        Targets, predictions and their `spread_of`, ``(rows, outputs)`` each.
     weight
         Weights of the rows ``(rows,)``; None for all the same. Rows of different weights count as
         ``(Σw)² / Σw²`` of one weight (Kish 1965).
@@ -74,8 +75,8 @@ def calibrate(
     order = np.argsort(ratio, axis=0)
     reached = np.cumsum(share[order], axis=0)
     kept = min(int(rows + 1e-9), MOST_RATIOS)
-    # One row more than there are, beyond all of them: the row to come is as likely in each of the gaps.
-    asked = np.arange(1, kept + 1) / (kept + 1) * (1 + 1 / rows) - 1e-9  # less what sums are off by
+    # (rows + 1) / rows, because a new row is equally likely to fall into each of the rows + 1 gaps.
+    asked = np.arange(1, kept + 1) / (kept + 1) * (1 + 1 / rows) - 1e-9  # minus the rounding error of sums
     places = [np.minimum(np.searchsorted(column, asked), len(y) - 1) for column in reached.T]
     sorted_ratio = np.take_along_axis(ratio, order, axis=0)
     return Calibration(noise, np.take_along_axis(sorted_ratio, np.stack(places, axis=1), axis=0))

@@ -1,9 +1,9 @@
 """Training: the loop over epochs.
 
 Everything works on one network or on a stack of them (leading axes, see `xpnet.nn.layers`); hyper-parameters
-that vary by network are arrays over the networks. Commands, estimators and `TwoLayerNet` all train by this
+that vary by network are arrays over the networks. Commands, estimators and `TwoLayerNet` all train with this
 loop. Where they differ, they pass in an object: a `Schedule`, a `Stopping` rule, `Sources` of random draws,
-callbacks.
+or callbacks.
 """
 
 from collections.abc import Callable
@@ -68,12 +68,12 @@ def fit(
     mlp, state
         The network, and `step.initial_state` of its parameters on the device, which is consumed.
     feed
-        Training rows and how batches are made of them.
+        Training rows, and how to make batches of them.
     validation
-        Rows to evaluate once an epoch, as the network takes them, or None.
+        Rows to evaluate once per epoch, or None.
     device
-        Where the arrays are. If it belongs to a ``team`` of processes, all of them call this function with
-        the same arguments, each scores a share of the rows, and all stop after the same step.
+        The device of the arrays. If it belongs to a ``team`` of processes, all of them call this function
+        with the same arguments, each scores a share of the rows, and all stop after the same step.
     regime, hyper
         Hyper-parameters: those common to all networks, and those that may differ.
     sources
@@ -113,7 +113,7 @@ def fit(
     Raises
     ------
     InputError
-        If the number of sources is not that of networks, or the monitor does not fit the loss or the rows.
+        If the number of sources is not the number of networks, or the monitor does not suit the loss or rows.
     """
     xp = device.xp
     params = state["params"]
@@ -128,9 +128,9 @@ def fit(
     if regime.monitor is not None and validation is not None:
         watch = monitors.watch(device, regime, validation, target)
     step = make_step(device, mlp, feed, regime, hyper, params)
-    # A rest of few rows has no statistics to speak of: of one row they are all 0, and nothing is learnt.
+    # Batch norm needs full batches: with a single row, all normalised values are 0, and nothing is learnt.
     filled = mlp.norm == "batch"
-    advances: dict[int, Advance] = {}  # by the size of a batch: an epoch's last may be smaller
+    advances: dict[int, Advance] = {}  # by batch size: the last batch of an epoch may be smaller
     if after is None:
         after = Fit(state, History(), np.zeros(nets, np.int64), False, np.zeros(nets, np.int64))
     history, best, sane, settled = after.history, after.best, after.sane, after.settled
@@ -197,7 +197,7 @@ def fit(
             if watch is not None:
                 value = watch.value(found.val_loss, found.unpenalised, found.val_score, found.scores)
                 good = state
-                if best is None and new.any():  # what is the best so far must be numbers, too
+                if best is None and new.any():  # the best state so far must be finite, too
                     good = divergence.choose(device, diverged_at > 0, sane.state, state)
                 best = improve(device, best, good, value, epoch, regime.min_delta, running)
             of_epoch = Epoch(epoch, found.train_loss, found.val_loss, found.val_score, best, value)
@@ -205,7 +205,7 @@ def fit(
             if tired.any():
                 stopped_at = np.where(tired, start + done, stopped_at)
                 running = running & ~tired
-                # Others that go on take its parameters along.
+                # The other networks continue, and the steps of the stack change its parameters, too.
                 if (running.any() or settled is not None) and not regime.restores_best:
                     settled = divergence.choose(device, tired, state, settled or state)
             check_equal(device, state["params"], running, *([] if best is None else [best.value, best.epoch]))
@@ -238,5 +238,5 @@ def fit(
 
 
 def _scalar(value: NDArray[Any]) -> Any:
-    """Return a stack's values unchanged, one network's as a Python float."""
+    """Return the values of a stack unchanged, and that of a single network as a Python float."""
     return value if value.ndim else float(value)

@@ -51,8 +51,8 @@ def accuracy(y: NDArray[Any], P: NDArray[Any], weight: Weight = None) -> NDArray
 def balanced_accuracy(y: NDArray[Any], P: NDArray[Any], weight: Weight = None) -> NDArray[np.float64]:
     """Return the mean recall over the classes that occur.
 
-    For several labels per row, it is the mean over the labels; each label counts with the mean of its recall
-    and its specificity, as far as these are defined.
+    For several labels per row, it is the mean over the labels of the mean of recall and specificity, if both
+    are defined.
     """
     w = np.ones(len(y)) if weight is None else weight
     if y.ndim == 1:
@@ -68,7 +68,7 @@ def balanced_accuracy(y: NDArray[Any], P: NDArray[Any], weight: Weight = None) -
         total = w @ rows
         hits = ((rows & of_rows) * w[:, None]).sum(axis=-2)
         found.append(np.where(total > 0, hits / np.where(total > 0, total, 1.0), np.nan))
-    # A label that no row or every row has counts with the one of the two that is defined.
+    # For a label that no row or every row has, only one of the two is defined, and it counts alone.
     by_label = np.where(np.isnan(found[0]), found[1], found[0])
     other = np.where(np.isnan(found[1]), found[0], found[1])
     return np.asarray(((by_label + other) / 2).mean(axis=-1))
@@ -99,7 +99,7 @@ def roc_auc(y: NDArray[Any], P: NDArray[Any], weight: Weight = None) -> NDArray[
     else:
         asked = [(k, y == k) for k in ([1] if outputs == 2 else range(outputs))]
     w = np.ones(len(y)) if weight is None else weight
-    # One class at a time: sorting is most of the work, and ties differ in length.
+    # One class at a time: sorting is most of the work, and classes differ in their ties.
     asked = [(k, truth) for k, truth in asked if w @ truth > 0 and w @ ~truth > 0]
     columns = P.reshape(-1, *P.shape[-2:])
     areas = [[_area(truth, of_net[:, k], w) for k, truth in asked] for of_net in columns]
@@ -189,7 +189,7 @@ MEASURES: Mapping[str, Measure] = {
     "rmse": Measure(rmse, -1),
     "mae": Measure(mae, -1),
 }
-"""Every measure by its name."""
+"""All measures by name."""
 
 _OF_CLASSES = ("accuracy", "balanced_accuracy", "log_loss", "roc_auc")
 

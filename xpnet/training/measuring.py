@@ -1,4 +1,4 @@
-"""What an epoch measured, read back from the device at once."""
+"""Measurements of an epoch, read back from the device at once."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -19,24 +19,25 @@ __all__ = ["Measured", "measure"]
 
 
 class Measured(NamedTuple):
-    """What an epoch measured, on the host, ``(*nets,)`` each; NaN for what was not.
+    """Measurements of an epoch on the host, ``(*nets,)`` each; NaN if something was not measured.
 
     Attributes
     ----------
     steps
         ``(steps, *nets)``: the loss of each step.
     finite
-        ``(steps + 1, *nets)``: the same and, last, what is finite if all is that follows the last step.
+        ``(steps + 1, *nets)``: the same losses, and a last value that is finite if the network is sane after
+        the last step.
     train_loss
-        Their mean over the rows.
+        Mean loss over the training rows of the epoch.
     train_score
-        Of the last batch.
+        Score of the last batch.
     val_loss, val_score
-        Of the validation rows, with the penalty of the weights.
+        Loss of the validation rows, including the penalty, and their score.
     unpenalised
-        That loss without the penalty.
+        Loss of the validation rows without the penalty.
     scores
-        ``(*nets, rows, outputs)``: of each validation row, where a monitor is made of them.
+        ``(*nets, rows, outputs)``: the network's scores of the validation rows, if a monitor needs them.
     """
 
     steps: NDArray[Any]
@@ -61,24 +62,24 @@ def measure(
     losses: Sequence[Array],
     takes_scores: bool = False,
 ) -> Measured:
-    """Measure what an epoch has come to.
+    """Measure losses and scores at the end of an epoch.
 
     Parameters
     ----------
     device
-        Where the arrays are; of several processes each scores a share of the rows.
+        The device of the arrays; if there are several processes, each scores a share of the rows.
     mlp, params
         The network, or a stack.
     feed, validation
-        Training rows, and those to evaluate on, or None.
+        Training rows, and validation rows or None.
     regime, reg
-        How it is trained, and the strength of the penalty.
+        Hyper-parameters, and the strength of the penalty.
     tables
-        What was drawn for the epoch.
+        The draws of the epoch.
     losses
-        Of the steps that were taken, in parts.
+        Losses of the steps that were taken, in parts.
     takes_scores
-        Whether the scores of the validation rows are wanted.
+        Whether to return the scores of the validation rows.
     """
     xp, done = device.xp, sum(part.shape[0] for part in losses)
     found = _last_batch(device, mlp, params, feed, regime, reg, tables, done)
@@ -100,13 +101,13 @@ def measure(
             share,
         )
         found += (loss, loss + penalty.penalty(xp, mlp, params, reg), score)
-    # The one reading back of the epoch, but for the scores that a monitor is made of.
+    # The only transfer to the host in an epoch, except for scores that a monitor needs.
     measured = np.array(device.to_host(xp.concat([*losses, *(value[None, ...] for value in found)])))
     steps, after_last, finite = measured[:done], measured[done:], measured[: done + 1]
     unknown = np.full(finite.shape[1:], np.nan)
     train_score = after_last[1] if regime.scores_batch else unknown
     unpenalised, val_loss, val_score = after_last[-3:] if validation is not None else [unknown] * 3
-    if validation is not None:  # what follows the last update must be finite on both
+    if validation is not None:  # after the last update, the validation loss must be finite, too
         finite[done] = np.where(np.isfinite(val_loss), finite[done], val_loss)
     scores = device.to_host(xp.concat(kept, axis=-2)) if kept else None
     if scores is not None and share is not None and device.team is not None:
@@ -125,7 +126,7 @@ def _last_batch(
     tables: Sequence[Draws],
     done: int,
 ) -> tuple[Array, ...]:
-    """Return loss and score of the last batch; where it isn't scored, what is finite if the weights are."""
+    """Return loss and score of the last batch, or a value that is finite if the weights are."""
     if not regime.scores_batch:
         xp, nets = device.xp, params["W1"].shape[:-2]
         return (sum(xp.sum(xp.reshape(value, (*nets, -1)), axis=-1) for value in params.values()),)
@@ -139,9 +140,9 @@ def _last_batch(
 
 def _mean(losses: NDArray[Any], tables: Sequence[Draws]) -> NDArray[Any]:
     """Return the mean of the steps' losses over their rows, ``(*nets,)``."""
-    # Step by step in memory, as of one network alone: NumPy adds in another order what lies otherwise.
+    # In memory order by step, as for a single network, because NumPy's order of summation depends on it.
     each = np.ascontiguousarray(np.moveaxis(losses, 0, -1))
-    if len(losses) <= tables[0]["index"].shape[0]:  # none was of the last batch, which may be smaller
+    if len(losses) <= tables[0]["index"].shape[0]:  # the last batch, which may be smaller, was not reached
         return np.asarray(each.mean(axis=-1))
     full, last = (table["index"].shape[-1] for table in tables)
     each = each.astype(np.float64)

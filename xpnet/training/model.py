@@ -30,7 +30,7 @@ from xpnet.typing import Array, Params, Task
 __all__ = ["Model"]
 
 PART = 2**24
-"""Raw numbers that are made dense and moved to the device at a time: 64 MB in float32."""
+"""Number of raw values converted to dense and moved to the device at a time: 64 MB in float32."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)  # eq: comparing arrays gives arrays, not a truth value
@@ -187,7 +187,7 @@ class Model:
         activates = self.is_averaged or self.task == "regression"
         P = self._predictions(rows, device, self.output if activates else "identity")
         if self.task == "regression":
-            P = np.asarray(P, np.float64)  # float32 would lose deviations that are small against the mean
+            P = np.asarray(P, np.float64)  # float32 would lose deviations that are small relative to the mean
             return P if self.target is None else self.target.undo(P)
         if self.is_averaged:
             with np.errstate(divide="ignore"):  # the logarithm of 0 is minus infinity
@@ -273,7 +273,7 @@ class Model:
             )
         members = self._numbers(X, device)
         ends = interval(self.calibration, members.mean(axis=0), spread_of(members), coverage)
-        if self.link == "log":  # of numbers from 0 up
+        if self.link == "log":  # the numbers are 0 or more
             ends = np.maximum(ends, 0.0)
         if self.target is not None:
             ends = np.stack([self.target.undo(end) for end in np.moveaxis(ends, -1, 0)], axis=-1)
@@ -318,7 +318,7 @@ class Model:
         if self.labels is None or self.task != "classification":
             return found
         strings = sum(isinstance(label, str) for label in self.labels)
-        # NumPy would turn numbers beside strings into strings.
+        # NumPy would convert numbers next to strings to strings.
         dtype = object if 0 < strings < len(self.labels) else None
         chosen: NDArray[Any] = np.asarray(self.labels, dtype)[found]
         return chosen
@@ -349,7 +349,7 @@ class Model:
         """
         rows, device = self._checked(X), get_device(device)
         y = checked_targets(y, self.task, len(self.class_names), rows.shape[0])
-        if self.target is not None:  # R² does not change by it
+        if self.target is not None:  # this does not change R²
             y = self.target.apply(y)
         with device.active():
             found = self._parts(rows, device, self.output)
@@ -379,7 +379,7 @@ class Model:
         return np.concatenate([1.0 - P, P], axis=-1) if one_of_two else P
 
     def _numbers(self, X: ArrayLike, device: str | Device) -> NDArray[np.float64]:
-        """Return what each network of a regression predicts, ``(networks, rows, outputs)`` in its units."""
+        """Return the standardised predictions of a regression's networks, ``(networks, rows, outputs)``."""
         return np.asarray(
             self._predictions(self._checked(X), device, self.output, averages=False), np.float64
         )
@@ -389,7 +389,7 @@ class Model:
         if self.columns is not None and is_frame(X):
             X = self.columns.matrix(X)
         elif is_frame(X) and not isinstance(X, np.ndarray):
-            # Training rows were an array: columns 0, 1, 2, … go by their names, others by their place.
+            # Training rows were an array: columns named 0, 1, 2, … go by name, others by position.
             X = numbers(self.num_features).matrix(X)
         known, columns, how = self.row_range, self.columns, self.preprocessing
         is_named = columns is not None and columns.is_named
@@ -409,9 +409,9 @@ class Model:
     def _predictions(
         self, rows: Any, device: str | Device, output: str, averages: bool = True
     ) -> NDArray[Any]:
-        """Return what ``output`` makes of the scores ``(rows, outputs)``, averaged, on the host.
+        """Return predictions, ``output`` applied to the scores, averaged, on the host: ``(rows, outputs)``.
 
-        The rows are checked. Without ``averages`` over the networks they are ``(networks, rows, outputs)``.
+        The rows must have been checked. Without ``averages``, the result is ``(networks, rows, outputs)``.
         """
         device = get_device(device)
         nets = () if averages else (self.networks or 1,)
@@ -432,7 +432,7 @@ class Model:
         return np.concatenate(found, axis=-2)
 
     def _parts(self, rows: Any, device: Device, output: str, averages: bool = True) -> Iterator[Array]:
-        """Yield the same for checked rows, part by part, on the device."""
+        """Yield the same predictions part by part, on the device."""
         params = {name: device.put(to_numpy(value)) for name, value in self.params.items()}
         fitted = {name: device.put(value, self.dtype) for name, value in self.fitted.items()}
         prepare = partial(transforms.apply, device.xp, self.preprocessing, fitted)

@@ -50,13 +50,13 @@ _OTHER_NAMES: Mapping[str, str] = {
 
 _TASK_OF: Mapping[str, Task] = {
     "softmax": "classification",
-    "logistic": "multilabel",  # of one label, which two classes by one output are too
+    "logistic": "multilabel",  # two classes with one output are like one label
     **dict.fromkeys(losses.NUMBERS, "regression"),
 }
 
 
 def ours(monitor: Any) -> str:
-    """Return the name in `MONITORS_OF` of a monitor; an empty text for a scikit-learn scorer."""
+    """Return the name of a monitor in `MONITORS_OF`; an empty string for a scikit-learn scorer."""
     name = _OTHER_NAMES.get(monitor, monitor) if isinstance(monitor, str) else ""
     return name if name in get_args(Monitor) else ""
 
@@ -70,7 +70,7 @@ def check_name(monitor: str, called: str = "--monitor") -> None:
     Raises
     ------
     InputError
-        Such a name.
+        The name is unknown.
     """
     if ours(monitor):
         return
@@ -96,7 +96,7 @@ def check_name(monitor: str, called: str = "--monitor") -> None:
 
 def sign_of(monitor: str) -> int:
     """Return 1 if a higher value of one of our monitors is better, else -1."""
-    if monitor == "val_score":  # whatever it is
+    if monitor == "val_score":  # for every task
         return 1
     return -1 if monitor == "val_loss" else MEASURES[monitor.removeprefix("val_")].sign
 
@@ -116,21 +116,21 @@ def check(
     Parameters
     ----------
     monitor, task
-        As said; the first may be a `Scorer`.
+        The monitor, possibly a `Scorer`, and the task.
     y, weight
-        Targets of the validation rows, and their weights; None where there are no such rows.
+        Targets and weights of the validation rows; None if there are no such rows.
     called
-        What the message calls it.
+        The name of the monitor's setting in the message.
     outputs
-        Classes that there are, where ``y`` has one a row.
+        Number of classes, if ``y`` has one class per row.
     labels, class_names
         See `resolved`.
 
     Raises
     ------
     InputError
-        It is not for the task, or fails on these rows: a scorer, or the area under a ROC curve where all are
-        of one class. Or it measures one class, and that is none of them.
+        The monitor is not for this task, measures a class that does not exist, or fails on these rows: for
+        example, the area under a ROC curve if all rows have the same class.
     """
     if not ours(monitor):
         scorer = resolved(monitor, task, labels, class_names=class_names)
@@ -168,9 +168,9 @@ def resolved(
 
 
 def undefined(monitor: Any, task: Task, y: NDArray[Any], weight: NDArray[np.float64] | None = None) -> str:
-    """Return why a monitor says nothing of validation rows, so that the loss takes its place; else nothing.
+    """Return why a monitor is undefined on the validation rows, so that the loss replaces it; else ``""``.
 
-    That is so for R² if all targets with weight are equal. Parameters as for `check`.
+    This is so for R² if all targets with weight are equal. Parameters are those of `check`.
     """
     if task != "regression" or ours(monitor) not in ("val_score", "val_r2"):
         return ""
@@ -187,19 +187,19 @@ class Watch:
     Parameters
     ----------
     device
-        Where the validation rows are.
+        The device of the validation rows.
     regime
-        How networks are trained, by which loss above all; it monitors something.
+        The hyper-parameters, with a monitor.
     validation
         The validation rows.
     target
-        What the numbers of a regression were standardised by: errors are in the units of before. None where
-        they were not.
+        Standardisation of the targets of a regression, so that errors are in original units; None if there
+        was none.
 
     Raises
     ------
     InputError
-        As `check`.
+        As in `check`.
     """
 
     def __init__(self, device: Device, regime: Regime, validation: Feed, target: Scale | None = None) -> None:
@@ -223,7 +223,7 @@ class Watch:
         if undefined(monitor, task, self._y, weight):
             monitor = "val_loss"
             self._sign = sign_of(monitor)
-        score = f"val_{MEASURES_OF[task][0]}"  # what an evaluation gives, by its own name
+        score = f"val_{MEASURES_OF[task][0]}"  # the name of the score that every evaluation returns
         known = {"val_score": "score", score: "score", "val_loss": "loss"}
         if regime.loss != "hinge":
             known["val_log_loss"] = "unpenalised"
@@ -233,7 +233,7 @@ class Watch:
 
     @property
     def takes_scores(self) -> bool:
-        """Whether it takes the scores of the validation rows, beside what every evaluation gives."""
+        """Whether it needs the network's scores of the validation rows, besides the usual measurements."""
         return self._known is None
 
     def value(
@@ -243,15 +243,16 @@ class Watch:
         score: NDArray[Any],
         scores: NDArray[Any] | None = None,
     ) -> NDArray[np.float64]:
-        """Return what is monitored, ``(*nets,)``, with its sign changed where less is better.
+        """Return the monitored value, ``(*nets,)``, negated if lower is better.
 
         Parameters
         ----------
         loss, unpenalised, score
-            What an evaluation gives ``(*nets,)``, on the host: the loss with and without its penalty.
+            Results of an evaluation on the host, ``(*nets,)``: the loss with and without penalty, and the
+            score.
         scores
-            Those of the validation rows ``(*nets, rows, outputs)``, on the host, where it `takes_scores`; a
-            measure by a name of ours is then taken of them alone.
+            The network's scores of the validation rows ``(*nets, rows, outputs)``, on the host, if
+            `takes_scores`; our own measures are then computed from them alone.
         """
         if self._scorer is not None:
             given = np.asarray(scores, np.float64)
@@ -266,17 +267,17 @@ class Watch:
         if self._output in losses.NUMBERS:
             y, P = y * self._scale, np.asarray(P, np.float64) * self._scale
         found = self._measure(y, P, self._weight)
-        # Of a network that has overflowed whatever was compared means nothing.
+        # For a network that has overflowed, the value means nothing.
         return np.where(np.isfinite(loss), self._sign * found, np.nan)
 
 
 class Watches:
-    """The same for networks whose validation rows are their own: a `Watch` each.
+    """A `Watch` for each network, if their validation rows differ.
 
     Parameters
     ----------
     each
-        Of one network each.
+        The `Watch` of each network.
     """
 
     def __init__(self, each: Sequence[Watch]) -> None:
@@ -284,7 +285,7 @@ class Watches:
 
     @property
     def takes_scores(self) -> bool:
-        """Whether one of them does."""
+        """Whether any of them needs the scores."""
         return any(watch.takes_scores for watch in self._each)
 
     def value(
@@ -294,7 +295,7 @@ class Watches:
         score: NDArray[Any],
         scores: NDArray[Any] | None = None,
     ) -> NDArray[np.float64]:
-        """Return what is monitored, ``(nets,)``; parameters as for `Watch.value`."""
+        """Return the monitored values, ``(nets,)``; parameters are those of `Watch.value`."""
         found = [
             one.value(loss[k], unpenalised[k], score[k], None if scores is None else scores[k])
             for k, one in enumerate(self._each)
@@ -308,9 +309,9 @@ def watch(
     validation: Feed,
     target: Scale | list[Scale | None] | None = None,
 ) -> Watch | Watches:
-    """Return what watches over the networks of these validation rows; parameters as for `Watch`.
+    """Return a `Watch`, or `Watches` if networks have different validation rows.
 
-    Where networks have rows of their own, ``target`` is one for all, or one of each.
+    Parameters are those of `Watch`. With different rows, ``target`` is one for all networks or one for each.
     """
     if validation.own is None:
         return Watch(device, regime, validation, target[0] if isinstance(target, list) else target)

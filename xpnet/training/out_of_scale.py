@@ -1,4 +1,4 @@
-"""After training failed, finds the badly scaled targets or features, with figures."""
+"""Find badly scaled targets or features after training has failed, and describe them with figures."""
 
 from typing import Any, Literal, NamedTuple
 
@@ -14,36 +14,37 @@ from xpnet.typing import Array, Params
 __all__ = ["OutOfScale", "find", "find_if_useless"]
 
 ROWS = 1000
-"""Rows that are looked at."""
+"""Number of rows to check."""
 
 NUMBERS = 2**24
-"""Numbers that are looked at, at most."""
+"""Maximum number of values to check."""
 
 FAR = 100.0
-"""Size, the root of the mean square, from which on numbers are out of scale."""
+"""Root mean square above which numbers are out of scale."""
 
 TINY = 1e-2
-"""Deviation below which numbers are out of scale, if there are no others: weights would have to be huge."""
+"""Standard deviation below which numbers are out of scale if all are like this: weights would have to be
+huge."""
 
 SOME = 64
-"""Columns whose deviations are found at once."""
+"""Number of columns whose deviations are computed at a time."""
 
 OFF = 5.0
-"""Deviations by which the mean of targets may be off 0, where a network has learnt nothing of them."""
+"""If nothing was learnt: maximum distance of the targets' mean from 0, in standard deviations."""
 
 HARDLY = 0.9
-"""Part of a constant's loss from which on a network has learnt next to nothing."""
+"""A network has learnt next to nothing if its loss is above this fraction of the best constant's."""
 
 
 class OutOfScale(NamedTuple):
-    """What is far from 1.
+    """Numbers whose size is far from 1.
 
     Attributes
     ----------
     what
-        The targets or the rows.
+        The targets (``"y"``) or the rows (``"X"``).
     figures
-        In words.
+        A description with figures.
     """
 
     what: Literal["y", "X"]
@@ -51,16 +52,17 @@ class OutOfScale(NamedTuple):
 
 
 def find(device: Device, feed: Feed, tiny: bool = False) -> OutOfScale | None:
-    """Return what is out of scale as a network sees it, targets before rows; None if nothing is.
+    """Return what is out of scale after preprocessing, targets before rows; None if nothing is.
 
     Parameters
     ----------
     device
-        Where the rows are; `Device.active` is the caller's to enter.
+        The device of the rows. Call this inside `Device.active`.
     feed
         The training rows.
     tiny
-        Whether what hardly varies is out of scale, too, and targets that do so beside their mean.
+        Whether numbers that hardly vary are out of scale, too, and targets that hardly vary around a large
+        mean.
     """
     x, y, _ = _some(device, feed)
     if y.ndim > 1 and (figures := _figures(y, "y", "column")):
@@ -76,7 +78,7 @@ def find(device: Device, feed: Feed, tiny: bool = False) -> OutOfScale | None:
 
 
 def find_if_useless(device: Device, mlp: MLP, params: Params, feed: Feed, loss: str) -> OutOfScale | None:
-    """Return what is out of scale, if the network predicts hardly better than a constant; else None.
+    """Return what is out of scale if the network predicts hardly better than a constant; else None.
 
     Parameters
     ----------
@@ -85,7 +87,7 @@ def find_if_useless(device: Device, mlp: MLP, params: Params, feed: Feed, loss: 
     mlp, params
         The trained network, or several, on the device.
     loss
-        Name of what was minimised.
+        Name of the loss that was minimised.
     """
     wrong = find(device, feed, tiny=True)
     if wrong is None:
@@ -103,7 +105,7 @@ def find_if_useless(device: Device, mlp: MLP, params: Params, feed: Feed, loss: 
 
 
 def _some(device: Device, feed: Feed) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
-    """Return rows, targets and weights on the host, of some rows that are spread evenly."""
+    """Return rows, targets and weights of an evenly spaced sample, on the host."""
     total, features = feed.X.shape
     count = min(ROWS, total, max(1, NUMBERS // max(1, features)))  # sparse rows become dense
     index = device.put(np.arange(count) * total // count)
@@ -120,7 +122,7 @@ def _some(device: Device, feed: Feed) -> tuple[NDArray[Any], NDArray[Any], NDArr
 def _best_constant(
     y: NDArray[Any], weight: NDArray[Any] | None, loss: str, outputs: int
 ) -> NDArray[np.float64]:
-    """Return the scores ``(outputs,)`` of a network that says the same of every row."""
+    """Return the scores ``(outputs,)`` of the best network that predicts the same for every row."""
     if y.ndim == 1:
         shares = np.bincount(y, weight, outputs)
         return np.asarray(np.log(np.maximum(shares / shares.sum(), 1e-12)))
@@ -134,12 +136,12 @@ def _best_constant(
 
 
 def _tiny(values: NDArray[Any], name: str, called: str) -> str:
-    """Say how little columns vary if all of them hardly do; nothing if one does, or none at all."""
+    """Describe how little the columns vary if all of them hardly do; else return ``""``."""
     columns, deviation = values.shape[1], 0.0
     for begin in range(0, columns, SOME):
         part = np.asarray(values[:, begin : begin + SOME], np.float64)
-        deviation = np.maximum(deviation, part.std(axis=0).max())  # which keeps NaN
-        if not deviation < TINY:  # as most do, in the first of them
+        deviation = np.maximum(deviation, part.std(axis=0).max())  # keeps NaN
+        if not deviation < TINY:  # usually true for the first columns already
             return ""
     if not deviation > 0:
         return ""
@@ -148,11 +150,11 @@ def _tiny(values: NDArray[Any], name: str, called: str) -> str:
 
 
 def _figures(values: NDArray[Any], name: str, called: str, far: float = FAR) -> str:
-    """Say mean and deviation of the column that is farthest from 1; nothing if none is far."""
-    if not max(float(values.max()), -float(values.min())) > far:  # as of most: no column's size is larger
+    """Describe mean and deviation of the column farthest from 1; return ``""`` if none is far."""
+    if not max(float(values.max()), -float(values.min())) > far:  # the usual case: no column can be larger
         return ""
     values = np.asarray(values, np.float64)
-    unit = np.maximum(np.abs(values).max(axis=0), 1.0)  # squares of what is divided by it overflow nowhere
+    unit = np.maximum(np.abs(values).max(axis=0), 1.0)  # divide by this so that squares do not overflow
     size = np.sqrt(((values / unit) ** 2).mean(axis=0)) * unit
     worst = int(size.argmax())
     if not size[worst] > far:

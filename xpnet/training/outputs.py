@@ -1,4 +1,4 @@
-"""What the outputs of a trained network stand for: names, labels, a scale; and whether they fit it."""
+"""The meaning of a network's outputs (names, labels, scale), and whether it fits the network."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
@@ -10,7 +10,7 @@ from xpnet.typing import Task
 __all__ = ["Link", "check_outputs"]
 
 Link = Literal["identity", "log"]
-"""What the scores of a regression are."""
+"""Whether the scores of a regression are the numbers or their logarithms."""
 
 
 def check_outputs(
@@ -21,12 +21,12 @@ def check_outputs(
     has_target: bool,
     link: Link = "identity",
 ) -> None:
-    """Refuse names, labels, a target's scale and a link that don't fit the outputs of a network.
+    """Refuse names, labels, a target scale or a link that do not fit the outputs of a network.
 
     Raises
     ------
     InputError
-        They don't, or there is no such task.
+        They do not fit, or the task is unknown.
     """
     outputs, names = mlp.sizes[-1], len(class_names)
     if task not in get_args(Task):

@@ -1,4 +1,4 @@
-"""Scorers of one class, such as recall: which class that is, and how another is named: ``recall:fraud``."""
+"""Scorers of one class, such as recall: find the class, which a user may name as in ``recall:fraud``."""
 
 import inspect
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from xpnet.values import shown
 __all__ = ["of_class", "parted", "positive", "takes_class"]
 
 LISTED = 5
-"""Classes that a message names."""
+"""Maximum number of classes that a message lists."""
 
 
 def parted(monitor: str) -> tuple[str, str | None]:
-    """Return the name of a scorer, and the class that is named after its colon; None where there is none."""
+    """Return the name of a scorer, and the class named after its colon, or None."""
     name, colon, wanted = monitor.partition(":")
     return name, wanted if colon else None
 
 
 def takes_class(name: str) -> bool:
-    """Return whether a scorer of scikit-learn measures one class, the 1 where no other is named."""
+    """Return whether a scikit-learn scorer measures a single class (by default, class 1)."""
     from sklearn.metrics import get_scorer
 
     scorer: Any = get_scorer(name)
@@ -35,21 +35,21 @@ def takes_class(name: str) -> bool:
 def positive(
     name: str, wanted: str | None, task: Task, labels: Sequence[Any], class_names: Sequence[str]
 ) -> int | None:
-    """Return the number of the class that a scorer of scikit-learn measures; None for all of them.
+    """Return the number of the class that a scikit-learn scorer measures; None if it measures all.
 
     Parameters
     ----------
     name, wanted
-        The scorer, and the class that was named, see `parted`.
+        The scorer and the class that the user named, see `parted`.
     task
-        What is predicted: one of several classes, or each of several labels.
+        Whether the network predicts one of several classes, or several labels.
     labels, class_names
-        The classes, and what users call them.
+        The classes, and their names.
 
     Raises
     ------
     InputError
-        There is no such class; or none is named, and it is not plain which is meant.
+        There is no such class; or no class was named, and it is not clear which one is meant.
     """
     called = [*class_names] or [str(label) for label in labels]
     some = ", ".join(map(shown, called[:LISTED])) + (", …" if len(called) > LISTED else "")
@@ -63,7 +63,7 @@ def positive(
     if task != "classification" or not takes_class(name):
         return None
     if len(labels) > 2:
-        if name == "average_precision":  # which is the mean over the classes then
+        if name == "average_precision":  # it is then the mean over the classes
             return None
         raise InputError(
             f"{of_one}, but there are {len(labels)}: name one, as in {name}:{called[0]}, or use {name}_macro"
@@ -77,28 +77,28 @@ def positive(
 
 
 def of_class(k: int, task: Task, y: NDArray[Any], scores: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    """Return the case of two that one class is beside all others.
+    """Return the binary problem of one class against all others.
 
     Parameters
     ----------
     k, task
-        Number of the class, and what is predicted.
+        Number of the class, and the task.
     y, scores
-        Of one network, as `xpnet.training.scorers.Scorer` takes them.
+        Targets and scores of one network, as in `xpnet.training.scorers.Scorer`.
 
     Returns
     -------
     y
-        1 for a row of the class, else 0 ``(rows,)``.
+        1 for rows of the class, else 0 ``(rows,)``.
     scores
-        The logarithm of the odds of the class ``(rows, 1)``.
+        Log-odds of the class ``(rows, 1)``.
     chosen
-        1 for a row for which it is predicted, else 0 ``(rows,)``.
+        1 for rows for which the class is predicted, else 0 ``(rows,)``.
     """
     if task == "multilabel":
         y, odds = y[:, k] > 0, scores[:, k]
         chosen = odds > 0
-    elif scores.shape[1] == 1:  # of the second of two
+    elif scores.shape[1] == 1:  # the single output of two classes
         y = (y if y.ndim == 1 else y[:, 0]) == k
         odds = scores[:, 0] if k else -scores[:, 0]
         chosen = (scores[:, 0] > 0) == k

@@ -59,34 +59,34 @@ class RowError(InputError):
 def checked(
     X: Any, num_features: int, dtype: str, most: float = 0.0, *, gaps: bool | NDArray[np.bool_] = False
 ) -> Any:
-    """Return rows on the host: an array, or a sparse matrix of SciPy's in CSR.
+    """Return rows on the host: an array, or a SciPy sparse matrix in CSR format.
 
     Parameters
     ----------
     X
         ``(rows, features)``: an array of any library, on any device, a nested sequence or a sparse matrix.
     num_features
-        Of the model.
+        Number of features of the model.
     dtype
-        Of its parameters, beyond whose range no value may be.
+        Dtype of the parameters, whose range no value may exceed.
     most
-        The largest value, where more than that range is taken; else 0.
+        The largest allowed value, if it may exceed that range; else 0.
     gaps
-        Whether NaN stands for a value that is not known; or in which features it does.
+        Whether NaN stands for a missing value, or in which features it does.
 
     Raises
     ------
     RowError
-        A row holds NaN, infinity, or a value beyond that range; it is the first.
+        A row holds NaN, infinity, or a value beyond the range; the error names the first such row.
     InputError
-        ``X`` is no such rows.
+        ``X`` does not hold such rows.
     """
     refuse_path(X)
     if isinstance(X, Stored):
         return _checked_on_disk(X, num_features, dtype, most, gaps)
     try:
         X = X.tocsr() if hasattr(X, "tocsr") else to_numpy(unmasked(X))
-    except (TypeError, ValueError) as error:  # sequences of several lengths, a dtype that NumPy lacks
+    except (TypeError, ValueError) as error:  # sequences of different lengths, or a dtype unknown to NumPy
         reason = " ".join(str(error).split())
         raise InputError(f"X is not an array ({reason}): give rows of {num_features} numbers each") from error
     if X.ndim != 2 or X.shape[1] != num_features:
@@ -101,7 +101,7 @@ def checked(
 
 
 def refuse_path(X: Any) -> None:
-    """Raise InputError if a path stands where rows should: a model reads no files."""
+    """Raise InputError if a path is given instead of rows, because a model does not read files."""
     if isinstance(X, str | os.PathLike):
         raise InputError(
             f"X is a path, {shown(os.fspath(X))}: give the rows themselves, or use xpnet predict"
@@ -109,31 +109,31 @@ def refuse_path(X: Any) -> None:
 
 
 def _of_objects(X: NDArray[Any]) -> NDArray[Any]:
-    """Return objects that are all numbers as these; as they are where one is none."""
+    """Return objects as numbers if all are numbers; else return them unchanged."""
     if all(issubclass(kind, NUMBERS) for kind in set(map(type, X.ravel().tolist()))):
-        with contextlib.suppress(OverflowError):  # of an integer beyond every float
+        with contextlib.suppress(OverflowError):  # an integer may be too large for a float
             return X.astype(np.float64)
     return X
 
 
 def checked_targets(y: Any, task: Task, outputs: int, rows: int) -> NDArray[Any]:
-    """Return what a model should have predicted as `Model.score` takes it.
+    """Return the true targets in the form that `Model.score` needs.
 
     Parameters
     ----------
     y
-        The number of a class for each row; 0 or 1 for each label; or numbers: an array of any library, on any
+        A class number for each row; 0 or 1 for each label; or numbers. An array of any library, on any
         device, or a sequence.
     task, outputs
-        Of the model: ``outputs`` classes, labels or numbers.
+        Task of the model, and its number of classes, labels or outputs.
     rows
-        How many there are.
+        Number of rows.
 
     Raises
     ------
     InputError
-        There are no rows, or not as many in ``y``; or it holds what is no class, 0 or 1, or finite number.
-        The message names the first row that does.
+        There are no rows, ``y`` has another length, or it holds an invalid class, label or number. The
+        message names the first such row.
     """
     try:
         y = to_numpy(y)
@@ -169,7 +169,7 @@ def checked_targets(y: Any, task: Task, outputs: int, rows: int) -> NDArray[Any]
 def _checked_on_disk(
     X: Stored, num_features: int, dtype: str, most: float, gaps: bool | NDArray[np.bool_]
 ) -> Stored:
-    """Check rows that stay on the disk, by what one reading of them told."""
+    """Check rows that stay on disk, using the results of a single pass over them."""
     if X.shape[1] != num_features:
         raise InputError(f"X has shape {X.shape}: give (rows, {num_features})")
     scan = X.scan
@@ -207,14 +207,14 @@ def _check_values(X: Any, dtype: str, most: float, gaps: bool | NDArray[np.bool_
 
 
 def _first_beyond(values: NDArray[Any], most: float, may_lack: NDArray[np.bool_]) -> int | None:
-    """Return the first row, or number, that holds NaN or is beyond ``most`` in size; None if none is.
+    """Return the first row, or number, that is NaN or larger than ``most`` in magnitude; else None.
 
-    NaN is allowed where ``may_lack`` is true: of a feature, or of a number where these are no rows.
+    NaN is allowed where ``may_lack`` is true; it has an entry per feature, or per number.
     """
     step = max(1, CHUNK * len(values) // max(1, values.size))
     for start in range(0, len(values), step):
         part = values[start : start + step]
-        fits = np.abs(part) <= most  # which is not so of NaN
+        fits = np.abs(part) <= most  # false for NaN
         if not fits.all():
             fits |= np.isnan(part) & (may_lack[start : start + step] if part.ndim == 1 else may_lack)
             fits = fits if fits.ndim == 1 else fits.all(axis=1)

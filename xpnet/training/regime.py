@@ -22,8 +22,8 @@ Monitor = Literal[
     "val_rmse",
     "val_mae",
 ]
-"""The score is the accuracy of classes and R² of numbers, see `xpnet.training.evaluation`; the loss has its
-penalty. Which are for which task is said in `xpnet.training.monitors`."""
+"""The score is the accuracy for classes and R² for numbers, see `xpnet.training.evaluation`; the loss
+includes the penalty. `xpnet.training.monitors` lists the monitors of each task."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Regime:
         Whether a run ends with the best state, instead of the last.
     reg_per_row
         Whether the penalty of a batch is ``reg`` divided by its number of rows (with ``weighs_by_batch``, by
-        the sum of their weights), as scikit-learn's ``alpha``. It is then not part of the validation loss.
+        the sum of their weights), like scikit-learn's ``alpha``. It is then not part of the validation loss.
     weighs_by_batch
         Whether the loss of a batch is divided by the sum of its weights, as in scikit-learn, and not by its
         number of rows. Weights then only count relative to others in the same batch.
@@ -113,7 +113,7 @@ class Regime:
     explosion
         A network has diverged if the mean loss of an epoch exceeds this many times both its first loss and
         the loss of zero scores, and its weights are large (`xpnet.training.divergence`). With infinity, it
-        has only if a loss is not finite.
+        diverges only if a loss is not finite.
     """
 
     num_steps: int
@@ -158,7 +158,7 @@ class Known:
     Parameters
     ----------
     regime, hyper
-        How networks are trained.
+        Hyper-parameters of the networks.
     nets
         Leading axes of their parameters.
     """

@@ -35,20 +35,19 @@ class Fit:
     stopped_at
         ``(*nets,)``: the step after which the stopping rule ended a network; 0 if none.
     best
-        The best state by ``monitor``, where there is one and there are validation rows.
+        The best state by ``monitor``, if there are a monitor and validation rows.
     epoch
-        In what ``on_fit`` is given: the epoch to go on with.
+        In the argument of ``on_fit``: the epoch with which to continue.
     sane
-        While it is trained: the best state to begin an epoch with, which is what is kept of a network that
-        diverges.
+        During training: the best state at the start of an epoch, which is kept if a network diverges.
     timed_out
         Whether ``regime.max_time`` ended the run.
     settled
-        While it is trained: what the networks that the stopping rule has ended are to stay, where it is not
-        the best that is kept; None until there are some.
+        During training, without ``restores_best``: the final states of networks that the stopping rule has
+        ended; None until there are any.
     whole
-        Of a run that ``should_stop`` or ``max_time`` cut off: what ``on_fit`` was given, or would have been,
-        after its last whole epoch. None if there was none.
+        If ``should_stop`` or ``max_time`` cut the run off: what ``on_fit`` got, or would have got, after the
+        last whole epoch. None if there was none.
     """
 
     state: State = field(repr=False)
@@ -65,12 +64,12 @@ class Fit:
 
     @property
     def params(self) -> Params:
-        """The trained parameters: their moving average, where there is one."""
+        """The trained parameters, or their moving average if there is one."""
         return trained(self.state)
 
 
 def finished(device: Device, ended: Fit, regime: Regime) -> Fit:
-    """Return a run that has ended with what is kept of each network for its state."""
+    """Return the result of a run that has ended, with the final state of each network."""
     state, sane, settled = ended.state, ended.sane, ended.settled
     with device.active():
         if settled is not None:

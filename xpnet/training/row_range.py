@@ -16,36 +16,38 @@ from xpnet.values import shown
 __all__ = ["RowRange"]
 
 CHUNK = 2**20
-"""Numbers that are looked at together."""
+"""Number of values to check at a time."""
 
 WIDE = 2048
-"""Numbers from which on a row is reduced as fast as it can be."""
+"""Row length from which NumPy reduces rows at full speed."""
 
 WIDTHS = 10.0
-"""Widths of a range from which a value beyond it is far: no tail of what is measured alike goes there."""
+"""A value is far if it is this many widths of the range beyond it: no tail of the same distribution goes
+there."""
 
 SHARE, ENOUGH = 0.5, 10
-"""Of columns that have no names: rows, of so many or more, that make a column far where one row does not."""
+"""A column without a name is far only if this share of the rows is, and if there are at least so many
+rows."""
 
 WHITES = 1.0, 16.0, 255.0
-"""What white is in pixels as people have them: from 0 to 1, in the digits of UCI, in bytes."""
+"""Common values of white pixels: in images from 0 to 1, in the UCI digits, and in bytes."""
 
 OTHERS = 31.0, 63.0, 100.0, 127.0, 1023.0, 4095.0, 16383.0, 65535.0
-"""What else it may be, to propose: of 5, 6, 7, 10, 12, 14 and 16 bits, and percent."""
+"""Other values of white to suggest: for 5, 6, 7, 10, 12, 14 and 16 bits, and percent."""
 
 BRIGHTEST = 0.6
-"""Of white, the least that the highest of all training values is: images that are all darker are few."""
+"""Minimum ratio of the highest training value to white: data sets of only darker images are rare."""
 
 PIXELS, HALF = 0.02, 0.5
-"""Pixels of an image, as a part, that are out of their own range by this part of the whole range where it is
-unlike the training rows: a stroke at the border is, too, but thin."""
+"""An image is unlike the training rows if this fraction of its pixels is outside each pixel's own range by
+this fraction of the whole range. A thin stroke at the border is outside, too, but has few pixels."""
 
 BYTES = 10.0
-"""Of pixels, a highest value that cannot be of a range from 0 to 1."""
+"""Highest value from which pixels cannot have a range from 0 to 1."""
 
 
 class _Ends(NamedTuple):
-    """Lowest and highest value of each feature, NaN where all are gaps."""
+    """Lowest and highest value of each feature, NaN if it has only gaps."""
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
@@ -60,9 +62,9 @@ class RowRange:
     low, high
         Lowest and highest value of each feature, ignoring gaps.
     gaps
-        Features that may be NaN: a row that the network was trained or measured on lacked it.
+        Features that may be NaN, because a training or validation row had a gap there.
     kind
-        Of their dtype: ``b``, ``u``, ``i`` or ``f``.
+        Kind of the dtype: ``b``, ``u``, ``i`` or ``f``.
     """
 
     low: NDArray[np.float64]
@@ -72,7 +74,7 @@ class RowRange:
 
     @classmethod
     def of(cls, X: Any, *others: Any) -> "RowRange":
-        """Return what rows ``(rows, features)`` held; of the others, which only validate, their gaps."""
+        """Return the ranges and gaps of ``X``, ``(rows, features)``; of ``others``, only the gaps count."""
         gaps = np.zeros(X.shape[1], np.bool_)
         for rows in (X, *others):
             if isinstance(rows, Stored):
@@ -84,7 +86,7 @@ class RowRange:
         return cls(*ends, gaps, X.dtype.kind)
 
     def joined(self, other: "RowRange") -> "RowRange":
-        """Return what rows of both held."""
+        """Return the ranges and gaps of both together."""
         return RowRange(
             np.fmin(self.low, other.low),
             np.fmax(self.high, other.high),
@@ -93,12 +95,12 @@ class RowRange:
         )
 
     def beyond(self, other: "RowRange") -> NDArray[np.bool_]:
-        """Return in which features another range goes far beyond this; not where this is of one value."""
+        """Return in which features another range goes far beyond this one, except where this is constant."""
         far: NDArray[np.bool_] = _is_far(other.low, other.high, self.low, self.high)
         return far & (self.high > self.low)
 
     def mostly_far(self, X: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return in which features most rows, if they are not just a few, are far from this range."""
+        """Return in which features most rows are far from this range; none if there are only a few rows."""
         far = self.beyond(RowRange.of(X))
         if len(X) < ENOUGH:
             return np.zeros_like(far)
@@ -106,25 +108,25 @@ class RowRange:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The lowest and the highest value of all."""
+        """The lowest and the highest value over all features."""
         return float(np.fmin.reduce(self.low)), float(np.fmax.reduce(self.high))
 
     def white(self) -> float:
-        """Return what white is among pixels from 0 on.
+        """Return the value of white, given that black is 0.
 
         Raises
         ------
         InputError
-            The training rows do not tell.
+            It cannot be inferred from the training rows.
         """
         low, high = self.ends
-        if self.kind == "u" and WHITES[1] < high <= WHITES[-1]:  # bytes, as of files, however dark
+        if self.kind == "u" and WHITES[1] < high <= WHITES[-1]:  # bytes, even if all images are dark
             return WHITES[-1]
         if low >= 0:
             for white in WHITES:
                 if _is_white(high, white):
                     return white
-            if high == 0:  # all black, which is so in any range
+            if high == 0:  # all black, which fits any range
                 return WHITES[0]
         likely = next((white for white in sorted((*WHITES, *OTHERS)) if _is_white(high, white)), None)
         black = -likely if likely is not None and _is_white(-low, likely) else min(low, 0)
@@ -136,7 +138,7 @@ class RowRange:
         )
 
     def new_gaps(self, X: NDArray[Any], columns: Columns) -> str | None:
-        """Return a line that names the columns with a gap which had none in training; None if none has."""
+        """Return a message that names the columns with gaps that had none in training; else None."""
         full = np.flatnonzero(~self.gaps)
         if X.dtype.kind != "f" or not full.size:
             return None
@@ -153,20 +155,20 @@ class RowRange:
         )
 
     def far(self, X: NDArray[Any], columns: Columns | None, is_image: bool) -> str | None:
-        """Return a line on values far from those of training; None if there are none.
+        """Return a message about values far from those of training; None if there are none.
 
-        A column with a name is looked at by itself. Others may be of one scale, as pixels are, where some
-        hardly ever differ: a value is then far if it is so from all values together, or if most rows have
-        such a one there. Constant columns, categories and dates have no scale.
+        A column with a name is checked on its own. Columns without names may share one scale, like pixels,
+        and some may hardly vary. There, a value is far if it is far from all values together, or if most rows
+        have far values in that column. Constant columns, categories and dates have no scale.
 
         Parameters
         ----------
         X
             ``(rows, features)`` on the host.
         columns
-            What they are, if that is known.
+            The description of the columns, if known.
         is_image
-            Whether a row is an image, in which all features are pixels.
+            Whether a row is an image, so that all features are pixels.
         """
         varies = self.high > self.low
         if not len(X) or not varies.any():
@@ -205,20 +207,20 @@ class RowRange:
         )
 
     def _unlike_pixels(self, X: NDArray[Any]) -> str | None:
-        """Return a line where most images have pixels that are light where all of training were dark, or so.
+        """Return a message if most images are light in pixels always dark in training, or vice versa.
 
-        Black ink on white paper, say, for a network that was trained on white ink on black.
+        For example, black ink on white paper, for a network trained on white ink on black.
         """
         odd, above = self._odd_images(X)
         if odd <= SHARE:
             return None
         inverted, _ = self._odd_images(X, inverts=True)
-        if not inverted < odd / 2:  # they are elsewhere in the picture, say
+        if not inverted < odd / 2:  # for example, objects are elsewhere in the image
             return None
         how, were = ("light", "dark") if above else ("dark", "light")
         try:
             black, white = 0.0, self.white()
-        except InputError:  # of another range
+        except InputError:  # pixels have another range
             black, white = self.ends
         return (
             f"most images are {how} in pixels that were {were} in all training rows: invert them by "
@@ -226,7 +228,7 @@ class RowRange:
         )
 
     def _odd_images(self, X: NDArray[Any], inverts: bool = False) -> tuple[float, bool]:
-        """Return the part of images with pixels out of their range, and whether most of them are above it."""
+        """Return the fraction of images with pixels out of range, and whether most of these are above it."""
         (low, high), odd, above, below = self.ends, 0, 0, 0
         margin, least = HALF * (high - low), max(1.0, PIXELS * X.shape[1])
         for part in _parts(X):
@@ -237,7 +239,7 @@ class RowRange:
         return odd / len(X), above >= below
 
     def _are_scaled_down(self, X: NDArray[Any], found: tuple[float, float], is_image: bool) -> bool:
-        """Whether rows are from 0 to 1, and training rows were whole numbers of pixels or like them."""
+        """Return whether rows are from 0 to 1, while training rows were integers, like pixels."""
         low, high = self.ends
         if X.dtype.kind not in "fb" or not (
             found[0] >= 0 and 0 < found[1] <= 1 and low >= 0 and high >= BYTES
@@ -246,11 +248,11 @@ class RowRange:
         if is_image:
             return True
         are_whole = all(np.array_equal(end, np.floor(end)) for end in (self.low, self.high))
-        alike = np.median(self.high) * WIDTHS >= high  # of one scale
+        alike = np.median(self.high) * WIDTHS >= high  # on one scale
         return bool(are_whole and alike and any((part != np.floor(part)).any() for part in _parts(X)))
 
     def _share(self, X: NDArray[Any], far: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Return the part of the rows that is far in each feature; 0 where ``far`` is false."""
+        """Return the fraction of rows that are far, for each feature; 0 where ``far`` is false."""
         places = np.flatnonzero(far)
         count = np.zeros(len(far))
         for part in _parts(X):
@@ -260,13 +262,13 @@ class RowRange:
 
 
 def _is_white(highest: float, white: float) -> bool:
-    """Whether the highest of values is what white may be, which may be rounded."""
+    """Return whether the highest value fits this value of white, apart from rounding."""
     return BRIGHTEST * white <= highest <= white * 1.001
 
 
 def _is_far(low: Any, high: Any, least: Any, most: Any) -> Any:
-    """Whether values lie far outside others."""
-    with np.errstate(over="ignore"):  # infinity is beyond nothing
+    """Return whether values lie far outside the range of others."""
+    with np.errstate(over="ignore"):  # nothing is beyond an infinite limit
         beyond = WIDTHS * (most - least)
         return (high > most + beyond) | (low < least - beyond)
 
@@ -279,7 +281,7 @@ def _ends(X: NDArray[Any]) -> _Ends:
 
 
 def _along_rows(ufunc: np.ufunc, X: NDArray[Any]) -> NDArray[Any]:
-    """Reduce rows to one: several side by side at a time, where they are short, in a tenth of the time."""
+    """Reduce rows to one; reducing several short rows side by side takes a tenth of the time."""
     beside = max(1, WIDE // max(1, X.shape[1]))
     whole = len(X) - len(X) % beside
     if beside == 1 or not whole:

@@ -20,14 +20,14 @@ class Scale(NamedTuple):
 
     @classmethod
     def of(cls, y: NDArray[np.float64], weight: NDArray[np.float64] | None = None, loss: str = "") -> Self:
-        """Return what to standardise targets ``(rows, outputs)`` by, to train by a loss of that name.
+        """Return the standardisation of targets ``(rows, outputs)`` for training with this loss.
 
         These are mean and standard deviation (1 for constant targets). If the network predicts logarithms,
         nothing can be subtracted, and the scale is the mean.
         """
-        if weight is not None:  # what weighs nothing is not to be looked at, by its size either
+        if weight is not None:  # rows of weight 0 must have no influence, not even by their size
             y, weight = y[weight > 0], weight[weight > 0] / unit_of(weight)
-        largest = np.abs(y).max(axis=0)  # squares of what is divided by it overflow in no row
+        largest = np.abs(y).max(axis=0)  # divide by this so that squares do not overflow
         unit = np.where(largest > 0, largest, 1.0)
         mean = np.average(y / unit, axis=0, weights=weight)
         if losses.OUTPUT_OF.get(loss) == "exp":
@@ -37,11 +37,11 @@ class Scale(NamedTuple):
         return cls(mean * unit, np.where(varies & (variance > 0), np.sqrt(variance) * unit, 1.0))
 
     def apply(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return targets as the network has them."""
+        """Return standardised targets."""
         return (y - self.mean) / self.scale
 
     def undo(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the network's numbers as targets."""
+        """Return targets in original units from standardised numbers."""
         return y * self.scale + self.mean
 
 
@@ -54,23 +54,23 @@ def check_counts(
     what: str = "y",
     may_be_zero: bool = False,
 ) -> None:
-    """Refuse targets that a loss of logarithms cannot meet: below 0, or of an output all 0.
+    """Refuse targets that a loss of logarithms cannot fit: negative ones, or outputs that are all 0.
 
     Parameters
     ----------
     loss
-        Its name.
+        Name of the loss.
     y, weight
         Targets ``(rows, outputs)``, and weights of the rows; None for all the same.
     usual, what
-        What the message calls the loss to use instead, and y.
+        Names in the message for the loss to use instead, and for ``y``.
     may_be_zero
-        Whether more rows may follow: of validation, or of other calls.
+        Whether all targets may be 0, because these are validation rows or more rows may follow.
 
     Raises
     ------
     InputError
-        There are such.
+        There are such targets.
     """
     if losses.OUTPUT_OF[loss] != "exp":
         return

@@ -46,7 +46,7 @@ class Steps(NamedTuple):
     num_steps
         Of the whole run.
     decay
-        Per network, ``(*nets,)`` in number of axes, some perhaps of length 1.
+        One per network, broadcastable to ``(*nets,)``.
     step_epochs, peak
         See `learning_rates`.
     """
@@ -65,17 +65,17 @@ def constant(run: Steps) -> Floats:
 
 
 def exponential(run: Steps) -> Floats:
-    """``decay ** epoch``."""
+    """Return ``decay ** epoch``."""
     return _powers(run.decay, run.epochs)
 
 
 def step(run: Steps) -> Floats:
-    """``decay ** (epoch // step_epochs)``."""
+    """Return ``decay ** (epoch // step_epochs)``."""
     return _powers(run.decay, run.epochs // run.step_epochs)
 
 
 def cosine(run: Steps) -> Floats:
-    """Half a cosine from 1 to 0; 0 would be reached one step after the last.
+    """Return half a cosine from 1 to 0; it would reach 0 one step after the last.
 
     Loshchilov & Hutter 2017 (https://arxiv.org/abs/1608.03983), without restarts.
     """
@@ -83,7 +83,7 @@ def cosine(run: Steps) -> Floats:
 
 
 def one_cycle(run: Steps) -> Floats:
-    """Linear from 1/25 up to 1, then half a cosine down to 1/250000 at the last step.
+    """Return a linear rise from 1/25 to 1, then half a cosine down to 1/250000 at the last step.
 
     Smith & Topin 2018 (https://arxiv.org/abs/1708.07120), with the constants of PyTorch's ``OneCycleLR``; the
     rate is highest at step ``peak * num_steps - 1``.
@@ -162,18 +162,18 @@ def learning_rates(
 
 
 def _half_cosine(x: NDArray[Any]) -> Floats:
-    """From 1 at ``x = 0`` down to 0 at ``x = 1``."""
+    """Return half a cosine from 1 at ``x = 0`` down to 0 at ``x = 1``."""
     return np.asarray(0.5 * (1.0 + np.cos(np.pi * x)), np.float64)
 
 
 def _per_step(factor: NDArray[Any], run: Steps) -> Floats:
-    """The same factor for all networks."""
+    """Return the factor with axes for the networks; it is the same for all."""
     return factor.reshape(-1, *(1,) * run.decay.ndim)
 
 
 def _powers(base: Floats, exponents: NDArray[Any]) -> Floats:
-    """``base ** exponent``, ``(n, *base.shape)``, of each of ``n`` exponents, most of which are equal."""
+    """Return ``base ** exponent``, ``(n, *base.shape)``, for ``n`` exponents, most of which are equal."""
     each, where = np.unique(exponents, return_inverse=True)
-    # With Python integers, since NumPy treats an array of exponents differently, with different last bits.
+    # With Python integers, because NumPy gives different last bits for an array of exponents.
     powers = [base ** int(exponent) for exponent in each]
     return np.stack(powers)[where] if powers else np.ones((0, *base.shape))

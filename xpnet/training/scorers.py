@@ -25,11 +25,11 @@ from xpnet.values import shown
 __all__ = ["Scorer", "names", "scorer_of"]
 
 _QUIET = threading.Lock()
-"""Held while warnings are off, which is for all threads: networks of a sweep may be trained in several."""
+"""Held while warnings are off. That affects all threads, and the networks of a sweep may train in several."""
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of scikit-learn's scorers; none where it is not installed."""
+    """Return the names of scikit-learn's scorers; none if it is not installed."""
     if importlib.util.find_spec("sklearn") is None:
         return ()
     from sklearn.metrics import get_scorer_names
@@ -39,22 +39,22 @@ def names() -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Scorer:
-    """What measures validation rows, as a function of the scores of a network: more is better.
+    """A measure of validation rows, as a function of a network's scores; higher is better.
 
     Attributes
     ----------
     of
-        ``of(estimator, X, y)`` returns a number; also with ``sample_weight`` where there are weights.
+        ``of(estimator, X, y)`` returns a number; it gets ``sample_weight``, too, if there are weights.
     name
-        What messages call it.
+        Its name in messages.
     task
-        What is predicted.
+        The task.
     labels
-        The classes as ``of`` knows them.
+        The class labels that ``of`` gets.
     X
-        The validation rows as ``of`` is given them; None for their numbers.
+        The validation rows that ``of`` gets; None for row numbers.
     positive
-        Number of the one class that is measured, beside all others; None where ``of`` is of all.
+        Number of the class measured against all others; None if ``of`` measures all classes.
     """
 
     of: Callable[..., Any]
@@ -67,7 +67,7 @@ class Scorer:
     def __call__(
         self, y: NDArray[Any], scores: NDArray[Any], weight: NDArray[np.float64] | None
     ) -> NDArray[np.float64]:
-        """Return what each network is worth ``(*nets,)``; NaN of one whose scores are not finite.
+        """Return the value for each network ``(*nets,)``; NaN if its scores are not finite.
 
         Parameters
         ----------
@@ -75,14 +75,15 @@ class Scorer:
             Classes ``(rows,)``, or 0 and 1 for the second of two ``(rows, 1)``; 0 and 1 for each of several
             labels, or numbers, ``(rows, outputs)``.
         scores
-            Of the network ``(*nets, rows, outputs)``; of numbers these themselves.
+            Scores of the networks ``(*nets, rows, outputs)``; in regression, the predicted numbers.
         weight
-            Of the rows; None for all the same.
+            Weights of the rows; None for all the same.
 
         Raises
         ------
         InputError
-            It fails on these rows, returns no number, or takes no weights where there are some.
+            It fails on these rows, does not return a number, or does not support weights although there are
+            some.
         """
         scores = np.asarray(scores, np.float64)
         each = scores.reshape(-1, *scores.shape[-2:])
@@ -90,7 +91,7 @@ class Scorer:
         return np.reshape(np.array(found, np.float64), scores.shape[:-2])
 
     def check(self, y: NDArray[Any], weight: NDArray[np.float64] | None, outputs: int) -> None:
-        """Refuse what fails even where all is predicted right; parameters and errors as for a call."""
+        """Refuse a scorer that fails even on perfect predictions; parameters and errors as for a call."""
         if self.positive is not None:
             hits = (y[:, self.positive] > 0) if self.task == "multilabel" else np.ravel(y) == self.positive
             if not (hits if weight is None else hits[weight > 0]).any():
@@ -126,10 +127,10 @@ class Scorer:
             )
         try:
             with _QUIET, warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of what is undefined in an early epoch
+                warnings.simplefilter("ignore")  # an early epoch may have undefined values
                 found = self.of(_stand_in(task, labels, scores, chosen), X, y, **weights)
             return float(found)
-        except Exception as error:  # whatever a user's function raises
+        except Exception as error:  # the user's function may raise anything
             raise InputError(
                 f"monitor {self.name} cannot measure the validation rows of this {self.task} "
                 f"({type(error).__name__}: {one_line(error):.200}): use another, such as val_score"
@@ -143,27 +144,28 @@ def scorer_of(
     X: Any = None,
     class_names: Sequence[str] = (),
 ) -> Scorer:
-    """Return the scorer of a name, or of a function.
+    """Return the scorer for a name or a function.
 
     Parameters
     ----------
     monitor
-        Name of one of scikit-learn's, with a class as ``"recall:fraud"``; or ``monitor(estimator, X, y)``, as
-        scikit-learn's ``scoring=`` takes.
+        Name of a scikit-learn scorer, possibly with a class, as in ``"recall:fraud"``; or a function
+        ``monitor(estimator, X, y)``, as for scikit-learn's ``scoring=``.
     task
-        What is predicted.
+        The task.
     labels
-        The classes. A function knows them so; of a name they decide which one it measures, if it is one: as
-        in scikit-learn that is 1. None for their numbers.
+        The class labels that a function gets. For a scorer of a single class, they determine which one: by
+        default 1, as in scikit-learn. None for class numbers.
     X
         Validation rows, for a function.
     class_names
-        What users call the classes.
+        The names of the classes.
 
     Raises
     ------
     InputError
-        scikit-learn is not installed, the scorer is for another task, or there is no class that it measures.
+        scikit-learn is not installed, the scorer is for another task, or the class it measures does not
+        exist.
     """
     if callable(monitor):
         name = getattr(monitor, "__name__", None) or shown(monitor)
@@ -187,10 +189,10 @@ def scorer_of(
 
 
 def _takes_weights(scorer: Callable[..., Any]) -> bool:
-    """Whether a scorer, or what it measures by, has a parameter ``sample_weight``."""
+    """Return whether a scorer, or the function it wraps, has a parameter ``sample_weight``."""
     try:
         given = inspect.signature(getattr(scorer, "_score_func", scorer)).parameters.values()
-    except (TypeError, ValueError):  # of no signature that Python knows
+    except (TypeError, ValueError):  # Python knows no signature
         return True
     return any(of.name == "sample_weight" or of.kind is inspect.Parameter.VAR_KEYWORD for of in given)
 
@@ -198,7 +200,7 @@ def _takes_weights(scorer: Callable[..., Any]) -> bool:
 def _stand_in(
     task: Task, labels: NDArray[Any], scores: NDArray[Any], chosen: NDArray[np.int64] | None = None
 ) -> Any:
-    """Return an estimator that has predicted these scores, and chosen by them, whatever it is asked of."""
+    """Return an estimator that predicts these scores, and the classes they imply, for any rows."""
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
     class Numbers(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types

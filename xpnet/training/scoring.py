@@ -1,4 +1,4 @@
-"""What a trained network predicts, and how often it is right: from raw rows, averaged over their views."""
+"""Predictions of a trained network for raw rows, averaged over their views, and their score."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -26,22 +26,22 @@ def predictions(
     views: Callable[[Array], Iterable[Array]],
     output: str = "softmax",
 ) -> Iterator[Array]:
-    """Yield what a network predicts of raw rows, part by part, averaged over the views of each row.
+    """Yield predictions for raw rows, part by part, averaged over the views of each row.
 
     Parameters
     ----------
     device
-        Where to compute; `Device.active` is the caller's to enter.
+        The device to compute on. Iterate inside `Device.active`.
     mlp, params
         The network, or a stack.
     X
         Raw rows ``(rows, features)``: an array on the host or the device, or a SciPy sparse matrix.
     prepare
-        From raw rows to those that the network takes.
+        Preprocessing of raw rows.
     views
-        Of raw rows, the versions whose predictions are averaged.
+        Function from raw rows to the views over which predictions are averaged.
     output
-        Name in `xpnet.nn.losses.OUTPUTS`: what makes predictions of scores.
+        Name in `xpnet.nn.losses.OUTPUTS` of the function from scores to predictions.
 
     Yields
     ------
@@ -70,9 +70,9 @@ def score(
     Parameters
     ----------
     device
-        Where the predictions are.
+        The device of the predictions.
     of_parts
-        From `predictions`: ``(*nets, part of rows, outputs)`` each.
+        Results of `predictions`, ``(*nets, part of rows, outputs)`` each.
     y
         Labels ``(rows,)``, or ``(rows, outputs)``, on the host or the device; at least one row.
     output
@@ -83,9 +83,9 @@ def score(
     Returns
     -------
     ndarray
-        ``(*nets,)``, on the host, in float64: a quotient on the device would be as coarse as its dtype.
+        ``(*nets,)``, on the host, in float64; a division on the device would lose precision.
     """
-    weight = None if weight is None else weight / unit_of(weight)  # or their sum may overflow
+    weight = None if weight is None else weight / unit_of(weight)  # so that their sum does not overflow
     y = y if isinstance(y, np.ndarray) else device.to_host(y)
     done, sums = 0, np.zeros(())
     for part in of_parts:
@@ -97,7 +97,7 @@ def score(
             distance = np.asarray(P, np.float64) - target
             sums = sums + (distance * distance * np.asarray(by)[..., None]).sum(axis=-2)
             continue
-        if output == "logistic" and target.ndim == 1:  # two classes by one output
+        if output == "logistic" and target.ndim == 1:  # two classes with one output
             target = target[:, None]
         sums = sums + (right(target, P) * by).sum(axis=-1)
     if output in losses.NUMBERS:

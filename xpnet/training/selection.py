@@ -1,4 +1,4 @@
-"""Which of many trained networks to average: greedy ensemble selection, on the host, in NumPy."""
+"""Choose which of many trained networks to average: greedy ensemble selection, in NumPy on the host."""
 
 from collections.abc import Callable
 
@@ -11,31 +11,31 @@ __all__ = ["select"]
 def select(
     P: NDArray[np.floating], loss: Callable[[NDArray[np.float64]], float], k: int
 ) -> NDArray[np.int64]:
-    """Choose models whose mean prediction has a low loss, one after the other.
+    """Choose models whose mean prediction has a low loss, one at a time.
 
-    Ensemble selection with replacement and sorted initialisation (Caruana, Niculescu-Mizil, Crew and Ksikes
-    2004, "Ensemble selection from libraries of models", https://doi.org/10.1145/1015330.1015432):
+    This is ensemble selection with replacement and sorted initialisation (Caruana, Niculescu-Mizil, Crew and
+    Ksikes 2004, "Ensemble selection from libraries of models", https://doi.org/10.1145/1015330.1015432):
 
-    1. Sort the models by their own loss. Begin with the best ``n`` of them, for that ``n`` of up to half of
-       ``k`` whose mean has the lowest loss: who begins with one model alone fits the rows too closely.
-    2. Until there are ``k``, add that model, perhaps once more, with which the mean has the lowest loss,
+    1. Sort the models by their own loss. Start with the best ``n`` of them, choosing ``n`` (at most half of
+       ``k``) so that their mean has the lowest loss. Starting with a single model would overfit these rows.
+    2. Until there are ``k`` models, add the model (possibly again) that gives the mean the lowest loss,
 
            argmin over m of  loss((n · mean + P[m]) / (n + 1)).
 
-    3. Of all that there have been, return the first ensemble of the lowest loss. A model that was added
-       several times weighs as much.
+    3. Return the ensemble with the lowest loss along the way, the first one if several tie. A model that was
+       added several times counts several times.
 
-    So the loss of what is returned is no higher than that of the best model, nor of what it began with. That
-    is said of these rows: on others it is as good as they are many.
+    So the loss of the result on these rows is no higher than that of the best model, nor that of the initial
+    ensemble. How well this carries over to other rows depends on the number of rows.
 
     Parameters
     ----------
     P
-        ``(models, rows, outputs)``: what each model predicts of rows that it was not trained on.
+        ``(models, rows, outputs)``: predictions of each model for rows on which it was not trained.
     loss
-        Of a mean prediction ``(rows, outputs)``; less is better, NaN is worst.
+        Loss of a mean prediction ``(rows, outputs)``; lower is better, NaN is worst.
     k
-        Most models, 1 or more.
+        Maximum number of models, 1 or more.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def select(
 
     models = range(len(P))
     alone = [of(np.asarray(P[m], np.float64)) for m in models]
-    best_first = np.argsort(alone, kind="stable")[: max(1, k // 2)]  # of equals the first
+    best_first = np.argsort(alone, kind="stable")[: max(1, k // 2)]  # the first among equals
     total = np.zeros(P.shape[1:], np.float64)
     began: list[float] = []
     for m in best_first:

@@ -1,4 +1,4 @@
-"""What the processes that train one network share out after an epoch, and see that they still agree."""
+"""Processes that train one network share the evaluation after an epoch, and check that they still agree."""
 
 import zlib
 from typing import Any
@@ -13,23 +13,23 @@ __all__ = ["check_equal", "share_of"]
 
 
 def share_of(device: Device, rows: int) -> Share | None:
-    """Return what this process scores of so many rows; None for all of them.
+    """Return this process's share of so many rows to score; None for all of them.
 
-    That is where there is but one process, and of rows so few that there is not one for each.
+    It is None if there is only one process, or if there are fewer rows than processes.
     """
     team = device.team
     return None if team is None or rows < team.size else team.share(rows)
 
 
 def check_equal(device: Device, params: Params, *decisions: Any) -> None:
-    """See, after an epoch, that all processes have the same parameters and have decided the same.
+    """Check, after an epoch, that all processes have the same parameters and have made the same decisions.
 
-    They have, unless machines compute the same differently: of the same sums, in another last digit.
+    They can differ only if the machines round differently.
 
     Raises
     ------
     DeviceError
-        They differ: from here on each would train a network of its own.
+        They differ, so that each process would train a different network from here on.
     """
     if device.team is None:
         return

@@ -1,4 +1,4 @@
-"""What is known of some networks of a stack, or of one."""
+"""Select the results of some networks of a stack, or of a single one."""
 
 from dataclasses import replace
 from typing import Any
@@ -17,7 +17,7 @@ __all__ = ["of_networks"]
 
 
 def of_networks(device: Device, whole: Fit, networks: NDArray[np.int64], alone: bool = False) -> Fit:
-    """Return what is known of some networks of a stack; of one ``alone`` without an axis."""
+    """Return the results of some networks of a stack; with ``alone``, of one network, without its axis."""
     xp = device.xp
     index: Any = int(networks[0]) if alone else networks
     with device.active():
@@ -49,7 +49,7 @@ def of_networks(device: Device, whole: Fit, networks: NDArray[np.int64], alone: 
 
 
 def _of_history(history: History, index: Any) -> History:
-    """Return the history of some networks, or of one."""
+    """Return the history of some networks of a stack, or of a single one."""
     alone = isinstance(index, int)
 
     def of(value: Any) -> Any:

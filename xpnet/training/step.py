@@ -1,6 +1,6 @@
-"""One training step: a batch, forward, backward, update; a function of arrays."""
+"""One training step as a function of arrays: batch, forward, backward, update."""
 
-from __future__ import annotations  # those of inner functions would be evaluated in every step
+from __future__ import annotations  # else those of inner functions are evaluated in every step
 
 import math
 from collections.abc import Callable, Sequence
@@ -32,13 +32,13 @@ __all__ = [
 
 
 TOGETHER = 1000
-"""Losses of the host that become one array: each alone has 50 times its bytes beside it."""
+"""Number of losses on the host to join into one array: a single one has an overhead of 50 times its size."""
 
 
 def initial_state(device: Device, params: Params, regime: Regime, hyper: Hyper) -> State:
-    """Return what the first step takes: the parameters, and the solver's and the average's beginnings."""
+    """Return the state before the first step: the parameters, and the initial state of solver and average."""
     xp = device.xp
-    # The statistics of a batch norm come along: the solver never asks for them.
+    # The solver's state includes the statistics of a batch norm, but never uses them.
     state = {"params": params, **solvers.SOLVERS[regime.solver].init(xp, params)}
     if hyper.uses("ema"):
         state["average"] = {name: xp.asarray(value, copy=True) for name, value in params.items()}
@@ -46,47 +46,48 @@ def initial_state(device: Device, params: Params, regime: Regime, hyper: Hyper) 
 
 
 def trained(state: State) -> Params:
-    """Return the parameters to evaluate: their moving average, where there is one."""
+    """Return the parameters to evaluate: their moving average, if there is one."""
     return state.get("average", state["params"])
 
 
 def per_network(device: Device, params: Params, value: ArrayLike) -> Array:
-    """Return a value or one per network as an array ``(*nets,)`` of the parameters' dtype."""
+    """Return one value, or one per network, as an array ``(*nets,)`` of the parameters' dtype."""
     W = params["W1"]
     return device.put(np.broadcast_to(np.asarray(value), tuple(W.shape[:-2])), dtype_name(W))
 
 
 def make_advance(device: Device, feed: Feed, step: Step) -> Advance:
-    """Return what takes many steps, in batches of one size, in the device's fastest way; see `make_step`."""
-    # Rows of the host are fetched as steps are taken: no function of the device's arrays alone.
+    """Return the device's fastest function for many steps with batches of one size; see `make_step`."""
+    # Rows on the host are fetched during the steps, so the steps are not functions of device arrays only.
     return one_by_one(device, step) if feed.on_host else device.compile(step)
 
 
 def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper, params: Params) -> Step:
     """Return the training step: make a batch, forward, backward, update.
 
-    The step is a pure function of arrays but for this: it consumes the state it is given. It reads nothing
+    The step is a pure function of arrays, except that it consumes the state it is given. It reads nothing
     back to the host and takes every value that changes as an array, so that a device may queue, capture or
-    compile it. What does nothing for any network is left out of it.
+    compile it. Techniques that no network uses are left out.
 
-    Where several processes train the network, each draws the same batches and makes its share of every one;
-    the gradients and the loss are sums over all, and all else is done by each: so parameters stay equal.
+    If several processes train the network, all draw the same batches, and each computes its share of every
+    batch. Gradients and loss are summed over the processes, and each then does the same update, so that the
+    parameters stay equal.
 
     Parameters
     ----------
     device
-        Where the arrays are.
+        The device of the arrays.
     mlp, feed, regime, hyper
-        The network, its training rows, and how it is trained.
+        The network, its training rows, and its hyper-parameters.
     params
-        Parameters, of which only dtype and leading axes are looked at.
+        Parameters; only their dtype and leading axes are used.
 
     Returns
     -------
     callable
-        ``step(state, draws)`` returns ``(state, loss)``. ``draws`` holds what `draws.draw_epoch` drew
-        for this step, and an ``epsilon`` where that changes; ``loss`` is ``(*nets,)``, the regularised one
-        before the update.
+        ``step(state, draws)`` returns ``(state, loss)``. ``draws`` holds what `draws.draw_epoch` drew for
+        this step, and an ``epsilon`` if that changes; ``loss`` is the regularised loss before the update,
+        ``(*nets,)``.
     """
     if regime.mixup and feed.weight is not None:
         raise InputError("mixup cannot be combined with weights of rows: give one of them")
@@ -102,17 +103,17 @@ def make_step(device: Device, mlp: MLP, feed: Feed, regime: Regime, hyper: Hyper
     weights, statistics = frozenset(mlp.weights), mlp.statistics
     kinds = tuple(solver.init(xp, {}))
     team = device.team
-    # A gradient that is subtracted as it is, and of which nothing else is made, may stay in factors.
+    # A gradient that is only subtracted, as it is, may stay in factors.
     alone = solver.scaled and clip_norm is None and team is None
     subtract = device.find_subtract() if alone else None
     least = device.subtracted_from
     in_factors = {name for name in weights if subtract and math.prod(mlp.shapes[name]) >= least}
-    parts: dict[int, Array] = {}  # of a batch of so many rows
+    parts: dict[int, Array] = {}  # by number of rows in the batch
 
     def batch(
         params: Params, draws: Draws, share: Share | None, rows: Array | None = None
     ) -> tuple[Array, Array]:
-        """Make the rows and targets of a batch, or a share of them; one is not mixed with another yet."""
+        """Return the rows and targets of a batch, or a share of them, before MixUp."""
         x, target = feed.batch(xp, draws["index"], draws.get("augment"), share, rows)
         if smoothing is not None or "mix" in draws:
             of_outputs = regime.loss in losses.OF_OUTPUTS
@@ -205,19 +206,19 @@ def take_steps(
     Parameters
     ----------
     device, advance
-        Where and how.
+        The device, and the function that takes the steps.
     state
-        What to begin with, consumed.
+        The initial state; consumed.
     count
         Number of steps.
     should_stop
-        Asked before each step, or before several at a time where the device takes them so: once it returns
-        True no more are taken.
+        Called before each step, or before several if the device takes them at once; once it returns True, no
+        more steps are taken.
 
     Returns
     -------
     state : State
-        After the last step.
+        The state after the last step.
     losses : list of Array
         The steps' losses in parts, ``(steps, *nets)`` each.
     """
@@ -228,7 +229,7 @@ def take_steps(
             break
         state, part = advance(state, begin, min(begin + device.steps_at_once, count))
         latest.append(part)
-        # Where looking costs nothing, steps in which nothing is left to save end at once.
+        # If reading is free, stop as soon as no network has a finite loss.
         if device.is_host and not np.isfinite(part).any():
             break
         if device.is_host and len(latest) == TOGETHER:
@@ -238,15 +239,15 @@ def take_steps(
 
 
 def joined(xp: Namespace, parts: Sequence[tuple[Advance, Draws]]) -> EpochAdvance:
-    """Return what takes the steps of an epoch whose batches may be of several sizes.
+    """Return a function that takes the steps of an epoch whose batches may differ in size.
 
     Parameters
     ----------
     xp
         Array API namespace of the arrays.
     parts
-        What takes steps in batches of one size, and what it takes; then, if the last batch is smaller, the
-        same of that one.
+        A function that takes steps with batches of one size, and their draws; then, if the last batch is
+        smaller, the same for that one.
     """
     full, draws = parts[0]
     steps = draws["count"].shape[0]
@@ -265,9 +266,9 @@ def joined(xp: Namespace, parts: Sequence[tuple[Advance, Draws]]) -> EpochAdvanc
 
 
 def _as_one(device: Device, params: Params, value: ArrayLike) -> Array:
-    """Return `per_network`, but one number, ``()``, where it is the same for all networks.
+    """Return `per_network`, or a single number, ``()``, if it is the same for all networks.
 
-    NumPy multiplies a stack by one number in half the time that one a network takes.
+    NumPy multiplies a stack by a single number in half the time it takes with one per network.
     """
     values = np.asarray(value)
     if values.ndim and values.size and (values == values.flat[0]).all():
@@ -278,13 +279,13 @@ def _as_one(device: Device, params: Params, value: ArrayLike) -> Array:
 
 
 def _by_weight(xp: Namespace, reg: Array, weight: Array) -> Array:
-    """The strength of the penalty over the sum of the rows' weights; 0 if they weigh nothing."""
+    """Return the strength of the penalty divided by the sum of the rows' weights; 0 if that sum is 0."""
     total = xp.sum(weight, axis=-1)
     return xp.where(total > 0, reg / xp.where(total > 0, total, 1.0), 0.0)
 
 
 def _averaged(xp: Namespace, average: Params, params: Params, decay: Array, count: Array) -> Params:
-    """Move an average towards the parameters, faster at first, that it soon forgets where it began."""
+    """Move an average towards the parameters, faster at first so that it soon forgets its starting point."""
     decay = _soon(xp, decay, count)
     for name, value in average.items():
         keep = decay[(..., *(None,) * (value.ndim - decay.ndim))]

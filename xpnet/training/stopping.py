@@ -45,7 +45,7 @@ class Epoch(NamedTuple):
     Attributes
     ----------
     number
-        Of the epoch, from 0.
+        Number of the epoch, from 0.
     train_loss, val_loss, val_score
         As in `xpnet.training.history.Row`; the last two NaN without validation rows.
     best
@@ -102,9 +102,9 @@ def improve(
     Parameters
     ----------
     device
-        Where the state is.
+        The device of the state.
     best
-        None in the first epoch.
+        The best state so far; None in the first epoch.
     state, value, epoch
         As in `Best`, of this epoch; the state is copied.
     min_delta

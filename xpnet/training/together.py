@@ -1,7 +1,7 @@
-"""Trains networks that were set up one by one as stacks: folds, candidates of a search, ensemble members.
+"""Train networks that were set up separately as stacks: folds, candidates of a search, ensemble members.
 
-Each ends as it would alone, on NumPy bit for bit. Networks of one shape share a stack, whatever their rows
-and hyper-parameters; one that has ended leaves it, and the others continue.
+Each network gets the same result as on its own, with NumPy bit for bit. Networks of the same shape share a
+stack, whatever their rows and hyper-parameters. A network that has ended leaves it, and the others continue.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,17 +31,17 @@ from xpnet.typing import Params, State
 __all__ = ["SHARED_OUT_FROM", "Job", "kind_of", "train_together"]
 
 SHARED_OUT_FROM = 1.5e8
-"""Floating-point operations in a step of the largest stack from which one on each core is likely faster, by
-``benchmarks/sweep.py --stack-sizes``: with fewer, most of a step is the interpreter's, which only one core
-can have at a time.
+"""Minimum number of floating-point operations in a step of the largest stack for which a stack on each core
+is probably faster, according to ``benchmarks/sweep.py --stack-sizes``. With fewer, most of a step is spent in
+the Python interpreter, which only one core can use at a time.
 """
 
 LEAVING = 4
-"""A stack is made anew once one in so many has ended, where that means to compile or capture again."""
+"""If a smaller stack must be compiled or captured again, it is made only once one in so many has ended."""
 
 
 Streams: TypeAlias = Callable[[str, int], Any]
-"""``streams(stream, epoch)`` of a network: as `xpnet.training.draws.Sources` of one."""
+"""``streams(stream, epoch)``: `xpnet.training.draws.Sources` of a single network."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +53,10 @@ class Job:
     mlp, feed, validation, regime, hyper, schedule, stopping, target, updates
         As for `fit`.
     state
-        On the device: the parameters, ``(…)`` of one network or ``(members, …)``, and, where training goes
-        on, what the solver remembers.
+        On the device: the parameters, ``(…)`` for one network or ``(members, …)``, and, if training
+        continues, the solver's state.
     streams
-        Of each network.
+        Sources of randomness of each network.
     """
 
     mlp: MLP
@@ -73,12 +73,12 @@ class Job:
 
     @property
     def members(self) -> int:
-        """How many networks it has."""
+        """Number of networks."""
         return len(self.streams)
 
 
 def kind_of(job: Job) -> tuple[Any, ...]:
-    """Return what the jobs of a stack have in common."""
+    """Return a key that is equal for jobs that can share a stack."""
     return (
         job.mlp,
         job.regime,
@@ -91,7 +91,7 @@ def kind_of(job: Job) -> tuple[Any, ...]:
 
 
 def _rows_of(feed: Feed) -> tuple[Any, ...]:
-    """What feeds have to have in common to be pooled; those that prepare each batch share one."""
+    """Return a key that is equal for feeds that can be pooled; one that prepares batches cannot."""
     lone = feed.prepare is not None or bool(feed.augmentation)
     of_X = feed.X.shape[1:], isinstance(feed.X, HostRows)
     return feed.num_rows, *of_X, feed.y.shape[1:], feed.weight is None, id(feed) if lone else None
@@ -110,16 +110,16 @@ def train_together(
     Parameters
     ----------
     jobs
-        All of one `kind_of`.
+        Jobs with the same `kind_of`.
     device
-        Where their arrays are.
+        The device of their arrays.
     on_epoch, on_fit, should_stop
-        As for `fit`; of several jobs, arrays and history are of those that are still trained.
+        As for `fit`; arrays and history are those of the jobs that are still being trained.
 
     Returns
     -------
     list of Fit
-        Of each job. If ``should_stop`` ended the training, those that had not ended are cut off.
+        The result of each job. If ``should_stop`` ended the training, jobs that had not ended are cut off.
     """
     members = [job.members for job in jobs]
     ends = np.cumsum([0, *members])
@@ -138,11 +138,11 @@ def train_together(
         chosen = np.concatenate([places[k] for k in alive])
         nets = np.cumsum([0, *(job.members for job in some)])
         of_job = [np.arange(begin, end) for begin, end in pairwise(nets)]
-        ended: list[int] = []  # places in `some`
+        ended: list[int] = []  # indices into `some`
         reached: Fit | None = None
 
         def look(now: Fit) -> bool:
-            """Look, after an epoch, who has ended; return whether the stack is to be made anew."""
+            """Note, after an epoch, which jobs have ended; return whether to rebuild the stack."""
             nonlocal reached, ended
             reached = now
             asked = on_fit is not None and bool(on_fit(now))
@@ -190,7 +190,7 @@ def _fit(
     after: Fit | None,
     **callbacks: Any,
 ) -> Fit:
-    """Train jobs as one stack; a lone one with the axes that its parameters have."""
+    """Train jobs as one stack; a single job keeps the axes of its parameters."""
     first, members = jobs[0], [job.members for job in jobs]
     hyper = first.hyper if lone else _joined([job.hyper for job in jobs], members)
     if after is not None:
@@ -225,14 +225,14 @@ def _fit(
 
 
 def _pooled(device: Device, feeds: Sequence[Feed], members: Sequence[int]) -> Feed:
-    """Return the rows of all; those that several share are there once."""
+    """Return the rows of all networks; rows that several share occur once."""
     if all(feed is feeds[0] for feed in feeds) and feeds[0].own is None:
         return feeds[0]
     return pool(device.xp, feeds, members)
 
 
 def _some(device: Device, feed: Any, networks: NDArray[np.int64]) -> Any:
-    """Return the rows of some networks."""
+    """Return the feed of some networks of the stack."""
     if feed is None or feed.own is None or feed.own.shape[0] == len(networks):
         return feed
     with device.active():
