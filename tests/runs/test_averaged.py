@@ -8,7 +8,6 @@ import pytest
 from xpnet.datasets import load
 from xpnet.device import get_device
 from xpnet.runs import experiment
-from xpnet.runs import folder as run_folder
 from xpnet.runs.averaged import note_on_curves
 from xpnet.runs.config import Config
 
@@ -17,7 +16,7 @@ CONFIG = Config(hidden=(6,), epochs=2)
 
 def page_of(**changes):
     run = experiment.run(replace(CONFIG, **changes), load("digits"), get_device("cpu"))
-    return run, run_folder.report_of(run).as_html().decode()
+    return run, report_of(run).as_html().decode()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from xpnet.datasets import from_arrays
 from xpnet.errors import InputError
 from xpnet.reporting import plots
 from xpnet.runs import experiment, unlabelled
-from xpnet.runs import folder as run_folder
 from xpnet.runs.fit import fit
 from xpnet.runs.load import load
 from xpnet.runs.model_file import load_model
@@ -542,7 +541,7 @@ def test_a_run_of_which_less_is_known(tmp_path, runs):
     assert run.report(tmp_path / "r.html").exists()
     run.save(tmp_path / "run")
     assert not (tmp_path / "run" / "best.safetensors").exists()
-    assert not run_folder.report_of(run).evaluated
+    assert not report_of(run).evaluated
     run._repr_html_()
 
 

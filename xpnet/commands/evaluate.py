@@ -20,9 +20,10 @@ from xpnet.errors import InputError
 from xpnet.files import path_of, replacing
 from xpnet.reporting import metrics, plots
 from xpnet.reporting.evaluated import Evaluated
-from xpnet.runs.folder import EVALUATIONS, TITLES, add_evaluation
+from xpnet.runs.folder import EVALUATIONS
 from xpnet.runs.labelled import Labelled
 from xpnet.runs.load import load
+from xpnet.runs.report import TITLES, add_evaluation
 from xpnet.runs.saved import SavedRun, open_run
 from xpnet.text import printable
 from xpnet.training.raw_rows import RowError

@@ -31,6 +31,7 @@ from xpnet.runs.keywords import in_python, naming_keywords
 from xpnet.runs.labelled import is_file, labelled_rows
 from xpnet.runs.model_file import save_model
 from xpnet.runs.previous import make_room
+from xpnet.runs.report import charts_of, report_of
 from xpnet.runs.saved import SavedRun
 from xpnet.runs.unlabelled import holds_images, predictions, unlabelled_rows
 from xpnet.training.history import SCORE_OF
@@ -361,7 +362,7 @@ class Run(Experiment):
             raise InputError('the run has no folder: give a path, such as "report.html"')
         report = self._kept_report()
         if report is None:
-            report = run_folder.report_of(self).as_html()
+            report = report_of(self).as_html()
         with replacing(file) as temporary:
             temporary.write_bytes(report)
         return file
@@ -405,7 +406,7 @@ class Run(Experiment):
                 ("on " + summary["device"], f"{summary['seconds']:.2f} s"),
             ]
         title = f"Run on {Path(self.config.dataset).name}" if summary else "Run"
-        charts = run_folder.charts_of(self)
+        charts = charts_of(self)
         return card(title, summary.get("status", ""), values, charts, repr(self))
 
     def _predicted(
