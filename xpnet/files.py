@@ -1,4 +1,4 @@
-"""Writing files so that whoever opens one finds all of it, or the one before."""
+"""Writes files atomically: a reader finds either the complete new file or the old one."""
 
 import contextlib
 import os
@@ -14,9 +14,10 @@ __all__ = ["output_file", "output_path", "path_of", "replacing"]
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to; when that is done, the file there becomes ``path``.
+    """Yield a temporary path to write to; when the block ends, that file becomes ``path``.
 
-    Whatever goes wrong before, a full disk or Ctrl-C, leaves ``path`` as it was and nothing beside.
+    If anything goes wrong before that, such as a full disk or Ctrl-C, ``path`` stays as it was, and no
+    temporary file is left behind.
 
     Parameters
     ----------
@@ -26,41 +27,41 @@ def replacing(path: Path) -> Iterator[Path]:
     Yields
     ------
     Path
-        In the same folder, since only within a file system is a renaming atomic.
+        The temporary path, in the same folder: renaming is atomic only within one file system.
 
     Raises
     ------
     OSError
-        The file cannot be written, or not be put in place.
+        The file cannot be written or renamed.
     """
-    # Not tempfile: its files are for nobody else to read, whatever the umask says.
+    # Not tempfile: only their owner can read its files, whatever the umask.
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         yield temporary
         with temporary.open("rb+") as file:
-            os.fsync(file.fileno())  # a renamed file without its content would be worse than none
+            os.fsync(file.fileno())  # a renamed file without its content would be worse than no file
         temporary.replace(path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None:
-            error.filename = str(path)  # which a full disk does not say
+            error.filename = str(path)  # the error of a full disk names no file
         raise
 
 
 def path_of(name: str | os.PathLike[str]) -> Path:
-    """Return a user's path, the home folder in the place of ``~``: a shell leaves it in ``--out=~/x``."""
+    """Return a user's path with ``~`` expanded: a shell does not expand it in ``--out=~/x``."""
     return Path(os.path.expanduser(os.fspath(name)))  # noqa: PTH111 - Path's raises where there is no such user
 
 
 def output_path(path: Any) -> Path:
-    """Return the path to write to that a user gave; complain of what is none."""
+    """Return the user's path to write to; raise InputError if it is not a path."""
     if not isinstance(path, str | os.PathLike):
         raise InputError(f"path must be text or a pathlib.Path, not {shown(path)}: say where to write")
     return path_of(path)
 
 
 def output_file(path: Any) -> Path:
-    """Return the path of a file to write; complain if there is no such folder to write it to."""
+    """Return the path of a file to write; raise InputError if it is a folder, or if its folder is missing."""
     file = output_path(path)
     if file.is_dir() or not file.name:
         raise InputError(f"{file} is a folder: give the name of a file")

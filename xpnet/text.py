@@ -11,7 +11,7 @@ __all__ = ["call", "for_shell", "html_table", "name_of", "one_line", "printable"
 
 
 def printable(name: str) -> str:
-    """Return a name with what a terminal would act upon, and what is no text, written out."""
+    """Return a name with control characters and invalid text escaped."""
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in name)
 
 
@@ -30,37 +30,37 @@ def width_of(text: str) -> int:
 
 
 def shorten(text: str, width: int = 300) -> str:
-    """Return text of at most this many characters; a longer one ends in dots."""
+    """Return text cut to at most ``width`` characters; a cut one ends in an ellipsis."""
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def name_of(path: str | os.PathLike[str]) -> str:
-    """Return a path for a terminal; its bytes may not be valid text."""
+    """Return a path as printable text, even if its bytes are not valid text."""
     return os.fsencode(path).decode(errors="replace")
 
 
 def for_shell(path: str | os.PathLike[str]) -> str:
-    """Return a path as a shell takes it, and as no command takes it for a flag."""
+    """Return a path quoted for a shell, such that no command takes it for a flag."""
     name = name_of(path)
     return shlex.quote(f"./{name}" if name.startswith("-") else name)
 
 
 def one_line(error: BaseException) -> str:
-    """Return what an error says in one line."""
+    """Return the message of an error on one line."""
     return " ".join(str(error).split())
 
 
 def call(name: str, given: Mapping[str, Any], width: int = 100, most: int = 10) -> str:
-    """Return what makes an object, as Python writes it: ``Name(a=1, b='x')``.
+    """Return the call that makes an object, in Python: ``Name(a=1, b='x')``.
 
     Parameters
     ----------
     name, given
-        What is called, and its arguments by name.
+        The function or class, and its keyword arguments.
     width
-        Of a line, where ``most`` lines are enough; else lines are longer.
+        Maximum length of a line, if ``most`` lines are enough; otherwise lines are longer.
     most
-        Number of lines.
+        Maximum number of lines.
     """
     words = [f"{key}={value!r}" for key, value in given.items()]
     words = [f"{word}," for word in words[:-1]] + words[-1:]
@@ -77,7 +77,7 @@ def call(name: str, given: Mapping[str, Any], width: int = 100, most: int = 10) 
 
 
 def html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table for a notebook: what is in the cells is text, not HTML."""
+    """Return an HTML table for a notebook. Cells are text, and are escaped."""
     lines = [f"<tr>{''.join(f'<th>{html.escape(cell)}</th>' for cell in header)}</tr>"]
     lines += [f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
     return f"<table>{''.join(lines)}</table>"

@@ -1,7 +1,7 @@
-"""Names for the types that the maths passes around.
+"""Type aliases used throughout the maths.
 
 The Python Array API has no static type for "an array of whichever library", so `Array` and `Namespace`
-stand for ``Any``; they tell the reader what is meant.
+stand for ``Any``; they only tell the reader what is meant.
 """
 
 from collections.abc import Callable
@@ -17,26 +17,26 @@ Namespace: TypeAlias = Any
 """An Array API namespace, called ``xp`` throughout."""
 
 Task: TypeAlias = Literal["classification", "multilabel", "regression"]
-"""What a network predicts: one class a row, any number of labels a row, or numbers."""
+"""What a network predicts: one class per row, any number of labels per row, or numbers."""
 
 Params: TypeAlias = dict[str, Array]
 """Parameters, gradients or solver state by name: ``W1``, ``b1``, ``W2``, …"""
 
 Pullback: TypeAlias = Callable[[Array], tuple[Array, ...]]
-"""From the gradient of the loss by a value to those by each input the value was made of."""
+"""Maps the gradient of the loss by a value to its gradients by the inputs of that value."""
 
 Layer: TypeAlias = Callable[[Params, Array], tuple[Array, Callable[[Array], tuple[Array, Params]]]]
-"""Parameters and input to the value and its pullback, which returns ``dx`` and gradients by name."""
+"""Maps parameters and input to the value and its pullback, which returns ``dx`` and gradients by name."""
 
 State: TypeAlias = dict[str, Params]
-"""All that a training step consumes and returns: ``"params"``, and what solver and averaging keep."""
+"""What a training step consumes and returns: ``"params"``, and the state of the solver and of averaging."""
 
 Draws: TypeAlias = dict[str, Array]
-"""What changes from step to step, by name; with a leading axis of steps for a whole epoch."""
+"""Inputs that change from step to step, by name; for a whole epoch, with a leading axis of steps."""
 
 Step: TypeAlias = Callable[[State, Draws], tuple[State, Array]]
-"""``step(state, draws)`` returns the state after one step, and its loss ``(*nets,)``. A pure function of
-arrays, but for this: it consumes the state it is given."""
+"""``step(state, draws)`` returns the state after one step, and its loss ``(*nets,)``. It is a pure function
+of arrays, except that it consumes the state it is given."""
 
 Advance: TypeAlias = Callable[[State, Draws, int, int], tuple[State, Array]]
 """``advance(state, draws, begin, end)`` returns the state after the steps ``begin … end - 1`` of an epoch,
@@ -44,11 +44,11 @@ and their losses ``(steps, *nets)``. The draws are those of the whole epoch; the
 
 
 EpochAdvance: TypeAlias = Callable[[State, int, int], tuple[State, Array]]
-"""``advance(state, begin, end)`` of an epoch whose draws are known: as `Advance`."""
+"""``advance(state, begin, end)``: an `Advance` for an epoch whose draws are already bound."""
 
 
 class Product(NamedTuple):
-    """The gradient of a weight matrix in factors, not multiplied out: ``xᵀ dy``.
+    """The gradient of a weight matrix, ``xᵀ dy``, kept as its two factors.
 
     Attributes
     ----------
@@ -67,15 +67,15 @@ class Product(NamedTuple):
 
 
 class Share(NamedTuple):
-    """The rows of a batch that one of several processes makes: those from ``begin`` to ``end``, of ``rows``.
+    """The rows of a batch that one of several processes computes: ``begin`` to ``end``, out of ``rows``.
 
     Attributes
     ----------
     begin, end, rows
-        As said. Each has a row at least, so that no array is empty.
+        The range, and the number of rows in the batch. Each share has at least one row, so no array is empty.
     part
-        What the mean over its rows is multiplied by, to add up to the mean over all. It is 0 where the rows
-        are too few for all processes and this one's is another's too.
+        The weight of the mean over these rows, so that the weighted means add up to the mean over all rows.
+        It is 0 if there are fewer rows than processes and another process already counts this share's row.
     """
 
     begin: int
@@ -93,8 +93,8 @@ class Share(NamedTuple):
 
 
 Subtract: TypeAlias = Callable[[Array, Array, Array, Array | None], bool]
-"""``subtract(W, x, dy, keep)`` makes ``W`` to be ``keep · W - xᵀ dy`` in place, and returns whether it did;
+"""``subtract(W, x, dy, keep)`` sets ``W`` to ``keep · W - xᵀ dy`` in place, and returns whether it did so;
 ``keep`` is ``(*nets,)``, or None for 1."""
 
 Random: TypeAlias = Union["np.random.Generator", "np.random.RandomState"]
-"""A source of randomness on the host. In quotes because NumPy loads its random module on first use."""
+"""A source of randomness on the host. The names are quoted because NumPy loads its random module lazily."""

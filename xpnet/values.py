@@ -1,4 +1,4 @@
-"""What a setting or a parameter may be: its kind, read from an annotation, and the range of its numbers."""
+"""Validates settings and parameters: their kind, read from an annotation, and the range of their numbers."""
 
 import difflib
 import math
@@ -38,13 +38,13 @@ class Kind(NamedTuple):
     item
         ``bool``, ``int``, ``float`` or ``str``.
     choices
-        The only values there are, if there are any; where the kind ``is_open`` those that are best known.
+        The allowed values, if they are listed; if the kind ``is_open``, only the best-known ones.
     is_tuple
         Whether it is a tuple of such values.
     is_optional
         Whether it may be None.
     is_open
-        Whether there are other values than the choices, which their owner checks.
+        Whether values other than the choices may be valid; their owner checks those.
     """
 
     item: type
@@ -77,18 +77,18 @@ class Kind(NamedTuple):
         return f"{name} or a list of them" if self.is_tuple else name
 
     def take(self, name: str, value: Any, several: bool = False, other: str = "") -> Any:
-        """Return a value in this kind.
+        """Return a value converted to this kind.
 
         Parameters
         ----------
         name
-            What the message calls it.
+            The name for the message.
         value
-            From a file, or from Python: NumPy's numbers and arrays are as good as Python's.
+            A value from a file or from Python. NumPy's numbers and arrays are accepted like Python's.
         several
-            Whether it may be a list of such values; a tuple of them is returned.
+            Whether a list of such values is accepted too; it is returned as a tuple.
         other
-            What the message adds to what it may be: ``", or None"``.
+            Text that the message appends to the allowed values, such as ``", or None"``.
 
         Raises
         ------
@@ -108,7 +108,7 @@ class Kind(NamedTuple):
             raise InputError(f"{name} must be {self.describe()} that fits 64 bits") from None
 
     def _convert(self, value: Any) -> Any:
-        """Return a value in this kind; raise TypeError if it is of another."""
+        """Return a value converted to this kind; raise TypeError if it is of another."""
         value = _plain(value)
         if value is None and self.is_optional:
             return None
@@ -131,10 +131,10 @@ class Kind(NamedTuple):
             return float(value)
         if self.item is int and is_number and isinstance(value, int):
             if value.bit_length() > 128:
-                raise OverflowError  # perhaps too large even to be shown; the rest is a matter of range
+                raise OverflowError  # perhaps too large even to be shown; `Range` checks the others
             value = int(value)
         elif self.item is str and isinstance(value, str):
-            value = str.__str__(value)  # of an enum its text
+            value = str.__str__(value)  # an enum's text
         elif self.item is not bool or not isinstance(value, bool):
             raise TypeError
         if self.choices and not self.is_open and value not in self.choices:
@@ -143,28 +143,28 @@ class Kind(NamedTuple):
 
 
 class Range(NamedTuple):
-    """The numbers that a setting may be.
+    """The numbers that a setting accepts.
 
     Attributes
     ----------
     words
-        What a message calls them.
+        How a message describes them.
     holds
-        Whether a number is one of them.
+        A function that returns whether a number is one of them.
     """
 
     words: str
     holds: Callable[[float], bool]
 
     def check(self, name: str, value: Any, other: str = "") -> None:
-        """Refuse a number, or one of a tuple of them, that is out of the range; None is in any.
+        """Refuse a number, or a tuple with a number, that is out of range; None is always accepted.
 
-        The message adds ``other`` to what it may be.
+        The message appends ``other`` to the allowed values.
 
         Raises
         ------
         InputError
-            Such a number.
+            A number is out of range.
         """
         for item in value if isinstance(value, tuple) else (value,):
             if item is not None and not self.holds(item):
@@ -183,12 +183,12 @@ def between(least: float, most: float) -> Range:
 
 
 def below_one(dtype: str) -> Range:
-    """Return the range from 0 to below 1 in a dtype: what rounds to 1 there would be divided by 0."""
+    """Return the range from 0 to below 1 in a dtype: a number that rounds to 1 would cause division by 0."""
     return Range(f"0 or more and below 1 in {dtype}", lambda x: x >= 0 and bool(np.dtype(dtype).type(x) < 1))
 
 
 def counted(name: str, value: Any, least: int = 1) -> int:
-    """Return a number of things as Python's integer; raise InputError if it is none, or too small."""
+    """Return a count as a Python integer; raise InputError if it is not an integer, or too small."""
     what = f"{name} must be an integer, at least {least}, not {shown(value)}"
     try:
         number = int(Kind(int).take(name, value))
@@ -200,12 +200,12 @@ def counted(name: str, value: Any, least: int = 1) -> int:
 
 
 def refuse_mask(values: Any, what: str) -> None:
-    """Refuse a masked array of NumPy's that masks something: what lies under the mask would be taken.
+    """Refuse a NumPy masked array with masked values: the values under the mask would be used.
 
     Raises
     ------
     InputError
-        It is one; the message calls it ``what``.
+        Some values are masked. The message calls the array ``what``.
     """
     if type(values) is np.ndarray or not isinstance(values, np.ndarray):
         return
@@ -219,7 +219,7 @@ def refuse_mask(values: Any, what: str) -> None:
         )
 
 
-# What lies above has no use, and libraries fail on it in ways of their own.
+# Larger widths have no use, and each library fails on them differently.
 WIDTH = between(1, 10**7)
 DEVIATION = Range("a finite number, 0 or more, at most 1e30", lambda x: 0 <= x <= 1e30)
 
@@ -275,11 +275,11 @@ _OTHER_WORDS = {
     "xavier": ("glorot",),
     "zscore": ("standardize",),
 }
-"""What other tools call a choice, without what joins its words."""
+"""Other tools' names for a choice, without spaces, hyphens or underscores."""
 
 
 def _meant(value: str, choices: Sequence[Any]) -> list[str]:
-    """Return the choice that a text may stand for, if there is one."""
+    """Return the choice that a text may stand for, as a list of one; empty if there is none."""
     plain = value.lower().translate(str.maketrans("", "", " -_"))
     alike = {str(choice).translate(str.maketrans("", "", " -_")): str(choice) for choice in choices}
     named = [alike[plain]] if plain in alike else []
@@ -289,13 +289,13 @@ def _meant(value: str, choices: Sequence[Any]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Return NumPy's numbers and arrays as Python's numbers and lists."""
+    """Convert NumPy numbers and arrays to Python numbers and lists."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def shown(value: Any) -> str:
-    """Return a value for a message of one line, in part if it is long."""
+    """Return a value for a one-line message, shortened if it is long."""
     try:
         return " ".join(reprlib.repr(value).split())
-    except ValueError:  # digits beyond what Python converts, as 0xf…f in TOML
+    except ValueError:  # more digits than Python converts, such as 0xf…f in TOML
         return "so large a number"

@@ -128,7 +128,7 @@ def text(frame: Frame, name: str) -> Text:
     column = raw(frame, name)
     if column.values.dtype.kind == "O":
         if not column.is_declared:
-            _of_objects(frame, name, column)  # refuses what is no text, number or date
+            _of_objects(frame, name, column)  # refuses anything but text, numbers and dates
         return _factorized(column)
     if column.values.dtype.kind in "mM":
         column = Raw(column.values.astype(object), column.gaps)
@@ -139,21 +139,21 @@ def text(frame: Frame, name: str) -> Text:
 
 
 def _arrow_text(column: Any) -> Any:
-    """Return a column of text that pyarrow holds; None for any other."""
+    """Return a column of text held by pyarrow; None for any other column."""
     native = None if isinstance(column, np.ndarray) else column.to_native()
     type_ = str(getattr(native, "type", ""))
     return native if type_ in ("string", "large_string") and hasattr(native, "chunks") else None
 
 
 def _arrow_numbers(arrow: Any) -> NDArray[np.float64] | None:
-    """Return text as numbers, fast; None if some is something else, or written as pyarrow cannot read it."""
+    """Return text as numbers, fast; None if some is not a number, or in a form that pyarrow cannot read."""
     import pyarrow as pa
 
     try:
         values: NDArray[np.float64] = arrow.cast(pa.float64()).to_numpy()
     except pa.ArrowInvalid:
         return None
-    # Of text that says NaN in a way that is no gap, nothing is left to name in a message.
+    # Text that means NaN but is not a gap must be named in a message, and pyarrow has lost that text here.
     return None if np.count_nonzero(np.isnan(values)) > arrow.null_count else values
 
 
@@ -169,7 +169,7 @@ def _factorized(column: Raw) -> Text:
 
 
 def _tidy(codes: NDArray[np.intp], values: list[str], is_declared: bool = False) -> Text:
-    """Return text without space around it, of which gaps are gaps and words occur."""
+    """Return text without surrounding spaces, with missing values as gaps and only words that occur."""
     occurs = np.bincount(codes[codes >= 0], minlength=len(values)) > 0
     seen = dict.fromkeys(words.GAPS, -1)
     place = seen.setdefault
@@ -181,7 +181,7 @@ def _tidy(codes: NDArray[np.intp], values: list[str], is_declared: bool = False)
 
 
 def _of_objects(frame: Frame, name: str, column: Raw) -> Cells:
-    """Return Python's objects as what they are."""
+    """Return Python objects as numbers, dates or text, by their types."""
     values = column.values[~column.gaps]
     types = set(map(type, values))
     is_boolean = {type_ for type_ in types if issubclass(type_, bool | np.bool_)}

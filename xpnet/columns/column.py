@@ -89,7 +89,7 @@ class Column:
         alike: dict[str, int] = {}
         for text, code in exact.items():
             alike.setdefault(words.key(text), code)
-        if alike.keys() <= words.TRUTH.keys():  # where these are all, True and 1 are one
+        if alike.keys() <= words.TRUTH.keys():  # if there are no other categories, True and 1 are the same
             for key, code in list(alike.items()):
                 alike.setdefault(words.TRUTH[key], code)
         return np.array(
@@ -117,7 +117,7 @@ class Column:
         InputError
             The description is invalid.
         """
-        # A model that was saved before there was one knows nothing of rare values.
+        # Models saved before `rare` existed do not have it.
         value = {"rare": 0.0, **value} if isinstance(value, dict) else value
         if not isinstance(value, dict) or set(value) != set(cls.__dataclass_fields__):
             raise InputError(f"{shown(value)} does not describe a column: get a fresh copy")

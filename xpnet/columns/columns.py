@@ -130,15 +130,15 @@ class Columns:
             if found is None or column.origin != last:
                 read: Callable[[Frame, str], Cells] = text if column.kind == "category" else cells
                 last, found = column.origin, read(frame, name)
-            # Columns without names had no gaps, or it is the model that knows which had some.
+            # Columns without names had no gaps in training, or the model knows which had some.
             X[:, place] = column.values(frame, name, found, MEND if self.is_named else "correct it")
             if isinstance(found, Text) and (new := Unseen.of_column(column, found, X[:, place])):
                 news.append(new)
-        warn(news if tells else [], stacklevel=4)  # of a run or a model, which is asked
+        warn(news if tells else [], stacklevel=4)  # the caller of the run's or the model's method
         return X
 
     def _are_those_of(self, array: NDArray[Any]) -> bool:
-        """Whether an array is the matrix already: of many columns it would take long to go one by one."""
+        """Whether an array is already the matrix: converting many columns one by one would be slow."""
         is_plain = all(column.kind == "number" and column.held == "numbers" for column in self.columns)
         is_matrix = array.ndim == 2 and array.shape[1] == len(self.columns) and array.dtype.kind in "biuf"
         return is_plain and is_matrix and len(array) > 0 and not np.isinf(array).any()
@@ -173,7 +173,7 @@ class Columns:
         return dict(zip(sources, sources, strict=True))
 
     def _goes_on(self, frame: Frame) -> bool:
-        """Whether there are more names and they go on after numbers: 0 to 4, where there were 0 to 3."""
+        """Whether there are more names, which continue a count: 0 to 4, where training had 0 to 3."""
         of_model, others = (
             [int(name) for name in names if name.isdecimal() and len(name) < 20]
             for names in (self.names, frame.names)
@@ -221,7 +221,7 @@ class Columns:
         """
         found: dict[str, str] = {}
         for column, value in zip(self.columns, np.asarray(row, np.float64).tolist(), strict=True):
-            if column.part in ("", "days") and len(found) < most:  # a date is said once, not part by part
+            if column.part in ("", "days") and len(found) < most:  # a date is shown once, not part by part
                 found[column.name] = _said(column, value)
         return found
 

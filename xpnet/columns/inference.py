@@ -21,10 +21,10 @@ from xpnet.values import shown
 __all__ = ["infer_columns"]
 
 MOST_CATEGORIES = 1000
-"""Of a column; those of rarer values are one that is not known."""
+"""Maximum number of categories of a column; rarer values count as unknown."""
 
 FEW = 20
-"""Different values of which each is a category, however rare, and which do not make a column of names."""
+"""Up to this many distinct values, each is a category, however rare, and the column is not one of names."""
 
 _WORDS, _SIGNS = 6, 40  # of free text, on average
 
@@ -37,7 +37,7 @@ def infer_columns(
     note: Callable[[str], None],
     times: Collection[str] = (),
 ) -> tuple[Column, ...]:
-    """Return the inputs that training rows make: see `xpnet.columns.columns.Columns.infer`."""
+    """Return the inputs inferred from training rows: see `xpnet.columns.columns.Columns.infer`."""
     for option, names in {"categorical": categorical, "numeric": numeric, "ignore": ignore}.items():
         frame.require(names, f"--{option}")
     both = set(categorical) & set(numeric)
@@ -63,7 +63,7 @@ def infer_columns(
 
 
 class _Notes:
-    """What was done with columns; a line each for all with which the same was done."""
+    """What was done with columns: one line for all columns that were treated alike."""
 
     def __init__(self) -> None:
         self._names: dict[str, list[str]] = defaultdict(list)
@@ -79,7 +79,7 @@ class _Notes:
 def _infer(
     frame: Frame, name: str, forced: Literal["", "category", "number"], notes: _Notes, is_time: bool
 ) -> tuple[Column, ...]:
-    """Return the inputs that a column makes; none where it is left out."""
+    """Return the inputs that a column becomes; none if it is left out."""
     found: Cells = text(frame, name) if forced == "category" else cells(frame, name)
     if found.gaps.all():
         notes.add("left out as empty", name)
@@ -145,7 +145,7 @@ def _of_text(name: str, found: Text, is_forced: bool, notes: _Notes) -> tuple[Co
 
 
 def _most_frequent(counts: NDArray[np.intp]) -> list[int]:
-    """Return the places of the words that become categories."""
+    """Return the indices of the words that become categories."""
     if len(counts) <= FEW:
         return list(range(len(counts)))
     order = np.argsort(-counts, kind="stable")[:MOST_CATEGORIES]

@@ -39,7 +39,7 @@ class Dates(NamedTuple):
     values
         ``datetime64[us]``, in UTC where there was a time zone.
     held
-        Whether there was.
+        Whether there was a time zone.
     """
 
     values: NDArray[np.datetime64]
@@ -91,12 +91,12 @@ def dates_of_objects(frame: Frame, name: str, column: Raw) -> Dates:
 
 
 def one_kind(frame: Frame, name: str, values: NDArray[np.datetime64], zones: NDArray[np.bool_]) -> Dates:
-    """Return dates of which all have a time zone or none.
+    """Return dates that all have a time zone, or all have none.
 
     Raises
     ------
     InputError
-        Some do: where the others are in the world is not known.
+        Only some have one: the time zone of the others is unknown.
     """
     present = ~np.isnat(values)
     if zones.any() and not zones[present].all():

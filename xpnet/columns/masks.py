@@ -40,7 +40,7 @@ def unmasked(array: Any, as_objects: bool = False) -> Any:
         found = np.asarray(array).astype(array.dtype if kind == "f" else np.float64)  # a copy
         found[np.ma.getmaskarray(array)] = np.nan
         return found
-    if kind == "c":  # which is refused, whatever is in it
+    if kind == "c":  # complex numbers are refused later, whatever their values
         return np.asarray(array)
     objects = np.asarray(array).astype(object)
     objects[np.ma.getmaskarray(array)] = None

@@ -125,7 +125,7 @@ def _are_most(is_one: NDArray[np.bool_], counts: NDArray[np.intp]) -> bool:
 
 
 def _refuse(frame: Frame, name: str, found: Text, wrong: NDArray[np.bool_], what: str, fix: str) -> None:
-    """Raise InputError if a word is wrong, for the first row that has such a one."""
+    """Raise InputError if a word is wrong; the message names the first row that has one."""
     if wrong.any():
         row = int(found.spread(wrong, False).argmax())
         text = found.words[found.codes[row]]

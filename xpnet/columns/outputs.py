@@ -106,9 +106,9 @@ def tell_of_floats(frame: Frame, name: str, y: NDArray[Any], note: Callable[[str
     frame, name
         The table with the column.
     y
-        What was taken.
+        The targets that were taken.
     note
-        Told.
+        Called with the sentence.
     """
     if y.dtype.kind == "i" and not frame.is_text and raw(frame, name).values.dtype.kind == "f":
         note(
@@ -140,14 +140,14 @@ def likely_target(frame: Frame, others: Collection[str] = ()) -> str | None:
             return None
         kinds = (interpret(frame, name, cells(frame, name)) for name in first)
         return last if all(isinstance(kind, Numbers) or kind.gaps.all() for kind in kinds) else None
-    except InputError:  # of a column that is not to be an input at all, it may be
+    except InputError:  # perhaps for a column that will not be an input at all
         return None
 
 
 def _refuse_others(
     frame: Frame, name: str, values: NDArray[Any], gaps: NDArray[np.bool_], classes: Sequence[Any]
 ) -> None:
-    """Raise InputError if a row has a value that is none of the classes: here, where its line is known."""
+    """Raise InputError if a value is not one of the classes: checked here, where its line is known."""
     known = set(classes)
     for row, (value, is_gap) in enumerate(zip(values.tolist(), gaps.tolist(), strict=True)):
         if not is_gap and value not in known:
@@ -205,7 +205,7 @@ def _exact(
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return the values of rows and which are gaps.
 
-    ``is_text`` says that text is what it stands for; a target may be no date, nor numbers beside text, unless
+    With ``is_text``, text is kept as it is. A target must not hold dates, nor numbers mixed with text, unless
     they are classes.
     """
     if frame.is_text:
@@ -216,7 +216,7 @@ def _exact(
     if kind == "O":
         kind = _kind_of(column.values[~gaps])
     if is_target and kind == "O":
-        # Labels in memory are what they are, as where y is given by itself: blanks and "NA" included.
+        # Labels in memory are taken literally, as when y is given separately: blanks and "NA" included.
         missing = _has_no_label(column)
         if all(isinstance(value, str) for value in column.values[~missing]):
             labels = column.values.copy()
@@ -242,7 +242,7 @@ def _exact(
 
 
 def _has_no_label(column: Raw) -> NDArray[np.bool_]:
-    """Return which rows have no value at all; text such as NA is one."""
+    """Return which rows have no value at all; text such as NA is a value."""
     missing = column.gaps.copy()
     if column.values.dtype.kind == "O":
         gaps = np.flatnonzero(missing)
@@ -251,7 +251,7 @@ def _has_no_label(column: Raw) -> NDArray[np.bool_]:
 
 
 def _kind_of(values: NDArray[Any]) -> str:
-    """Return the kind of NumPy's dtype that holds objects exactly; O for text, or for text and others."""
+    """Return the kind of the NumPy dtype that holds objects exactly; O for text, alone or mixed."""
     types = set(map(type, values))
     for kind, kinds in {"b": (bool, np.bool_), "i": (int, np.integer)}.items():
         if types and all(issubclass(type_, kinds) for type_ in types):
@@ -260,7 +260,7 @@ def _kind_of(values: NDArray[Any]) -> str:
 
 
 def _turns_integers_to_floats(column: Any) -> bool:
-    """Whether a column with gaps can't hold integers: that of NumPy, and that of pandas in NumPy's dtype."""
+    """Whether a column with gaps can't hold integers: one of NumPy, or one of pandas with a NumPy dtype."""
     return isinstance(
         getattr(column if isinstance(column, np.ndarray) else column.to_native(), "dtype", None), np.dtype
     )
@@ -298,7 +298,7 @@ def _of_text(
 
 
 def _of_order(frame: Frame, name: str, found: Text) -> Cells:
-    """Return numbers and dates that are written as text, which sorts otherwise."""
+    """Return numbers and dates that are written as text: text would sort differently."""
     if words.numbers(found.words)[1].all():
         return as_numbers(frame, name, found)
     if 2 * int(found.counts[words.dates(found.words)[1]].sum()) > int(found.counts.sum()):

@@ -16,7 +16,7 @@ from xpnet.values import shown
 __all__ = ["NUMBERS", "Raw", "raw"]
 
 NUMBERS = (numbers.Real, decimal.Decimal, np.number)
-"""Types of numbers; booleans are some, too."""
+"""Types of numbers; these include booleans."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Raw:
     has_zone
         Whether dates had a time zone (and are now in UTC).
     is_declared
-        As of `Text`.
+        As for `Text`.
     """
 
     values: NDArray[Any]
@@ -52,7 +52,7 @@ def raw(frame: Frame, name: str) -> Raw:
     column = frame.columns[name]
     try:
         found = _of_array(column) if isinstance(column, np.ndarray) else _of_series(column)
-    except Exception as error:  # each library has its own for what it cannot convert
+    except Exception as error:  # each library has its own exceptions for failed conversions
         found = None
         cause: BaseException | None = error
     else:
@@ -78,7 +78,7 @@ def _of_array(column: NDArray[Any]) -> Raw:
 
 
 def _of_series(series: Any) -> Raw | None:
-    """Return a Series of narwhals as it is; None if it is nested or binary."""
+    """Return the values of a narwhals Series; None if it is nested or binary."""
     import narwhals.stable.v2 as nw
 
     dtype = series.dtype
@@ -87,12 +87,12 @@ def _of_series(series: Any) -> Raw | None:
     is_declared = dtype in (nw.Categorical, nw.Enum)
     native = series.to_native()
     if is_declared and hasattr(native, "chunks"):
-        # Of a dictionary of pyarrow that has nulls, narwhals makes other values in their place.
+        # narwhals replaces the nulls of a pyarrow dictionary with other values.
         native = _without_views(native)
         series = nw.from_native(native.cast(native.type.value_type), series_only=True)
     gaps = np.asarray(series.is_null().to_numpy(), bool)
     if gaps.any() and (dtype.is_integer() or dtype == nw.Boolean):
-        series = series.fill_null(False if dtype == nw.Boolean else 0)  # else floats, which may be others
+        series = series.fill_null(False if dtype == nw.Boolean else 0)  # floats may be inexact
     found = _of_array(np.asarray(series.to_numpy()))
     has_zone = dtype == nw.Datetime and dtype.time_zone is not None
     values = found.values
@@ -102,7 +102,7 @@ def _of_series(series: Any) -> Raw | None:
 
 
 def _without_views(column: Any) -> Any:
-    """Return a dictionary of pyarrow with plain text: it decodes none of views, as polars writes them."""
+    """Return a pyarrow dictionary with plain text: it can't decode one of string views, as from Polars."""
     import pyarrow as pa
 
     if column.type.value_type != pa.string_view():
@@ -116,10 +116,10 @@ def _none(length: int) -> NDArray[np.bool_]:
 
 
 def _is_gap(value: Any) -> bool:
-    """Whether an object says that there is no value: None, NaN, NaT, pandas' NA."""
+    """Whether an object stands for a missing value: None, NaN, NaT or pandas' NA."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     if isinstance(value, str):
         return value.strip() in words.GAPS
-    # A number that is not itself is NaN; arrays and the like are looked at elsewhere.
+    # A number that does not equal itself is NaN; arrays and the like are handled elsewhere.
     return isinstance(value, (*NUMBERS, np.datetime64, np.timedelta64)) and bool(value != value)

@@ -36,6 +36,6 @@ def counts_rows(frame: Frame, found: Numbers) -> bool:
 
 
 def is_called_so(name: str) -> bool:
-    """Return whether a column has a usual name of row numbers: id, index, PassengerId, or none."""
+    """Return whether a column is named like row numbers: id, index, PassengerId, or without a name."""
     plain = re.sub(r"[\s.\-#]+", "_", name).strip("_").lower()
     return bool(_CALLED.fullmatch(plain) or _HUMP.fullmatch(name.strip()))

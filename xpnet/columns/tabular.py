@@ -52,8 +52,8 @@ class Frame:
     first_row
         Number of the first row, if this is a part of a file.
     line_of
-        Returns the line of a text file that a row begins in, None if it can't be told; None where there is no
-        such file.
+        A function that returns the line of a text file on which a row begins, or None if that is unknown. It
+        is None if there is no such file.
     """
 
     columns: Mapping[str, Any]
@@ -80,12 +80,12 @@ class Frame:
     def drop(self, names: Iterable[str]) -> "Frame":
         """Return the frame without some columns."""
         left = set(names)
-        if hasattr(self.columns, "without"):  # of columns that are read as they are asked for
+        if hasattr(self.columns, "without"):  # columns that are read on demand
             return replace(self, columns=self.columns.without(left))
         return replace(self, columns={name: self.columns[name] for name in self.columns if name not in left})
 
     def select(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return what counts of an array with a value for each of all rows."""
+        """Return the selected rows of an array that has a value for every row."""
         return values if self.rows is None else values[self.rows]
 
     def where(self, row: int) -> str:
@@ -95,7 +95,7 @@ class Frame:
         return f"row {number}" if line is None else f"line {line}"
 
     def require(self, names: Iterable[str], what: str) -> None:
-        """Refuse names that no column has; ``what`` they are called in the message.
+        """Refuse names that no column has; the message calls them ``what``.
 
         Raises
         ------
@@ -111,7 +111,7 @@ class Frame:
 
 
 def did_you_mean(name: object, names: Iterable[str]) -> str:
-    """Return the end of a message that proposes the most similar name; empty if none is."""
+    """Return the end of a message that suggests the most similar name; empty if none is similar."""
     close = difflib.get_close_matches(str(name).lower(), [other.lower() for other in names], n=1)
     found = next((other for other in names if close and other.lower() == close[0]), None)
     return "" if found is None else f"; did you mean {shown(found)}?"
@@ -133,7 +133,7 @@ def as_array(value: Any, what: str) -> NDArray[Any]:
 
     A masked value is a gap.
     """
-    if hasattr(value, "toarray"):  # SciPy's, which NumPy takes for a single object
+    if hasattr(value, "toarray"):  # a SciPy sparse matrix, which NumPy takes for a single object
         raise InputError(f"{what} is a sparse matrix: give its toarray()")
     try:
         return np.asarray(unmasked(value))
@@ -143,14 +143,14 @@ def as_array(value: Any, what: str) -> NDArray[Any]:
 
 
 def is_frame(X: Any) -> bool:
-    """Return whether X is a table with columns of its own kinds, not an array of numbers."""
+    """Return whether X is a table whose columns have their own types, not an array of numbers."""
     if isinstance(X, np.ndarray):
         return X.ndim == 2 and X.dtype.kind in "OUSTM"
-    if hasattr(X, "toarray"):  # of sparse matrices one kind is a dict
+    if hasattr(X, "toarray"):  # one kind of sparse matrix is a dict
         return False
     if isinstance(X, list):
         return bool(X) and isinstance(X[0], Mapping)  # rows by name
-    # What only can be collected is a query for a table, which `as_frame` says.
+    # What can only be collected is a lazy query for a table; `as_frame` says so in its message.
     signs = ("__dataframe__", "__narwhals_dataframe__", "__arrow_c_stream__", "collect")
     return isinstance(X, Mapping) or any(hasattr(X, name) for name in signs)
 
