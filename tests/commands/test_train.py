@@ -203,7 +203,7 @@ FOLDER_IN_THE_WAY = "runs/a/config.json"
         (npz(y=np.eye(80)), NPZ, ["my.npz", "y.argmax(axis=1)"]),
         (npz(X=np.full((80, 4), np.inf)), NPZ, ["my.npz", "X holds NaN or infinity in row 0"]),
         (
-            npz(X=np.full((80, 4), np.nan)),
+            npz(X=np.full((80, 4), np.nan), y=np.arange(80) % 2),
             NPZ + " --preprocess mean",
             ["column '0' has gaps", "use --preprocess table"],
         ),

@@ -303,7 +303,7 @@ def test_shapes(kind, num_rows, num_features, components, contrast, dtype):
         ({"kind": "whiten"}, r"'whiten': use one of none, mean, .*zca"),
         ({"kind": "pca", "components": 0}, "0 components: keep at least 1"),
         ({"kind": "zca", "components": 3}, "zca has no components.* use pca"),
-        ({"ridge": -1.0}, "ridge of -1.0: use a number from 0"),
+        ({"ridge": -1.0}, "ridge of -1.0: use a number of 0 or more"),
         ({"ridge": float("nan")}, "ridge of nan"),
         ({"ridge": float("inf")}, "ridge of inf"),
         ({"fit_rows": 0}, "mean fitted on 0 rows: give at least 1"),

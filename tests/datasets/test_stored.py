@@ -57,7 +57,7 @@ def test_any_rows_can_be_had(tmp_path_factory, begin, end, index, step):
         assert len(stored) == 200
         assert stored.shape == (200, 5)
         assert stored.nbytes == X.nbytes
-    with pytest.raises(TypeError, match="no array"):
+    with pytest.raises(TypeError, match="not an array"):
         np.asarray(rows)
     for number in (-1, 200):
         with pytest.raises(IndexError):

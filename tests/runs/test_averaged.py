@@ -10,6 +10,7 @@ from xpnet.device import get_device
 from xpnet.runs import experiment
 from xpnet.runs.averaged import note_on_curves
 from xpnet.runs.config import Config
+from xpnet.runs.report import report_of
 
 CONFIG = Config(hidden=(6,), epochs=2)
 

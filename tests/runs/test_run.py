@@ -18,6 +18,7 @@ from xpnet.runs import experiment, unlabelled
 from xpnet.runs.fit import fit
 from xpnet.runs.load import load
 from xpnet.runs.model_file import load_model
+from xpnet.runs.report import report_of
 from xpnet.runs.run import Run, as_run
 from xpnet.training.measures import measured
 
