@@ -58,6 +58,25 @@ def names(capsys, *argv):
     return [row["name"] for row in found]
 
 
+def test_no_column_is_there_twice(here, capsys):
+    """The setting epochs, beside the last epoch of training."""
+    fit("digits", hidden=4, epochs=2, out=here / "longer")
+    heading = lines(capsys, "--csv")[0].split(",")
+    assert {"epochs", "last_epoch"} <= set(heading)
+    assert len(set(heading)) == len(heading)
+    (row,) = [row for row in csv.DictReader(lines(capsys, "--csv")) if row["name"] == "longer"]
+    assert (row["epochs"], row["last_epoch"]) == ("2", "2")
+
+
+def test_seeds_are_the_first_to_be_left_out(here, capsys, monkeypatch):
+    for seed, dropout in enumerate([0.0, 0.1, 0.2]):
+        fit("digits", dropout=dropout, seed=seed, iterations=2, batch_size=10, out=here / f"some/{seed}")
+    monkeypatch.setattr(runs, "_width", lambda: 43)
+    shown = "\n".join(lines(capsys, str(here / "some")))
+    assert "dropout" in shown
+    assert "seed" not in shown
+
+
 @pytest.mark.usefixtures("here")
 def test_the_newest_first_with_what_differs(capsys):
     assert names(capsys) == ["grid", "numbers", "deeper/second", "first.2", "first"]

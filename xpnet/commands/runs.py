@@ -23,7 +23,7 @@ from xpnet.runs.config import Config
 from xpnet.runs.defaults import defaults_for
 from xpnet.runs.listing import Listed, differing, find, read
 from xpnet.runs.names import did_you_mean
-from xpnet.sweep.table import show
+from xpnet.sweep.table import SEEDS, show
 from xpnet.text import printable
 
 __all__ = ["main"]
@@ -45,7 +45,7 @@ MEASURED: Mapping[str, Callable[[Listed], Any]] = {
     "train": lambda run: run.train,
     "seconds": lambda run: run.seconds,
     "steps": lambda run: run.steps,
-    "epochs": lambda run: run.epochs,
+    "last_epoch": lambda run: run.epochs,
     "date": lambda run: run.written,
 }
 """The numeric columns that are no settings."""
@@ -77,8 +77,8 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "--sort",
         metavar="COLUMN",
-        help=f"name, data, status, {', '.join(MEASURED)} or a setting: scores and dates are sorted "
-        f"from high to low, all others from low to high (default: date)",
+        help=f"name, data, status, {', '.join(MEASURED).replace('_', '-')} or a setting: scores and dates "
+        f"are sorted from high to low, all others from low to high (default: date)",
     )
     parser.add_argument("--reverse", action=BooleanOptionalAction, help="reverse the order")
     form = parser.add_mutually_exclusive_group()
@@ -240,7 +240,7 @@ def _print_table(
         "date": Column("date", cells(lambda run: time.strftime(form, time.localtime(run.written)))),
     }
     more = {"train": lambda run: _score(run.train, run), "steps": lambda run: show(run.steps)}
-    more["epochs"] = lambda run: show(run.epochs)
+    more["last_epoch"] = lambda run: show(run.epochs)
     by = "name" if sort is None else sort.replace("-", "_")
     if by in more:
         columns[by] = Column(by, cells(more[by]), True)
@@ -279,13 +279,14 @@ def _by_weight(runs: Sequence[Listed], settings: Sequence[str], usual: Mapping[s
     """Return settings, the most telling first.
 
     Those that differ between runs of the same data, where a recipe explains nothing; then the common ones.
+    Seeds tell the least.
     """
     common = {f.name for f in fields(Config) if f.metadata.get("common")}
     by_data: dict[str, list[Listed]] = {}
     for run in runs:
         by_data.setdefault(run.dataset, []).append(run)
     within = {name for same in by_data.values() for name in differing(same, usual)}
-    return sorted(settings, key=lambda name: (name not in within, name not in common))
+    return sorted(settings, key=lambda name: (name in SEEDS, name not in within, name not in common))
 
 
 def _width() -> int | None:
