@@ -25,7 +25,7 @@ def page_of(**changes):
     [
         ({"averaging": "flip"}, "score each image as it is.*each image and its mirror image .averaging flip"),
         ({"averaging": "flip-shift"}, "score each image as it is.*shifts of both"),
-        ({"ensemble": 2}, "means over the 2 networks, each scored alone.*averaged predictions"),
+        ({"ensemble": 2}, "means over the 2 networks, each scored alone.*averaged over the networks"),
         ({"ensemble": 2, "averaging": "flip"}, "scored alone and on images as they are.*mirror image"),
     ],
 )

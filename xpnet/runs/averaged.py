@@ -33,14 +33,14 @@ def note_on_curves(score: str, averaging: Collection[Views], networks: int = 1) 
         views = OF[kinds.pop()] if len(set(averaging)) == 1 else "views of each image where averaging is on"
     if networks > 1:
         alone = "each scored alone and on images as they are" if views else "each scored alone"
-        of_views = f", for {views}" if views else ""
+        over_views = f", and over {views}" if views else ""
         return (
             f"The curves are means over the {networks} networks, {alone}. Elsewhere, the "
-            f"{score_name(score)} is that of the networks' averaged predictions{of_views}."
+            f"{score_name(score)} comes from predictions averaged over the networks{over_views}."
         )
     if not views:
         return ""
     return (
-        f"The curves score each image as it is. Elsewhere, the validation and test {score_name(score)} is "
-        f"that of the averaged predictions for {views}."
+        f"The curves score each image as it is. Elsewhere, the validation and test {score_name(score)} comes "
+        f"from predictions averaged over {views}."
     )
