@@ -61,16 +61,15 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         "--output",
         metavar="FILE",
         required=True,
-        help="file to write: .npy, .npz (with the names of classes and images) or .csv (classes by name, in "
-        "a column called as the target; numbers in columns called as theirs). Each row of the input has one "
-        "line or row there, in the same order",
+        help="file to write: .npy, .npz (with the names of classes and images) or .csv (with class names, in "
+        "a column named after the target), with one row for each row of the input, in the same order",
     )
     parser.add_argument(
         "--keep",
         metavar="NAME",
         nargs="*",
-        help="columns of the input to copy into a .csv, before the predictions (default: those whose names "
-        "say that they identify rows, such as id, PassengerId or order_id; --keep alone: none)",
+        help="input columns to copy into a .csv, before the predictions (default: columns that identify rows "
+        "by their names, such as id, PassengerId or order_id; --keep alone: none)",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
