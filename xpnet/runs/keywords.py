@@ -1,11 +1,11 @@
 """Messages at the doors in Python: they name flags, and here the keywords that these are in Python."""
 
 import re
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from xpnet.errors import XpnetError
+from xpnet.warn import warn
 
 __all__ = ["in_python", "naming_keywords", "warn_in_python"]
 
@@ -23,15 +23,15 @@ def in_python(message: str) -> str:
 
 def warn_in_python(message: str) -> None:
     """Warn of what a command would make a note of."""
-    warnings.warn(in_python(message), stacklevel=2)
+    warn(in_python(message))
 
 
 @contextmanager
 def naming_keywords() -> Iterator[None]:
-    """Have errors name the keywords for the flags in their messages."""
+    """Have errors, and what Ctrl-C left, name the keywords for the flags in their messages."""
     try:
         yield
-    except XpnetError as error:
+    except (XpnetError, KeyboardInterrupt) as error:
         if len(error.args) == 1:
             error.args = (in_python(str(error)),)
         raise
