@@ -25,11 +25,13 @@ TUTORIALS = Path(__file__).with_name("tutorials")
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 PLAIN = """
-import os, warnings
+import os
 os.environ |= {"TERM": "dumb", "COLUMNS": "96"}
-warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}\\n"
 """
-"""Commands then print lines of progress, not a bar that is drawn over itself, and warnings name no file."""
+"""Commands then print lines of progress, not a bar that is drawn over itself."""
+
+CELL = re.compile(r"\S*ipykernel_\d+[/\\]\d+\.py(?=:\d)")
+"""The file that a warning names: that of a cell, with numbers that change from one execution to the next."""
 
 
 def main():
@@ -89,13 +91,14 @@ def joined(outputs):
 
 
 def tidy(output, folder):
-    """Make paths relative and pictures small."""
+    """Make paths relative, without numbers that change, and pictures small."""
     data = output.get("data", {})
     for holder, kind in ((output, "text"), (data, "text/plain"), (data, "text/html")):
         if kind in holder:
             text = holder[kind].replace("\r\n", "\n")
             for place in (folder, Path(xpnet.__file__).parents[1]):
                 text = text.replace(f"{place}{os.sep}", "")
+            text = CELL.sub("cell.py", text)
             holder[kind] = re.sub(r"(?<=data:image/png;base64,)[\w+/=]+", lambda png: small(png[0]), text)
     if "image/png" in data:
         data["image/png"] = small(data["image/png"])

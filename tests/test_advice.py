@@ -5,6 +5,7 @@ import contextlib
 import io
 import math
 import re
+import signal
 import warnings
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, metadata
@@ -154,6 +155,26 @@ def again(**settings: object) -> object:
         return net.set_params(hidden_layer_sizes=5, **settings).fit(X, X[:, 0])
 
 
+def interrupted() -> MLPRegressor:
+    """Fit until Ctrl-C after an epoch."""
+
+    def ctrl_c(_: object) -> None:
+        raise KeyboardInterrupt
+
+    net = MLPRegressor(**{**NET, "max_iter": 9, "n_iter_no_change": math.inf}, callbacks=ctrl_c)
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        net.fit(X, X[:, 0])
+    return net
+
+
+def going_on() -> None:
+    """Go on with a network that was interrupted."""
+    net, begun = interrupted(), interrupted().coefs_[0]
+    net.set_params(warm_start=True, callbacks=None, learning_rate_init=1e-9).fit(X, X[:, 0])
+    np.testing.assert_allclose(net.coefs_[0], begun, rtol=1e-3, atol=1e-6)
+
+
 WRONG = {"early_stopping=True", "norm='batch'"}
 """What a message calls wrong."""
 
@@ -176,6 +197,10 @@ ADVICE: dict[str, Callable[[Path], tuple[Callable[[], object], Callable[[], obje
     ),
     "np.save(FILE, X)": lambda folder: (written(folder, "a.npy", b"no"), arrays_saved(folder, "b.npy")),
     "np.savez(FILE, X=X)": lambda folder: (written(folder, "a.npz", b"no"), arrays_saved(folder, "b.npz")),
+    "warm_start=True": lambda _: (
+        lambda: warned(max_iter=9, callbacks=lambda _: signal.raise_signal(signal.SIGINT)),
+        going_on,
+    ),
     "warm_start=False": lambda _: (again, lambda: again(warm_start=False)),
     "n_iter_no_change=float('inf')": lambda _: (warned, lambda: warned(n_iter_no_change=float("inf"))),
     "label_smoothing=0.0": lambda _: (

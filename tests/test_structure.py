@@ -15,7 +15,7 @@ import xpnet
 
 PACKAGE = Path(xpnet.__file__).parent
 
-GROUND = {"errors", "typing", "files", "text", "values"}
+GROUND = {"errors", "typing", "files", "text", "values", "warn"}
 """Modules that every room may import, and which import no room."""
 
 ROOMS = (

@@ -1,6 +1,5 @@
 """`TwoLayerNet`: the original two-layer network, a thin class over the modules below."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from xpnet.training.regime import Hyper, Regime
 from xpnet.training.step import initial_state
 from xpnet.typing import Params, Random
 from xpnet.values import COUNT, DEVIATION, NOT_NEGATIVE, Kind, Range, refuse_mask
+from xpnet.warn import warn
 
 __all__ = ["TwoLayerNet"]
 
@@ -235,11 +235,10 @@ class TwoLayerNet:
             )
         self.params = result.params
         if result.diverged_at:
-            warnings.warn(
+            warn(
                 f"the loss overflowed: training diverged at iteration {result.diverged_at - 1} and stopped; "
                 "parameters from before that are kept: lower the learning rate",
                 RuntimeWarning,
-                stacklevel=2,
             )
         # The original takes no accuracy after the last iteration unless an epoch ends there.
         epoch = max(rows.shape[0] // batch_size, 1)

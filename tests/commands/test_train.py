@@ -355,7 +355,7 @@ def test_a_signal_keeps_what_was_trained_so_far(number):
     assert summary["status"] == "interrupted"
     assert err.splitlines()[-1] == (
         f"xpnet train: interrupted after step {summary['steps']}: what was trained so far is in a; "
-        "--resume continues from its last complete epoch"
+        "xpnet train --resume a continues from its last complete epoch"
     )
     assert "Traceback" not in err
     assert out.splitlines()[-1] == "report: a/report.html"  # what is next is said above
@@ -407,7 +407,7 @@ def test_ctrl_c_again_while_pictures_are_drawn(run, monkeypatch):
     monkeypatch.setattr(plots, "curves", interrupt)
     status, out, err = run(f"--out a --quiet {SMALL}")
     assert (status, out) == (130, "")
-    assert err == "xpnet train: interrupted: a is incomplete; complete it with --resume a\n"
+    assert err == "xpnet train: interrupted: a is incomplete; complete it with xpnet train --resume a\n"
     assert tree("a") == [name for name in FILES if name not in ("report.html", "summary.json")]
 
 

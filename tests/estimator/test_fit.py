@@ -125,8 +125,8 @@ def test_no_time_at_all_is_a_step():
     assert np.isfinite([ours.loss_, ours.best_loss_, ours.best_validation_score_]).all()
 
 
-def test_interrupted_before_the_first_step(monkeypatch):
-    X, y = classes("binary")
+def interrupted_at_once(monkeypatch):
+    """Have Ctrl-C pressed before the first step."""
     listening = interrupt.StopSignals.listening
 
     @contextlib.contextmanager
@@ -136,8 +136,13 @@ def test_interrupted_before_the_first_step(monkeypatch):
             yield
 
     monkeypatch.setattr(interrupt.StopSignals, "listening", interrupted)
+
+
+def test_interrupted_before_the_first_step(monkeypatch):
+    X, y = classes("binary")
+    interrupted_at_once(monkeypatch)
     ours = model()
-    with pytest.warns(UserWarning, match="interrupted"):
+    with pytest.warns(UserWarning, match="interrupted before the first step: the weights are those it began"):
         ours.fit(X, y, X_val=X, y_val=y)
     assert ours.n_iter_ == 0
     assert np.isnan(ours.loss_)
@@ -148,10 +153,37 @@ def test_interrupted_before_the_first_step(monkeypatch):
 def test_ctrl_c_ends_training_after_a_step():
     X, y = classes("multiclass")
     ours = model(callbacks=lambda fitted: fitted.n_iter_ == 2 and signal.raise_signal(signal.SIGINT))
-    with pytest.warns(UserWarning, match="interrupted: the weights are those reached so far"):
+    with pytest.warns(
+        UserWarning, match="interrupted in epoch 2: the weights are those reached so far; fit again"
+    ):
         ours.fit(X, y)
     assert_same_network(ours, fitted(model(max_iter=2), X, y))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"early_stopping": True}, "those of the best epoch so far; fit again to train to the end, or with"),
+        ({"warm_start": True}, "those reached so far; fit again to go on from them$"),
+    ],
+)
+def test_ctrl_c_says_what_is_kept(given, said):
+    X, y = classes("multiclass")
+    ours = model(callbacks=lambda fitted: fitted.n_iter_ == 2 and signal.raise_signal(signal.SIGINT), **given)
+    with pytest.warns(UserWarning, match=f"interrupted in epoch 2: the weights are {said}") as told:
+        ours.fit(X, y)
+    assert told[0].filename == __file__
+
+
+def test_ctrl_c_in_partial_fit_says_what_to_do(monkeypatch):
+    X, y = classes("multiclass")
+    ours = model(callbacks=lambda _: signal.raise_signal(signal.SIGINT))
+    with pytest.warns(UserWarning, match="was interrupted, but it was already complete"):
+        ours.partial_fit(X, y, classes=np.unique(y))  # its only epoch is over
+    interrupted_at_once(monkeypatch)
+    with pytest.warns(UserWarning, match="partial_fit was interrupted: .*; call it again with these rows"):
+        ours.set_params(callbacks=None).partial_fit(X, y)
 
 
 def test_callbacks_see_the_estimator_after_each_epoch():
@@ -210,7 +242,9 @@ def test_an_interrupted_fit_keeps_what_it_has():
         if estimator.n_iter_ == 2:
             raise KeyboardInterrupt
 
-    with pytest.warns(UserWarning, match="interrupted: the weights are those reached so far"):
+    with pytest.warns(
+        UserWarning, match="interrupted in epoch 2: the weights are those reached so far; fit again"
+    ):
         ours = model(callbacks=interrupt).fit(X, y)
     assert_same_network(ours, fitted(model(max_iter=2), X, y))
 

@@ -113,7 +113,9 @@ def test_ctrl_c_ends_it_after_a_step(monkeypatch):
 
     monkeypatch.setattr(fitting, "tell", interrupts)
     X, y = classes("multiclass")
-    with pytest.warns(UserWarning, match="^lbfgs was interrupted: the weights are those reached so far$"):
+    with pytest.warns(
+        UserWarning, match="^lbfgs was interrupted: the weights are those reached so far; fit "
+    ):
         ours = MLPClassifier(**HOW, verbose=True).fit(X, y)
     assert ours.n_iter_ == 2
 

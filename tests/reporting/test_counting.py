@@ -21,6 +21,18 @@ def test_lines_are_few_and_the_last_is_whole(capsys, monkeypatch):
     assert len(lines) == 5
 
 
+def test_the_last_line_has_no_time_left(capsys):
+    def search():
+        with counting.start("networks") as count:
+            count.expect(4)
+            count.add(1.0)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search()
+    assert capsys.readouterr().err.splitlines()[-1] == "1 of 4 networks"
+
+
 def test_nothing_is_shown_where_that_is_asked_for(capsys):
     with counting.start("networks", quiet=True) as count:
         count.expect(1)

@@ -79,9 +79,23 @@ def train(shown, clock, epochs, seconds, steps=None, **said):
 def test_a_line_tells_all_there_is(clock, capsys):
     with progress.Lines() as shown:
         train(shown, clock, 1, 0.25, steps=40)
-    assert capsys.readouterr().err == (
-        "step 10/40  loss 0.5123  batch 90.0 %  val 85.0 %  rate 0.02  2,000 samples/s  0:00:01 left\n"
-    )
+        assert capsys.readouterr().err == (
+            "step 10/40  loss 0.5123  batch 90.0 %  val 85.0 %  rate 0.02  2,000 samples/s  0:00:01 left\n"
+        )
+
+
+def test_a_line_is_of_the_step_of_its_figures(clock, capsys):
+    """Of networks on two threads one may be ahead of the epoch that both have ended."""
+    with progress.Lines() as shown:
+        shown.expect(400, 50)
+        shown.on_phase("training")
+        for step in (10, 15, 20):
+            for _ in range(25 if step == 15 else 0):
+                shown.on_step()
+            clock[0] += 5
+            shown.on_epoch(history(step))
+    steps = [line.split()[1].rstrip(",") for line in capsys.readouterr().err.splitlines()]
+    assert steps == ["10/400", "15/400", "20/400", "20/400"]
 
 
 def test_a_regression_has_no_percent(clock, capsys):
@@ -91,7 +105,7 @@ def test_a_regression_has_no_percent(clock, capsys):
 
 
 def test_the_last_line_of_a_run_that_ends_early(clock, capsys):
-    """As when its time is over: the step that was about to begin did not, and nothing is left."""
+    """As when its time is over: the step that was about to begin did not, nothing is left, and it says so."""
     with progress.Lines() as shown:
         train(shown, clock, 2, 0.25, steps=400)
         shown.on_step()
@@ -102,8 +116,20 @@ def test_the_last_line_of_a_run_that_ends_early(clock, capsys):
         train(shown, clock, 2, 0.25, steps=400)
         shown.on_step()
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("step 20/400 ")
+    assert last.startswith("step 20/400, ended early  loss ")
     assert "left" not in last
+
+
+def test_the_last_line_says_that_a_run_ended_early_even_if_that_of_its_epoch_was_due(clock, capsys):
+    with progress.Lines() as shown:
+        train(shown, clock, 2, 5, steps=400)
+        shown.on_phase("evaluating")
+        shown.on_phase("drawing")
+    assert [line.partition("  ")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "step 10/400",
+        "step 20/400",
+        "step 20/400, ended early",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +154,7 @@ def test_what_an_interrupted_run_had_come_to(clock, capsys):
     train(shown, clock, 3, 0.1, steps=400)
     with pytest.raises(KeyboardInterrupt), shown:
         raise KeyboardInterrupt
-    assert capsys.readouterr().err.splitlines()[-1].startswith("step 30/400 ")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("step 30/400, ended early ")
 
 
 def test_steps_that_a_slower_stack_takes_beside_are_none_too_many():
@@ -177,6 +203,9 @@ def test_a_phase_has_a_line_if_it_lasts(monkeypatch, capsys):
         shown.on_step()
         shown.on_epoch(history(1))
         assert not timers[1].runs
+        capsys.readouterr()
+        timers[1].rings()  # too late: its thread had begun already
+        assert capsys.readouterr().err == ""
         shown.on_phase("drawing")
     assert [timer.runs for timer in timers] == [False] * 3
     with progress.start(quiet=True) as shown:
@@ -208,7 +237,7 @@ def test_a_bar_on_a_terminal(clock, terminal, capsys):
         assert bar.endswith("  20/40  0:00:10 left")
         assert figures == "loss 0.5123  batch 90.0 %  val 85.0 %  rate 0.02  100 samples/s"
     bar, figures = screen_of(written.getvalue())
-    assert bar.endswith("  20/40")
+    assert bar.endswith("  20/40, ended early")
     assert figures.endswith("100 samples/s")
     assert written.getvalue().endswith("\x1b[?25h")  # the cursor is there again
     assert capsys.readouterr().out == ""
@@ -298,10 +327,11 @@ def test_a_cell_of_a_notebook(cell, clock, capsys):
         number = len(cell)
         shown.on_step()  # the clock stands
         assert len(cell) == number
-        shown.on_phase("drawing")
-    assert cell[-1] == {
-        "text/plain": "step 21/40  loss 0.5123  batch 90.0 %  val 85.0 %  rate 0.02  100 samples/s"
-    }
+        shown.on_phase("drawing")  # 20, as the step that was counted never ended
+        assert 'value="20" max="40"' in cell[-1]["text/html"]
+        assert "20/40, ended early" in cell[-1]["text/html"]
+    figures = "loss 0.5123  batch 90.0 %  val 85.0 %  rate 0.02  100 samples/s"
+    assert cell[-1] == {"text/plain": f"step 20/40, ended early  {figures}"}
     assert capsys.readouterr() == ("", "")
 
 

@@ -18,6 +18,7 @@ from xpnet.commands import sweep as sweep_command
 from xpnet.commands import train
 from xpnet.datasets import from_arrays
 from xpnet.errors import DeviceError, GapWarning, InputError, RangeWarning
+from xpnet.runs import carry_out as carrying
 from xpnet.runs import experiment
 from xpnet.runs import folder as run_folder
 from xpnet.runs.config import Config
@@ -650,7 +651,10 @@ def test_what_is_out_of_scale_is_named_and_the_advice_works(given, unit, said):
 
 @pytest.mark.usefixtures("without_pictures")
 def test_ctrl_c_ends_a_run_with_what_it_has(handlers):
-    run = fit(BLOBS, on_epoch=interrupt_after(3), out="there", **FAST)
+    left = "the run holds the network of that moment, and as best that of the best epoch so far"
+    onwards = "fit the same data with resume='there' to continue from there"
+    with pytest.warns(UserWarning, match=f"^training was interrupted after epoch 2: {left}; {onwards}$"):
+        run = fit(BLOBS, on_epoch=interrupt_after(3), out="there", **FAST)
     assert run.summary["status"] == "interrupted"
     assert [row.step for row in run.history.rows] == [1, 5, 9]
     assert json.loads(Path("there/summary.json").read_text()) == run.summary
@@ -676,6 +680,42 @@ def interrupt_after(epochs, times=1):
     return on_epoch
 
 
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({"ensemble": 2}, "networks of that moment, and as best those, each of the best epoch so far"),
+        ({"patience": 999}, "network of the best epoch so far"),
+        ({"patience": 999, "ensemble": 2}, "networks, each of the best epoch so far"),
+    ],
+)
+def test_ctrl_c_without_a_folder_says_what_is_left(settings, kept):
+    onwards = r"fit again to train to the end; with a folder \(out=\), a run can be continued \(resume=\)"
+    with pytest.warns(UserWarning, match=rf"after epoch \d+: the run holds the {kept}; {onwards}$") as told:
+        fit(BLOBS, on_epoch=interrupt_after(3), **FAST | {"iterations": 4000} | settings)
+    assert [warning.filename for warning in told] == [__file__]
+
+
+def test_ctrl_c_in_the_first_epoch_says_that_there_is_nothing_to_go_on_from(monkeypatch):
+    begun = iter(range(9))
+    real = carrying.progress.start
+
+    def start(_):
+        shown = real(True)
+        shown.on_step = lambda: next(begun) == 2 and signal.raise_signal(signal.SIGINT)
+        return shown
+
+    monkeypatch.setattr(carrying.progress, "start", start)
+    with pytest.warns(UserWarning, match="in the first epoch, after step 2: .*so resume='there' starts over"):
+        fit(BLOBS, out="there", **FAST | {"sampling": "all"})
+
+
+def test_ctrl_c_at_the_very_end_is_told(handlers):
+    with pytest.warns(UserWarning, match="was interrupted, but it was already complete"):
+        run = fit(BLOBS, on_epoch=interrupt_after(11), **FAST)
+    assert run.summary["status"] == "finished"
+    assert signal.getsignal(signal.SIGINT) is handlers
+
+
 def test_ctrl_c_again_ends_it_at_once(handlers, monkeypatch):
     monkeypatch.setattr(interrupt, "ONE_PRESS", 0.0)
     with pytest.raises(KeyboardInterrupt):
@@ -687,7 +727,8 @@ def test_ctrl_c_again_ends_it_at_once(handlers, monkeypatch):
 @pytest.mark.usefixtures("without_pictures")
 def test_ctrl_c_pressed_twice_is_once(handlers):
     """As a program in between passes it on, too: what was trained is not lost."""
-    run = fit(BLOBS, on_epoch=interrupt_after(3, times=3), out="there", **FAST)
+    with pytest.warns(UserWarning, match="interrupted after epoch 2"):
+        run = fit(BLOBS, on_epoch=interrupt_after(3, times=3), out="there", **FAST)
     assert run.summary["status"] == "interrupted"
     assert signal.getsignal(signal.SIGINT) is handlers
     again = fit(BLOBS, resume="there")
@@ -733,7 +774,9 @@ def test_ctrl_c_again_while_files_are_written_leaves_what_resumes(handlers, monk
 
     with monkeypatch.context() as patch:
         patch.setattr(run_folder, "save_model", interrupted)
-        with pytest.raises(KeyboardInterrupt, match="complete it with --resume there"):
+        with pytest.raises(
+            KeyboardInterrupt, match=r"complete it with xpnet train --resume there \(in Python resume=\)"
+        ):
             fit(BLOBS, out="there", **FAST)
     assert signal.getsignal(signal.SIGINT) is handlers
     assert fit(BLOBS, resume="there").summary["status"] == "finished"
@@ -874,7 +917,8 @@ def test_rows_of_weight_nothing_shape_no_columns():
 @pytest.mark.parametrize("changes", [{}, {"solver": "adam", "ema": 0.9, "sampling": "all", "patience": 99}])
 def test_an_interrupted_run_goes_on(data, changes, handlers):
     settings = FAST | {"learning_rate": 0.05} | changes
-    cut = fit(data, on_epoch=interrupt_after(6), out="there", checkpoint_every=2, **settings)
+    with pytest.warns(UserWarning, match="interrupted after epoch"):
+        cut = fit(data, on_epoch=interrupt_after(6), out="there", checkpoint_every=2, **settings)
     assert cut.summary["status"] == "interrupted"
     assert {path.name for path in Path("there").glob("checkpoint-*")} == {
         "checkpoint-000000004.safetensors",
@@ -905,7 +949,8 @@ def test_what_cannot_be_resumed():
         refused(BLOBS, resume="there", out="b")
         == "--resume continues in there itself: drop --out (in Python out=, resume=)"
     )
-    fit(BLOBS, on_epoch=interrupt_after(6), out="other", checkpoint_every=2, **FAST)
+    with pytest.warns(UserWarning, match="interrupted after epoch"):
+        fit(BLOBS, on_epoch=interrupt_after(6), out="other", checkpoint_every=2, **FAST)
     assert "is from a run with different data" in refused(blobs(seed=1), resume="other")
     assert "is from a run with different settings (seed)" in refused(BLOBS, resume="other", seed=9)
     same(fit(BLOBS, resume="other"), fit(BLOBS, **FAST))

@@ -153,12 +153,14 @@ def test_killed_before_there_is_a_model(monkeypatch):
         patch.setattr(run_folder, "write", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             fit(BLOBS, epochs=4, checkpoint_every=1, out="a", **SMALL)
-    said = "the run in a was interrupted and has a checkpoint, but no model yet: finish it with --resume a"
+    said = "was interrupted and has a checkpoint, but no model yet: finish it with xpnet train --resume a"
     for door in (load, lambda path: fit(BLOBS, init_from=path)):
         with pytest.raises(InputError, match=said):
             door("a")
     checkpoint = str(next(Path("a").glob("checkpoint-*")))
-    with pytest.raises(InputError, match=r"is a checkpoint, not a model: resume its run with --resume a$"):
+    with pytest.raises(
+        InputError, match=r"is a checkpoint, not a model: resume its run with xpnet train --resume a$"
+    ):
         load(checkpoint)
     assert refused(resume="a", epochs=1).endswith("give more steps, or start a new run in another folder")
     assert fit(BLOBS, resume="a").summary["status"] == "finished"
@@ -210,7 +212,8 @@ def test_ctrl_c_always_leaves_something_to_go_on_from(changes, interrupted_at, m
     """Of an ensemble the stacks, on a thread each, end with the same epoch."""
     monkeypatch.setattr("xpnet.runs.experiment.cores", lambda: 2)
     settings = SMALL | {"epochs": 12} | changes
-    cut = interrupted_at(10, out="a", **settings)
+    with pytest.warns(UserWarning, match="^training was interrupted after epoch"):
+        cut = interrupted_at(10, out="a", **settings)
     assert cut.summary["status"] == "interrupted"
     (checkpoint,) = Path("a").glob("checkpoint-*")
     shutil.copytree("a", "b")
@@ -225,7 +228,8 @@ def test_ctrl_c_always_leaves_something_to_go_on_from(changes, interrupted_at, m
 
 
 def test_ctrl_c_before_an_epoch_has_ended(interrupted_at):
-    cut = interrupted_at(2, out="a", epochs=3, **SMALL | {"sampling": "all"})
+    with pytest.warns(UserWarning, match="no epoch was complete, so resume='a' starts over"):
+        cut = interrupted_at(2, out="a", epochs=3, **SMALL | {"sampling": "all"})
     assert cut.summary["status"] == "interrupted"
     assert not list(Path("a").glob("checkpoint-*"))
     same(fit(BLOBS, resume="a"), fit(BLOBS, epochs=3, **SMALL | {"sampling": "all"}))

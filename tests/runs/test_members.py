@@ -233,7 +233,8 @@ def test_ctrl_c_ends_it_with_what_it_has(monkeypatch):
             signal.raise_signal(signal.SIGINT)
 
     given = {f.name: getattr(FIVE, f.name) for f in dataclasses.fields(FIVE)} | {"dataset": "blobs"}
-    found = fit(DATA, on_epoch=on_epoch, **given | {"iterations": 10**5, "quiet": True})
+    with pytest.warns(UserWarning, match="the run holds the networks of that moment"):
+        found = fit(DATA, on_epoch=on_epoch, **given | {"iterations": 10**5, "quiet": True})
     assert found.summary["status"] == "interrupted"
     assert 3 <= len(found.history.rows) < 10**4
     assert found.predict(DATA.X_val).shape == (30,)

@@ -1,6 +1,7 @@
 """Settings of any dataclass: kinds of values, what names lead to, and layers of them."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -207,6 +208,18 @@ def test_what_other_tools_call_a_setting(word, ours):
     if keyword != name:
         with pytest.raises(InputError, match=f"did you mean {name}\\?$"):
             Config(**{keyword: 1})
+
+
+@pytest.mark.parametrize(
+    ("folder", "command"),
+    [
+        ("runs/a", "xpnet train --resume runs/a"),
+        ("my runs/a", "xpnet train --resume 'my runs/a'"),
+        ("-a", "xpnet train --resume ./-a"),
+    ],
+)
+def test_the_command_that_continues_can_be_pasted(folder, command):
+    assert names.to_resume(Path(folder)) == command
 
 
 def test_no_other_name_is_one_of_ours_and_all_lead_somewhere():

@@ -51,6 +51,49 @@ def test_what_an_earlier_call_has_done_is_no_time_left(clock):
     assert shown.left() == "0:00:10 left"
 
 
+def test_the_last_line_is_of_the_last_network(clock, capsys):
+    """However soon after another it ended, and no time is left."""
+    with display.Lines() as shown:
+        shown.expect(CONFIGS, 120)
+        shown.on_phase("training")
+        clock[0] += 10
+        shown.on_outcome(SimpleNamespace(key=STACK.key, rows=[row(0, 0.7), row(1, 0.8)]))
+        clock[0] += 0.1
+        shown.on_outcome(SimpleNamespace(key="rung0-network2", rows=[row(2, 0.9, steps=20)]))  # stopped early
+        shown.on_phase("evaluating")
+        first, last = capsys.readouterr().err.splitlines()
+        assert first == "2/3 networks, 0:00:05 left; best so far: network 1, val 80.00 %"
+        assert last == "3/3 networks; best: network 2, val 90.00 %"
+        shown.on_phase("drawing")
+    assert capsys.readouterr().err == ""
+
+
+def test_the_last_line_of_an_interrupted_sweep(clock, capsys):
+    with display.Lines() as shown:
+        shown.expect(CONFIGS, 120)
+        shown.on_phase("training")
+        clock[0] += 10
+        shown.on_outcome(SimpleNamespace(key=STACK.key, rows=[row(0, 0.7), row(1, 0.8)]))
+    assert capsys.readouterr().err.splitlines()[-1] == "2/3 networks; best so far: network 1, val 80.00 %"
+
+
+def test_halving_counts_the_networks_of_a_rung():
+    shown = display.Moving()
+    shown.expect(CONFIGS, 120, rungs=2)
+    shown.on_phase("training")
+    assert shown.counts() == "rung 1 of 2, 0 networks"
+    of_all = [row(number, 0.7) | {"task": "rung0-network0"} for number in range(3)]
+    shown.on_outcome(SimpleNamespace(key="rung0-network0", rows=of_all))
+    assert shown.counts() == "rung 1 of 2, 3 networks"
+    kept = SimpleNamespace(key="rung1-network1", configs={1: CONFIGS[1]}, before={})
+    shown.on_epoch(kept, Row(60, 1, 0.01, 0.5, 0.8, 0.6, 0.7, 1.0))
+    assert shown.counts() == "rung 2 of 2, 0 networks"
+    shown.on_outcome(SimpleNamespace(key=kept.key, rows=[row(1, 0.8, steps=80) | {"task": kept.key}]))
+    assert shown.counts() == "rung 2 of 2, 1 networks"
+    shown.on_phase("evaluating")
+    assert shown.counts() == "3/3 networks"
+
+
 def test_a_cell_has_the_table_until_the_end():
     shown = display.Cell()
     shown.on_phase("loading")

@@ -368,9 +368,9 @@ def test_ctrl_c_ends_the_processes_too(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.splitlines()[-1] == (
-        "xpnet sweep: interrupted: the results so far are in s; run the same command again to continue"
-    )
+    last = err.splitlines()[-1]
+    assert last.startswith("xpnet sweep: interrupted with results of ")
+    assert last.endswith(": the results so far are in s; run the same command again to continue")
     assert "Traceback" not in err
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert len(pids) == 2

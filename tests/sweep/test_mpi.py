@@ -186,9 +186,9 @@ def test_ctrl_c_leaves_what_is_done(tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     status, out, complaints, err = told_by(process)
-    line = "xpnet sweep: interrupted: the results so far are in s; run the same command again to continue"
     # Open MPI has a status of its own, and nobody hears the processes any more.
-    assert (status, complaints) in [(130, [line]), (1, [])], err
+    assert (status, len(complaints)) in [(130, 1), (1, 0)], err
+    assert all("sweep: interrupted " in line and "run the same command again" in line for line in complaints)
     assert "best" not in out
 
 

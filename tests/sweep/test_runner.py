@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import pickle
+import signal
 import threading
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from xpnet.nn.mlp import MLP
 from xpnet.runs.config import Config
 from xpnet.runs.networks import hyper_of
 from xpnet.sweep.chunk import Outcome, merit
+from xpnet.sweep.display import Display
 from xpnet.sweep.plan import MEMORY_SHARE, Cut, epochs_of_rung, network_bytes
 from xpnet.sweep.runner import Sweep
 from xpnet.sweep.search import search
@@ -150,11 +152,83 @@ def test_a_sweep_prints_the_best_and_what_became_of_the_others():
     assert "<table><tr><th>network</th><th>seed" in page
     assert page.count("<tr>") == 7
     assert "<td>0.125</td>" in page
-    assert repr(Sweep(configs, [], None, complete=False)) == "Sweep(6 networks, interrupted with 0 trained)"
+    assert repr(Sweep(configs, [], None, complete=False)) == "Sweep(6 networks, interrupted with no results)"
     assert repr(Sweep(configs[:1], [row(0)], None, complete=True)).startswith("Sweep(1 network\n")
     many = [row(k) for k in range(6)] * 30
     assert repr(Sweep(configs, many, None, complete=True)).count("\n") < 10
     assert Sweep(configs, many, None, complete=True)._repr_html_().count("<tr>") == 21
+
+
+def interrupting(monkeypatch, event):
+    """Send Ctrl-C, once, as a search hears of an event."""
+    real, sent = getattr(Display, event), []
+
+    def tell(self, *given):
+        real(self, *given)
+        if not sent:
+            sent.append(True)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Display, event, tell)
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize(
+    ("some", "out", "kept"),
+    [
+        (False, None, "before any stack of networks had finished: nothing is kept, and best is None; search"),
+        (
+            False,
+            "there",
+            "nothing is kept but the settings, in there, and best is None; the same call starts",
+        ),
+        (True, None, "their scores are in rows, the networks are not kept, and best is None; search again;"),
+        (True, "there", "the results so far are in there, and best is None; the same call continues from"),
+    ],
+)
+def test_an_interrupted_search_says_what_is_kept(some, out, kept, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    rates = {"learning_rate": [k / 100 for k in range(1, 13)]}
+    how = {"max_nets": 1, "out": out, "iterations": 1000, "hidden": 7, "batch_size": 10, "recipe": "none"}
+    interrupting(monkeypatch, "on_outcome" if some else "on_recorded")
+    with pytest.warns(UserWarning, match="the search was interrupted") as told:
+        found = search(blobs(), grid=rates, **how)
+    (warning,) = told
+    assert warning.filename == __file__
+    assert kept in str(warning.message)
+    assert (found.complete, found.best) == (False, None)
+    assert 0 < len(found.rows) < 12 if some else found.rows == []
+    assert not some or f"with results of {len(found.rows)} of 12 networks: " in str(warning.message)
+    shown = found._repr_html_()
+    assert kept in shown
+    assert ("<table>" in shown) == some
+    page = found.report("page.html").read_text("utf-8")
+    assert kept in page
+    assert "Every network diverged" not in page
+    with pytest.raises(InputError, match="the sweep was interrupted"):
+        found.ensemble()
+    assert search(blobs(), grid=rates, **how).complete  # Ctrl-C was pressed once
+
+
+def test_ctrl_c_after_the_last_network_is_told(monkeypatch):
+    real = Display.on_outcome
+
+    def tell(self, outcome):
+        real(self, outcome)
+        if self.counts().startswith("2/2"):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Display, "on_outcome", tell)
+    with pytest.warns(UserWarning, match="the search was interrupted, but it was already complete"):
+        assert search(
+            blobs(), grid={"reg": [0.0, 1e-3]}, iterations=9, hidden=7, batch_size=10, recipe="none"
+        ).complete
+
+
+def test_a_sweep_that_was_stopped_shows_a_sentence_not_an_empty_table():
+    shown = Sweep(rates(0.1, 0.2), [], None, complete=False)._repr_html_()
+    assert "Interrupted before any stack of networks had finished: nothing is kept." in shown
+    assert "<table>" not in shown
 
 
 def test_a_sweep_pickles_and_its_parts_print_no_arrays():

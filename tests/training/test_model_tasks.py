@@ -200,6 +200,7 @@ def test_repr():
         " preprocessing pca, 5 components, contrast\n"
         " averaged: networks 2, views flip>"
     )
+    assert repr(make(networks=2)).endswith("\n averaged: networks 2>")  # no word of views
 
 
 # Rows

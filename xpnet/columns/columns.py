@@ -1,7 +1,6 @@
 """Describes the columns of a table, and converts rows to a matrix of numbers."""
 
 import datetime
-import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +15,11 @@ from xpnet.columns.masks import unmasked
 from xpnet.columns.meanings import MEND, is_text
 from xpnet.columns.outputs import likely_target, row_values, take_target, tell_of_floats
 from xpnet.columns.tabular import Frame, as_frame, did_you_mean, listed, refuse_duplicates
-from xpnet.columns.unseen import Unseen, warn
+from xpnet.columns.unseen import Unseen, tell
 from xpnet.errors import InputError
 from xpnet.text import printable, shorten
 from xpnet.values import shown
+from xpnet.warn import warn
 
 __all__ = [
     "Column",
@@ -61,7 +61,7 @@ class Columns:
         categorical: Collection[str] = (),
         numeric: Collection[str] = (),
         ignore: Collection[str] = (),
-        note: Callable[[str], None] = warnings.warn,
+        note: Callable[[str], None] = warn,
         times: Collection[str] = (),
     ) -> "Columns":
         """Infer the columns from training rows.
@@ -134,7 +134,7 @@ class Columns:
             X[:, place] = column.values(frame, name, found, MEND if self.is_named else "correct it")
             if isinstance(found, Text) and (new := Unseen.of_column(column, found, X[:, place])):
                 news.append(new)
-        warn(news if tells else [], stacklevel=4)  # the caller of the run's or the model's method
+        tell(news if tells else [])
         return X
 
     def _are_those_of(self, array: NDArray[Any]) -> bool:

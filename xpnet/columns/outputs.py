@@ -1,6 +1,5 @@
 """Takes the targets out of a table, and reads single columns."""
 
-import warnings
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from xpnet.columns.raw import Raw, raw
 from xpnet.columns.tabular import Frame, as_frame
 from xpnet.errors import InputError
 from xpnet.values import shown
+from xpnet.warn import warn
 
 __all__ = ["Taken", "lacks", "likely_target", "row_values", "take_target", "tell_of_floats"]
 
@@ -49,7 +49,7 @@ class Taken(NamedTuple):
 def take_target(
     frame: Any,
     target: str | Sequence[str],
-    note: Callable[[str], None] = warnings.warn,
+    note: Callable[[str], None] = warn,
     classes: bool | Sequence[Any] = False,
 ) -> Taken:
     """Take the targets out of a table.

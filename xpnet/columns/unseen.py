@@ -1,6 +1,5 @@
 """Detects unknown categories that are too many to be a coincidence."""
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +9,9 @@ from xpnet.columns.cells import Text
 from xpnet.columns.column import Column
 from xpnet.errors import UnseenWarning
 from xpnet.values import shown
+from xpnet.warn import warn
 
-__all__ = ["Unseen", "expected", "warn"]
+__all__ = ["Unseen", "expected", "tell"]
 
 CHANCE = 1e-3
 """How likely it may be, at most, that so many values are new because such values are rare."""
@@ -86,7 +86,7 @@ def expected(counts: NDArray[np.intp], kept: list[int]) -> float:
     return min(1.0, share / float(counts.sum()))
 
 
-def warn(found: list[Unseen], stacklevel: int) -> None:
+def tell(found: list[Unseen]) -> None:
     """Warn about columns with new values, in one line."""
     if not found:
         return
@@ -94,12 +94,11 @@ def warn(found: list[Unseen], stacklevel: int) -> None:
     are = "has 1 more column" if others == 1 else f"have {others} more columns"
     more = f", and so {are}" if others else ""
     share = f"{first.rows:,} of {first.of:,} rows"
-    warnings.warn(
+    warn(
         f"column {shown(first.name)} has values in {share} that no training row had, such as "
         f"{shown(first.new)} (training had {shown(first.known)}){more}: write them as in training; "
         "these rows are predicted from their other columns",
         UnseenWarning,
-        stacklevel=stacklevel + 1,
     )
 
 

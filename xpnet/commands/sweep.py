@@ -27,6 +27,7 @@ from xpnet.runs.settings import setting
 from xpnet.runs.starting import inherited
 from xpnet.sweep import space
 from xpnet.sweep.gpus import names_of
+from xpnet.sweep.interruption import what_is_kept
 from xpnet.sweep.runner import Sweep
 from xpnet.sweep.search import carry_out, configs_of, folder_of
 from xpnet.sweep.table import as_text, show, varied
@@ -181,9 +182,9 @@ def _sweep(settings: dict[str, Any], signals: StopSignals, executor: Executor | 
             note=lambda text: complain(NAME, f"note: {text}"),
         )
     if not found.complete:
-        raise KeyboardInterrupt(
-            f"interrupted: the results so far are in {out}; run the same command again to continue"
-        )
+        kept = what_is_kept(len(found.rows), len(found.configs), out)
+        onwards = "continue" if found.rows else "start over"
+        raise KeyboardInterrupt(f"interrupted {kept}; run the same command again to {onwards}")
     return _report(found, Path(out), settings)
 
 

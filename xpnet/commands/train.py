@@ -23,7 +23,7 @@ from xpnet.runs.carry_out import carry_out
 from xpnet.runs.checkpoints import has_checkpoint
 from xpnet.runs.config import Config
 from xpnet.runs.defaults import DATASET_DEFAULTS, defaults_for, usual_recipe
-from xpnet.runs.names import flag
+from xpnet.runs.names import flag, to_resume
 from xpnet.runs.ranges import check_fraction
 from xpnet.runs.remedy import remedy
 from xpnet.runs.resume import settings_to_resume
@@ -136,13 +136,13 @@ def _report(run: Run, signals: StopSignals) -> int:
             complain(NAME, f"error: {remedy(run)}")
             return USER_ERROR
         case "interrupted":
-            further = "--resume continues from its last complete epoch"
+            further = f"{to_resume(folder)} continues from its last complete epoch"
             if not has_checkpoint(folder):
-                further = "no epoch was complete, so --resume starts over"
+                further = f"no epoch was complete, so {to_resume(folder)} starts over"
             complain(
                 NAME,
-                f"interrupted after step {summary['steps']}: what was trained so far is in {run.folder}; "
-                f"{further}",
+                f"interrupted after step {summary['steps']}: what was trained so far is in "
+                f"{name_of(folder)}; {further}",
             )
             return signals.exit_status
         case _:

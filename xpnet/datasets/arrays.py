@@ -1,7 +1,6 @@
 """Data sets from the user's arrays."""
 
 import math
-import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ from xpnet.datasets.targets import as_targets, different, encode_targets, find_l
 from xpnet.errors import InputError
 from xpnet.typing import Task
 from xpnet.values import shown
+from xpnet.warn import warn
 
 __all__ = [
     "as_rows",
@@ -55,7 +55,7 @@ def from_arrays(
     validation_fraction: float = 0.1,
     seed: int = 0,
     name: str = "data",
-    note: Note = warnings.warn,
+    note: Note = warn,
 ) -> Dataset:
     """Make a data set from arrays, or from lists and other array-likes.
 
@@ -80,7 +80,7 @@ def from_arrays(
         Random seed of the held-out rows.
     name : str, default "data"
         Name of the data set in messages and summaries.
-    note : callable, default `warnings.warn`
+    note : callable, by default a warning
         Called with a sentence if floats may be classes or numbers.
 
     Returns

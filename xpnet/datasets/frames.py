@@ -1,7 +1,6 @@
 """Read tables from files, at once or part by part."""
 
 import textwrap
-import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +15,7 @@ from xpnet.datasets.delimited import Layout, examine, first_ragged_line, line_of
 from xpnet.datasets.reading import Note
 from xpnet.errors import InputError
 from xpnet.text import one_line, printable
+from xpnet.warn import warn
 
 __all__ = [
     "KINDS",
@@ -60,7 +60,7 @@ def is_text(path: Path) -> bool:
 def read_table(
     path: Path,
     header: bool | None = None,
-    note: Note = warnings.warn,
+    note: Note = warn,
     like: Columns | None = None,
     *,
     said: Collection[str] = (),
@@ -115,7 +115,7 @@ def read_parts(
     rows_per_part: int,
     like: Columns | None = None,
     header: bool | None = None,
-    note: Note = warnings.warn,
+    note: Note = warn,
 ) -> Iterator[Frame]:
     """Read a table a part at a time, in bounded memory.
 

@@ -1,7 +1,6 @@
 """Folders of images, with one subfolder per class."""
 
 import os
-import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from xpnet.datasets.base import Dataset
 from xpnet.datasets.image_files import Look, look_at, need_pillow, read_images, read_into, shown
 from xpnet.datasets.image_folders import Classes, find_splits, is_image_folder
 from xpnet.errors import InputError
+from xpnet.warn import warn
 
 __all__ = ["from_folder", "is_image_folder", "read_images", "splits_of"]
 
@@ -35,7 +35,7 @@ def from_folder(
     channels: int | None = None,
     validation_fraction: float = 0.1,
     seed: int = 0,
-    note: Callable[[str], None] = warnings.warn,
+    note: Callable[[str], None] = warn,
 ) -> Dataset:
     """Read a folder of PNG and JPEG images.
 
@@ -57,7 +57,7 @@ def from_folder(
         class.
     seed : int, default 0
         Random seed of the held-out images.
-    note : callable, default `warnings.warn`
+    note : callable, by default a warning
         Called with a sentence about what was resized or left out.
 
     Returns

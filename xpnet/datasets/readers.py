@@ -3,7 +3,6 @@
 import contextlib
 import math
 import textwrap
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from xpnet.datasets.image_folders import SUFFIXES, as_text, is_image, left_out, 
 from xpnet.datasets.parquet_rows import holds_parts, parts_in
 from xpnet.datasets.reading import silent
 from xpnet.errors import InputError
+from xpnet.warn import warn
 
 __all__ = ["Rows", "load_array", "of_file", "open_rows", "shaded"]
 
@@ -76,7 +76,7 @@ def open_rows(
     columns: Columns | None = None,
     header: bool | None = None,
     shades: tuple[float, float] | None = None,
-    note: Callable[[str], None] = warnings.warn,
+    note: Callable[[str], None] = warn,
 ) -> Rows:
     """Return the rows of an input; errors are raised here, or while its parts are read.
 

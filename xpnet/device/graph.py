@@ -8,7 +8,6 @@ buffers, or the memory pool for a step's temporary arrays.
 """
 
 import gc
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from xpnet.device.base import Device, one_by_one
 from xpnet.device.handles import undisturbed, when_undisturbed
 from xpnet.text import one_line
 from xpnet.typing import Advance, Array, Draws, State, Step
+from xpnet.warn import warn
 
 __all__ = ["captured"]
 
@@ -68,11 +68,10 @@ def captured(
                 _compare(device, graphs(_copy(device, state), draws, begin, begin + count), expected)
             except Exception as error:  # the libraries may raise anything
                 graphs, failed = None, True
-                warnings.warn(
+                warn(
                     f"the steps cannot be captured as a CUDA graph, training continues without it "
                     f"({_why(error)})",
                     RuntimeWarning,
-                    stacklevel=2,
                 )
         return (graphs or eager)(state, draws, begin, end)
 

@@ -1,7 +1,6 @@
 """PyTorch as an array library on the CPU, CUDA GPUs and Apple GPUs (``mps``). No autograd, no layers."""
 
 import re
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -17,6 +16,7 @@ from xpnet.device.shared import Shared
 from xpnet.errors import DeviceError
 from xpnet.text import one_line
 from xpnet.typing import Advance, Array, Draws, State, Step
+from xpnet.warn import warn
 
 __all__ = ["TorchDevice"]
 
@@ -177,10 +177,9 @@ class TorchDevice(Device):
 
                 result = in_precision(state, draws)
             except Exception as error:  # from torch.compile, or from the C++ compiler that it calls
-                warnings.warn(
+                warn(
                     f"torch.compile failed, training continues without it ({one_line(error)[:300]})",
                     RuntimeWarning,
-                    stacklevel=2,
                 )
                 chosen = step
                 return step(state, draws)

@@ -2,7 +2,6 @@
 
 import copy
 import functools
-import warnings
 from abc import abstractmethod
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Self
@@ -22,6 +21,7 @@ from xpnet.nn.mlp import MLP
 from xpnet.training import monitors
 from xpnet.training.first_rows import unlike_the_first
 from xpnet.training.row_range import RowRange
+from xpnet.warn import warn
 
 __all__ = ["Estimator"]
 
@@ -214,9 +214,9 @@ class Estimator(Fitted):
         if fresh:
             self._drop()  # so that no part of an old network remains if a check below fails
         if note := other_order(X, {"y": y, "sample_weight": sample_weight}):
-            warnings.warn(note, stacklevel=4)
+            warn(note)
         if given is not None and (note := other_order(given[0], {"y_val": given[1]}, "X_val")):
-            warnings.warn(note, stacklevel=4)
+            warn(note)
         # Rows to preprocess keep their dtype until then, since float32 may not hold their values.
         given_dtype = self.dtype if self.preprocess == "none" else None
         X, y = inputs.checked(self, X, y, dtype=given_dtype, reset=fresh, **self._of_targets(y))
@@ -232,7 +232,7 @@ class Estimator(Fitted):
         if weight is not None and self.mixup:  # refuse before doing anything
             raise InputError("mixup cannot be combined with weights of rows or classes: give one of them")
         if fresh and (note := self._doubt()):
-            warnings.warn(note, stacklevel=4)
+            warn(note)
         if weight is not None and (self.preprocess != "none" or self.norm == "batch"):
             rows = _counted(rows, weight)  # else the others would affect the preprocessing
         device = get_device(self.device, self.backend, self.precision, self.compile)
@@ -246,7 +246,7 @@ class Estimator(Fitted):
             )
             validation = Rows(X_val, self._encode(y_val, False), None)
             if note := other_scale(X, X_val):
-                warnings.warn(f'{note}; a pipeline does with transform_input=["X_val"]', stacklevel=4)
+                warn(f'{note}; a pipeline does with transform_input=["X_val"]')
         how = settings.preprocessing_of(parameters)
         if how.kind != "none" and any(hasattr(part.X, "toarray") for part in (rows, validation) if part):
             raise InputError(f"preprocess={how.kind!r} takes dense rows: give X.toarray(), or use 'none'")
@@ -273,19 +273,14 @@ class Estimator(Fitted):
                 )
             size = min(200 if self.batch_size == "auto" else int(self.batch_size), count)
             if self.batch_size != "auto" and size < int(self.batch_size) and self.solver != "lbfgs":
-                warnings.warn(
-                    f"batch_size {self.batch_size} is more than the {size} training rows and was clipped",
-                    stacklevel=4,
-                )
+                warn(f"batch_size {self.batch_size} is more than the {size} training rows and was clipped")
             if validation is not None:
                 watched, task = self._watched(validation), self._task()[0]
                 target, weight = validation.target, validation.weight
                 monitors.check(watched, task, target, weight, called="monitor", outputs=self.n_outputs_)
                 if undefined := monitors.undefined(watched, task, target, weight):
                     fix = "for R², give rows with different targets"
-                    warnings.warn(
-                        f"{undefined}: epochs are compared by val_loss instead; {fix}", stacklevel=4
-                    )
+                    warn(f"{undefined}: epochs are compared by val_loss instead; {fix}")
             with one_blas_thread(device.is_host and small_products(size, mlp.sizes)):
                 if fresh and how.kind != "none":
                     self._how = transforms.suited(how, rows.X, dtype)
@@ -319,7 +314,7 @@ class Estimator(Fitted):
         if self._how.kind != "none" and not self._is_told:  # only once: a stream may have many such calls
             names = getattr(self, "feature_names_in_", range(self.n_features_in_))
             if note := unlike_the_first(self._fitted, first, rows.X, list(map(str, names)), seen):
-                warnings.warn(note, stacklevel=5)
+                warn(note)
                 self._is_told = True
         self._row_range = seen.joined(known)
 

@@ -258,7 +258,7 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
         return inputs.like(X, self._log_probabilities(X))
 
     def _log_probabilities(self, X: Any) -> NDArray[Any]:
-        scores = self._scores(X, 4)
+        scores = self._scores(X)
         if self.out_activation_ == "softmax":
             shifted = scores - scores.max(axis=1, keepdims=True)
             found: NDArray[Any] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

@@ -1,6 +1,5 @@
 """Fitted estimators: their model, its predictions, and its export."""
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,6 +23,7 @@ from xpnet.training.history import SCORE_OF
 from xpnet.training.model import Model
 from xpnet.typing import Task
 from xpnet.values import shown
+from xpnet.warn import warn
 
 __all__ = ["Fitted"]
 
@@ -81,26 +81,24 @@ class Fitted(Fitting):
         exporters.export(model, path, format, opset)
         return path
 
-    def _warn_of_range(self, X: Any, stacklevel: int) -> None:
+    def _warn_of_range(self, X: Any) -> None:
         """Warn if checked rows are far from the training rows, as a model does."""
         if self._row_range is None or hasattr(X, "toarray"):
             return
         names = getattr(self, "feature_names_in_", None)
         columns = None if names is None else Columns(tuple(Column(n, "number") for n in names), tuple(names))
         if far := self._row_range.far(X, columns, False):
-            warnings.warn(far, RangeWarning, stacklevel=stacklevel + 1)
+            warn(far, RangeWarning)
 
-    def _scores(self, X: Any, stacklevel: int = 3) -> NDArray[Any]:
-        """Return the scores ``(rows, outputs)`` of new rows; ``stacklevel`` is that of warnings."""
-        return self._said(Model.scores, X, stacklevel + 1)
+    def _scores(self, X: Any) -> NDArray[Any]:
+        """Return the scores ``(rows, outputs)`` of new rows."""
+        return self._said(Model.scores, X)
 
-    def _members(self, X: Any, stacklevel: int = 3) -> NDArray[Any]:
+    def _members(self, X: Any) -> NDArray[Any]:
         """Return the prediction of each network: probabilities or numbers ``(networks, rows, …)``."""
-        return self._said(Model.members, X, stacklevel + 1)
+        return self._said(Model.members, X)
 
-    def _said(
-        self, of: Callable[[Model, Any, Device], NDArray[Any]], X: Any, stacklevel: int
-    ) -> NDArray[Any]:
+    def _said(self, of: Callable[[Model, Any, Device], NDArray[Any]], X: Any) -> NDArray[Any]:
         """Return the model's prediction for new rows."""
         model = self._model()
         X = inputs.checked(self, X, reset=False)
@@ -111,5 +109,5 @@ class Fitted(Fitting):
         # relative to the mean.
         dtype = self.coefs_[0].dtype if self._target is None else np.float64
         found = of(model, X, device)
-        self._warn_of_range(X, stacklevel)  # only now: the rows can be predicted
+        self._warn_of_range(X)  # only now: the rows can be predicted
         return np.asarray(found, dtype)

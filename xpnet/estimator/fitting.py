@@ -2,7 +2,6 @@
 
 import math
 import signal
-import warnings
 from abc import abstractmethod
 from dataclasses import replace
 from typing import Any
@@ -34,6 +33,7 @@ from xpnet.training.row_range import RowRange
 from xpnet.training.scale import Scale
 from xpnet.training.together import Job, train_together
 from xpnet.typing import Params, State
+from xpnet.warn import warn
 
 __all__ = ["Fitting", "stochastic"]
 
@@ -126,9 +126,11 @@ class Fitting(Named):
             )
         self._take(begun, result)
         if result.interrupted or told.interrupted:
-            warnings.warn("training was interrupted: the weights are those reached so far", stacklevel=4)
+            warn(self._interruption(begun, result))
         else:
-            self._tell(begun, result, told.ended, 5)
+            if signals.received is not None:
+                warn("training was interrupted, but it was already complete: nothing is missing")
+            self._tell(begun, result, told.ended)
 
     def _job(self, ready: Ready, feeds: tuple[Feed, Feed | None] | None = None) -> Begun:
         """Return the training job, with everything needed afterwards.
@@ -212,7 +214,7 @@ class Fitting(Named):
         for k in range(len(rows)):
             begun.notes.on_epoch(History(rows[: k + 1]))
         self._take(begun, result)
-        self._tell(begun, result, False, 3)
+        self._tell(begun, result, False)
         self._memory = {}  # solver state, once or twice the size of the weights, that is not needed again
 
     def _take(self, begun: Begun, result: Fit) -> None:
@@ -222,27 +224,45 @@ class Fitting(Named):
             steps = min((int(best.epoch.max()) + 1) * begun.per_epoch, steps)
         self._publish(begun.device, result, self._updates + steps)
 
-    def _tell(self, begun: Begun, result: Fit, is_asked: bool, stacklevel: int) -> None:
+    def _tell(self, begun: Begun, result: Fit, is_asked: bool) -> None:
         """Warn if training diverged, was useless, or did not converge."""
         device, feed = begun.device, begun.job.feed
         ended = begun.incremental or result.timed_out or is_asked or bool(result.stopped_at.all())
         if result.diverged_at.any():
             fix = remedies.after_divergence(self, device, feed)
-            warnings.warn(
+            warn(
                 f"training diverged in epoch {self.n_iter_}; the weights are those of the best epoch "
                 f"before: {fix}",
                 ConvergenceWarning,
-                stacklevel=stacklevel,
             )
         elif not begun.incremental and (useless := remedies.if_useless(self, device, feed)):
-            warnings.warn(useless, ConvergenceWarning, stacklevel=stacklevel)
+            warn(useless, ConvergenceWarning)
         elif not ended and not math.isinf(self.n_iter_no_change):
-            warnings.warn(
+            warn(
                 f"training has not converged within max_iter={self.max_iter} epochs: raise max_iter, or set "
                 "n_iter_no_change=float('inf') to always train for max_iter epochs",
                 ConvergenceWarning,
-                stacklevel=stacklevel,
             )
+
+    def _interruption(self, begun: Begun, result: Fit) -> str:
+        """Say what is kept of training that was interrupted, and how to go on."""
+        if begun.incremental:
+            return (
+                "partial_fit was interrupted: the weights are those reached so far; call it again with these "
+                "rows"
+            )
+        if not self.n_iter_:
+            when, kept = "before the first step", "those it began with"
+        else:
+            when, kept = f"in epoch {self.n_iter_}", "those reached so far"
+            if begun.job.regime.restores_best and result.best is not None:
+                kept = "those of the best epoch so far"
+        return f"training was interrupted {when}: the weights are {kept}; {self._onwards()}"
+
+    def _onwards(self) -> str:
+        if self.warm_start:
+            return "fit again to go on from them"
+        return "fit again to train to the end, or with warm_start=True to go on from them"
 
     def _train_at_once(self, device: Device, mlp: MLP, rows: Rows) -> None:
         """Train with L-BFGS-B, and set the fitted attributes."""
@@ -271,11 +291,11 @@ class Fitting(Named):
         self.loss_curve_ = [*self.loss_curve_, *found.losses]
         if found.is_early:
             fix = remedies.after_lbfgs(self, device, feed, found.limit)
-            warnings.warn(f"lbfgs {found.problem}: {fix}", ConvergenceWarning, stacklevel=5)
+            warn(f"lbfgs {found.problem}: {fix}", ConvergenceWarning)
         elif found.problem:
-            warnings.warn(f"lbfgs {found.problem}", UserWarning, stacklevel=5)
+            warn(f"lbfgs {found.problem}; {self._onwards()}")
         elif useless := remedies.if_useless(self, device, feed):
-            warnings.warn(useless, ConvergenceWarning, stacklevel=5)
+            warn(useless, ConvergenceWarning)
 
     def _scaled(self, rows: Rows, incremental: bool = False) -> tuple[Rows, float]:
         """Return rows with weights scaled for training, and the number by which to divide ``alpha``."""

@@ -1,6 +1,5 @@
 """`TableClassifier` and `TableRegressor`: scikit-learn estimators for raw tables, with nothing to set."""
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, fields, replace
@@ -37,6 +36,7 @@ from xpnet.runs.settings import refuse_unknown
 from xpnet.training.model import Model
 from xpnet.training.result import Fit
 from xpnet.values import refuse_mask, shown
+from xpnet.warn import warn
 
 __all__ = ["TableClassifier", "TableRegressor"]
 
@@ -160,7 +160,7 @@ class Table(Named):
             other_order(X_val, {"y_val": y_val}, "X_val"),
         ):
             if note:
-                warnings.warn(note, stacklevel=3)
+                warn(note)
         if self._task() == "classification":
             refuse_mixed(y)
             refuse_mixed(y_val, "y_val")
@@ -189,7 +189,7 @@ class Table(Named):
         if isinstance(weights, Mapping):  # by the text of a label, as in flags
             labels = [str(label) for label in np.unique(y).tolist()]
             if note := likely_typo({str(name): of for name, of in weights.items()}, labels):
-                warnings.warn(note, stacklevel=3)
+                warn(note)
         arrays = {
             "X_val": X_val,
             "y_val": y_val,

@@ -29,6 +29,7 @@ from xpnet.estimator.settings import STACKABLE
 from xpnet.nn.mlp import operations
 from xpnet.training.history import History
 from xpnet.training.together import SHARED_OUT_FROM, kind_of, train_together
+from xpnet.warn import carrying
 
 __all__ = ["Outcome", "Part", "Score", "Unit", "fit_together"]
 
@@ -127,11 +128,12 @@ def _by_threads(
     """Fit in this process, each task on a thread."""
     left, config = threading.Event(), get_config()
     found: dict[int, Outcome] = {}
+    fit = carrying(_fit)
     with one_blas_thread(), ThreadPoolExecutor(len(tasks)) as pool:
         try:
             futures = {
                 pool.submit(
-                    _fit, [units[k] for k in places], max_nets, config, len(tasks), tell, left.is_set
+                    fit, [units[k] for k in places], max_nets, config, len(tasks), tell, left.is_set
                 ): places
                 for places in tasks
             }

@@ -22,8 +22,13 @@ class Count(Screen):
         super().__init__()
         self.what = what
         self.done, self.total = 0.0, 0
+        self._is_over = False
         self._lock = threading.Lock()
         self._began = time.perf_counter()
+
+    def __exit__(self, *why: object) -> None:
+        self._is_over = True
+        super().__exit__(*why)
 
     def expect(self, more: int) -> None:
         """Increase the total."""
@@ -43,8 +48,8 @@ class Count(Screen):
         return f"{self.done:.0f}/{self.total} {self.what}"
 
     def left(self) -> str:
-        """Return the estimated time left; empty if there is nothing to estimate it from."""
-        if not 0 < self.done < self.total:
+        """Return the estimated time left; empty at the end, and if there is nothing to estimate it from."""
+        if self._is_over or not 0 < self.done < self.total:
             return ""
         return time_left((time.perf_counter() - self._began) / self.done * (self.total - self.done))
 
@@ -60,6 +65,7 @@ class Lines(Plain, Count):
             self._say()
 
     def __exit__(self, *why: object) -> None:
+        self._is_over = True
         self._say()
         super().__exit__(*why)
 

@@ -75,12 +75,13 @@ class Plain(Screen):
     """Lines on standard error, for phases that take a while."""
 
     _timer: threading.Timer | None = None
+    _writing = threading.Lock()  # a timer's thread writes, too: its line must not come after a later one
 
     def on_phase(self, phase: Phase) -> None:
         """Name the phase if it takes a while."""
         super().on_phase(phase)
         self._cancel()
-        self._timer = threading.Timer(LASTING, self._write, (f"{phase} …",))
+        self._timer = threading.Timer(LASTING, self._name, (phase,))
         self._timer.daemon = True
         self._timer.start()
 
@@ -90,12 +91,20 @@ class Plain(Screen):
 
     def say(self, line: str) -> None:
         """Write a line; it replaces the line about the phase."""
-        self._cancel()
-        self._write(line)
+        with self._writing:
+            self._cancel()
+            self._write(line)
+
+    def _name(self, phase: Phase) -> None:
+        """Write which phase it is, unless something else was written meanwhile."""
+        with self._writing:
+            if self._timer is not None and phase == self.phase:
+                self._write(f"{phase} …")
 
     def _cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
 
     def _write(self, line: str) -> None:
         sys.stderr.write(line.rstrip() + "\n")

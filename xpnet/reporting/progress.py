@@ -66,6 +66,7 @@ class Shown(Progress):
     """
 
     _began = 0.0
+    _is_over = False
     _mark = (0, 0.0)  # number of steps done, and when the last one ended
 
     def on_step(self) -> None:
@@ -81,9 +82,31 @@ class Shown(Progress):
         super().on_epoch(history)
         self._mark = (self.steps - self._done, time.perf_counter())
 
-    def counts(self) -> str:
-        """Return how many of the steps have begun."""
-        return f"{self.steps}/{self.num_steps}"
+    def on_phase(self, phase: Phase) -> None:
+        """Note that a phase begins: with those after training, the last step is known."""
+        if phase not in ("loading", "preprocessing", "training"):
+            self._settle()
+        super().on_phase(phase)
+
+    def __exit__(self, *why: object) -> None:
+        self._settle()
+        super().__exit__(*why)
+
+    def _settle(self) -> None:
+        """Take the step of the last epoch for the last: one that was counted may never have begun."""
+        self._is_over = True
+        if self.row is not None:
+            self.steps = self.row.step
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether training is over before its last step."""
+        return self._is_over and self.steps < self.num_steps
+
+    def counts(self, steps: int | None = None) -> str:
+        """Return how many of the steps have begun, or a number of them, and whether no more will."""
+        steps = self.steps if steps is None else steps
+        return f"{steps}/{self.num_steps}{', ended early' if self.ended_early else ''}"
 
     def measured(self) -> str:
         """Return the results of the last epoch, and the speed; empty during the first step."""
@@ -109,7 +132,7 @@ class Shown(Progress):
 class Lines(Plain, Shown):
     """A line after the first and the last epoch, and about one per second between them."""
 
-    _written: Row | None = None
+    _written: tuple[Row, bool] | None = None  # the last row, and whether it was said that it ended early
     _written_at = -1.0
 
     def on_epoch(self, history: History) -> None:
@@ -120,7 +143,8 @@ class Lines(Plain, Shown):
 
     def on_phase(self, phase: Phase) -> None:
         """Write the line about the last epoch once training is over."""
-        self._write_last()
+        if phase not in ("loading", "preprocessing", "training"):
+            self._write_last()
         super().on_phase(phase)
 
     def __exit__(self, *why: object) -> None:
@@ -128,13 +152,16 @@ class Lines(Plain, Shown):
         super().__exit__(*why)
 
     def _write_last(self) -> None:
-        if self.row is not None and self.row is not self._written:
-            self.steps = self.row.step  # the count may include a step that was stopped before it began
+        self._settle()
+        if self.row is not None and self._written != (self.row, self.ended_early):
             self._write_row()
 
     def _write_row(self, left: str = "") -> None:
-        self.say(f"step {self.counts()}  {self.measured()}  {left}")
-        self._written, self._written_at = self.row, time.perf_counter()
+        if self.row is None:
+            return
+        # The step of the row: of stacks beside each other one may be ahead of the epoch that all have ended.
+        self.say(f"step {self.counts(self.row.step)}  {self.measured()}  {left}")
+        self._written, self._written_at = (self.row, self.ended_early), time.perf_counter()
 
 
 class Bar(Live, Shown):

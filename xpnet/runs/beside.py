@@ -1,7 +1,6 @@
 """Runs without a folder that are trained together with others, in one loop."""
 
 import time
-import warnings
 from typing import NamedTuple
 
 from xpnet.datasets import Dataset
@@ -15,6 +14,7 @@ from xpnet.runs.run import Run, as_run
 from xpnet.runs.subset import subset_of
 from xpnet.training.result import Fit
 from xpnet.training.together import Job
+from xpnet.warn import warn
 
 __all__ = ["Begun", "begin_beside", "end_beside"]
 
@@ -49,8 +49,8 @@ def begin_beside(config: Config, data: Dataset) -> Begun:
     """
     device = config.find_device()
     data = subset_of(config, data)  # so that the checks see the rows to train on
-    (config,) = suited([config], data, warnings.warn)
-    check(config, data, warnings.warn)
+    (config,) = suited([config], data, warn)
+    check(config, data, warn)
     began = time.perf_counter()
     prepared = prepare(config, data, device)
     job = job_of(experiment.members_of(config), prepared.mlp(config), prepared, device)
@@ -62,5 +62,5 @@ def end_beside(begun: Begun, result: Fit, seconds: float) -> Run:
     _, device, config, prepared, before = begun
     run = as_run(experiment.record(config, prepared, device, result, before + seconds), None)
     if run.diverged_at:
-        warnings.warn(remedy(run), RuntimeWarning, stacklevel=2)
+        warn(remedy(run), RuntimeWarning)
     return run

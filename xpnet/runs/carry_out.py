@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from xpnet.runs import folder as run_folder
 from xpnet.runs.checkpoints import Checkpoints
 from xpnet.runs.config import Config
 from xpnet.runs.experiment import Experiment
-from xpnet.runs.names import flag
+from xpnet.runs.names import flag, to_resume
 from xpnet.runs.preparation import Prepared, check, load_data, suited
 from xpnet.runs.processes import agreeing, check_batch, check_same, cores_shared, device_of, watched
 from xpnet.runs.resume import begin, checkpoint_of, identity, is_of_longer_runs
@@ -24,8 +23,10 @@ from xpnet.runs.run import Run, as_run
 from xpnet.runs.saved import open_run
 from xpnet.runs.starting import begin_with, model_of, unlike_its_rows
 from xpnet.runs.subset import subset_of
+from xpnet.text import name_of
 from xpnet.training.history import SCORE_OF, History
 from xpnet.training.interrupt import StopSignals
+from xpnet.warn import warn
 
 __all__ = ["carry_out"]
 
@@ -37,7 +38,7 @@ def carry_out(
     *,
     folder: str | None,
     team: Team | None = None,
-    note: Callable[[str], None] = warnings.warn,
+    note: Callable[[str], None] = warn,
     on_data: Callable[[Dataset], None] | None = None,
     on_epoch: Callable[[History], None] | None = None,
     on_unwritten: Callable[[OSError], None] | None = None,
@@ -189,7 +190,7 @@ def carry_out(
                         run_folder.write(place, found, pictures=can_draw)
                 except KeyboardInterrupt:
                     raise KeyboardInterrupt(
-                        f"interrupted: {place} is incomplete; complete it with {flag('resume')} {place}"
+                        f"interrupted: {name_of(place)} is incomplete; complete it with {to_resume(place)}"
                     ) from None
                 except OSError as error:
                     if on_unwritten is None:

@@ -1,7 +1,6 @@
 """`xpnet.fit`: train from Python."""
 
 import signal
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,13 +14,14 @@ from xpnet.runs.config import Config
 from xpnet.runs.given import ARRAYS, what_is_given
 from xpnet.runs.keywords import in_python, naming_keywords, warn_in_python
 from xpnet.runs.processes import agreeing, said_once
-from xpnet.runs.remedy import remedy
+from xpnet.runs.remedy import after_interruption, remedy
 from xpnet.runs.resume import settings_to_resume
 from xpnet.runs.run import Run
 from xpnet.runs.settings import refuse_unknown
 from xpnet.training.history import History
 from xpnet.training.interrupt import StopSignals
 from xpnet.values import shown
+from xpnet.warn import warn
 
 __all__ = ["fit"]
 
@@ -94,6 +94,9 @@ def fit(
     RuntimeWarning
         If training diverged; the parameters are then from before that. Also if files could not
         be written, as on a full disk; save the returned run elsewhere.
+    UserWarning
+        If training was interrupted (Ctrl-C, or Stop in a notebook): it says what the returned run holds, and
+        how to go on. ``summary["status"]`` is then ``"interrupted"``.
 
     Examples
     --------
@@ -126,11 +129,14 @@ def fit(
                 note=warn_in_python,
             )
         if unwritten:
-            warnings.warn(
+            warn(
                 f"the run could not be written ({unwritten[0]}): save it elsewhere by run.save(path)",
                 RuntimeWarning,
-                stacklevel=2,
             )
+        if run.summary["status"] == "interrupted":
+            warn(after_interruption(run))
+        elif signals.received is not None:
+            warn("training was interrupted, but it was already complete: nothing is missing")
         if run.diverged_at:
-            warnings.warn(in_python(remedy(run)), RuntimeWarning, stacklevel=2)
+            warn(in_python(remedy(run)), RuntimeWarning)
     return run

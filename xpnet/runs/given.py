@@ -1,7 +1,6 @@
 """From the arguments of a Python call to settings and a data set."""
 
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from xpnet.runs.ranges import check_fraction
 from xpnet.runs.settings import read_file, yielding
 from xpnet.runs.starting import inherited
 from xpnet.values import shown
+from xpnet.warn import warn
 
 __all__ = ["ARRAYS", "what_is_given"]
 
@@ -127,7 +127,7 @@ def what_is_given(
         other_order(arrays["X_test"], {"y_test": arrays["y_test"]}, "X_test"),
     ):
         if note:
-            warnings.warn(note, stacklevel=3)
+            warn(note)
     if y is not None:
         given = labelled(given, name, warn_in_python, config.task)
     if is_table:
@@ -136,7 +136,7 @@ def what_is_given(
         data = assemble(given, name, reading, note=warn_in_python)
         tell_of_targets(data, config.task, warn_in_python)
     if arrays["X_val"] is not None and (note := other_scale(data.X_train, data.X_val)):
-        warnings.warn(note, stacklevel=3)
+        warn(note)
     return config, data
 
 

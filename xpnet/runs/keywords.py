@@ -1,11 +1,11 @@
 """Messages in Python: they name flags, and this module adds the corresponding keywords."""
 
 import re
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from xpnet.errors import XpnetError
+from xpnet.warn import warn
 
 __all__ = ["in_python", "naming_keywords", "warn_in_python"]
 
@@ -23,15 +23,15 @@ def in_python(message: str) -> str:
 
 def warn_in_python(message: str) -> None:
     """Warn about something that a command would print as a note."""
-    warnings.warn(in_python(message), stacklevel=2)
+    warn(in_python(message))
 
 
 @contextmanager
 def naming_keywords() -> Iterator[None]:
-    """Add the keywords for flags to the messages of errors."""
+    """Add the keywords for flags to the messages of errors, and of Ctrl-C."""
     try:
         yield
-    except XpnetError as error:
+    except (XpnetError, KeyboardInterrupt) as error:
         if len(error.args) == 1:
             error.args = (in_python(str(error)),)
         raise

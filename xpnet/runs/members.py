@@ -23,6 +23,7 @@ from xpnet.training.history import History, Row
 from xpnet.training.result import Fit
 from xpnet.training.stopping import Best
 from xpnet.typing import State
+from xpnet.warn import carrying
 
 __all__ = ["joined_history", "train_apart"]
 
@@ -92,7 +93,7 @@ def train_apart(
             news.put(None)
 
     with ThreadPoolExecutor(len(stacks)) as threads:
-        futures = [threads.submit(run, stack) for stack in range(len(stacks))]
+        futures = [threads.submit(carrying(run), stack) for stack in range(len(stacks))]
         try:
             joined = History()
             while True:  # the last message of a stack comes after it has ended

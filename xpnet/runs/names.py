@@ -1,10 +1,13 @@
 """Names of settings: how they are spelt as flags, and which setting an unknown name probably means."""
 
 import difflib
+import os
 from collections.abc import Collection
 from typing import NamedTuple
 
-__all__ = ["did_you_mean", "flag", "meant"]
+from xpnet.text import for_shell
+
+__all__ = ["did_you_mean", "flag", "meant", "to_resume"]
 
 _OURS = {
     "activation": "act activation_fn activation_function hidden_activation nonlinearity",
@@ -225,6 +228,11 @@ _OTHER_NAMES = _by_other_name()
 def flag(name: str) -> str:
     """Return the command-line flag of a setting: ``--batch-size`` for ``batch_size``."""
     return "--" + name.replace("_", "-")
+
+
+def to_resume(folder: str | os.PathLike[str]) -> str:
+    """Return the command that continues the run in a folder, as a shell takes it."""
+    return f"xpnet train {flag('resume')} {for_shell(folder)}"
 
 
 def meant(word: str) -> list[str]:

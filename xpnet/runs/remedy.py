@@ -1,11 +1,13 @@
-"""What to change after training has diverged."""
+"""What to do after training has diverged, or was interrupted."""
 
+from xpnet.runs.checkpoints import has_checkpoint
 from xpnet.runs.config import Config
 from xpnet.runs.names import flag
 from xpnet.runs.run import Run
+from xpnet.text import name_of
 from xpnet.training.out_of_scale import OutOfScale
 
-__all__ = ["remedy", "remedy_of_many"]
+__all__ = ["after_interruption", "remedy", "remedy_of_many"]
 
 
 def remedy(run: Run) -> str:
@@ -26,6 +28,28 @@ def remedy(run: Run) -> str:
         change += ", or scale the data" if run.diverged_at == 1 else ""
     kept = "kept" if run.folder is None else f"in {run.folder}"
     return f"training diverged at step {run.diverged_at}: {change}; parameters from before that are {kept}"
+
+
+def after_interruption(run: Run) -> str:
+    """Say in Python of a run that was interrupted what is kept of it, and how to go on."""
+    last = run.history.rows[-1]
+    when = f"after epoch {last.epoch}" if last.epoch else f"in the first epoch, after step {last.step}"
+    several = run.config.ensemble > 1
+    networks = "networks" if several else "network"
+    of_best = f"{', each' * several} of the best epoch so far"
+    if run.best is None:
+        kept = f"the {networks} of that moment"
+    elif run.config.patience is None:
+        kept = f"the {networks} of that moment, and as best {'those' if several else 'that'}{of_best}"
+    else:
+        kept = f"the {networks}{of_best}"
+    if run.folder is None:
+        onwards = "fit again to train to the end; with a folder (out=), a run can be continued (resume=)"
+    elif has_checkpoint(run.folder):
+        onwards = f"fit the same data with resume={name_of(run.folder)!r} to continue from there"
+    else:
+        onwards = f"no epoch was complete, so resume={name_of(run.folder)!r} starts over"
+    return f"training was interrupted {when}: the run holds {kept}; {onwards}"
 
 
 def remedy_of_many(config: Config, wrong: OutOfScale | None) -> str:

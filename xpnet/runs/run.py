@@ -3,7 +3,6 @@
 import math
 import os
 import textwrap
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -37,6 +36,7 @@ from xpnet.runs.unlabelled import holds_images, predictions, unlabelled_rows
 from xpnet.training.history import SCORE_OF
 from xpnet.training.measures import measured
 from xpnet.training.raw_rows import checked_targets
+from xpnet.warn import warn
 
 __all__ = ["Run", "as_run"]
 
@@ -224,14 +224,14 @@ class Run(Experiment):
             with naming_keywords():
                 rows, found = self._of_name(X, split, target, header, shades, notes.append)
             for text in notes:
-                warnings.warn(in_python(text), stacklevel=2)
+                warn(in_python(text))
         elif any((split is not None, bool(target), header is not None, shades is not None)):
             raise InputError(
                 "split, target, header and shades apply to files only: give a path, or leave them out"
             )
         else:
             if unlike := other_order(X, {"y": y}):
-                warnings.warn(unlike, stacklevel=2)
+                warn(unlike)
             X, found = self._with_targets(X, y)
             rows = self._rows(X)
         is_regression = model.task == "regression"
@@ -315,7 +315,7 @@ class Run(Experiment):
         with run_folder.claim(str(path), self.config.dataset) as folder:
             run_folder.refuse_sweep(folder)
             if self.folder is None or folder.resolve() != self.folder.resolve():
-                make_room(folder, force, warnings.warn)
+                make_room(folder, force, warn)
             run_folder.write(folder, self, pictures=plots.available(), report=report)
         return folder
 
@@ -436,7 +436,7 @@ class Run(Experiment):
             )
             parts = list(predictions(self.model, path, rows, predict))
         for text in notes:
-            warnings.warn(in_python(text), stacklevel=3)
+            warn(in_python(text))
         if not parts:
             return predict(np.empty((0, self.model.num_features)))
         return np.concatenate(parts, axis=axis)

@@ -18,7 +18,7 @@ from xpnet.runs.checkpoints import has_checkpoint
 from xpnet.runs.config import Config
 from xpnet.runs.labelled import UNWEIGHTED, Labelled, class_numbers, is_file, is_lasting, labelled_rows
 from xpnet.runs.model_file import load_model
-from xpnet.runs.names import flag
+from xpnet.runs.names import to_resume
 from xpnet.runs.settings import read_file
 from xpnet.runs.subset import subset_of
 from xpnet.training.model import Model
@@ -235,12 +235,12 @@ def open_run(path: str | os.PathLike[str]) -> SavedRun:
     file = given / "model.safetensors" if given.is_dir() else given
     if CHECKPOINT.fullmatch(given.name) and given.is_file():
         raise InputError(
-            f"{given} is a checkpoint, not a model: resume its run with {flag('resume')} {given.parent}"
+            f"{given} is a checkpoint, not a model: resume its run with {to_resume(given.parent)}"
         )
     if given.is_dir() and not file.exists() and has_checkpoint(given):
         raise InputError(
             f"the run in {given} was interrupted and has a checkpoint, but no model yet: finish it "
-            f"with {flag('resume')} {given}"
+            f"with {to_resume(given)}"
         )
     return SavedRun(file.parent, file, load_model(file))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpnet.reporting.live import InNotebook, Live, Plain, Screen, bar, chosen, html_bar, time_left
+from xpnet.reporting.live import InNotebook, Live, Phase, Plain, Screen, bar, chosen, html_bar, time_left
 from xpnet.reporting.metrics import named
 from xpnet.runs.config import Config
 from xpnet.sweep.chunk import Outcome, Task, merit
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Display", "start"]
 
+ENDED = ("evaluating", "drawing", "writing")
+"""Phases that a sweep reaches only if it was not interrupted: no network is left to train."""
+
 SHOWN = 10
 """Number of networks in the live table."""
 
@@ -31,13 +34,13 @@ class Display(Screen):
         super().__init__()
         self.configs: Sequence[Config] = ()
         self.score = "accuracy"
-        self.total = 0
+        self.total, self.rungs, self.is_complete = 0, 1, False
         self.rows: dict[int, dict[str, Any]] = {}
         self._done: dict[str, int] = {}
         self._lock = threading.Lock()
         self._began = 0.0
 
-    def expect(self, configs: Sequence[Config], total: int, score: str = "accuracy") -> None:
+    def expect(self, configs: Sequence[Config], total: int, score: str = "accuracy", rungs: int = 1) -> None:
         """Announce the work ahead.
 
         Parameters
@@ -48,9 +51,16 @@ class Display(Screen):
             Steps to train, summed over the networks.
         score
             Name of the scores: ``"accuracy"`` or ``"r2"``.
+        rungs
+            Number of rungs of halving; 1 without it.
         """
-        self.configs, self.total, self.score = configs, total, score
+        self.configs, self.total, self.score, self.rungs = configs, total, score, rungs
         self._began = time.perf_counter()
+
+    def on_phase(self, phase: Phase) -> None:
+        """Note that a phase begins."""
+        self.is_complete = phase in ENDED
+        super().on_phase(phase)
 
     def on_epoch(self, task: Task, row: Row) -> None:
         """Note the measurements of an epoch of a stack; called from the training threads."""
@@ -98,10 +108,15 @@ class Display(Screen):
             return sum(self._done.values())
 
     def counts(self) -> str:
-        """Return the number of networks done, and the rung if there are several, as text."""
+        """Return the number of networks done, as text; with halving, those of the rung."""
         with self._lock:
-            done = sum("steps" in row for row in self.rows.values())
-        return f"{done}/{len(self.configs)} networks"
+            rows = [row for row in self.rows.values() if "steps" in row]
+            keys = [*self._done, *(row.get("task", "") for row in rows)]
+        if self.rungs == 1 or self.is_complete:
+            return f"{len(rows)}/{len(self.configs)} networks"
+        rung = max((key.partition("-")[0] for key in keys), key=_number, default="")
+        done = sum(row.get("task", "").partition("-")[0] == rung for row in rows)
+        return f"rung {_number(rung) + 1} of {self.rungs}, {done} networks"
 
     def left(self) -> str:
         """Return the training time left, as text; ``""`` if it is unknown."""
@@ -112,18 +127,44 @@ class Display(Screen):
         return time_left((time.perf_counter() - self._began) * to_come / done)
 
 
+def _number(rung: str) -> int:
+    """Return the number of a rung: 1 for ``"rung1"``."""
+    return int(rung.removeprefix("rung") or 0)
+
+
 class Lines(Plain, Display):
-    """A line when a stack ends, at most one per second."""
+    """A line when a stack ends, at most one per second, and one at the end of training."""
 
     _written_at = -1.0
+    _has_news = False
 
     def on_outcome(self, outcome: Outcome) -> None:
         """Write a line if one is due."""
         super().on_outcome(outcome)
+        self._has_news = True
         if time.perf_counter() - self._written_at >= 1:
             self._written_at = time.perf_counter()
-            state = ", ".join(filter(None, [self.counts(), self.left()]))
-            self.say(f"{state}; best so far: {self.leader()}")
+            self._write_state(self.left())
+
+    def on_phase(self, phase: Phase) -> None:
+        """Write the last state once training is over."""
+        if phase in ENDED:
+            self.is_complete = True
+            self._write_last()
+        super().on_phase(phase)
+
+    def __exit__(self, *why: object) -> None:
+        self._write_last()
+        super().__exit__(*why)
+
+    def _write_last(self) -> None:
+        if self._has_news:
+            self._has_news = False
+            self._write_state()
+
+    def _write_state(self, left: str = "") -> None:
+        state = ", ".join(filter(None, [self.counts(), left]))
+        self.say(f"{state}; best{'' if self.is_complete else ' so far'}: {self.leader()}")
 
 
 class Moving(Display):

@@ -5,7 +5,6 @@ import os
 import pickle
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from xpnet.sweep.chunk import Outcome, Task
 from xpnet.sweep.plan import Cut
 from xpnet.sweep.workers import Named, There
 from xpnet.text import one_line
+from xpnet.warn import carrying, warn
 
 __all__ = ["OnGpus", "names_of", "started"]
 
@@ -79,7 +79,7 @@ class Process:
                 "again, if so with a smaller --max-nets"
             ) from error
         for category, message in said:
-            warnings.warn(message, category, stacklevel=2)
+            warn(message, category)
         if failure is not None:
             raise failure
         return value
@@ -146,10 +146,11 @@ class OnGpus(There):
 
     def _of_each(self, name: str, *given: Any) -> list[Any]:
         """Call the same method in all processes at the same time."""
-        return list(self._threads.map(lambda process: process.call(name, *given), self._processes))
+        call = carrying(lambda process: process.call(name, *given))
+        return list(self._threads.map(call, self._processes))
 
     def _submit(self, task: Task) -> "Future[Outcome | None]":
-        return self._threads.submit(self._train, task)
+        return self._threads.submit(carrying(self._train), task)
 
     def _train(self, task: Task) -> Outcome | None:
         process = self._idle.get()  # never waits: there are as many processes as threads

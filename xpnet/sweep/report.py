@@ -54,9 +54,16 @@ def page_of(
         time.strftime("%Y-%m-%d %H:%M:%S %z"),
         _cards(configs, rows, score, best),
         "".join(_sections(configs, rows, score, best, num_rows, folder)),
-        warning="" if best is not None or not rows else f"Every network diverged: {remedy}",
+        warning="" if best is not None else _warning(rows, remedy),
         script=SORTING,
     )
+
+
+def _warning(rows: Sequence[Mapping[str, Any]], remedy: str) -> str:
+    """Return why there is no best network: all have diverged, or the sweep was interrupted."""
+    if rows and all(row["status"] == "diverged" for row in rows):
+        return f"Every network diverged: {remedy}"
+    return f"{remedy[:1].upper()}{remedy[1:]}"
 
 
 def _cards(

@@ -1,7 +1,6 @@
 """Run a sweep: train its chunks on threads or an executor, rung by rung, and make the table."""
 
 import os
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -17,6 +16,7 @@ from xpnet.files import output_file, path_of, replacing
 from xpnet.reporting.card import card
 from xpnet.reporting.metrics import score_name
 from xpnet.reporting.metrics import shown as shown_score
+from xpnet.reporting.page import text
 from xpnet.runs.averaged import note_on_curves
 from xpnet.runs.config import Config
 from xpnet.runs.names import flag
@@ -29,6 +29,7 @@ from xpnet.sweep import gpus
 from xpnet.sweep.charts import curves
 from xpnet.sweep.chunk import Outcome, Task, merit
 from xpnet.sweep.ensembles import Library, choose
+from xpnet.sweep.interruption import what_is_kept
 from xpnet.sweep.plan import Cut, count_halvings, epochs_of_rung, groups, shape_of
 from xpnet.sweep.report import page_of
 from xpnet.sweep.space import check_alike
@@ -42,6 +43,7 @@ from xpnet.training.measures import MEASURES_OF
 from xpnet.training.monitors import ours
 from xpnet.typing import Task as TaskOfData
 from xpnet.values import Kind, counted, shown
+from xpnet.warn import warn
 
 __all__ = ["Sweep", "run"]
 
@@ -64,13 +66,15 @@ class Sweep:
         ``curve`` (steps and validation scores). If all monitor another measure than the score or the loss,
         ``monitored`` is its value (negated if lower is better), by which they are then ranked.
     best
-        The trained network of the first row (from `xpnet.search`, a `Run`); None if all diverged.
+        The trained network of the first row (from `xpnet.search`, a `Run`); None if all diverged, or if the
+        sweep was interrupted.
     complete
         Whether the sweep finished; if ``should_stop`` ended it, the rows are those done so far.
     score
         Name of the scores: ``"accuracy"`` or ``"r2"``.
     remedy
-        From `xpnet.search`: what to change if every network diverged.
+        From `xpnet.search`: what to change if every network diverged; of one that was interrupted, what is
+        kept and how to go on.
     library
         What an `ensemble` is chosen from; None if the sweep was interrupted.
     """
@@ -155,7 +159,10 @@ class Sweep:
             )
             config = self.configs[best["network"]]
             values += [(name, show(getattr(config, name))) for name in varied(self.configs)[:MOST_VARIED]]
-        table = f'<div class="o">{html_table(header, rows)}</div>'
+        table = f'<div class="o">{html_table(header, rows)}</div>' if rows else ""
+        if not self.complete:
+            kept = self.remedy or f"interrupted {what_is_kept(len(self.rows), len(self.configs), None)}"
+            table = f"<p>{text(f'{kept[:1].upper()}{kept[1:]}.')}</p>{table}"
         drawn = curves(self.rows, self.score)
         drawn = f'<div class="xp-charts">{drawn}</div>' if drawn else ""
         if drawn and (note := note_on_curves(self.score, {config.averaging for config in self.configs})):
@@ -172,7 +179,14 @@ class Sweep:
             for status in ("stopped", "dropped", "diverged")
             if statuses[status]
         ]
-        return counts if self.complete else [*counts, f"interrupted with {len(self.rows)} trained"]
+        return (
+            counts
+            if self.complete
+            else [
+                *counts,
+                f"interrupted with {f'results of {len(self.rows)}' if self.rows else 'no results'}",
+            ]
+        )
 
 
 def run(
@@ -252,7 +266,7 @@ def run(
         configs = [begin_with(start, config, data)[0] for config in configs]
         data = begin_with(start, configs[0], data)[1]
     num_rows, score = len(data.X_train), SCORE_OF[data.task]
-    configs = suited(configs, data, warnings.warn)
+    configs = suited(configs, data, warn)
     _check(configs, data, halving)  # before any work is done
     ranked_by = _ranked_by(configs, data.task)
     store = (

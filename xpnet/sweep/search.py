@@ -3,7 +3,6 @@
 import hashlib
 import json
 import signal
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
@@ -34,6 +33,7 @@ from xpnet.runs.starting import begin_with, model_of, prepared_for, unlike_its_r
 from xpnet.sweep import display, gpus, space
 from xpnet.sweep import plots as sweep_plots
 from xpnet.sweep.chunk import Trained
+from xpnet.sweep.interruption import what_is_kept
 from xpnet.sweep.learning import learning
 from xpnet.sweep.plan import count_halvings, total_steps
 from xpnet.sweep.report import page_of
@@ -46,6 +46,7 @@ from xpnet.training.history import SCORE_OF
 from xpnet.training.interrupt import StopSignals
 from xpnet.training.result import Fit
 from xpnet.values import Kind, counted, shown
+from xpnet.warn import warn
 
 __all__ = ["carry_out", "configs_of", "folder_of", "search"]
 
@@ -117,7 +118,8 @@ def search(
     Returns
     -------
     Sweep
-        ``rows`` is the table, best first; ``best`` is the `Run` of the best network, or None if all diverged;
+        ``rows`` is the table, best first; ``best`` is the `Run` of the best network, or None if all diverged
+        or the search was interrupted;
         ``ensemble(k)`` returns an ensemble of up to ``k`` networks, chosen by the validation rows.
 
     Raises
@@ -131,6 +133,9 @@ def search(
     -----
     RuntimeWarning
         If every network diverged.
+    UserWarning
+        If the search was interrupted (Ctrl-C, or Stop in a notebook). Networks whose stacks had finished are
+        in ``rows``.
 
     Examples
     --------
@@ -170,8 +175,17 @@ def search(
                 signals=signals,
                 note=warn_in_python,
             )
+    if not found.complete:
+        kept = what_is_kept(len(found.rows), len(found.configs), base.out)
+        onwards = "search again; with a folder (out=), the same call continues after finished stacks"
+        if base.out is not None:
+            onwards = f"the same call {'continues from there' if found.rows else 'starts over'}"
+        found = replace(found, remedy=f"the search was interrupted {kept}, and best is None; {onwards}")
+        warn(found.remedy)
+    elif signals.received is not None:
+        warn("the search was interrupted, but it was already complete: nothing is missing")
     if found.complete and found.best is None:
-        warnings.warn(in_python(f"every network diverged: {found.remedy}"), RuntimeWarning, stacklevel=2)
+        warn(in_python(f"every network diverged: {found.remedy}"), RuntimeWarning)
     return found
 
 
@@ -249,7 +263,7 @@ def carry_out(
     halving: bool = False,
     max_nets: int | None = None,
     executor: Executor | None = None,
-    note: Note = warnings.warn,
+    note: Note = warn,
 ) -> Sweep:
     """Train the networks of a sweep, and write its folder, if any.
 
@@ -313,7 +327,7 @@ def carry_out(
         configs = suited(configs, loaded, note)
         halvings = count_halvings(configs, num_rows) if halving else 0
         total, score = total_steps(configs, num_rows, halvings), SCORE_OF[loaded.task]
-        screen.expect(configs, total, score)
+        screen.expect(configs, total, score, halvings + 1)
         screen.on_phase("training")
         with signals.listening():
             found = run(

@@ -30,6 +30,7 @@ from xpnet.sweep.chunk import Outcome, Task, train_chunk
 from xpnet.sweep.plan import Cut, choose_cut, choose_size
 from xpnet.training.history import Row
 from xpnet.values import shown
+from xpnet.warn import carrying
 
 __all__ = [
     "Here",
@@ -119,7 +120,7 @@ class Here:
         with ThreadPoolExecutor(workers) as threads:
             try:
                 # Do not keep a list of the futures: each holds networks.
-                for future in as_completed([threads.submit(train, task) for task in tasks]):
+                for future in as_completed([threads.submit(carrying(train), task) for task in tasks]):
                     outcome = future.result()
                     if outcome is not None:
                         yield outcome

@@ -1,6 +1,5 @@
 """`Model`: a trained network with its preprocessing, which predicts from raw rows on any device."""
 
-import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from xpnet.training.raw_rows import RowError, checked, checked_targets
 from xpnet.training.row_range import RowRange
 from xpnet.training.scale import Scale
 from xpnet.typing import Array, Params, Task
+from xpnet.warn import warn
 
 __all__ = ["Model"]
 
@@ -105,7 +105,8 @@ class Model:
         what = {"classification": "classes", "multilabel": "labels", "regression": "outputs"}[self.task]
         sizes, residual = "–".join(map(str, self.mlp.sizes)), ", residual" if self.mlp.residual else ""
         kept = "" if how.components is None else f", {how.components} components"
-        averaged = f"\n averaged: networks {self.networks or 1}, views {self.averaging}"
+        of_views = "" if self.averaging == "none" else f", views {self.averaging}"
+        averaged = f"\n averaged: networks {self.networks or 1}{of_views}"
         return (
             f"<Model: {self.task}, {self.num_features} features, {outputs} {what}\n"
             f" network {sizes}, {self.mlp.activation}, norm {self.mlp.norm}{residual}, {self.dtype}\n"
@@ -400,10 +401,10 @@ class Model:
         if known is not None and isinstance(rows, np.ndarray):
             far = known.far(rows, columns, self.image_shape is not None)
             if far is not None:
-                warnings.warn(far, RangeWarning, stacklevel=4)
+                warn(far, RangeWarning)
             lacking = known.new_gaps(rows, columns) if columns is not None and is_named else None
             if lacking is not None:
-                warnings.warn(lacking, GapWarning, stacklevel=4)
+                warn(lacking, GapWarning)
         return rows
 
     def _predictions(
