@@ -179,14 +179,9 @@ class Sweep:
             for status in ("stopped", "dropped", "diverged")
             if statuses[status]
         ]
-        return (
-            counts
-            if self.complete
-            else [
-                *counts,
-                f"interrupted with {f'results of {len(self.rows)}' if self.rows else 'no results'}",
-            ]
-        )
+        if not self.complete:
+            counts.append(f"interrupted with {f'results of {len(self.rows)}' if self.rows else 'no results'}")
+        return counts
 
 
 def run(
