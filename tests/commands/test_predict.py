@@ -241,7 +241,7 @@ def test_one_note_of_each_kind_on_rows_unlike_those_of_training(tmp_path, capsys
     assert (status, out) == (0, "")
     far, gap = err.splitlines()
     assert "note: column 'age' holds 50, far outside the training range 0 to 1" in far
-    assert "note: missing values in columns that had none missing in training: age;" in gap
+    assert "note: missing values in columns that had none in training: age;" in gap
 
 
 def test_a_gap_where_training_rows_had_none(tmp_path, capsys):

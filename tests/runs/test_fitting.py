@@ -350,7 +350,7 @@ def test_a_new_gap_in_a_named_column_gets_a_word():
     table = {"a": np.arange(40.0) * 3 % 40, "b": [str(k % 3) for k in range(40)]}
     run = fit(table, np.arange(40) % 2, **FAST | {"preprocess": "table"})
     new = {"a": [None, 3.0], "b": ["1", "2"]}
-    with pytest.warns(GapWarning, match="missing values in columns that had none missing in training: a;"):
+    with pytest.warns(GapWarning, match="missing values in columns that had none in training: a;"):
         assert run.predict(new).shape == (2,)
     with pytest.warns(
         RangeWarning, match="column 'a' holds 5000, far outside the training range [0-9] to 3[0-9]: is it in"

@@ -254,7 +254,7 @@ def test_named_columns_may_lack_what_none_lacked_with_one_word():
     table["age"][7] = np.nan
     for call in (model.predict, model.predict_interval):
         with pytest.warns(
-            GapWarning, match="that had none missing in training: age, member; these rows"
+            GapWarning, match="that had none in training: age, member; these rows"
         ) as caught:
             call(table)
         assert len(caught) == 1

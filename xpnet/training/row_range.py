@@ -150,7 +150,7 @@ class RowRange:
             return None
         names = list(dict.fromkeys(columns.columns[place].origin for place in places))
         return (
-            f"missing values in columns that had none missing in training: {listed(names)}; these rows "
+            f"missing values in columns that had none in training: {listed(names)}; these rows "
             f"are predicted from their other columns"
         )
 
