@@ -253,9 +253,7 @@ def test_named_columns_may_lack_what_none_lacked_with_one_word():
     table["member"] = [None, *table["member"][1:]]
     table["age"][7] = np.nan
     for call in (model.predict, model.predict_interval):
-        with pytest.warns(
-            GapWarning, match="that had none in training: age, member; these rows"
-        ) as caught:
+        with pytest.warns(GapWarning, match="that had none in training: age, member; these rows") as caught:
             call(table)
         assert len(caught) == 1
 
