@@ -74,7 +74,7 @@ _ROOMS = (
 
 __version__ = "0.1.0"
 
-# Not scikit-learn's: `from xpnet import *` must work, and stay quick, where that is not installed.
+# Without the estimators: `from xpnet import *` must work, and be quick, where scikit-learn is not installed.
 __all__ = [
     "MLP",
     "Config",
@@ -98,7 +98,7 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used; until then not even NumPy is imported."""
     if name in _ROOMS:
         found = importlib.import_module(f"{__name__}.{name}")
-        if name == "nn":  # whose face this is, and which by itself imports nothing
+        if name == "nn":  # it imports nothing itself, and `backprop` is its public part
             importlib.import_module(f"{__name__}.nn.backprop")
         return found
     if name not in _WHERE:

@@ -25,7 +25,7 @@ __all__ = ["TwoLayerNet"]
 VERBOSE_EVERY = 100
 
 PART = 2**22
-"""Hidden units, or features, of the rows that are predicted together: 32 MB in float64."""
+"""Number of values (hidden units or features) that are predicted at a time: 32 MB in float64."""
 
 
 class TwoLayerNet:
@@ -36,13 +36,13 @@ class TwoLayerNet:
     Parameters
     ----------
     input_size, hidden_size, output_size
-        Number of features D, of hidden units H, of classes C.
+        Numbers of features D, hidden units H and classes C.
     std
         Standard deviation of the initial weights.
     device
         ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"mps"`` or ``"auto"``; or a device from `xpnet.get_device`.
     dtype
-        ``"float32"`` or ``"float64"``. By default float64, and float32 once it is given float32 data.
+        ``"float32"`` or ``"float64"``. By default float64, but float32 for float32 data.
     rng
         Random source of the initial weights, then of the batches: a seed, a `numpy.random.Generator` or a
         `numpy.random.RandomState`; by default NumPy's global state, which ``numpy.random.seed`` sets.
@@ -56,7 +56,7 @@ class TwoLayerNet:
     Raises
     ------
     InputError
-        If a size is below 1, ``std`` is negative, or the dtype is another one.
+        If a size is below 1, ``std`` is negative, or the dtype is neither float32 nor float64.
     DeviceError
         If the device cannot be used.
     """
@@ -103,7 +103,7 @@ class TwoLayerNet:
         """Return what a pickle holds: parameters as NumPy arrays, which any machine can read."""
         host = {name: np.array(self._device.to_host(value)) for name, value in self.params.items()}
         state = self.__dict__ | {"params": host}
-        if self._rng is np.random.mtrand._rand:  # that of the process: a copy would be another
+        if self._rng is np.random.mtrand._rand:  # a copy would not follow numpy.random.seed
             del state["_rng"]
         return state
 
@@ -119,7 +119,7 @@ class TwoLayerNet:
         Parameters
         ----------
         X
-            ``(N, D)``.
+            Rows ``(N, D)``.
         y
             Labels ``0 .. C - 1``, ``(N,)``.
         reg
@@ -135,7 +135,7 @@ class TwoLayerNet:
         Raises
         ------
         InputError
-            Wrong shapes, labels out of range, or a row with a value that is no number, infinite or too large.
+            Wrong shapes, labels out of range, or a row with a value that is NaN, infinite or too large.
         """
         device, reg = self._device, _number("reg", reg, NOT_NEGATIVE)
         with device.active():
@@ -173,7 +173,7 @@ class TwoLayerNet:
         X_val, y_val
             Validation rows and labels.
         learning_rate, learning_rate_decay
-            Learning rate, and the factor on it after each epoch.
+            Learning rate, and the factor that it is multiplied by after each epoch.
         reg
             Strength of the regularisation, as for `loss`.
         num_iters
@@ -216,7 +216,7 @@ class TwoLayerNet:
         with self._device.active():
             self._follow(X)
             rows, rows_val = self._put_rows(X), self._put_rows(X_val, "X_val")
-            # The original goes on for as long as there are numbers.
+            # As in the original, training stops only if the loss is no longer finite.
             regime = Regime(num_iters, batch_size, explosion=np.inf)
             hyper = Hyper(learning_rate, learning_rate_decay, reg)
             params = self.params
@@ -240,7 +240,7 @@ class TwoLayerNet:
                 "parameters from before that are kept: lower the learning rate",
                 RuntimeWarning,
             )
-        # The original takes no accuracy after the last iteration unless an epoch ends there.
+        # The original does not measure accuracies after the last iteration unless an epoch ends there.
         epoch = max(rows.shape[0] // batch_size, 1)
         epochs = [row for row in result.history.rows if (row.step - 1) % epoch == 0]
         return {
@@ -258,7 +258,7 @@ class TwoLayerNet:
         Raises
         ------
         InputError
-            Wrong shapes, or a row with a value that is no number, infinite or too large.
+            Wrong shapes, or a row with a value that is NaN, infinite or too large.
         """
         device = self._device
         with device.active():
@@ -282,14 +282,14 @@ class TwoLayerNet:
         is_array = hasattr(X, "shape") and hasattr(X, "dtype")
         try:
             X = X if is_array else np.asarray(X)
-        except (TypeError, ValueError) as error:  # rows of several lengths
+        except (TypeError, ValueError) as error:  # rows of different lengths
             raise InputError(
                 f"{name} is not an array: give rows of {self._mlp.sizes[0]} numbers each"
             ) from error
         shape = np.shape(X)
         if len(shape) != 2 or shape[1] != self._mlp.sizes[0] or not shape[0]:
             raise InputError(f"{name} has shape {shape}; it must be (rows, {self._mlp.sizes[0]})")
-        if not is_array and X.dtype.kind == "O":  # of a data frame, whose columns may be of several kinds
+        if not is_array and X.dtype.kind == "O":  # a data frame, whose columns may be of several kinds
             try:
                 X = np.asarray(X, self._dtype)
             except (TypeError, ValueError) as error:
@@ -298,7 +298,7 @@ class TwoLayerNet:
                 ) from error
         if str(X.dtype).startswith(("complex", "datetime", "object", "timedelta", "<U", "|S")):
             raise InputError(f"{name} holds {X.dtype}: give real numbers")
-        with np.errstate(over="ignore"):  # to infinity, which is refused here
+        with np.errstate(over="ignore"):  # infinite values are refused below
             rows = self._device.put(X, self._dtype)
         xp = self._device.xp
         if not np.isfinite(float(xp.min(rows)) + float(xp.max(rows))):
@@ -334,12 +334,12 @@ class TwoLayerNet:
 
 
 def _number(name: str, value: Any, allowed: Range, kind: type = float) -> Any:
-    """Return an argument as a Python number; complain if it is none, or out of range."""
+    """Return an argument as a Python number; refuse it if it is not one, or out of range."""
     number = Kind.of(kind).take(name, value)
     allowed.check(name, number)
     return number
 
 
 def _is_set(name: str, value: Any) -> bool:
-    """Return a flag, also of 0 or 1; complain of what is none: the text "no" is true to Python."""
+    """Return a flag, which may be 0 or 1; refuse all else, such as the text "no", which is true in Python."""
     return bool(value) if isinstance(value, int) else bool(Kind(bool).take(name, value))

@@ -90,7 +90,7 @@ def test_threads_answer_each():
 
 @pytest.mark.parametrize("error", [AttributeError("there is no 'tell'"), RuntimeError("Error\nthere")])
 def test_a_worker_that_cannot_answer_is_one_line(error):
-    with pytest.raises(DeviceError, match=r"a worker cannot report its .*: give it xpnet ") as caught:
+    with pytest.raises(DeviceError, match=r"a worker cannot report its .*: install xpnet ") as caught:
         ask(Telling(error, number=1))
     assert "\n" not in str(caught.value)
     assert caught.value.__cause__ is error

@@ -300,8 +300,8 @@ def test_the_source_of_a_plain_network():
 @pytest.mark.parametrize(
     ("of", "says"),
     [
-        ("one of two", "scores (of which sigmoid makes probabilities) of the second of 2 classes"),
-        ("labels", "scores (of which sigmoid makes probabilities) of 3 labels"),
+        ("one of two", "scores of the second of 2 classes (sigmoid turns them into probabilities)"),
+        ("labels", "scores of 3 labels (sigmoid turns them into probabilities)"),
         ("numbers", "3 numbers"),
     ],
 )
@@ -354,5 +354,5 @@ def test_contrast_in_float64_is_in_no_export():
     pytest.importorskip("onnx")
     model, _ = exact_model("standardize", contrast=True)
     for exports in (to_onnx.graph_of, pytorch.state_of):
-        with pytest.raises(InputError, match="normalised in float64, for which exported models have no"):
+        with pytest.raises(InputError, match="have no layer for contrast normalisation in float64"):
             exports(model)

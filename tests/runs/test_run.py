@@ -407,7 +407,7 @@ def test_a_folder_where_none_can_be(tmp_path, runs):
 def test_a_folder_of_a_sweep(tmp_path, runs):
     """Its best would not be found any more."""
     (tmp_path / "sweep.json").touch()
-    with pytest.raises(InputError, match="holds a sweep, whose best the run would hide: give another folder"):
+    with pytest.raises(InputError, match="holds a sweep, and a run there would hide its best network: "):
         runs["classes"].save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
 

@@ -1,6 +1,6 @@
-"""Command lines: each module is one command with its ``main``; `flags`, `console` and `outputs` they share.
+"""Command lines: one module with a ``main`` for each command, and modules that they share, such as `flags`.
 
-Only they print, but for estimators and `TwoLayerNet` with ``verbose``, and the progress on standard error.
+Only commands print, except estimators and `TwoLayerNet` with ``verbose``, and progress on standard error.
 
 May import: everything but the entry points.
 """
@@ -17,4 +17,4 @@ COMMANDS = {
     "recipe": ("xpnet.commands.recipe", "list the recipes (settings known to work) or print one"),
     "completion": ("xpnet.commands.completion", "print a script for shell completion"),
 }
-"""The module of each subcommand, imported when it is asked for, and what its help says."""
+"""The module of each subcommand, imported when the subcommand is used, and its line in the help."""

@@ -16,16 +16,16 @@ BETTER = "*"
 
 
 def comparison(first: Listed, second: Listed, usual: Mapping[str, Any], width: int) -> list[str]:
-    """Return the lines that compare two runs, or the best of sweeps.
+    """Return the lines that compare two runs, or the best networks of sweeps.
 
     Parameters
     ----------
     first, second
-        What is compared.
+        The two runs or sweeps.
     usual
-        The default of every setting, for those that a run of an earlier version lacks.
+        The default of every setting, for settings that a run of an earlier version lacks.
     width
-        Of a line.
+        Width of a line.
     """
     runs = first, second
     rows: list[tuple[str, ...]] = []
@@ -71,7 +71,7 @@ def comparison(first: Listed, second: Listed, usual: Mapping[str, Any], width: i
 
 
 def _score(part: str, first: Listed, second: Listed) -> list[tuple[str, str, str, str]]:
-    """Return the row of a score, the better of both marked; none if neither run has it."""
+    """Return the row of a score, with the better value marked; empty if neither run has it."""
     a, b = getattr(first, part), getattr(second, part)
     if a is None and b is None:
         return []
@@ -93,7 +93,7 @@ def _status(run: Listed) -> str:
 
 
 def _same_data(first: Listed, second: Listed) -> bool:
-    """Return whether the runs saw the same rows, as far as is known."""
+    """Return whether the runs used the same rows, as far as is known."""
     known = first.summary.get("data"), second.summary.get("data")
     return known[0] == known[1] if None not in known else first.dataset == second.dataset
 

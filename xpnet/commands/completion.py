@@ -21,20 +21,20 @@ NAME = "xpnet completion"
 SHELLS = ("bash", "zsh", "fish")
 
 FILES = {"config", "data_dir", "folders", "input", "output", "run"}
-"""Arguments that are paths, beside the settings that are."""
+"""Arguments that are paths but not settings, which say themselves whether they are paths."""
 
 VALUES: Mapping[str, Collection[str]] = {
     "device": ("cpu", "cuda", "mps", "auto"),
     "recipe": recipes.names(),
 }
-"""Values of flags that may have others, too, or whose values no setting tells."""
+"""Values to suggest for flags that take other values, too, or that are not settings."""
 
 DATA = {
     "bash": "_xpnet_data_or_files",  # the name tells shtab that these are names of files
     "zsh": "_xpnet_data_or_files",
     "fish": "(printf '%s\\n' digits cifar10; __fish_complete_path (commandline -ct))",
 }
-"""What completes a data set: the name of one that is known here, or a file."""
+"""What completes a data set: the name of a built-in one, or a file."""
 
 PREAMBLE = {
     "bash": '_xpnet_data_or_files() {\n  compgen -W "digits cifar10" -- "$1"\n  compgen -f -- "$1"\n}',
@@ -69,14 +69,14 @@ def _print(argv: Sequence[str] | None) -> int:
     except ImportError:
         raise InputError('xpnet completion needs shtab: pip install "xpnet[cli]"') from None
     script = shtab.complete(_all_commands(), shell, preamble=PREAMBLE[shell])
-    if shell == "zsh":  # to which shtab says that an argument that takes several takes one
+    if shell == "zsh":  # for zsh, shtab takes an argument with several values for one with a single value
         script = script.replace('  "(*)::', '  "*:')
     print(script)
     return 0
 
 
 def _all_commands() -> argparse.ArgumentParser:
-    """Return a parser that has those of all commands below it, with what completes their arguments."""
+    """Return a parser with all commands as subcommands, and with completions for their arguments."""
     everything = argparse.ArgumentParser("xpnet")
     everything.add_argument("--version", action="store_true", help="show the version")
     below = everything.add_subparsers(parser_class=argparse.ArgumentParser)
@@ -89,7 +89,7 @@ def _all_commands() -> argparse.ArgumentParser:
 
 
 def _parser_of(module: str) -> Parser:
-    """Return the parser of a command, which it makes when it is called."""
+    """Return the parser of a command, which the command creates when it is called."""
     try:
         importlib.import_module(module).main([DESCRIBE])
     except Described as answer:
@@ -98,7 +98,7 @@ def _parser_of(module: str) -> Parser:
 
 
 def _complete(action: argparse.Action) -> None:
-    """Say what completes an argument: the values that it may have, or names of files."""
+    """Set what completes an argument: its possible values, or file names."""
     import shtab
 
     kinds = kinds_of(SweepConfig)
@@ -121,5 +121,5 @@ def _complete(action: argparse.Action) -> None:
 
 
 def _set(action: Any, completer: Mapping[str, Any]) -> None:
-    """Set what shtab looks for."""
+    """Set the attribute that shtab reads."""
     action.complete = completer

@@ -1,4 +1,4 @@
-"""What every command line does around its work: signals, errors in one line, exit statuses."""
+"""What all commands share: handling of signals, one-line errors, and exit statuses."""
 
 import errno
 import io
@@ -16,35 +16,35 @@ from xpnet.training.interrupt import StopSignals
 __all__ = ["USER_ERROR", "complain", "run_command", "telling"]
 
 USER_ERROR = 2
-"""Exit status of what a user can mend."""
+"""Exit status for an error that the user can fix."""
 
 
 def run_command(name: str, work: Callable[[StopSignals], int]) -> int:
-    """Do the work of a command; turn what stops it into one line and an exit status.
+    """Do the work of a command; turn errors and interruptions into one line and an exit status.
 
     Parameters
     ----------
     name
-        Of the command, which the line begins with.
+        Name of the command, with which the line begins.
     work
-        Given the signals to look at, returns the exit status.
+        Takes the signals to watch for, and returns the exit status.
 
     Returns
     -------
     int
-        That of ``work``; 2 for an error that a user can mend; 130 after Ctrl-C.
+        The status from ``work``; 2 for an error that the user can fix; 130 after Ctrl-C.
     """
     _write_any_text()
     with StopSignals() as signals:
         try:
             status = work(signals)
-            sys.stdout.flush()  # here, where a broken pipe is seen to
+            sys.stdout.flush()  # here, where a broken pipe is handled
         except KeyboardInterrupt as stop:
             complain(name, str(stop) or "interrupted")
             return signals.exit_status
         except BrokenPipeError:
-            # Who read the output has gone, as `head` does: whatever is still buffered would fail
-            # again when Python exits.
+            # The reader of the output has ended, as `head` does. Writing what is still buffered
+            # would fail again when Python exits.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             for stream in (sys.stdout, sys.stderr):
                 os.dup2(nowhere, stream.fileno())
@@ -56,7 +56,7 @@ def run_command(name: str, work: Callable[[StopSignals], int]) -> int:
             complain(name, f"error: {_explain(error)}")
         except XpnetError as error:
             complain(name, f"error: {error}")
-        except RuntimeError as error:  # which Python makes of Ctrl-C while a class is made
+        except RuntimeError as error:  # which Python raises for Ctrl-C while it creates a class
             if not isinstance(error.__cause__, KeyboardInterrupt):
                 raise
             complain(name, "interrupted")
@@ -67,7 +67,7 @@ def run_command(name: str, work: Callable[[StopSignals], int]) -> int:
 
 
 def _write_any_text() -> None:
-    r"""Write signs that the output's encoding lacks as ``\u2212``: that of a pipe on Windows is cp1252."""
+    r"""Write characters that the output's encoding lacks as ``\u2212``; a pipe on Windows has cp1252."""
     stream = sys.__stdout__
     lacks = ("strict", "surrogateescape")  # the latter in the locale C
     if sys.stdout is stream and isinstance(stream, io.TextIOWrapper) and stream.errors in lacks:
@@ -75,7 +75,7 @@ def _write_any_text() -> None:
 
 
 def _explain(error: OSError) -> str:
-    """What the system refused, and what to do about it."""
+    """Return what the system refused, and how to fix it."""
     reason = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"{reason}: free some space there, or write elsewhere with --out"
@@ -83,13 +83,13 @@ def _explain(error: OSError) -> str:
 
 
 def complain(name: str, message: str) -> None:
-    """Write one line to standard error, whatever line breaks a path or a library put in it."""
+    """Write a message to standard error as one line, even if a path or a library put line breaks into it."""
     sys.stderr.write(f"{name}: {' '.join(message.splitlines())}\n")
 
 
 @contextmanager
 def telling(note: Callable[[str], None]) -> Iterator[None]:
-    """Make notes of warnings that rows are unlike those of training: one of each kind, however many parts."""
+    """Turn warnings that rows are unlike the training rows into notes, one of each kind for all parts."""
     seen: set[type[Warning]] = set()
     others = warnings.showwarning
 

@@ -1,4 +1,4 @@
-"""Where a command computes: flags of those that take a trained run, and what ``--device auto`` came to."""
+"""Device flags of the commands that use a trained run, and a note on what ``--device auto`` chose."""
 
 from argparse import Namespace
 from collections.abc import Callable
@@ -27,12 +27,12 @@ def add_device(parser: Parser) -> None:
 
 
 def on_threads(given: Namespace, work: Callable[[Namespace], int]) -> int:
-    """Do the work of a command with as many threads as its ``--threads`` says; return its exit status.
+    """Do the work of a command with the number of threads in ``--threads``; return its exit status.
 
     Raises
     ------
     InputError
-        No such number of threads.
+        The number of threads is invalid.
     """
     if given.threads is None:
         return work(given)
@@ -41,7 +41,7 @@ def on_threads(given: Namespace, work: Callable[[Namespace], int]) -> int:
     except ValueError:
         raise InputError(f"--threads must be an integer, not {given.threads!r}") from None
     between(1, 10**4).check("--threads", threads)
-    device = get_device(given.device, given.backend)  # before, so that PyTorch is there to be told
+    device = get_device(given.device, given.backend)  # first, so that PyTorch is imported and gets the limit
     if not given.quiet and (said := threads_note(threads, device.backend.split()[0])):
         complain("xpnet", f"note: {said}")
     with using_threads(threads):
@@ -49,12 +49,12 @@ def on_threads(given: Namespace, work: Callable[[Namespace], int]) -> int:
 
 
 def tell_choice(name: str, given: Any) -> None:
-    """Say what device was chosen where that was left open, unless all is to be quiet.
+    """Say which device ``--device auto`` chose, unless ``quiet`` is set.
 
     Parameters
     ----------
     name
-        Of the command.
+        Name of the command.
     given
         Its settings, which have ``device``, ``backend`` and ``quiet``.
     """

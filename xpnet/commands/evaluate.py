@@ -127,10 +127,10 @@ def _evaluate(given: Namespace) -> int:
             found = FINDINGS[run.model.task](run.model, X, y, device, data.numbers)
     except RowError as error:
         raise InputError(f"{run.path} and {data.name}: {error}") from error
-    if not given.quiet:  # first, for nobody knows whether anything can be written there
+    if not given.quiet:  # first, because writing the files may fail
         rows = f"all {len(y)} rows" if split == "all" else f"the {len(y)} {split} rows"
         print(f"{found.score} of {rows} of {printable(data.name)}")
-        _, *others = found.measures.items()  # the first is in that line
+        _, *others = found.measures.items()  # the line above has the first
         print(metrics.measures_text(dict(others)))
         for table in found.tables:
             print(f"\n{table}")
@@ -165,7 +165,7 @@ def _report(
     notes: Sequence[str],
     note: Callable[[str], None],
 ) -> list[Path]:
-    """Write what was found into the report of the run, if it has one; return that."""
+    """Add the results to the report of the run, if it has one; return its path in a list."""
     of_model = run.path.name == "model.safetensors"
     what = TITLES[data.split] if is_own else f"Measured on {Path(data.name).name}"
     if not is_own and data.split != "all":
@@ -194,7 +194,7 @@ def _report(
 
 
 def _write(folder: Path, split: str, drawn: dict[str, "Figure"]) -> list[Path]:
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it tells users of its font cache
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # otherwise it prints about its font cache
     written = []
     for name in EVALUATIONS:
         path = folder / f"{name}-{split}.png"
@@ -205,5 +205,5 @@ def _write(folder: Path, split: str, drawn: dict[str, "Figure"]) -> list[Path]:
                     drawn[name].savefig(temporary, format="png")
                 written.append(path)
             else:
-                path.unlink(missing_ok=True)  # of an evaluation before, and wrong now
+                path.unlink(missing_ok=True)  # from an earlier evaluation, and outdated
     return written

@@ -1,4 +1,4 @@
-"""``xpnet export``: a trained run as a model that other libraries run."""
+"""``xpnet export``: export a trained run as a model for other libraries."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ __all__ = ["main"]
 NAME = "xpnet export"
 
 FILES = dict(zip(("onnx", "torch"), EXPORTS, strict=True))
-"""The formats, and what the file of each is called unless a user says so."""
+"""The formats, and the default file name of each."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,6 +55,6 @@ def _export(given: Namespace) -> int:
     with refusing(path):
         source = exporters.export(run.model, path, given.format, given.opset)
     print(source, end="")
-    # Not on standard output, which is the source alone.
+    # Not on standard output, which holds the source alone.
     complain(NAME, f"written to {printable(str(path))}")
     return 0

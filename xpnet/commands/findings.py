@@ -26,17 +26,17 @@ class Findings(NamedTuple):
     Attributes
     ----------
     score
-        In words.
+        The score, in words.
     measures
         All measures of the task by name, the score first.
     tables
-        For a terminal.
+        Tables for a terminal.
     summary
-        For JSON, beside the measures.
+        Further results for JSON.
     predicted
-        What was predicted, as `Model.predict` gives it.
+        Predictions, as `Model.predict` returns them.
     mistakes
-        The worst.
+        The worst mistakes.
     drawn
         Pictures by name.
     """
@@ -134,7 +134,7 @@ def _of_each(what: str, found: metrics.PerClass | metrics.PerOutput, names: Sequ
 
 
 def plain(value: Any) -> float | int | None:
-    """Return a number for JSON, which has no NaN and no infinity."""
+    """Return a number for JSON; None for NaN and infinity, which JSON lacks."""
     number: float | int = value.item() if isinstance(value, np.generic) else value
     return number if math.isfinite(number) else None
 

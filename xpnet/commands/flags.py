@@ -20,7 +20,7 @@ from xpnet.values import Kind
 __all__ = ["DESCRIBE", "Described", "Parser", "add_run", "parse"]
 
 DESCRIBE = "\0"
-"""The only argument of a command that is to tell its flags instead: no shell can give it to a user."""
+"""The only argument of a command that shall describe its flags instead of running. No shell can pass it."""
 
 
 class Described(Exception):  # noqa: N818 - an answer, not an error
@@ -37,30 +37,30 @@ class Parser(argparse.ArgumentParser):
     Parameters
     ----------
     prog
-        The command.
+        Name of the command.
     description
-        What it does: the help opens with it, and the examples.
+        What the command does. The help opens with it and with the examples.
     *examples
-        Calls of the command.
+        Example calls of the command.
     **options
-        Those of `argparse.ArgumentParser`.
+        Options of `argparse.ArgumentParser`.
     """
 
     def __init__(self, prog: str, description: str, *examples: str, **options: Any) -> None:
-        # Argparse either fills all of a text, examples too, or nothing: so this is filled here, as wide.
+        # Argparse wraps either all of a text, with the examples, or nothing: the description is wrapped here.
         width = shutil.get_terminal_size().columns - 2
         filled = textwrap.fill(" ".join(description.split()), width, break_on_hyphens=False)
         super().__init__(
             prog,
             description="\n".join([filled, *([""] if examples else []), *(f"  {line}" for line in examples)]),
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            # An abbreviated flag in a script would break when a flag that begins alike is added.
+            # An abbreviated flag in a script would break when another flag with the same beginning is added.
             allow_abbrev=False,
             **options,
         )
 
     def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
-        """Return what arguments say, those of the process by default; hint at what an unknown flag means."""
+        """Parse arguments, by default those of the process; suggest a known flag for an unknown one."""
         words = sys.argv[1:] if argv is None else argv
         known = {name for action in self._actions for name in action.option_strings}
         for word in words:
@@ -96,15 +96,15 @@ def parse(
     hidden: Collection[str] = (),
     check: Callable[[Mapping[str, Any], Mapping[str, Any]], None] = lambda _given, _settings: None,
 ) -> dict[str, Any]:
-    """Resolve settings: defaults, then each over those before, a ``--recipe``, a ``--config`` file, flags.
+    """Resolve settings: defaults, overridden by a ``--recipe``, then a ``--config`` file, then flags.
 
-    What of the recipe contradicts those after it gives way, see `xpnet.runs.settings.yielding`. A setting
-    ``dataset`` may also be given as an argument without a flag.
+    Settings of the recipe that contradict the file or flags are left out, see `xpnet.runs.settings.yielding`.
+    A setting ``dataset`` may also be given as an argument without a flag.
 
     Parameters
     ----------
     parser
-        Where the flags are added: ``--help`` shows the common ones, ``--help-all`` every one.
+        The parser to add the flags to. ``--help`` shows the common ones, ``--help-all`` all of them.
     settings
         The dataclass.
     argv
@@ -112,25 +112,27 @@ def parse(
     defaults
         Returns the default of every setting, given those that files and flags set.
     variants
-        Defaults that differ, by the name of the case they are for; shown by the help.
+        Other defaults, by the name of the case that they apply to; the help shows them.
     several
-        Names of the settings that take any number of values instead of one: flags followed by a
-        list, lists in the file. A setting that is a tuple by itself is repeated for this,
-        ``--hidden 300 --hidden 100 100``, or a list of lists.
+        Names of the settings that take any number of values instead of one: several values after a
+        flag, or a list in the file. If one value is itself a tuple, the flag is repeated,
+        ``--hidden 300 --hidden 100 100``, and the file has a list of lists.
     recipes
-        Files of settings that ``--recipe`` names.
+        Files of the recipes, by name.
     usual
-        Returns, of the settings that the file and flags give, the recipe where none is named; None for none.
+        Takes the settings from the file and flags, and returns the recipe to use if none is named, or None.
     file_of
-        Returns, of the flags given, a file of settings that one of them stands for: no other is then allowed.
+        Takes the flags, and returns a settings file that one of them implies, or None. With such a file,
+        ``--recipe`` and ``--config`` are refused.
     under
-        Returns, of the settings that the file and flags give, others below them that one of them stands for,
-        and whether these are all, so that no recipe is usual; told whether neither recipe nor file is named.
+        Takes the settings from the file and flags, and whether neither a recipe nor a file is named. Returns
+        settings that one of them implies, which the file and flags override, and whether they are complete,
+        so that no default recipe applies.
     hidden
-        Settings that no help shows, since the command refuses them in words of its own; a recipe's are left
-        out.
+        Settings that the help does not show, because the command refuses them with messages of its own. They
+        are left out of a recipe.
     check
-        Called with the flags given and with all settings, to refuse what must not be given with others.
+        Called with the flags and with all settings, to refuse invalid combinations.
 
     Returns
     -------
@@ -161,7 +163,7 @@ def parse(
     given = {name: _take(settings, name, value, several) for name, value in words.items()}
     stood_for = file_of(given)
     for name, value in {"recipe": recipe, "config": config}.items():
-        if stood_for is not None and value:  # it has every setting, and would hide all of theirs
+        if stood_for is not None and value:  # it has every setting, and would override all of theirs
             raise InputError(f"the settings are those of {stood_for}: drop {flag(name)}")
     layers = [read_file(path_of(path), settings, several) for path in (config, stood_for) if path is not None]
     layers.append(given)
@@ -182,7 +184,7 @@ def parse(
 
 
 def _take(settings: type[Any], name: str, value: Any, several: Collection[str]) -> Any:
-    """Return what is given of a setting as `layered` takes it; complain as the setting itself does."""
+    """Return the given value of a setting in the form that `layered` takes; refuse an invalid one."""
     if name not in several:
         return taken(settings, name, flag(name), value)
     # A bare --flag has no value.
@@ -200,7 +202,7 @@ def _add_flags(
     kinds, pairs = kinds_of(settings), rivals(settings)
     has_data = "dataset" in kinds
     parser.usage = f"%(prog)s {'[DATA] ' if has_data else ''}[flags]"
-    parser.argument_default = argparse.SUPPRESS  # so that only what is given ends up in the namespace
+    parser.argument_default = argparse.SUPPRESS  # so that the namespace holds only the flags given
     if has_data:
         parser.add_argument("data", nargs="?", metavar="DATA", help="same as --dataset DATA")
     parser.add_argument("--help-all", action="help", help="show all flags, not just the common ones")
@@ -227,7 +229,7 @@ def _add_flags(
 
 
 def _options(f: Field[Any], kind: Kind, is_several: bool, note: str) -> dict[str, Any]:
-    """Return what argparse has to know of a flag. `Kind` checks the words: its messages are better."""
+    """Return the options of a flag for argparse. `Kind` checks the values: its messages are better."""
     help, metavar = f.metadata["help"], {int: "N", float: "X"}.get(kind.item)
     options: dict[str, Any] = {"type": partial(_value, kind.item)}
     if kind.item is bool and not is_several:
@@ -238,7 +240,7 @@ def _options(f: Field[Any], kind: Kind, is_several: bool, note: str) -> dict[str
         options["nargs"] = "+"
     if kind.is_tuple and is_several:
         options["action"] = "append"
-    if kind.choices and is_several:  # which would stand there twice
+    if kind.choices and is_several:  # as a metavar, argparse would show them twice
         help, metavar = f"{help}; one of {', '.join(kind.choices)}", "NAME"
     elif kind.choices:
         metavar = _braces(kind.choices)
@@ -247,7 +249,7 @@ def _options(f: Field[Any], kind: Kind, is_several: bool, note: str) -> dict[str
 
 
 def _value(item: type, text: str) -> Any:
-    """Return what a word on the command line says, or the word itself if it is of another kind."""
+    """Convert a word on the command line to a type; return the word itself if it cannot be converted."""
     if item is bool:
         return {"true": True, "false": False}.get(text, text)
     with contextlib.suppress(ValueError):

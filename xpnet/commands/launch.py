@@ -1,4 +1,4 @@
-"""One network on several GPUs of this machine: the command started again, in a process for each."""
+"""One network on several GPUs of this machine: starts the command again, in one process for each GPU."""
 
 import os
 import shutil
@@ -16,25 +16,25 @@ from xpnet.runs.config import Config
 __all__ = ["on_gpus"]
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-"""The variable by which NVIDIA's driver shows a process some of the GPUs."""
+"""The environment variable that says which GPUs a process sees."""
 
 
 def on_gpus(config: Config, words: Sequence[str], team: Team | None) -> Config:
-    """Become ``mpiexec`` with a process of this command for each GPU that the settings name.
+    """Replace this process by ``mpiexec``, which runs the command once for each GPU in the settings.
 
     Parameters
     ----------
     config
-        Settings whose device is several.
+        Settings whose ``device`` names several GPUs.
     words
-        The arguments that they were read from.
+        The arguments that the settings were read from.
     team
-        Of processes that were started with this one.
+        The processes that a launcher started together with this one, or None.
 
     Returns
     -------
     Config
-        The settings for one GPU, if that is all there is. Else this does not return.
+        The settings for one GPU, if there is only one. Otherwise this function does not return.
 
     Raises
     ------
@@ -49,12 +49,12 @@ def on_gpus(config: Config, words: Sequence[str], team: Team | None) -> Config:
         )
 
     def count() -> int:
-        get_device("cuda", config.backend)  # says what is missing where there is no GPU
+        get_device("cuda", config.backend)  # without a GPU, its error says what is missing
         return count_gpus(config.backend)
 
     names = gpu_names(config.device, count)
     if len(names) > 1:
-        beside = str(Path(sys.executable).parent)  # where a wheel puts it, whatever is on the path
+        beside = str(Path(sys.executable).parent)  # where a wheel installs it, on the PATH or not
         mpiexec = shutil.which("mpiexec") or shutil.which("mpiexec", path=beside)
         if find_spec("mpi4py") is None or mpiexec is None:
             raise DeviceError(
@@ -67,7 +67,7 @@ def on_gpus(config: Config, words: Sequence[str], team: Team | None) -> Config:
 
 
 def _become(command: list[str], gpus: Sequence[str]) -> NoReturn:
-    """Go on as another command, which sees these GPUs alone: so it gets Ctrl-C as this one did."""
+    """Replace this process by a command that sees only these GPUs: so the command receives Ctrl-C itself."""
     numbers = [int(name.partition(":")[2]) for name in gpus]
     shown = os.environ.get(VISIBLE)
     seen = numbers if shown is None else [shown.split(",")[number].strip() for number in numbers]

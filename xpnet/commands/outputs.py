@@ -1,4 +1,4 @@
-"""Files of a user's choice: whether they can be written, and predictions into them, a part at a time."""
+"""Output files that the user names: check that they can be written, and write predictions part by part."""
 
 import csv
 import os
@@ -19,13 +19,13 @@ SUFFIXES = (".npy", ".npz", ".csv")
 
 
 def check_output(path: Path, suffixes: Sequence[str] = ()) -> None:
-    """Refuse an output that cannot be written, before the work that fills it.
+    """Refuse an output that cannot be written, before the work starts.
 
     Raises
     ------
     InputError
-        Its name ends in none of ``suffixes``, if there are any; it is a folder, or there is no such folder
-        to write to.
+        Its suffix is none of ``suffixes``, if there are any; it is a folder; or its own folder does not exist
+        or cannot be written to.
     """
     if suffixes and path.suffix.lower() not in suffixes:
         raise InputError(f"{path} has an unknown file type: end --output in {', '.join(suffixes)}")
@@ -39,7 +39,7 @@ def check_output(path: Path, suffixes: Sequence[str] = ()) -> None:
 
 @contextmanager
 def refusing(path: Path, flag: str = "--output") -> Iterator[None]:
-    """Turn what the system says while ``path`` is written into an `InputError` that names it and the flag."""
+    """Turn an `OSError` while ``path`` is written into an `InputError` that names the path and the flag."""
     try:
         yield
     except OSError as error:
@@ -48,22 +48,22 @@ def refusing(path: Path, flag: str = "--output") -> Iterator[None]:
 
 
 class Content(NamedTuple):
-    """What will be written.
+    """What the output will hold.
 
     Attributes
     ----------
     what
         Classes, or 0 and 1 for each label; probabilities; or numbers.
     names
-        Of the classes, labels or numbers.
+        Names of the classes, labels or numbers.
     is_flat
         Whether each row has one value, not one for each name.
     files
-        Names of the images that the rows are, for an ``.npz``.
+        Names of the image files, one for each row, for an ``.npz``.
     title
-        What a ``.csv`` calls the column of the class of each row.
+        Name of the column of predicted classes in a ``.csv``.
     kept
-        Names of the columns that tell which row each line of a ``.csv`` is of, and begin it.
+        Names of the first columns of a ``.csv``, which identify the rows.
     """
 
     what: Literal["labels", "probabilities", "numbers"]
@@ -75,32 +75,32 @@ class Content(NamedTuple):
 
     @property
     def heads(self) -> Sequence[str]:
-        """What a ``.csv`` calls the columns of predictions."""
+        """Names of the columns of predictions in a ``.csv``."""
         return [self.title] if self.is_flat and self.what == "labels" else self.names
 
     def no_rows(self) -> NDArray[Any]:
-        """Return what is written where there are no rows."""
+        """Return what is written if there are no rows."""
         dtype = {"labels": np.int64, "probabilities": np.float32, "numbers": np.float64}[self.what]
         return np.empty(0 if self.is_flat else (0, len(self.names)), dtype)
 
 
 class Write(Protocol):
-    """Writes a part of the predictions, and of a ``.csv`` the texts in each column of `Content.kept`."""
+    """Writes a part of the predictions and, in a ``.csv``, the texts of each column in `Content.kept`."""
 
     def __call__(self, part: NDArray[Any], kept: Sequence[Sequence[str]] = (), /) -> None: ...
 
 
 @contextmanager
 def writing(path: Path, content: Content) -> Iterator[Write]:
-    """Give what writes a part of the predictions; the file is there once all are written.
+    """Yield a function that writes a part of the predictions. The file exists once all are written.
 
     Parameters
     ----------
     path
-        ``.npy``: one array. ``.npz``: that by what it is, with ``class_names`` and, of images, ``files``.
-        ``.csv``: a row each, classes by their names.
+        ``.npy``: one array. ``.npz``: the array under the name `Content.what`, ``class_names`` and, for
+        images, ``files``. ``.csv``: one line for each row, with the names of classes.
     content
-        What it will be.
+        What the file will hold.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def _npy(path: Path, content: Content) -> Iterator[Write]:
     written, like = 0, content.no_rows()
 
     def head() -> None:
-        """How many rows there are is known at the end; NumPy leaves room for any number of them."""
+        """Write the header. It is written again with the final number of rows; NumPy leaves room for that."""
         file.seek(0)
         shape, descr = (written, *like.shape[1:]), np.lib.format.dtype_to_descr(like.dtype)
         description = {"descr": descr, "fortran_order": False, "shape": shape}
@@ -156,7 +156,7 @@ def _npz(path: Path, content: Content) -> Iterator[Write]:
 @contextmanager
 def _csv(path: Path, content: Content) -> Iterator[Write]:
     names, by_name = content.names, content.is_flat and content.what == "labels"
-    # A name may be no text: what cannot be encoded is written out.
+    # A name may hold characters that UTF-8 cannot encode: these are written as escapes.
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*content.kept, *content.heads])

@@ -1,4 +1,4 @@
-"""``xpnet predict``: classes, labels, probabilities or numbers of new rows, by a trained run."""
+"""``xpnet predict``: predict classes, labels, probabilities or numbers for new rows with a trained run."""
 
 import contextlib
 import json
@@ -61,15 +61,16 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         "--output",
         metavar="FILE",
         required=True,
-        help="file to write: .npy, .npz (with the names of classes and images) or .csv (with class names, in "
-        "a column named after the target), with one row for each row of the input, in the same order",
+        help="file to write, with one row for each row of the input, in the same order: .csv (with class "
+        "names, in a column named after the target column), .npy, or .npz (with the names of classes and "
+        "images, too)",
     )
     parser.add_argument(
         "--keep",
         metavar="NAME",
         nargs="*",
-        help="input columns to copy into a .csv, before the predictions (default: columns that identify rows "
-        "by their names, such as id, PassengerId or order_id; --keep alone: none)",
+        help="input columns to copy into a .csv output, before the predictions (default: columns whose names "
+        "show that they identify rows, such as id, PassengerId or order_id; --keep without a name: none)",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
@@ -87,8 +88,8 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
         "--interval",
         metavar="COVERAGE",
         type=float,
-        help="write each number of a regression with a prediction interval that covers the true value with "
-        "this probability, such as 0.9",
+        help="add a prediction interval to each number of a regression: COVERAGE is the probability that the "
+        "interval covers the true value, such as 0.9",
     )
     parser.add_argument(
         "--spread",
@@ -151,7 +152,7 @@ def _predict(given: Namespace) -> int:
     done, began = 0, time.perf_counter()
     with telling(note):
         parts = predictions(model, source, rows, lambda part: predict(part, device))
-        first = list(islice(parts, 1))  # the names of the columns are known by then
+        first = list(islice(parts, 1))  # now the names of the columns are known
         kept = _kept(given.keep, rows, {*targets, *content.heads})
         content = content._replace(files=rows.names, kept=("file",) if rows.names else kept)
         with writing(target, content) as write:
@@ -170,18 +171,18 @@ def _predict(given: Namespace) -> int:
 
 
 def _settings(run: SavedRun) -> dict[str, Any]:
-    """Return the settings of the run; none if they are missing or damaged, as the model may do without."""
+    """Return the settings of the run; empty if they are missing or damaged: the model may do without them."""
     with contextlib.suppress(InputError):
         return run.settings()
     return {}
 
 
 def _kept(asked: Sequence[str] | None, rows: Rows, predicted: set[str]) -> tuple[str, ...]:
-    """Return the columns of the input to write before the predictions: those asked for, or else its ids."""
+    """Return the input columns to write before the predictions: by default those that identify rows."""
     table = rows.table()
     if table is None:
         if asked:
-            raise InputError("--keep needs a table, which has columns: drop it")
+            raise InputError("--keep needs a table with columns: drop it")
         return ()
     if asked is None:
         names = table.names if table.is_named else ()
@@ -194,7 +195,7 @@ def _kept(asked: Sequence[str] | None, rows: Rows, predicted: set[str]) -> tuple
 
 
 def _values(rows: Rows, kept: Sequence[str], done: int, count: int) -> list[Sequence[str]]:
-    """Return what tells which rows the latest part has: names of images, or columns of the table."""
+    """Return what identifies the rows of the latest part: names of images, or columns of the table."""
     table = rows.table()
     if rows.names is not None:
         return [rows.names[done : done + count]]
@@ -202,7 +203,7 @@ def _values(rows: Rows, kept: Sequence[str], done: int, count: int) -> list[Sequ
 
 
 def _texts(table: Frame, name: str) -> list[str]:
-    """Return a column as text, exactly as a text file has it; nothing for a gap."""
+    """Return a column as text, exactly as a text file has it; empty for a gap."""
     values = table.columns[name].to_list()
     return ["" if value is None or value != value else str(value) for value in values]
 
@@ -216,14 +217,14 @@ def _with_interval(model: Model, coverage: float, X: NDArray[Any], device: Devic
 
 
 def _with_spread(model: Model, X: NDArray[Any], device: Device) -> NDArray[Any]:
-    """Return each number or probability, then how far the networks are from each other."""
+    """Return each number or probability, then its standard deviation over the networks."""
     members = model.members(X, device)
     each = np.stack([members.mean(axis=0), spread_of(members)], axis=-1, dtype=members.dtype)
     return each.reshape(len(X), -1)
 
 
 def _content(model: Model, probabilities: bool, interval: bool, spread: bool) -> Content:
-    """Return what will be written."""
+    """Return what the output will hold."""
     names = model.class_names
     if spread:
         if interval:

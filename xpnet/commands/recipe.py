@@ -38,7 +38,7 @@ def _print(argv: Sequence[str] | None) -> int:
 
 
 def _listed() -> list[str]:
-    """Return the lines that say of each recipe what it is for and what it reached."""
+    """Return the lines that say what each recipe is for and what it reached."""
     indent = max(map(len, recipes.names())) + 2
     width = max(indent + 20, shutil.get_terminal_size().columns)
     lines = []

@@ -34,7 +34,7 @@ DEFAULT = "runs"
 """The folder that runs are written to by default."""
 
 WIDEST = 32
-"""The most columns of a terminal that a cell takes."""
+"""Maximum width of a cell in a terminal."""
 
 MOST_NOTES = 8
 """Notes on damaged files that are printed; the rest are counted."""
@@ -48,7 +48,7 @@ MEASURED: Mapping[str, Callable[[Listed], Any]] = {
     "last_epoch": lambda run: run.epochs,
     "date": lambda run: run.written,
 }
-"""The numeric columns that are no settings."""
+"""The numeric columns that are not settings."""
 
 FALLING = ("test", "val", "train", "date")
 """Columns that are sorted with the highest value first: the best score, the newest date."""
@@ -132,7 +132,7 @@ def _compare(first: Listed, second: Listed, given: Namespace, notes: list[str]) 
 
 
 def _tell(notes: list[str]) -> None:
-    """Say what could not be read: each folder in a line, up to a number of them."""
+    """Print the notes on folders that could not be read, one a line and at most `MOST_NOTES`."""
     for text in notes[:MOST_NOTES]:
         complain(NAME, f"note: {printable(text)}")
     if len(notes) > MOST_NOTES:
@@ -142,7 +142,7 @@ def _tell(notes: list[str]) -> None:
 
 
 def _name(path: Path, folders: Sequence[Path]) -> str:
-    """Return what a run is called: its path below the only folder given, else all of it."""
+    """Return the name of a run: its path inside the folder, or its whole path if several were given."""
     if len(folders) > 1 or path == folders[0]:
         return str(path)
     return path.relative_to(folders[0]).as_posix()
@@ -156,7 +156,7 @@ def _sorted(
     usual: Mapping[str, Any],
     reverse: bool,
 ) -> list[Listed]:
-    """Return runs in the order of a column; those that have nothing there come last."""
+    """Return runs in the order of a column; those without a value there come last."""
     plain = column.replace("-", "_")
     texts: dict[str, Callable[[Listed], Any]] = {
         "name": lambda run: names[run.path],
@@ -183,7 +183,7 @@ def _sorted(
 
 
 def _setting(run: Listed, name: str, usual: Mapping[str, Any]) -> Any:
-    """Return a setting of a run, its default where an earlier version had none; None if nothing is known."""
+    """Return a setting of a run, or its default if the run lacks it; None if all settings are unknown."""
     return run.settings.get(name, usual.get(name)) if run.settings else None
 
 
@@ -196,7 +196,7 @@ def _data(run: Listed) -> str:
 
 
 def _status(run: Listed) -> str:
-    """Return how a run ended, of a sweep how many networks it has."""
+    """Return how a run ended; for a sweep, how many networks it has."""
     if run.networks is None or run.status in ("diverged", "damaged"):
         return run.status
     if run.status == "unfinished":
@@ -276,10 +276,10 @@ def _of_hidden(hidden: int, all_of_them: int) -> str:
 
 
 def _by_weight(runs: Sequence[Listed], settings: Sequence[str], usual: Mapping[str, Any]) -> list[str]:
-    """Return settings, the most telling first.
+    """Return settings, the most informative first.
 
-    Those that differ between runs of the same data, where a recipe explains nothing; then the common ones.
-    Seeds tell the least.
+    Settings that differ between runs on the same data come first: different recipes do not explain them.
+    Then come the common ones. Seeds are last.
     """
     common = {f.name for f in fields(Config) if f.metadata.get("common")}
     by_data: dict[str, list[Listed]] = {}
@@ -290,12 +290,12 @@ def _by_weight(runs: Sequence[Listed], settings: Sequence[str], usual: Mapping[s
 
 
 def _width() -> int | None:
-    """Return the width of the terminal; None where the output goes elsewhere."""
+    """Return the width of the terminal; None if the output goes elsewhere."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _plain(run: Listed) -> dict[str, Any]:
-    """Return all that is known of a run, for JSON."""
+    """Return all that is known about a run, for JSON."""
     written = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(run.written))
     return {
         "path": str(run.path),
@@ -325,5 +325,5 @@ def _write_csv(
 
 
 def _cell(value: Any) -> Any:
-    """Return a value for CSV: numbers as they are, all else as text that a terminal may show."""
+    """Return a value for CSV: numbers as they are, all else as text that is safe to print."""
     return value if value is None or isinstance(value, int | float) else printable(show(value))

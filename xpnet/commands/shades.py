@@ -1,4 +1,4 @@
-"""What black and white pixels of image files are in the rows of a model: ``--black`` and ``--white``."""
+"""The values of black and white pixels in the rows of a model: ``--black`` and ``--white``."""
 
 import math
 from argparse import Namespace
@@ -35,23 +35,23 @@ def add_shades(parser: Parser) -> None:
 def shades_of(
     model: Model, given: Namespace, source: Path, note: Callable[[str], None]
 ) -> tuple[float, float] | None:
-    """Return what black and white are; None where there are no images to read.
+    """Return the values of black and white; None if there are no images to read.
 
     Parameters
     ----------
     model
-        Whose rows the images become.
+        The model that will take the images as rows.
     given
         The flags.
     source
-        Where the rows come from.
+        The file or folder that the rows come from.
     note
-        Told where the model does not say what its rows were.
+        Called with a sentence if the model does not record the range of its training rows.
 
     Raises
     ------
     InputError
-        A flag is of no use, or no number, or what white is can't be told.
+        A flag does not apply or is not a valid number, or the value of white cannot be inferred.
     """
     black, white = given.black or 0.0, given.white
     if not math.isfinite(black):

@@ -41,14 +41,15 @@ __all__ = ["main"]
 NAME = "xpnet sweep"
 
 SHOWN = 20
-"""Networks in the table that is printed, at most: the best."""
+"""Maximum number of networks in the printed table: it holds the best."""
 
 MPI = "mpi"
 DESCRIPTION = """\
 Train every combination of the given values, many networks at a time as one stack. --ablation starts from
 the first value of each setting and changes one setting at a time. --random N trains N random draws: two
-values of a decimal setting are the ends of a range (log-uniform if both are above 0); of other values, each
-draw takes one. Several --train-rows give learning curves; add several --seed to see how much they vary.
+values of a decimal setting are the ends of a range (log-uniform if both are above 0); for any other setting,
+each draw takes one of its values. Several --train-rows give learning curves; add several --seed to see how
+much they vary.
 """
 EXAMPLES = (
     "xpnet sweep --learning-rate 0.01 0.02 --hidden 300 --hidden 100 100",
@@ -61,7 +62,7 @@ _sweep_setting = partial(setting, group="sweep", common=True)
 
 @dataclass(frozen=True)
 class SweepConfig(Config):
-    """The settings of a sweep beside those of its networks."""
+    """The settings of a sweep, in addition to those of its networks."""
 
     out: str | None = setting(
         None,
@@ -101,10 +102,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(argv: Sequence[str], signals: StopSignals) -> int:
-    """Read the arguments and train; of several processes of MPI only the first does, and the others serve."""
-    # Before anything can be wrong with what is given: one process complains of it, and the others end.
+    """Read the arguments and train. With MPI, the first process does so, and the others work for it."""
+    # With MPI, connect before reading the settings: then one process reports what is wrong with them.
     settings = None if _names_mpi(argv) else _read_settings(argv)
-    if settings is not None and settings["scheduler"] != MPI:  # a file may name it
+    if settings is not None and settings["scheduler"] != MPI:  # a settings file may say so
         return _sweep(settings, signals)
     from xpnet.sweep import mpi
 
@@ -138,7 +139,7 @@ def _several() -> list[str]:
 
 
 def _configs(settings: dict[str, Any]) -> list[Config]:
-    """The settings of each network."""
+    """Return the settings of each network."""
     several = _several()
     values = {n: v if isinstance(v := settings[n], tuple) else (v,) for n in several}
     base = {f.name: settings[f.name] for f in fields(Config) if f.name not in several}
@@ -149,7 +150,7 @@ def _configs(settings: dict[str, Any]) -> list[Config]:
 
 
 def _sweep(settings: dict[str, Any], signals: StopSignals, executor: Executor | None = None) -> int:
-    """Train what the settings say: by an executor, by a scheduler's workers, or here."""
+    """Train the networks of the settings: in an executor, on a scheduler's workers, or on this machine."""
     configs = _configs(settings)
     if settings["ensemble_of"] is not None:  # before anything is trained
         counted(flag("ensemble_of"), settings["ensemble_of"])
@@ -158,12 +159,12 @@ def _sweep(settings: dict[str, Any], signals: StopSignals, executor: Executor | 
     if executor is not None:
         names_of(options_of(configs[0], None), executor)
     elif settings["scheduler"] is not None:
-        if ":" not in settings["scheduler"]:  # as of torch and Keras, where schedulers are of the rate
+        if ":" not in settings["scheduler"]:  # perhaps meant as in PyTorch: for the learning rate
             raise InputError(
                 f"--scheduler must be mpi or the address of a Dask scheduler, such as tcp://HOST:8786, "
                 f"not {settings['scheduler']!r}: for the learning-rate schedule use --schedule"
             )
-        # It is known before a scheduler is waited for that its workers take no several GPUs.
+        # Refuse several GPUs before waiting for a scheduler: its workers cannot use them.
         names_of(options_of(configs[0], None), settings["scheduler"])
         from xpnet.sweep.cluster import connect
 
@@ -189,7 +190,7 @@ def _sweep(settings: dict[str, Any], signals: StopSignals, executor: Executor | 
 
 
 def _report(found: Sweep, folder: Path, settings: dict[str, Any]) -> int:
-    """Say what the networks and their files are; return the exit status."""
+    """Print the results and where the files are; return the exit status."""
     if not settings["quiet"]:
         if not plots.available():
             complain(NAME, f"note: no pictures without matplotlib: {plots.INSTALL}")
@@ -226,7 +227,7 @@ def _report(found: Sweep, folder: Path, settings: dict[str, Any]) -> int:
 
 
 def _scores(summary: Mapping[str, Any], score: str) -> str:
-    """Say the scores of a run on rows that it was not trained on."""
+    """Return the validation and test scores of a run, as text."""
     test = summary[f"test_{score}"]
     of_test = "" if test is None else f", test {named(test, score)}"
     return f"validation {named(summary[f'val_{score}'], score)}{of_test}"

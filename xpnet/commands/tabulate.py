@@ -48,14 +48,14 @@ class Column(NamedTuple):
 
 
 def fitting(columns: Sequence[Column], width: int | None) -> list[Column]:
-    """Return the columns that fit a width: the first ones, and any further one that there is room for.
+    """Return the columns that fit a width: each in turn, if there is still room for it.
 
     Parameters
     ----------
     columns
-        The most important first. The first of them always stays.
+        Columns, the most important first. The first one always stays.
     width
-        Of a line; None for any.
+        Width of a line; None for no limit.
     """
     chosen: list[Column] = []
     left = width
@@ -68,7 +68,7 @@ def fitting(columns: Sequence[Column], width: int | None) -> list[Column]:
 
 
 def as_lines(columns: Sequence[Column]) -> list[str]:
-    """Return the lines of a table, its heading first."""
+    """Return the lines of a table, the heading first."""
     headings = [column.heading() for column in columns]
     rows = [list(row) for row in zip(*(column.cells for column in columns), strict=True)]
     above = [] if not any(first for first, _ in headings) else [[first for first, _ in headings]]
@@ -85,7 +85,7 @@ def _padded(cell: str, column: Column, width: int) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """Return a text that is no wider than this in a terminal, with dots in place of its middle."""
+    """Return a text no wider than ``width`` in a terminal; dots replace the middle of a longer one."""
     if width_of(text) <= width:
         return text
     signs = unicodedata.normalize("NFC", text)
@@ -98,5 +98,5 @@ def shortened(text: str, width: int) -> str:
 
 
 def _count(signs: str, width: int) -> int:
-    """Return how many of these, from the first one, have room."""
+    """Return how many characters from the start fit a width."""
     return sum(1 for _ in takewhile(lambda taken: taken <= width, accumulate(map(width_of, signs))))

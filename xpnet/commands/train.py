@@ -1,4 +1,4 @@
-"""``xpnet train``: train a network from the command line and leave a run folder."""
+"""``xpnet train``: train a network from the command line and save it in a run folder."""
 
 import contextlib
 import json
@@ -37,17 +37,17 @@ __all__ = ["main"]
 NAME = "xpnet train"
 
 SHOWN = 10_000
-"""Rows on the disk whose columns are shown."""
+"""Number of rows that are read from the disk to show the columns."""
 
 ALONE = flag("alone")
-"""Looked for before all arguments are read, as that is done once for all processes."""
+"""This flag is looked for before the arguments are read, which happens once for all processes."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train the network that the arguments describe; return the exit status of `run_command`.
 
-    Started by ``mpiexec`` or ``srun`` in several processes, it trains one network by all of them, and only
-    the first says anything; but with ``--alone``.
+    If ``mpiexec`` or ``srun`` started several processes, they train one network together, and only the first
+    prints anything. With ``--alone``, each process trains a network of its own.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     with contextlib.ExitStack() as stack:
@@ -64,7 +64,7 @@ def _train_together(words: list[str], signals: StopSignals) -> int:
         config = _read_config(words)
     else:
         config = team.first_makes(lambda: _read_config(words))
-        if len(set(map(tuple, team.all_have(words)))) > 1:  # whose would they be?
+        if len(set(map(tuple, team.all_have(words)))) > 1:  # which ones would apply?
             raise InputError(
                 f"the processes of one network have different arguments: give all the same, or use "
                 f"{ALONE} to train a separate network in each"
@@ -126,7 +126,7 @@ def _report(run: Run, signals: StopSignals) -> int:
             print(best)
         print(cost(summary))
         print(f"report: {name_of(folder / 'report.html')}")
-        if summary["status"] not in ("diverged", "interrupted"):  # which a message of its own follows
+        if summary["status"] not in ("diverged", "interrupted"):  # these get a message of their own
             print(f"next: {next_command(folder, config.dataset)}")
     if config.json:
         print(json.dumps(summary))

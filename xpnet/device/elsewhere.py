@@ -150,8 +150,8 @@ def answers_of(futures: list[Future[Any]], should_stop: Callable[[], bool]) -> l
         if isinstance(error, XpnetError | BrokenExecutor):
             raise
         raise DeviceError(
-            f"a worker cannot report its resources ({type(error).__name__}: {one_line(error)}): give it "
-            f"xpnet {__version__}, as here"
+            f"a worker cannot report its resources ({type(error).__name__}: {one_line(error)}): install "
+            f"xpnet {__version__} there, the same version as here"
         ) from error
     finally:
         for future in waiting:

@@ -1,4 +1,4 @@
-"""The control groups by which Linux limits a process: those of a container, or of a job of Slurm."""
+"""The control groups by which Linux limits a process, such as those of a container or a Slurm job."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,23 +9,23 @@ TOP = Path("sys/fs/cgroup")
 
 
 def groups(controller: str, root: Path = Path("/")) -> Iterator[tuple[int, Path]]:
-    """Give the groups that limit this process, and all above them, whose limits hold as well.
+    """Yield the groups that limit this process, and all groups above them, whose limits apply as well.
 
-    Of some there is no folder here: within a container its group may be shown as the top, and under another
+    Some of the folders may not exist: inside a container, its group may appear at the top, or under another
     path.
 
     Parameters
     ----------
     controller
-        What is limited: ``"cpu"`` or ``"memory"``.
+        The limited resource: ``"cpu"`` or ``"memory"``.
     root
         The folder with ``proc`` and ``sys``.
 
     Yields
     ------
     tuple of int and Path
-        The version of control groups, 1 or 2, by which files are named (https://docs.kernel.org/admin-guide/,
-        ``cgroup-v1/`` and ``cgroup-v2.html``), and the folder.
+        The version of control groups, 1 or 2, on which the names of files depend
+        (https://docs.kernel.org/admin-guide/, ``cgroup-v1/`` and ``cgroup-v2.html``), and the folder.
     """
     try:
         lines = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace").split("\n")

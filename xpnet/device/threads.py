@@ -1,4 +1,4 @@
-"""BLAS threads on the CPU: products that are worth several, and stacks that have threads of their own."""
+"""Numbers of BLAS threads on the CPU: for large products, and for stacks trained on their own threads."""
 
 import math
 import os
@@ -25,30 +25,31 @@ __all__ = [
 ]
 
 SHARED_FROM = 50_000_000
-"""Operations of a step's largest product from which a second BLAS thread is worth its risk. With smaller ones
-it gains little, and on a busy machine threads that wait for each other cost many times the product."""
+"""Minimum number of operations in a step's largest product for which a second BLAS thread is worth its risk.
+With smaller products it gains little, and on a busy machine, threads that wait for each other may take many
+times as long as the product itself."""
 
 
 _wanted: dict[object, int] = {}
-"""The limits set by `using_threads`, by their users: the latest last, which holds."""
+"""The limits set by `using_threads`, one for each user. The latest is last, and applies."""
 
 
 def cores() -> int:
-    """Return the number of cores that this process may use: no more than `using_threads` says."""
+    """Return the number of cores that this process may use, at most the limit of `using_threads`."""
     return min([_available(), *list(_wanted.values())[-1:]])
 
 
 def _available() -> int:
     """Return the number of cores that the system lets this process use.
 
-    A container may have the time of a part of a core: with a core more all of it is used.
+    A container's limit may include a fraction of a core. It is rounded up, so that all of it is used.
     """
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(there, quota())))
 
 
 def quota(root: Path = Path("/")) -> float:
-    """Return the CPU time a second that a container or a job leaves to this process; infinite if all of it.
+    """Return the CPU seconds per second that a container or a job allows this process; infinite if unlimited.
 
     Parameters
     ----------
@@ -70,9 +71,9 @@ def quota(root: Path = Path("/")) -> float:
 
 @contextmanager
 def using_threads(threads: int | None) -> Iterator[None]:
-    """Compute on the CPU with so many threads, whatever the environment says; None leaves that.
+    """Compute on the CPU with this number of threads, whatever the environment says; None changes nothing.
 
-    It limits the BLAS threads, PyTorch's threads, and the stacks of networks that are trained at a time.
+    It limits the BLAS threads, PyTorch's threads, and the number of stacks of networks trained at a time.
     """
     if threads is None:
         yield
@@ -83,7 +84,7 @@ def using_threads(threads: int | None) -> Iterator[None]:
             yield
     finally:
         _wanted.pop(user, None)
-        if left := list(_wanted.values()):  # of fits on other threads, or of the one that this is part of
+        if left := list(_wanted.values()):  # the limits of fits on other threads, or of an outer call
             _limit(left[-1])
 
 
@@ -100,7 +101,7 @@ def _limit(threads: int) -> None:
 
 
 def _noted_threads() -> Callable[[], None]:
-    """Return what sets all numbers of threads to what they are now."""
+    """Return a function that restores the current numbers of threads."""
     before = [(library, library.num_threads) for library in _libraries()]
     of_torch = None if (torch := _torch()) is None else torch.get_num_threads()
 
@@ -114,7 +115,7 @@ def _noted_threads() -> Callable[[], None]:
 
 
 def _libraries() -> list[Any]:
-    """Return the libraries that have threads of their own. Looking takes milliseconds."""
+    """Return the libraries that have threads of their own. Finding them takes milliseconds."""
     from threadpoolctl import ThreadpoolController
 
     found: list[Any] = ThreadpoolController().lib_controllers
@@ -122,10 +123,11 @@ def _libraries() -> list[Any]:
 
 
 def _set(library: Any, threads: int) -> None:
-    """Set a library's number of threads, on whatever thread this is called.
+    """Set a library's number of threads, from any thread.
 
-    From version 3.8, threadpoolctl lets a single thread set OpenBLAS's, until that thread lets go, and does
-    nothing on all others. Here the threads of a sweep set it, and another one brings it back.
+    From version 3.8 on, threadpoolctl lets only one thread set OpenBLAS's number, until that thread releases
+    control. Calls from other threads do nothing. In a sweep, one thread sets the number and another one
+    restores it.
     """
     let_go = getattr(library, "clear_controlling_thread", None)
     if let_go is not None:
@@ -153,16 +155,16 @@ def threads_note(threads: int | None, backend: str) -> str:
 
 
 def busy_note() -> str:
-    """Return a warning if BLAS has more threads than this process finds cores; else an empty string.
+    """Return a warning if BLAS has more threads than there are free cores; else an empty string.
 
-    BLAS threads wait for the slowest of them: one that has to share its core holds up all. OpenBLAS does not
-    know of a container's limit, and other programs may use cores as well.
+    BLAS threads wait for the slowest of them, so one that has to share its core delays all. OpenBLAS does not
+    know a container's limit, and other programs may use cores as well.
     """
     threads, total, most = blas_threads(), os.cpu_count() or 1, _available()
     free, load = most, 0.0
     if hasattr(os, "getloadavg"):  # not on Windows
         load = os.getloadavg()[0]
-        # The load is that of the last minute. This process caused at most what its CPU time comes to.
+        # The load is the mean over the last minute. This process caused at most its CPU time per minute.
         others = load - time.process_time() / 60
         free = min(most, max(1, total - max(0, math.floor(others))))
     if threads == 1 or free >= threads:
@@ -178,25 +180,25 @@ def busy_note() -> str:
 
 
 def blas_threads() -> int:
-    """Return how many threads a product of NumPy's may have: as the user, or the caller, has set it.
+    """Return how many threads a product in NumPy may use, as set by the user or the caller.
 
-    Looking takes milliseconds.
+    Finding out takes milliseconds.
     """
     return max((library.num_threads for library in _libraries() if library.user_api == "blas"), default=1)
 
 
 def small_products(batch_size: int, sizes: Sequence[int]) -> bool:
-    """Return whether the products of a step are too small to share out to threads, by the layers' sizes."""
+    """Return whether the products of a step are too small for several threads, given the layers' sizes."""
     return max(2 * batch_size * a * b for a, b in pairwise(sizes)) < SHARED_FROM
 
 
 @contextmanager
 def one_blas_thread(wanted: bool = True) -> Iterator[None]:
-    """Keep NumPy's products to one thread each, where ``wanted``.
+    """Limit NumPy's products to one thread each, if ``wanted``.
 
-    For products too small to share out, and for stacks that are trained on threads of their own. The
-    setting is one of the whole process, so with several users at a time the first makes it and the
-    last takes it back.
+    This is for products too small for several threads, and for stacks that are trained on threads of their
+    own. The setting applies to the whole process: with several users at a time, the first one makes it and
+    the last one restores the old numbers.
     """
     if not wanted:
         yield
@@ -212,7 +214,7 @@ def one_blas_thread(wanted: bool = True) -> Iterator[None]:
             _set(library, threads)
 
     def make() -> None:
-        for library, _ in before:  # the first user's are for all: to look for libraries takes milliseconds
+        for library, _ in before:  # found once for all users, because that takes milliseconds
             _set(library, 1)
 
     with _one_thread.using(note, make):
@@ -221,7 +223,7 @@ def one_blas_thread(wanted: bool = True) -> Iterator[None]:
 
 @contextmanager
 def limited_blas_threads(most: int) -> Iterator[None]:
-    """Keep NumPy's products to so many threads each, of those that they may have: others have the rest."""
+    """Limit NumPy's products to ``most`` threads each, which leaves the others to other users."""
     before = [(library, library.num_threads) for library in _libraries()]
     for library, threads in before:
         _set(library, min(most, threads))

@@ -26,14 +26,14 @@ def export(model: Model, path: Path, format: str | None = None, opset: int | Non
     path
         The file to write.
     format
-        Name in `FORMATS`; by default told by the suffix of the file.
+        Name in `FORMATS`; by default chosen by the suffix of the file.
     opset
         ONNX opset version, see `xpnet.exporters.onnx.export`.
 
     Returns
     -------
     str
-        Python source of the PyTorch module that the file loads into; nothing for ONNX.
+        Python source of the PyTorch module that loads the file; empty for ONNX.
 
     Raises
     ------

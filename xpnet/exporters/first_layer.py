@@ -1,6 +1,6 @@
-"""Preprocessing as other libraries do it: as much of it as can be is part of the first layer.
+"""Preprocessing in exported models: as much of it as possible becomes part of the first layer.
 
-Of a table nothing can be: `first_layer` takes up where `xpnet.data.table.apply` ends.
+For a table that is nothing: there, `first_layer` starts from the result of `xpnet.data.table.apply`.
 """
 
 from dataclasses import replace
@@ -19,17 +19,17 @@ __all__ = ["FirstLayer", "first_layer", "in_float64", "view_columns"]
 
 
 class FirstLayer(NamedTuple):
-    """What comes of a raw row, or of what a row of a table was made into: ``(contrast(x) - mean) W + b``.
+    """The first layer, ``(contrast(x) - mean) W + b``, for a raw row or an encoded row of a table.
 
     Attributes
     ----------
     contrast
         Added to the variance of a row in contrast normalisation; None for none.
     mean
-        Subtracted, ``(features,)``; None if it is 0. Not a part of ``b``: where it is large against the
-        deviation, float32 would lose in the product what the subtraction keeps.
+        Subtracted, ``(features,)``; None if it is 0. It is not folded into ``b``: if it is large relative to
+        the deviation, the product in float32 would lose digits that the subtraction keeps.
     W, b
-        ``(*nets, features, units)`` and ``(*nets, units)``, scale or matrix of the preprocessing included.
+        ``(*nets, features, units)`` and ``(*nets, units)``, with the scale or matrix of the preprocessing.
     """
 
     contrast: float | None
@@ -39,14 +39,14 @@ class FirstLayer(NamedTuple):
 
 
 def first_layer(model: Model) -> FirstLayer:
-    """Return the first layer of a model with its preprocessing, unless that is of a table.
+    """Return the first layer of a model with its preprocessing, unless that is for a table.
 
-    Of an exact one, what is done in float64 comes before: `in_float64`.
+    If the preprocessing is exact, its part in float64 comes before this layer: see `in_float64`.
 
     Raises
     ------
     InputError
-        That is contrast normalisation.
+        The part in float64 includes contrast normalisation.
     """
     if model.preprocessing.kind == "table":
         W, b = (np.asarray(to_numpy(model.params[name]), np.float64) for name in ("W1", "b1"))
@@ -54,8 +54,8 @@ def first_layer(model: Model) -> FirstLayer:
     if model.preprocessing.exact:
         if model.preprocessing.contrast:
             raise InputError(
-                "the rows are normalised in float64, for which exported models have no layer: train on X "
-                "scaled to size 1, or without contrast"
+                "exported models have no layer for contrast normalisation in float64: train on X scaled to "
+                "size 1, or without contrast"
             )
         fitted = {name: value for name, value in model.fitted.items() if name != "scale"}
         fitted["mean"] = np.zeros_like(fitted["mean"])
@@ -71,7 +71,7 @@ def first_layer(model: Model) -> FirstLayer:
 
 
 def in_float64(model: Model) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Return what is subtracted from a row, and then multiplied by, in float64; None where nothing is."""
+    """Return what a row is reduced by and then multiplied by, in float64; None if there is no such part."""
     if not model.preprocessing.exact:
         return None
     mean = model.fitted["mean"]
@@ -79,7 +79,7 @@ def in_float64(model: Model) -> tuple[NDArray[np.float64], NDArray[np.float64]] 
 
 
 def view_columns(model: Model) -> NDArray[np.int64] | None:
-    """Return which columns of a row make up each view ``(views, features)``; None for the row alone."""
+    """Return which columns of a row make up each view ``(views, features)``; None without averaging."""
     if model.averaging == "none":
         return None
     columns = np.arange(model.num_features)[None]

@@ -1,9 +1,10 @@
 """ONNX: a graph from raw rows to scores, probabilities and labels or to numbers, for any runtime.
 
-The graph computes as the model does, preprocessing, ensemble and averaging over views included. It is put
-together from the operators of opset 20, or of another from 13 on, in float32 with the constants computed in
-float64. Numbers in units of a target are float64: where its mean is large against its deviation, float32
-would lose their digits. So are the columns of a table while they are prepared for a float64 model.
+The graph computes the same as the model, with preprocessing, ensemble and averaging over views. It uses the
+operators of opset 20, or of another from 13 on. It computes in float32; its constants were computed in
+float64. Numbers in units of a target are float64, because float32 would lose digits if the target's mean is
+large relative to its deviation. Columns of a table are float64, too, while they are standardised and, for a
+float64 model, encoded.
 """
 
 import json
@@ -29,13 +30,13 @@ from xpnet.values import Kind, between
 __all__ = ["export", "graph_of"]
 
 OPSET = 20  # the first with Gelu; onnxruntime has it since 1.17
-LEAST_OPSET = 13  # before it Softmax and Squeeze were others
-ML_OPSET = 3  # LabelEncoder from text to numbers is of 2, and another of 4
+LEAST_OPSET = 13  # Softmax and Squeeze were different before
+ML_OPSET = 3  # LabelEncoder maps text to numbers since 2; 4 changed it
 
 _FLOAT, _INT64, _STRING, _DOUBLE = 1, 7, 8, 11  # TensorProto.DataType of the format
 
 MOST_BYTES = 2**31 - 2**20
-"""A protocol buffer holds less than 2 GiB."""
+"""Maximum size of the constants: a protocol buffer holds less than 2 GiB."""
 
 
 def export(model: Model, path: Path, opset: int | None = None) -> None:
@@ -46,14 +47,14 @@ def export(model: Model, path: Path, opset: int | None = None) -> None:
     model
         The model.
     path
-        The file to make or to replace.
+        The file to create or replace.
     opset
-        Version of ONNX's operators, 20 by default: from 13 to the last that the package onnx knows.
+        ONNX opset version, from 13 to the latest that the package onnx knows; 20 by default.
 
     Raises
     ------
     InputError
-        The package onnx is missing, it knows no such opset, or the model is too large for such a file.
+        The package onnx is missing or does not know the opset, or the model is too large for such a file.
     OSError
         The file cannot be written.
     """
@@ -65,24 +66,23 @@ def export(model: Model, path: Path, opset: int | None = None) -> None:
 def graph_of(model: Model, opset: int | None = None) -> Any:
     """Return a model as an ``onnx.ModelProto``; parameters and errors as in `export`.
 
-    Its input is ``X``, float32 ``(rows, features)`` with any number of rows, float64 where float32 could not
-    hold the training rows apart; in those of a table of numbers
-    without names, NaN is a gap.
+    The input is ``X`` ``(rows, features)``, with any number of rows. It is float32, or float64 if float32
+    could not tell the training rows apart. For a table of numbers without names, NaN is a gap.
 
-    Of a table it has an input ``(rows, 1)`` for each column, by the name that the column has; one that is
-    called as an output is, gets ``_`` at its end. Numbers and the parts of dates are float64, as
-    `Columns.matrix` makes them: booleans 0 and 1, durations days, of dates days since 1970 and the like; NaN
-    is a gap. Categories are strings, gaps what `xpnet.columns.words.GAPS` lists, ``""`` and ``"nan"`` among
-    it. Known are a category itself and the ways in which libraries write it: 1 as ``1.0``, true as ``True``.
-    Any other text is a category that training did not know, also one with space around it, and 1 as ``01``.
+    For any other table, there is an input ``(rows, 1)`` for each column, with the column's name. If an output
+    has this name, ``_`` is appended. Numbers and the parts of dates are float64, as in `Columns.matrix`:
+    booleans are 0 and 1, durations are in days, dates in days since 1970 and the like; NaN is a gap.
+    Categories are strings; the ones in `xpnet.columns.words.GAPS`, such as ``""`` and ``"nan"``, are gaps. A
+    category may be spelt in the ways in which libraries write it: 1 as ``1.0``, true as ``True``, and with a
+    space before or after. Any other text is an unknown category, such as ``01`` for 1.
 
-    Its outputs are ``scores`` and ``probabilities``, float32, and ``label``, int64: what `Model.scores`,
-    `Model.probabilities` and `Model.predict` return, in the same shapes. Of a regression it is ``numbers``,
-    ``(rows, outputs)``.
+    The outputs are ``scores`` and ``probabilities``, float32, and ``label``, int64: what `Model.scores`,
+    `Model.probabilities` and `Model.predict` return, in the same shapes. For a regression, the only output is
+    ``numbers`` ``(rows, outputs)``.
 
-    What the numbers stand for is in the file's metadata, in JSON: ``task``, ``class_names``, ``labels``,
-    ``image_shape``, and of a table ``inputs``: of each input the user's column, its kind, and which part of
-    a date it is.
+    The file's metadata say what the numbers mean, in JSON: ``task``, ``class_names``, ``labels``,
+    ``image_shape`` and, for a table, ``inputs``, with the user's column for each input, its kind, and which
+    part of a date it is.
     """
     try:
         from onnx import checker, defs, helper
@@ -123,7 +123,7 @@ def graph_of(model: Model, opset: int | None = None) -> Any:
             graph.initializers(),
         ),
         opset_imports=opsets,
-        # What came with them: a later one would shut out runtimes for no use.
+        # The oldest version that has these opsets: a later one would needlessly exclude runtimes.
         ir_version=helper.find_min_ir_version_for(opsets),
         producer_name="xpnet",
         producer_version=__version__,
@@ -134,7 +134,7 @@ def graph_of(model: Model, opset: int | None = None) -> Any:
 
 
 def _type_of(model: Model, of: Input) -> int:
-    """Return the type of an input: double where float32 would lose digits before they are prepared."""
+    """Return the type of an input: double if float32 would lose digits before preprocessing."""
     if of.is_text:
         return _STRING
     return _FLOAT if of.column is None and not model.preprocessing.exact else _DOUBLE
@@ -146,7 +146,7 @@ def _opsets(inputs: list[Input], opset: int) -> dict[str, int]:
 
 
 def _about(model: Model, inputs: list[Input]) -> dict[str, str]:
-    """Return what the file says of the model, in JSON."""
+    """Return the metadata of the file, in JSON."""
     about = {name: getattr(model, name) for name in ("task", "class_names", "labels", "image_shape")}
     if inputs[0].column is not None:
         about["inputs"] = [of.as_json() for of in inputs]
@@ -166,16 +166,16 @@ ACTIVATIONS: dict[str, Callable[[Graph, str], str]] = {
 
 
 def _forward(graph: Graph, model: Model, x: str, of_columns: bool) -> str:
-    """Add the nodes from raw rows ``x`` to the scores of the network, or the networks; return these.
+    """Add the nodes from raw rows ``x`` to the scores of the network or networks; return these.
 
-    Rows that are made of columns are doubles, others float32.
+    Rows that come from columns (``of_columns``) are doubles.
     """
     mlp, first = model.mlp, first_layer(model)
     params = {name: np.asarray(to_numpy(value), np.float64) for name, value in model.params.items()}
     params |= {"W1": first.W, "b1": first.b}
 
     def constant(name: str, value: NDArray[Any] | None = None) -> str:
-        """A parameter ``(*nets, units)`` gets an axis for the rows."""
+        """Add a parameter; one of shape ``(*nets, units)`` gets an axis for the rows."""
         array = params[name] if value is None else value
         return graph.constant(name, array if name.startswith("W") else array[..., None, :])
 
@@ -225,7 +225,7 @@ def _forward(graph: Graph, model: Model, x: str, of_columns: bool) -> str:
 
 
 def _outputs(graph: Graph, model: Model, x: str) -> list[tuple[str, Any, list[Any]]]:
-    """Add the nodes behind the scores; return value, dtype and shape of each output."""
+    """Add the nodes after the scores; return the value, dtype and shape of each output."""
     views, count = view_columns(model), model.mlp.sizes[-1]
     P = x
     if model.output == "softmax":
@@ -264,7 +264,7 @@ def _outputs(graph: Graph, model: Model, x: str) -> list[tuple[str, Any, list[An
 
 
 def _in_units(graph: Graph, model: Model, x: str) -> tuple[str, Any, list[Any]]:
-    """Return the numbers of a network in units of the target."""
+    """Add the nodes that convert the numbers of a network to units of the target."""
     dtype = np.dtype(np.float32 if model.target is None else np.float64)
     if model.target is not None:
         x = graph.node("Cast", x, to=_DOUBLE)

@@ -1,4 +1,4 @@
-"""A graph of ONNX while it is put together."""
+"""An ONNX graph under construction."""
 
 import math
 from collections.abc import Collection
@@ -11,12 +11,12 @@ __all__ = ["Graph"]
 
 
 class Graph:
-    """Nodes and constants; values are known by their names.
+    """Nodes and constants; values are identified by name.
 
     Parameters
     ----------
     taken
-        Names of inputs and outputs, which are the user's: no other value gets them.
+        Names of inputs and outputs, which the user sees: no other value gets them.
     opset
         Version of the operators.
     """
@@ -51,8 +51,8 @@ class Graph:
         ]
 
     def mean(self, x: str, name: str, axis: int, keepdims: int = 1) -> str:
-        """Add the mean along an axis; ``name`` is that of the constant that says which."""
-        if self.opset < 18:  # where the axes are no input yet
+        """Add the mean along an axis; ``name`` is the name of the constant for the axis."""
+        if self.opset < 18:  # where the axes are not an input yet
             return self.node("ReduceMean", x, axes=[axis], keepdims=keepdims)
         axes = self.constant(name, [axis])
         if keepdims:
@@ -60,7 +60,7 @@ class Graph:
         return self.node("ReduceMean", x, axes, keepdims=0)
 
     def gelu(self, x: str) -> str:
-        """Add the GELU, by the approximation with tanh."""
+        """Add GELU in its tanh approximation."""
         if self.opset >= 20:
             return self.node("Gelu", x, approximate="tanh")
         cube = self.node("Mul", self.node("Mul", x, x), x)
@@ -72,8 +72,8 @@ class Graph:
     def standardized(self, x: str, name: str, epsilon: float) -> str:
         """Add ``(x - mean(x)) / sqrt(var(x) + epsilon)`` over the last axis.
 
-        Spelt out: the operator LayerNormalization leaves open how the variance is computed, and where that
-        is by the mean of the squares it loses the digits of rows whose mean is large.
+        It is made of basic operators, because LayerNormalization leaves open how the variance is computed. A
+        runtime that computes it from the mean of the squares loses digits of rows with a large mean.
         """
         x = self.node("Sub", x, self.mean(x, "last_axis", -1))
         variance = self.mean(self.node("Mul", x, x), "last_axis", -1)
@@ -81,7 +81,7 @@ class Graph:
         return self.node("Div", x, self.node("Sqrt", variance))
 
     def _free(self, name: str) -> str:
-        """Return a name that no input or output has; the same for the same one each time."""
+        """Return a name that no input or output has; equal names give equal results."""
         while name in self._taken:
             name += "_"
         return name

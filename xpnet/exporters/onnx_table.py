@@ -1,7 +1,7 @@
-"""Tables in a graph of ONNX: the columns as inputs by name, and what the network makes of them.
+"""Tables in an ONNX graph: the columns as inputs by name, and their encoding for the network.
 
-`xpnet.data.table` says what that is. It is computed in the same steps: what is subtracted and multiplied by
-first in double, so that a year or an id keeps its digits, the rest in the dtype of the model.
+The encoding takes the same steps as `xpnet.data.table`: standardisation in double, so that a year or an id
+keeps its digits, and the rest in the dtype of the model.
 """
 
 from collections.abc import Collection, Iterator
@@ -19,7 +19,7 @@ __all__ = ["Input", "encode", "inputs_of", "matrix_of", "spellings"]
 _DOUBLE = 11  # TensorProto.DataType of the format
 
 ML_DOMAIN = "ai.onnx.ml"
-"""Where the one operator is that makes numbers of text."""
+"""The domain of LabelEncoder, the only operator that turns text into numbers."""
 
 
 class Input(NamedTuple):
@@ -28,11 +28,11 @@ class Input(NamedTuple):
     Attributes
     ----------
     name
-        In the graph.
+        Name in the graph.
     width
-        Of a row.
+        Number of values in a row.
     column
-        What it holds; None for a row of numbers.
+        The column that it holds; None for a row of numbers.
     """
 
     name: str
@@ -41,11 +41,11 @@ class Input(NamedTuple):
 
     @property
     def is_text(self) -> bool:
-        """Whether it takes strings, and not doubles."""
+        """Whether it takes strings instead of doubles."""
         return self.column is not None and self.column.kind == "category"
 
     def as_json(self) -> dict[str, Any]:
-        """Return what a file says of it: where its values come from."""
+        """Return what the metadata of a file say about it: where its values come from."""
         assert self.column is not None
         column = self.column
         return {
@@ -70,8 +70,8 @@ def inputs_of(model: Model, outputs: Collection[str]) -> list[Input]:
     Returns
     -------
     list of Input
-        One for each of the model's columns, in their order, by the name of `Column.name`: unless an output
-        has it, or ONNX cannot. Of rows that are numbers without names, ``X`` alone.
+        One for each column of the model, in order, named after `Column.name` unless an output has that name
+        or ONNX cannot hold it. For rows of numbers without names, ``X`` alone.
     """
     if model.columns is None or _are_plain(model.columns):
         return [Input("X", model.num_features)]
@@ -88,7 +88,7 @@ def inputs_of(model: Model, outputs: Collection[str]) -> list[Input]:
 
 
 def matrix_of(graph: Graph, inputs: list[Input]) -> str:
-    """Add the nodes that make of the inputs what `Columns.matrix` makes, in double; ``X`` as it is."""
+    """Add the nodes that turn inputs into the matrix of `Columns.matrix`, in double; ``X`` stays as it is."""
     if inputs[0].column is None:
         return inputs[0].name
     parts = [graph.node("Cast", _codes(graph, of), to=_DOUBLE) if of.is_text else of.name for of in inputs]
@@ -96,7 +96,7 @@ def matrix_of(graph: Graph, inputs: list[Input]) -> str:
 
 
 def encode(graph: Graph, model: Model, x: str) -> str:
-    """Add the nodes that make of the matrix what the network takes, as `xpnet.data.table.apply` does."""
+    """Add the nodes that encode the matrix for the network, as `xpnet.data.table.apply` does."""
     from onnx import helper
 
     dtype = np.dtype(model.dtype)
@@ -126,7 +126,7 @@ def encode(graph: Graph, model: Model, x: str) -> str:
         ramp = graph.node("Mul", ramp, constant("slope", "ramps", 2))
         ramp = graph.node("Max", ramp, constant("least", "ramps", 3))
         ramp = graph.node("Min", ramp, constant("most", "ramps", 4))
-        # A gap is looked for before Max and Min, which need not keep NaN.
+        # Gaps are found before Max and Min, which need not keep NaN.
         gap, nothing = graph.node("IsNaN", value), graph.constant("ramps_of_gap", 0.0, dtype)
         parts.append(graph.node("Where", gap, nothing, centred(ramp, "ramps", 5)))
     if fitted["steps"].size:
@@ -140,15 +140,16 @@ def encode(graph: Graph, model: Model, x: str) -> str:
 
 
 def spellings(column: Column) -> dict[str, float]:
-    """Return the text that a column of categories knows: the code of each, NaN for that of a gap.
+    """Return the spellings that a column of categories knows, with their codes; NaN is the code of a gap.
 
-    What ONNX has compares text sign by sign, and `Columns.matrix` compares also by what it means: 1, 1.0 and
-    01 are one. So all is listed that libraries write for a category, and what the matrix makes of it decides.
+    ONNX compares text character by character, whereas `Columns.matrix` also compares its meaning: 1, 1.0 and
+    01 are the same. So the spellings that libraries use for a category are listed, with their codes in the
+    matrix.
     """
     forms = dict.fromkeys(words.GAPS)
     for category in column.categories:
         forms |= dict.fromkeys(_written(category))
-    # The matrix strips text, and ONNX has nothing that does: a space before and behind it is known.
+    # The matrix strips text, which no ONNX operator does: one space before and after is listed, too.
     forms |= dict.fromkeys(spaced for form in forms for spaced in (f" {form}", f"{form} ", f" {form} "))
     known = Columns((column,), (column.name,), is_named=False)
     codes = known.matrix([[form] for form in forms])[:, 0].tolist()
@@ -156,7 +157,7 @@ def spellings(column: Column) -> dict[str, float]:
 
 
 def _codes(graph: Graph, of: Input) -> str:
-    """Add the node that makes of text the codes of categories; -1 for any other text, NaN for a gap."""
+    """Add the node that turns text into codes of categories; -1 for any other text, NaN for a gap."""
     assert of.column is not None
     known = spellings(of.column)
     return graph.node(
@@ -170,7 +171,7 @@ def _codes(graph: Graph, of: Input) -> str:
 
 
 def _written(category: str) -> Iterator[str]:
-    """Yield how a category may be written: 1 as 1.0 and true, true as True, TRUE and 1."""
+    """Yield the spellings of a category: for 1 also 1.0 and true, for true also True, TRUE and 1."""
     yield category
     first = words.key(category)
     for key in (first, words.TRUTH.get(first, first)):
@@ -184,15 +185,15 @@ def _written(category: str) -> Iterator[str]:
 
 
 def _are_plain(columns: Columns) -> bool:
-    """Whether rows are numbers that are known by their places."""
+    """Return whether all columns are numbers without names."""
     return not columns.is_named and all(c.kind == "number" and not c.part for c in columns.columns)
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether ONNX can hold a text: there are no halves of signs in UTF-8."""
+    """Return whether ONNX can hold a text: UTF-8 has no lone surrogates."""
     return text.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _valid(name: str) -> str:
-    """Return a name as ONNX can hold it, which ends in C at a zero; empty where nothing is left."""
+    """Return a name that ONNX can hold: without lone surrogates, and without null characters."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")

@@ -1,8 +1,8 @@
-"""PyTorch: a state dict as safetensors, and the Python source of the module that it loads into.
+"""PyTorch: a state dict as safetensors, and the Python source of the module that loads it.
 
-What the module returns for raw rows are the scores of the model, see `Model.scores`. All is float32
-but for the numbers of a regression in units of its target, which are float64: where the mean is large
-against the deviation, float32 would lose their digits.
+For raw rows, the module returns the scores of the model, see `Model.scores`. All is float32, except the
+numbers of a regression in units of its target: they are float64, because float32 would lose digits if the
+target's mean is large relative to its deviation.
 """
 
 import textwrap
@@ -57,7 +57,7 @@ class Residual(nn.Module):
 
 AVERAGED = '''\
 class Averaged(nn.Module):
-    """Averaged over networks and over views: columns of the rows in other orders."""
+    """The mean over networks and over views, which are the columns of the rows in other orders."""
 
     def __init__(self, networks, shape_of_views):
         super().__init__()
@@ -76,11 +76,11 @@ AVERAGES = {
     "identity": ("", ""),
     "exp": (".exp()", ""),
 }
-"""What stands for OUTPUT and SCORES by the output of the model: from scores to what is averaged, and back."""
+"""Texts for OUTPUT and SCORES by the output of the model: from scores to what is averaged, and back."""
 
 STANDARDIZED = '''\
 class Standardized(nn.Module):
-    """Rows less their mean and scaled, in float64 before they are float32."""
+    """Rows minus their mean and scaled, in float64, then converted to float32."""
 
     def __init__(self, features):
         super().__init__()
@@ -115,7 +115,7 @@ class InUnits(nn.Module):
 
 @dataclass(frozen=True)
 class _Module:
-    """The source of a module, what it holds, and the modules in it by name."""
+    """The source of a module, its arrays, and its inner modules by name."""
 
     source: str
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict, repr=False)
@@ -143,12 +143,12 @@ def export(model: Model, path: Path) -> str:
     model
         The model.
     path
-        The file to make or to replace.
+        The file to create or replace.
 
     Raises
     ------
     InputError
-        The model is of a table.
+        The model takes a table.
     OSError
         The file cannot be written.
     """
@@ -197,7 +197,7 @@ def _what_comes_out(model: Model) -> str:
     if model.output == "softmax":
         return f"scores of {outputs} classes"
     of = f"{outputs} labels" if model.task == "multilabel" else "the second of 2 classes"
-    return f"scores (of which sigmoid makes probabilities) of {of}"
+    return f"scores of {of} (sigmoid turns them into probabilities)"
 
 
 def _module_of(model: Model) -> _Module:

@@ -13,14 +13,14 @@ __all__ = ["About", "about", "names", "path"]
 
 
 class About(NamedTuple):
-    """What a recipe says of itself, in comments at its head.
+    """What a recipe says about itself, in comments at its head.
 
     Attributes
     ----------
     purpose
         What it is for.
     measured
-        What it reached, and in what time; empty where nobody has measured that.
+        What it reached, and in what time; empty if that has not been measured.
     """
 
     purpose: str
@@ -53,7 +53,7 @@ def path(name: str) -> Path:
 
 
 def about(name: str) -> About:
-    """Return what a recipe says of itself.
+    """Return what a recipe says about itself.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ LONGEST = 40
 """Maximum length of the name of a class."""
 
 MOST_PAIRS = 8
-"""Number of most confused pairs of classes that are listed."""
+"""Maximum number of confused pairs of classes that are listed."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Mistake:
     row
         Number of the row, from 0: see `Evaluated.among`.
     true, said
-        Its true value, and what was predicted.
+        True value, and prediction.
     how
         Confidence of the network, or the size of its error.
     image
@@ -72,10 +72,10 @@ class Evaluated:
     measures
         Measures over all rows, by name.
     notes
-        What a reader has to know of these figures.
+        What a reader has to know about these figures.
     among
-        Name of the file or data in which the rows of the mistakes are numbered; empty where it is among the
-        evaluated rows.
+        Name of the file or data in which the rows of the mistakes are numbered; empty if they are numbered
+        among the evaluated rows.
     """
 
     title: str
@@ -144,11 +144,11 @@ def _matrix(y: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[
 def _cell(count: int, of: int) -> str:
     if not count:
         return '<td class="zero">·</td>'
-    return f'<td style="{shade(0.15 + 0.85 * count / of)}">{count}</td>'  # a few are seen, too
+    return f'<td style="{shade(0.15 + 0.85 * count / of)}">{count}</td>'  # even a small count is visible
 
 
 def _confused(y: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[str]) -> str:
-    """Return the pairs of classes that are confused most often; nothing where none is."""
+    """Return the pairs of classes that are confused most often; empty if there are none."""
     wrong = y != predicted
     pairs, counts = np.unique(np.stack([y[wrong], predicted[wrong]]), axis=1, return_counts=True)
     most = np.argsort(-counts, kind="stable")[:MOST_PAIRS]
@@ -167,7 +167,7 @@ def _confused(y: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequenc
 def _per_class(found: metrics.PerClass, names: Sequence[str], what: str) -> str:
     order = np.arange(len(names))
     caption = f"Scores by {what}"
-    if len(order) > MOST_CLASSES:  # the worst of them, those without a measure last
+    if len(order) > MOST_CLASSES:  # the worst classes; those without an F1 last
         order = np.argsort(np.where(np.isnan(found.f1), 2, found.f1), kind="stable")[:MOST_CLASSES]
         several = "classes" if what == "class" else "labels"
         caption = f"The {MOST_CLASSES} {several} with the lowest F1"
@@ -196,7 +196,7 @@ def _per_output(found: metrics.PerOutput, names: Sequence[str]) -> str:
 
 
 def _mistakes(found: Evaluated) -> str:
-    """Return the worst mistakes: images with what they are, or rows of a table."""
+    """Return the worst mistakes: images with their classes, or rows of a table."""
     if not found.mistakes:
         return ""
     of_numbers = found.task == "regression"
@@ -220,7 +220,7 @@ def _mistakes(found: Evaluated) -> str:
 
 
 def _shortened(mistake: Mistake) -> Mistake:
-    """Return a mistake with the names of its classes as they are elsewhere on the page."""
+    """Return a mistake with its class names shortened as elsewhere on the page."""
     return replace(mistake, true=shorten(mistake.true, LONGEST), said=shorten(mistake.said, LONGEST))
 
 

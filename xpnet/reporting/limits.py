@@ -1,4 +1,4 @@
-"""How far charts and pictures go: down to which score, and to which step of a schedule."""
+"""Limits of charts and pictures: the lowest score on an axis, and the last step of a schedule."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from xpnet.reporting.axes import finite
 __all__ = ["LEAST_R2", "best_of", "least_score", "until"]
 
 LEAST_R2 = -1.0
-"""Lower limit of an axis of R²: below 0 it only says that predicting the mean would be better."""
+"""Usual lower limit of an axis of R². Below 0, R² only says that predicting the mean would be better."""
 
 
 def best_of(line: ArrayLike) -> float:
@@ -23,15 +23,16 @@ def best_of(line: ArrayLike) -> float:
 def least_score(lines: Iterable[ArrayLike], score: str) -> float:
     """Return the lowest score that an axis has to show.
 
-    It is 0 for an accuracy. An axis of R² ends at `LEAST_R2`, or lower so that the best value of each line is
-    on it: with its best at ``r``, a line is shown from twice that squared error on, which is ``2 r - 1``.
+    It is 0 for an accuracy. An axis of R² starts at `LEAST_R2`. If the best value ``r`` of a line is
+    negative, it starts lower, at ``2 r - 1``, where the squared error is twice that of ``r``: so the line
+    shows.
 
     Parameters
     ----------
     lines
-        Scores of each line whose best value must be seen.
+        Scores of each line whose best value must be visible.
     score
-        What they are: ``"accuracy"``, or ``"r2"``.
+        Name of the score: ``"accuracy"``, or ``"r2"``.
     """
     if score != "r2":
         return 0.0

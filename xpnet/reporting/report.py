@@ -37,7 +37,7 @@ class Report:
     versions
         Versions of the packages used, by name.
     score
-        What the summary's scores are: ``"accuracy"``, or ``"r2"``.
+        Name of the summary's score: ``"accuracy"``, or ``"r2"``.
     curves
         HTML from `xpnet.reporting.curves.curves`; empty for none.
     evaluated
@@ -92,7 +92,7 @@ class Report:
             note = '<p class="faint">Input weights of each hidden unit, each with its own contrast.</p>'
             drawn = picture(self.weights, "Weights as images", "weights")
             yield section("Weights of the first layer", note + drawn)
-        note = "The data were given in Python, and are not kept."
+        note = "The data were arrays in Python and are not stored."
         if self.is_repeatable:
             note = "<code>xpnet train --config config.json</code> repeats the run."
         yield settings_section(self.settings, self.defaults, note)
@@ -106,7 +106,7 @@ def settings_section(settings: Mapping[str, Any], defaults: Mapping[str, Any], n
     rest = terms(item for item in shown if not item[2])
     return section(
         "Settings",
-        f'<p class="faint">What differs from the defaults. {note}</p>{changed}'
+        f'<p class="faint">The settings that differ from the defaults. {note}</p>{changed}'
         f"<details><summary>All other settings (defaults)</summary>{rest}</details>",
     )
 

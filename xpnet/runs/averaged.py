@@ -1,4 +1,4 @@
-"""What to say where a model's scores are those of averaged predictions, and its curves are not."""
+"""The note on curves that show single networks or views, while other scores are of averaged predictions."""
 
 from collections.abc import Collection
 
@@ -14,16 +14,16 @@ OF = {
 
 
 def note_on_curves(score: str, averaging: Collection[Views], networks: int = 1) -> str:
-    """Return how the scores of the curves differ from those beside them; nothing where they don't.
+    """Return a note on how the scores of the curves differ from the other scores; empty if they do not.
 
-    A moving average of the weights needs no note: the curves are of it, too.
+    A moving average of the weights needs no note: the curves use it, too.
 
     Parameters
     ----------
     score
-        What the scores are: ``"accuracy"``, or ``"r2"``.
+        Name of the score: ``"accuracy"``, or ``"r2"``.
     averaging
-        Views over which predictions are averaged, as in `Config`; of a sweep there may be several.
+        Views over which predictions are averaged, as in `Config`; the networks of a sweep may differ in them.
     networks
         Number of networks whose predictions are averaged.
     """

@@ -59,7 +59,7 @@ EXPORTS = ("model.onnx", "model-torch.safetensors")
 
 @contextlib.contextmanager
 def claim(out: str | None, dataset: str) -> Iterator[Path]:
-    """Create a run folder and check that files can be written there, before the work that fills it.
+    """Create a run folder and check that files can be written there, before the work starts.
 
     Parameters
     ----------
@@ -108,16 +108,18 @@ def claim(out: str | None, dataset: str) -> Iterator[Path]:
 def refuse_sweep(folder: Path) -> None:
     """Refuse the folder of a sweep: `xpnet.load` would load the run instead of the best network."""
     if (folder / "sweep.json").exists():
-        raise InputError(f"{folder} holds a sweep, whose best the run would hide: give another folder")
+        raise InputError(
+            f"{folder} holds a sweep, and a run there would hide its best network: give another folder"
+        )
 
 
 def check_room(folder: Path, mlp: MLP, config: Config) -> None:
-    """Refuse a disk without room for what is trained: it would be lost at the end.
+    """Refuse a disk without room for the network: it would be lost at the end of training.
 
     Raises
     ------
     InputError
-        Less is free than ``model.safetensors`` and ``best.safetensors`` take, with a MiB for the other files.
+        There is less room than ``model.safetensors``, ``best.safetensors`` and the other files (1 MiB) take.
     """
     weights = config.ensemble * sum(ins * outs for ins, outs in pairwise(mlp.sizes))
     needed, free = 2 * weights * np.dtype(config.dtype).itemsize + 2**20, shutil.disk_usage(folder).free
@@ -129,7 +131,7 @@ def check_room(folder: Path, mlp: MLP, config: Config) -> None:
 
 
 def write(folder: Path, run: Experiment, pictures: bool, report: bytes | None = None) -> None:
-    """Write the files of a run. Each is replaced as a whole: an interruption leaves the old or the new.
+    """Write the files of a run, each as a whole: an interruption leaves the old file or the new one.
 
     Parameters
     ----------

@@ -15,16 +15,16 @@ from xpnet.training.model import Model
 __all__ = ["worst"]
 
 MOST = 12
-"""Number of mistakes that are shown."""
+"""Maximum number of mistakes that are shown."""
 
 AT_ONCE = 2000
-"""Wrong rows that are in memory at a time."""
+"""Number of wrong rows that are in memory at a time."""
 
 MOST_COLUMNS = 6
 """Maximum number of columns of a table whose values are shown."""
 
 SIDE = 64
-"""Side of an image in pixels above which it is shown reduced."""
+"""Images with a side of more pixels than this are shown reduced."""
 
 
 def worst(
@@ -51,7 +51,7 @@ def worst(
     P
         Probabilities of all rows, if they are known.
     numbers
-        What to call each row; by default its number among these rows.
+        Number to show for each row; by default its index in ``X``.
     """
     if model.task == "classification":
         wrong = np.flatnonzero(predicted != y)
@@ -96,7 +96,7 @@ def worst(
 
 
 def _sureness(P: NDArray[Any], predicted: NDArray[Any]) -> NDArray[Any]:
-    """Return the probability ``(rows,)`` of the class that was predicted for each row."""
+    """Return the probability ``(rows,)`` of each row's predicted class."""
     return np.asarray(np.take_along_axis(P, predicted[:, None], axis=1)[:, 0])
 
 
@@ -106,7 +106,7 @@ def _rows(X: Any, index: NDArray[Any]) -> NDArray[Any]:
 
 
 def _pictures(model: Model, rows: NDArray[Any]) -> list[bytes] | None:
-    """Return rows as PNG files; None if they are no images that can be shown."""
+    """Return rows as PNG files; None if they are not images, or cannot be shown."""
     shape = model.image_shape
     if shape is None or shape[2] not in CHANNELS or model.columns is not None:
         return None

@@ -1,4 +1,4 @@
-"""The report of a run: what its page shows, and the evaluations that are added later."""
+"""The report of a run: the content of its page, and evaluations that are added later."""
 
 import platform
 import time
@@ -32,18 +32,18 @@ __all__ = ["TITLES", "add_evaluation", "charts_of", "of_pixels", "report_of"]
 TITLES = {"val": "Validation", "test": "Test", "train": "Training rows"}
 """Names of the splits in the report."""
 
-WEIGHTED = "Training and the scores above weight these rows; here every row counts the same."
+WEIGHTED = "Training and the scores above use the weights of the rows; here every row counts the same."
 """A note in the report if rows have weights."""
 
 REPORTED_UNITS = 100
 """Maximum number of units whose weights the report shows, to keep the page small enough to share."""
 
 SHADES = 8
-"""Brightness levels merged into one in pictures of weights: this is invisible, and halves their size."""
+"""Brightness levels merged into one in pictures of weights. It cannot be seen, and halves the file size."""
 
 
 def charts_of(run: Experiment) -> str:
-    """Return the curves of a run as HTML charts, with what they show; empty without a history."""
+    """Return the curves of a run as HTML charts, with a note if one is needed; empty without a history."""
     score, networks, best = SCORE_OF[run.model.task], run.model.networks or 1, run.best_rows
     if not best and networks == 1:  # a loaded run; with several networks, each had a different best epoch
         found = best_row(run.history, run.config.monitor, score)
@@ -93,7 +93,7 @@ def report_of(run: Experiment) -> Report:
 
 
 def _name_of(dataset: str) -> str:
-    """Return what the page calls the user's data: the file, if it is one."""
+    """Return the name of the data on the page: of their file or data set, or "the data" for arrays."""
     return Path(dataset).name if is_lasting(dataset) else "the data"
 
 
@@ -118,7 +118,7 @@ def add_evaluation(
     found
         The evaluation.
     note
-        Called with a sentence on where the old page is kept, if it has no place for evaluations.
+        Called if a new page is written, with a sentence that says where the old one is kept.
 
     Returns
     -------

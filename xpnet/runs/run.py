@@ -1,4 +1,4 @@
-"""`Run`: a trained network with its settings, history and scores, and what to do with it."""
+"""`Run`: a trained network with its settings, history and scores, and the methods that use it."""
 
 import math
 import os
@@ -58,9 +58,9 @@ class Run(Experiment):
     best
         The model of the best epoch by ``monitor``, or None if it was not kept.
     best_rows
-        For each network, the index of the history's row of its best epoch; empty if it is unknown.
+        For each network, the index of its best epoch in the rows of ``history``; empty if it is unknown.
     folder
-        Folder of its files, or None.
+        Folder of the run's files, or None.
     """
 
     folder: Path | None = None
@@ -91,8 +91,8 @@ class Run(Experiment):
             Whether the first line of a text file holds the column names; by default as in training, else
             detected.
         shades
-            For image files, the values of black and white in the rows of the model; by default judged by the
-            range of the training rows.
+            For image files, the values of black and white pixels in the training rows; by default inferred
+            from the range of these rows.
 
         Returns
         -------
@@ -103,7 +103,7 @@ class Run(Experiment):
         Raises
         ------
         InputError
-            If the rows have another shape, or values that are not finite, or a file cannot be used.
+            If the rows have the wrong shape or hold values that are not finite, or a file cannot be used.
         """
         predict = partial(self.model.predict_labels, device=device, members=members)
         return self._predicted(X, predict, header, shades, axis=int(members))
@@ -148,8 +148,8 @@ class Run(Experiment):
 
         The interval is ``mean ± q · √(spread² + s²)``. The spread is the standard deviation of the
         predictions over the networks of an ensemble (0 for a single network), ``s`` is the root mean squared
-        error on the validation rows, and ``q`` is chosen so that the fraction ``coverage`` of those rows lies
-        within.
+        error on the validation rows, and ``q`` is chosen so that the interval covers the fraction
+        ``coverage`` of those rows.
 
         Parameters
         ----------
@@ -188,8 +188,8 @@ class Run(Experiment):
         Parameters
         ----------
         X, device
-            As for `predict`; or the path of a table, an ``.npz`` file or a folder of images, all rows of
-            which are evaluated; or ``"digits"`` or ``"cifar10"``.
+            As for `predict`; or the path of a table, an ``.npz`` file or a folder of images, which is
+            evaluated as a whole by default; or ``"digits"`` or ``"cifar10"``.
         y
             True targets, as in training; the columns of a frame are matched by name. By default, the target
             columns of X.
@@ -201,20 +201,20 @@ class Run(Experiment):
         header
             Whether the first line of a text file holds the column names; detected by default.
         shades
-            For a folder of images, the values of black and white in the rows of the model; by default judged
-            by the range of the training rows.
+            For a folder of images, the values of black and white pixels in the training rows; by default
+            inferred from the range of these rows.
 
         Returns
         -------
         dict
             For classes and labels ``accuracy`` (of whole rows), ``balanced_accuracy``, ``log_loss`` and
             ``roc_auc``; for numbers ``r2``, ``rmse`` and ``mae``. See `xpnet.training.measures` for
-            definitions. An undefined measure is NaN, such as ``roc_auc`` of rows of a single class.
+            definitions. An undefined measure is NaN, such as the ``roc_auc`` of rows of a single class.
 
         Raises
         ------
         InputError
-            As for `predict`, or if there are unknown labels, or not one for each row.
+            As for `predict`; also if a label is unknown, or the rows and targets differ in number.
         """
         model = self.model
         if isinstance(X, str | os.PathLike):
@@ -273,7 +273,7 @@ class Run(Experiment):
         return found.X, found.y
 
     def _with_targets(self, X: Any, y: Any) -> tuple[Any, NDArray[Any]]:
-        """Return rows, and their targets in the form that a data set of the model has."""
+        """Return rows, and their targets encoded as in training."""
         model = self.model
         if y is None:
             if not self.config.target:
@@ -286,7 +286,7 @@ class Run(Experiment):
         return X, encode_targets(y, model.task, model.labels, len(model.class_names))
 
     def save(self, path: str | Path, force: bool = False) -> Path:
-        """Save the run as a folder, as the command does, or the model as a single file.
+        """Save the run as a folder, as ``xpnet train`` does, or the model as a single file.
 
         Parameters
         ----------
@@ -327,8 +327,8 @@ class Run(Experiment):
         path
             The file to write.
         format
-            ``"onnx"``, or ``"torch"`` for a PyTorch state dict in a safetensors file; by default told by the
-            suffix of the file, ``.onnx`` or ``.safetensors``.
+            ``"onnx"``, or ``"torch"`` for a PyTorch state dict in a safetensors file; by default chosen by
+            the suffix of the file, ``.onnx`` or ``.safetensors``.
         opset
             ONNX opset version, at least 13; by default 20.
 
@@ -368,7 +368,7 @@ class Run(Experiment):
         return file
 
     def _kept_report(self) -> bytes | None:
-        """Return the report in the folder of a loaded run: it was written with more than the files keep."""
+        """Return the existing report of a loaded run: it shows more than the other files could reproduce."""
         file = None if self.folder is None else self.folder / "report.html"
         return file.read_bytes() if self.validated is None and file is not None and file.is_file() else None
 
@@ -417,7 +417,7 @@ class Run(Experiment):
         shades: tuple[float, float] | None,
         axis: int = 0,
     ) -> NDArray[Any]:
-        """Return predictions, whose rows are along an axis, for rows in memory or in a file."""
+        """Return predictions for rows in memory or in a file; ``axis`` is their axis of rows."""
         if not isinstance(X, str | os.PathLike):
             if header is not None or shades is not None:
                 raise InputError("header and shades apply to files only: give a path, or leave them out")
@@ -442,7 +442,7 @@ class Run(Experiment):
         return np.concatenate(parts, axis=axis)
 
     def _rows(self, X: ArrayLike) -> Any:
-        """Return rows as the model takes them: a table's matrix; those of several dimensions flat."""
+        """Return rows in the form that the model takes: a table as a matrix, images flattened."""
         columns = self.model.columns
         if columns is not None:
             return columns.matrix(X)
@@ -462,6 +462,6 @@ class Run(Experiment):
 
 def as_run(experiment: Experiment, folder: Path | None) -> Run:
     """Return the run of an experiment."""
-    # Not `result`: nobody who holds a run needs the solver's state.
+    # Without `result`: users of a run do not need the solver's state.
     kept = [f.name for f in fields(Experiment) if f.name != "result"]
     return Run(**{name: getattr(experiment, name) for name in kept}, folder=folder)

@@ -20,11 +20,11 @@ from xpnet.training.raw_rows import RowError
 __all__ = ["holds_images", "predictions", "unlabelled_rows"]
 
 PART = 2**22
-"""Numbers of the input that are worked at a time: 16 MB in float32."""
+"""Number of input values that are predicted at a time: 16 MB in float32."""
 
 
 def holds_images(path: Path) -> bool:
-    """Return whether a path is that of an image, or of a folder that is not one of rows."""
+    """Return whether a path is an image, or a folder that does not hold files of rows."""
     return is_image(path) or (path.is_dir() and not is_folder_of_rows(path))
 
 
@@ -37,20 +37,21 @@ def unlabelled_rows(
     shades: tuple[float, float] | None = None,
     note: Note = silent,
 ) -> Rows:
-    """Return the rows of a file or a folder of images, to be read a part at a time.
+    """Open the rows of a file or a folder of images, to read them part by part.
 
     Parameters
     ----------
     model
-        The model, which has the columns.
+        The model. It knows the columns of its table.
     path
         Anything that `xpnet.datasets.readers.open_rows` takes.
     header
-        Whether the first line of a text file holds the column names; None: as in the run, else detected.
+        Whether the first line of a text file holds the column names; by default as in the run, else detected.
     of_run
-        The same as the run was told of its own table, if it was.
+        The setting ``header`` of the run; None if it was not given.
     shades
-        For images, the values of black and white in the rows of the model; by default judged by their range.
+        For images, the values of black and white pixels in the training rows; by default inferred from the
+        range of these rows.
     note
         Called with a sentence about what was guessed or left out.
 
@@ -91,12 +92,12 @@ def predictions(
     path, rows
         The file, and what `unlabelled_rows` returned for it.
     predict
-        Predicts rows of the model: the method of a model, or a function that calls some.
+        Function that predicts a part of the rows, such as a method of the model.
 
     Raises
     ------
     InputError
-        If a row cannot be read or predicted. The message names it as the file does: by its line, in text.
+        If a row cannot be read or predicted. The message says where it is in the file: in text, by its line.
     """
     done = 0
     for part in rows.parts(max(1, PART // model.num_features)):

@@ -22,19 +22,20 @@ from xpnet.text import shorten
 __all__ = ["by_setting", "by_training_rows", "curves"]
 
 MOST_CURVES, MOST_PLACES, MOST_SETTINGS, MOST_NAMES = 60, 75, 6, 8
-"""Networks with a curve each; places that show values; settings with a chart each; words along an axis."""
+"""Maximum numbers of curves, of places that show values, of settings with a chart, of words along an axis."""
 
 LETTERS, MOST_TITLE = 44, 48
-"""Letters for which there is room along an axis, and on the line of the title."""
+"""Maximum numbers of letters along an axis, and in the line of the title."""
 
 GREY = "#8a94a0"
 COLOURS = (BLUE, ORANGE, GREEN, "#a259b5", "#c8455b", "#8a7430")
 
 
 def curves(rows: Sequence[Mapping[str, Any]], score: str) -> str:
-    """Return a chart of the validation score of the networks, the best in colour; nothing without an epoch.
+    """Return a chart of the networks' validation scores, the best in colour; empty if no epoch was complete.
 
-    Of many networks some have a line, from the best to the worst. The range under the pointer is that of all.
+    Of many networks, only some have a line: evenly spread from the best to the worst. The range under the
+    pointer is over all of them.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ def curves(rows: Sequence[Mapping[str, Any]], score: str) -> str:
         of_best = shown(best[step], score)
         places.append(Place(step, f"step {step:,}", [*(span * bool(others)), of_best], [best[step]]))
     last = max(max(one) for one in of_each)
-    # The first epoch, which is like that of any network, need not be in the picture, but the best value must.
+    # The first epoch looks alike for all networks and may be cut off, but the best value must be visible.
     later = [value for one in of_each for value in list(one.values())[len(one) > 3 :]]
     y = score_axis([[*later, best_of(list(best.values()))]], score)
     steps = Axis(1, max(last, 2), label="step", whole=True)
@@ -88,7 +89,8 @@ def by_setting(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], sco
     if not drawn:
         return ""
     note = (
-        "A dot is a network; the pointer shows the best at each value. The most influential setting is first."
+        "Each dot is a network; the pointer shows the best score at a value. The most influential setting is "
+        "first."
     )
     if len(names) > MOST_SETTINGS:
         note += f" These are {MOST_SETTINGS} of {len(names)}."
@@ -96,7 +98,7 @@ def by_setting(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], sco
 
 
 def _over(name: str, configs: Sequence[Config], scores: Sequence[float], score: str, y: Axis) -> str:
-    """Return the chart of one setting; nothing if all networks have the same value."""
+    """Return the chart of one setting; empty if all networks have the same value."""
     values = in_order(configs, name)
     if len(values) < 2:
         return ""
@@ -123,7 +125,7 @@ def _over(name: str, configs: Sequence[Config], scores: Sequence[float], score: 
         Place(at[value], shorten(show(value) or "none", room), [shown(best[value], score)], [best[value]])
         for value in _spread(values)
     ]
-    # A dot below the axis would be lost.
+    # A dot below the axis would be invisible, so it moves up to the axis.
     points = sorted(
         (at[value], max(reached, y.low))
         for value, reached in zip(of_each, scores, strict=True)
@@ -149,14 +151,14 @@ def _named(score: str) -> str:
 def by_training_rows(
     configs: Sequence[Config], rows: Sequence[Mapping[str, Any]], score: str, num_rows: int | None
 ) -> str:
-    """Return scores over the number of training rows; nothing if that doesn't vary.
+    """Return a chart of scores over the number of training rows; empty if that does not vary.
 
     Parameters
     ----------
     configs, rows, score
         As in `xpnet.sweep.Sweep`.
     num_rows
-        How many training rows there are.
+        Number of training rows.
     """
     lines = lines_of(configs, rows, num_rows)
     if not lines:
@@ -183,7 +185,7 @@ def by_training_rows(
 
 
 def _at_rows(lines: Sequence[Line], count: int, score: str) -> Place:
-    """Return what is shown at a number of rows: of one line both its scores, of several the best."""
+    """Return what the chart shows at a number of rows: both scores of one line, or the best of several."""
     means = []
     for line in lines:
         if count in line.points:
@@ -197,6 +199,6 @@ def _at_rows(lines: Sequence[Line], count: int, score: str) -> Place:
 
 
 def _spread(values: Sequence[Any], most: int = MOST_PLACES) -> list[Any]:
-    """Return some of many values, the ends among them."""
+    """Return at most ``most`` of the values, evenly spread, with the first and the last."""
     at = np.linspace(0, len(values) - 1, min(len(values), most)).round().astype(int)
     return [values[k] for k in at.tolist()]

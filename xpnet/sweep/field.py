@@ -40,7 +40,7 @@ class Field(NamedTuple):
 
     @property
     def note(self) -> str:
-        """What a score is the best over; nothing where each is of one network."""
+        """The settings over which each cell is the best; empty if each cell is one network."""
         if not self.over:
             return ""
         *others, last = (name.replace("_", " ") for name in self.over)
@@ -48,10 +48,10 @@ class Field(NamedTuple):
 
 
 def field_of(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> Field | None:
-    """Return the two most influential settings of which all pairs of values are tried, and their best scores.
+    """Return the two most influential settings that form a grid, with the best score in each cell.
 
-    Seeds are among them only where the networks do not differ in two other settings. None if no two settings
-    make a grid.
+    In a grid, every pair of values was tried. Seeds count only if the networks differ in fewer than two other
+    settings. Return None if no two settings form a grid.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def field_of(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> Fi
 
 
 def in_order(configs: Sequence[Config], name: str) -> list[Any]:
-    """Return the values of a setting; None, which a setting may be, is before all others."""
+    """Return the values of a setting in increasing order; None comes before all others."""
     values = {getattr(config, name) for config in configs}
     known = values - {None}
     try:

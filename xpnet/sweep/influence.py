@@ -1,4 +1,4 @@
-"""Which settings of a sweep matter most, by its results."""
+"""Ranks the settings of a sweep by their influence on its results."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,14 +12,15 @@ from xpnet.sweep.table import SEEDS, varied
 __all__ = ["by_influence", "is_number"]
 
 MOST_GROUPS = 8
-"""Groups into which the values of a number are divided, where it has more."""
+"""Maximum number of groups into which the values of a numeric setting are divided."""
 
 
 def by_influence(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the settings in which the networks differ, without seeds, the most influential first.
 
-    The influence of a setting is the part of the variance of the networks' ranks that it explains, epsilon
-    squared: ranks, because a few networks may be worse by orders of magnitude, and diverged ones have none.
+    The influence of a setting is epsilon squared: the part of the variance of the networks' ranks that it
+    explains. Ranks serve better than scores: a few scores may be worse by orders of magnitude, and diverged
+    networks have none.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def by_influence(configs: Sequence[Config], rows: Sequence[Mapping[str, Any]]) -
     def influence(name: str) -> float:
         return _explained(_groups([getattr(configs[row["network"]], name) for row in rows]), ranks)
 
-    return sorted(names, key=influence, reverse=True)  # of equals, in the order of the settings
+    return sorted(names, key=influence, reverse=True)  # stable: equal ones keep their order
 
 
 def is_number(values: Sequence[Any]) -> bool:
@@ -45,14 +46,14 @@ def is_number(values: Sequence[Any]) -> bool:
 
 
 def _ranks(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the rank of each score; equal ones have the mean of their ranks."""
+    """Return the rank of each score; equal scores share the mean of their ranks."""
     _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
     means = np.cumsum(counts) - (counts - 1) / 2
     return np.asarray(means[place], np.float64)
 
 
 def _groups(values: Sequence[Any]) -> NDArray[np.int64]:
-    """Return the number of each value's group: of equal ones, or of close ones among many numbers."""
+    """Return the group of each value: equal values share one; of many numbers, close ones do."""
     if not is_number(values):
         order = {value: k for k, value in enumerate(dict.fromkeys(values))}
         return np.array([order[value] for value in values])
@@ -62,7 +63,7 @@ def _groups(values: Sequence[Any]) -> NDArray[np.int64]:
 
 
 def _explained(groups: NDArray[np.int64], ranks: NDArray[np.float64]) -> float:
-    """Return epsilon squared: the explained part of the variance, less what chance would explain."""
+    """Return epsilon squared: the explained part of the variance, minus what chance would explain."""
     counts = np.bincount(groups)
     around = ranks - ranks.mean()
     total, several, spare = float(around @ around), len(counts), len(ranks) - len(counts)

@@ -16,7 +16,7 @@ __all__ = ["connect", "nobody_waits"]
 
 LOST = (
     "xpnet sweep: error: an MPI process was lost, perhaps because memory ran out, and the launcher ended "
-    "the others: run the same command again to resume, if so with a smaller --max-nets"
+    "the others: run the same command again to resume, with a smaller --max-nets if memory ran out"
 )
 
 _calls_off: Any = None
