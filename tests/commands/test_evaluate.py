@@ -129,7 +129,7 @@ def test_no_mistakes_leave_no_picture_of_mistakes(tmp_path, run, capsys):
 def test_another_folder_and_a_model_alone(tmp_path, run, data, capsys):
     (run / "config.json").unlink()
     model = run / "model.safetensors"
-    assert "give the data set by --dataset" in refused(evaluate.main, capsys, model)
+    assert "give the data set with --dataset" in refused(evaluate.main, capsys, model)
     (tmp_path / "out").mkdir()
     argv = [model, "--dataset", data, "--out", tmp_path / "out", "--quiet"]
     assert call(evaluate.main, capsys, *argv) == (0, "", "")
@@ -163,7 +163,7 @@ def test_what_a_user_can_mend(tmp_path, run, data, capsys):
         run, "--dataset", tmp_path / "val.npz", "--split", "test"
     )
     (run / "config.json").write_text("{")
-    assert "or give the data set by --dataset" in error(run)
+    assert "or give the data set with --dataset" in error(run)
     data.write_bytes(b"nonsense")
     assert "cannot be read" in error(run, "--dataset", data)
 
@@ -269,7 +269,8 @@ def test_data_that_were_given_in_python(tmp_path, capsys):
     xpnet.fit(X, y, epochs=1, out=tmp_path / "r")
     assert "The data were given in Python" in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
     assert refused(evaluate.main, capsys, tmp_path / "r").endswith(
-        f"{tmp_path / 'r'} was trained on data given in Python, which no run keeps: give rows by --dataset"
+        f"{tmp_path / 'r'} was trained on data given in Python, which runs do not keep: "
+        "give rows with --dataset"
     )
     np.savez(tmp_path / "rows.npz", X=X, y=y)
     assert call(evaluate.main, capsys, tmp_path / "r", "--dataset", tmp_path / "rows.npz", "--quiet")[0] == 0

@@ -36,7 +36,7 @@ def test_a_folder_of_a_sweep_is_its_best(tmp_path):
 def test_a_model_alone_has_no_settings(tmp_path):
     run = open_run(str(write_run(tmp_path)))
     assert run.settings() == {}
-    with pytest.raises(InputError, match="give the data set by --dataset"):
+    with pytest.raises(InputError, match="give the data set with --dataset"):
         run.dataset(None, None, progress=False)
 
 
@@ -50,5 +50,5 @@ def test_a_data_set_of_another_task(tmp_path):
 def test_settings_that_are_damaged(tmp_path, content):
     run = write_run(tmp_path)
     (run / "config.json").write_bytes(content.encode("utf-8", "surrogatepass"))
-    with pytest.raises(InputError, match="or give the data set by --dataset"):
+    with pytest.raises(InputError, match="or give the data set with --dataset"):
         open_run(str(run)).dataset(None, None, progress=False)

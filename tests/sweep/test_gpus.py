@@ -209,8 +209,8 @@ def test_a_process_that_is_lost_is_one_line():
         process.call("count", Options())
     process.end()
     assert str(caught.value) == (
-        "the process cuda:0 was lost, perhaps because memory ran out: run the same sweep again, if so with "
-        "a smaller --max-nets"
+        "the process cuda:0 was lost, perhaps because memory ran out: run the same sweep again, with a "
+        "smaller --max-nets if memory ran out"
     )
 
 

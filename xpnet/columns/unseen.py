@@ -17,7 +17,7 @@ CHANCE = 1e-3
 """How likely it may be, at most, that so many values are new because such values are rare."""
 
 _MOST_LOOKED_AT = 1000
-"""New words of a column that are compared with those it had."""
+"""Maximum number of new words of a column that are compared with the known ones."""
 
 
 class Unseen(NamedTuple):
@@ -26,7 +26,7 @@ class Unseen(NamedTuple):
     Attributes
     ----------
     name
-        Of the column.
+        Name of the column.
     rows, of
         Rows with a new value, and rows with a value.
     new, known
@@ -48,7 +48,7 @@ class Unseen(NamedTuple):
         column, found
             The category, and its values in rows.
         codes
-            What these become.
+            Their codes.
         """
         is_new = codes < 0
         rows, of = int(is_new.sum()), int((~np.isnan(codes)).sum())

@@ -21,7 +21,7 @@ NAME = "xpnet completion"
 SHELLS = ("bash", "zsh", "fish")
 
 FILES = {"config", "data_dir", "folders", "input", "output", "run"}
-"""Arguments that are paths but not settings, which say themselves whether they are paths."""
+"""Arguments that are paths. Settings are not listed: their metadata say whether they are paths."""
 
 VALUES: Mapping[str, Collection[str]] = {
     "device": ("cpu", "cuda", "mps", "auto"),
@@ -69,7 +69,7 @@ def _print(argv: Sequence[str] | None) -> int:
     except ImportError:
         raise InputError('xpnet completion needs shtab: pip install "xpnet[cli]"') from None
     script = shtab.complete(_all_commands(), shell, preamble=PREAMBLE[shell])
-    if shell == "zsh":  # for zsh, shtab takes an argument with several values for one with a single value
+    if shell == "zsh":  # shtab's script accepts only one value where an argument takes several
         script = script.replace('  "(*)::', '  "*:')
     print(script)
     return 0

@@ -20,7 +20,7 @@ from xpnet.values import Kind
 __all__ = ["DESCRIBE", "Described", "Parser", "add_run", "parse"]
 
 DESCRIBE = "\0"
-"""The only argument of a command that shall describe its flags instead of running. No shell can pass it."""
+"""The only argument when a command is asked to describe its flags. No shell can pass it, so no user can."""
 
 
 class Described(Exception):  # noqa: N818 - an answer, not an error

@@ -20,7 +20,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def on_gpus(config: Config, words: Sequence[str], team: Team | None) -> Config:
-    """Replace this process by ``mpiexec``, which runs the command once for each GPU in the settings.
+    """Replace this process with ``mpiexec``, which runs the command once for each GPU in the settings.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def on_gpus(config: Config, words: Sequence[str], team: Team | None) -> Config:
 
 
 def _become(command: list[str], gpus: Sequence[str]) -> NoReturn:
-    """Replace this process by a command that sees only these GPUs: so the command receives Ctrl-C itself."""
+    """Replace this process with a command that sees only these GPUs. It then receives Ctrl-C itself."""
     numbers = [int(name.partition(":")[2]) for name in gpus]
     shown = os.environ.get(VISIBLE)
     seen = numbers if shown is None else [shown.split(",")[number].strip() for number in numbers]

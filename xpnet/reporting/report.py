@@ -92,7 +92,7 @@ class Report:
             note = '<p class="faint">Input weights of each hidden unit, each with its own contrast.</p>'
             drawn = picture(self.weights, "Weights as images", "weights")
             yield section("Weights of the first layer", note + drawn)
-        note = "The data were arrays in Python and are not stored."
+        note = "The data were given in Python and are not stored."
         if self.is_repeatable:
             note = "<code>xpnet train --config config.json</code> repeats the run."
         yield settings_section(self.settings, self.defaults, note)

@@ -86,8 +86,8 @@ class Experiment:
     validated, tested
         The validation rows and the test rows; None if there are none, or they are no longer known.
     best_rows
-        For each network, the index of the history's row with the best validation figure by ``monitor``;
-        empty if it is unknown.
+        For each network, the index of its best epoch by ``monitor`` in the rows of ``history``; empty if it
+        is unknown.
     rates
         Some steps, from 1 to the last one planned, and the learning rate of each.
     diverged_at
@@ -146,7 +146,7 @@ def run(
     start
         The model to start from, with its preprocessing; its columns and classes are those of the data.
     note
-        Told if other programs use the cores that the BLAS threads need.
+        Called with a sentence if other programs use the cores that the BLAS threads need.
 
     Raises
     ------

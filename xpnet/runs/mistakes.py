@@ -24,7 +24,7 @@ MOST_COLUMNS = 6
 """Maximum number of columns of a table whose values are shown."""
 
 SIDE = 64
-"""Images with a side of more pixels than this are shown reduced."""
+"""Maximum side of an image in pixels; larger images are shown reduced."""
 
 
 def worst(

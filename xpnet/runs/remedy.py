@@ -31,7 +31,7 @@ def remedy(run: Run) -> str:
 
 
 def after_interruption(run: Run) -> str:
-    """Say in Python of a run that was interrupted what is kept of it, and how to go on."""
+    """Return a warning for Python that a run was interrupted, what is kept of it, and how to continue."""
     last = run.history.rows[-1]
     when = f"after epoch {last.epoch}" if last.epoch else f"in the first epoch, after step {last.step}"
     several = run.config.ensemble > 1

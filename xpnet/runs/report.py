@@ -93,7 +93,7 @@ def report_of(run: Experiment) -> Report:
 
 
 def _name_of(dataset: str) -> str:
-    """Return the name of the data on the page: of their file or data set, or "the data" for arrays."""
+    """Return the name of the data on the page: of their file or data set, else "the data"."""
     return Path(dataset).name if is_lasting(dataset) else "the data"
 
 

@@ -109,7 +109,7 @@ class SavedRun:
             )
         for what, value in {"target": target or None, "header": header}.items():
             if value is not None:
-                raise InputError(f"--{what} applies to a table given by --dataset: drop it")
+                raise InputError(f"--{what} applies to a table given with --dataset: drop it")
         data = self.dataset(name, data_dir, progress, note)
         split = split or ("val" if data.X_test is None else "test")
         X, y = getattr(data, f"X_{split}"), getattr(data, f"y_{split}")
@@ -146,14 +146,14 @@ class SavedRun:
             try:
                 settings = self.settings()
             except InputError as error:
-                raise InputError(f"{error}; or give the data set by --dataset") from error
+                raise InputError(f"{error}; or give the data set with --dataset") from error
             name, data_dir = settings.get("dataset"), data_dir or settings.get("data_dir")
         if name is None:
-            raise InputError(f"there is no config.json beside {self.path}: give the data set by --dataset")
+            raise InputError(f"there is no config.json beside {self.path}: give the data set with --dataset")
         if own and not is_lasting(name):
             raise InputError(
-                f"{self.path.parent} was trained on data given in Python, which no run keeps: give rows by "
-                "--dataset"
+                f"{self.path.parent} was trained on data given in Python, which runs do not keep: give "
+                "rows with --dataset"
             )
         config = Config.of(settings)
         reading = config.reading
@@ -174,7 +174,7 @@ class SavedRun:
         if own and (config.train_rows or 0) <= len(data.X_train):  # else it has changed
             data = subset_of(config, data)
         if own and data.columns != self.model.columns:
-            raise InputError(f"{data.name} has changed since the run: give the rows to evaluate by --dataset")
+            raise InputError(f"{data.name} has changed since the run: give rows to evaluate with --dataset")
         if own and self._trained_on() not in (None, data.checksum()):
             note(f"{data.name} has changed since the run: the rows evaluated may include training rows")
         features, outputs = self.model.num_features, len(self.model.class_names)

@@ -76,7 +76,7 @@ class Process:
         except (EOFError, OSError, pickle.UnpicklingError) as error:
             raise DeviceError(
                 f"the process {self._name} was lost, perhaps because memory ran out: run the same sweep "
-                "again to resume it, with a smaller --max-nets if memory ran out"
+                "again, with a smaller --max-nets if memory ran out"
             ) from error
         for category, message in said:
             warn(message, category)

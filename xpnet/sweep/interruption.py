@@ -13,9 +13,9 @@ def what_is_kept(results: int, networks: int, folder: str | os.PathLike[str] | N
     Parameters
     ----------
     results, networks
-        How many networks have a result, of how many.
+        Number of networks with a result, and number of all networks.
     folder
-        Of the sweep; None where it has none.
+        Folder of the sweep, or None.
     """
     if not results:
         but = "" if folder is None else f" but the settings, in {name_of(folder)}"

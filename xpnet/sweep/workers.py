@@ -225,7 +225,7 @@ def _losses_told() -> Iterator[None]:
     except (BrokenExecutor, CancelledError) as error:
         raise DeviceError(
             f"the workers were lost ({type(error).__name__}), perhaps because memory ran out: start them "
-            "again and run the same sweep again, if so with smaller stacks"
+            "again and run the same sweep again, with smaller stacks if memory ran out"
         ) from error
 
 
