@@ -651,7 +651,7 @@ def test_what_is_out_of_scale_is_named_and_the_advice_works(given, unit, said):
 
 @pytest.mark.usefixtures("without_pictures")
 def test_ctrl_c_ends_a_run_with_what_it_has(handlers):
-    left = "the run holds the network of that moment, and as best that of the best epoch so far"
+    left = "run.model holds the network reached so far, and run.best that of the best epoch"
     onwards = "fit the same data with resume='there' to continue from there"
     with pytest.warns(UserWarning, match=f"^training was interrupted after epoch 2: {left}; {onwards}$"):
         run = fit(BLOBS, on_epoch=interrupt_after(3), out="there", **FAST)
@@ -683,14 +683,14 @@ def interrupt_after(epochs, times=1):
 @pytest.mark.parametrize(
     ("settings", "kept"),
     [
-        ({"ensemble": 2}, "networks of that moment, and as best those, each of the best epoch so far"),
+        ({"ensemble": 2}, "networks reached so far, and run.best those of their best epochs"),
         ({"patience": 999}, "network of the best epoch so far"),
-        ({"patience": 999, "ensemble": 2}, "networks, each of the best epoch so far"),
+        ({"patience": 999, "ensemble": 2}, "networks of their best epochs so far"),
     ],
 )
 def test_ctrl_c_without_a_folder_says_what_is_left(settings, kept):
     onwards = r"fit again to train to the end; with a folder \(out=\), a run can be continued \(resume=\)"
-    with pytest.warns(UserWarning, match=rf"after epoch \d+: the run holds the {kept}; {onwards}$") as told:
+    with pytest.warns(UserWarning, match=rf"after epoch \d+: run.model holds the {kept}; {onwards}$") as told:
         fit(BLOBS, on_epoch=interrupt_after(3), **FAST | {"iterations": 4000} | settings)
     assert [warning.filename for warning in told] == [__file__]
 

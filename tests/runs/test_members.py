@@ -233,7 +233,7 @@ def test_ctrl_c_ends_it_with_what_it_has(monkeypatch):
             signal.raise_signal(signal.SIGINT)
 
     given = {f.name: getattr(FIVE, f.name) for f in dataclasses.fields(FIVE)} | {"dataset": "blobs"}
-    with pytest.warns(UserWarning, match="the run holds the networks of that moment"):
+    with pytest.warns(UserWarning, match="run.model holds the networks reached so far"):
         found = fit(DATA, on_epoch=on_epoch, **given | {"iterations": 10**5, "quiet": True})
     assert found.summary["status"] == "interrupted"
     assert 3 <= len(found.history.rows) < 10**4

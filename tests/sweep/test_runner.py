@@ -180,7 +180,7 @@ def interrupting(monkeypatch, event):
         (
             False,
             "there",
-            "nothing is kept but the settings, in there, and best is None; the same call starts",
+            "only the settings are kept, in there, and best is None; the same call starts",
         ),
         (True, None, "their scores are in rows, the networks are not kept, and best is None; search again;"),
         (True, "there", "the results so far are in there, and best is None; the same call continues from"),

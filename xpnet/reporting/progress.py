@@ -141,18 +141,9 @@ class Lines(Plain, Shown):
         if time.perf_counter() - self._written_at >= 1:
             self._write_row(self.left())
 
-    def on_phase(self, phase: Phase) -> None:
-        """Write the line about the last epoch once training is over."""
-        if phase not in ("loading", "preprocessing", "training"):
-            self._write_last()
-        super().on_phase(phase)
-
-    def __exit__(self, *why: object) -> None:
-        self._write_last()
-        super().__exit__(*why)
-
-    def _write_last(self) -> None:
-        self._settle()
+    def _settle(self) -> None:
+        """Write the line about the last epoch, too."""
+        super()._settle()
         if self.row is not None and self._written != (self.row, self.ended_early):
             self._write_row()
 

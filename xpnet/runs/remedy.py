@@ -34,22 +34,21 @@ def after_interruption(run: Run) -> str:
     """Return a warning for Python that a run was interrupted, what is kept of it, and how to continue."""
     last = run.history.rows[-1]
     when = f"after epoch {last.epoch}" if last.epoch else f"in the first epoch, after step {last.step}"
-    several = run.config.ensemble > 1
-    networks = "networks" if several else "network"
-    of_best = f"{', each' * several} of the best epoch so far"
-    if run.best is None:
-        kept = f"the {networks} of that moment"
-    elif run.config.patience is None:
-        kept = f"the {networks} of that moment, and as best {'those' if several else 'that'}{of_best}"
+    networks, that, best = "network", "that", "the best epoch"
+    if run.config.ensemble > 1:
+        networks, that, best = "networks", "those", "their best epochs"
+    if run.best is not None and run.config.patience is not None:
+        kept = f"{networks} of {best} so far"
     else:
-        kept = f"the {networks}{of_best}"
+        kept = f"{networks} reached so far"
+        kept += "" if run.best is None else f", and run.best {that} of {best}"
     if run.folder is None:
         onwards = "fit again to train to the end; with a folder (out=), a run can be continued (resume=)"
     elif has_checkpoint(run.folder):
         onwards = f"fit the same data with resume={name_of(run.folder)!r} to continue from there"
     else:
         onwards = f"no epoch was complete, so resume={name_of(run.folder)!r} starts over"
-    return f"training was interrupted {when}: the run holds {kept}; {onwards}"
+    return f"training was interrupted {when}: run.model holds the {kept}; {onwards}"
 
 
 def remedy_of_many(config: Config, wrong: OutOfScale | None) -> str:

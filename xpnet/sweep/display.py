@@ -103,7 +103,7 @@ class Display(Screen):
         return f"network {best['network']}, val {named(best['val_score'], self.score)}"
 
     def steps(self) -> int:
-        """Return the number of steps done, as text."""
+        """Return the number of steps done, summed over the networks."""
         with self._lock:
             return sum(self._done.values())
 

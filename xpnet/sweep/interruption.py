@@ -18,8 +18,8 @@ def what_is_kept(results: int, networks: int, folder: str | os.PathLike[str] | N
         Folder of the sweep, or None.
     """
     if not results:
-        but = "" if folder is None else f" but the settings, in {name_of(folder)}"
-        return f"before any stack of networks had finished: nothing is kept{but}"
+        kept = "nothing is kept" if folder is None else f"only the settings are kept, in {name_of(folder)}"
+        return f"before any stack of networks had finished: {kept}"
     where = "their scores are in rows, the networks are not kept"
     if folder is not None:
         where = f"the results so far are in {name_of(folder)}"
